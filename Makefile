@@ -1,0 +1,44 @@
+# make setup | study | test | lint | ui: everything runs in .venv, which is made on first use.
+PYTHON ?= python3
+STUDY  ?= studies/quickstart.yaml
+STORE  ?= mlruns
+
+BIN = .venv/bin
+OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
+
+.PHONY: setup study plan report ui test lint clean
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml .constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[dev]'
+	@touch $@
+
+study: setup
+	$(BIN)/harness run $(STUDY) $(OPTIONS)
+
+plan: setup
+	@$(BIN)/harness plan $(STUDY) $(OPTIONS)
+
+report: setup
+	$(BIN)/harness report $(STUDY) $(OPTIONS)
+
+ui: setup
+	$(BIN)/harness ui --store $(STORE)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff format --check harness tests
+	$(BIN)/ruff check harness tests
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,3 @@
+"""A benchmark harness for image-classification studies."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,150 @@
+"""The command line. Heavy modules are imported inside the commands, so that `--help` and `plan` stay quick."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from harness.errors import HarnessError, Stopped
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Benchmark studies of image classifiers: plan, run, compare, report.",
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
+DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
+StorePath = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where everything produced is kept.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a field, e.g. base.epochs=1.")
+]
+DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
+MLRUNS = Path("mlruns")
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Runs all that is not done yet: stages, test set, report."""
+    _run(study, data, store, overrides, device, tests_only=False)
+
+
+@app.command()
+def test(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Scores the winners of finished stages on the test set."""
+    _run(study, data, store, overrides, device, tests_only=True)
+
+
+def _run(
+    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, tests_only: bool
+) -> None:
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.study import load_study
+
+    study = load_study(study_file, overrides or [], data)
+    store = Store(store_path)
+    with Reporter() as reporter:
+        reporter.say(f"{study.study}: loading")
+        from harness.runner import run_study
+
+        done = run_study(study, store, device, reporter, tests_only)
+    from harness.terminal import show_run
+
+    show_run(study, store, done)
+    if done.failed or not all(state.finished for state in done.states):
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
+    """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
+    from harness.ledger import Ledger
+    from harness.prepare import prepare
+    from harness.stages import study_state
+    from harness.store import Store
+    from harness.study import load_study
+    from harness.terminal import show_plan
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    inputs = prepare(loaded, at)
+    show_plan(loaded, inputs, study_state(loaded, inputs.digests, Ledger(at)))
+
+
+@app.command()
+def report(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
+    """Writes the report again from the stored results, without training."""
+    from harness.store import Store
+    from harness.study import load_study
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    from harness.publish import report_study
+
+    print(report_study(loaded, at))
+
+
+@app.command()
+def ui(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Open at the leaderboard of this study.")
+    ] = None,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Serves the MLflow UI of the store on 127.0.0.1."""
+    from harness.store import Store
+    from harness.terminal import ui_command
+
+    at = Store(store)
+    if not at.database.exists():
+        raise HarnessError(f"{at.root} holds no runs yet; start with: harness run STUDY --store {store}")
+    if study is not None:
+        from harness.publish import leaderboard
+        from harness.study import load_study
+
+        print(leaderboard(load_study(study, overrides or [], data), at, port), flush=True)
+    command, environment = ui_command(at, port)
+    os.execvpe(command[0], command, environment)
+
+
+def main() -> None:
+    """The console script: errors of the request end in one line on standard error and their exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Stopped as stop:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(stop.exit_code)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+if __name__ == "__main__":
+    main()

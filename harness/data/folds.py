@@ -1,0 +1,116 @@
+"""Cross-validation folds that cannot leak, and oversampling inside a fold."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.data.manifest import Dataset, Rows
+from harness.errors import DataError, LeakageError
+from harness.plan import derive_seed, digest
+from harness.study import Folds
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The rows of the manifest that one fit trains on and is validated on."""
+
+    repeat: int
+    fold: int
+    train: Rows
+    validation: Rows
+
+
+def make_folds(dataset: Dataset, spec: Folds) -> list[Fold]:
+    """The stratified folds of every repeat, whole patients on one side unless `grouped` is off.
+
+    Raises DataError where k is too large for the data, and LeakageError should a fold ever leak.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    rows = dataset.rows("train")
+    labels, groups = dataset.labels[rows], dataset.groups[rows]
+    _check_k(dataset, rows, spec)
+    splitter = StratifiedGroupKFold if spec.grouped else StratifiedKFold
+    folds = []
+    for repeat in range(spec.repeats):
+        seed = derive_seed("folds", spec.seed, repeat)
+        split = splitter(spec.k, shuffle=True, random_state=seed).split(rows, labels, groups)
+        folds += [Fold(repeat, fold, rows[train], rows[val]) for fold, (train, val) in enumerate(split)]
+    for fold in folds:
+        check_fold(dataset, fold, spec.grouped)
+    return folds
+
+
+def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
+    for index, name in enumerate(dataset.classes):
+        of_class = rows[dataset.labels[rows] == index]
+        count = len(set(dataset.groups[of_class])) if spec.grouped else len(of_class)
+        if count < spec.k:
+            unit = "patients" if spec.grouped else "images"
+            raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}")
+
+
+def check_fold(dataset: Dataset, fold: Fold, grouped: bool) -> None:
+    """Raises LeakageError where training and validation overlap, DataError where a class is missing on a side."""
+    shared = np.intersect1d(fold.train, fold.validation)
+    if len(shared):
+        raise LeakageError(f"{len(shared)} images stand in training and validation of {_at(fold)}")
+    patients = np.intersect1d(dataset.groups[fold.train], dataset.groups[fold.validation])
+    if grouped and len(patients):
+        raise LeakageError(f"{len(patients)} patients stand in training and validation of {_at(fold)}")
+    for side, rows in (("training", fold.train), ("validation", fold.validation)):
+        missing = [name for name, count in dataset.counts(rows).items() if not count]
+        if missing:
+            raise DataError(f"{_at(fold)} has no {missing[0]} in {side}; use a smaller k or another folds.seed")
+
+
+def _at(fold: Fold) -> str:
+    return f"repeat {fold.repeat}, fold {fold.fold}"
+
+
+def fold_digests(dataset: Dataset, folds: list[Fold]) -> dict[tuple[int, int], str]:
+    """The hash of each fold: which images train and which validate."""
+    images = dataset.table["image"]
+    return {
+        (fold.repeat, fold.fold): digest([images[fold.train].tolist(), images[fold.validation].tolist()])
+        for fold in folds
+    }
+
+
+def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str, Any]:
+    """The fold assignment as stored in `folds.json`: image names, counts, and what proves that nothing leaked."""
+    images, patients = dataset.table["image"], dataset.table["patient"]
+    return {
+        "digest": all_folds,
+        "manifest": dataset.digest,
+        "folds": [
+            {
+                "repeat": fold.repeat,
+                "fold": fold.fold,
+                "train": images[fold.train].tolist(),
+                "validation": images[fold.validation].tolist(),
+                "train_counts": dataset.counts(fold.train),
+                "validation_counts": dataset.counts(fold.validation),
+                "shared_images": len(set(images[fold.train]) & set(images[fold.validation])),
+                "shared_patients": len(set(patients[fold.train]) & set(patients[fold.validation])),
+            }
+            for fold in folds
+        ],
+    }
+
+
+def oversample(rows: Rows, labels: Rows, method: str, seed: int) -> Rows:
+    """The training rows after oversampling; `random` repeats rows of the smaller classes until all are equal.
+
+    rows: [n] rows of the manifest, training rows only. labels: [n] their classes.
+    """
+    if method == "none" or len(Counter(labels.tolist())) < 2:
+        return rows
+    from imblearn.over_sampling import RandomOverSampler
+
+    sampler = RandomOverSampler(random_state=seed)
+    sampler.fit_resample(np.arange(len(rows)).reshape(-1, 1), labels)
+    chosen: Rows = rows[sampler.sample_indices_]
+    return chosen

@@ -1,0 +1,186 @@
+"""The manifest: every image of a study with its class, patient, split and hash."""
+
+import hashlib
+import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from harness.data.patients import patients
+from harness.errors import DataError, LeakageError
+from harness.plan import digest
+from harness.study import Data
+
+SPLITS = ("train", "test")
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The images of a study. `table` has the columns image, split, label, patient, sha256 and size (bytes)."""
+
+    root: Path
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    positive: str | None  # None with three classes or more
+    synthetic: bool
+
+    @cached_property
+    def digest(self) -> str:
+        """The hash of what the numbers depend on; the place of the images is not part of it."""
+        columns = ["image", "split", "label", "patient", "sha256"]
+        return digest([list(self.classes), self.table[columns].to_numpy().tolist()])
+
+    @cached_property
+    def labels(self) -> Rows:
+        """The class index of every row of the table."""
+        return np.asarray(pd.Categorical(self.table["label"], categories=self.classes).codes, dtype=np.int64)
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of every row: images of one patient, and of patients that share an identical file."""
+        return _connected(self.table["patient"], self.table["sha256"])
+
+    def rows(self, split: str) -> Rows:
+        """The rows of the table in this split."""
+        return np.flatnonzero(self.table["split"] == split).astype(np.int64)
+
+    def counts(self, rows: Rows) -> dict[str, int]:
+        """How many of these rows belong to each class."""
+        numbers = np.bincount(self.labels[rows], minlength=len(self.classes))
+        return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+
+def read_dataset(root: Path, spec: Data) -> Dataset:
+    """The dataset of the image folder `root`, as the study file asks for it.
+
+    Raises DataError and LeakageError.
+    """
+    folders = {"train": "train", "test": "test"} | ({"val": "train"} if spec.val == "train" else {})
+    found = [(path, split) for folder, split in folders.items() for path in _class_images(root, folder)]
+    images = [path.relative_to(root).as_posix() for path, _ in found]
+    with ThreadPoolExecutor() as pool:
+        hashes = list(pool.map(_hash, [path for path, _ in found]))
+    rule = spec.patient or ("phantom" if spec.source == "phantom" else None)
+    table = pd.DataFrame(
+        {
+            "image": images,
+            "split": [split for _, split in found],
+            "label": [image.split("/")[1] for image in images],
+            "patient": patients(images, rule),
+            "sha256": [sha for sha, _ in hashes],
+            "size": [size for _, size in hashes],
+        }
+    )
+    table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
+    classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
+    dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom")
+    _check_classes(dataset)
+    _check_leaks(dataset)
+    return limited(dataset, spec.limit) if spec.limit else dataset
+
+
+def _class_images(root: Path, folder: str) -> Iterator[Path]:
+    """The images in `root/folder/<class>/`, in order. Raises DataError for an empty class."""
+    if not (root / folder).is_dir():
+        if folder == "train":
+            raise DataError(f"{root} has no folder train/; expected train/CLASS/* and, for a test set, test/CLASS/*")
+        return
+    classes = sorted(path for path in (root / folder).iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in classes:
+        images = sorted(_image_files(path))
+        if not images:
+            raise DataError(f"class {path.name} is empty: {path} holds no image")
+        yield from images
+
+
+def _image_files(folder: Path) -> Iterator[Path]:
+    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in readable:
+                yield Path(parent, name)
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    content = path.read_bytes()
+    return hashlib.sha256(content).hexdigest(), len(content)
+
+
+def _positive(spec: Data, classes: tuple[str, ...]) -> str | None:
+    """The positive class: as given, or the last of two in the alphabet."""
+    if spec.positive is not None and spec.positive not in classes:
+        raise DataError(
+            f"the positive class {spec.positive} is not in the data; its classes: {', '.join(classes)}",
+            ("data", "positive"),
+        )
+    return spec.positive or (classes[-1] if len(classes) == 2 else None)
+
+
+def _check_classes(dataset: Dataset) -> None:
+    if len(dataset.classes) < 2:
+        raise DataError(f"{dataset.root}/train has the classes {list(dataset.classes)}; at least two are needed")
+    tested = set(dataset.table.loc[dataset.table["split"] == "test", "label"])
+    if tested - set(dataset.classes):
+        raise DataError(f"test/ has classes that train/ lacks: {', '.join(sorted(tested - set(dataset.classes)))}")
+    if tested and set(dataset.classes) - tested:
+        raise DataError(f"test/ lacks classes of train/: {', '.join(sorted(set(dataset.classes) - tested))}")
+
+
+def _check_leaks(dataset: Dataset) -> None:
+    """Raises LeakageError where a patient or an identical file stands in train and in test."""
+    for column, what in (("patient", "patients"), ("sha256", "identical files")):
+        by_split = {split: dataset.table[dataset.table["split"] == split] for split in SPLITS}
+        shared = set(by_split["train"][column]) & set(by_split["test"][column])
+        if shared:
+            first = {s: rows.loc[rows[column].isin(shared), "image"].iloc[0] for s, rows in by_split.items()}
+            raise LeakageError(
+                f"{len(shared)} {what} stand in train/ and in test/, such as {first['train']} and {first['test']};"
+                " remove them from one side, or mend data.patient"
+            )
+
+
+def limited(dataset: Dataset, limit: int) -> Dataset:
+    """At most `limit` images of each split: whole patients, the classes in their proportion."""
+    keep: list[int] = []
+    for split in SPLITS:
+        rows = dataset.rows(split)
+        share = min(1.0, limit / max(1, len(rows)))
+        for label, count in dataset.counts(rows).items():
+            of_class = dataset.table.loc[rows][dataset.table.loc[rows, "label"] == label]
+            keep += _whole_patients(of_class, int(count * share))
+    return replace(dataset, table=dataset.table.loc[sorted(keep)].reset_index(drop=True))
+
+
+def _whole_patients(table: pd.DataFrame, quota: int) -> list[int]:
+    """Rows of randomly chosen patients, as many as fit into `quota`, always the same ones."""
+    by_patient = {patient: list(rows) for patient, rows in table.groupby("patient").groups.items()}
+    order = sorted(by_patient, key=str)
+    random.Random(0).shuffle(order)
+    chosen: list[int] = []
+    for patient in order:
+        if len(chosen) + len(by_patient[patient]) <= quota:
+            chosen += by_patient[patient]
+    return chosen
+
+
+def _connected(*columns: pd.Series) -> NDArray[np.int64]:
+    """The connected component of every row, where rows that agree in any column are connected."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(columns[0])
+    codes = [pd.factorize(column)[0] for column in columns]
+    offsets = np.cumsum([count] + [int(code.max(initial=-1)) + 1 for code in codes])
+    rows = np.concatenate([np.arange(count)] * len(codes))
+    others = np.concatenate([code + offset for code, offset in zip(codes, offsets[:-1], strict=True)])
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, others)), shape=(offsets[-1], offsets[-1]))
+    return np.asarray(connected_components(graph, directed=False)[1][:count], dtype=np.int64)

@@ -1,0 +1,71 @@
+"""Which patient an image belongs to, read from its path."""
+
+import re
+from collections.abc import Callable, Iterable
+
+from harness.errors import DataError
+
+PatientRule = Callable[[str], str | None]
+
+_KERMANY = re.compile(
+    r"person(?P<person>\d+)_(?P<agent>bacteria|virus)_\d+|(?P<series>(?:NORMAL2-)?IM)-(?P<number>\d+)-\d+"
+)
+_PHANTOM = re.compile(r"(phantom-[a-z]+-\d+)_\d+")
+
+
+def _kermany(image: str) -> str | None:
+    """`bacteria/23` or `NORMAL2-IM/927`: person numbers run separately for bacteria, virus and each normal series."""
+    match = _KERMANY.search(image)
+    if not match:
+        return None
+    if match["person"]:
+        return f"{match['agent']}/{int(match['person'])}"
+    return f"{match['series']}/{int(match['number'])}"
+
+
+def _phantom(image: str) -> str | None:
+    match = _PHANTOM.search(image)
+    return match[1] if match else None
+
+
+PATIENT_RULES: dict[str, PatientRule] = {"kermany": _kermany, "phantom": _phantom}
+
+
+def patient_rule(rule: str) -> PatientRule:
+    """The rule of that name, or of that regular expression with a group `patient`.
+
+    Raises DataError with what is allowed.
+    """
+    if rule in PATIENT_RULES:
+        return PATIENT_RULES[rule]
+    allowed = f"allowed: {', '.join(PATIENT_RULES)}, or a regular expression with a group (?P<patient>...)"
+    try:
+        pattern = re.compile(rule)
+    except re.error as error:
+        raise DataError(f"{rule!r} is no regular expression ({error}); {allowed}", ("data", "patient")) from None
+    if "patient" not in pattern.groupindex:
+        raise DataError(f"{rule!r} names no rule and has no group `patient`; {allowed}", ("data", "patient"))
+
+    def from_pattern(image: str) -> str | None:
+        match = pattern.search(image)
+        return match["patient"] if match else None
+
+    return from_pattern
+
+
+def patients(images: Iterable[str], rule: str | None) -> list[str]:
+    """The patient of every image; without a rule each image is a patient of its own.
+
+    Raises DataError for a wrong rule, or where an image does not fit it.
+    """
+    if rule is None:
+        return list(images)
+    key = patient_rule(rule)
+    found = [(image, key(image)) for image in images]
+    strangers = [image for image, patient in found if not patient]
+    if strangers:
+        raise DataError(
+            f"the patient rule {rule!r} does not fit {len(strangers)} of {len(found)} images, first {strangers[0]}",
+            ("data", "patient"),
+        )
+    return [patient for _, patient in found if patient]

@@ -1,0 +1,50 @@
+"""Finished jobs as local files: `jobs/<job_id>/` is whole or absent. MLflow is a view that can be rebuilt from them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.results import FoldRecord, FoldResult
+from harness.store import Store, new_folder, sync_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Ledger:
+    """The finished jobs of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.root = store.jobs
+
+    def path(self, job_id: str) -> Path:
+        """The folder of a job."""
+        return self.root / job_id
+
+    def done(self, job_id: str) -> bool:
+        """Whether this job is finished."""
+        return (self.path(job_id) / "result.json").is_file()
+
+    def record(self, job_id: str) -> FoldRecord:
+        """The numbers of a finished job."""
+        return FoldRecord(**json.loads((self.path(job_id) / "result.json").read_text()))
+
+    def predictions(self, job_id: str) -> "pd.DataFrame":
+        """The predictions of a finished job, a row for each image."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path(job_id) / "predictions.parquet")
+
+    def save(self, result: FoldResult) -> None:
+        """Stores a finished job in one step. A job that is stored already stays as it is."""
+        record = result.record
+        if self.done(record.job_id):
+            return
+        with new_folder(self.root) as folder:
+            (folder / "result.json").write_text(json.dumps(record.to_json(), indent=1))
+            (folder / "classes.json").write_text(json.dumps(record.class_counts, indent=1))
+            result.predictions.to_parquet(folder / "predictions.parquet", index=False)
+            if result.model is not None:
+                (folder / "model.safetensors").write_bytes(result.model)
+            sync_folder(folder)
+            folder.rename(self.path(record.job_id))

@@ -1,0 +1,124 @@
+"""Backbones: any timm model without its classifier, with the weights that a study names."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+from harness.models.heads import Shape
+from harness.plan import derive_seed
+from harness.study import Settings
+
+HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
+
+
+class Backbone(nn.Module):
+    """Images [n, 3, H, W], normalised as the weights want them, -> feature maps [n, C, h, w]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        config: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
+        self.mean: tuple[float, ...] = tuple(config["mean"])
+        self.std: tuple[float, ...] = tuple(config["std"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.network.forward_features(images)  # type: ignore[operator]
+        if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
+            features = features.permute(0, 3, 1, 2)
+        if features.ndim == 3:  # tokens of a transformer: [n, tokens, C] -> [n, C, tokens, 1]
+            features = features.transpose(1, 2).unsqueeze(-1)
+        assert isinstance(features, Tensor)
+        return features
+
+
+def load_backbone(settings: Settings, seed: int) -> Backbone:
+    """The backbone with its weights; `seed` draws them where the settings ask for none.
+
+    Raises HarnessError where weights cannot be had or do not fit.
+    """
+    options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+    if "img_size" in _arguments(settings.backbone):
+        options["img_size"] = settings.image_size
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    if settings.weights == "none":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, settings.backbone))
+            return Backbone(timm.create_model(settings.backbone, pretrained=False, **options))
+    if settings.weights != "imagenet":
+        options["pretrained_cfg_overlay"] = {"file": str(Path(settings.weights).expanduser())}
+    else:
+        check_hub([settings])
+    try:
+        return Backbone(timm.create_model(settings.backbone, pretrained=True, **options))
+    except Exception as error:  # whatever timm, safetensors and the hub raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise HarnessError(
+            f"the weights {settings.weights} cannot be loaded into {settings.backbone}: {reason}"
+        ) from error
+
+
+def feature_shape(backbone: Backbone, image_size: int) -> Shape:
+    """The shape (C, H, W) of the features of one image."""
+    backbone.eval()
+    parameter = next(backbone.parameters())
+    with torch.inference_mode():
+        image = torch.zeros(1, 3, image_size, image_size, device=parameter.device, dtype=parameter.dtype)
+        _, channels, height, width = backbone(image).shape
+    return channels, height, width
+
+
+def _arguments(name: str) -> Iterable[str]:
+    """What may be passed on: vision transformers are built for one image size."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    fixed = bool(config and config.fixed_input_size)
+    return ("img_size",) if fixed else ()
+
+
+def check_weights(every: Iterable[Settings]) -> None:
+    """Finds out within seconds whether all weights can be had and fit. Raises HarnessError."""
+    different = {(s.backbone, s.weights): s for s in every}
+    check_hub(different.values())
+    for settings in different.values():
+        if settings.weights.endswith(".safetensors"):
+            load_backbone(settings, seed=0)
+
+
+def check_hub(every: Iterable[Settings]) -> None:
+    """Finds out within seconds whether all the ImageNet weights can be had.
+
+    Raises HarnessError: timm itself would retry for the better part of a minute.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    for name in sorted({settings.backbone for settings in every if settings.weights == "imagenet"}):
+        config = timm.get_pretrained_cfg(name)
+        if config is None or not config.has_weights:
+            raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
+        files = ("model.safetensors", "pytorch_model.bin")
+        if config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in files):
+            continue
+        if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+            raise HarnessError(
+                f"the ImageNet weights of {name} are not on this machine and the hub cannot be reached;"
+                " run once with a network, or give a file by --set base.weights=PATH.safetensors,"
+                " or train from random weights by --set base.weights=none"
+            )
+
+
+def _reachable(url: str) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_TIMEOUT).close()
+    except urllib.error.HTTPError:  # it answered
+        return True
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""The names of heads and backbones, without importing torch."""
+
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+
+# name -> "module:class". A new head is one class and one line here.
+HEADS = {
+    "dropout-gap": "harness.models.heads:DropoutGap",
+    "dropout-flatten": "harness.models.heads:DropoutFlatten",
+    "batchnorm-gap": "harness.models.heads:BatchNormGap",
+    "batchnorm-flatten": "harness.models.heads:BatchNormFlatten",
+}
+
+
+def known_backbone(name: str) -> bool:
+    """Whether timm has this backbone. timm itself, which takes seconds to import, is asked only before a refusal."""
+    return name in _names_in_source() or name in all_backbones()
+
+
+@cache
+def _names_in_source() -> frozenset[str]:
+    """The names with a tag, such as resnet50.tv_in1k, as they stand in timm's source, and the same without it."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or spec.origin is None:
+        return frozenset()
+    tagged: set[str] = set()
+    for file in (Path(spec.origin).parent / "models").glob("*.py"):
+        tagged.update(
+            re.findall(r"^ {4}['\"](\w+\.\w+)['\"]: \w*cfg\(", file.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+    return frozenset(tagged | {name.partition(".")[0] for name in tagged})
+
+
+@cache
+def all_backbones() -> frozenset[str]:
+    """Every backbone name that timm knows, with and without tags."""
+    import timm
+
+    return frozenset(timm.list_models()) | frozenset(timm.list_models(include_tags=True))

@@ -1,0 +1,146 @@
+"""What is to be fitted, as data: scenarios, jobs, batches, their ids and their seeds. Nothing here does work."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.study import Settings, Stage, Study
+
+NUMERICS = 1  # raise it when a change of the code changes results: every job gets a new id
+
+
+@dataclass(frozen=True)
+class Digests:
+    """The hashes of all that comes from outside the study file."""
+
+    manifest: str
+    folds: Mapping[tuple[int, int], str]  # (repeat, fold)
+    weights: Mapping[tuple[str, str], str]  # (backbone, weights)
+
+    @property
+    def all_folds(self) -> str:
+        """The hash of the whole fold assignment."""
+        return digest([[*key, value] for key, value in sorted(self.folds.items())])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One point of a grid, all settings resolved. `image_size` is never None here."""
+
+    id: str
+    name: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit. `fold` is None where all training images are used; `evaluate` is the split that is scored."""
+
+    id: str
+    scenario: Scenario
+    repeat: int
+    fold: int | None
+    evaluate: Literal["val", "test"]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The words for it in the UI: `repeat 0, fold 2`."""
+        if self.fold is None:
+            return "refit on all training images"
+        return f"repeat {self.repeat}, fold {self.fold}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs that share work and are fitted together."""
+
+    key: str
+    jobs: tuple[Job, ...]
+
+
+def digest(value: Any) -> str:
+    """The first 16 hex digits of the SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def derive_seed(*coordinates: int | str | None) -> int:
+    """A seed in [0, 2**31) from where a fit stands, never from when it runs."""
+    return int(digest(list(coordinates)), 16) % 2**31
+
+
+def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, digests: Digests) -> list[Scenario]:
+    """The scenarios of one stage in the order of its grid, over the settings of the last winner."""
+    start = inherited or study.base
+    scenarios = []
+    for levels in itertools.product(*stage.grid.values()):
+        point = dict(zip(stage.grid, levels, strict=True))
+        settings = start.model_copy(update=point)
+        if settings.image_size is None:
+            settings = settings.model_copy(update={"image_size": study.data.image_size})
+        name = " + ".join(level if isinstance(level, str) else f"{key}={level}" for key, level in point.items())
+        scenarios.append(Scenario(digest(_identity(settings, digests)), name or stage.name, settings))
+    return scenarios
+
+
+def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
+    """One job for each fold of each repeat, scored on its validation images."""
+    return [_job(study, scenario, repeat, fold, "val", digests) for repeat, fold in sorted(digests.folds)]
+
+
+def test_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
+    """The jobs whose mean prediction on the test set is the scenario's: one refit, or one for each fold."""
+    if study.test is None or study.test.model == "refit":
+        return [_job(study, scenario, 0, None, "test", digests)]
+    return [_job(study, scenario, repeat, fold, "test", digests) for repeat, fold in sorted(digests.folds)]
+
+
+def _job(
+    study: Study, scenario: Scenario, repeat: int, fold: int | None, evaluate: Literal["val", "test"], digests: Digests
+) -> Job:
+    seed = derive_seed(study.seed, scenario.id, repeat, fold)
+    identity = {
+        "numerics": NUMERICS,
+        "settings": _identity(scenario.settings, digests),
+        "manifest": digests.manifest,
+        "positive": study.data.positive,
+        "rows": None if fold is None else digests.folds[repeat, fold],
+        "repeat": repeat,
+        "fold": fold,
+        "evaluate": evaluate,
+        "seed": [study.seed, seed],
+    }
+    return Job(digest(identity), scenario, repeat, fold, evaluate, seed)
+
+
+def _identity(settings: Settings, digests: Digests) -> dict[str, Any]:
+    """The settings as they decide the numbers: the weights by their content, not by their path."""
+    values = settings.model_dump()
+    values["weights"] = digests.weights[settings.backbone, settings.weights]
+    return values
+
+
+def batches(jobs: Iterable[Job]) -> list[Batch]:
+    """The jobs in their order, those that can share the features of one frozen backbone together."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(features_key(job.scenario.settings) or job.id, []).append(job)
+    return [Batch(key, tuple(group)) for key, group in groups.items()]
+
+
+def features_key(settings: Settings) -> str | None:
+    """What the features of a frozen backbone depend on; None where the backbone is trained."""
+    if settings.trainable != "head":
+        return None
+    return f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"
+
+
+def study_id(study: Study, digests: Digests) -> str:
+    """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
+    content = study.model_dump(exclude={"description": True, "data": {"path"}, "base": {"weights"}})
+    weights = sorted(digests.weights.values())
+    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])

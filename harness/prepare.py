@@ -1,0 +1,103 @@
+"""All that is known before anything is trained: the names are checked, the images found, the folds made."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.data.folds import Fold, check_fold, fold_digests, make_folds
+from harness.data.manifest import Dataset, read_dataset
+from harness.data.patients import patient_rule
+from harness.data.sources import SOURCES
+from harness.models.names import HEADS, all_backbones, known_backbone
+from harness.plan import Digests, digest
+from harness.store import Store, write_atomic
+from harness.strict_yaml import Field
+from harness.study import Study, unknown
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a study reads."""
+
+    dataset: Dataset
+    folds: list[Fold]
+    digests: Digests
+
+    def fold(self, repeat: int, number: int) -> Fold:
+        """The fold at these coordinates."""
+        return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (repeat, number))
+
+
+def prepare(study: Study, store: Store) -> Inputs:
+    """The dataset, the folds and the digests of a study.
+
+    Raises StudyError, DataError or LeakageError, each naming the place in the study file.
+    """
+    check_names(study)
+    weights = weights_digests(study)
+    with study.blamed("data", "path" if study.data.path else "source"):
+        root = SOURCES[study.data.source](study.data, store)
+        dataset = read_dataset(root, study.data)
+    folds = _folds(study, dataset, store)
+    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
+
+
+def check_names(study: Study) -> None:
+    """Raises an error for a head, a backbone or a patient rule that does not exist."""
+    if study.data.patient is not None:
+        with study.blamed("data", "patient"):
+            patient_rule(study.data.patient)
+    for field, settings in study.settings():
+        if settings.head not in HEADS:
+            raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))
+        if not known_backbone(settings.backbone):
+            raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
+
+
+def _at(field: Field, name: str) -> Field:
+    return (*field, name) if field == ("base",) else field
+
+
+def weights_digests(study: Study) -> dict[tuple[str, str], str]:
+    """The hash of the weights of every backbone that the study can meet.
+
+    Raises StudyError where a file is missing.
+    """
+    files: dict[str, str] = {}
+    for field, settings in study.settings():
+        if settings.weights.endswith(".safetensors") and settings.weights not in files:
+            path = Path(settings.weights).expanduser()
+            if not path.is_file():
+                raise study.error(_at(field, "weights"), f"{settings.weights} is not there; name a .safetensors file")
+            files[settings.weights] = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    every = [settings for _, settings in study.settings()]
+    names = {settings.backbone for settings in every}
+    return {
+        (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if weights == "imagenet" else "none")
+        for backbone in names
+        for weights in {settings.weights for settings in every}
+    }
+
+
+def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
+    """The folds, from the store where they were made before: they take a second, `plan` must not."""
+    key = digest([dataset.digest, study.folds.model_dump()])
+    path = store.cache / "folds" / f"{key}.json"
+    if path.exists():
+        stored: list[dict[str, Any]] = json.loads(path.read_text())
+        folds = [Fold(f["repeat"], f["fold"], np.array(f["train"]), np.array(f["validation"])) for f in stored]
+        for fold in folds:
+            check_fold(dataset, fold, study.folds.grouped)
+        return folds
+    with study.blamed("folds", "k"):
+        folds = make_folds(dataset, study.folds)
+    rows = [
+        {"repeat": f.repeat, "fold": f.fold, "train": f.train.tolist(), "validation": f.validation.tolist()}
+        for f in folds
+    ]
+    write_atomic(path, json.dumps(rows).encode())
+    return folds

@@ -1,0 +1,188 @@
+"""What of a study goes to MLflow, and when: jobs as they train, scenarios when they are whole, the study at the end."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from harness.data.folds import folds_json
+from harness.environment import environment
+from harness.errors import JobError
+from harness.ledger import Ledger
+from harness.plan import Job, study_id
+from harness.prepare import Inputs, prepare
+from harness.report.figures import confusion_figure, scenario_figures
+from harness.report.tables import averaged, factors, pooled, test_metrics
+from harness.report.write import write_report
+from harness.results import Metrics, Outcome
+from harness.stages import ScenarioState, StageState, study_state
+from harness.store import Store
+from harness.study import Study
+from harness.tracking import Tracker
+
+
+class Publisher:
+    """Keeps MLflow in step with the ledger. As a context manager it ends every run that it began."""
+
+    def __init__(self, study: Study, inputs: Inputs, store: Store) -> None:
+        self._study, self._inputs, self._ledger = study, inputs, Ledger(store)
+        self._study_id = study_id(study, inputs.digests)
+        self._tracker = Tracker(store, study, self._study_id, inputs.digests.all_folds, inputs.dataset)
+        self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
+        self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
+        self._complete = True
+
+    def __enter__(self) -> "Publisher":
+        self._tracker.discard_leftovers()
+        run_id = self._tracker.study_run()
+        if not self._tracker.is_whole(run_id):
+            with tempfile.TemporaryDirectory() as folder:
+                self._tracker.log_files(run_id, self._study_files(Path(folder)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self._complete:
+            self._tracker.finish(self._tracker.study_run())
+        self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
+
+    def _study_files(self, folder: Path) -> list[Path]:
+        inputs = self._inputs
+        (folder / "study.yaml").write_text(yaml.safe_dump(self._study.model_dump(mode="json"), sort_keys=False))
+        inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
+        folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
+        (folder / "folds.json").write_text(json.dumps(folds, indent=1))
+        (folder / "environment.txt").write_text(environment())
+        return sorted(folder.iterdir())
+
+    def enter_stage(self, state: StageState) -> None:
+        """Makes the runs of a stage's scenarios and takes over what the ledger has of them already."""
+        for scenario in state.scenarios:
+            stages = self._stages.setdefault(scenario.scenario.id, [])
+            stages.append(state.stage.name)
+            self._tracker.scenario_run(scenario.scenario, stages)
+            for job in scenario.jobs:
+                if job.id in scenario.records:
+                    self._publish_job(job, streamed=False)
+
+    def job_started(self, job: Job) -> None:
+        """Opens the run of a job that begins to train."""
+        if job.evaluate == "val":
+            self._run_of[job.id] = self._tracker.start_fold(job, self._stages[job.scenario.id])
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """Adds an epoch to the curves of a job."""
+        if job_id in self._run_of:
+            self._tracker.log_epoch(self._run_of[job_id], epoch, metrics)
+
+    def job_ended(self, job: Job, outcome: Outcome) -> None:
+        """Closes the run of a job; a finished one must be in the ledger by now."""
+        if job.evaluate == "val" and not isinstance(outcome, JobError):
+            self._publish_job(job, streamed=True)
+        elif job.id in self._run_of and isinstance(outcome, JobError):
+            self._tracker.fail(self._run_of[job.id], outcome)
+
+    def _publish_job(self, job: Job, streamed: bool) -> None:
+        if self._tracker.is_finished("fold", job.id):
+            return
+        run_id = self._tracker.start_fold(job, self._stages[job.scenario.id])
+        self._tracker.log_record(run_id, self._ledger.record(job.id), streamed)
+        folder = self._ledger.path(job.id)
+        self._tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
+        self._tracker.finish(run_id)
+
+    def leave_stage(self, state: StageState) -> None:
+        """Gives every finished scenario its means, its pooled predictions and its figures."""
+        for scenario in state.scenarios:
+            if not scenario.finished:
+                self._complete = False
+            elif not self._tracker.is_finished("scenario", scenario.scenario.id):
+                self._publish_scenario(scenario)
+
+    def _publish_scenario(self, state: ScenarioState) -> None:
+        scenario = state.scenario
+        run_id = self._tracker.scenario_run(scenario, self._stages[scenario.id])
+        frame = pooled(list(state.jobs), self._ledger)
+        with tempfile.TemporaryDirectory() as folder:
+            frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
+            scenario_figures(state, frame, self._inputs.dataset.positive, Path(folder))
+            self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
+        self._tracker.log_metrics(run_id, state.summary)
+        self._tracker.describe(run_id, _scenario_words(state, self._inputs.dataset.synthetic))
+        self._tracker.finish(run_id)
+
+    def publish_test(self, state: ScenarioState, stages: Iterable[str]) -> None:
+        """Gives a finished test evaluation its run."""
+        if not state.finished:
+            self._complete = False
+            return
+        if self._tracker.is_finished("test", state.scenario.id):
+            return
+        run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
+        metrics = test_metrics(state, self._inputs.dataset.positive, self._ledger)
+        frame = averaged(pooled(list(state.jobs), self._ledger))
+        if len(state.jobs) == 1:
+            self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
+        self._tracker.log_metrics(run_id, metrics, state.scenario.settings.epochs)
+        with tempfile.TemporaryDirectory() as folder:
+            frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
+            confusion_figure(frame, f"test set, {state.scenario.name}", Path(folder, "confusion_matrix.png"))
+            self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
+        self._tracker.describe(
+            run_id, f"Test set, scored once: accuracy {metrics['test/accuracy']:.3f}, n = {len(frame)}."
+        )
+        self._tracker.finish(run_id)
+
+    def publish_report(self, folder: Path) -> None:
+        """Adds the report to the study's run, if there is one."""
+        run_id = self._tracker.find("study", self._study_id)
+        if run_id is not None:
+            self._tracker.log_files(run_id, [folder])
+            self._tracker.describe(run_id, (folder / "report.md").read_text())
+
+    def leaderboard_url(self, states: list[StageState]) -> str:
+        """The URL of the scenarios' leaderboard in the MLflow UI."""
+        select = next((s.stage.select for s in reversed(states) if s.stage.select), None)
+        metric = select.metric if select else "val/accuracy"
+        shown = dict.fromkeys([metric, "val/accuracy", "val/balanced_accuracy", "val/f1", "val/roc_auc"])
+        columns = [
+            *(f"params.`{factor}`" for factor in factors(states)),
+            *(f"metrics.`{name}_{part}`" for name in shown for part in ("mean", "std")),
+        ]
+        ascending = select is not None and not select.maximize
+        return self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)
+
+
+def _scenario_words(state: ScenarioState, synthetic: bool) -> str:
+    s, means = state.scenario.settings, state.summary
+    return (
+        f"{'**SYNTHETIC DATA.** ' if synthetic else ''}{s.backbone} ({s.weights} weights,"
+        f" {'whole network trained' if s.trainable == 'all' else 'frozen'}), head {s.head}, oversampling"
+        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds: accuracy"
+        f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
+        f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
+        f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."
+    )
+
+
+def report_study(study: Study, store: Store) -> Path:
+    """The path of the report, written from stored results and added to the study's run."""
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store), provisional=True)
+    if not any(scenario.records for state in states for scenario in state.scenarios):
+        raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
+    path = write_report(study, inputs, study_id(study, inputs.digests), store)
+    if store.database.exists():
+        Publisher(study, inputs, store).publish_report(path.parent)
+    return path
+
+
+def leaderboard(study: Study, store: Store, port: int) -> str:
+    """The URL of the study's leaderboard in the UI that serves this store on `port`."""
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store), provisional=True)
+    return Publisher(study, inputs, store).leaderboard_url(states).replace(":5000/", f":{port}/")

@@ -1,0 +1,158 @@
+"""The figures of a study, from stored results alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from harness.report.tables import arrays, confusion_table
+from harness.results import FoldRecord
+from harness.stages import ScenarioState
+from harness.training.metrics import ECE_BINS
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 130,
+        "savefig.bbox": "tight",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+    }
+)
+
+
+def _figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
+    return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path)
+    plt.close(figure)
+    return path
+
+
+def validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path) -> Path:
+    """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
+    figure, axes = _figure(7.2, 4.2)
+    for number, state in enumerate(scenarios):
+        curves = _curves(list(state.records.values()), metric)
+        if not curves.size:
+            continue
+        epochs = np.arange(1, curves.shape[1] + 1)
+        style = "-" if number < 10 else "--"
+        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=state.scenario.name, marker=".")
+        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=line.get_color(), alpha=0.1, lw=0)
+    axes.set(xlabel="epoch", ylabel=metric, title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.lines:
+        figure.legend(loc="outside lower center", ncols=1 if len(scenarios) < 5 else 2, fontsize=8)
+    return _save(figure, path)
+
+
+def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Path:
+    """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
+    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
+        for side, colour in (("train", "tab:gray"), ("val", "tab:blue")):
+            curves = _curves(records, f"{side}/{name}")
+            epochs = np.arange(1, curves.shape[1] + 1)
+            axes.plot(epochs, curves.mean(axis=0), color=colour, label=side, marker=".")
+            axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, lw=0)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend()
+    figure.suptitle(title)
+    return _save(figure, path)
+
+
+def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
+    """The values [folds, epochs] of a metric."""
+    return np.array([[epoch[metric] for epoch in record.history] for record in records])
+
+
+def confusion_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
+    """A PNG: the confusion matrix with counts, and the share of each true class."""
+    table = confusion_table(frame)
+    counts = table.to_numpy()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _figure(1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{int(counts[row, column]):,}\n{share:.1%}"
+        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
+    ticks = range(len(table))
+    axes.set_xticks(ticks, list(table.columns))
+    axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    axes.grid(visible=False)
+    return _save(figure, path)
+
+
+def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
+    """A PNG: the ROC curve of the positive class, or of every class against the rest."""
+    figure, axes = _figure(4.2, 4.0)
+    for name, actual, score in _against_rest(frame, positive):
+        false, true, _ = roc_curve(actual, score)
+        axes.plot(false, true, label=name)
+    axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
+    axes.legend()
+    return _save(figure, path)
+
+
+def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
+    """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
+    figure, axes = _figure(4.2, 4.0)
+    for name, actual, score in _against_rest(frame, positive):
+        precision, recall, _ = precision_recall_curve(actual, score)
+        (line,) = axes.plot(recall, precision, label=name)
+        axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
+    axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02))
+    axes.legend()
+    return _save(figure, path)
+
+
+def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    classes, probabilities, labels = arrays(frame)
+    chosen = [positive] if positive else classes
+    found = [(name, labels == classes.index(name), probabilities[:, classes.index(name)]) for name in chosen]
+    return [row for row in found if row[1].any() and not row[1].all()]
+
+
+def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
+    """A PNG: accuracy against confidence of the predicted class, in bins of equal mass."""
+    _, probabilities, labels = arrays(frame)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), ECE_BINS) if len(part)]
+    figure, axes = _figure(4.2, 4.0)
+    low = 1 / probabilities.shape[1]
+    axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
+    axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
+    axes.set(xlabel="confidence", ylabel="accuracy", title=title)
+    return _save(figure, path)
+
+
+def scenario_figures(state: ScenarioState, frame: pd.DataFrame, positive: str | None, folder: Path) -> list[Path]:
+    """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
+    name = state.scenario.name
+    return [
+        confusion_figure(frame, f"{name}\nout-of-fold", folder / "confusion_matrix.png"),
+        roc_figure(frame, positive, name, folder / "roc.png"),
+        pr_figure(frame, positive, name, folder / "pr.png"),
+        calibration_figure(frame, name, folder / "calibration.png"),
+        learning_curves(list(state.records.values()), name, folder / "learning_curves.png"),
+    ]

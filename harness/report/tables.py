@@ -1,0 +1,91 @@
+"""The tables of a study, from stored results alone."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from harness.ledger import Ledger
+from harness.plan import Job
+from harness.stages import ScenarioState, StageState
+from harness.training.metrics import classification_metrics, confusion, per_class_table
+
+SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
+
+
+def factors(states: list[StageState]) -> list[str]:
+    """The names of all factors that some stage varies, in order."""
+    return list(dict.fromkeys(key for state in states for key in state.stage.grid))
+
+
+def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
+    """The scenarios of a stage, best first: their factors, folds done, and mean and SD of each metric."""
+    metric = state.stage.select.metric if state.stage.select else "val/accuracy"
+    shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
+    rows = []
+    for scenario in state.scenarios:
+        settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
+        row: dict[str, object] = {key: settings[key] for key in varied}
+        row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
+        for name in shown:
+            row[name] = summary.get(f"{name}_mean", np.nan)
+            row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
+        row["winner"] = "winner" if state.finished and state.best is scenario else ""
+        rows.append(row)
+    ascending = bool(state.stage.select and not state.stage.select.maximize)
+    return pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+
+
+def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:
+    """The predictions of all these jobs that are done, one below the other."""
+    done = [job for job in jobs if ledger.done(job.id)]
+    return pd.concat([ledger.predictions(job.id) for job in done], ignore_index=True)
+
+
+def averaged(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for each image: the mean of its probabilities over the jobs that scored it."""
+    probabilities = [column for column in frame if str(column).startswith("prob_")]
+    return frame.groupby(["image", "patient", "label"], as_index=False, sort=False)[probabilities].mean()
+
+
+def arrays(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
+    """The classes, the probabilities [n, classes] and the true class of every row [n] of a predictions table."""
+    columns = [str(column) for column in frame if str(column).startswith("prob_")]
+    classes = [column.removeprefix("prob_") for column in columns]
+    labels = pd.Categorical(frame["label"], categories=classes).codes
+    return classes, frame[columns].to_numpy(np.float64), np.asarray(labels, dtype=np.int64)
+
+
+def test_metrics(state: ScenarioState, positive: str | None, ledger: Ledger) -> dict[str, float]:
+    """The metrics of a scenario on the test set, as `test/<metric>`, from the mean prediction of its models."""
+    classes, probabilities, labels = arrays(averaged(pooled(list(state.jobs), ledger)))
+    index = classes.index(positive) if positive else None
+    return {f"test/{k}": v for k, v in classification_metrics(probabilities, labels, index).items()}
+
+
+def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The confusion matrix, true classes down, predicted classes across."""
+    classes, probabilities, labels = arrays(frame)
+    table = pd.DataFrame(confusion(probabilities, labels), index=classes, columns=classes)
+    return table.rename_axis(index="true", columns="predicted")
+
+
+def class_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Precision, recall, F1 and specificity of every class with its number of images; recall with Wilson's interval."""
+    classes, probabilities, labels = arrays(frame)
+    values = per_class_table(probabilities, labels)
+    table = pd.DataFrame({"class": classes, **values}).astype({"support": int})
+    hits = (values["recall"] * values["support"]).round()
+    bounds = [wilson(int(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
+    table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
+    return table
+
+
+def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of the proportion hits / n (Wilson 1927); (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    z = float(norm.ppf(0.5 + level / 2))
+    centre, share = 1 + z * z / n, hits / n
+    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return float((middle - half) / centre), float((middle + half) / centre)

@@ -1,0 +1,167 @@
+"""The report of a study: Markdown, CSV tables and PNG figures in one folder, from stored results alone."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from harness.ledger import Ledger
+from harness.prepare import Inputs
+from harness.report import figures, tables
+from harness.stages import ScenarioState, StageState, study_state, test_states
+from harness.store import Store, new_folder
+from harness.study import Study
+
+SYNTHETIC = "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."
+BEST_EPOCH = (
+    "**Flattering choice.** `select_epoch: best` keeps the epoch that scored best on the very images that it is"
+    " scored on; these validation numbers are too good."
+)
+
+
+def write_report(study: Study, inputs: Inputs, study_id: str, store: Store) -> Path:
+    """The path of `report.md` in the study's report folder, which is replaced as a whole."""
+    ledger = Ledger(store)
+    states = study_state(study, inputs.digests, ledger, provisional=True)
+    tests = test_states(study, states, inputs.digests, ledger)
+    target = store.reports / study.study
+    with new_folder(store.reports) as new:
+        folder = new / "report"
+        folder.mkdir()
+        text = [
+            *_head(study, inputs),
+            *(line for state in states for line in _stage(study, state, states, folder)),
+            *(line for state in tests for line in _test(study, state, inputs, ledger, folder)),
+            *_foot(study, inputs, states, study_id),
+        ]
+        (folder / "report.md").write_text("\n".join(text) + "\n")
+        if target.exists():
+            shutil.move(target, new / "old")
+        folder.rename(target)
+    return target / "report.md"
+
+
+def _head(study: Study, inputs: Inputs) -> list[str]:
+    dataset, spec = inputs.dataset, study.folds
+    lines = [f"# {study.study}", "", *([study.description, ""] if study.description else [])]
+    if dataset.synthetic:
+        lines += [SYNTHETIC, ""]
+    if study.data.limit:
+        lines += [f"**Rehearsal.** Only {study.data.limit} images of each split were used (`data.limit`).", ""]
+    if any(settings.select_epoch == "best" for _, settings in study.settings()):
+        lines += [BEST_EPOCH, ""]
+    return [
+        *lines,
+        "## Data and folds",
+        "",
+        *_markdown(data_table(inputs)),
+        "",
+        f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class,"
+        f" {'grouped by patient' if spec.grouped else '**not grouped by patient**'}; oversampling sees training"
+        " images only. No image"
+        + (" and no patient" if spec.grouped else "")
+        + " stands in training and validation of the same fold, or in training and test (checked).",
+        "",
+    ]
+
+
+def data_table(inputs: Inputs) -> pd.DataFrame:
+    """Images and patients by split and class."""
+    table = inputs.dataset.table.groupby(["split", "label"], sort=False)
+    frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
+    return frame.sort_values(["split", "label"], ascending=[False, True], ignore_index=True)
+
+
+def _stage(study: Study, state: StageState, states: list[StageState], folder: Path) -> list[str]:
+    name = state.stage.name
+    lines = [f"## Stage {name}", ""]
+    if state.waits_for:
+        return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
+    metric = state.stage.select.metric if state.stage.select else "val/accuracy"
+    board = tables.leaderboard(state, tables.factors(states))
+    board.to_csv(folder / f"leaderboard-{name}.csv", index=False)
+    figures.validation_curves(state.scenarios, metric, f"{study.study}, stage {name}", folder / f"curves-{name}.png")
+    lines += [
+        f"Mean over the folds and its standard deviation (SD), best {metric} first.",
+        "",
+        *_markdown(rounded(board)),
+        "",
+        f"![{metric} by epoch](curves-{name}.png)",
+        "",
+        f"*{metric} by epoch: mean over the folds, and their range as a band.*",
+        "",
+    ]
+    if state.best and state.finished:
+        lines += [f"Winner by mean {metric}: **{state.best.scenario.name}**.", ""]
+    if state.missing:
+        holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
+        lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
+    return lines
+
+
+def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, folder: Path) -> list[str]:
+    scenario = state.scenario
+    lines = [f"## Test set: {scenario.name}", ""]
+    if not state.finished:
+        return [*lines, "Not scored yet.", ""]
+    positive = inputs.dataset.positive
+    frame = tables.averaged(tables.pooled(list(state.jobs), ledger))
+    metrics = tables.test_metrics(state, positive, ledger)
+    confusion = tables.confusion_table(frame)
+    right, total = int(confusion.to_numpy().trace()), len(frame)
+    low, high = tables.wilson(right, total)
+    confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
+    classes = tables.class_table(frame)
+    classes.to_csv(folder / f"test-classes-{scenario.id}.csv", index=False)
+    board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
+    board.to_csv(folder / f"test-metrics-{scenario.id}.csv", index=False)
+    figures.confusion_figure(frame, f"test set, {scenario.name}", folder / f"test-confusion-{scenario.id}.png")
+    model = (
+        "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
+    )
+    return [
+        *lines,
+        f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
+        f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
+        "",
+        *_markdown(rounded(board)),
+        "",
+        *_markdown(rounded(classes)),
+        "",
+        f"![confusion matrix](test-confusion-{scenario.id}.png)",
+        "",
+    ]
+
+
+def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str) -> list[str]:
+    records = [record for state in states for s in state.scenarios for record in s.records.values()]
+    machines = sorted({f"{r.facts['device']}, {r.facts['precision']}, torch {r.facts['torch']}" for r in records})
+    seconds = sum(float(record.facts["seconds"]) for record in records)
+    return [
+        "## Provenance",
+        "",
+        f"- study id `{study_id}`, seed {study.seed}",
+        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
+        f"- {len(records)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
+        "",
+        f"Every table here comes from one fold assignment, `{inputs.digests.all_folds}`.",
+    ]
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is read: three decimals, and a dash where there is no number."""
+    text = table.astype(object)
+    for column in table.select_dtypes("float"):
+        small = column in ("learning_rate", "weight_decay")
+        text[column] = ["-" if pd.isna(v) else f"{v:g}" if small else f"{v:.3f}" for v in table[column]]
+    return text
+
+
+def _markdown(table: pd.DataFrame) -> Iterable[str]:
+    """The table in Markdown, numbers to the right."""
+    right = [str(table[column].iloc[0])[:1].isdigit() if len(table) else False for column in table]
+    yield "| " + " | ".join(str(column) for column in table) + " |"
+    yield "|" + "|".join("---:" if number else "---" for number in right) + "|"
+    for row in table.itertuples(index=False):
+        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"

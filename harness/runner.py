@@ -1,0 +1,164 @@
+"""A study from its file to its report. Start reading here.
+
+study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> executor -> fit
+           -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.data.cache import pixel_cache
+from harness.executors import Executor
+from harness.executors.inline import InlineExecutor
+from harness.ledger import Ledger
+from harness.models.backbone import check_weights
+from harness.plan import Job, batches, stage_scenarios, study_id
+from harness.prepare import Inputs, prepare
+from harness.progress import Reporter
+from harness.publish import Publisher
+from harness.report.write import write_report
+from harness.results import FoldResult, Metrics
+from harness.stages import ScenarioState, StageState, stage_state, study_state, test_states
+from harness.store import Store
+from harness.study import Settings, Study
+from harness.training.device import choose_device
+from harness.training.job import Context
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended."""
+
+    states: list[StageState]
+    tests: list[ScenarioState]
+    failed: int  # jobs
+    report: Path
+    url: str
+
+
+def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False) -> Run:
+    """Everything that the study asks for and that is not done yet; then its report.
+
+    tests_only: the stages must be finished, and only the test set is scored.
+    Raises HarnessError before anything is written where the request or the input is wrong.
+    """
+    device = str(choose_device(device))
+    inputs = prepare(study, store)
+    ledger = Ledger(store)
+    if tests_only:
+        _require_finished(study, inputs, ledger)
+    if not _is_done(study, inputs, ledger):
+        every = (
+            scenario.settings
+            for stage in study.stages
+            for scenario in stage_scenarios(study, stage, None, inputs.digests)
+        )
+        check_weights(every)
+    with store.locked(study.study):
+        context = _context(study, inputs, store, device, reporter)
+        with Publisher(study, inputs, store) as publisher:
+            fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
+            states = _run_stages(study, inputs, fitter)
+            tests = _run_tests(study, inputs, states, fitter)
+            report = write_report(study, inputs, study_id(study, inputs.digests), store)
+            publisher.publish_report(report.parent)
+            url = publisher.leaderboard_url(states)
+    return Run(states, tests, fitter.failed, report, url)
+
+
+def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
+    if study.test is None:
+        raise study.error(("test",), "the study has no test: block; add `test: {stages: [NAME]}`")
+    for state in study_state(study, inputs.digests, ledger):
+        if not state.finished:
+            raise study.error(("test",), f"stage {state.stage.name} is not finished; first run: harness run STUDY")
+
+
+def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
+    """Whether there is nothing left to fit."""
+    states = study_state(study, inputs.digests, ledger)
+    tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
+    return all(state.finished for state in states) and all(test.finished for test in tests)
+
+
+def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter") -> list[StageState]:
+    """The states of all stages after their jobs were run, each stage on the settings of the last winner."""
+    states: list[StageState] = []
+    start: Settings | None = None
+    waits_for: str | None = None
+    for stage in study.stages:
+        if waits_for:
+            states.append(StageState(stage, (), waits_for))
+            continue
+        state = stage_state(study, stage, start, inputs.digests, fitter.ledger)
+        fitter.publisher.enter_stage(state)
+        fitter.run(f"stage {stage.name}", state.missing)
+        state = stage_state(study, stage, start, inputs.digests, fitter.ledger)
+        fitter.publisher.leave_stage(state)
+        states.append(state)
+        if stage.select and state.best is None:  # no scenario could be finished: nothing to go on from
+            waits_for = stage.name
+        elif state.best:
+            start = state.best.scenario.settings
+            fitter.reporter.say(f"stage {stage.name}: {state.best.scenario.name} wins by mean {stage.select.metric}")  # type: ignore[union-attr]
+    return states
+
+
+def _run_tests(study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter") -> list[ScenarioState]:
+    """The winners scored on the test set, now that every selection is made. Without test images there is nothing."""
+    if not len(inputs.dataset.rows("test")):
+        if study.test:
+            fitter.reporter.say("no test/ images: no test evaluation")
+        return []
+    tests = test_states(study, states, inputs.digests, fitter.ledger)
+    for before in tests:
+        fitter.run("test set", [job for job in before.jobs if job.id not in before.records])
+    tests = test_states(study, states, inputs.digests, fitter.ledger)
+    for test in tests:
+        fitter.publisher.publish_test(test, study.test.stages if study.test else [])
+    return tests
+
+
+class Fitter:
+    """Runs jobs: each outcome goes first to the ledger, then to MLflow, then to whoever is watching."""
+
+    def __init__(
+        self, ledger: Ledger, context: Context, executor: Executor, publisher: Publisher, reporter: Reporter
+    ) -> None:
+        self.ledger, self.publisher, self.reporter = ledger, publisher, reporter
+        self._context, self._executor = context, executor
+        self.failed = 0
+
+    def run(self, name: str, jobs: list[Job]) -> None:
+        """Fits these jobs, whatever becomes of single ones."""
+        if not jobs:
+            return
+        self.reporter.begin(name, jobs)
+        for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
+            if isinstance(outcome, FoldResult):
+                self.ledger.save(outcome)
+            else:
+                self.failed += 1
+            self.publisher.job_ended(job, outcome)
+            self.reporter.finished(job, outcome)
+
+    def _started(self, job: Job) -> None:
+        self.publisher.job_started(job)
+        self.reporter.started(job)
+
+    def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        self.publisher.epoch(job_id, epoch, metrics)
+        self.reporter.epoch(job_id, epoch, metrics)
+
+
+def _context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
+    """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
+    sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
+    with study.blamed("data", "path" if study.data.path else "source"):
+        pixels = {}
+        for size in sorted(sizes):
+            counting = partial(reporter.counting, f"images decoded at {size} px")
+            pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
+    folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device)

@@ -1,0 +1,110 @@
+"""How far a study is: each stage's scenarios, which of their jobs are done, and who won."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from harness.ledger import Ledger
+from harness.plan import Digests, Job, Scenario, fold_jobs, stage_scenarios, test_jobs
+from harness.results import FoldRecord, Metrics
+from harness.study import Settings, Stage, Study
+
+
+@dataclass(frozen=True)
+class ScenarioState:
+    """One scenario of a stage: its jobs, and the records of those that are done."""
+
+    scenario: Scenario
+    jobs: tuple[Job, ...]
+    records: Mapping[str, FoldRecord]  # job id -> record
+
+    @property
+    def finished(self) -> bool:
+        return len(self.records) == len(self.jobs)
+
+    @property
+    def summary(self) -> Metrics:
+        """The mean and the standard deviation (n - 1) over the folds done, as `<metric>_mean` and `<metric>_std`."""
+        records = list(self.records.values())
+        if not records:
+            return {}
+        values = {name: [record.metrics[name] for record in records] for name in records[0].metrics}
+        spread = {f"{name}_std": stdev(v) for name, v in values.items() if len(v) > 1}
+        return {f"{name}_mean": mean(v) for name, v in values.items()} | spread
+
+
+@dataclass(frozen=True)
+class StageState:
+    """One stage. `scenarios` is empty while an earlier stage has not named the winner that it starts from."""
+
+    stage: Stage
+    scenarios: tuple[ScenarioState, ...]
+    waits_for: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.scenarios) and all(state.finished for state in self.scenarios)
+
+    @property
+    def missing(self) -> list[Job]:
+        """The jobs that are not done."""
+        return [job for state in self.scenarios for job in state.jobs if job.id not in state.records]
+
+    @property
+    def best(self) -> ScenarioState | None:
+        """The finished scenario with the best mean of the metric, the first of equals; None without `select`."""
+        finished = [state for state in self.scenarios if state.finished]
+        if self.stage.select is None or not finished:
+            return None
+        sign = 1 if self.stage.select.maximize else -1
+        metric = f"{self.stage.select.metric}_mean"
+        return max(finished, key=lambda state: sign * state.summary[metric])
+
+
+def stage_state(study: Study, stage: Stage, start: Settings | None, digests: Digests, ledger: Ledger) -> StageState:
+    """The state of one stage as the ledger has it; `start` are the settings of the last winner."""
+    scenarios = stage_scenarios(study, stage, start, digests)
+    return StageState(stage, tuple(_state(s, fold_jobs(study, s, digests), ledger) for s in scenarios))
+
+
+def study_state(study: Study, digests: Digests, ledger: Ledger, provisional: bool = False) -> list[StageState]:
+    """The state of every stage.
+
+    A stage that selects hands its winner on once all its jobs are done; with `provisional` its best finished
+    scenario stands in, as in a run that had to go on past failures.
+    """
+    states: list[StageState] = []
+    start: Settings | None = None
+    waits_for: str | None = None
+    for stage in study.stages:
+        state = StageState(stage, (), waits_for) if waits_for else stage_state(study, stage, start, digests, ledger)
+        states.append(state)
+        if stage.select and not waits_for:
+            best = state.best if state.finished or provisional else None
+            start, waits_for = (best.scenario.settings, None) if best else (start, stage.name)
+    return states
+
+
+def test_states(study: Study, states: list[StageState], digests: Digests, ledger: Ledger) -> list[ScenarioState]:
+    """The scenarios to be scored on the test set: the winners of finished stages, each once."""
+    wanted = study.test.stages if study.test else []
+    winners = {
+        state.best.scenario.id: state.best.scenario
+        for state in states
+        if state.stage.name in wanted and state.finished and state.best
+    }
+    return [_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
+
+
+def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:
+    """Every scenario once, with the names of the stages that it stands in."""
+    seen: dict[str, tuple[ScenarioState, list[str]]] = {}
+    for state in states:
+        for scenario in state.scenarios:
+            seen.setdefault(scenario.scenario.id, (scenario, []))[1].append(state.stage.name)
+    yield from seen.values()
+
+
+def _state(scenario: Scenario, jobs: list[Job], ledger: Ledger) -> ScenarioState:
+    records = {job.id: ledger.record(job.id) for job in jobs if ledger.done(job.id)}
+    return ScenarioState(scenario, tuple(jobs), records)

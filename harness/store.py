@@ -1,0 +1,100 @@
+"""Where a store keeps things, files that are whole or absent, and the lock of a running study."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from harness.errors import BusyError, HarnessError
+
+
+class Store:
+    """The folder (default `mlruns`) that holds everything a study produces."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.jobs = self.root / "jobs"
+        self.cache = self.root / "cache"
+        self.data = self.root / "data"
+        self.reports = self.root / "reports"
+        self.locks = self.root / "locks"
+        self.artifacts = self.root / "artifacts"
+        self.database = self.root / "mlflow.db"
+        if self.root.exists() and not self.root.is_dir():
+            raise HarnessError(f"--store {root}: this is a file; name a folder")
+
+    @property
+    def database_uri(self) -> str:
+        """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
+        return f"sqlite:///{self.database}"
+
+    @contextmanager
+    def locked(self, study: str) -> Iterator[None]:
+        """Holds the study in this store; the system lets go of it when the process ends, however it ends.
+
+        Raises BusyError, naming the holder.
+        """
+        from filelock import FileLock, Timeout
+
+        self.locks.mkdir(parents=True, exist_ok=True)
+        holder = self.locks / f"{study}.json"
+        lock = FileLock(self.locks / f"{study}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BusyError(f"study {study} is running already in {self.root}: {_holder(holder)}") from None
+        try:
+            write_atomic(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        who = json.loads(path.read_text())
+        return f"process {who['pid']} on {who['host']}"
+    except (OSError, ValueError, KeyError):
+        return "the holder has not said its name yet"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes `content` so that `path` is the old file or the new one, never a part."""
+    with new_folder(path.parent) as folder:
+        part = folder / path.name
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+@contextmanager
+def new_folder(parent: Path) -> Iterator[Path]:
+    """A fresh folder below `parent`, to be filled and renamed away; what is left in it is removed.
+
+    Parents that had to be made for it and end up empty are removed too: a failure leaves nothing behind.
+    """
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the files of `folder` durable before it is renamed into place."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,118 @@
+"""YAML as data only: no aliases, tags, duplicate keys or surprising scalars, and a line for each field."""
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import StudyError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+
+Field = tuple[str | int, ...]
+Lines = dict[Field, int]
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's parser with the scalars of YAML 1.2: `no` is a word, `012` is a word, `1e-3` is a number."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not allowed; write the value out", problem_mark=event.start_mark
+            )
+        if getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {event.tag} is not allowed; a study file is plain data", problem_mark=event.start_mark
+            )
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("null", r"null|~|", "n~"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?", "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^$"), [""])
+
+
+def read_yaml(path: Path) -> tuple[Any, Lines]:
+    """The data of a YAML file and the line of each of its fields.
+
+    Raises StudyError, naming file and line, for anything that is not plain data.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such study file") from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise StudyError(f"{path}: {len(raw):,} bytes; a study file has at most {MAX_BYTES:,}")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise StudyError(f"{path}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
+    """The data in YAML `text` and the line of each field; `name` stands in errors."""
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise StudyError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow, such as NUL
+        reason = str(getattr(error, "reason", error)).splitlines()[0]
+        position = getattr(error, "position", 0)
+        raise StudyError(f"{name}:{text.count(chr(10), 0, position) + 1}: {reason}") from None
+    lines: Lines = {}
+    return (None if node is None else _value(loader, node, (), name, lines)), lines
+
+
+def _value(loader: _Loader, node: yaml.Node, field: Field, name: str, lines: Lines) -> Any:
+    line = node.start_mark.line + 1
+    lines.setdefault(field, line)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(loader, child, (*field, i), name, lines) for i, child in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        result: dict[Hashable, Any] = {}
+        for key_node, child in node.value:
+            key = key_node.value
+            at = f"{name}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.tag.endswith(":str"):
+                raise StudyError(f"{at}: {dotted(field)}: a key is a plain word")
+            if key in result:
+                raise StudyError(f"{at}: {dotted((*field, key))}: this key stands here twice")
+            lines[(*field, key)] = key_node.start_mark.line + 1
+            result[key] = _value(loader, child, (*field, key), name, lines)
+        return result
+    try:
+        return loader.construct_object(node)
+    except (ValueError, OverflowError):  # an integer of thousands of digits
+        raise StudyError(f"{name}:{line}: {dotted(field)}: not a number that can be read") from None
+
+
+def dotted(field: Field) -> str:
+    """`stages[0].grid.head` for `("stages", 0, "grid", "head")`; "the file" for the root."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field)
+    return text.removeprefix(".") or "the file"

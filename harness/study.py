@@ -1,0 +1,286 @@
+"""The study file: what is trained, on what, and how it is compared. See README for a tour."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from harness.errors import DataError, StudyError
+from harness.strict_yaml import Field as FieldPath
+from harness.strict_yaml import Lines, dotted, parse_yaml, read_yaml
+
+Metric = Literal[
+    "val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1", "val/specificity",
+    "val/balanced_accuracy", "val/mcc", "val/roc_auc", "val/pr_auc", "val/brier", "val/ece",
+]  # fmt: skip
+LOWER_IS_BETTER = ("loss", "brier", "ece")
+MAX_SCENARIOS = 100_000
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) or not value.strip("."):
+        raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and not dots alone")
+    return value
+
+
+def _weights(value: str) -> str:
+    if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
+        raise ValueError("allowed: imagenet, none, or the path of a .safetensors file")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Phantom(Model):
+    """The size of the built-in synthetic dataset."""
+
+    train: Annotated[int, Field(ge=8, le=1_000_000)] = 480
+    test: Annotated[int, Field(ge=0, le=1_000_000)] = 120
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Data(Model):
+    """Where the images are, and how they are read."""
+
+    source: Literal["folder", "kermany", "phantom"]
+    path: str | None = None
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    positive: str | None = None
+    patient: str | None = None
+    limit: Count | None = None
+    val: Literal["ignore", "train"] = "ignore"
+    phantom: Phantom = Phantom()
+
+
+class Folds(Model):
+    """The cross-validation protocol."""
+
+    k: Annotated[int, Field(ge=2, le=1000)] = 3
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    grouped: bool = True
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Settings(Model):
+    """All that decides how one network is trained; every field can be a factor of a grid."""
+
+    backbone: Annotated[str, Field(min_length=1)]
+    weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
+    trainable: Literal["all", "head"] = "all"
+    head: str = "dropout-gap"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    oversampling: Literal["none", "random"] = "none"
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    select_epoch: Literal["last", "best"] = "last"
+    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
+
+
+class Select(Model):
+    """How a stage names its winner: the best mean of `metric` over the folds."""
+
+    metric: Metric = "val/accuracy"
+
+    @property
+    def maximize(self) -> bool:
+        return not self.metric.endswith(LOWER_IS_BETTER)
+
+
+class Stage(Model):
+    """One grid; the next stage starts from its winner."""
+
+    name: Name
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    select: Select | None = None
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(levels) for levels in self.grid.values())
+
+
+class FinalTest(Model):
+    """Which stages' winners are scored on the test set, and with which model."""
+
+    stages: Annotated[list[str], Field(min_length=1)]
+    model: Literal["refit", "folds"] = "refit"
+
+
+class Study(Model):
+    study: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Data
+    folds: Folds = Folds()
+    base: Settings
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    test: FinalTest | None = None
+
+    _name: str = PrivateAttr(default="study")
+    _lines: Lines = PrivateAttr(default_factory=dict)
+    _overrides: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
+
+    def error(self, field: FieldPath, message: str) -> StudyError:
+        """The StudyError that says where `field` was given: `file:line: field: message`."""
+        return _error(self._name, self._lines, self._overrides, field, message)
+
+    @contextmanager
+    def blamed(self, *field: str) -> Iterator[None]:
+        """Adds the place of `field` in the study file to an error about the data."""
+        try:
+            yield
+        except DataError as error:
+            raise type(error)(str(self.error(error.field or field, str(error)))) from None
+
+    def stage(self, name: str) -> Stage:
+        """The stage called `name`; raises KeyError."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+    def settings(self) -> Iterator[tuple[FieldPath, Settings]]:
+        """The base and every level of every grid, each set alone over the base, with its place in the file."""
+        yield ("base",), self.base
+        for i, stage in enumerate(self.stages):
+            for key, levels in stage.grid.items():
+                for j, level in enumerate(levels):
+                    yield ("stages", i, "grid", key, j), self.base.model_copy(update={key: level})
+
+
+def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
+    """The study in the file `path`, with `KEY=VALUE` overrides applied.
+
+    Raises StudyError (`file:line: field: what is wrong, what is allowed`).
+    """
+    data, lines = read_yaml(path)
+    if not isinstance(data, dict):
+        raise StudyError(f"{path}:1: a study is a mapping that starts with `study: NAME`")
+    given: dict[FieldPath, str] = {}
+    for text in overrides:
+        _apply(data, text, given)
+    if data_path is not None:
+        data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
+        given[("data", "path")] = f"--data {data_path}"
+    try:
+        study = Study.model_validate(data)
+    except ValidationError as error:
+        raise _from_pydantic(error, str(path), lines, given) from None
+    study._name, study._lines, study._overrides = str(path), lines, given
+    _check_stages(study)
+    return study
+
+
+def _apply(data: dict[str, Any], text: str, given: dict[FieldPath, str]) -> None:
+    """Sets one `a.b=value` in `data`; a part that is a number is an index into a list."""
+    key, separator, value_text = text.partition("=")
+    option = f"--set {text}"
+    if not separator or not key:
+        raise StudyError(f"{option}: expected KEY=VALUE, such as base.epochs=1")
+    field: FieldPath = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    value, _ = parse_yaml(value_text, option)
+    target: Any = data
+    for depth, part in enumerate(field):
+        last = depth == len(field) - 1
+        if isinstance(target, list) and isinstance(part, int) and part < len(target):
+            child = target[part]
+        elif isinstance(target, dict) and isinstance(part, str):
+            child = target.get(part) if last else target.setdefault(part, {})
+        else:
+            raise StudyError(f"{option}: {dotted(field[: depth + 1])}: no such field in the study file")
+        if last:
+            target[part] = value
+        target = child
+    given[field] = option
+
+
+def _check_stages(study: Study) -> None:
+    names = [stage.name for stage in study.stages]
+    for i, stage in enumerate(study.stages):
+        at: FieldPath = ("stages", i)
+        if names.index(stage.name) != i:
+            raise study.error((*at, "name"), f"another stage is called {stage.name} already")
+        if stage.size > MAX_SCENARIOS:
+            raise study.error((*at, "grid"), f"{stage.size:,} scenarios; at most {MAX_SCENARIOS:,} are allowed")
+        for key, levels in stage.grid.items():
+            if key not in Settings.model_fields:
+                raise study.error((*at, "grid", key), unknown("factor", key, Settings.model_fields))
+            for j, level in enumerate(levels):
+                _check_level(study, (*at, "grid", key, j), key, level)
+                if level in levels[:j]:
+                    raise study.error((*at, "grid", key, j), f"{level} stands in this list twice")
+    for j, name in enumerate(study.test.stages if study.test else ()):
+        if name not in names:
+            raise study.error(("test", "stages", j), unknown("stage", name, names))
+        if study.stage(name).select is None:
+            raise study.error(
+                ("test", "stages", j), f"stage {name} selects no winner; give it `select: {{metric: val/accuracy}}`"
+            )
+
+
+def _check_level(study: Study, field: FieldPath, key: str, level: Any) -> None:
+    try:
+        Settings.model_validate({**study.base.model_dump(), key: level})
+    except ValidationError as error:
+        raise study.error(field, _reason(error.errors()[0])) from None
+
+
+def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
+    """The end of an error line about a name that is not there: a suggestion, or what is allowed."""
+    names = [str(name) for name in allowed]
+    close = get_close_matches(given, names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"allowed: {', '.join(names[:20])}"
+    return f"unknown {kind} {given!r}; {hint}"
+
+
+def _from_pydantic(error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str]) -> StudyError:
+    first = error.errors()[0]
+    field: FieldPath = first["loc"]
+    if first["type"] == "extra_forbidden":
+        siblings = _model_at(field[:-1]).model_fields
+        return _error(name, lines, given, field, unknown("key", str(field[-1]), siblings))
+    return _error(name, lines, given, field, _reason(first))
+
+
+def _model_at(field: FieldPath) -> type[BaseModel]:
+    """The model of the mapping at `field`."""
+    model: type[BaseModel] = Study
+    for part in field:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            options = [annotation, *get_args(annotation), *(a for o in get_args(annotation) for a in get_args(o))]
+            model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return model
+
+
+def _reason(error: Any) -> str:
+    """One line out of a pydantic error: what was given and what is allowed."""
+    given = error["input"]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return "this key is missing"
+    if error["type"] == "literal_error":
+        return f"{given!r} is given; allowed: {error['ctx']['expected'].replace(' or ', ', ')}".replace("'", "")
+    shown = repr(given) if len(repr(given)) <= 60 else repr(given)[:57] + "..."
+    return f"{shown} is given; {message[:1].lower() + message[1:]}"
+
+
+def _error(name: str, lines: Lines, given: dict[FieldPath, str], field: FieldPath, message: str) -> StudyError:
+    """An error at the nearest line or option that `field` came from."""
+    for depth in range(len(field), -1, -1):
+        if field[:depth] in given and depth:
+            return StudyError(f"{given[field[:depth]]}: {dotted(field)}: {message}")
+        if field[:depth] in lines:
+            return StudyError(f"{name}:{lines[field[:depth]]}: {dotted(field)}: {message}")
+    return StudyError(f"{name}: {dotted(field)}: {message}")

@@ -1,0 +1,155 @@
+"""What a person reads on standard output: the plan, the leaderboard, where the report is, how to open the UI."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.prepare import Inputs
+from harness.stages import StageState, all_scenarios
+from harness.store import Store
+from harness.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.runner import Run
+
+SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
+
+
+def _console() -> Console:
+    """Standard output; piped, it is as wide as its lines, so that nothing is cut."""
+    piped = not sys.stdout.isatty()
+    return Console(width=240 if piped else None, highlight=False, soft_wrap=piped, markup=False)
+
+
+def show_plan(study: Study, inputs: Inputs, states: list[StageState]) -> None:
+    """Prints the plan of a study: the data, the folds, every stage with its scenarios, and what is done."""
+    console, dataset = _console(), inputs.dataset
+    if dataset.synthetic:
+        console.print(SYNTHETIC, style="bold")
+    if study.data.limit:
+        console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
+    console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}\n")
+    counts = dataset.table.groupby(["split", "label"], sort=False).agg(
+        images=("image", "size"), patients=("patient", "nunique")
+    )
+    console.print(
+        _table(
+            "data",
+            ["split", "class", "images", "patients"],
+            [[*key, *row] for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)],
+        )
+    )
+    rows = [
+        [fold.repeat, fold.fold, *_pairs(dataset.counts(fold.train)), *_pairs(dataset.counts(fold.validation))]
+        for fold in inputs.folds[: 3 * study.folds.k]
+    ]
+    heads = [f"{side} {name}" for side in ("train", "val") for name in dataset.classes]
+    grouped = "grouped by patient" if study.folds.grouped else "NOT grouped by patient"
+    console.print(_table(f"folds, {grouped}, digest {inputs.digests.all_folds}", ["repeat", "fold", *heads], rows))
+    for state in states:
+        _show_stage(console, state)
+    jobs = {job.id: job.id in s.records for s, _ in all_scenarios(states) for job in s.jobs}
+    waiting = sum(state.stage.size * len(inputs.folds) for state in states if state.waits_for)
+    more = f", and up to {waiting} more once the winners are known" if waiting else ""
+    console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
+
+
+def _show_stage(console: Console, state: StageState) -> None:
+    stage = state.stage
+    chosen = f", winner by mean {stage.select.metric}" if stage.select else ", no winner"
+    title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
+    if state.waits_for:
+        factors = "; ".join(f"{key}: {', '.join(map(str, levels))}" for key, levels in stage.grid.items())
+        console.print(f"{title}\n  {factors}\n  the rest from the winner of stage {state.waits_for}\n")
+        return
+    rows = [
+        [
+            s.scenario.name,
+            s.scenario.id,
+            f"{len(s.records)}/{len(s.jobs)}",
+            "winner" if state.finished and s is state.best else "",
+        ]
+        for s in state.scenarios[:50]
+    ]
+    console.print(_table(title, ["scenario", "id", "jobs done", ""], rows))
+    if len(state.scenarios) > 50:
+        console.print(f"  and {len(state.scenarios) - 50:,} more\n")
+
+
+def show_run(study: Study, store: Store, run: "Run") -> None:
+    """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
+    from harness.ledger import Ledger
+    from harness.report import tables
+    from harness.report.write import rounded
+
+    console = _console()
+    varied = tables.factors(run.states)
+    for state in run.states:
+        if state.waits_for:
+            console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
+            continue
+        board = tables.leaderboard(state, varied)
+        console.print(_frame(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
+    for test in run.tests:
+        if test.finished:
+            frame = tables.averaged(tables.pooled(list(test.jobs), Ledger(store)))
+            console.print(_frame(f"test set: {test.scenario.name}", rounded(tables.class_table(frame))))
+            confusion = tables.confusion_table(frame)
+            right, total = int(confusion.to_numpy().trace()), len(frame)
+            low, high = tables.wilson(right, total)
+            console.print(
+                f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
+            )
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.failed:
+        console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
+    console.print(f"report: {_relative(run.report)}")
+    where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
+    console.print(f"MLflow: harness ui{where}, then {run.url}")
+
+
+def _pairs(counts: dict[str, int]) -> list[int]:
+    return list(counts.values())
+
+
+def _relative(path: object) -> str:
+    return os.path.relpath(str(path)) if os.path.relpath(str(path))[:2] != ".." else str(path)
+
+
+def _frame(title: str, frame: "pd.DataFrame") -> Table:
+    return _table(title, [str(column) for column in frame], frame.to_numpy().tolist())
+
+
+def _table(title: str, columns: list[str], rows: Sequence[Sequence[object]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numbers = bool(rows) and all(str(row[index])[:1].isdigit() or row[index] == "-" for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", header_style="dim")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    table.caption = " "
+    return table
+
+
+def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command that serves the store's MLflow UI on 127.0.0.1, and its environment."""
+    command = [
+        sys.executable, "-m", "mlflow", "ui",
+        "--backend-store-uri", store.database_uri,
+        "--artifacts-destination", str(store.artifacts),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    quiet = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+    return command, {**os.environ, **quiet}

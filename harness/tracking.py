@@ -1,0 +1,268 @@
+"""MLflow as the view of a study: study run -> scenario runs -> fold runs, written by one process."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.data.manifest import Dataset
+from harness.errors import JobError
+from harness.plan import Job, Scenario
+from harness.results import FoldRecord, Metrics
+from harness.store import Store
+from harness.study import Study
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.data.pandas_dataset import from_pandas  # noqa: E402
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run  # noqa: E402
+from mlflow.tracking.context.registry import resolve_tags  # noqa: E402
+
+BATCH = 900  # MLflow takes at most 1,000 metrics at once
+UI = "http://127.0.0.1:5000"
+
+
+class Tracker:
+    """The runs of one study (of one study id) in one store."""
+
+    def __init__(self, store: Store, study: Study, study_id: str, folds_digest: str, dataset: Dataset) -> None:
+        self._study, self._study_id, self._folds_digest = study, study_id, folds_digest
+        self._client, self.experiment_id = _open(store, study.study)
+        self._dataset = _dataset_input(dataset, study)
+        self._context = resolve_tags()
+        self._runs: dict[tuple[str, str], str] = {}  # (level, key) -> run id
+        self._finished: set[str] = set()
+        self._active: set[str] = set()
+        self._leftovers: list[str] = []
+        self._find_runs()
+
+    def _find_runs(self) -> None:
+        """Takes up the runs of earlier starts."""
+        query = f"tags.`harness.study_id` = '{self._study_id}'"
+        for run in _search(self._client, self.experiment_id, query):
+            level, run_id = run.data.tags["harness.level"], run.info.run_id
+            if "harness.complete" in run.data.tags:
+                self._finished.add(run_id)
+            elif level in ("fold", "test"):
+                self._leftovers.append(run_id)
+                continue
+            self._runs[level, run.data.tags["harness.key"]] = run_id
+
+    def discard_leftovers(self) -> None:
+        """Moves to MLflow's trash what earlier starts left of jobs that did not finish; they are run anew.
+
+        Only for the holder of the study's lock: another runner's jobs look the same.
+        """
+        for run_id in self._leftovers:
+            self._client.delete_run(run_id)
+
+    def find(self, level: str, key: str) -> str | None:
+        """The id of a run that is there, without making or touching it."""
+        return self._runs.get((level, key))
+
+    def study_run(self) -> str:
+        """The id of the study's run, made at the first call."""
+        return self._start("study", self._study_id, self._study.study, None, {})
+
+    def scenario_run(self, scenario: Scenario, stages: Iterable[str]) -> str:
+        """The id of a scenario's run, made at the first call."""
+        tags = {"harness.scenario_id": scenario.id, "harness.stage": ",".join(stages)}
+        run_id = self._start("scenario", scenario.id, scenario.name, self.study_run(), tags, scenario)
+        self._client.set_tag(run_id, "harness.stage", tags["harness.stage"])
+        return run_id
+
+    def start_fold(self, job: Job, stages: Iterable[str]) -> str:
+        """The id of a fold's run, made at the first call and RUNNING until it is finished or failed."""
+        tags = {
+            "harness.scenario_id": job.scenario.id,
+            "harness.stage": ",".join(stages),
+            "harness.job_id": job.id,
+            "harness.fold": str(job.fold),
+            "harness.repeat": str(job.repeat),
+        }
+        parent = self.scenario_run(job.scenario, stages)
+        return self._start("fold", job.id, f"{job.scenario.name}, {job.name}", parent, tags, job.scenario)
+
+    def start_test(self, scenario: Scenario, stages: Iterable[str], jobs: Iterable[Job]) -> str:
+        """The id of the run of a scenario's test evaluation."""
+        tags = {
+            "harness.scenario_id": scenario.id,
+            "harness.stage": ",".join(stages),
+            "harness.job_id": ",".join(job.id for job in jobs),
+        }
+        return self._start("test", scenario.id, f"test: {scenario.name}", self.study_run(), tags, scenario)
+
+    def is_finished(self, level: str, key: str) -> bool:
+        """Whether the run of this job or scenario is there, whole."""
+        return self._runs.get((level, key)) in self._finished
+
+    def is_whole(self, run_id: str) -> bool:
+        """Whether this run was finished before."""
+        return run_id in self._finished
+
+    def log_epoch(self, run_id: str, epoch: int, metrics: Metrics) -> None:
+        """Adds one epoch (from 1) to the curves of a run."""
+        self._log_metrics(run_id, [(epoch, metrics)])
+
+    def log_record(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
+        """Adds what a finished job says: its curves where they were not `streamed`, its facts, its selected epoch."""
+        if not streamed:
+            self._log_metrics(run_id, list(enumerate(record.history, start=1)))
+        last = len(record.history)
+        if record.selected_epoch != last:  # the last value is that of the predictions
+            self._log_metrics(run_id, [(last, record.metrics)])
+        numbers = {k: float(v) for k, v in record.facts.items() if isinstance(v, int | float)}
+        words = {k: v for k, v in record.facts.items() if isinstance(v, str)}
+        self._log_metrics(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
+        for name, word in words.items():
+            self._client.set_tag(run_id, f"harness.{name}", word)
+
+    def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
+        """Adds single values to a run."""
+        self._log_metrics(run_id, [(step, metrics)])
+
+    def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
+        """Copies files to the artifacts of a run."""
+        for path in paths:
+            if path.is_dir():
+                self.log_files(run_id, sorted(path.iterdir()), f"{folder}/{path.name}" if folder else path.name)
+            else:
+                self._client.log_artifact(run_id, str(path), folder)
+
+    def describe(self, run_id: str, text: str) -> None:
+        """Sets the description that MLflow shows on a run (Markdown)."""
+        self._client.set_tag(run_id, "mlflow.note.content", text)
+
+    def finish(self, run_id: str) -> None:
+        """Marks a run whole; the completion tag comes last."""
+        self._client.set_terminated(run_id, "FINISHED")
+        self._client.set_tag(run_id, "harness.complete", "true")
+        self._finished.add(run_id)
+        self._active.discard(run_id)
+
+    def fail(self, run_id: str, error: JobError) -> None:
+        """Marks a job's run failed, with the reason where a reader looks for it."""
+        self._client.set_tag(run_id, "harness.error", error.reason[:5000])
+        self.describe(run_id, f"**Failed:** {error.reason}\n\n```\n{error.details[-4000:]}\n```")
+        self.close(run_id, "FAILED")
+
+    def close(self, run_id: str, status: str) -> None:
+        """Ends a run that is not whole, as FAILED or KILLED."""
+        self._client.set_terminated(run_id, status)
+        self._active.discard(run_id)
+
+    def close_all(self, status: str) -> None:
+        """Ends every run that is still RUNNING."""
+        for run_id in list(self._active):
+            self.close(run_id, status)
+
+    def share_view(self, columns: list[str], order_by: str, ascending: bool) -> str:
+        """The URL of the leaderboard: the scenarios of this study with these columns, best first."""
+        state = {
+            "searchFilter": f"tags.`harness.study_id` = '{self._study_id}' AND tags.`harness.level` = 'scenario'",
+            "orderByKey": order_by,
+            "orderByAsc": ascending,
+            "selectedColumns": columns,
+        }
+        key = f"mlflow.sharedViewState.{self._study_id}"
+        self._client.set_experiment_tag(self.experiment_id, key, json.dumps(state))
+        query = f"workflowType=machine_learning&viewStateShareKey={self._study_id}"
+        return f"{UI}/#/experiments/{self.experiment_id}/runs?{query}"
+
+    def _start(
+        self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],
+        scenario: Scenario | None = None,
+    ) -> str:  # fmt: skip
+        run_id = self._runs.get((level, key))
+        if run_id is None:
+            common = {
+                "harness.level": level,
+                "harness.key": key,
+                "harness.study_id": self._study_id,
+                "harness.folds_digest": self._folds_digest,
+            }
+            if self._study.data.limit:
+                common["harness.rehearsal"] = f"data.limit={self._study.data.limit}"
+            if self._study.data.source == "phantom":
+                common["harness.data"] = "SYNTHETIC"
+            lineage = {"mlflow.parentRunId": parent} if parent else {}
+            every = {**self._context, **common, **lineage, **tags}
+            run = self._client.create_run(self.experiment_id, tags=every, run_name=name)
+            run_id = self._runs[level, key] = run.info.run_id
+            self._client.log_batch(run_id, params=_params(self._study, scenario))
+            self._client.log_inputs(run_id, datasets=[self._dataset])
+        elif run_id not in self._active and run_id not in self._finished:
+            self._client.update_run(run_id, status="RUNNING")
+        if run_id not in self._finished:
+            self._active.add(run_id)
+        return run_id
+
+    def _log_metrics(self, run_id: str, epochs: list[tuple[int, Metrics]]) -> None:
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for step, values in epochs for name, value in values.items()]
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+
+def _open(store: Store, name: str) -> tuple[MlflowClient, str]:
+    """The client and the experiment. Database and experiment are made once, under a lock: their first use races."""
+    from filelock import FileLock
+
+    store.artifacts.mkdir(parents=True, exist_ok=True)
+    store.locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.locks / "mlflow.lock"):
+        client = MlflowClient(tracking_uri=store.database_uri)
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        if experiment is not None:
+            return client, experiment.experiment_id
+        _write_ahead(store)
+        return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
+
+
+def _write_ahead(store: Store) -> None:
+    """Lets the UI read while a run writes."""
+    import sqlite3
+
+    with sqlite3.connect(store.database) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    database.close()
+
+
+def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
+    runs, token = [], None
+    while True:
+        page = client.search_runs([experiment_id], query, max_results=1000, page_token=token)
+        runs += list(page)
+        token = page.token
+        if not token:
+            return runs
+
+
+def _dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
+    """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
+    name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
+    table = pd.DataFrame({column: dataset.table[column].astype(object) for column in ("image", "label", "patient")})
+    entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
+    return DatasetInput(entity._to_mlflow_entity(), [InputTag("mlflow.data.context", "train and validation")])
+
+
+def _params(study: Study, scenario: Scenario | None) -> list[Param]:
+    """Every resolved setting under its own name."""
+    values: dict[str, Any] = {
+        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": study.folds.grouped,
+        "folds_seed": study.folds.seed, "seed": study.seed, "positive": study.data.positive,
+        "source": study.data.source, "limit": study.data.limit,
+    }  # fmt: skip
+    if scenario:
+        values |= scenario.settings.model_dump()
+    return [Param(name, str(value)) for name, value in values.items() if value is not None]

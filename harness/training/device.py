@@ -1,0 +1,48 @@
+"""The device and the arithmetic of a fit."""
+
+import os
+from contextlib import AbstractContextManager
+
+import torch
+
+from harness.errors import HarnessError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first there is of cuda, mps and cpu.
+
+    Raises HarnessError where it is not there.
+    """
+    there = [
+        device
+        for device, present in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
+        if present
+    ]
+    if name == "auto":
+        return torch.device(there[0])
+    if name.partition(":")[0] not in there:
+        raise HarnessError(f"--device {name}: not on this machine; allowed here: auto, {', '.join(there)}")
+    return torch.device(name)
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`fp32` or `bf16`: what `auto` comes to on this device."""
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return precision
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a network runs at this (resolved) precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def make_deterministic() -> None:
+    """Asks torch for kernels that give the same bits each time, on the same machine."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,52 @@
+"""What a network reads for given rows: pixels normalised on the device, or features that were kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Rows = NDArray[np.int64]
+Inputs = Callable[[Rows], Tensor]  # rows of the manifest -> a batch on the device
+
+RESIDENT_SHARE = 0.4  # of the free device memory that data may take
+
+
+def _gather(array: NDArray[Any], device: torch.device) -> Inputs:
+    """Rows of `array` as a tensor on the device; the whole array lies there where it fits."""
+    if device.type == "cuda" and array.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        resident = torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        return lambda rows: resident.index_select(0, torch.from_numpy(rows).to(device))
+    return lambda rows: torch.from_numpy(np.take(array, rows, axis=0)).to(device)
+
+
+class PixelInputs:
+    """Images [n, 3, H, W] as the backbone wants them: scaled, normalised, gray repeated to three channels."""
+
+    def __init__(
+        self, pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+    ) -> None:
+        self._rows = _gather(pixels, device)
+        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
+
+    def __call__(self, rows: Rows) -> Tensor:
+        images = (self._rows(rows).float() - self._mean) / self._std
+        return images.to(memory_format=torch.channels_last)
+
+
+class FeatureInputs:
+    """Features [n, C, h, w] of a frozen backbone, from the file of their split.
+
+    first: the manifest's row that the file starts with.
+    """
+
+    def __init__(self, files: list[tuple[int, Path]], device: torch.device) -> None:
+        self._parts = [(first, _gather(np.load(path, mmap_mode="r"), device)) for first, path in files]
+
+    def __call__(self, rows: Rows) -> Tensor:
+        first, gather = max((part for part in self._parts if part[0] <= rows[0]), key=lambda part: part[0])
+        return gather(rows - first)

@@ -1,0 +1,149 @@
+"""One job from its settings to its result: the model is built, the rows are chosen, the loop is run."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import nn
+
+from harness.data.cache import open_pixels
+from harness.data.folds import Fold, oversample
+from harness.data.manifest import SPLITS, Dataset, Rows
+from harness.models.backbone import feature_shape, load_backbone
+from harness.models.heads import Shape, initialise, make_head
+from harness.plan import Digests, Job, derive_seed
+from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
+from harness.study import Settings
+from harness.training.device import make_deterministic, resolve_precision
+from harness.training.features import frozen_features
+from harness.training.fit import Fitted, Task, fit
+from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a worker needs for the jobs of one study; it can be pickled."""
+
+    dataset: Dataset
+    folds: Mapping[tuple[int, int], Fold]
+    digests: Digests
+    seed: int
+    pixels: Mapping[int, Path]  # image size -> pixel file
+    features: Path  # the folder of kept features
+    device: str
+
+
+def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
+    """The result of one job. Raises whatever goes wrong in it."""
+    make_deterministic()
+    started = time.perf_counter()
+    settings, device = job.scenario.settings, torch.device(context.device)
+    precision = resolve_precision(settings.precision, device)
+    before, train, evaluate = _rows(job, context)
+    head_seed = derive_seed(job.seed, "head")
+    if settings.trainable == "all":
+        model, inputs = _whole_network(settings, context, head_seed)
+    else:
+        model, inputs = _head_alone(job, context, head_seed, precision)
+    labels = torch.from_numpy(context.dataset.labels).to(device)
+    classes = context.dataset.classes
+    positive = classes.index(context.dataset.positive) if context.dataset.positive else None
+    task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
+    network_precision = precision if settings.trainable == "all" else "fp32"  # heads on kept features are small
+    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    record = FoldRecord(
+        job_id=job.id,
+        history=fitted.history,
+        selected_epoch=fitted.selected_epoch,
+        metrics=_metrics(job, fitted),
+        class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(train)},
+        facts={
+            "device": _device_name(device),
+            "precision": precision,
+            "torch": torch.__version__,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "seconds": time.perf_counter() - started,
+        },
+    )
+    weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
+    return FoldResult(record, _predictions(job, context.dataset, evaluate, fitted), weights)
+
+
+def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
+    """The training rows before and after oversampling, and the rows that are scored."""
+    dataset = context.dataset
+    if job.fold is None:
+        train, validation = dataset.rows("train"), dataset.rows("test")[:0]
+    else:
+        fold = context.folds[job.repeat, job.fold]
+        train, validation = fold.train, fold.validation
+    seed = derive_seed(job.seed, "oversampling")
+    sampled = oversample(train, dataset.labels[train], job.scenario.settings.oversampling, seed)
+    return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
+
+
+def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
+    """Backbone and head, both trained, and the pixels that they read."""
+    device, size = torch.device(context.device), settings.image_size or 0
+    backbone = load_backbone(settings, context.seed)
+    network = nn.Sequential()
+    network.add_module("backbone", backbone)
+    network.add_module("head", _head(settings, feature_shape(backbone, size), context, seed))
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, PixelInputs(open_pixels(context.pixels[size]), backbone.mean, backbone.std, device)
+
+
+def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs]:
+    """The head, and the kept features of its frozen backbone; those of the test images only for a test job."""
+    settings, device = job.scenario.settings, torch.device(context.device)
+    weights = context.digests.weights[settings.backbone, settings.weights]
+    identity = f"{weights}:{context.seed}" if weights == "none" else weights
+    pixels = context.pixels[settings.image_size or 0]
+    files = []
+    for split in SPLITS if job.evaluate == "test" else ("train",):
+        rows = context.dataset.rows(split)
+        load = partial(load_backbone, settings, context.seed)
+        path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        files.append((int(rows[0]), path))
+    _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
+    return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
+
+
+def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
+    head = make_head(settings, shape, len(context.dataset.classes))
+    initialise(head, seed)
+    return head
+
+
+def _metrics(job: Job, fitted: Fitted) -> Metrics:
+    """The numbers of the selected epoch under their names in MLflow."""
+    training = {k: v for k, v in fitted.history[fitted.selected_epoch - 1].items() if k.startswith("train/")}
+    return training | {f"{job.evaluate}/{name}": value for name, value in fitted.metrics.items()}
+
+
+def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.DataFrame:
+    """A row for each image scored: image, patient, label, fold, repeat and prob_<class>."""
+    frame = dataset.table.loc[rows, ["image", "patient", "label"]].reset_index(drop=True)
+    frame["fold"] = pd.array([job.fold] * len(frame), dtype="Int64")
+    frame["repeat"] = job.repeat
+    for index, name in enumerate(dataset.classes):
+        frame[f"prob_{name}"] = fitted.probabilities[:, index]
+    return frame
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def _for_job(on_epoch: OnEpoch, job_id: str) -> Callable[[int, Metrics], None]:
+    return lambda epoch, metrics: on_epoch(job_id, epoch, metrics)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

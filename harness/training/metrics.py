@@ -1,0 +1,95 @@
+"""The metrics of classification, from probabilities alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from harness.results import Metrics
+
+Probabilities = NDArray[np.float64]  # [n, classes]
+Labels = NDArray[np.int64]  # [n]
+ECE_BINS = 10
+
+
+def classification_metrics(probabilities: Probabilities, labels: Labels, positive: int | None) -> Metrics:
+    """The metrics by name, without a prefix.
+
+    With a `positive` class precision, recall, F1, specificity, ROC and PR AUC are its own; without one they
+    are the mean over the classes. Undefined values (a class that nothing is called) count as 0.
+    """
+    predicted = probabilities.argmax(axis=1)
+    rates = _rates(confusion(probabilities, labels))
+    chosen = list(range(probabilities.shape[1])) if positive is None else [positive]
+    return {
+        "loss": log_loss(probabilities, labels),
+        "accuracy": float((predicted == labels).mean()),
+        **{name: float(values[chosen].mean()) for name, values in rates.items()},
+        "balanced_accuracy": float(rates["recall"].mean()),
+        "mcc": float(sk.matthews_corrcoef(labels, predicted)),
+        "roc_auc": float(np.mean([_curve_area(sk.roc_auc_score, probabilities, labels, c) for c in chosen])),
+        "pr_auc": float(np.mean([_curve_area(sk.average_precision_score, probabilities, labels, c) for c in chosen])),
+        "brier": brier(probabilities, labels, positive),
+        "ece": expected_calibration_error(probabilities, labels),
+    }
+
+
+def log_loss(probabilities: Probabilities, labels: Labels) -> float:
+    """The mean negative log of the probability given to the true class; probabilities below 1e-15 count as that."""
+    true = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(true, 1e-15, 1)).mean())
+
+
+def brier(probabilities: Probabilities, labels: Labels, positive: int | None) -> float:
+    """The mean squared error of the probabilities: of the positive class, else summed over the classes (Brier 1950)."""
+    target = np.eye(probabilities.shape[1])[labels]
+    error = (probabilities - target) ** 2
+    return float((error.sum(axis=1) if positive is None else error[:, positive]).mean())
+
+
+def expected_calibration_error(probabilities: Probabilities, labels: Labels, bins: int = ECE_BINS) -> float:
+    """|accuracy - confidence| of the predicted class, averaged over bins of equal mass (Nixon et al. 2019)."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    gaps = [len(part) * abs(correct[part].mean() - confidence[part].mean()) for part in parts]
+    return float(sum(gaps) / max(1, len(labels)))
+
+
+def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
+    """The confusion matrix [true class, predicted class] of all classes."""
+    classes = probabilities.shape[1]
+    cells = labels * classes + probabilities.argmax(axis=1)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def _rates(matrix: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Precision, recall, F1 and specificity of every class; 0 where nothing is to be divided by."""
+    hits = np.diag(matrix).astype(float)
+    called, actual, total = matrix.sum(axis=0), matrix.sum(axis=1), matrix.sum()
+    rejected = total - called - actual + hits
+
+    def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(a, b, out=np.zeros(len(hits)), where=b > 0)
+
+    return {
+        "precision": ratio(hits, called),
+        "recall": ratio(hits, actual),
+        "f1": ratio(2 * hits, called + actual),
+        "specificity": ratio(rejected, total - actual),
+    }
+
+
+def per_class_table(probabilities: Probabilities, labels: Labels) -> dict[str, NDArray[np.float64]]:
+    """Precision, recall, F1, specificity and support of every class, each [classes]."""
+    matrix = confusion(probabilities, labels)
+    return {**_rates(matrix), "support": matrix.sum(axis=1).astype(float)}
+
+
+def _curve_area(score: object, probabilities: Probabilities, labels: Labels, index: int) -> float:
+    """The area under a curve of one class against the rest; 0 where only one of the two is there."""
+    actual = labels == index
+    if actual.all() or not actual.any():
+        return 0.0
+    assert callable(score)
+    return float(score(actual, probabilities[:, index]))
