@@ -82,9 +82,14 @@ def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, dige
         settings = start.model_copy(update=point)
         if settings.image_size is None:
             settings = settings.model_copy(update={"image_size": study.data.image_size})
-        name = " + ".join(level if isinstance(level, str) else f"{key}={level}" for key, level in point.items())
-        scenarios.append(Scenario(digest(_identity(settings, digests)), name or stage.name, settings))
+        scenarios.append(Scenario(digest(_identity(settings, digests)), _name(study, settings), settings))
     return scenarios
+
+
+def _name(study: Study, settings: Settings) -> str:
+    """The levels of all the study's factors, so that a scenario has one name in every stage."""
+    levels = [(key, getattr(settings, key)) for key in study.factors]
+    return " + ".join(level if isinstance(level, str) else f"{key}={level}" for key, level in levels) or study.study
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:

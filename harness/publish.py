@@ -15,10 +15,10 @@ from harness.ledger import Ledger
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.figures import confusion_figure, scenario_figures
-from harness.report.tables import averaged, factors, pooled, test_metrics
+from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
-from harness.stages import ScenarioState, StageState, study_state
+from harness.stages import ScenarioState, StageState, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
 from harness.tracking import Tracker
@@ -32,6 +32,7 @@ class Publisher:
         self._study_id = study_id(study, inputs.digests)
         self._tracker = Tracker(store, study, self._study_id, inputs.digests.all_folds, inputs.dataset)
         self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
+        self._jobs: dict[str, ScenarioState] = {}  # job id -> its scenario as the stage was entered
         self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
         self._complete = True
 
@@ -60,14 +61,16 @@ class Publisher:
         return sorted(folder.iterdir())
 
     def enter_stage(self, state: StageState) -> None:
-        """Makes the runs of a stage's scenarios and takes over what the ledger has of them already."""
+        """Takes over what the ledger has of a stage's scenarios already."""
         for scenario in state.scenarios:
             stages = self._stages.setdefault(scenario.scenario.id, [])
             stages.append(state.stage.name)
-            self._tracker.scenario_run(scenario.scenario, stages)
             for job in scenario.jobs:
+                self._jobs[job.id] = scenario
                 if job.id in scenario.records:
                     self._publish_job(job, streamed=False)
+            if scenario.finished:
+                self._publish_scenario(scenario)
 
     def job_started(self, job: Job) -> None:
         """Opens the run of a job that begins to train."""
@@ -83,6 +86,9 @@ class Publisher:
         """Closes the run of a job; a finished one must be in the ledger by now."""
         if job.evaluate == "val" and not isinstance(outcome, JobError):
             self._publish_job(job, streamed=True)
+            scenario = scenario_state(job.scenario, self._jobs[job.id].jobs, self._ledger)
+            if scenario.finished:
+                self._publish_scenario(scenario)
         elif job.id in self._run_of and isinstance(outcome, JobError):
             self._tracker.fail(self._run_of[job.id], outcome)
 
@@ -96,16 +102,15 @@ class Publisher:
         self._tracker.finish(run_id)
 
     def leave_stage(self, state: StageState) -> None:
-        """Gives every finished scenario its means, its pooled predictions and its figures."""
-        for scenario in state.scenarios:
-            if not scenario.finished:
-                self._complete = False
-            elif not self._tracker.is_finished("scenario", scenario.scenario.id):
-                self._publish_scenario(scenario)
+        """Notes whether the stage is whole."""
+        self._complete &= state.finished
 
     def _publish_scenario(self, state: ScenarioState) -> None:
+        """Gives a finished scenario its means, its pooled predictions and its figures."""
         scenario = state.scenario
         run_id = self._tracker.scenario_run(scenario, self._stages[scenario.id])
+        if self._tracker.is_whole(run_id):
+            return
         frame = pooled(list(state.jobs), self._ledger)
         with tempfile.TemporaryDirectory() as folder:
             frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
@@ -148,10 +153,10 @@ class Publisher:
         """The URL of the scenarios' leaderboard in the MLflow UI."""
         select = next((s.stage.select for s in reversed(states) if s.stage.select), None)
         metric = select.metric if select else "val/accuracy"
-        shown = dict.fromkeys([metric, "val/accuracy", "val/balanced_accuracy", "val/f1", "val/roc_auc"])
+        others = [name for name in ("val/accuracy", "val/balanced_accuracy", "val/roc_auc") if name != metric]
         columns = [
-            *(f"params.`{factor}`" for factor in factors(states)),
-            *(f"metrics.`{name}_{part}`" for name in shown for part in ("mean", "std")),
+            *(f"params.`{factor}`" for factor in self._study.factors),
+            *(f"metrics.`{name}`" for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))),
         ]
         ascending = select is not None and not select.maximize
         return self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)

@@ -1,6 +1,6 @@
 """How far a study is: each stage's scenarios, which of their jobs are done, and who won."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -64,7 +64,7 @@ class StageState:
 def stage_state(study: Study, stage: Stage, start: Settings | None, digests: Digests, ledger: Ledger) -> StageState:
     """The state of one stage as the ledger has it; `start` are the settings of the last winner."""
     scenarios = stage_scenarios(study, stage, start, digests)
-    return StageState(stage, tuple(_state(s, fold_jobs(study, s, digests), ledger) for s in scenarios))
+    return StageState(stage, tuple(scenario_state(s, fold_jobs(study, s, digests), ledger) for s in scenarios))
 
 
 def study_state(study: Study, digests: Digests, ledger: Ledger, provisional: bool = False) -> list[StageState]:
@@ -93,7 +93,7 @@ def test_states(study: Study, states: list[StageState], digests: Digests, ledger
         for state in states
         if state.stage.name in wanted and state.finished and state.best
     }
-    return [_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
+    return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
 
 
 def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:
@@ -105,6 +105,7 @@ def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, lis
     yield from seen.values()
 
 
-def _state(scenario: Scenario, jobs: list[Job], ledger: Ledger) -> ScenarioState:
+def scenario_state(scenario: Scenario, jobs: Sequence[Job], ledger: Ledger) -> ScenarioState:
+    """The state of one scenario as the ledger has it."""
     records = {job.id: ledger.record(job.id) for job in jobs if ledger.done(job.id)}
     return ScenarioState(scenario, tuple(jobs), records)

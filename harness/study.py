@@ -138,6 +138,11 @@ class Study(Model):
         """The StudyError that says where `field` was given: `file:line: field: message`."""
         return _error(self._name, self._lines, self._overrides, field, message)
 
+    @property
+    def factors(self) -> list[str]:
+        """The names of all factors that some stage varies, in order."""
+        return list(dict.fromkeys(key for stage in self.stages for key in stage.grid))
+
     @contextmanager
     def blamed(self, *field: str) -> Iterator[None]:
         """Adds the place of `field` in the study file to an error about the data."""

@@ -90,12 +90,11 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.report.write import rounded
 
     console = _console()
-    varied = tables.factors(run.states)
     for state in run.states:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
-        board = tables.leaderboard(state, varied)
+        board = tables.leaderboard(state, study.factors)
         console.print(_frame(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
     for test in run.tests:
         if test.finished:

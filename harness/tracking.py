@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from harness.store import Store
 from harness.study import Study
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
+from mlflow.tracking.context.registry import resolve_tags
+
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
-
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.data.pandas_dataset import from_pandas  # noqa: E402
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run  # noqa: E402
-from mlflow.tracking.context.registry import resolve_tags  # noqa: E402
 
 BATCH = 900  # MLflow takes at most 1,000 metrics at once
 UI = "http://127.0.0.1:5000"
@@ -252,7 +253,9 @@ def _dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
     """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
     name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
     table = pd.DataFrame({column: dataset.table[column].astype(object) for column in ("image", "label", "patient")})
-    entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
+    with warnings.catch_warnings():  # MLflow finds two names for one kind of source and says so
+        warnings.simplefilter("ignore")
+        entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
     return DatasetInput(entity._to_mlflow_entity(), [InputTag("mlflow.data.context", "train and validation")])
 
 

@@ -13,11 +13,6 @@ from harness.training.metrics import classification_metrics, confusion, per_clas
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
-def factors(states: list[StageState]) -> list[str]:
-    """The names of all factors that some stage varies, in order."""
-    return list(dict.fromkeys(key for state in states for key in state.stage.grid))
-
-
 def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
     """The scenarios of a stage, best first: their factors, folds done, and mean and SD of each metric."""
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"

@@ -31,7 +31,7 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store) -> P
         folder.mkdir()
         text = [
             *_head(study, inputs),
-            *(line for state in states for line in _stage(study, state, states, folder)),
+            *(line for state in states for line in _stage(study, state, folder)),
             *(line for state in tests for line in _test(study, state, inputs, ledger, folder)),
             *_foot(study, inputs, states, study_id),
         ]
@@ -73,13 +73,13 @@ def data_table(inputs: Inputs) -> pd.DataFrame:
     return frame.sort_values(["split", "label"], ascending=[False, True], ignore_index=True)
 
 
-def _stage(study: Study, state: StageState, states: list[StageState], folder: Path) -> list[str]:
+def _stage(study: Study, state: StageState, folder: Path) -> list[str]:
     name = state.stage.name
     lines = [f"## Stage {name}", ""]
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
-    board = tables.leaderboard(state, tables.factors(states))
+    board = tables.leaderboard(state, study.factors)
     board.to_csv(folder / f"leaderboard-{name}.csv", index=False)
     figures.validation_curves(state.scenarios, metric, f"{study.study}, stage {name}", folder / f"curves-{name}.png")
     lines += [
