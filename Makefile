@@ -33,7 +33,7 @@ ui: setup
 	$(BIN)/harness ui --store $(STORE)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check harness tests

@@ -130,14 +130,12 @@ def ui(
 def main() -> None:
     """The console script: errors of the request end in one line on standard error and their exit code."""
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     except Stopped as stop:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(stop.exit_code)

@@ -3,8 +3,10 @@
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.study import Settings, Stage, Study
@@ -76,14 +78,15 @@ def derive_seed(*coordinates: int | str | None) -> int:
 def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, digests: Digests) -> list[Scenario]:
     """The scenarios of one stage in the order of its grid, over the settings of the last winner."""
     start = inherited or study.base
-    scenarios = []
+    scenarios: dict[str, Scenario] = {}
     for levels in itertools.product(*stage.grid.values()):
         point = dict(zip(stage.grid, levels, strict=True))
         settings = start.model_copy(update=point)
         if settings.image_size is None:
             settings = settings.model_copy(update={"image_size": study.data.image_size})
-        scenarios.append(Scenario(digest(_identity(settings, digests)), _name(study, settings), settings))
-    return scenarios
+        scenario = Scenario(digest(_identity(settings, digests)), _name(study, settings), settings)
+        scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be one size twice
+    return list(scenarios.values())
 
 
 def _name(study: Study, settings: Settings) -> str:
@@ -112,7 +115,6 @@ def _job(
         "numerics": NUMERICS,
         "settings": _identity(scenario.settings, digests),
         "manifest": digests.manifest,
-        "positive": study.data.positive,
         "rows": None if fold is None else digests.folds[repeat, fold],
         "repeat": repeat,
         "fold": fold,
@@ -137,6 +139,11 @@ def batches(jobs: Iterable[Job]) -> list[Batch]:
     return [Batch(key, tuple(group)) for key, group in groups.items()]
 
 
+def weights_file(weights: str) -> Path:
+    """The path of a weights file as a study names it."""
+    return Path(os.path.expanduser(weights))  # noqa: PTH111 - pathlib raises for an unknown user
+
+
 def features_key(settings: Settings) -> str | None:
     """What the features of a frozen backbone depend on; None where the backbone is trained."""
     if settings.trainable != "head":
@@ -147,5 +154,7 @@ def features_key(settings: Settings) -> str | None:
 def study_id(study: Study, digests: Digests) -> str:
     """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
     content = study.model_dump(exclude={"description": True, "data": {"path"}, "base": {"weights"}})
+    for stage in content["stages"]:
+        stage["grid"].pop("weights", None)  # paths; their content is in the digests
     weights = sorted(digests.weights.values())
     return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])

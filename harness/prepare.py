@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from harness.data.manifest import Dataset, read_dataset
 from harness.data.patients import patient_rule
 from harness.data.sources import SOURCES
 from harness.models.names import HEADS, all_backbones, known_backbone
-from harness.plan import Digests, digest
+from harness.plan import Digests, digest, weights_file
 from harness.store import Store, write_atomic
 from harness.strict_yaml import Field
 from harness.study import Study, unknown
@@ -39,7 +40,7 @@ def prepare(study: Study, store: Store) -> Inputs:
     """
     check_names(study)
     weights = weights_digests(study)
-    with study.blamed("data", "path" if study.data.path else "source"):
+    with study.blamed("data", "source" if study.data.path is None else "path"):
         root = SOURCES[study.data.source](study.data, store)
         dataset = read_dataset(root, study.data)
     folds = _folds(study, dataset, store)
@@ -70,8 +71,8 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
     files: dict[str, str] = {}
     for field, settings in study.settings():
         if settings.weights.endswith(".safetensors") and settings.weights not in files:
-            path = Path(settings.weights).expanduser()
-            if not path.is_file():
+            path = weights_file(settings.weights)
+            if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises for a name that is too long
                 raise study.error(_at(field, "weights"), f"{settings.weights} is not there; name a .safetensors file")
             files[settings.weights] = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     every = [settings for _, settings in study.settings()]

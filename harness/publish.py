@@ -89,8 +89,10 @@ class Publisher:
             scenario = scenario_state(job.scenario, self._jobs[job.id].jobs, self._ledger)
             if scenario.finished:
                 self._publish_scenario(scenario)
-        elif job.id in self._run_of and isinstance(outcome, JobError):
-            self._tracker.fail(self._run_of[job.id], outcome)
+        elif isinstance(outcome, JobError):
+            tested = self._study.test.stages if self._study.test else []
+            run_id = self._run_of.get(job.id) or self._tracker.start_test(job.scenario, tested, [job])
+            self._tracker.fail(run_id, outcome)
 
     def _publish_job(self, job: Job, streamed: bool) -> None:
         if self._tracker.is_finished("fold", job.id):
@@ -114,7 +116,7 @@ class Publisher:
         frame = pooled(list(state.jobs), self._ledger)
         with tempfile.TemporaryDirectory() as folder:
             frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
-            scenario_figures(state, frame, self._inputs.dataset.positive, Path(folder))
+            scenario_figures(state, frame, self._inputs.dataset, Path(folder))
             self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
         self._tracker.log_metrics(run_id, state.summary)
         self._tracker.describe(run_id, _scenario_words(state, self._inputs.dataset.synthetic))
@@ -135,7 +137,11 @@ class Publisher:
         self._tracker.log_metrics(run_id, metrics, state.scenario.settings.epochs)
         with tempfile.TemporaryDirectory() as folder:
             frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
-            confusion_figure(frame, f"test set, {state.scenario.name}", Path(folder, "confusion_matrix.png"))
+            confusion_figure(
+                frame,
+                f"test set, {state.scenario.name}{self._inputs.dataset.mark}",
+                Path(folder, "confusion_matrix.png"),
+            )
             self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
         self._tracker.describe(
             run_id, f"Test set, scored once: accuracy {metrics['test/accuracy']:.3f}, n = {len(frame)}."
@@ -146,7 +152,7 @@ class Publisher:
         """Adds the report to the study's run, if there is one."""
         run_id = self._tracker.find("study", self._study_id)
         if run_id is not None:
-            self._tracker.log_files(run_id, [folder])
+            self._tracker.log_files(run_id, sorted(folder.iterdir()), "report")
             self._tracker.describe(run_id, (folder / "report.md").read_text())
 
     def leaderboard_url(self, states: list[StageState]) -> str:

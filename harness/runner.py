@@ -4,7 +4,6 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,8 +49,8 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     if tests_only:
         _require_finished(study, inputs, ledger)
     if not _is_done(study, inputs, ledger):
-        with study.blamed("base", "weights"):
-            check_weights(_all_settings(study, inputs))
+        _check_weights(study, inputs)
+    store.refuse_if_busy(study.study)  # before the images are decoded
     context = _context(study, inputs, store, device, reporter)
     with store.locked(study.study):
         keep_folds(study, inputs, store)
@@ -80,11 +79,14 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     return all(state.finished for state in states) and all(test.finished for test in tests)
 
 
-def _all_settings(study: Study, inputs: Inputs) -> Iterator[Settings]:
-    """The settings of every scenario, as far as they do not hang on a winner."""
-    for stage in study.stages:
-        for scenario in stage_scenarios(study, stage, None, inputs.digests):
-            yield scenario.settings
+def _check_weights(study: Study, inputs: Inputs) -> None:
+    """Raises HarnessError, naming the place in the study file, where weights cannot be had or do not fit."""
+    scenarios = [s for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
+    different = {(s.settings.backbone, s.settings.weights): s.settings for s in scenarios}
+    levels = {(s.backbone, s.weights): field for field, s in study.settings() if {"backbone", "weights"} & {*field}}
+    for pair, settings in different.items():
+        with study.blamed(*levels.get(pair, ("base", "weights"))):
+            check_weights(settings)
 
 
 def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter") -> list[StageState]:
@@ -160,7 +162,7 @@ class Fitter:
 def _context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
-    with study.blamed("data", "path" if study.data.path else "source"):
+    with study.blamed("data", "source" if study.data.path is None else "path"):
         pixels = {}
         for size in sorted(sizes):
             counting = partial(reporter.counting, f"images decoded at {size} px")

@@ -24,13 +24,24 @@ class Store:
         self.locks = self.root / "locks"
         self.artifacts = self.root / "artifacts"
         self.database = self.root / "mlflow.db"
-        if self.root.exists() and not self.root.is_dir():
-            raise HarnessError(f"--store {root}: this is a file; name a folder")
+        try:
+            there = next(path for path in (self.root, *self.root.parents) if path.exists())
+        except OSError as error:
+            raise HarnessError(f"--store {root}: {error.strerror}; name another folder") from None
+        if not there.is_dir():
+            what = "this" if there == self.root else there
+            raise HarnessError(f"--store {root}: {what} is a file; name a folder")
 
     @property
     def database_uri(self) -> str:
         """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
         return f"sqlite:///{self.database}"
+
+    def refuse_if_busy(self, study: str) -> None:
+        """Raises BusyError where another runner holds the study; writes nothing where none ever did."""
+        if (self.locks / f"{study}.lock").exists():
+            with self.locked(study):
+                pass
 
     @contextmanager
     def locked(self, study: str) -> Iterator[None]:

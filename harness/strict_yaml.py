@@ -77,14 +77,18 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
     """The data in YAML `text` and the line of each field; `name` stands in errors."""
     try:
         loader = _Loader(text)
-        node = loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise StudyError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow, such as NUL
         reason = str(getattr(error, "reason", error)).splitlines()[0]
         position = getattr(error, "position", 0)
         raise StudyError(f"{name}:{text.count(chr(10), 0, position) + 1}: {reason}") from None
+    try:
+        node = loader.get_single_node()
+    except (ValueError, OverflowError):  # PyYAML meets an escape beyond Unicode, such as "\\UFFFFFFFF"
+        line = loader.get_mark().line + 1
+        raise StudyError(f"{name}:{line}: an escape in a string names no character") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise StudyError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
     lines: Lines = {}
     return (None if node is None else _value(loader, node, (), name, lines)), lines
 
@@ -114,5 +118,6 @@ def _value(loader: _Loader, node: yaml.Node, field: Field, name: str, lines: Lin
 
 def dotted(field: Field) -> str:
     """`stages[0].grid.head` for `("stages", 0, "grid", "head")`; "the file" for the root."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field)
+    shown = [part if isinstance(part, int) or part.isprintable() else repr(part) for part in field]
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in shown)
     return text.removeprefix(".") or "the file"

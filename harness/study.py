@@ -144,7 +144,7 @@ class Study(Model):
         return list(dict.fromkeys(key for stage in self.stages for key in stage.grid))
 
     @contextmanager
-    def blamed(self, *field: str) -> Iterator[None]:
+    def blamed(self, *field: str | int) -> Iterator[None]:
         """Adds the place of `field` in the study file to an error about what it names."""
         try:
             yield
@@ -176,6 +176,8 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     given: dict[FieldPath, str] = {}
     for text in overrides:
         _apply(data, text, given)
+    for field in [field for field in lines if any(field[: len(option)] == option for option in given)]:
+        del lines[field]  # what an option replaced is no longer at its line
     if data_path is not None:
         data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
         given[("data", "path")] = f"--data {data_path}"
@@ -194,7 +196,8 @@ def _apply(data: dict[str, Any], text: str, given: dict[FieldPath, str]) -> None
     option = f"--set {text}"
     if not separator or not key:
         raise StudyError(f"{option}: expected KEY=VALUE, such as base.epochs=1")
-    field: FieldPath = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    parts = key.split(".")
+    field: FieldPath = tuple(int(part) if re.fullmatch(r"[0-9]{1,6}", part) else part for part in parts)
     value, _ = parse_yaml(value_text, option)
     target: Any = data
     for depth, part in enumerate(field):
@@ -223,7 +226,7 @@ def _check_stages(study: Study) -> None:
             if key not in Settings.model_fields:
                 raise study.error((*at, "grid", key), unknown("factor", key, Settings.model_fields))
             for j, level in enumerate(levels):
-                _check_level(study, (*at, "grid", key, j), key, level)
+                levels[j] = level = _checked_level(study, (*at, "grid", key, j), key, level)
                 if level in levels[:j]:
                     raise study.error((*at, "grid", key, j), f"{level} stands in this list twice")
     for j, name in enumerate(study.test.stages if study.test else ()):
@@ -235,9 +238,10 @@ def _check_stages(study: Study) -> None:
             )
 
 
-def _check_level(study: Study, field: FieldPath, key: str, level: Any) -> None:
+def _checked_level(study: Study, field: FieldPath, key: str, level: Any) -> Any:
+    """The level as the settings hold it: a 0 for a rate is 0.0 there, and must not make another scenario."""
     try:
-        Settings.model_validate({**study.base.model_dump(), key: level})
+        return getattr(Settings.model_validate({**study.base.model_dump(), key: level}), key)
     except ValidationError as error:
         raise study.error(field, _reason(error.errors()[0])) from None
 
@@ -251,7 +255,8 @@ def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
 
 
 def _from_pydantic(error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str]) -> StudyError:
-    first = error.errors()[0]
+    # A misspelt key is both unknown and missing: the unknown one has the better hint.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     field: FieldPath = first["loc"]
     if first["type"] == "extra_forbidden":
         siblings = _model_at(field[:-1]).model_fields
@@ -284,9 +289,10 @@ def _reason(error: Any) -> str:
 
 def _error(name: str, lines: Lines, given: dict[FieldPath, str], field: FieldPath, message: str) -> StudyError:
     """An error at the nearest line or option that `field` came from."""
-    for depth in range(len(field), -1, -1):
-        if field[:depth] in given and depth:
-            return StudyError(f"{given[field[:depth]]}: {dotted(field)}: {message}")
+    for depth in range(len(field), 0, -1):
+        options = [option for at, option in given.items() if at[:depth] == field[:depth]]
+        if options and (field[:depth] in given or field[:depth] not in lines):
+            return StudyError(f"{options[-1]}: {dotted(field)}: {message}")
         if field[:depth] in lines:
             return StudyError(f"{name}:{lines[field[:depth]]}: {dotted(field)}: {message}")
-    return StudyError(f"{name}: {dotted(field)}: {message}")
+    return StudyError(f"{name}:{lines.get((), 1)}: {dotted(field)}: {message}")

@@ -119,7 +119,7 @@ class Tracker:
             self._log_metrics(run_id, list(enumerate(record.history, start=1)))
         last = len(record.history)
         if record.selected_epoch != last:  # the last value is that of the predictions
-            self._log_metrics(run_id, [(last, record.metrics)])
+            self._log_metrics(run_id, [(last, record.metrics)], later=1)
         numbers = {k: float(v) for k, v in record.facts.items() if isinstance(v, int | float)}
         words = {k: v for k, v in record.facts.items() if isinstance(v, str)}
         self._log_metrics(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
@@ -198,16 +198,17 @@ class Tracker:
             every = {**self._context, **common, **lineage, **tags}
             run = self._client.create_run(self.experiment_id, tags=every, run_name=name)
             run_id = self._runs[level, key] = run.info.run_id
-            self._client.log_batch(run_id, params=_params(self._study, scenario))
-            self._client.log_inputs(run_id, datasets=[self._dataset])
         elif run_id not in self._active and run_id not in self._finished:
             self._client.update_run(run_id, status="RUNNING")
-        if run_id not in self._finished:
+        if run_id not in self._active and run_id not in self._finished:
+            self._client.log_batch(run_id, params=_params(self._study, scenario))
+            self._client.log_inputs(run_id, datasets=[self._dataset])
             self._active.add(run_id)
         return run_id
 
-    def _log_metrics(self, run_id: str, epochs: list[tuple[int, Metrics]]) -> None:
-        now = int(time.time() * 1000)
+    def _log_metrics(self, run_id: str, epochs: list[tuple[int, Metrics]], later: int = 0) -> None:
+        """later: milliseconds; of two values at one step MLflow takes the later one for the last."""
+        now = int(time.time() * 1000) + later
         metrics = [Metric(name, value, now, step) for step, values in epochs for name, value in values.items()]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])

@@ -76,7 +76,8 @@ def _decode(file: Path, size: int) -> Pixels | str:
     try:
         return decode(file, size)
     except Exception as error:  # Pillow raises almost anything on a broken file
-        return f"{file} ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        reason = str(error).replace(f" {str(file)!r}", "").splitlines()
+        return f"{file} ({reason[0] if reason else type(error).__name__})"
 
 
 def decode(file: Path, size: int) -> Pixels:

@@ -36,7 +36,7 @@ def make_folds(dataset: Dataset, spec: Folds) -> list[Fold]:
     folds = []
     for repeat in range(spec.repeats):
         seed = derive_seed("folds", spec.seed, repeat)
-        split = splitter(spec.k, shuffle=True, random_state=seed).split(rows, labels, groups)
+        split = splitter(spec.k, shuffle=True, random_state=seed).split(rows, labels, groups if spec.grouped else None)
         folds += [Fold(repeat, fold, rows[train], rows[val]) for fold, (train, val) in enumerate(split)]
     for fold in folds:
         check_fold(dataset, fold, spec.grouped)

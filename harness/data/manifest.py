@@ -37,7 +37,12 @@ class Dataset:
     def digest(self) -> str:
         """The hash of what the numbers depend on; the place of the images is not part of it."""
         columns = ["image", "split", "label", "patient", "sha256"]
-        return digest([list(self.classes), self.table[columns].to_numpy().tolist()])
+        return digest([list(self.classes), self.positive, self.table[columns].to_numpy().tolist()])
+
+    @property
+    def mark(self) -> str:
+        """What stands behind every title where the images are synthetic."""
+        return " (SYNTHETIC DATA)" if self.synthetic else ""
 
     @cached_property
     def labels(self) -> Rows:
@@ -149,26 +154,33 @@ def _check_leaks(dataset: Dataset) -> None:
 
 
 def limited(dataset: Dataset, limit: int) -> Dataset:
-    """At most `limit` images of each split: whole patients, the classes in their proportion."""
+    """At most `limit` images of each split: whole patients, the classes in their proportion.
+
+    Raises DataError where a class would be left out.
+    """
     keep: list[int] = []
     for split in SPLITS:
         rows = dataset.rows(split)
         share = min(1.0, limit / max(1, len(rows)))
-        for label, count in dataset.counts(rows).items():
-            of_class = dataset.table.loc[rows][dataset.table.loc[rows, "label"] == label]
+        by_patient = {group: rows[dataset.groups[rows] == group].tolist() for group in np.unique(dataset.groups[rows])}
+        for label, count in enumerate(dataset.counts(rows).values()):
+            of_class = [patient for patient in by_patient.values() if dataset.labels[patient[0]] == label]
             keep += _whole_patients(of_class, int(count * share))
-    return replace(dataset, table=dataset.table.loc[sorted(keep)].reset_index(drop=True))
+    part = replace(dataset, table=dataset.table.loc[sorted(keep)].reset_index(drop=True))
+    for split in SPLITS:
+        missing = [name for name, count in part.counts(part.rows(split)).items() if not count]
+        if missing and len(dataset.rows(split)):
+            raise DataError(f"{limit} leaves {split}/ without {missing[0]}; use a larger number", ("data", "limit"))
+    return part
 
 
-def _whole_patients(table: pd.DataFrame, quota: int) -> list[int]:
+def _whole_patients(patients: list[list[int]], quota: int) -> list[int]:
     """Rows of randomly chosen patients, as many as fit into `quota`, always the same ones."""
-    by_patient = {patient: list(rows) for patient, rows in table.groupby("patient").groups.items()}
-    order = sorted(by_patient, key=str)
-    random.Random(0).shuffle(order)
+    random.Random(0).shuffle(patients)
     chosen: list[int] = []
-    for patient in order:
-        if len(chosen) + len(by_patient[patient]) <= quota:
-            chosen += by_patient[patient]
+    for rows in patients:
+        if len(chosen) + len(rows) <= quota:
+            chosen += rows
     return chosen
 
 

@@ -41,7 +41,7 @@ def patient_rule(rule: str) -> PatientRule:
     allowed = f"allowed: {', '.join(PATIENT_RULES)}, or a regular expression with a group (?P<patient>...)"
     try:
         pattern = re.compile(rule)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise DataError(f"{rule!r} is no regular expression ({error}); {allowed}", ("data", "patient")) from None
     if "patient" not in pattern.groupindex:
         raise DataError(f"{rule!r} names no rule and has no group `patient`; {allowed}", ("data", "patient"))

@@ -45,7 +45,11 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
         with ProcessPoolExecutor() as pool:
             list(pool.map(_draw_patient, tasks, chunksize=16))
         (folder / "SYNTHETIC.txt").write_text(f"{__doc__}\n")
-        folder.rename(target)
+        try:
+            folder.rename(target)
+        except OSError:  # another command drew the same images meanwhile
+            if not target.is_dir():
+                raise
     return target
 
 

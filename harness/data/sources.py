@@ -1,5 +1,6 @@
 """Where a study's images come from: each source gives back an image folder with train/ and, mostly, test/."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,8 @@ KERMANY = "paultimothymooney/chest-xray-pneumonia"
 def _folder(spec: Data, _store: Store) -> Path:
     if spec.path is None:
         raise DataError("the source folder needs a path: data.path in the study file, or --data PATH")
-    root = Path(spec.path).expanduser().absolute()
-    if not root.is_dir():
+    root = Path(os.path.expanduser(spec.path)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
+    if not spec.path or not os.path.isdir(root):  # noqa: PTH112 - pathlib raises for a name that is too long
         raise DataError(
             f"{spec.path} is not a folder; expected one with train/CLASS/* and, for a test set, test/CLASS/*"
         )

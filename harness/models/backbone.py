@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.heads import Shape
-from harness.plan import derive_seed
+from harness.plan import derive_seed, weights_file
 from harness.study import Settings
 
 HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
@@ -51,9 +50,9 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
             torch.manual_seed(derive_seed(seed, settings.backbone))
             return Backbone(timm.create_model(settings.backbone, pretrained=False, **options))
     if settings.weights != "imagenet":
-        options["pretrained_cfg_overlay"] = {"file": str(Path(settings.weights).expanduser())}
+        options["pretrained_cfg_overlay"] = {"file": str(weights_file(settings.weights))}
     else:
-        check_hub([settings])
+        check_hub(settings.backbone)
     try:
         return Backbone(timm.create_model(settings.backbone, pretrained=True, **options))
     except Exception as error:  # whatever timm, safetensors and the hub raise
@@ -80,35 +79,30 @@ def _arguments(name: str) -> Iterable[str]:
     return ("img_size",) if fixed else ()
 
 
-def check_weights(every: Iterable[Settings]) -> None:
-    """Finds out within seconds whether all weights can be had and fit. Raises HarnessError."""
-    different = {(s.backbone, s.weights): s for s in every}
-    check_hub(different.values())
-    for settings in different.values():
-        if settings.weights.endswith(".safetensors"):
-            load_backbone(settings, seed=0)
+def check_weights(settings: Settings) -> None:
+    """Finds out within seconds whether these weights can be had and fit the backbone. Raises HarnessError."""
+    if settings.weights == "imagenet":
+        check_hub(settings.backbone)
+    elif settings.weights != "none":
+        load_backbone(settings, seed=0)
 
 
-def check_hub(every: Iterable[Settings]) -> None:
-    """Finds out within seconds whether all the ImageNet weights can be had.
-
-    Raises HarnessError: timm itself would retry for the better part of a minute.
-    """
+def check_hub(name: str) -> None:
+    """Raises HarnessError where the ImageNet weights are neither here nor to be had: timm would retry for a minute."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    for name in sorted({settings.backbone for settings in every if settings.weights == "imagenet"}):
-        config = timm.get_pretrained_cfg(name)
-        if config is None or not config.has_weights:
-            raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
-        files = ("model.safetensors", "pytorch_model.bin")
-        if config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in files):
-            continue
-        if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
-            raise HarnessError(
-                f"the ImageNet weights of {name} are not on this machine and the hub cannot be reached;"
-                " run once with a network, or give a file by --set base.weights=PATH.safetensors,"
-                " or train from random weights by --set base.weights=none"
-            )
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
+    files = ("model.safetensors", "pytorch_model.bin")
+    if config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in files):
+        return
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+        raise HarnessError(
+            f"the ImageNet weights of {name} are not on this machine and the hub cannot be reached;"
+            " run once with a network, or give a file by --set base.weights=PATH.safetensors,"
+            " or train from random weights by --set base.weights=none"
+        )
 
 
 def _reachable(url: str) -> bool:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from harness.data.manifest import Dataset
 from harness.report.tables import arrays, confusion_table
 from harness.results import FoldRecord
 from harness.stages import ScenarioState
@@ -146,9 +147,9 @@ def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     return _save(figure, path)
 
 
-def scenario_figures(state: ScenarioState, frame: pd.DataFrame, positive: str | None, folder: Path) -> list[Path]:
+def scenario_figures(state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path) -> list[Path]:
     """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
-    name = state.scenario.name
+    name, positive = f"{state.scenario.name}{dataset.mark}", dataset.positive
     return [
         confusion_figure(frame, f"{name}\nout-of-fold", folder / "confusion_matrix.png"),
         roc_figure(frame, positive, name, folder / "roc.png"),

@@ -24,14 +24,15 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store) -> P
     """The path of `report.md` in the study's report folder, which is replaced as a whole."""
     ledger = Ledger(store)
     states = study_state(study, inputs.digests, ledger, provisional=True)
-    tests = test_states(study, states, inputs.digests, ledger)
+    tested = len(inputs.dataset.rows("test")) > 0
+    tests = test_states(study, states, inputs.digests, ledger) if tested else []
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
         text = [
             *_head(study, inputs),
-            *(line for state in states for line in _stage(study, state, folder)),
+            *(line for state in states for line in _stage(study, state, inputs, folder)),
             *(line for state in tests for line in _test(study, state, inputs, ledger, folder)),
             *_foot(study, inputs, states, study_id),
         ]
@@ -73,7 +74,7 @@ def data_table(inputs: Inputs) -> pd.DataFrame:
     return frame.sort_values(["split", "label"], ascending=[False, True], ignore_index=True)
 
 
-def _stage(study: Study, state: StageState, folder: Path) -> list[str]:
+def _stage(study: Study, state: StageState, inputs: Inputs, folder: Path) -> list[str]:
     name = state.stage.name
     lines = [f"## Stage {name}", ""]
     if state.waits_for:
@@ -81,7 +82,9 @@ def _stage(study: Study, state: StageState, folder: Path) -> list[str]:
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     board = tables.leaderboard(state, study.factors)
     board.to_csv(folder / f"leaderboard-{name}.csv", index=False)
-    figures.validation_curves(state.scenarios, metric, f"{study.study}, stage {name}", folder / f"curves-{name}.png")
+    figures.validation_curves(
+        state.scenarios, metric, f"{study.study}, stage {name}{inputs.dataset.mark}", folder / f"curves-{name}.png"
+    )
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
@@ -116,7 +119,9 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
     classes.to_csv(folder / f"test-classes-{scenario.id}.csv", index=False)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     board.to_csv(folder / f"test-metrics-{scenario.id}.csv", index=False)
-    figures.confusion_figure(frame, f"test set, {scenario.name}", folder / f"test-confusion-{scenario.id}.png")
+    figures.confusion_figure(
+        frame, f"test set, {scenario.name}{inputs.dataset.mark}", folder / f"test-confusion-{scenario.id}.png"
+    )
     model = (
         "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
     )

@@ -1,6 +1,7 @@
 """The device and the arithmetic of a fit."""
 
 import os
+import re
 from contextlib import AbstractContextManager
 
 import torch
@@ -24,7 +25,8 @@ def choose_device(name: str) -> torch.device:
     ]
     if name == "auto":
         return torch.device(there[0])
-    if name.partition(":")[0] not in there:
+    kind, _, index = name.partition(":")
+    if kind not in there or not re.fullmatch(r"[0-9]{0,3}", index) or name.endswith(":"):
         raise HarnessError(f"--device {name}: not on this machine; allowed here: auto, {', '.join(there)}")
     return torch.device(name)
 

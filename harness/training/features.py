@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 
 from harness.data.cache import open_pixels
@@ -37,7 +37,7 @@ def frozen_features(
     """
     size = settings.image_size or 0
     key = digest([
-        EXTRACTOR, timm.__version__, settings.backbone, weights, size, precision, device.type,
+        EXTRACTOR, version("timm"), settings.backbone, weights, size, precision, device.type,
         pixels.name, int(rows[0]), len(rows),
     ])  # fmt: skip
     path = folder / f"{key}.npy"

@@ -70,6 +70,8 @@ def fit(
 
         if task.every_epoch or epoch == settings.epochs:
             probabilities = predict(model, inputs, task.evaluate, settings.batch_size, precision, device)
+            if not np.isfinite(probabilities).all():
+                raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
             scores = classification_metrics(probabilities, task.labels.cpu().numpy()[task.evaluate], task.positive)
             if task.every_epoch:
                 metrics |= {f"val/{name}": value for name, value in scores.items()}

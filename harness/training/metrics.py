@@ -1,5 +1,7 @@
 """The metrics of classification, from probabilities alone."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
@@ -25,12 +27,19 @@ def classification_metrics(probabilities: Probabilities, labels: Labels, positiv
         "accuracy": float((predicted == labels).mean()),
         **{name: float(values[chosen].mean()) for name, values in rates.items()},
         "balanced_accuracy": float(rates["recall"].mean()),
-        "mcc": float(sk.matthews_corrcoef(labels, predicted)),
+        "mcc": _mcc(predicted, labels),
         "roc_auc": float(np.mean([_curve_area(sk.roc_auc_score, probabilities, labels, c) for c in chosen])),
         "pr_auc": float(np.mean([_curve_area(sk.average_precision_score, probabilities, labels, c) for c in chosen])),
         "brier": brier(probabilities, labels, positive),
         "ece": expected_calibration_error(probabilities, labels),
     }
+
+
+def _mcc(predicted: Labels, labels: Labels) -> float:
+    """Matthews' correlation coefficient; 0 where all is one class, of which scikit-learn would warn at every epoch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return float(sk.matthews_corrcoef(labels, predicted))
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:

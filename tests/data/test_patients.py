@@ -1,0 +1,45 @@
+import pytest
+
+from harness.data.patients import PATIENT_RULES, patient_rule, patients
+from harness.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("image", "patient"),
+    [
+        ("train/PNEUMONIA/person23_bacteria_77.jpeg", "bacteria/23"),
+        ("train/PNEUMONIA/person23_virus_56.jpeg", "virus/23"),
+        ("train/NORMAL/IM-0115-0001.jpeg", "IM/115"),
+        ("train/NORMAL/NORMAL2-IM-0927-0001.jpeg", "NORMAL2-IM/927"),
+        ("train/NORMAL/IM-0927-0001-0002.jpeg", "IM/927"),
+    ],
+)
+def test_the_kermany_patient_is_agent_or_series_with_its_number(image: str, patient: str) -> None:
+    assert patients([image], "kermany") == [patient]
+
+
+def test_phantom_images_share_the_patient_up_to_the_last_number() -> None:
+    images = ["train/NORMAL/phantom-normal-000003_0.png", "train/NORMAL/phantom-normal-000003_1.png"]
+    assert patients(images, "phantom") == ["phantom-normal-000003"] * 2
+
+
+def test_a_regular_expression_names_the_patient_by_its_group() -> None:
+    assert patients(["train/A/p7-1.png", "train/B/p8-1.png"], r"(?P<patient>p\d+)-") == ["p7", "p8"]
+
+
+def test_without_a_rule_each_image_is_a_patient_of_its_own() -> None:
+    assert patients(["train/A/1.png", "train/B/1.png"], None) == ["train/A/1.png", "train/B/1.png"]
+
+
+@pytest.mark.parametrize("rule", ["kermani", "(unclosed", r"p(\d+)", "(?P<person>.*)"])
+def test_a_rule_that_is_none_is_refused_with_what_is_allowed(rule: str) -> None:
+    with pytest.raises(DataError, match=r"kermany, phantom, or a regular expression with a group \(\?P<patient>") as e:
+        patient_rule(rule)
+    assert repr(rule) in str(e.value)
+    assert e.value.field == ("data", "patient")
+
+
+@pytest.mark.parametrize("rule", [*PATIENT_RULES, r"(?P<patient>p\d+)", "(?P<patient>)"])
+def test_an_image_that_no_rule_fits_is_named(rule: str) -> None:
+    with pytest.raises(DataError, match=r"does not fit 1 of 1 images, first train/A/scan\.png"):
+        patients(["train/A/scan.png"], rule)

@@ -1,0 +1,159 @@
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from huggingface_hub import constants
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+from harness.models.backbone import Backbone, check_hub, check_weights, feature_shape, load_backbone
+from harness.study import Settings
+
+
+def settings_of(backbone: str, weights: str = "none", image_size: int = 64) -> Settings:
+    return Settings(backbone=backbone, weights=weights, image_size=image_size)
+
+
+def features_of(network: nn.Module, images: Tensor) -> Tensor:
+    """What timm itself gives before it pools."""
+    features: Tensor = network.eval().forward_features(images)  # type: ignore[operator]
+    return features
+
+
+def state(backbone: Backbone) -> Tensor:
+    return torch.cat([value.flatten().float() for value in backbone.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shape"),
+    [
+        ("test_resnet", 64, (96, 2, 2)),
+        ("test_efficientnet", 64, (256, 2, 2)),
+        ("vgg11", 64, (512, 2, 2)),
+        ("vgg11", 150, (512, 4, 4)),  # the map of the convolutions, where calling the model gives something else
+        ("test_vit", 64, (64, 17, 1)),  # 16 patches and the class token
+        ("test_convnext", 64, (64, 2, 2)),
+        ("swin_tiny_patch4_window7_224", 64, (768, 2, 2)),  # channels last in timm
+    ],
+)
+def test_every_kind_of_backbone_gives_a_map_of_features(name: str, size: int, shape: tuple[int, int, int]) -> None:
+    backbone = load_backbone(settings_of(name, image_size=size), seed=0)
+    assert feature_shape(backbone, size) == shape
+    backbone.eval()
+    with torch.inference_mode():
+        assert backbone(torch.randn(2, 3, size, size)).shape == (2, *shape)
+
+
+def test_the_features_are_those_of_timm_before_pooling() -> None:
+    backbone = load_backbone(settings_of("test_resnet"), seed=0).eval()
+    whole = timm.create_model("test_resnet", num_classes=7)
+    whole.load_state_dict(backbone.network.state_dict(), strict=False)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone(images), features_of(whole, images))
+
+
+def test_tokens_become_a_map_with_the_channels_first() -> None:
+    backbone = load_backbone(settings_of("test_vit"), seed=0).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        tokens = features_of(backbone.network, images)
+        torch.testing.assert_close(backbone(images)[..., 0], tokens.transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"), [("resnet18", (0.485, 0.456, 0.406)), ("tf_efficientnet_lite0", (0.5, 0.5, 0.5))]
+)
+def test_images_are_normalised_as_the_backbones_own_config_says(name: str, mean: tuple[float, ...]) -> None:
+    backbone = load_backbone(settings_of(name), seed=0)
+    assert backbone.mean == mean
+    assert backbone.std == {0.485: (0.229, 0.224, 0.225), 0.5: (0.5, 0.5, 0.5)}[mean[0]]
+
+
+def test_drawn_weights_follow_the_seed_and_nothing_else() -> None:
+    torch.manual_seed(1)
+    first = state(load_backbone(settings_of("test_resnet"), seed=0))
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    second = state(load_backbone(settings_of("test_resnet"), seed=0))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, state(load_backbone(settings_of("test_resnet"), seed=1)))
+
+
+def test_real_weights_load_and_normalise_with_one_half(lite0_weights: Path) -> None:
+    settings = settings_of("tf_efficientnet_lite0", str(lite0_weights), 150)
+    check_weights(settings)
+    backbone = load_backbone(settings, seed=0)
+    assert backbone.mean == backbone.std == (0.5, 0.5, 0.5)
+    assert feature_shape(backbone, 150) == (1280, 5, 5)
+    stored = safetensors.torch.load_file(lite0_weights)
+    loaded = backbone.network.state_dict()
+    assert len(loaded) > 200
+    assert all(torch.equal(value, stored[name]) for name, value in loaded.items())
+
+
+def test_a_weights_file_of_the_same_network_gives_its_features(tmp_path: Path) -> None:
+    original = timm.create_model("test_resnet", num_classes=1000)
+    safetensors.torch.save_file(original.state_dict(), tmp_path / "own.safetensors")
+    backbone = load_backbone(settings_of("test_resnet", str(tmp_path / "own.safetensors")), seed=0)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone.eval()(images), features_of(original, images))
+
+
+@pytest.mark.parametrize("content", ["other network", "text", "empty"])
+def test_a_weights_file_that_does_not_fit_is_an_error_of_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "wrong.safetensors"
+    if content == "other network":
+        safetensors.torch.save_file(timm.create_model("test_efficientnet").state_dict(), path)
+    else:
+        path.write_text("no weights" if content == "text" else "")
+    with pytest.raises(HarnessError, match=r"wrong\.safetensors cannot be loaded into test_resnet: .") as error:
+        check_weights(settings_of("test_resnet", str(path)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_weights_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"cannot be loaded into test_resnet: ."):
+        load_backbone(settings_of("test_resnet", str(tmp_path / "nowhere.safetensors")), seed=0)
+
+
+@pytest.fixture
+def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine that has no weights of the hub and cannot reach it: nothing listens on port 9."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["HF_HUB_OFFLINE", "no answer"])
+@pytest.mark.parametrize("ask", [check_weights, lambda s: load_backbone(s, seed=0)])
+def test_a_hub_that_cannot_be_reached_says_what_to_do(no_hub: pytest.MonkeyPatch, offline: bool, ask: object) -> None:
+    no_hub.setattr(constants, "HF_HUB_OFFLINE", offline)
+    assert callable(ask)
+    with pytest.raises(HarnessError, match=r"weights of resnet50\.tv_in1k .* --set base\.weights=PATH\.safetensors"):
+        ask(settings_of("resnet50.tv_in1k", "imagenet"))
+
+
+def test_only_imagenet_weights_need_the_hub(no_hub: pytest.MonkeyPatch) -> None:
+    assert no_hub
+    check_weights(settings_of("resnet50.tv_in1k", "none"))
+
+
+def test_weights_that_are_on_this_machine_need_no_hub(no_hub: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert no_hub
+    snapshot = tmp_path / "hub/models--timm--resnet50.tv_in1k/snapshots/0"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").touch()
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs/main").write_text("0")
+    check_hub("resnet50.tv_in1k")
+
+
+def test_a_backbone_without_imagenet_weights_is_refused() -> None:
+    with pytest.raises(HarnessError, match="no pretrained weights for resnet200; name a tag"):
+        check_weights(settings_of("resnet200", "imagenet"))

@@ -1,0 +1,368 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from huggingface_hub import constants
+from mlflow import MlflowClient
+
+from harness.data.manifest import read_dataset
+from harness.errors import BusyError, DataError, HarnessError, StudyError
+from harness.ledger import Ledger
+from harness.plan import Job
+from harness.publish import report_study
+from harness.report.tables import arrays
+from harness.results import Metrics
+from harness.runner import run_study
+from harness.store import Store
+from harness.study import Data, Study, load_study
+from harness.training.job import run_job
+from harness.training.metrics import classification_metrics
+from tests.conftest import PATIENT, Finished, Recorder, run_in, runs_of
+
+ONE_STAGE = "stages=[{name: heads, grid: {head: [dropout-gap, batchnorm-gap]}, select: {metric: val/accuracy}}]"
+TEST_OF_HEADS = "test.stages=[heads]"
+
+
+def content(store: Store) -> list[dict[str, Any]]:
+    """What MLflow says of every run, but for what differs from one run of the harness to the next."""
+    client = MlflowClient(store.database_uri)
+    found = []
+    for run in runs_of(store):
+        own: dict[str, object] = {key: value for key, value in run.data.tags.items() if key.startswith("harness.")}
+        own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
+        metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith("seconds")}
+        steps = {
+            name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
+            for name in metrics
+        }
+        files = sorted(file.path for file in client.list_artifacts(run.info.run_id))
+        found.append({**own, "status": run.info.status, "params": run.data.params, "points": steps, "files": files})
+    return sorted(found, key=lambda run: (run["harness.level"], run["harness.key"]))
+
+
+def copy_of(store: Store, target: Store, *folders: str) -> Store:
+    """These folders of one store in another."""
+    for folder in folders:
+        shutil.copytree(store.root / folder, target.root / folder)
+    return target
+
+
+def test_every_fit_is_done_once_and_none_fails(finished: Finished) -> None:
+    assert finished.run.failed == 0
+    kinds = [(job.evaluate, job.scenario.id) for job, _ in finished.reporter.outcomes]
+    assert [kind for kind, _ in kinds] == ["val"] * 6 + ["test"]
+    assert len({job.id for job, _ in finished.reporter.outcomes}) == 7
+    assert len(list(finished.store.jobs.iterdir())) == 7
+
+
+def test_the_second_stage_starts_from_the_winner_of_the_first(finished: Finished) -> None:
+    heads, sampling = finished.run.states
+    by_head = {s.scenario.settings.head: s.summary["val/roc_auc_mean"] for s in heads.scenarios}
+    assert heads.best is not None
+    assert heads.best.scenario.settings.head == max(by_head, key=lambda head: by_head[head])
+    assert len(set(by_head.values())) == 2
+    assert {s.scenario.settings.head for s in sampling.scenarios} == {heads.best.scenario.settings.head}
+    assert [s.scenario.settings.oversampling for s in sampling.scenarios] == ["none", "random"]
+    assert sampling.scenarios[0].scenario.id == heads.best.scenario.id
+
+
+def test_the_winner_of_the_last_stage_is_scored_on_the_test_set(finished: Finished) -> None:
+    (test,) = finished.run.tests
+    sampling = finished.run.states[-1]
+    best = max(sampling.scenarios, key=lambda s: s.summary["val/balanced_accuracy_mean"])
+    assert sampling.best is not None
+    assert test.scenario.id == best.scenario.id == sampling.best.scenario.id
+    assert [(job.fold, job.evaluate) for job in test.jobs] == [(None, "test")]
+    assert (Ledger(finished.store).path(test.jobs[0].id) / "model.safetensors").stat().st_size > 10_000
+
+
+def test_a_second_run_fits_nothing_and_adds_nothing(finished: Finished) -> None:
+    before, report = content(finished.store), finished.run.report.read_text()
+    jobs = {path: path.stat().st_mtime_ns for path in finished.store.jobs.rglob("*")}
+    again = run_in(finished.study, finished.store)
+    assert again.reporter.outcomes == []
+    assert again.run.failed == 0
+    assert content(finished.store) == before
+    assert {path: path.stat().st_mtime_ns for path in finished.store.jobs.rglob("*")} == jobs
+    assert again.run.report.read_text() == report
+    assert again.run.url == finished.run.url
+
+
+def test_mlflow_is_rebuilt_from_the_ledger_without_a_fit(finished: Finished, tmp_path: Path) -> None:
+    bare = copy_of(finished.store, Store(tmp_path / "bare"), "jobs")
+    rebuilt = run_in(finished.study, bare)
+    assert rebuilt.reporter.outcomes == []
+    assert content(bare) == content(finished.store)
+    assert len(content(bare)) == 11
+    assert rebuilt.run.report.read_text() == finished.run.report.read_text()
+
+
+def test_two_runs_in_two_stores_give_equal_numbers(finished: Finished, store: Store) -> None:
+    again = run_in(finished.study, store)
+    assert len(again.reporter.outcomes) == 7
+    assert content(store) == content(finished.store)
+    ours, theirs = Ledger(store), Ledger(finished.store)
+    for job, _ in again.reporter.outcomes:
+        pd.testing.assert_frame_equal(ours.predictions(job.id), theirs.predictions(job.id))
+
+
+def test_with_folds_as_test_model_the_mean_of_the_fold_models_is_scored(
+    finished: Finished, store: Store, small_study: Callable[..., Study]
+) -> None:
+    copy_of(finished.store, store, "jobs")
+    done = run_in(small_study("test.model=folds"), store)
+    assert [(job.evaluate, job.fold) for job, _ in done.reporter.outcomes] == [("test", 0), ("test", 1)]
+    (run,), (state,) = runs_of(store, "test"), done.run.tests
+    assert run.data.tags["harness.job_id"] == ",".join(job.id for job in state.jobs)
+    both = [Ledger(store).predictions(job.id) for job in state.jobs]
+    assert list(both[0]["image"]) == list(both[1]["image"])
+    mean = both[0].assign(prob_NORMAL=(both[0]["prob_NORMAL"] + both[1]["prob_NORMAL"]) / 2)
+    mean["prob_PNEUMONIA"] = 1 - mean["prob_NORMAL"]
+    classes, probabilities, labels = arrays(mean)
+    for name, value in classification_metrics(probabilities, labels, classes.index("PNEUMONIA")).items():
+        assert run.data.metrics[f"test/{name}"] == pytest.approx(value, abs=1e-6)
+    assert "mean of the fold models" in done.run.report.read_text()
+
+
+FAILING = ("stages=[{name: rates, grid: {learning_rate: [1.0e-3, 1.0e+30]}, select: {metric: val/accuracy}}]",
+           "base.batch_size=4", "test.stages=[rates]")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def failing(new_store: Callable[[], Store], small_study: Callable[..., Study]) -> Finished:
+    """A study of two scenarios, the second of which cannot be trained."""
+    return run_in(small_study(*FAILING), new_store())
+
+
+def test_a_failing_scenario_leaves_the_others_done_and_is_counted(failing: Finished) -> None:
+    assert failing.run.failed == 2
+    assert {job.scenario.settings.learning_rate for job in failing.reporter.failed} == {1e30}
+    (state,) = failing.run.states
+    assert [s.finished for s in state.scenarios] == [True, False]
+    assert not state.finished
+    assert len(list(failing.store.jobs.iterdir())) == 2
+
+
+def test_failed_runs_say_why_and_the_whole_ones_are_finished(failing: Finished) -> None:
+    for run in runs_of(failing.store, "fold"):
+        failed = run.data.params["learning_rate"] == "1e+30"
+        assert run.info.status == ("FAILED" if failed else "FINISHED")
+        assert ("harness.error" in run.data.tags) == failed
+        if failed:
+            assert "the loss is" in run.data.tags["harness.error"]
+            assert "epoch 1, batch" in run.data.tags["mlflow.note.content"]
+    statuses = {run.data.params["learning_rate"]: run.info.status for run in runs_of(failing.store, "scenario")}
+    assert statuses == {"0.001": "FINISHED", "1e+30": "FAILED"}
+    (study,) = runs_of(failing.store, "study")
+    assert study.info.status == "FAILED"
+
+
+def test_after_a_failure_the_test_set_stays_closed_and_the_report_names_the_holes(failing: Finished) -> None:
+    assert failing.run.tests == []
+    assert runs_of(failing.store, "test") == []
+    text = failing.run.report.read_text()
+    assert "**Missing:** 2 of the stage's fits are not done" in text
+    assert "1e+30" in text
+    assert "Winner" not in text
+
+
+def test_the_next_run_tries_only_the_failed_jobs_again(failing: Finished) -> None:
+    before = {run.info.run_id: run.info.status for run in runs_of(failing.store)}
+    again = run_in(failing.study, failing.store)
+    assert again.run.failed == 2
+    assert {job.id for job, _ in again.reporter.outcomes} == {job.id for job in failing.reporter.failed}
+    runs = runs_of(failing.store)
+    assert len(runs) == len(before) == 7
+    kept = {run.info.run_id for run in runs if run.info.status == "FINISHED"}
+    assert kept == {run_id for run_id, status in before.items() if status == "FINISHED"}
+
+
+def test_a_failure_that_is_mended_ends_in_a_finished_study(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    small_study: Callable[..., Study],
+) -> None:
+    study, fit = small_study(ONE_STAGE, TEST_OF_HEADS), run_job
+
+    def out_of_memory(job: Job, *rest: Any) -> Any:
+        if job.fold == 1 and job.scenario.settings.head == "batchnorm-gap":
+            raise MemoryError
+        return fit(job, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.executors.inline.run_job", out_of_memory)
+        first = run_in(study, store)
+    assert first.run.failed == 1
+    second = run_in(study, store)
+    assert second.run.failed == 0
+    assert [job.evaluate for job, _ in second.reporter.outcomes] == ["val", "test"]
+    assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
+    assert len(runs_of(store)) == 1 + 2 + 4 + 1
+    assert not any("harness.error" in run.data.tags for run in runs_of(store))
+
+
+class Interrupted(Recorder):
+    """Presses Ctrl-C after the second job's first epoch."""
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        super().epoch(job_id, epoch, metrics)
+        if len(self.outcomes) == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_leaves_nothing_running_and_goes_on_where_it_was(
+    store: Store, small_study: Callable[..., Study]
+) -> None:
+    study = small_study(ONE_STAGE, "test=null")
+    with pytest.raises(KeyboardInterrupt), Interrupted() as reporter:
+        run_study(study, store, "cpu", reporter)
+    levels = [(run.data.tags["harness.level"], run.info.status) for run in runs_of(store)]
+    assert sorted(levels) == [("fold", "FINISHED"), ("fold", "KILLED"), ("scenario", "KILLED"), ("study", "KILLED")]
+    done = run_in(study, store)
+    assert len(done.reporter.outcomes) == 3
+    assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
+    assert len(runs_of(store)) == 1 + 2 + 4
+    for run in runs_of(store, "fold"):
+        history = MlflowClient(store.database_uri).get_metric_history(run.info.run_id, "val/loss")
+        assert [m.step for m in history] == [1, 2]
+
+
+@pytest.fixture
+def folder_study(image_folder: Path, tmp_path: Path) -> Study:
+    """A study of one scenario over image_folder."""
+    (tmp_path / "own.yaml").write_text(
+        f"study: own\ndata: {{source: folder, image_size: 32, patient: '{PATIENT}'}}\nfolds: {{k: 2}}\n"
+        "base: {backbone: test_resnet, weights: none, epochs: 1, batch_size: 8}\n"
+        "stages: [{name: one, select: {metric: val/loss}}]\ntest: {stages: [one]}\n"
+    )
+    return load_study(tmp_path / "own.yaml", data_path=str(image_folder))
+
+
+def test_a_folder_without_test_images_has_no_test_evaluation(
+    folder_study: Study, image_folder: Path, store: Store
+) -> None:
+    shutil.rmtree(image_folder / "test")
+    done = run_in(folder_study, store)
+    assert [job.evaluate for job, _ in done.reporter.outcomes] == ["val", "val"]
+    assert done.run.tests == []
+    assert runs_of(store, "test") == []
+    assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
+    assert run_in(folder_study, store).reporter.outcomes == []
+
+
+def test_without_test_images_the_report_has_no_test_set(folder_study: Study, image_folder: Path, store: Store) -> None:
+    shutil.rmtree(image_folder / "test")
+    assert "Test set" not in run_in(folder_study, store).run.report.read_text()
+
+
+def test_a_study_without_a_test_block_leaves_the_test_images_closed(folder_study: Study, store: Store) -> None:
+    done = run_in(folder_study.model_copy(update={"test": None}), store)
+    assert {job.evaluate for job, _ in done.reporter.outcomes} == {"val"}
+    assert done.run.tests == []
+    assert "SYNTHETIC" not in done.run.report.read_text()
+    assert not any("harness.data" in run.data.tags for run in runs_of(store))
+
+
+def test_what_a_study_gives_does_not_depend_on_where_its_images_are(
+    folder_study: Study, image_folder: Path, tmp_path: Path, store: Store
+) -> None:
+    first = run_in(folder_study, store)
+    moved = shutil.copytree(image_folder, tmp_path / "moved")
+    elsewhere = folder_study.model_copy(update={"data": folder_study.data.model_copy(update={"path": str(moved)})})
+    assert run_in(elsewhere, store).reporter.outcomes == []
+    assert len(first.reporter.outcomes) == 3
+
+
+def test_tests_alone_need_finished_stages_and_then_score_the_test_set(
+    finished: Finished, store: Store, small_study: Callable[..., Study]
+) -> None:
+    study = small_study("test.model=folds")
+    reporter = Recorder()
+    with reporter:
+        with pytest.raises(StudyError, match="stage heads is not finished; first run"):
+            run_study(study, store, "cpu", reporter, tests_only=True)
+        assert reporter.outcomes == []
+        copy_of(finished.store, store, "jobs")
+        run_study(study, store, "cpu", reporter, tests_only=True)
+        assert {job.evaluate for job, _ in reporter.outcomes} == {"test"}
+        with pytest.raises(StudyError, match="the study has no test: block"):
+            run_study(small_study("test=null"), store, "cpu", reporter, tests_only=True)
+
+
+def test_a_study_is_run_by_one_process_at_a_time(store: Store, folder_study: Study) -> None:
+    with store.locked("own"), pytest.raises(BusyError, match="own is running already"):
+        run_in(folder_study, store)
+    assert runs_of(store) == []
+
+
+def spoil_image(folder: Path) -> None:
+    (folder / "train/A/trA0-9.png").write_text("no image")
+
+
+@pytest.mark.parametrize(
+    ("override", "device", "spoil", "error", "message"),
+    [
+        ("base.weights=imagenet", "cpu", None, HarnessError, "base.weights: .* the hub cannot be reached"),
+        ("base.weights=WRONG", "cpu", None, HarnessError, r"base\.weights: .* cannot be loaded into test_resnet"),
+        ("base.epochs=1", "quantum", None, HarnessError, "--device quantum: not on this machine; allowed here: auto"),
+        ("base.head=no-such", "cpu", None, StudyError, "unknown head 'no-such'"),
+        ("folds.k=7", "cpu", None, DataError, "7 folds need at least 7 patients"),
+        ("base.epochs=1", "cpu", spoil_image, DataError, r"data\.path: 1 of 29 images cannot .*trA0-9\.png"),
+    ],
+    ids=["hub", "weights", "device", "head", "folds", "image"],
+)
+def test_a_wrong_request_is_refused_and_nothing_is_written(
+    folder_study: Study, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    override: str, device: str, spoil: Callable[[Path], None] | None, error: type[HarnessError], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_text("no weights")
+    study = load_study(tmp_path / "own.yaml", [override.replace("WRONG", str(wrong))], str(image_folder))
+    if spoil:
+        spoil(image_folder)
+    store = Store(tmp_path / "new")
+    with pytest.raises(error, match=message), Recorder() as reporter:
+        run_study(study, store, device, reporter)
+    assert folder_study.study == "own"
+    assert not store.root.exists()
+
+
+def test_the_report_is_written_again_from_stored_results(finished: Finished) -> None:
+    text = finished.run.report.read_text()
+    shutil.rmtree(finished.run.report.parent)
+    path = report_study(finished.study, finished.store)
+    assert path == finished.run.report
+    assert path.read_text() == text
+    assert {run.info.status for run in runs_of(finished.store)} == {"FINISHED"}
+
+
+def test_there_is_no_report_of_a_study_that_was_not_run(store: Store, small_study: Callable[..., Study]) -> None:
+    with pytest.raises(StudyError, match=r"no job of this study is done .* first run: harness run"):
+        report_study(small_study(), store)
+    assert not store.reports.exists()
+
+
+def test_over_the_folds_every_real_training_image_is_validated_exactly_once(
+    xrays: Path, lite0_weights: Path, tmp_path: Path, store: Store
+) -> None:
+    (tmp_path / "real.yaml").write_text(
+        "study: real\ndata: {source: folder, image_size: 64, positive: PNEUMONIA, patient: kermany, limit: 60}\n"
+        "folds: {k: 3, repeats: 2}\nstages: [{name: one, grid: {oversampling: [random]}}]\n"
+        "base: {backbone: tf_efficientnet_lite0, trainable: head, epochs: 2, batch_size: 16}\n"
+    )
+    study = load_study(tmp_path / "real.yaml", [f"base.weights={lite0_weights}"], str(xrays))
+    done = run_in(study, store)
+    dataset = read_dataset(xrays, Data(source="folder", patient="kermany", limit=60))
+    images = sorted(dataset.table["image"][dataset.rows("train")])
+    for state in done.run.states[0].scenarios:
+        frames = [Ledger(store).predictions(job.id) for job in state.jobs]
+        for repeat in (0, 1):
+            assert sorted(pd.concat([f for f in frames if f["repeat"][0] == repeat])["image"]) == images
+        accuracies = [((f["prob_PNEUMONIA"] > 0.5) == (f["label"] == "PNEUMONIA")).mean() for f in frames]
+        assert state.summary["val/accuracy_mean"] == pytest.approx(sum(accuracies) / 6)
+    assert len(list((store.cache / "features").iterdir())) == 1

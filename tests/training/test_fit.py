@@ -1,0 +1,231 @@
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from harness.models.backbone import feature_shape, load_backbone
+from harness.models.heads import initialise, make_head
+from harness.results import Metrics
+from harness.study import Settings
+from harness.training.fit import Fitted, Task, fit, predict, shuffled_batches
+from harness.training.inputs import Inputs, PixelInputs, Rows
+from harness.training.metrics import classification_metrics
+
+CPU = torch.device("cpu")
+LABELS = np.arange(60) % 2
+NOISE = np.random.default_rng(0).integers(0, 100, (60, 1, 32, 32), dtype=np.uint8)
+PIXELS = NOISE + (LABELS[:, None, None, None] * 120 * (np.arange(32) < 16)).astype(
+    np.uint8
+)  # left half bright: class 1
+TASK = Task(torch.from_numpy(LABELS), np.arange(40), np.arange(40, 60), positive=1, every_epoch=True)
+SETTINGS = Settings(
+    backbone="test_resnet", weights="none", epochs=4, batch_size=8, learning_rate=1e-3, image_size=32, dropout=0.3
+)
+
+
+def network(settings: Settings) -> tuple[nn.Module, Inputs]:
+    backbone = load_backbone(settings, seed=0)
+    head = make_head(settings, feature_shape(backbone, 32), 2)
+    initialise(head, 0)
+    return nn.Sequential(backbone, head), PixelInputs(PIXELS, backbone.mean, backbone.std, CPU)
+
+
+def trained(
+    seed: int = 0, task: Task = TASK, on_epoch: Callable[[int, Metrics], None] = lambda *_: None, **changes: object
+) -> Fitted:
+    settings = SETTINGS.model_copy(update=changes)
+    return fit(*network(settings), task, settings, seed, "fp32", on_epoch)
+
+
+@pytest.mark.parametrize("head", ["dropout-gap", "batchnorm-flatten"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_the_loss_falls_and_the_task_is_learnt(head: str, optimizer: str) -> None:
+    fitted = trained(head=head, optimizer=optimizer, epochs=6, learning_rate=1e-2 if optimizer == "sgd" else 3e-3)
+    losses = [epoch["train/loss"] for epoch in fitted.history]
+    assert losses[-1] < 0.6 * losses[0]
+    assert fitted.metrics["accuracy"] >= 0.9
+
+
+def test_every_epoch_is_told_once_counted_from_1_with_training_and_validation() -> None:
+    told: list[tuple[int, Metrics]] = []
+    fitted = trained(on_epoch=lambda epoch, metrics: told.append((epoch, dict(metrics))))
+    assert told == list(enumerate(fitted.history, start=1))
+    assert len(told) == 4
+    assert all({"train/loss", "train/accuracy", "val/loss", "val/ece"} <= set(metrics) for _, metrics in told)
+    assert fitted.selected_epoch == 4
+    assert fitted.metrics == {k.removeprefix("val/"): v for k, v in told[-1][1].items() if k.startswith("val/")}
+
+
+def test_the_metrics_are_those_of_the_probabilities() -> None:
+    fitted = trained(epochs=1)
+    np.testing.assert_allclose(fitted.probabilities.sum(axis=1), 1)
+    assert fitted.probabilities.shape == (20, 2)
+    assert fitted.metrics == classification_metrics(fitted.probabilities, LABELS[40:], 1)
+
+
+def test_two_fits_are_equal_bit_for_bit() -> None:
+    first = trained()
+    torch.manual_seed(12345)  # what came before does not matter
+    np.random.default_rng(5).random()
+    second = trained()
+    assert first.history == second.history
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_another_seed_gives_other_numbers(dropout: float) -> None:
+    assert trained(0, epochs=1, dropout=dropout).history != trained(1, epochs=1, dropout=dropout).history
+
+
+class Scripted(nn.Module):
+    """A network whose validation logits of class 1 are read from a list, one entry for each epoch."""
+
+    def __init__(self, script: list[list[float]]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.script, self.epoch = script, 0
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.training:
+            return self.weight * torch.ones(len(rows), 2)
+        ones = torch.tensor(self.script[self.epoch])[rows - 40]
+        self.epoch += 1
+        return torch.stack([torch.zeros(len(rows)), ones], dim=1)
+
+
+def scripted(select_epoch: str, every_epoch: bool = True) -> tuple[Fitted, Scripted]:
+    """Four validation images of classes 0, 1, 0, 1: two right, then all, then all but surer, then three."""
+    script = [[1.0, 1, 1, 1], [-1.0, 1, -1, 1], [-2.0, 2, -2, 2], [-1.0, 1, 1, 1]]
+    settings = SETTINGS.model_copy(update={"select_epoch": select_epoch, "batch_size": 40})
+    task = replace(TASK, evaluate=np.arange(40, 44), every_epoch=every_epoch)
+    model = Scripted(script)
+    return fit(model, lambda rows: torch.from_numpy(rows), task, settings, 0, "fp32", lambda *_: None), model
+
+
+@pytest.mark.parametrize(("select_epoch", "selected", "accuracy"), [("last", 4, 0.75), ("best", 2, 1.0)])
+def test_the_last_epoch_is_the_result_unless_the_best_the_first_of_equals_is_asked_for(
+    select_epoch: str, selected: int, accuracy: float
+) -> None:
+    fitted, _ = scripted(select_epoch)
+    assert [epoch["val/accuracy"] for epoch in fitted.history] == [0.5, 1, 1, 0.75]
+    assert (fitted.selected_epoch, fitted.metrics["accuracy"]) == (selected, accuracy)
+    assert classification_metrics(fitted.probabilities, LABELS[40:44], 1) == fitted.metrics
+
+
+@pytest.mark.parametrize("select_epoch", ["last", "best"])
+def test_the_test_split_is_looked_at_once_after_the_last_epoch(select_epoch: str) -> None:
+    fitted, model = scripted(select_epoch, every_epoch=False)
+    assert model.epoch == 1
+    assert fitted.selected_epoch == 4
+    assert fitted.metrics["accuracy"] == 0.5
+    assert all(set(epoch) == {"train/loss", "train/accuracy"} for epoch in fitted.history)
+
+
+class Bursts(nn.Module):
+    """A network whose logits are `value` once it has been trained on `good` batches."""
+
+    def __init__(self, good: int, value: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.left, self.value = good, value
+
+    def forward(self, rows: Tensor) -> Tensor:
+        self.left -= self.training
+        return self.weight * torch.ones(len(rows), 2) + (self.value if self.left < 0 else 0.0)
+
+
+@pytest.mark.parametrize(("good", "epoch", "batch"), [(0, 1, 1), (4, 1, 5), (7, 2, 3)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_epoch_and_batch(good: int, epoch: int, batch: int, value: float) -> None:
+    told: list[int] = []
+    with pytest.raises(FloatingPointError, match=rf"the loss is nan in epoch {epoch}, batch {batch}$"):
+        fit(
+            Bursts(good, value), lambda rows: torch.from_numpy(rows), TASK, SETTINGS, 0, "fp32",
+            lambda number, _: told.append(number),
+        )  # fmt: skip
+    assert told == list(range(1, epoch))
+
+
+class SpoiledAfterTraining(Bursts):
+    """Its logits are not finite only in evaluation, as after a last step that was too long."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0.0)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return super().forward(rows) + (0.0 if self.training else float("nan"))
+
+
+@pytest.mark.parametrize("every_epoch", [True, False])
+def test_validation_that_is_not_finite_names_the_epoch(every_epoch: bool) -> None:
+    task, settings = replace(TASK, every_epoch=every_epoch), SETTINGS.model_copy(update={"epochs": 1})
+    with pytest.raises(FloatingPointError, match="epoch 1"):
+        fit(SpoiledAfterTraining(), lambda rows: torch.from_numpy(rows), task, settings, 0, "fp32", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "sizes"),
+    [(9, 4, [4, 5]), (8, 4, [4, 4]), (10, 4, [4, 4, 2]), (3, 4, [3]), (1, 4, [1]), (5, 4, [5]), (3, 2, [3])],
+)
+def test_a_last_image_alone_joins_the_batch_before(images: int, size: int, sizes: list[int]) -> None:
+    assert [len(batch) for batch in shuffled_batches(np.arange(images), size, seed=0)] == sizes
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=200), st.integers(2, 70), st.integers(0, 9))
+def test_every_row_is_in_one_batch_and_no_batch_is_a_single_row(rows: list[int], size: int, seed: int) -> None:
+    batches = list(shuffled_batches(np.array(rows), size, seed))
+    assert Counter(np.concatenate(batches).tolist()) == Counter(rows)
+    assert all(2 <= len(batch) <= size + 1 for batch in batches)
+    assert all(len(batch) == size for batch in batches[:-1])
+    again = list(shuffled_batches(np.array(rows), size, seed))
+    assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+
+
+def test_the_order_changes_from_seed_to_seed() -> None:
+    first, second = (np.concatenate(list(shuffled_batches(np.arange(50), 8, seed))) for seed in (1, 2))
+    assert (first != second).any()
+    assert (first != np.arange(50)).any()
+
+
+def test_training_sees_the_training_rows_alone_and_every_one_each_epoch() -> None:
+    model, inputs = network(SETTINGS)
+    seen: dict[bool, list[int]] = {True: [], False: []}
+
+    def watched(rows: Rows) -> Tensor:
+        seen[model.training] += rows.tolist()
+        return inputs(rows)
+
+    fit(model, watched, TASK, SETTINGS.model_copy(update={"epochs": 2}), 0, "fp32", lambda *_: None)
+    assert Counter(seen[True]) == Counter(list(range(40)) * 2)
+    assert seen[False] == list(range(40, 60)) * 2
+
+
+def test_predictions_do_not_depend_on_the_batch_size_and_leave_the_model_as_it_is() -> None:
+    model, inputs = network(SETTINGS.model_copy(update={"head": "batchnorm-gap"}))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    one = predict(model, inputs, np.arange(60), 60, "fp32", CPU)
+    many = predict(model, inputs, np.arange(60), 7, "fp32", CPU)
+    np.testing.assert_allclose(one, many, atol=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert one.dtype == np.float64
+
+
+def test_bf16_is_used_where_it_is_asked_for() -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1})
+    fp32, bf16 = (fit(*network(settings), TASK, settings, 0, p, lambda *_: None) for p in ("fp32", "bf16"))
+    assert fp32.history != bf16.history
+    assert bf16.history[0]["train/loss"] == pytest.approx(fp32.history[0]["train/loss"], rel=0.1)
+
+
+def test_gray_pixels_are_repeated_and_normalised_as_the_backbone_wants() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 1, 4, 5), dtype=np.uint8)
+    images = PixelInputs(pixels, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), CPU)(np.array([2, 0]))
+    assert images.shape == (2, 3, 4, 5)
+    for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
+        np.testing.assert_allclose(images[:, channel], (pixels[[2, 0], 0] / 255 - mean) / std, rtol=1e-4, atol=1e-6)
