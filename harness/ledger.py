@@ -47,4 +47,8 @@ class Ledger:
             if result.model is not None:
                 (folder / "model.safetensors").write_bytes(result.model)
             sync_folder(folder)
-            folder.rename(self.path(record.job_id))
+            try:
+                folder.rename(self.path(record.job_id))
+            except OSError:  # another process has stored this very job in the meantime
+                if not self.done(record.job_id):
+                    raise

@@ -78,17 +78,21 @@ def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, dige
     start = inherited or study.base
     scenarios = []
     for levels in itertools.product(*stage.grid.values()):
-        point = dict(zip(stage.grid, levels, strict=True))
-        settings = start.model_copy(update=point)
-        if settings.image_size is None:
-            settings = settings.model_copy(update={"image_size": study.data.image_size})
-        scenarios.append(Scenario(digest(_identity(settings, digests)), _name(study, settings), settings))
+        settings = start.model_copy(update=dict(zip(stage.grid, levels, strict=True)))
+        scenarios.append(make_scenario(study, settings, study.factors, digests))
     return scenarios
 
 
-def _name(study: Study, settings: Settings) -> str:
+def make_scenario(study: Study, settings: Settings, factors: Iterable[str], digests: Digests) -> Scenario:
+    """The scenario with these settings, named after its levels of `factors`."""
+    if settings.image_size is None:
+        settings = settings.model_copy(update={"image_size": study.data.image_size})
+    return Scenario(digest(_identity(settings, digests)), _name(study, settings, factors), settings)
+
+
+def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
     """The levels of all the study's factors, so that a scenario has one name in every stage."""
-    levels = [(key, getattr(settings, key)) for key in study.factors]
+    levels = [(key, getattr(settings, key)) for key in factors]
     return " + ".join(level if isinstance(level, str) else f"{key}={level}" for key, level in levels) or study.study
 
 
@@ -142,6 +146,16 @@ def features_key(settings: Settings) -> str | None:
     if settings.trainable != "head":
         return None
     return f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"
+
+
+def search_id(study: Study, digests: Digests) -> str:
+    """The hash of a search and of all that it reads; not of how far it is to go (trials, timeout, confirm)."""
+    content = study.model_dump(
+        include={"study": True, "data": True, "folds": True, "base": True, "seed": True, "search": True},
+        exclude={"data": {"path"}, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
+    )
+    weights = sorted(digests.weights.values())
+    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
 
 
 def study_id(study: Study, digests: Digests) -> str:
