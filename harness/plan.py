@@ -93,7 +93,13 @@ def make_scenario(study: Study, settings: Settings, factors: Iterable[str], dige
 def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
     """The levels of all the study's factors, so that a scenario has one name in every stage."""
     levels = [(key, getattr(settings, key)) for key in factors]
-    return " + ".join(level if isinstance(level, str) else f"{key}={level}" for key, level in levels) or study.study
+    return " + ".join(_level(key, level) for key, level in levels) or study.study
+
+
+def _level(key: str, level: Any) -> str:
+    if isinstance(level, str):
+        return level
+    return f"{key}={level:.4g}" if isinstance(level, float) else f"{key}={level}"
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:

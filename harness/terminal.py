@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.runner import Run
+    from harness.search.run import SearchRun
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
@@ -111,6 +112,28 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
     console.print(f"report: {_relative(run.report)}")
+    where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
+    console.print(f"MLflow: harness ui{where}, then {run.url}")
+
+
+def show_search(study: Study, store: Store, run: "SearchRun") -> None:
+    """Prints how a search ended: its best trials, the report and the UI."""
+    from harness.report.write import rounded
+    from harness.search.results import trials_frame
+
+    console = _console()
+    title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
+    if run.results:
+        board = trials_frame(study, run.results)
+        console.print(_frame(f"{title}, the first {min(10, len(board))}", rounded(board.head(10))))
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.timed_out:
+        console.print(f"{title}: search.timeout is over; the same command goes on", style="bold")
+    if run.failed or run.lost:
+        console.print(
+            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command tries them", style="bold"
+        )
     where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
     console.print(f"MLflow: harness ui{where}, then {run.url}")
 

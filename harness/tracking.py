@@ -108,6 +108,10 @@ class Tracker:
         """Whether the run of this job or scenario is there, whole."""
         return self._runs.get((level, key)) in self._finished
 
+    def unfinished(self, level: str) -> list[str]:
+        """The ids of the runs of this level that are not whole."""
+        return [run_id for (name, _), run_id in self._runs.items() if name == level and run_id not in self._finished]
+
     def is_whole(self, run_id: str) -> bool:
         """Whether this run was finished before."""
         return run_id in self._finished
@@ -144,6 +148,10 @@ class Tracker:
     def describe(self, run_id: str, text: str) -> None:
         """Sets the description that MLflow shows on a run (Markdown)."""
         self._client.set_tag(run_id, "mlflow.note.content", text)
+
+    def tag(self, run_id: str, name: str, value: str) -> None:
+        """Sets a tag of a run."""
+        self._client.set_tag(run_id, name, value)
 
     def finish(self, run_id: str) -> None:
         """Marks a run whole; the completion tag comes last."""
