@@ -130,10 +130,14 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         console.print(SYNTHETIC, style="bold")
     if run.timed_out:
         console.print(f"{title}: search.timeout is over; the same command goes on", style="bold")
+    if run.confirmed:
+        c = run.confirmed
+        console.print(f"confirmed on fresh folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
     if run.failed or run.lost:
         console.print(
             f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command tries them", style="bold"
         )
+    console.print(f"report: {_relative(run.report)}")
     where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
     console.print(f"MLflow: harness ui{where}, then {run.url}")
 

@@ -6,16 +6,19 @@ study file -> prepare -> queue of slots (Optuna's storage) -> workers: trial -> 
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.ledger import Ledger
 from harness.models.backbone import check_weights
 from harness.plan import search_id
 from harness.prepare import Inputs, prepare
 from harness.progress import Reporter
-from harness.runner import make_context
+from harness.runner import make_context, run_study
+from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.publish import SearchPublisher
 from harness.search.queue import Queue
-from harness.search.results import TrialResult, trial_results
+from harness.search.report import write_search_report
+from harness.search.results import TrialResult, best_trial, trial_results
 from harness.search.workers import Task, run_workers, work
 from harness.search_block import Point, Search
 from harness.store import Store
@@ -31,6 +34,8 @@ class SearchRun:
     target: int
     lost: int  # trials whose workers died again and again, or that time was too short for
     timed_out: bool
+    confirmed: Confirmed | None
+    report: Path
     url: str
 
     @property
@@ -40,11 +45,11 @@ class SearchRun:
 
 
 def run_search(
-    study: Study, store: Store, device: str, reporter: Reporter, workers: int, trials: int | None, url: str | None
+    study: Study, store: Store, device: str, reporter: Reporter, workers: int, trials: int | None, storage: str | None
 ) -> SearchRun:
     """Every trial of the study's search that is not there yet; then its report.
 
-    trials: the target, instead of the file's. url: Optuna's storage, where it is not the store's own.
+    trials: the target, instead of the file's. storage: the URL of Optuna's database, where it is not the store's own.
     Raises HarnessError before anything is trained where the request or the input is wrong.
     """
     search = study.search
@@ -57,7 +62,7 @@ def run_search(
     target, points = search.target(trials), _first_points(study, search)
     started = time.time()
     with store.locked(study.study):
-        queue = Queue(search, name, store, url)
+        queue = Queue(search, name, store, storage)
         if queue.own:
             queue.sweep()  # the lock is ours, so whoever ran these is gone
         with SearchPublisher(study, inputs, store, search_id(study, inputs.digests), queue, reporter) as publisher:
@@ -66,9 +71,17 @@ def run_search(
             if queue.fill(target, points):
                 reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
                 context = make_context(study, inputs, store, device, reporter)
-                task = Task(study, store, context, name, url, workers, deadline)
+                task = Task(study, store, context, name, storage, workers, deadline)
                 _run_trials(task, queue, publisher)
-            return _finish(study, inputs, store, queue, publisher, target, deadline)
+            results = _take_stock(study, inputs, store, queue, publisher)
+            missing = target - sum(result.slot < target for result in results)
+            publisher.whole = not missing
+            timed_out = bool(missing and deadline and time.time() > deadline)
+            best, confirmation = _confirm(study, store, results, device, reporter, run=not missing)
+            report = write_search_report(study, inputs, store, queue, results, best, confirmation)
+            publisher.publish_report(report.parent)
+            url = publisher.leaderboard_url()
+    return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
 
 
 def _first_points(study: Study, search: Search) -> list[Point]:
@@ -94,20 +107,26 @@ def _run_trials(task: Task, queue: Queue, publisher: SearchPublisher) -> None:
             queue.sweep()
 
 
-def _finish(
-    study: Study,
-    inputs: Inputs,
-    store: Store,
-    queue: Queue,
-    publisher: SearchPublisher,
-    target: int,
-    deadline: float | None,
-) -> SearchRun:
-    """Brings MLflow up to date from the ledger and Optuna's storage, and writes the report."""
+def _take_stock(
+    study: Study, inputs: Inputs, store: Store, queue: Queue, publisher: SearchPublisher
+) -> list[TrialResult]:
+    """The results of all ended trials, MLflow brought up to date with them."""
     results = trial_results(study, queue, inputs.digests, Ledger(store))
     for result in results:
         publisher.publish(result)
-    missing = target - sum(result.slot < target for result in results)
-    publisher.whole = not missing
-    timed_out = bool(missing and deadline and time.time() > deadline)
-    return SearchRun(results, target, 0 if timed_out else missing, timed_out, publisher.leaderboard_url())
+    return results
+
+
+def _confirm(
+    study: Study, store: Store, results: list[TrialResult], device: str, reporter: Reporter, run: bool
+) -> tuple[Path | None, Confirmed | None]:
+    """The study file of the best scenario, and what it reaches on fresh folds, fitted now if that is wanted."""
+    best = best_trial(study, results)
+    if best is None:
+        return None, None
+    assert study.search is not None
+    path = store.root / "searches" / f"{study.study}-best.yaml"
+    best_study = write_best_study(study, best, path)
+    if run and study.search.confirm is not None:
+        run_study(best_study, store, device, reporter)
+    return path, confirmed(best_study, study.search.objective.metric, store)

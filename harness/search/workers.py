@@ -25,7 +25,7 @@ from harness.study import Study
 from harness.training.device import share_cores
 from harness.training.job import Context
 
-MAX_DEATHS = 8  # of workers in a row, without a trial coming to its end
+MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
 
 
 @dataclass(frozen=True)

@@ -39,31 +39,28 @@ def study_of(tmp_path_factory: pytest.TempPathFactory) -> StudyOf:
 @pytest.fixture(scope="session")
 def prepared(study_of: StudyOf, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with what every test would make again: an empty MLflow database, the images, the features."""
+    from mlflow import MlflowClient
+
     from harness.progress import Reporter
     from harness.search.run import run_search
 
     store = Store(tmp_path_factory.mktemp("prepared"))
+    MlflowClient(tracking_uri=f"sqlite:///{store.root}/empty.db").search_experiments()
     with Reporter() as reporter:
         run_search(study_of(), store, "cpu", reporter, 1, 1, None)
     return store
 
 
-@pytest.fixture
-def store(prepared: Store, tmp_path: Path) -> Store:
-    """A store without any run, with the caches that a run needs."""
-    from mlflow import MlflowClient
-
-    root = tmp_path / "store"
+def new_store(prepared: Store, root: Path) -> Store:
+    """A store without any run, with the caches and the empty database that are slow to make."""
     root.mkdir()
     shutil.copytree(prepared.cache, root / "cache")
     shutil.copytree(prepared.data, root / "data")
-    _empty_database(prepared, MlflowClient)
     shutil.copy(prepared.root / "empty.db", root / "mlflow.db")
     return Store(root)
 
 
-def _empty_database(prepared: Store, client: type) -> None:
-    """Makes an MLflow database once, which takes seconds."""
-    path = prepared.root / "empty.db"
-    if not path.exists():
-        client(tracking_uri=f"sqlite:///{path}").search_experiments()
+@pytest.fixture
+def store(prepared: Store, tmp_path: Path) -> Store:
+    """A store without any run."""
+    return new_store(prepared, tmp_path / "store")
