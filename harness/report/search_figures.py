@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.report.figures import _figure, _save
@@ -26,6 +27,7 @@ def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path)
     best = complete["value"].cummax() if maximize else complete["value"].cummin()
     axes.step(complete["trial"], best, where="post", color="tab:red", label="best so far")
     axes.set(xlabel="trial", ylabel=metric, title="history")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return _save(figure, path)
 
@@ -67,7 +69,9 @@ def slice_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: st
     for axes, (name, log) in zip(panels.flat, parameters.items(), strict=False):
         active = complete[complete[name].notna()]
         position, labels = _positions(active[name])
-        points = axes.scatter(position, active["value"], c=active["trial"], cmap="viridis", s=16)
+        points = axes.scatter(
+            position, active["value"], c=active["trial"].to_numpy(), cmap="viridis", s=16, vmin=0, vmax=len(table) - 1
+        )
         _label(axes, labels, log)
         axes.set(xlabel=name)
         if axes in panels[:, 0]:
@@ -79,7 +83,7 @@ def slice_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: st
 
 
 def parallel_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path) -> Path:
-    """A PNG: a line for each complete trial across its parameters, coloured by its value; a gap where one is not."""
+    """A PNG: a line for each complete trial across its parameters, coloured by its value."""
     complete = table[table["state"] == "complete"].sort_values("value")
     figure, axes = _figure(1.8 * len(parameters) + 2, 3.8)
     heights = np.full((len(complete), len(parameters)), np.nan)
@@ -94,7 +98,8 @@ def parallel_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric:
             axes.annotate(text, (column, place), xytext=(4, 3), textcoords="offset points", fontsize=7)
     colours = plt.get_cmap("viridis")(np.linspace(0, 1, max(2, len(complete))))
     for row, colour in zip(heights, colours, strict=False):
-        axes.plot(range(len(parameters)), row, color=colour, lw=0.9, marker=".", alpha=0.8)
+        there = ~np.isnan(row)
+        axes.plot(np.flatnonzero(there), row[there], color=colour, lw=0.9, marker=".", alpha=0.8)
     axes.set_xticks(range(len(parameters)), list(parameters))
     axes.set(yticks=[], title=f"complete trials; the lighter, the higher their {metric}")
     axes.margins(x=0.12)
