@@ -110,7 +110,7 @@ def search(
 def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
     """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
     from harness.ledger import Ledger
-    from harness.prepare import prepare
+    from harness.prepare import keep_folds, prepare
     from harness.stages import study_state
     from harness.store import Store
     from harness.study import load_study
@@ -118,6 +118,7 @@ def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, ove
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     inputs = prepare(loaded, at)
+    keep_folds(loaded, inputs, at)
     show_plan(loaded, inputs, study_state(loaded, inputs.digests, Ledger(at)))
 
 

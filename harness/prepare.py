@@ -84,9 +84,8 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
 
 
 def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
-    """The folds, from the store where they were made before: they take a second, `plan` must not."""
-    key = digest([dataset.digest, study.folds.model_dump()])
-    path = store.cache / "folds" / f"{key}.json"
+    """The folds, from the store where an earlier command left them: to make them takes seconds."""
+    path = _folds_file(study, dataset, store)
     if path.exists():
         stored: list[dict[str, Any]] = json.loads(path.read_text())
         folds = [Fold(f["repeat"], f["fold"], np.array(f["train"]), np.array(f["validation"])) for f in stored]
@@ -94,10 +93,19 @@ def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
             check_fold(dataset, fold, study.folds.grouped)
         return folds
     with study.blamed("folds", "k"):
-        folds = make_folds(dataset, study.folds)
-    rows = [
-        {"repeat": f.repeat, "fold": f.fold, "train": f.train.tolist(), "validation": f.validation.tolist()}
-        for f in folds
-    ]
-    write_atomic(path, json.dumps(rows).encode())
-    return folds
+        return make_folds(dataset, study.folds)
+
+
+def keep_folds(study: Study, inputs: Inputs, store: Store) -> None:
+    """Leaves the folds in the store for the next command; for when nothing can be refused any more."""
+    path = _folds_file(study, inputs.dataset, store)
+    if not path.exists():
+        rows = [
+            {"repeat": f.repeat, "fold": f.fold, "train": f.train.tolist(), "validation": f.validation.tolist()}
+            for f in inputs.folds
+        ]
+        write_atomic(path, json.dumps(rows).encode())
+
+
+def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:
+    return store.cache / "folds" / f"{digest([dataset.digest, study.folds.model_dump()])}.json"

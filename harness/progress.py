@@ -4,7 +4,8 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from harness.errors import JobError
 from harness.plan import Job
@@ -18,15 +19,14 @@ class Reporter:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = self.console.is_terminal
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16, table_column=Column(no_wrap=True)),
+            TaskProgressColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
             console=self.console,
             disable=not self._live,
+            expand=True,
         )
         self._total = self._done = 0
         self._started = 0.0
@@ -69,7 +69,8 @@ class Reporter:
         """An epoch of a job is done."""
         job = self._jobs[job_id]
         shown = next((f"{name} {metrics[name]:.3f}" for name in ("val/accuracy", "train/loss") if name in metrics), "")
-        note = f"{job.scenario.name}, {job.name}, epoch {epoch}/{job.scenario.settings.epochs}, {shown}"
+        where = "refit" if job.fold is None else f"fold {job.fold}"
+        note = f"{where}, epoch {epoch}/{job.scenario.settings.epochs}, {shown}, {job.scenario.name}"
         self._progress.update(self._task, advance=1, note=note)
 
     def finished(self, job: Job, outcome: Outcome) -> None:

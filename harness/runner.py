@@ -4,6 +4,7 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.executors.inline import InlineExecutor
 from harness.ledger import Ledger
 from harness.models.backbone import check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, prepare
+from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
@@ -50,14 +51,11 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     if tests_only:
         _require_finished(study, inputs, ledger)
     if not _is_done(study, inputs, ledger):
-        every = (
-            scenario.settings
-            for stage in study.stages
-            for scenario in stage_scenarios(study, stage, None, inputs.digests)
-        )
-        check_weights(every)
+        with study.blamed("base", "weights"):
+            check_weights(_all_settings(study, inputs))
+    context = make_context(study, inputs, store, device, reporter)
     with store.locked(study.study):
-        context = make_context(study, inputs, store, device, reporter)
+        keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
@@ -81,6 +79,13 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     states = study_state(study, inputs.digests, ledger)
     tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
     return all(state.finished for state in states) and all(test.finished for test in tests)
+
+
+def _all_settings(study: Study, inputs: Inputs) -> Iterator[Settings]:
+    """The settings of every scenario, as far as they do not hang on a winner."""
+    for stage in study.stages:
+        for scenario in stage_scenarios(study, stage, None, inputs.digests):
+            yield scenario.settings
 
 
 def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publisher) -> list[StageState]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
 
-from harness.errors import DataError, StudyError
+from harness.errors import DataError, HarnessError, StudyError
 from harness.fields import Count, Metric, Model, Name, higher_is_better
 from harness.search_block import Search, search_problems
 from harness.strict_yaml import Field as FieldPath
@@ -129,11 +129,12 @@ class Study(Model):
 
     @contextmanager
     def blamed(self, *field: str) -> Iterator[None]:
-        """Adds the place of `field` in the study file to an error about the data."""
+        """Adds the place of `field` in the study file to an error about what it names."""
         try:
             yield
-        except DataError as error:
-            raise type(error)(str(self.error(error.field or field, str(error)))) from None
+        except HarnessError as error:
+            at = error.field if isinstance(error, DataError) and error.field else field
+            raise type(error)(str(self.error(at, str(error)))) from None
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`; raises KeyError."""

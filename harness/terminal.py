@@ -112,8 +112,8 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
     console.print(f"report: {_relative(run.report)}")
-    where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
-    console.print(f"MLflow: harness ui{where}, then {run.url}")
+    where = "" if store.root == Path("mlruns").absolute() else f" STORE={_relative(store.root)}"
+    console.print(f"MLflow: make ui{where}, then {run.url}")
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:

@@ -57,7 +57,7 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
     try:
         return Backbone(timm.create_model(settings.backbone, pretrained=True, **options))
     except Exception as error:  # whatever timm, safetensors and the hub raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise HarnessError(
             f"the weights {settings.weights} cannot be loaded into {settings.backbone}: {reason}"
         ) from error

@@ -150,11 +150,13 @@ def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str)
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as it is read: three decimals, and a dash where there is no number."""
+    """The table as it is read: three decimals, SDs behind their means, and a dash where there is no number."""
     text = table.astype(object)
     for column in table.select_dtypes("float"):
         small = column in ("learning_rate", "weight_decay")
         text[column] = ["-" if pd.isna(v) else f"{v:g}" if small else f"{v:.3f}" for v in table[column]]
+    for column in [name for name in table if f"{name} SD" in table]:
+        text[column] = text[column] + " ± " + text.pop(f"{column} SD")
     return text
 
 

@@ -129,7 +129,7 @@ class SearchPublisher:
 
     def publish_report(self, folder: Path) -> None:
         """Adds the report to the search's run."""
-        self._tracker.log_files(self.run_id, [folder])
+        self._tracker.log_files(self.run_id, sorted(folder.iterdir()), "report")
         self._tracker.describe(self.run_id, (folder / "report.md").read_text())
 
     def leaderboard_url(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.ledger import Ledger
 from harness.models.backbone import check_weights
 from harness.plan import search_id
-from harness.prepare import Inputs, prepare
+from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
 from harness.runner import make_context, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
@@ -57,11 +57,14 @@ def run_search(
         raise study.error(("search",), "the study has no search: block; add `search: {space: ..., trials: 40}`")
     device = str(choose_device(device))
     inputs = prepare(study, store)
-    check_weights(settings for _, settings in study.settings())
+    with study.blamed("base", "weights"):
+        check_weights(settings for _, settings in study.settings())
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)
+    context = make_context(study, inputs, store, device, reporter)
     started = time.time()
     with store.locked(study.study):
+        keep_folds(study, inputs, store)
         queue = Queue(search, name, store, storage)
         if queue.own:
             queue.sweep()  # the lock is ours, so whoever ran these is gone
@@ -70,7 +73,6 @@ def run_search(
             deadline = started + search.timeout if search.timeout else None
             if queue.fill(target, points):
                 reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
-                context = make_context(study, inputs, store, device, reporter)
                 task = Task(study, store, context, name, storage, workers, deadline)
                 _run_trials(task, queue, publisher)
             results = _take_stock(study, inputs, store, queue, publisher)

@@ -94,10 +94,7 @@ def test_figures_and_report_are_on_the_search_s_run(done: tuple[Study, Store, Se
 
     _, store, run = done
     (search,) = runs_of(store, "search")
-    files = {
-        Path(f.path).name
-        for f in MlflowClient(store.database_uri).list_artifacts(search.info.run_id, run.report.parent.name)
-    }
+    files = {Path(f.path).name for f in MlflowClient(store.database_uri).list_artifacts(search.info.run_id, "report")}
     wanted = {"report.md", "trials.csv", "best.yaml", "search.html", "history.png", "parallel.png", "slice.png"}
     assert wanted <= files
     page = (run.report.parent / "search.html").read_text()
