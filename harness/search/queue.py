@@ -141,6 +141,16 @@ class Queue:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
 
 
+def check_storage(url: str) -> None:
+    """Raises HarnessError where this is no database that can be reached. Writes nothing."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+
+    with _readable(url):
+        if make_url(url).get_backend_name() != "sqlite":  # which would make the file
+            create_engine(url).connect().close()
+
+
 def slot_of(trial: FrozenTrial) -> int:
     """The slot that a trial fills."""
     return int(trial.user_attrs["slot"])

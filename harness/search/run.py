@@ -16,7 +16,7 @@ from harness.progress import Reporter
 from harness.runner import make_context, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.publish import SearchPublisher
-from harness.search.queue import Queue
+from harness.search.queue import Queue, check_storage
 from harness.search.report import write_search_report
 from harness.search.results import TrialResult, best_trial, trial_results
 from harness.search.workers import Task, run_workers, work
@@ -55,6 +55,8 @@ def run_search(
     search = study.search
     if search is None:
         raise study.error(("search",), "the study has no search: block; add `search: {space: ..., trials: 40}`")
+    if storage is not None:
+        check_storage(storage)
     device = str(choose_device(device))
     inputs = prepare(study, store)
     with study.blamed("base", "weights"):
