@@ -118,14 +118,13 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     """Prints how a search ended: its best trials, the report and the UI."""
-    from harness.report.write import rounded
-    from harness.search.results import trials_frame
+    from harness.search.results import shown, trials_frame
 
     console = _console()
     title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
     if run.results:
         board = trials_frame(study, run.results)
-        console.print(_frame(f"{title}, the first {min(10, len(board))}", rounded(board.head(10))))
+        console.print(_frame(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
     if study.data.source == "phantom":
         console.print(SYNTHETIC, style="bold")
     if run.timed_out:

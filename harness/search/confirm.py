@@ -16,8 +16,8 @@ from harness.store import Store, write_atomic
 from harness.study import Study, load_study
 
 NOTE = """\
-# Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the search did not
-# see. Confirm it: harness run {name} (with the --data and --store of the search)
+# Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the
+# search did not see. Confirm it: harness run {name} (with the --data and --store of the search)
 """
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.write import SYNTHETIC, markdown_table, rounded
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
-from harness.search.results import TrialResult, best_trial, pareto_front, trials_frame
+from harness.search.results import TrialResult, best_trial, pareto_front, shown, trials_frame
 from harness.search_block import Search
 from harness.store import Store, new_folder
 from harness.study import Study
@@ -48,12 +49,12 @@ def write_search_report(
             *_importances(shares),
             "## Trials",
             "",
-            *markdown_table(rounded(board.head(15))),
+            *markdown_table(shown(study, board.head(15))),
             "",
             f"The first {min(15, len(board))} of {len(board)}; all are in `trials.csv`.",
             "",
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
-            *_foot(study, inputs, queue),
+            *_foot(study, inputs, queue, results, Ledger(store)),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
         if target.exists():
@@ -161,13 +162,17 @@ def _scales(search: Search) -> dict[str, bool]:
     return {key: dimension.log for key, dimension in search.space.items()}
 
 
-def _foot(study: Study, inputs: Inputs, queue: Queue) -> Iterable[str]:
+def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult], ledger: Ledger) -> Iterable[str]:
     assert study.search is not None
+    facts = [ledger.record(job).facts for job in {job.id for result in results for job in result.done}]
+    machines = sorted({f"{f['device']}, {f['precision']}, torch {f['torch']}" for f in facts})
+    seconds = sum(float(f["seconds"]) for f in facts)
     return [
-        "`search.html` has the same figures to explore; `best.yaml` is the best scenario as a study.",
+        "`search.html`, in the store and on the run in MLflow, has the same figures to explore; `best.yaml` is the best scenario as a study.",
         "",
         "## Provenance",
         "",
         f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.search.seed}, study seed {study.seed}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
+        f"- {len(facts)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
     ]

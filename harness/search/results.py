@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.ledger import Ledger
 from harness.plan import Digests, Job, Scenario, fold_jobs
+from harness.report.write import rounded
 from harness.search.objective import point_scenario
 from harness.search.queue import Queue, slot_of
 from harness.search_block import Point
@@ -79,6 +80,14 @@ def trials_frame(study: Study, results: list[TrialResult]) -> pd.DataFrame:
         for result in ranked
     ]
     return pd.DataFrame(rows)
+
+
+def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of trials as it is read: the metric with four decimals, in which the best trials differ."""
+    assert study.search is not None
+    metric = study.search.objective.metric
+    words = ["-" if pd.isna(value) else f"{value:.4f}" for value in frame[metric]]
+    return rounded(frame.assign(**{metric: words}))
 
 
 def best_trial(study: Study, results: list[TrialResult]) -> TrialResult | None:
