@@ -168,7 +168,8 @@ def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult]
     machines = sorted({f"{f['device']}, {f['precision']}, torch {f['torch']}" for f in facts})
     seconds = sum(float(f["seconds"]) for f in facts)
     return [
-        "`search.html`, in the store and on the run in MLflow, has the same figures to explore; `best.yaml` is the best scenario as a study.",
+        "`search.html`, in the store and on the run in MLflow, has the same figures to explore;"
+        " `best.yaml` is the best scenario as a study.",
         "",
         "## Provenance",
         "",
