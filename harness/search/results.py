@@ -79,7 +79,8 @@ def trials_frame(study: Study, results: list[TrialResult]) -> pd.DataFrame:
         }
         for result in ranked
     ]
-    return pd.DataFrame(rows)
+    columns = ["trial", *study.search.space, objective.metric, *([objective.cost] if objective.cost else [])]
+    return pd.DataFrame(rows, columns=[*columns, "folds", "state"])
 
 
 def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
