@@ -1,12 +1,13 @@
-# make setup | study | test | lint | ui: everything runs in .venv, which is made on first use.
+# make setup | study | search | test | lint | ui | dashboard: everything runs in .venv, which is made on first use.
 PYTHON ?= python3
 STUDY  ?= studies/quickstart.yaml
 STORE  ?= mlruns
+WORKERS ?= 1
 
 BIN = .venv/bin
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study plan report ui test lint clean
+.PHONY: setup study search plan report ui dashboard test lint clean
 
 setup: .venv/installed
 
@@ -23,6 +24,9 @@ setup: .venv/installed
 study: setup
 	$(BIN)/harness run $(STUDY) $(OPTIONS)
 
+search: setup
+	$(BIN)/harness search $(STUDY) --workers $(WORKERS) $(OPTIONS)
+
 plan: setup
 	@$(BIN)/harness plan $(STUDY) $(OPTIONS)
 
@@ -31,6 +35,10 @@ report: setup
 
 ui: setup
 	$(BIN)/harness ui --store $(STORE)
+
+dashboard: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[dashboard]'
+	$(BIN)/optuna-dashboard --host 127.0.0.1 sqlite:///$(abspath $(STORE))/optuna.db
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4

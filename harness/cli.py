@@ -74,6 +74,39 @@ def _run(
 
 
 @app.command()
+def search(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    device: DeviceName = "auto",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that run trials, on this machine.")] = 1,
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, metavar="N", help="Instead of search.trials.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna's database, where several machines share a search.")
+    ] = None,
+) -> None:
+    """Searches the space of the study's search: block; a second start adds the trials that are missing."""
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.study import load_study
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    with Reporter() as reporter:
+        reporter.say(f"{loaded.study}: loading")
+        from harness.search.run import run_search
+
+        done = run_search(loaded, at, device, reporter, workers, trials, storage)
+    from harness.terminal import show_search
+
+    show_search(loaded, at, done)
+    if done.failed or done.lost:
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
     """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
     from harness.ledger import Ledger

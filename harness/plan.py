@@ -80,19 +80,29 @@ def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, dige
     start = inherited or study.base
     scenarios: dict[str, Scenario] = {}
     for levels in itertools.product(*stage.grid.values()):
-        point = dict(zip(stage.grid, levels, strict=True))
-        settings = start.model_copy(update=point)
-        if settings.image_size is None:
-            settings = settings.model_copy(update={"image_size": study.data.image_size})
-        scenario = Scenario(digest(_identity(settings, digests)), _name(study, settings), settings)
+        settings = start.model_copy(update=dict(zip(stage.grid, levels, strict=True)))
+        scenario = make_scenario(study, settings, study.factors, digests)
         scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be one size twice
     return list(scenarios.values())
 
 
-def _name(study: Study, settings: Settings) -> str:
+def make_scenario(study: Study, settings: Settings, factors: Iterable[str], digests: Digests) -> Scenario:
+    """The scenario with these settings, named after its levels of `factors`."""
+    if settings.image_size is None:
+        settings = settings.model_copy(update={"image_size": study.data.image_size})
+    return Scenario(digest(_identity(settings, digests)), _name(study, settings, factors), settings)
+
+
+def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
     """The levels of all the study's factors, so that a scenario has one name in every stage."""
-    levels = [(key, getattr(settings, key)) for key in study.factors]
-    return " + ".join(level if isinstance(level, str) else f"{key}={level}" for key, level in levels) or study.study
+    levels = [(key, getattr(settings, key)) for key in factors]
+    return " + ".join(_level(key, level) for key, level in levels) or study.study
+
+
+def _level(key: str, level: Any) -> str:
+    if isinstance(level, str):
+        return level
+    return f"{key}={level:.4g}" if isinstance(level, float) else f"{key}={level}"
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
@@ -151,9 +161,19 @@ def features_key(settings: Settings) -> str | None:
     return f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"
 
 
+def search_id(study: Study, digests: Digests) -> str:
+    """The hash of a search and of all that it reads; not of how far it is to go (trials, timeout, confirm)."""
+    content = study.model_dump(
+        include={"study": True, "data": True, "folds": True, "base": True, "seed": True, "search": True},
+        exclude={"data": {"path"}, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
+    )
+    weights = sorted(digests.weights.values())
+    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
+
+
 def study_id(study: Study, digests: Digests) -> str:
     """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
-    content = study.model_dump(exclude={"description": True, "data": {"path"}, "base": {"weights"}})
+    content = study.model_dump(exclude={"description": True, "search": True, "data": {"path"}, "base": {"weights"}})
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
     weights = sorted(digests.weights.values())

@@ -41,7 +41,7 @@ class Publisher:
         run_id = self._tracker.study_run()
         if not self._tracker.is_whole(run_id):
             with tempfile.TemporaryDirectory() as folder:
-                self._tracker.log_files(run_id, self._study_files(Path(folder)))
+                self._tracker.log_files(run_id, study_files(self._study, self._inputs, Path(folder)))
         return self
 
     def __exit__(
@@ -50,15 +50,6 @@ class Publisher:
         if error is None and self._complete:
             self._tracker.finish(self._tracker.study_run())
         self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
-
-    def _study_files(self, folder: Path) -> list[Path]:
-        inputs = self._inputs
-        (folder / "study.yaml").write_text(yaml.safe_dump(self._study.model_dump(mode="json"), sort_keys=False))
-        inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
-        folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
-        (folder / "folds.json").write_text(json.dumps(folds, indent=1))
-        (folder / "environment.txt").write_text(environment())
-        return sorted(folder.iterdir())
 
     def enter_stage(self, state: StageState) -> None:
         """Takes over what the ledger has of a stage's scenarios already."""
@@ -97,11 +88,9 @@ class Publisher:
     def _publish_job(self, job: Job, streamed: bool) -> None:
         if self._tracker.is_finished("fold", job.id):
             return
-        run_id = self._tracker.start_fold(job, self._stages[job.scenario.id])
-        self._tracker.log_record(run_id, self._ledger.record(job.id), streamed)
-        folder = self._ledger.path(job.id)
-        self._tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
-        self._tracker.finish(run_id)
+        publish_fold(
+            self._tracker, self._tracker.start_fold(job, self._stages[job.scenario.id]), job, self._ledger, streamed
+        )
 
     def leave_stage(self, state: StageState) -> None:
         """Notes whether the stage is whole."""
@@ -166,6 +155,24 @@ class Publisher:
         ]
         ascending = select is not None and not select.maximize
         return self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)
+
+
+def study_files(study: Study, inputs: Inputs, folder: Path) -> list[Path]:
+    """The files that say what a study reads and what it runs on, written into `folder`."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
+    inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
+    folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
+    (folder / "folds.json").write_text(json.dumps(folds, indent=1))
+    (folder / "environment.txt").write_text(environment())
+    return sorted(folder.iterdir())
+
+
+def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, streamed: bool) -> None:
+    """Makes the run of a finished job whole; `streamed` where its curves are there already."""
+    tracker.log_record(run_id, ledger.record(job.id), streamed)
+    folder = ledger.path(job.id)
+    tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
+    tracker.finish(run_id)
 
 
 def _scenario_words(state: ScenarioState, synthetic: bool) -> str:

@@ -7,6 +7,7 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from harness.data.cache import pixel_cache
 from harness.executors import Executor
@@ -18,7 +19,7 @@ from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
-from harness.results import FoldResult, Metrics
+from harness.results import FoldResult, Metrics, Outcome
 from harness.stages import ScenarioState, StageState, stage_state, study_state, test_states
 from harness.store import Store
 from harness.study import Settings, Study
@@ -51,13 +52,13 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     if not _is_done(study, inputs, ledger):
         _check_weights(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = _context(study, inputs, store, device, reporter)
+    context = make_context(study, inputs, store, device, reporter)
     with store.locked(study.study):
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
-            states = _run_stages(study, inputs, fitter)
-            tests = _run_tests(study, inputs, states, fitter)
+            states = _run_stages(study, inputs, fitter, publisher)
+            tests = _run_tests(study, inputs, states, fitter, publisher)
             report = write_report(study, inputs, study_id(study, inputs.digests), store)
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url(states)
@@ -89,7 +90,7 @@ def _check_weights(study: Study, inputs: Inputs) -> None:
             check_weights(settings)
 
 
-def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter") -> list[StageState]:
+def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publisher) -> list[StageState]:
     """The states of all stages after their jobs were run, each stage on the settings of the last winner."""
     states: list[StageState] = []
     start: Settings | None = None
@@ -99,10 +100,10 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter") -> list[StageSta
             states.append(StageState(stage, (), waits_for))
             continue
         state = stage_state(study, stage, start, inputs.digests, fitter.ledger)
-        fitter.publisher.enter_stage(state)
+        publisher.enter_stage(state)
         fitter.run(f"stage {stage.name}", state.missing)
         state = stage_state(study, stage, start, inputs.digests, fitter.ledger)
-        fitter.publisher.leave_stage(state)
+        publisher.leave_stage(state)
         states.append(state)
         if stage.select and state.best is None:  # no scenario could be finished: nothing to go on from
             waits_for = stage.name
@@ -112,7 +113,9 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter") -> list[StageSta
     return states
 
 
-def _run_tests(study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter") -> list[ScenarioState]:
+def _run_tests(
+    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: Publisher
+) -> list[ScenarioState]:
     """The winners scored on the test set, now that every selection is made. Without test images there is nothing."""
     if not len(inputs.dataset.rows("test")):
         if study.test:
@@ -123,17 +126,28 @@ def _run_tests(study: Study, inputs: Inputs, states: list[StageState], fitter: "
         fitter.run("test set", [job for job in before.jobs if job.id not in before.records])
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     for test in tests:
-        fitter.publisher.publish_test(test, study.test.stages if study.test else [])
+        publisher.publish_test(test, study.test.stages if study.test else [])
     return tests
+
+
+class Watcher(Protocol):
+    """Follows jobs: the publisher of a study, or what stands for it in a worker of a search."""
+
+    def job_started(self, job: Job) -> None: ...
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
+
+    def job_ended(self, job: Job, outcome: Outcome) -> None: ...
 
 
 class Fitter:
     """Runs jobs: each outcome goes first to the ledger, then to MLflow, then to whoever is watching."""
 
     def __init__(
-        self, ledger: Ledger, context: Context, executor: Executor, publisher: Publisher, reporter: Reporter
+        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter
     ) -> None:
-        self.ledger, self.publisher, self.reporter = ledger, publisher, reporter
+        self.ledger, self.reporter = ledger, reporter
+        self._publisher = publisher
         self._context, self._executor = context, executor
         self.failed = 0
 
@@ -147,19 +161,19 @@ class Fitter:
                 self.ledger.save(outcome)
             else:
                 self.failed += 1
-            self.publisher.job_ended(job, outcome)
+            self._publisher.job_ended(job, outcome)
             self.reporter.finished(job, outcome)
 
     def _started(self, job: Job) -> None:
-        self.publisher.job_started(job)
+        self._publisher.job_started(job)
         self.reporter.started(job)
 
     def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        self.publisher.epoch(job_id, epoch, metrics)
+        self._publisher.epoch(job_id, epoch, metrics)
         self.reporter.epoch(job_id, epoch, metrics)
 
 
-def _context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
+def make_context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "source" if study.data.path is None else "path"):

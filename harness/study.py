@@ -5,41 +5,25 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
 
 from harness.errors import DataError, HarnessError, StudyError
+from harness.fields import Count, Metric, Model, Name, higher_is_better
+from harness.search_block import Search, search_problems
 from harness.strict_yaml import Field as FieldPath
 from harness.strict_yaml import Lines, dotted, parse_yaml, read_yaml
 
-Metric = Literal[
-    "val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1", "val/specificity",
-    "val/balanced_accuracy", "val/mcc", "val/roc_auc", "val/pr_auc", "val/brier", "val/ece",
-]  # fmt: skip
-LOWER_IS_BETTER = ("loss", "brier", "ece")
 MAX_SCENARIOS = 100_000
-
-
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) or not value.strip("."):
-        raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and not dots alone")
-    return value
 
 
 def _weights(value: str) -> str:
     if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
         raise ValueError("allowed: imagenet, none, or the path of a .safetensors file")
     return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Count = Annotated[int, Field(ge=1, le=10_000_000)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Phantom(Model):
@@ -98,14 +82,14 @@ class Select(Model):
 
     @property
     def maximize(self) -> bool:
-        return not self.metric.endswith(LOWER_IS_BETTER)
+        return higher_is_better(self.metric)
 
 
 class Stage(Model):
     """One grid; the next stage starts from its winner."""
 
     name: Name
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
     select: Select | None = None
 
     @property
@@ -128,6 +112,7 @@ class Study(Model):
     folds: Folds = Folds()
     base: Settings
     stages: Annotated[list[Stage], Field(min_length=1)]
+    search: Search | None = None
     test: FinalTest | None = None
 
     _name: str = PrivateAttr(default="study")
@@ -157,12 +142,18 @@ class Study(Model):
         return {stage.name: stage for stage in self.stages}[name]
 
     def settings(self) -> Iterator[tuple[FieldPath, Settings]]:
-        """The base and every level of every grid, each set alone over the base, with its place in the file."""
+        """The base, every level of every grid and every choice of the search, each set alone over the base.
+
+        Each comes with its place in the file.
+        """
         yield ("base",), self.base
         for i, stage in enumerate(self.stages):
             for key, levels in stage.grid.items():
                 for j, level in enumerate(levels):
                     yield ("stages", i, "grid", key, j), self.base.model_copy(update={key: level})
+        for key, dimension in self.search.space.items() if self.search else ():
+            for j, level in enumerate(dimension.choices or ()):
+                yield ("search", "space", key, "choices", j), self.base.model_copy(update={key: level})
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
@@ -187,6 +178,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
         raise _from_pydantic(error, str(path), lines, given) from None
     study._name, study._lines, study._overrides = str(path), lines, given
     _check_stages(study)
+    _check_search(study)
     return study
 
 
@@ -240,10 +232,30 @@ def _check_stages(study: Study) -> None:
 
 def _checked_level(study: Study, field: FieldPath, key: str, level: Any) -> Any:
     """The level as the settings hold it: a 0 for a rate is 0.0 there, and must not make another scenario."""
+    problem = _level_problem(study, key, level)
+    if problem:
+        raise study.error(field, problem)
+    return getattr(_with_level(study, key, level), key)
+
+
+def _with_level(study: Study, key: str, level: Any) -> Settings:
+    return Settings.model_validate({**study.base.model_dump(), key: level})
+
+
+def _level_problem(study: Study, key: str, level: Any) -> str | None:
     try:
-        return getattr(Settings.model_validate({**study.base.model_dump(), key: level}), key)
+        _with_level(study, key, level)
     except ValidationError as error:
-        raise study.error(field, _reason(error.errors()[0])) from None
+        return _reason(error.errors()[0])
+    return None
+
+
+def _check_search(study: Study) -> None:
+    if study.search is None:
+        return
+    reason = partial(_level_problem, study)
+    for field, message in search_problems(study.search, study.base.model_dump(), reason):
+        raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))
 
 
 def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
@@ -268,8 +280,8 @@ def _model_at(field: FieldPath) -> type[BaseModel]:
     """The model of the mapping at `field`."""
     model: type[BaseModel] = Study
     for part in field:
-        if isinstance(part, str):
-            annotation = model.model_fields[part].annotation
+        if part in model.model_fields:  # else it is an index, or the key of a mapping such as a space
+            annotation = model.model_fields[str(part)].annotation
             options = [annotation, *get_args(annotation), *(a for o in get_args(annotation) for a in get_args(o))]
             model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
     return model

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.runner import Run
+    from harness.search.run import SearchRun
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
@@ -113,6 +114,31 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     console.print(f"report: {_relative(run.report)}")
     where = "" if store.root == Path("mlruns").absolute() else f" STORE={_relative(store.root)}"
     console.print(f"MLflow: make ui{where}, then {run.url}")
+
+
+def show_search(study: Study, store: Store, run: "SearchRun") -> None:
+    """Prints how a search ended: its best trials, the report and the UI."""
+    from harness.search.results import shown, trials_frame
+
+    console = _console()
+    title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
+    if run.results:
+        board = trials_frame(study, run.results)
+        console.print(_frame(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.timed_out:
+        console.print(f"{title}: search.timeout is over; the same command goes on", style="bold")
+    if run.confirmed:
+        c = run.confirmed
+        console.print(f"confirmed on fresh folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
+    if run.failed or run.lost:
+        console.print(
+            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command tries them", style="bold"
+        )
+    console.print(f"report: {_relative(run.report)}")
+    where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
+    console.print(f"MLflow: harness ui{where}, then {run.url}")
 
 
 def _pairs(counts: dict[str, int]) -> list[int]:

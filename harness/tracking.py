@@ -71,17 +71,20 @@ class Tracker:
 
     def study_run(self) -> str:
         """The id of the study's run, made at the first call."""
-        return self._start("study", self._study_id, self._study.study, None, {})
+        return self.start("study", self._study_id, self._study.study, None, {})
 
     def scenario_run(self, scenario: Scenario, stages: Iterable[str]) -> str:
         """The id of a scenario's run, made at the first call."""
         tags = {"harness.scenario_id": scenario.id, "harness.stage": ",".join(stages)}
-        run_id = self._start("scenario", scenario.id, scenario.name, self.study_run(), tags, scenario)
+        run_id = self.start("scenario", scenario.id, scenario.name, self.study_run(), tags, scenario)
         self._client.set_tag(run_id, "harness.stage", tags["harness.stage"])
         return run_id
 
-    def start_fold(self, job: Job, stages: Iterable[str]) -> str:
-        """The id of a fold's run, made at the first call and RUNNING until it is finished or failed."""
+    def start_fold(self, job: Job, stages: Iterable[str], parent: str | None = None) -> str:
+        """The id of a fold's run, made at the first call and RUNNING until it is finished or failed.
+
+        parent: the run that it goes under; None: that of its scenario.
+        """
         tags = {
             "harness.scenario_id": job.scenario.id,
             "harness.stage": ",".join(stages),
@@ -89,8 +92,8 @@ class Tracker:
             "harness.fold": str(job.fold),
             "harness.repeat": str(job.repeat),
         }
-        parent = self.scenario_run(job.scenario, stages)
-        return self._start("fold", job.id, f"{job.scenario.name}, {job.name}", parent, tags, job.scenario)
+        parent = parent or self.scenario_run(job.scenario, stages)
+        return self.start("fold", job.id, f"{job.scenario.name}, {job.name}", parent, tags, job.scenario)
 
     def start_test(self, scenario: Scenario, stages: Iterable[str], jobs: Iterable[Job]) -> str:
         """The id of the run of a scenario's test evaluation."""
@@ -99,11 +102,15 @@ class Tracker:
             "harness.stage": ",".join(stages),
             "harness.job_id": ",".join(job.id for job in jobs),
         }
-        return self._start("test", scenario.id, f"test: {scenario.name}", self.study_run(), tags, scenario)
+        return self.start("test", scenario.id, f"test: {scenario.name}", self.study_run(), tags, scenario)
 
     def is_finished(self, level: str, key: str) -> bool:
         """Whether the run of this job or scenario is there, whole."""
         return self._runs.get((level, key)) in self._finished
+
+    def unfinished(self, level: str) -> list[str]:
+        """The ids of the runs of this level that are not whole."""
+        return [run_id for (name, _), run_id in self._runs.items() if name == level and run_id not in self._finished]
 
     def is_whole(self, run_id: str) -> bool:
         """Whether this run was finished before."""
@@ -142,6 +149,10 @@ class Tracker:
         """Sets the description that MLflow shows on a run (Markdown)."""
         self._client.set_tag(run_id, "mlflow.note.content", text)
 
+    def tag(self, run_id: str, name: str, value: str) -> None:
+        """Sets a tag of a run."""
+        self._client.set_tag(run_id, name, value)
+
     def finish(self, run_id: str) -> None:
         """Marks a run whole; the completion tag comes last."""
         self._client.set_terminated(run_id, "FINISHED")
@@ -160,15 +171,23 @@ class Tracker:
         self._client.set_terminated(run_id, status)
         self._active.discard(run_id)
 
+    def discard(self, level: str, key: str) -> None:
+        """Moves the run of a job that will not be finished to MLflow's trash; the next call starts it anew."""
+        run_id = self._runs.get((level, key))
+        if run_id is not None and run_id not in self._finished:
+            self._client.delete_run(run_id)
+            self._active.discard(run_id)
+            del self._runs[level, key]
+
     def close_all(self, status: str) -> None:
         """Ends every run that is still RUNNING."""
         for run_id in list(self._active):
             self.close(run_id, status)
 
-    def share_view(self, columns: list[str], order_by: str, ascending: bool) -> str:
-        """The URL of the leaderboard: the scenarios of this study with these columns, best first."""
+    def share_view(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
+        """The URL of the leaderboard: the scenarios (or trials) of this study with these columns, best first."""
         state = {
-            "searchFilter": f"tags.`harness.study_id` = '{self._study_id}' AND tags.`harness.level` = 'scenario'",
+            "searchFilter": f"tags.`harness.study_id` = '{self._study_id}' AND tags.`harness.level` = '{level}'",
             "orderByKey": order_by,
             "orderByAsc": ascending,
             "selectedColumns": columns,
@@ -178,10 +197,11 @@ class Tracker:
         query = f"workflowType=machine_learning&viewStateShareKey={self._study_id}"
         return f"{UI}/#/experiments/{self.experiment_id}/runs?{query}"
 
-    def _start(
+    def start(
         self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],
         scenario: Scenario | None = None,
     ) -> str:  # fmt: skip
+        """The id of the run of this level and key, made at the first call below the run `parent`."""
         run_id = self._runs.get((level, key))
         if run_id is None:
             common = {

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
     "cli", "terminal", "search", "runner", "publish", "report", "tracking", "progress", "stages", "prepare", "ledger",
-    "executors", "training", "models", "data", "plan", "results", "store", "study", "strict_yaml", "environment",
+    "executors", "training", "models", "data", "plan", "results", "store", "study", "search_block", "fields", "strict_yaml", "environment",
     "errors",
 )  # fmt: skip
 
@@ -35,8 +35,8 @@ LIBRARIES = {
     "huggingface_hub": ("models",),
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
-    "yaml": ("strict_yaml", "publish"),
-    "pydantic": ("study",),
+    "yaml": ("strict_yaml", "publish", "search.confirm"),
+    "pydantic": ("study", "search_block", "fields"),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}
 

@@ -56,7 +56,7 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
         *lines,
         "## Data and folds",
         "",
-        *_markdown(data_table(inputs)),
+        *markdown_table(data_table(inputs)),
         "",
         f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class,"
         f" {'grouped by patient' if spec.grouped else '**not grouped by patient**'}; oversampling sees training"
@@ -88,7 +88,7 @@ def _stage(study: Study, state: StageState, inputs: Inputs, folder: Path) -> lis
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
-        *_markdown(rounded(board)),
+        *markdown_table(rounded(board)),
         "",
         f"![{metric} by epoch](curves-{name}.png)",
         "",
@@ -130,9 +130,9 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
         f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
         "",
-        *_markdown(rounded(board)),
+        *markdown_table(rounded(board)),
         "",
-        *_markdown(rounded(classes)),
+        *markdown_table(rounded(classes)),
         "",
         f"![confusion matrix](test-confusion-{scenario.id}.png)",
         "",
@@ -165,7 +165,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     return text
 
 
-def _markdown(table: pd.DataFrame) -> Iterable[str]:
+def markdown_table(table: pd.DataFrame) -> Iterable[str]:
     """The table in Markdown, numbers to the right."""
     right = [str(table[column].iloc[0])[:1].isdigit() if len(table) else False for column in table]
     yield "| " + " | ".join(str(column) for column in table) + " |"

@@ -48,3 +48,8 @@ def make_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+
+
+def share_cores(processes: int) -> None:
+    """Leaves the other `processes - 1` their part of the cores."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes))

@@ -1,0 +1,33 @@
+"""What all blocks of the study file are made of: the strict model, names and metrics."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Metric = Literal[
+    "val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1", "val/specificity",
+    "val/balanced_accuracy", "val/mcc", "val/roc_auc", "val/pr_auc", "val/brier", "val/ece",
+]  # fmt: skip
+LOWER_IS_BETTER = ("loss", "brier", "ece")
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of this metric is better."""
+    return not metric.endswith(LOWER_IS_BETTER)
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) or not value.strip("."):
+        raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and not dots alone")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class Model(BaseModel):
+    """A block of the study file: strict types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)

@@ -1,0 +1,77 @@
+"""What a search says of its parameters: importances, and the interactive figures of Optuna."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.search.queue import Queue
+from harness.search_block import Search
+from harness.study import Study
+
+EVALUATOR = "fANOVA"  # Hutter et al. 2014; Optuna's default, PED-ANOVA, can mis-rank
+MIN_TRIALS = 8  # complete ones; below, a forest over them says nothing
+
+
+def importances(study: Study, queue: Queue, seed: int = 0) -> dict[str, float]:
+    """The share of the variance of the complete trials' values that each parameter explains, the largest first.
+
+    A parameter that is not active in a trial stands there at the value of `base`, with which the trial was
+    fitted; fANOVA would leave it out otherwise. Empty where there are too few trials, or nothing varies.
+    """
+    search = study.search
+    assert search is not None
+    complete = queue.trials(TrialState.COMPLETE)
+    if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) < 2:
+        return {}
+    distributions = {key: d for trial in complete for key, d in trial.distributions.items()}
+    if len(distributions) < 2:
+        return {}
+    filled = optuna.create_study(direction="maximize" if search.objective.maximize else "minimize")
+    for trial in complete:
+        params = {key: trial.params.get(key, _stand_in(study, search, key)) for key in distributions}
+        filled.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.values[0]))
+    shares = get_param_importances(filled, evaluator=FanovaImportanceEvaluator(seed=seed))
+    return {key: float(share) for key, share in shares.items()}
+
+
+def _stand_in(study: Study, search: Search, key: str) -> object:
+    """The value of base, or one of the space where that lies outside it."""
+    value, dimension = getattr(study.base, key), search.space[key]
+    if dimension.holds(value):
+        return value
+    return dimension.choices[0] if dimension.choices else dimension.low
+
+
+def interactive_figures(study: Study, queue: Queue, path: Path) -> Path:
+    """One HTML page with the search's figures, which needs no network."""
+    search = study.search
+    assert search is not None
+    objective, one = search.objective, queue.optuna_study
+    named: dict[str, Any] = {"target_name": objective.metric, "target": _first_value}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a parameter is missing in some trials, which `when` means
+        figures = [
+            optuna.visualization.plot_optimization_history(one, **named),
+            optuna.visualization.plot_parallel_coordinate(one, **named),
+            optuna.visualization.plot_slice(one, **named),
+        ]
+        if objective.cost is None:
+            figures.append(optuna.visualization.plot_intermediate_values(one))
+        else:
+            names: list[str] = [objective.metric, objective.cost]
+            figures.append(optuna.visualization.plot_pareto_front(one, target_names=names))
+    parts = [
+        figure.to_html(full_html=False, include_plotlyjs=index == 0, default_height="520px")
+        for index, figure in enumerate(figures)
+    ]
+    title = f"<!doctype html><meta charset='utf-8'><title>{study.study}: search</title>"
+    path.write_text("\n".join([title, *parts]), encoding="utf-8")
+    return path
+
+
+def _first_value(trial: FrozenTrial) -> float:
+    return float(trial.values[0])

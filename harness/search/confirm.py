@@ -1,0 +1,63 @@
+"""The best scenario of a search as a study of its own, on fresh folds with fresh seeds: what its score is worth."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+import yaml
+
+from harness.ledger import Ledger
+from harness.plan import derive_seed
+from harness.prepare import prepare
+from harness.search.results import TrialResult
+from harness.search_block import Confirm
+from harness.stages import study_state
+from harness.store import Store, write_atomic
+from harness.study import Study, load_study
+
+NOTE = """\
+# Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the
+# search did not see. Confirm it: harness run {name} (with the --data and --store of the search)
+"""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What the best scenario reaches on fresh folds."""
+
+    mean: float
+    fold_sd: float
+    repeat_means: tuple[float, ...]
+    folds: int
+
+
+def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
+    """The study of the best scenario, written to `path`."""
+    assert study.search is not None
+    repeats = (study.search.confirm or Confirm()).repeats
+    objective = study.search.objective
+    content = {
+        "study": f"{study.study[:59]}-best",
+        "description": f"Trial {best.slot} of the search of {study.study}: {objective.metric} {best.value:.4f} there.",
+        "seed": derive_seed("confirm", study.seed),
+        "data": study.data.model_dump(exclude_unset=True),
+        "folds": {**study.folds.model_dump(), "repeats": repeats, "seed": derive_seed("confirm", study.folds.seed)},
+        "base": best.scenario.settings.model_dump(),
+        "stages": [{"name": "confirm"}],
+    }
+    text = NOTE.format(study=study.study, name=path.name) + yaml.safe_dump(content, sort_keys=False, width=100)
+    write_atomic(path, text.encode())
+    return load_study(path)
+
+
+def confirmed(best_study: Study, metric: str, store: Store) -> Confirmed | None:
+    """What the ledger has of the best scenario on fresh folds; None until all of them are done."""
+    (state,) = study_state(best_study, prepare(best_study, store).digests, Ledger(store))
+    if not state.finished:
+        return None
+    (scenario,) = state.scenarios
+    repeats: dict[int, list[float]] = {}
+    for job in scenario.jobs:
+        repeats.setdefault(job.repeat, []).append(scenario.records[job.id].metrics[metric])
+    folds = [value for values in repeats.values() for value in values]
+    return Confirmed(mean(folds), stdev(folds), tuple(mean(values) for values in repeats.values()), len(folds))

@@ -1,0 +1,133 @@
+"""One trial from its point to its value: a scenario whose folds are ordinary jobs, one after the other."""
+
+from statistics import mean
+from typing import Protocol
+
+import optuna
+from filelock import FileLock
+
+from harness.errors import JobError
+from harness.executors.inline import InlineExecutor
+from harness.ledger import Ledger
+from harness.plan import Digests, Job, Scenario, fold_jobs, make_scenario
+from harness.progress import Reporter
+from harness.results import FoldRecord, Metrics, Outcome
+from harness.runner import Fitter
+from harness.search.queue import Queue
+from harness.search.samplers import suggest
+from harness.search_block import Objective, Point
+from harness.store import Store
+from harness.study import Settings, Study
+from harness.training.job import Context
+
+
+class Listener(Protocol):
+    """Is told what happens in the trials. A worker process tells its parent, which alone writes to MLflow."""
+
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
+        """The id of the trial's MLflow run."""
+        ...
+
+    def job_started(self, job: Job) -> None: ...
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
+
+    def job_ended(self, job: Job, error: JobError | None) -> None:
+        """A job failed, or its result is in the ledger, from now or from before."""
+        ...
+
+    def trial_ended(self, number: int) -> None:
+        """A trial has its final state in Optuna's storage."""
+        ...
+
+
+class TrialError(Exception):
+    """A fold of the trial failed. Its reason stands in the trial's user attribute `error`."""
+
+
+class SlotTakenError(Exception):
+    """Another trial does the work of this one."""
+
+
+def point_scenario(study: Study, point: Point, digests: Digests) -> Scenario:
+    """The scenario at a point of the study's space."""
+    assert study.search is not None
+    settings = Settings.model_validate({**study.base.model_dump(), **point})
+    return make_scenario(study, settings, [key for key in study.search.space if key in point], digests)
+
+
+def value_of(objective: Objective, records: list[FoldRecord]) -> float:
+    """The mean of the objective's metric over these folds."""
+    return mean(record.metrics[objective.metric] for record in records)
+
+
+def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
+    """The mean of what a fold costs."""
+    assert objective.cost is not None
+    return mean(float(record.facts[objective.cost]) for record in records)
+
+
+class TrialRunner:
+    """Optuna's objective function."""
+
+    def __init__(self, study: Study, store: Store, context: Context, queue: Queue, listener: Listener) -> None:
+        assert study.search is not None
+        self._study, self._search, self._store = study, study.search, store
+        self._digests, self._queue, self._listener = context.digests, queue, listener
+        self._ledger = Ledger(store)
+        self._fitter = Fitter(self._ledger, context, InlineExecutor(), _JobRelay(listener), _Quiet())
+
+    def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
+        if self._queue.is_second(trial):
+            raise SlotTakenError
+        scenario = point_scenario(self._study, suggest(self._search, trial), self._digests)
+        run_id = self._listener.trial_started(trial.user_attrs["slot"], trial.number, scenario)
+        trial.set_user_attr("scenario_id", scenario.id)
+        trial.set_user_attr("mlflow_run_id", run_id)
+        jobs, records = fold_jobs(self._study, scenario, self._digests), []
+        for step, job in enumerate(jobs):
+            records.append(self._fit(trial, job))
+            if self._search.objective.cost is None:
+                trial.report(value_of(self._search.objective, records), step)
+                if self._search.prunes and step < len(jobs) - 1 and trial.should_prune():
+                    raise optuna.TrialPruned
+        value = value_of(self._search.objective, records)
+        if self._search.objective.cost is None:
+            return value
+        return value, cost_of(self._search.objective, records)
+
+    def _fit(self, trial: optuna.Trial, job: Job) -> FoldRecord:
+        """The record of a job, from the ledger where it is there; no two workers fit the same one."""
+        locks = self._store.locks / "jobs"
+        locks.mkdir(exist_ok=True)
+        with FileLock(locks / f"{job.id}.lock"):
+            if self._ledger.done(job.id):
+                self._listener.job_ended(job, None)
+            else:
+                self._fitter.run(job.name, [job])
+        if not self._ledger.done(job.id):
+            trial.set_user_attr("error", f"{job.name} failed; see its run in MLflow")
+            raise TrialError(job.id)
+        return self._ledger.record(job.id)
+
+
+class _JobRelay:
+    """Passes on what the Fitter says of jobs."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.job_started, self.epoch, self._listener = listener.job_started, listener.epoch, listener
+
+    def job_ended(self, job: Job, outcome: Outcome) -> None:
+        self._listener.job_ended(job, outcome if isinstance(outcome, JobError) else None)
+
+
+class _Quiet(Reporter):
+    """Says nothing of single jobs: a search is followed by its trials."""
+
+    def begin(self, name: str, jobs: list[Job]) -> None: ...
+
+    def started(self, job: Job) -> None: ...
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
+
+    def finished(self, job: Job, outcome: Outcome) -> None: ...

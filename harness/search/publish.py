@@ -1,0 +1,153 @@
+"""What of a search goes to MLflow: search run -> trial runs -> fold runs, written by the parent process alone."""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from harness.errors import JobError
+from harness.ledger import Ledger
+from harness.plan import Job, Scenario, fold_jobs
+from harness.prepare import Inputs
+from harness.progress import Reporter
+from harness.publish import publish_fold, study_files
+from harness.results import Metrics
+from harness.search.queue import Queue, has_ended
+from harness.search.results import TrialResult, trial_result
+from harness.stages import scenario_state
+from harness.store import Store
+from harness.study import Study
+from harness.tracking import Tracker
+
+
+class SearchPublisher:
+    """Keeps MLflow in step with the trials and the ledger. As a context manager it ends every run that it began."""
+
+    def __init__(
+        self, study: Study, inputs: Inputs, store: Store, search_id: str, queue: Queue, reporter: Reporter
+    ) -> None:
+        assert study.search is not None
+        self._study, self._search, self._inputs, self._search_id = study, study.search, inputs, search_id
+        self._ledger, self._queue, self._reporter = Ledger(store), queue, reporter
+        self._tracker = Tracker(store, study, search_id, inputs.digests.all_folds, inputs.dataset)
+        self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
+        self._streams: dict[str, str] = {}  # job id -> its run, while it trains
+        self.target = 0
+        self.whole = False
+
+    def __enter__(self) -> "SearchPublisher":
+        self._tracker.discard_leftovers()
+        run_id = self.run_id
+        if not self._tracker.is_whole(run_id):
+            with tempfile.TemporaryDirectory() as folder:
+                self._tracker.log_files(run_id, study_files(self._study, self._inputs, Path(folder)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self.whole:
+            for lost in self._tracker.unfinished("trial"):  # its slot was filled by another point in the end
+                self._tracker.tag(lost, "harness.state", "lost")
+                self._tracker.close(lost, "FAILED")
+            self._tracker.finish(self.run_id)
+        self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
+
+    @property
+    def run_id(self) -> str:
+        """The id of the search's run."""
+        return self._tracker.start("search", self._search_id, f"{self._study.study} search", None, {})
+
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
+        """The id of the trial's run: the same where a trial is put back, as it fills the same slot."""
+        tags = {"harness.trial": str(number), "harness.slot": str(slot), "harness.scenario_id": scenario.id}
+        key = f"{slot}:{scenario.id}"
+        run_id = self._tracker.start("trial", key, f"trial {slot}: {scenario.name}", self.run_id, tags, scenario)
+        for job in fold_jobs(self._study, scenario, self._inputs.digests):
+            owner = self._trial_runs.setdefault(job.id, run_id)
+            if owner != run_id:  # another trial was at this very point: its fold runs are this one's too
+                self._tracker.tag(run_id, "harness.folds_run", owner)
+        return run_id
+
+    def job_started(self, job: Job) -> None:
+        """Opens the run of a job that begins to train."""
+        self._streams[job.id] = self._tracker.start_fold(job, [], self._trial_runs[job.id])
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """Adds an epoch to the curves of a job."""
+        self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
+
+    def job_ended(self, job: Job, error: JobError | None) -> None:
+        """Closes the run of a job, or makes it, where the job was done before."""
+        if error is not None:
+            self._tracker.fail(self._streams.pop(job.id), error)
+        elif not self._tracker.is_finished("fold", job.id):
+            run_id = self._tracker.start_fold(job, [], self._trial_runs[job.id])
+            streamed = self._streams.pop(job.id, None) is not None
+            publish_fold(self._tracker, run_id, job, self._ledger, streamed)
+
+    def job_abandoned(self, job: Job) -> None:
+        """Takes back the run of a job whose worker died: the job is begun anew, and so are its curves."""
+        self._streams.pop(job.id, None)
+        self._tracker.discard("fold", job.id)
+
+    def trial_ended(self, number: int) -> None:
+        """Makes the run of an ended trial whole, and says how it went."""
+        trial = self._queue.trial(number)
+        if not has_ended(trial):  # put back, or the second of its slot
+            return
+        result = trial_result(self._study, trial, self._inputs.digests, self._ledger)
+        self.publish(result)
+        ended = len([slot for slot in self._queue.ended() if slot < self.target])
+        how = {"complete": f"{result.value}", "pruned": f"pruned after {len(result.done)} of {len(result.jobs)} folds"}
+        if result.value is not None:
+            how["complete"] = f"{self._search.objective.metric} {result.value:.4f}"
+        self._reporter.say(f"  [{ended}/{self.target}] {result.scenario.name}: {how.get(result.state, result.error)}")
+
+    def publish(self, result: TrialResult) -> None:
+        """Makes the run of an ended trial whole, with those of its folds; nothing where it is."""
+        key = f"{result.slot}:{result.scenario.id}"
+        if self._tracker.is_finished("trial", key):
+            return
+        run_id = self.trial_started(result.slot, result.number, result.scenario)
+        for job in result.done:
+            self.job_ended(job, None)
+        metric = self._search.objective.metric
+        for step, value in enumerate(result.means):
+            self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
+        self._tracker.log_metrics(run_id, {"folds": float(len(result.done))} | self._values(result))
+        self._tracker.tag(run_id, "harness.state", result.state)
+        self._tracker.describe(run_id, _words(result, metric, self._inputs.dataset.synthetic))
+        self._tracker.finish(run_id)
+
+    def _values(self, result: TrialResult) -> Metrics:
+        """What only a complete trial has: a pruned one has no place in a ranking."""
+        if result.value is None:
+            return {}
+        costs = {} if result.cost is None else {"cost": result.cost}
+        summary = scenario_state(result.scenario, result.jobs, self._ledger).summary
+        return summary | {"objective": result.value} | costs
+
+    def publish_report(self, folder: Path) -> None:
+        """Adds the report to the search's run."""
+        self._tracker.log_files(self.run_id, sorted(folder.iterdir()), "report")
+        self._tracker.describe(self.run_id, (folder / "report.md").read_text())
+
+    def leaderboard_url(self) -> str:
+        """The URL of the trials' leaderboard in the MLflow UI."""
+        objective = self._search.objective
+        names = ["objective", *(["cost"] if objective.cost else []), f"{objective.metric}_std", "folds"]
+        columns = [*(f"params.`{key}`" for key in self._search.space), *(f"metrics.`{name}`" for name in names)]
+        columns.append("tags.`harness.state`")
+        return self._tracker.share_view(columns, "metrics.`objective`", not objective.maximize, level="trial")
+
+
+def _words(result: TrialResult, metric: str, synthetic: bool) -> str:
+    words = "**SYNTHETIC DATA.** " if synthetic else ""
+    if result.state == "pruned":
+        return (
+            f"{words}Pruned after {len(result.done)} of {len(result.jobs)} folds: its mean {metric} so far,"
+            f" {result.means[-1]:.4f}, was below the middle of the complete trials on the same folds."
+        )
+    if result.value is None:
+        return f"{words}Failed: {result.error}"
+    return f"{words}Mean {metric} over {len(result.jobs)} folds: {result.value:.4f}."

@@ -1,0 +1,179 @@
+"""The report of a search: what was found, what it is worth, and what mattered."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.ledger import Ledger
+from harness.prepare import Inputs
+from harness.report import search_figures as draw
+from harness.report.write import SYNTHETIC, markdown_table, rounded
+from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
+from harness.search.confirm import Confirmed
+from harness.search.queue import Queue
+from harness.search.results import TrialResult, best_trial, pareto_front, shown, trials_frame
+from harness.search_block import Search
+from harness.store import Store, new_folder
+from harness.study import Study
+
+
+def write_search_report(
+    study: Study,
+    inputs: Inputs,
+    store: Store,
+    queue: Queue,
+    results: list[TrialResult],
+    best_file: Path | None,
+    confirmation: Confirmed | None,
+) -> Path:
+    """The path of `report.md` in the folder of the search's report, which is replaced as a whole."""
+    target = store.reports / f"{study.study}-search"
+    with new_folder(store.reports) as new:
+        folder = new / "report"
+        folder.mkdir()
+        shares = importances(study, queue)
+        if best_file is not None:
+            shutil.copy(best_file, folder / "best.yaml")
+        board = trials_frame(study, results)
+        board.to_csv(folder / "trials.csv", index=False)
+        figures = _figures(study, queue, results, shares, folder) if best_trial(study, results) else []
+        text = [
+            f"# {study.study}: search",
+            "",
+            *([SYNTHETIC, ""] if inputs.dataset.synthetic else []),
+            *_headline(study, results, confirmation),
+            *_effort(study, results),
+            *_importances(shares),
+            "## Trials",
+            "",
+            *markdown_table(shown(study, board.head(15))),
+            "",
+            f"The first {min(15, len(board))} of {len(board)}; all are in `trials.csv`.",
+            "",
+            *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
+            *_foot(study, inputs, queue, results, Ledger(store)),
+        ]
+        (folder / "report.md").write_text("\n".join(text) + "\n")
+        if target.exists():
+            shutil.move(target, new / "old")
+        folder.rename(target)
+    return target / "report.md"
+
+
+def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed | None) -> Iterable[str]:
+    best = best_trial(study, results)
+    assert study.search is not None
+    metric = study.search.objective.metric
+    complete = sum(result.state == "complete" for result in results)
+    if best is None or best.value is None:
+        return ["No trial is complete.", ""]
+    found = f"the best of {complete} complete trials, `{best.scenario.name}`, had {best.value:.4f} in the search"
+    if confirmation is None:
+        return [
+            f"**Not confirmed.** By mean {metric}, {found}. That is a maximum over {complete} noisy means, so it is"
+            " too good; its worth is what `harness run best.yaml` gives on fresh folds.",
+            "",
+        ]
+    c = confirmation
+    sign = 1 if study.search.objective.maximize else -1
+    return [
+        f"**Confirmed {metric}: {c.mean:.4f}** (mean of {c.folds} fits, {len(c.repeat_means)} repeats of"
+        f" {study.folds.k} fresh folds with fresh seeds; SD over folds {c.fold_sd:.4f}, means of the repeats"
+        f" {min(c.repeat_means):.4f} to {max(c.repeat_means):.4f}); {found}. Optimism, the one minus the other:"
+        f" **{sign * (best.value - c.mean):+.4f}**.",
+        "",
+        "The folds are fresh, the images are not: the choice was made on images that score it here again. The test"
+        " set was not touched.",
+        "",
+    ]
+
+
+def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
+    """What was fitted, and what pruning spared."""
+    assert study.search is not None
+    states = {state: sum(r.state == state for r in results) for state in ("complete", "pruned", "failed")}
+    jobs = {job.id for result in results for job in result.done}
+    asked, done = sum(len(r.jobs) for r in results), sum(len(r.done) for r in results)
+    rule = f"{study.search.sampler} sampler, {'median pruner on matched folds' if study.search.prunes else 'no pruner'}"
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    return [
+        f"{len(results)} trials ({counts}; {rule}), {done} of {asked} fold fits"
+        f" ({1 - done / asked:.0%} spared by pruning), {len(jobs)} of them different."
+        if asked
+        else "No trial has ended.",
+        "",
+    ]
+
+
+def _importances(shares: Mapping[str, float]) -> Iterable[str]:
+    if not shares:
+        return [f"No importances: they need {MIN_TRIALS} complete trials with different values and two parameters.", ""]
+    table = pd.DataFrame({"parameter": list(shares), "share of the variance": list(shares.values())})
+    return [f"## Importance of the parameters ({EVALUATOR}, complete trials)", "", *markdown_table(rounded(table)), ""]
+
+
+def _figures(
+    study: Study, queue: Queue, results: list[TrialResult], shares: Mapping[str, float], folder: Path
+) -> list[str]:
+    """The names of the figures drawn into `folder`."""
+    search = study.search
+    assert search is not None
+    objective, table, scales = search.objective, _table(search, results), _scales(search)
+    metric = objective.metric
+    draw.history_figure(table, metric, objective.maximize, folder / "history.png")
+    draw.parallel_figure(table, scales, metric, folder / "parallel.png")
+    draw.slice_figure(table, scales, metric, folder / "slice.png")
+    names = ["history", "parallel", "slice"]
+    if shares:
+        draw.importances_figure(shares, EVALUATOR, folder / "importances.png")
+        names.insert(0, "importances")
+    if objective.cost is None:
+        curves = [(result.state, result.means) for result in results if result.means]
+        draw.curves_figure(curves, metric, folder / "intermediate.png")
+        names.append("intermediate")
+    else:
+        front = [result.slot for result in pareto_front(study, results)]
+        draw.pareto_figure(table, front, metric, objective.cost, folder / "pareto.png")
+        names.insert(0, "pareto")
+    interactive_figures(study, queue, folder / "search.html")
+    return names
+
+
+def _table(search: Search, results: list[TrialResult]) -> pd.DataFrame:
+    """The trials as search_figures wants them."""
+    rows = [
+        {
+            "trial": r.slot,
+            "state": r.state,
+            "value": np.nan if r.value is None else r.value,
+            "cost": np.nan if r.cost is None else r.cost,
+            "partial": r.means[-1] if r.means else np.nan,
+            **{key: r.point.get(key) for key in search.space},
+        }
+        for r in results
+    ]
+    return pd.DataFrame(rows).astype(dict.fromkeys(search.space, object))
+
+
+def _scales(search: Search) -> dict[str, bool]:
+    return {key: dimension.log for key, dimension in search.space.items()}
+
+
+def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult], ledger: Ledger) -> Iterable[str]:
+    assert study.search is not None
+    facts = [ledger.record(job).facts for job in {job.id for result in results for job in result.done}]
+    machines = sorted({f"{f['device']}, {f['precision']}, torch {f['torch']}" for f in facts})
+    seconds = sum(float(f["seconds"]) for f in facts)
+    return [
+        "`search.html`, in the store and on the run in MLflow, has the same figures to explore;"
+        " `best.yaml` is the best scenario as a study.",
+        "",
+        "## Provenance",
+        "",
+        f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.search.seed}, study seed {study.seed}",
+        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
+        f"- {len(facts)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
+    ]

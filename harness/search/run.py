@@ -1,0 +1,137 @@
+"""A search from its study file to its report. Start reading here.
+
+study file -> prepare -> queue of slots (Optuna's storage) -> workers: trial -> point -> scenario -> fold jobs (ledger)
+           -> MLflow (the parent alone) -> report, best scenario -> confirmation on fresh folds
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.ledger import Ledger
+from harness.models.backbone import check_weights
+from harness.plan import search_id
+from harness.prepare import Inputs, keep_folds, prepare
+from harness.progress import Reporter
+from harness.runner import make_context, run_study
+from harness.search.confirm import Confirmed, confirmed, write_best_study
+from harness.search.publish import SearchPublisher
+from harness.search.queue import Queue, check_storage
+from harness.search.report import write_search_report
+from harness.search.results import TrialResult, best_trial, trial_results
+from harness.search.workers import Task, run_workers, work
+from harness.search_block import Point, Search
+from harness.store import Store
+from harness.study import Study
+from harness.training.device import choose_device
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """How a search ended."""
+
+    results: list[TrialResult]
+    target: int
+    lost: int  # trials whose workers died again and again, or that time was too short for
+    timed_out: bool
+    confirmed: Confirmed | None
+    report: Path
+    url: str
+
+    @property
+    def failed(self) -> int:
+        """The number of trials that failed."""
+        return sum(result.state == "failed" for result in self.results)
+
+
+def run_search(
+    study: Study, store: Store, device: str, reporter: Reporter, workers: int, trials: int | None, storage: str | None
+) -> SearchRun:
+    """Every trial of the study's search that is not there yet; then its report.
+
+    trials: the target, instead of the file's. storage: the URL of Optuna's database, where it is not the store's own.
+    Raises HarnessError before anything is trained where the request or the input is wrong.
+    """
+    search = study.search
+    if search is None:
+        raise study.error(("search",), "the study has no search: block; add `search: {space: ..., trials: 40}`")
+    if storage is not None:
+        check_storage(storage)
+    device = str(choose_device(device))
+    inputs = prepare(study, store)
+    with study.blamed("base", "weights"):
+        for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
+            check_weights(settings)
+    name = f"{study.study}-{search_id(study, inputs.digests)}"
+    target, points = search.target(trials), _first_points(study, search)
+    context = make_context(study, inputs, store, device, reporter)
+    started = time.time()
+    with store.locked(study.study):
+        keep_folds(study, inputs, store)
+        queue = Queue(search, name, store, storage)
+        if queue.own:
+            queue.sweep()  # the lock is ours, so whoever ran these is gone
+        with SearchPublisher(study, inputs, store, search_id(study, inputs.digests), queue, reporter) as publisher:
+            publisher.target = target
+            deadline = started + search.timeout if search.timeout else None
+            if queue.fill(target, points):
+                reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
+                task = Task(study, store, context, name, storage, workers, deadline)
+                _run_trials(task, queue, publisher)
+            results = _take_stock(study, inputs, store, queue, publisher)
+            missing = target - sum(result.slot < target for result in results)
+            publisher.whole = not missing
+            timed_out = bool(missing and deadline and time.time() > deadline)
+            best, confirmation = _confirm(study, store, results, device, reporter, run=not missing)
+            report = write_search_report(study, inputs, store, queue, results, best, confirmation)
+            publisher.publish_report(report.parent)
+            url = publisher.leaderboard_url()
+    return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
+
+
+def _first_points(study: Study, search: Search) -> list[Point]:
+    """The points that the first trials are to try."""
+    if search.sampler == "grid":
+        return search.points()
+    base = study.base.model_dump()
+    return [search.complete(given, base) for given in search.enqueue]
+
+
+def _run_trials(task: Task, queue: Queue, publisher: SearchPublisher) -> None:
+    """Works until nothing waits. Whatever ends this, no trial of this store's own search stays RUNNING."""
+    try:
+        while queue.waiting and not (task.deadline and time.time() > task.deadline):
+            if task.workers == 1:
+                work(task, queue, publisher)
+            else:
+                run_workers(task, queue, publisher)
+            if queue.own:
+                queue.sweep()  # a worker that died as it took a trial has told nobody
+    finally:
+        if queue.own:
+            queue.sweep()
+
+
+def _take_stock(
+    study: Study, inputs: Inputs, store: Store, queue: Queue, publisher: SearchPublisher
+) -> list[TrialResult]:
+    """The results of all ended trials, MLflow brought up to date with them."""
+    results = trial_results(study, queue, inputs.digests, Ledger(store))
+    for result in results:
+        publisher.publish(result)
+    return results
+
+
+def _confirm(
+    study: Study, store: Store, results: list[TrialResult], device: str, reporter: Reporter, run: bool
+) -> tuple[Path | None, Confirmed | None]:
+    """The study file of the best scenario, and what it reaches on fresh folds, fitted now if that is wanted."""
+    best = best_trial(study, results)
+    if best is None:
+        return None, None
+    assert study.search is not None
+    path = store.root / "searches" / f"{study.study}-best.yaml"
+    best_study = write_best_study(study, best, path)
+    if run and study.search.confirm is not None:
+        run_study(best_study, store, device, reporter)
+    return path, confirmed(best_study, study.search.objective.metric, store)

@@ -1,0 +1,198 @@
+"""Who runs the trials: this process, or several on one machine that tell this one what they do."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from harness.errors import JobError
+from harness.plan import Job, Scenario
+from harness.results import Metrics
+from harness.search.objective import Listener, SlotTakenError, TrialError, TrialRunner
+from harness.search.queue import Queue, QueueEmptyError
+from harness.search.samplers import FoldMedian, SlotSampler
+from harness.store import Store
+from harness.study import Study
+from harness.training.device import share_cores
+from harness.training.job import Context
+
+MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs; it can be pickled."""
+
+    study: Study
+    store: Store
+    context: Context
+    name: str  # of Optuna's study
+    url: str | None
+    workers: int
+    deadline: float | None  # time.time() after which no trial begins
+
+    def queue(self) -> Queue:
+        """The queue of the search, opened."""
+        assert self.study.search is not None
+        return Queue(self.study.search, self.name, self.store, self.url)
+
+
+def work(task: Task, queue: Queue, listener: Listener) -> None:
+    """Takes trials from the queue until it is empty or time is up."""
+    search = task.study.search
+    assert search is not None
+    optuna_study = queue.optuna_study
+    optuna_study.sampler = SlotSampler(search, task.workers)
+    optuna_study.pruner = FoldMedian(search.objective.maximize)
+    left = None if task.deadline is None else task.deadline - time.time()
+    if left is not None and left <= 0:
+        return
+
+    def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
+        listener.trial_ended(trial.number)
+
+    runner = TrialRunner(task.study, task.store, task.context, queue, listener)
+    try:
+        optuna_study.optimize(runner, timeout=left, catch=(TrialError, SlotTakenError), callbacks=[ended])
+    except QueueEmptyError:
+        return
+
+
+class Pool(Protocol):
+    """What else the parent wants to know."""
+
+    def job_abandoned(self, job: Job) -> None:
+        """The worker that fitted this job died."""
+        ...
+
+
+class Boss(Listener, Pool, Protocol):
+    """The parent of several workers."""
+
+
+class Remote:
+    """A Listener at the other end of a pipe."""
+
+    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+        self._pipe = pipe
+
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
+        self._pipe.send(("trial_started", (slot, number, scenario)))
+        return str(self._pipe.recv())
+
+    def job_started(self, job: Job) -> None:
+        self._pipe.send(("job_started", (job,)))
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        self._pipe.send(("epoch", (job_id, epoch, metrics)))
+
+    def job_ended(self, job: Job, error: JobError | None) -> None:
+        self._pipe.send(("job_ended", (job, error)))
+
+    def trial_ended(self, number: int) -> None:
+        self._pipe.send(("trial_ended", (number,)))
+
+
+def _worker(task: Task, pipe: "Connection[Any, Any]") -> None:
+    """The main function of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        if task.context.device == "cpu":
+            share_cores(task.workers)
+        work(task, task.queue(), Remote(pipe))
+    except Exception:
+        pipe.send(("crashed", (traceback.format_exc(),)))
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+class _Process:
+    """A worker process, and what it is at."""
+
+    def __init__(self, task: Task) -> None:
+        # Where forking is safe, processes are forked from one that has torch imported, but nothing computed, yet.
+        linux = sys.platform == "linux"
+        context: Any = multiprocessing.get_context("forkserver" if linux else "spawn")
+        if linux:
+            context.set_forkserver_preload([__name__])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_worker, args=(task, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.trial: int | None = None
+        self.job: Job | None = None
+
+    def deliver(self, boss: Boss) -> bool:
+        """Passes one message on to the parent; False where the worker has ended."""
+        try:
+            name, arguments = self.pipe.recv()
+        except (EOFError, OSError):
+            return False
+        if name == "crashed":
+            raise RuntimeError(f"a worker of the search failed:\n{arguments[0]}")
+        if name == "trial_started":
+            self.trial = arguments[1]
+        elif name == "trial_ended":
+            self.trial = None
+        elif name in ("job_started", "job_ended"):
+            self.job = arguments[0] if name == "job_started" else None
+        reply = getattr(boss, name)(*arguments)
+        if name == "trial_started":
+            try:
+                self.pipe.send(reply)
+            except OSError:  # it died while it waited
+                return False
+        return True
+
+
+def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
+    """Runs the trials that wait, in `task.workers` processes. One that dies is replaced, its trial put back."""
+    workers = [_Process(task) for _ in range(min(task.workers, queue.waiting))]
+    deaths = 0
+    try:
+        while workers:
+            pipes: list[Any] = [worker.pipe for worker in workers]
+            ready = wait(pipes)
+            for worker in [w for w in workers if w.pipe in ready]:
+                had_trial = worker.trial is not None
+                if worker.deliver(boss):
+                    if had_trial and worker.trial is None:
+                        deaths = 0
+                    continue
+                workers.remove(worker)
+                worker.process.join()
+                if worker.process.exitcode == 0:
+                    continue
+                deaths += 1
+                _bury(worker, queue, boss)
+                if deaths > MAX_DEATHS:
+                    raise RuntimeError(f"{deaths} workers in a row were killed; is there enough memory for so many?")
+                if queue.waiting:
+                    workers.append(_Process(task))
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
+
+
+def _bury(worker: _Process, queue: Queue, boss: Boss) -> None:
+    if worker.job is not None:
+        boss.job_abandoned(worker.job)
+    if worker.trial is not None:
+        queue.put_back(queue.trial(worker.trial))

@@ -1,0 +1,56 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from tests.search.conftest import STUDY
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `harness search`."""
+    monkeypatch.setattr(sys, "argv", ["harness", "search", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("low: 0.1", "low: 0.9", "tiny.yaml:9: search.space.dropout: "),
+        ("sampler: random", "sampler: best", "tiny.yaml:12: search.sampler: best is given; allowed: tpe, gp"),
+        ("batchnorm-gap]", "batchnorm-gab]", "tiny.yaml:8: search.space.head.choices[1]: unknown head"),
+        ("search:", "serach:", "tiny.yaml:6: serach: unknown key 'serach'; did you mean search?"),
+    ],
+)
+def test_a_wrong_search_is_one_line_and_nothing_written(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(STUDY.replace(old, new))
+    assert run(monkeypatch, str(file), "--store", str(tmp_path / "store")) == 2
+    said = capsys.readouterr()
+    errors = [line for line in said.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and message in errors[0]
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://host/name", "postgresql://user:secret@127.0.0.1:1/name"])
+def test_a_storage_that_cannot_be_opened_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, url: str
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(STUDY)
+    assert run(monkeypatch, str(file), "--store", str(tmp_path / "store"), "--storage", url, "--device", "cpu") == 2
+    said = capsys.readouterr().err
+    assert "--storage" in said.splitlines()[-1]
+    assert "Traceback" not in said and "secret" not in said
+    assert not (tmp_path / "store").exists()
