@@ -88,6 +88,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.ledger import Ledger
     from harness.report import tables
     from harness.report.write import rounded
+    from harness.statistics.rates import wilson
 
     console = _console()
     for state in run.states:
@@ -102,7 +103,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(_frame(f"test set: {test.scenario.name}", rounded(tables.class_table(frame))))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)
-            low, high = tables.wilson(right, total)
+            low, high = wilson(right, total)
             console.print(
                 f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
             )

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from harness.ledger import Ledger
 from harness.plan import Job
 from harness.stages import ScenarioState, StageState
+from harness.statistics.rates import wilson
 from harness.training.metrics import classification_metrics, confusion, per_class_table
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
@@ -74,13 +74,3 @@ def class_table(frame: pd.DataFrame) -> pd.DataFrame:
     bounds = [wilson(int(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
     table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
     return table
-
-
-def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of the proportion hits / n (Wilson 1927); (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    z = float(norm.ppf(0.5 + level / 2))
-    centre, share = 1 + z * z / n, hits / n
-    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float((middle - half) / centre), float((middle + half) / centre)

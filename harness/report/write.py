@@ -10,6 +10,7 @@ from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import figures, tables
 from harness.stages import ScenarioState, StageState, study_state, test_states
+from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
 from harness.study import Study
 
@@ -110,7 +111,7 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
     metrics = tables.test_metrics(state, positive, ledger)
     confusion = tables.confusion_table(frame)
     right, total = int(confusion.to_numpy().trace()), len(frame)
-    low, high = tables.wilson(right, total)
+    low, high = wilson(right, total)
     confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
     classes = tables.class_table(frame)
     classes.to_csv(folder / f"test-classes-{scenario.id}.csv", index=False)

@@ -1,0 +1,162 @@
+"""Shared parts: small images, stores with an MLflow database that is made once, one small study that has been run."""
+
+import os
+
+# Small nets gain nothing from more threads, and lose much where other work wants the same cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.errors import JobError
+from harness.progress import Reporter
+from harness.store import Store
+from harness.study import Study, load_study
+
+if TYPE_CHECKING:
+    from harness.plan import Job
+    from harness.results import Outcome
+    from harness.runner import Run
+
+ROOT = Path(__file__).parents[1]
+TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def xrays() -> Path:
+    """The real dataset, train/ and test/ below it."""
+    return _optional(TEST_DATA / "chest_xray_224")
+
+
+@pytest.fixture(scope="session")
+def lite0_weights() -> Path:
+    """The weights of tf_efficientnet_lite0."""
+    return _optional(TEST_DATA / "weights" / "tf_efficientnet_lite0.safetensors")
+
+
+def _optional(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in {path.parent}; set HARNESS_TEST_DATA")
+    return path
+
+
+def draw_image(path: Path, seed: int, size: int = 32) -> None:
+    """Gray noise with a bright square where the image's class folder is called B; every seed another file."""
+    pixels = np.random.default_rng(seed).integers(0, 128, (size, size), dtype=np.uint8)
+    if path.parent.name == "B":
+        pixels[size // 4 : size // 2, size // 4 : size // 2] += 127
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def draw_images(root: Path, seeds: Mapping[str, int]) -> Path:
+    """The image folder `root` with an image at each of these paths."""
+    for path, seed in seeds.items():
+        draw_image(root / path, seed)
+    return root
+
+
+PATIENT = r"(?P<patient>\w+)-\d+\.\w+$"  # the patients of image_folder
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Images of 32 px: in train/ 12 of class A and 8 of class B, in test/ 4 and 4, two of each patient."""
+    counts = {"train/A": 12, "train/B": 8, "test/A": 4, "test/B": 4}
+    paths = [f"{folder}/{folder[:2]}{folder[-1]}{n // 2}-{n % 2}.png" for folder, c in counts.items() for n in range(c)]
+    return draw_images(tmp_path / "images", {path: seed for seed, path in enumerate(paths)})
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
+    """Gives stores, each with a copy of one new MLflow database: making one takes seconds."""
+    from mlflow import MlflowClient
+
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
+
+    def make() -> Store:
+        store = Store(tmp_path_factory.mktemp("store"))
+        shutil.copy(database, store.database)
+        return store
+
+    return make
+
+
+@pytest.fixture
+def store(new_store: Callable[[], Store]) -> Store:
+    """A store with a prepared MLflow database."""
+    return new_store()
+
+
+SMALL_STUDY = """\
+study: small
+data: {source: phantom, image_size: 32, positive: PNEUMONIA, phantom: {train: 48, test: 24}}
+folds: {k: 2}
+base: {backbone: test_resnet, weights: none, epochs: 2, batch_size: 16, learning_rate: 1.0e-3}
+stages:
+  - name: heads
+    grid: {head: [dropout-gap, batchnorm-gap]}
+    select: {metric: val/roc_auc}
+  - name: sampling
+    grid: {oversampling: [none, random]}
+    select: {metric: val/balanced_accuracy}
+test: {stages: [sampling], model: refit}
+"""
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study]:
+    """Gives the study of SMALL_STUDY (six folds and a refit, seconds), with `KEY=VALUE` overrides."""
+    file = tmp_path_factory.mktemp("study") / "small.yaml"
+    file.write_text(SMALL_STUDY)
+    return lambda *overrides: load_study(file, overrides)
+
+
+class Recorder(Reporter):
+    """Keeps what it is told about jobs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: list[tuple[Job, Outcome]] = []
+
+    def finished(self, job: "Job", outcome: "Outcome") -> None:
+        self.outcomes.append((job, outcome))
+        super().finished(job, outcome)
+
+    @property
+    def failed(self) -> "list[Job]":
+        return [job for job, outcome in self.outcomes if isinstance(outcome, JobError)]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study that was run, and what happened in the run."""
+
+    study: Study
+    store: Store
+    run: "Run"
+    reporter: Recorder
+
+
+def run_in(study: Study, store: Store) -> Finished:
+    """Runs a study on the CPU."""
+    from harness.runner import run_study
+
+    reporter = Recorder()
+    with reporter:
+        return Finished(study, store, run_study(study, store, "cpu", reporter), reporter)
+
+
+@pytest.fixture(scope="session")
+def finished(small_study: Callable[..., Study], new_store: Callable[[], Store]) -> Finished:
+    """The small study, run once for all tests; they only read it, or run it again."""
+    return run_in(small_study(), new_store())
