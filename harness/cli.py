@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import HarnessError, Stopped
+from harness.errors import HarnessError, Stopped, StudyError
 
 app = typer.Typer(
     add_completion=False,
@@ -89,15 +89,34 @@ def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, ove
 
 
 @app.command()
-def report(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
+def report(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.")] = None,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    published: Annotated[
+        Path | None, typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
+) -> None:
     """Writes the report again from the stored results, without training."""
-    from harness.store import Store
-    from harness.study import load_study
+    if (study is None) == (published is None) or (published is None) != (out is None):
+        raise StudyError("report takes a STUDY, or --published FILE --out DIR")
+    if published is not None and out is not None:
+        from harness.published import load_published
 
-    loaded, at = load_study(study, overrides or [], data), Store(store)
-    from harness.publish import report_study
+        paper = load_published(published)
+        from harness.report.published import write_published
 
-    print(report_study(loaded, at))
+        print(write_published(paper, out))
+    elif study is not None:
+        from harness.store import Store
+        from harness.study import load_study
+
+        loaded, at = load_study(study, overrides or [], data), Store(store)
+        from harness.publish import report_study
+
+        print(report_study(loaded, at))
 
 
 @app.command()

@@ -181,7 +181,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
-        raise _from_pydantic(error, str(path), lines, given) from None
+        raise from_pydantic(error, str(path), lines, given) from None
     study._name, study._lines, study._overrides = str(path), lines, given
     _check_stages(study)
     return study
@@ -249,18 +249,20 @@ def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
     return f"unknown {kind} {given!r}; {hint}"
 
 
-def _from_pydantic(error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str]) -> StudyError:
+def from_pydantic(
+    error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str], root: type[BaseModel] = Study
+) -> StudyError:
+    """The StudyError of the first thing that pydantic refuses in the file `name`, of the model `root`."""
     first = error.errors()[0]
     field: FieldPath = first["loc"]
     if first["type"] == "extra_forbidden":
-        siblings = _model_at(field[:-1]).model_fields
+        siblings = _model_at(field[:-1], root).model_fields
         return _error(name, lines, given, field, unknown("key", str(field[-1]), siblings))
     return _error(name, lines, given, field, _reason(first))
 
 
-def _model_at(field: FieldPath) -> type[BaseModel]:
-    """The model of the mapping at `field`."""
-    model: type[BaseModel] = Study
+def _model_at(field: FieldPath, model: type[BaseModel]) -> type[BaseModel]:
+    """The model of the mapping at `field` below `model`."""
     for part in field:
         if isinstance(part, str):
             annotation = model.model_fields[part].annotation

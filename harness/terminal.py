@@ -87,7 +87,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
     from harness.ledger import Ledger
     from harness.report import tables
-    from harness.report.write import rounded
+    from harness.report.export import rounded
     from harness.statistics.rates import wilson
 
     console = _console()

@@ -1,7 +1,6 @@
 """The report of a study: Markdown, CSV tables and PNG figures in one folder, from stored results alone."""
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pandas as pd
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import figures, tables
+from harness.report.export import markdown, rounded
 from harness.stages import ScenarioState, StageState, study_state, test_states
 from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
@@ -56,7 +56,7 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
         *lines,
         "## Data and folds",
         "",
-        *_markdown(data_table(inputs)),
+        *markdown(data_table(inputs)),
         "",
         f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class,"
         f" {'grouped by patient' if spec.grouped else '**not grouped by patient**'}; oversampling sees training"
@@ -86,7 +86,7 @@ def _stage(study: Study, state: StageState, folder: Path) -> list[str]:
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
-        *_markdown(rounded(board)),
+        *markdown(rounded(board)),
         "",
         f"![{metric} by epoch](curves-{name}.png)",
         "",
@@ -126,9 +126,9 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
         f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
         "",
-        *_markdown(rounded(board)),
+        *markdown(rounded(board)),
         "",
-        *_markdown(rounded(classes)),
+        *markdown(rounded(classes)),
         "",
         f"![confusion matrix](test-confusion-{scenario.id}.png)",
         "",
@@ -148,21 +148,3 @@ def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str)
         "",
         f"Every table here comes from one fold assignment, `{inputs.digests.all_folds}`.",
     ]
-
-
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as it is read: three decimals, and a dash where there is no number."""
-    text = table.astype(object)
-    for column in table.select_dtypes("float"):
-        small = column in ("learning_rate", "weight_decay")
-        text[column] = ["-" if pd.isna(v) else f"{v:g}" if small else f"{v:.3f}" for v in table[column]]
-    return text
-
-
-def _markdown(table: pd.DataFrame) -> Iterable[str]:
-    """The table in Markdown, numbers to the right."""
-    right = [str(table[column].iloc[0])[:1].isdigit() if len(table) else False for column in table]
-    yield "| " + " | ".join(str(column) for column in table) + " |"
-    yield "|" + "|".join("---:" if number else "---" for number in right) + "|"
-    for row in table.itertuples(index=False):
-        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"
