@@ -149,6 +149,10 @@ class Publisher:
             self._tracker.log_files(run_id, [folder])
             self._tracker.describe(run_id, (folder / "report.md").read_text())
 
+    def run_of(self, level: str, key: str) -> str | None:
+        """The MLflow run of a scenario, a fold, a test or the study, if there is one."""
+        return self._tracker.find(level, key)
+
     def leaderboard_url(self, states: list[StageState]) -> str:
         """The URL of the scenarios' leaderboard in the MLflow UI."""
         select = next((s.stage.select for s in reversed(states) if s.stage.select), None)
@@ -180,9 +184,12 @@ def report_study(study: Study, store: Store) -> Path:
     states = study_state(study, inputs.digests, Ledger(store), provisional=True)
     if not any(scenario.records for state in states for scenario in state.scenarios):
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
-    path = write_report(study, inputs, study_id(study, inputs.digests), store)
-    if store.database.exists():
-        Publisher(study, inputs, store).publish_report(path.parent)
+    identity = study_id(study, inputs.digests)
+    if not store.database.exists():
+        return write_report(study, inputs, identity, store)
+    publisher = Publisher(study, inputs, store)
+    path = write_report(study, inputs, identity, store, publisher.run_of)
+    publisher.publish_report(path.parent)
     return path
 
 

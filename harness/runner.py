@@ -61,7 +61,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
             states = _run_stages(study, inputs, fitter)
             tests = _run_tests(study, inputs, states, fitter)
-            report = write_report(study, inputs, study_id(study, inputs.digests), store)
+            report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url(states)
     return Run(states, tests, fitter.failed, report, url)
@@ -101,7 +101,7 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter") -> list[StageSta
             waits_for = stage.name
         elif state.best:
             start = state.best.scenario.settings
-            fitter.reporter.say(f"stage {stage.name}: {state.best.scenario.name} wins by mean {stage.select.metric}")  # type: ignore[union-attr]
+            fitter.reporter.say(f"stage {stage.name}: {state.best.scenario.name} goes on")
     return states
 
 

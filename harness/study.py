@@ -92,9 +92,10 @@ class Settings(Model):
 
 
 class Select(Model):
-    """How a stage names its winner: the best mean of `metric` over the folds."""
+    """How a stage names its winner: the best mean of `metric` over the folds, or the cheapest not worse than that."""
 
     metric: Metric = "val/accuracy"
+    rule: Literal["best", "cheapest-equivalent"] = "best"
 
     @property
     def maximize(self) -> bool:

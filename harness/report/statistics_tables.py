@@ -35,7 +35,7 @@ def p_text(p: float | None) -> str:
 
 def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
     """A row for each estimate: subject, metric, class, k/n, value and its interval."""
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "subject": e.subject,
             "metric": e.metric,
@@ -44,6 +44,9 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
             "value": e.value,
             "low": e.low,
             "high": e.high,
+            "patients low": e.bootstrap_low,
+            "patients high": e.bootstrap_high,
         }
         for e in estimates
-    ).astype({"low": float, "high": float})
+    ).astype({"low": float, "high": float, "patients low": float, "patients high": float})
+    return table.dropna(axis="columns", how="all")

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from harness.ledger import Ledger
 from harness.plan import Job
-from harness.stages import ScenarioState, StageState
+from harness.stages import ScenarioState, StageState, contests
 from harness.statistics.rates import wilson
 from harness.training.metrics import classification_metrics, confusion, per_class_table
 
@@ -14,9 +14,10 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
 def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
-    """The scenarios of a stage, best first: their factors, folds done, and mean and SD of each metric."""
+    """The scenarios of a stage, best first: their factors, folds done, mean and SD of each metric, and the verdict."""
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
+    verdicts = _verdicts(state)
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
@@ -25,10 +26,17 @@ def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
-        row["winner"] = "winner" if state.finished and state.best is scenario else ""
+        row["against the best"] = verdicts.get(scenario.scenario.id, "")
+        row["selected"] = "selected" if state.finished and state.best is scenario else ""
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
     return pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+
+
+def _verdicts(state: StageState) -> dict[str, str]:
+    """What the folds say of each scenario against the one with the best mean; by scenario id."""
+    found = {c.other.scenario.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
+    return found | ({state.top.scenario.id: "best mean"} if state.top and found else {})
 
 
 def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:

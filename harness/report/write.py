@@ -8,7 +8,11 @@ import pandas as pd
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import figures, tables
-from harness.report.export import markdown, rounded
+from harness.report.comparisons import RunOf
+from harness.report.export import export_table, markdown, rounded
+from harness.report.schema import Statistics, write_statistics
+from harness.report.statistics_tables import comparison_table, estimate_table
+from harness.report.study_statistics import TEST, selection_words, study_statistics
 from harness.stages import ScenarioState, StageState, study_state, test_states
 from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
@@ -21,22 +25,27 @@ BEST_EPOCH = (
 )
 
 
-def write_report(study: Study, inputs: Inputs, study_id: str, store: Store) -> Path:
-    """The path of `report.md` in the study's report folder, which is replaced as a whole."""
+def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_of: RunOf = lambda *_: None) -> Path:
+    """The path of `report.md` in the study's report folder, which is replaced as a whole.
+
+    run_of: gives the MLflow run of a level and a key, for the numbers to name it.
+    """
     ledger = Ledger(store)
     states = study_state(study, inputs.digests, ledger, provisional=True)
     tests = test_states(study, states, inputs.digests, ledger)
+    statistics = study_statistics(study, inputs, study_id, states, tests, ledger, run_of)
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
         text = [
             *_head(study, inputs),
-            *(line for state in states for line in _stage(study, state, folder)),
-            *(line for state in tests for line in _test(study, state, inputs, ledger, folder)),
+            *(line for state in states for line in _stage(study, state, statistics, folder)),
+            *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
             *_foot(study, inputs, states, study_id),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
+        write_statistics(statistics, folder)
         if target.exists():
             shutil.move(target, new / "old")
         folder.rename(target)
@@ -74,7 +83,7 @@ def data_table(inputs: Inputs) -> pd.DataFrame:
     return frame.sort_values(["split", "label"], ascending=[False, True], ignore_index=True)
 
 
-def _stage(study: Study, state: StageState, folder: Path) -> list[str]:
+def _stage(study: Study, state: StageState, statistics: Statistics, folder: Path) -> list[str]:
     name = state.stage.name
     lines = [f"## Stage {name}", ""]
     if state.waits_for:
@@ -94,14 +103,20 @@ def _stage(study: Study, state: StageState, folder: Path) -> list[str]:
         "",
     ]
     if state.best and state.finished:
-        lines += [f"Winner by mean {metric}: **{state.best.scenario.name}**.", ""]
+        lines += [*selection_words(state), ""]
+    names = {scenario.scenario.name for scenario in state.scenarios}
+    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names]
+    if compared:
+        lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
 
 
-def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, folder: Path) -> list[str]:
+def _test(
+    study: Study, state: ScenarioState, statistics: Statistics, inputs: Inputs, ledger: Ledger, folder: Path
+) -> list[str]:
     scenario = state.scenario
     lines = [f"## Test set: {scenario.name}", ""]
     if not state.finished:
@@ -117,6 +132,7 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
     classes.to_csv(folder / f"test-classes-{scenario.id}.csv", index=False)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     board.to_csv(folder / f"test-metrics-{scenario.id}.csv", index=False)
+    shown = [e for e in statistics.estimates if (e.subject, e.on) == (scenario.name, TEST) and e.low is not None]
     figures.confusion_figure(frame, f"test set, {scenario.name}", folder / f"test-confusion-{scenario.id}.png")
     model = (
         "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
@@ -130,6 +146,9 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
         "",
         *markdown(rounded(classes)),
         "",
+        "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
+        "",
+        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
         f"![confusion matrix](test-confusion-{scenario.id}.png)",
         "",
     ]

@@ -1,6 +1,6 @@
 """Intervals that know that images of one patient are alike: patients are drawn anew, not images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +14,28 @@ Statistic = Callable[[Weights], float]
 
 
 def cluster_bootstrap(
-    clusters: NDArray[np.int64], statistic: Statistic, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
-) -> Interval:
-    """The percentile interval of a statistic when whole clusters are drawn with replacement.
+    clusters: NDArray[np.int64],
+    statistics: Sequence[Statistic],
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> list[Interval]:
+    """The percentile interval of each statistic when whole clusters are drawn with replacement.
 
     After Davison & Hinkley 1997, Bootstrap Methods, section 3.8.
-    clusters: [n] the patient of every image. statistic: takes the weight of every image.
-    Resamples in which the statistic is undefined (nan) are left out.
+    clusters: [n] the patient of every image. A statistic takes the weight of every image; resamples in which
+    it is undefined (nan) are left out.
     """
     _, members = np.unique(clusters, return_inverse=True)
     count = int(members.max()) + 1
     rng = np.random.default_rng(seed)
-    values = np.empty(resamples)
+    values = np.empty((resamples, len(statistics)))
     for index in range(resamples):
         drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-        values[index] = statistic(drawn[members].astype(np.float64))
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        weights = drawn[members].astype(np.float64)
+        values[index] = [statistic(weights) for statistic in statistics]
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:

@@ -89,6 +89,17 @@ def delong(first: NDArray[np.float64], second: NDArray[np.float64], positive: ND
     return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))
 
 
+def delong_interval(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = LEVEL
+) -> tuple[float, float, float]:
+    """The area under one ROC curve and the ends of its interval by DeLong's variance, within [0, 1]."""
+    from scipy.special import ndtri
+
+    areas, covariance = auc_covariance(scores[None], positive)
+    value, half = float(areas[0]), float(ndtri(0.5 + level / 2)) * float(np.sqrt(covariance[0, 0]))
+    return value, max(0.0, value - half), min(1.0, value + half)
+
+
 def auc_covariance(
     scores: NDArray[np.float64], positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

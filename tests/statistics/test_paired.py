@@ -4,7 +4,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from harness.statistics.paired import auc_covariance, corrected_t, delong, holm, mcnemar, mcnemar_range
+from harness.statistics.paired import auc_covariance, corrected_t, delong, delong_interval, holm, mcnemar, mcnemar_range
 
 # DeLong, DeLong & Clarke-Pearson 1988, as printed in SAS/STAT's example "Comparing Receiver Operating
 # Characteristic Curves": albumin, total protein, 10 - K-G score, and whether surgery helped.
@@ -42,6 +42,13 @@ def test_delong_equals_the_definition_by_pairs_also_with_ties() -> None:
     found = delong(scores[0], scores[1], positive)
     assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.difference) / np.sqrt(variance)), rel=1e-9)
     assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(variance), rel=1e-6)
+
+
+def test_the_interval_of_one_area_is_a_normal_one_with_delongs_error() -> None:
+    scores, positive = ovarian()
+    half = 1.96 * 0.0927
+    assert delong_interval(scores[0], positive) == pytest.approx((0.7366, 0.7366 - half, 0.7366 + half), abs=2e-4)
+    assert delong_interval(positive.astype(float), positive) == (1, 1, 1)
 
 
 def test_delong_of_equal_scores_finds_nothing() -> None:

@@ -1,0 +1,68 @@
+"""Every number of a study's report, and what may be concluded from them."""
+
+from harness.ledger import Ledger
+from harness.prepare import Inputs
+from harness.report.comparisons import RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.schema import Comparison, Estimate, Statistics
+from harness.report.tables import averaged, pooled
+from harness.stages import ScenarioState, StageState, all_scenarios, contests
+from harness.study import Study
+
+TEST = "test set"
+
+
+def study_statistics(
+    study: Study,
+    inputs: Inputs,
+    study_id: str,
+    states: list[StageState],
+    tests: list[ScenarioState],
+    ledger: Ledger,
+    run_of: RunOf,
+) -> Statistics:
+    """The contents of the study's `statistics.json`, from stored results."""
+    positive = inputs.dataset.positive
+    estimates: list[Estimate] = []
+    for scenario, _ in all_scenarios(states):
+        if scenario.finished:
+            estimates += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.scenario.id))
+    for test in tests:
+        if test.finished:
+            frame = averaged(pooled(list(test.jobs), ledger))
+            run_id = run_of("test", test.scenario.id)
+            estimates += prediction_estimates(frame, test.scenario.name, TEST, positive, run_id)
+    comparisons: list[Comparison] = []
+    for state in states:
+        comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
+    return Statistics(
+        kind="study",
+        name=study.study,
+        study_id=study_id,
+        manifest_digest=inputs.dataset.digest,
+        folds_digest=inputs.digests.all_folds,
+        estimates=estimates,
+        comparisons=comparisons,
+    )
+
+
+def selection_words(state: StageState) -> list[str]:
+    """Who goes on, and whether the folds can tell the top scenario from the others."""
+    select, top, winner = state.stage.select, state.top, state.best
+    if select is None or top is None or winner is None:
+        return []
+    found = contests(state)
+    unresolved = [c.other.scenario.name for c in found if not c.resolved]
+    name, metric = top.scenario.name, select.metric
+    if not found:
+        words = f"**{name}** is the only scenario."
+    elif unresolved:
+        words = (
+            f"**Cannot resolve a winner.** {name} has the best mean {metric}, but {len(unresolved)} of {len(found)}"
+            f" others are not distinguishable from it (corrected resampled t over folds, Holm):"
+            f" {', '.join(unresolved)}."
+        )
+    else:
+        words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
+    chosen = f"Selected by the rule `{select.rule}`: **{winner.scenario.name}**."
+    best_of = f" The best of {len(found) + 1} is chosen by the very numbers shown: its own flatter it." if found else ""
+    return [words, "", chosen + best_of]
