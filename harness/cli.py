@@ -89,6 +89,31 @@ def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, ove
 
 
 @app.command()
+def audit(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+) -> None:
+    """Looks through the images for leaks, duplicates and shifts. Trains nothing."""
+    from harness.data.audit import ERRORS, audit_study, require_clean
+    from harness.prepare import prepare
+    from harness.store import Store
+    from harness.study import load_study
+    from harness.terminal import show_audit
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    inputs = prepare(loaded, at, accepted=ERRORS)  # an audit looks at everything first
+    found = audit_study(loaded, inputs.dataset, inputs.folds, at)
+    if as_json:
+        print(found.to_json())
+    else:
+        show_audit(found)
+    require_clean(found)
+
+
+@app.command()
 def report(
     study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.")] = None,
     data: DataPath = None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,17 @@ class Inputs:
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (repeat, number))
 
 
-def prepare(study: Study, store: Store) -> Inputs:
+def prepare(study: Study, store: Store, accepted: Collection[str] | None = None) -> Inputs:
     """The dataset, the folds and the digests of a study.
 
+    accepted: error findings of the audit to let pass, in place of those that the study file names.
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
     weights = weights_digests(study)
     with study.blamed("data", "path" if study.data.path else "source"):
         root = SOURCES[study.data.source](study.data, store)
-        dataset = read_dataset(root, study.data)
+        dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
     folds = _folds(study, dataset, store)
     return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
 

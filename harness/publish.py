@@ -8,6 +8,7 @@ from types import TracebackType
 
 import yaml
 
+from harness.data.audit import audit_study
 from harness.data.folds import folds_json
 from harness.environment import environment
 from harness.errors import JobError
@@ -28,7 +29,7 @@ class Publisher:
     """Keeps MLflow in step with the ledger. As a context manager it ends every run that it began."""
 
     def __init__(self, study: Study, inputs: Inputs, store: Store) -> None:
-        self._study, self._inputs, self._ledger = study, inputs, Ledger(store)
+        self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
         self._study_id = study_id(study, inputs.digests)
         self._tracker = Tracker(store, study, self._study_id, inputs.digests.all_folds, inputs.dataset)
         self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
@@ -57,6 +58,8 @@ class Publisher:
         inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
         folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
         (folder / "folds.json").write_text(json.dumps(folds, indent=1))
+        audit = audit_study(self._study, inputs.dataset, inputs.folds, self._store)
+        (folder / "audit.json").write_text(audit.to_json())
         (folder / "environment.txt").write_text(environment())
         return sorted(folder.iterdir())
 

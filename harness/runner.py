@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
@@ -57,6 +58,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
         check_weights(every)
     with store.locked(study.study):
         context = _context(study, inputs, store, device, reporter)
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
             states = _run_stages(study, inputs, fitter)

@@ -121,6 +121,18 @@ class FinalTest(Model):
     model: Literal["refit", "folds"] = "refit"
 
 
+Acceptable = Literal[
+    "patient-across-splits", "duplicate-across-splits", "near-duplicate-across-splits", "label-conflict"
+]  # the audit's error findings
+
+
+class AuditRules(Model):
+    """What the audit may let pass, each by its name, and further patient rules that it looks through."""
+
+    accept: list[Acceptable] = Field(default_factory=list)
+    patients: list[str] = Field(default_factory=list)
+
+
 class Study(Model):
     study: Name
     description: str = ""
@@ -130,6 +142,7 @@ class Study(Model):
     base: Settings
     stages: Annotated[list[Stage], Field(min_length=1)]
     test: FinalTest | None = None
+    audit: AuditRules = AuditRules()
 
     _name: str = PrivateAttr(default="study")
     _lines: Lines = PrivateAttr(default_factory=dict)

@@ -19,6 +19,7 @@ from harness.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.data.audit import Audit
     from harness.runner import Run
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
@@ -108,6 +109,12 @@ def _show_stage(console: Console, state: StageState) -> None:
     console.print(_table(title, ["scenario", "id", "jobs done", ""], rows))
     if len(state.scenarios) > 50:
         console.print(f"  and {len(state.scenarios) - 50:,} more\n")
+
+
+def show_audit(audit: "Audit") -> None:
+    """Prints what the audit found, errors first."""
+    rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
+    _console().print(_table("audit", ["severity", "finding", ""], rows))
 
 
 def show_run(study: Study, store: Store, run: "Run") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.data.audit import Audit, audit_study
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import figures, tables
@@ -40,6 +41,7 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
         folder.mkdir()
         text = [
             *_head(study, inputs),
+            *_audit(audit_study(study, inputs.dataset, inputs.folds, store), folder),
             *(line for state in states for line in _stage(study, state, statistics, folder)),
             *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
             *_foot(study, inputs, states, study_id),
@@ -74,6 +76,13 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
         + " stands in training and validation of the same fold, or in training and test (checked).",
         "",
     ]
+
+
+def _audit(audit: Audit, folder: Path) -> list[str]:
+    (folder / "audit.json").write_text(audit.to_json())
+    told = [f for f in audit.findings if f.name != "counts"]
+    accepted = {f.name: " (accepted by name)" for f in told if f.severity == "error" and f.accepted}
+    return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in told), ""]
 
 
 def data_table(inputs: Inputs) -> pd.DataFrame:
