@@ -16,6 +16,7 @@ from harness.ledger import Ledger
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.figures import confusion_figure, scenario_figures
+from harness.report.marks import declared_looks
 from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
@@ -136,12 +137,17 @@ class Publisher:
         if len(state.jobs) == 1:
             self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
         self._tracker.log_metrics(run_id, metrics, state.scenario.settings.epochs)
+        looks = self._ledger.looks(self._inputs.dataset.digest, self._study.study)
+        declared = declared_looks(self._study)
+        self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         with tempfile.TemporaryDirectory() as folder:
             frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
             confusion_figure(frame, f"test set, {state.scenario.name}", Path(folder, "confusion_matrix.png"))
             self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
         self._tracker.describe(
-            run_id, f"Test set, scored once: accuracy {metrics['test/accuracy']:.3f}, n = {len(frame)}."
+            run_id,
+            f"Test set, look {looks} of {declared} declared: accuracy"
+            f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.",
         )
         self._tracker.finish(run_id)
 

@@ -20,7 +20,7 @@ from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics
-from harness.stages import ScenarioState, StageState, stage_state, study_state, test_states
+from harness.stages import ScenarioState, StageState, look_key, stage_state, study_state, test_states
 from harness.store import Store
 from harness.study import Settings, Study
 from harness.training.device import choose_device
@@ -115,6 +115,7 @@ def _run_tests(study: Study, inputs: Inputs, states: list[StageState], fitter: "
         return []
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     for before in tests:
+        fitter.ledger.look(inputs.digests.manifest, study.study, look_key(before))
         fitter.run("test set", [job for job in before.jobs if job.id not in before.records])
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     for test in tests:

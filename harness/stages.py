@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from harness.ledger import Ledger
-from harness.plan import Digests, Job, Scenario, fold_jobs, stage_scenarios, test_jobs
+from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
 from harness.statistics import ALPHA
 from harness.statistics.paired import Test, corrected_t, holm
@@ -95,17 +95,18 @@ def contests(state: StageState) -> list[Contest]:
         return []
     metric, top = state.stage.select.metric, state.top
     others = [other for other in state.scenarios if other.finished and other is not top]
-    tests = [corrected_t(_differences(top, other, metric), _val_to_train(top)) for other in others]
+    tests = [corrected_t(fold_differences(top, other, metric), val_to_train(top)) for other in others]
     adjusted = holm([test.p for test in tests])
     return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
 
 
-def _differences(first: ScenarioState, second: ScenarioState, metric: str) -> list[float]:
+def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -> list[float]:
+    """The metric of the first minus that of the second, in each of their folds; both are finished."""
     pairs = zip(first.jobs, second.jobs, strict=True)  # both in the order of repeats and folds
     return [first.records[a.id].metrics[metric] - second.records[b.id].metrics[metric] for a, b in pairs]
 
 
-def _val_to_train(state: ScenarioState) -> float:
+def val_to_train(state: ScenarioState) -> float:
     """n_val / n_train of a fold: 1 / (k - 1)."""
     return 1 / (len({job.fold for job in state.jobs}) - 1)
 
@@ -143,6 +144,11 @@ def test_states(study: Study, states: list[StageState], digests: Digests, ledger
         if state.stage.name in wanted and state.finished and state.best
     }
     return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
+
+
+def look_key(test: ScenarioState) -> str:
+    """What makes two looks at the test set the same one: the very jobs that are scored."""
+    return digest([job.id for job in test.jobs])
 
 
 def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:

@@ -80,7 +80,7 @@ class Settings(Model):
     trainable: Literal["all", "head"] = "all"
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    oversampling: Literal["none", "random"] = "none"
+    oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"

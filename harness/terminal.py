@@ -129,7 +129,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
-        board = tables.leaderboard(state, study.factors)
+        board = tables.leaderboard(state, study)
         console.print(_frame(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
     for test in run.tests:
         if test.finished:

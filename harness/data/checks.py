@@ -192,7 +192,7 @@ def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[Findin
     yield Finding("patient-across-folds", severity, text, asdict(here))
     plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
     yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would, were folds not grouped", asdict(plain))
-    over = oversampling_leak(dataset, k, seed)
+    over = oversampling_leak(dataset, folds, k, seed)
     words = ", ".join(f"{share:.0%} of {name}" for name, share in over.by_class.items())
     text = f"oversampling before the split would copy validation rows into training: {words}"
     yield Finding("oversampling-would-leak", "note", text, asdict(over))

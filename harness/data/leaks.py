@@ -34,17 +34,25 @@ def ungrouped_folds(dataset: Dataset, k: int, seed: int) -> list[Fold]:
     return [Fold(0, fold, rows[train], rows[val]) for fold, (train, val) in enumerate(split)]
 
 
-def oversampling_leak(dataset: Dataset, k: int, seed: int) -> Leak:
-    """The share of validation rows with an identical copy in training where oversampling precedes the split."""
-    from sklearn.model_selection import StratifiedKFold
+def oversampled_before_split(dataset: Dataset, fold: Fold, k: int, seed: int) -> Fold:
+    """The fold as it comes out where oversampling precedes the split: it leaks, and is there to measure the leak.
 
+    The copies that balance the whole training split are dealt to the k folds at random, whatever fold their original
+    stands in; the originals stay where the study's folds have them, so that nothing else differs.
+    seed: the same for all folds of a repeat.
+    """
     rows = dataset.rows("train")
-    rows = oversample(rows, dataset.labels[rows], "random", derive_seed("oversampling-leak", seed))
-    split = StratifiedKFold(k, shuffle=True, random_state=derive_seed("oversampling-leak", seed)).split(
-        rows, dataset.labels[rows]
-    )
-    parts = [(rows[val], np.isin(rows[val], rows[train])) for train, val in split]
-    return _leak(dataset, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+    copies = oversample(rows, dataset.labels[rows], "random", seed)[len(rows) :]  # the originals come first
+    place = np.random.default_rng(seed).integers(0, k, len(copies))
+    train = np.concatenate([fold.train, copies[place != fold.fold]])
+    return Fold(fold.repeat, fold.fold, train, np.concatenate([fold.validation, copies[place == fold.fold]]))
+
+
+def oversampling_leak(dataset: Dataset, folds: list[Fold], k: int, seed: int) -> Leak:
+    """The share of validation rows with an identical copy in training where oversampling precedes the split."""
+    leaking = [oversampled_before_split(dataset, fold, k, derive_seed(seed, fold.repeat)) for fold in folds]
+    hits = [np.isin(fold.validation, fold.train) for fold in leaking]
+    return _leak(dataset, np.concatenate([fold.validation for fold in leaking]), np.concatenate(hits))
 
 
 def _leak(dataset: Dataset, rows: Rows, hits: np.ndarray) -> Leak:

@@ -7,10 +7,9 @@ import pandas as pd
 
 from harness.ledger import Ledger
 from harness.report.estimates import from_confusion
-from harness.report.schema import Comparison, Estimate, Verdict
+from harness.report.schema import Comparison, Estimate, Verdict, verdict_of
 from harness.report.tables import SHOWN, arrays, averaged, pooled
 from harness.stages import Contest, ScenarioState, StageState, contests
-from harness.statistics import ALPHA
 from harness.statistics.bootstrap import Statistic, area, cluster_bootstrap, ratio
 from harness.statistics.paired import delong, delong_interval, holm, mcnemar
 from harness.training.metrics import confusion
@@ -133,12 +132,6 @@ def _adjusted(family: list[Comparison]) -> list[Comparison]:
     """The comparisons of one test with Holm's p and the verdict that it gives."""
     adjusted = holm([c.p if c.p is not None else 1.0 for c in family])
     return [
-        c.model_copy(update={"p_holm": p, "comparisons": len(family), "verdict": _verdict(c.difference, p)})
+        c.model_copy(update={"p_holm": p, "comparisons": len(family), "verdict": verdict_of(c.difference, p)})
         for c, p in zip(family, adjusted, strict=True)
     ]
-
-
-def _verdict(difference: float, p: float) -> Verdict:
-    if p >= ALPHA:
-        return "cannot resolve"
-    return "first is better" if difference > 0 else "second is better"

@@ -7,7 +7,7 @@ from harness.published import Claim, CrossValidation, PrintedValue, Published, P
 from harness.report.estimates import from_confusion
 from harness.report.export import export_table
 from harness.report.interval_figure import interval_figure
-from harness.report.schema import Comparison, Estimate, Finding, Statistics, Verdict, write_statistics
+from harness.report.schema import Comparison, Estimate, Finding, Statistics, Verdict, verdict_of, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.statistics import ALPHA
 from harness.statistics.paired import mcnemar_range
@@ -123,11 +123,10 @@ def _gap(published: Published, claim: CrossValidation) -> Comparison:
     z, p = two_proportions(hits, (claim.images, images))
     low, high = newcombe(hits, (claim.images, images))
     difference = float(exact(claim.value)) - hits[1] / images
-    verdict: Verdict = "cannot resolve" if p >= ALPHA else "first is better" if z > 0 else "second is better"
     return Comparison(
         first=f"{claim.model}, cross-validation", second=f"{claim.model}, test", on="different images",
         metric=claim.metric, test="two proportions", difference=difference, low=low, high=high, statistic=z, p=p,
-        verdict=verdict,
+        verdict=verdict_of(z, p),
     )  # fmt: skip
 
 

@@ -6,9 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.statistics import ALPHA
+
 SCHEMA = 1  # raise it when a field changes its meaning
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
+
+
+def verdict_of(difference: float, p: float) -> Verdict:
+    """What a difference (first minus second, more is better) with this p comes to."""
+    if p >= ALPHA:
+        return "cannot resolve"
+    return "first is better" if difference > 0 else "second is better"
 
 
 class _Entry(BaseModel):
@@ -32,6 +41,7 @@ class Estimate(_Entry):
     bootstrap_high: float | None = None
     sd: Annotated[float | None, Field(description="standard deviation over the folds")] = None
     run_id: Annotated[str | None, Field(description="the MLflow run that it comes from")] = None
+    mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
 
 
 class Comparison(_Entry):
@@ -56,6 +66,7 @@ class Comparison(_Entry):
     p_low: Annotated[float | None, Field(description="least p over all overlaps that class totals allow")] = None
     p_high: float | None = None
     verdict: Verdict = "cannot resolve"
+    mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
 
 
 class Finding(_Entry):
@@ -77,7 +88,6 @@ class Statistics(_Entry):
     study_id: str | None = None
     manifest_digest: str | None = None
     folds_digest: Annotated[str | None, Field(description="the one fold assignment behind every number")] = None
-    marks: Annotated[list[str], Field(description="what watermarks the tables, such as a leak by choice")] = []
     estimates: list[Estimate] = []
     comparisons: list[Comparison] = []
     findings: list[Finding] = []

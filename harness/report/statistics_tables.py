@@ -21,9 +21,10 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "p": p_text(c.p),
             "p (Holm)": p_text(c.p_holm),
             "verdict": c.verdict,
+            "mark": c.mark,
         }
         for c in comparisons
-    )
+    ).dropna(axis="columns", how="all")
 
 
 def p_text(p: float | None) -> str:
@@ -46,6 +47,7 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
             "high": e.high,
             "patients low": e.bootstrap_low,
             "patients high": e.bootstrap_high,
+            "mark": e.mark,
         }
         for e in estimates
     ).astype({"low": float, "high": float, "patients low": float, "patients high": float})

@@ -3,6 +3,8 @@
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report.comparisons import RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.inflation import inflation_findings, leak_comparisons
+from harness.report.marks import scenario_mark, test_mark
 from harness.report.schema import Comparison, Estimate, Statistics
 from harness.report.tables import averaged, pooled
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
@@ -34,6 +36,11 @@ def study_statistics(
     comparisons: list[Comparison] = []
     for state in states:
         comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
+    inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
+    marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
+    seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
+    estimates = [e.model_copy(update={"mark": (seen if e.on == TEST else marks)[e.subject]}) for e in estimates]
+    comparisons = [c.model_copy(update={"mark": marks[c.first] or marks[c.second]}) for c in comparisons]
     return Statistics(
         kind="study",
         name=study.study,
@@ -41,7 +48,8 @@ def study_statistics(
         manifest_digest=inputs.dataset.digest,
         folds_digest=inputs.digests.all_folds,
         estimates=estimates,
-        comparisons=comparisons,
+        comparisons=[*comparisons, *inflation],
+        findings=inflation_findings(inflation),
     )
 
 

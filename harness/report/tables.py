@@ -6,14 +6,16 @@ from numpy.typing import NDArray
 
 from harness.ledger import Ledger
 from harness.plan import Job
+from harness.report.marks import scenario_mark
 from harness.stages import ScenarioState, StageState, contests
 from harness.statistics.rates import wilson
+from harness.study import Study
 from harness.training.metrics import classification_metrics, confusion, per_class_table
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
-def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
+def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
     """The scenarios of a stage, best first: their factors, folds done, mean and SD of each metric, and the verdict."""
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
@@ -21,16 +23,18 @@ def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
-        row: dict[str, object] = {key: settings[key] for key in varied}
+        row: dict[str, object] = {key: settings[key] for key in study.factors}
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
         row["against the best"] = verdicts.get(scenario.scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
+        row["mark"] = scenario_mark(study, scenario.scenario.settings)
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
-    return pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+    board = pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+    return board if board["mark"].notna().any() else board.drop(columns="mark")
 
 
 def _verdicts(state: StageState) -> dict[str, str]:

@@ -10,7 +10,8 @@ from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import figures, tables
 from harness.report.comparisons import RunOf
-from harness.report.export import export_table, markdown, rounded
+from harness.report.export import export_table, markdown
+from harness.report.marks import declared_looks, test_mark
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.report.study_statistics import TEST, selection_words, study_statistics
@@ -44,6 +45,7 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
             *_audit(audit_study(study, inputs.dataset, inputs.folds, store), folder),
             *(line for state in states for line in _stage(study, state, statistics, folder)),
             *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
+            *_findings(statistics),
             *_foot(study, inputs, states, study_id),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
@@ -85,6 +87,12 @@ def _audit(audit: Audit, folder: Path) -> list[str]:
     return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in told), ""]
 
 
+def _findings(statistics: Statistics) -> list[str]:
+    found = [f"- {finding.text}." for finding in statistics.findings]
+    note = "The class shares of a validation set change with the copies in it: balanced accuracy is what compares."
+    return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
+
+
 def data_table(inputs: Inputs) -> pd.DataFrame:
     """Images and patients by split and class."""
     table = inputs.dataset.table.groupby(["split", "label"], sort=False)
@@ -98,14 +106,12 @@ def _stage(study: Study, state: StageState, statistics: Statistics, folder: Path
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
-    board = tables.leaderboard(state, study.factors)
-    board.to_csv(folder / f"leaderboard-{name}.csv", index=False)
+    board = tables.leaderboard(state, study)
     figures.validation_curves(state.scenarios, metric, f"{study.study}, stage {name}", folder / f"curves-{name}.png")
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
-        *markdown(rounded(board)),
-        "",
+        *export_table(board, folder, f"leaderboard-{name}"),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
@@ -138,23 +144,27 @@ def _test(
     low, high = wilson(right, total)
     confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
     classes = tables.class_table(frame)
-    classes.to_csv(folder / f"test-classes-{scenario.id}.csv", index=False)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
-    board.to_csv(folder / f"test-metrics-{scenario.id}.csv", index=False)
     shown = [e for e in statistics.estimates if (e.subject, e.on) == (scenario.name, TEST) and e.low is not None]
+    mark = test_mark(study, inputs.dataset, scenario.settings, ledger)
+    for table in (board, classes):
+        if mark:
+            table["mark"] = mark
     figures.confusion_figure(frame, f"test set, {scenario.name}", folder / f"test-confusion-{scenario.id}.png")
     model = (
         "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
     )
     return [
         *lines,
+        *([f"**{mark}.**", ""] if mark else []),
+        f"Look {ledger.looks(inputs.dataset.digest, study.study)} of {declared_looks(study)} declared at this test set"
+        f" by this study in this store; {ledger.looks(inputs.dataset.digest)} by all studies.",
+        "",
         f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
         "",
-        *markdown(rounded(board)),
-        "",
-        *markdown(rounded(classes)),
-        "",
+        *export_table(board, folder, f"test-metrics-{scenario.id}"),
+        *export_table(classes, folder, f"test-classes-{scenario.id}"),
         "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
         "",
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
