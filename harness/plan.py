@@ -146,6 +146,6 @@ def features_key(settings: Settings) -> str | None:
 
 def study_id(study: Study, digests: Digests) -> str:
     """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
-    content = study.model_dump(exclude={"description": True, "data": {"path"}, "base": {"weights"}})
+    content = study.model_dump(exclude={"description": True, "paper": True, "data": {"path"}, "base": {"weights"}})
     weights = sorted(digests.weights.values())
     return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])

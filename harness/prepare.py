@@ -13,8 +13,10 @@ from harness.data.folds import Fold, check_fold, fold_digests, make_folds
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.patients import patient_rule
 from harness.data.sources import SOURCES
+from harness.errors import StudyError
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest
+from harness.published import load_published
 from harness.store import Store, write_atomic
 from harness.strict_yaml import Field
 from harness.study import Study, unknown
@@ -50,6 +52,11 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
 
 def check_names(study: Study) -> None:
     """Raises an error for a head, a backbone or a patient rule that does not exist."""
+    if study.paper_file is not None:
+        try:
+            load_published(study.paper_file)
+        except StudyError as error:
+            raise study.error(("paper",), str(error)) from None
     if study.data.patient is not None:
         with study.blamed("data", "patient"):
             patient_rule(study.data.patient)

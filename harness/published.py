@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field, ValidationError
 from harness.errors import StudyError
 from harness.strict_yaml import Field as FieldPath
 from harness.strict_yaml import Lines, dotted, read_yaml
-from harness.study import Count, Model, Name, from_pydantic, unknown
+from harness.study import Count, Model, Name, Settings, from_pydantic, unknown
 
+FACTORS = tuple(Settings.model_fields)
 PublishedMetric = Literal["accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "mcc"]
 
 
@@ -77,9 +78,10 @@ class PrintedCount(Model):
 
 
 class Item(Model):
-    """A table or figure of the paper. `factor`: what it compares."""
+    """A table or figure of the paper: the levels of a `factor`, their curves, or something of the tested model."""
 
     item: Text
+    kind: Literal["levels", "curves", "confusion", "classes", "baseline"]
     shows: Text
     factor: str | None = None
 
@@ -164,6 +166,14 @@ def _contradictions(published: Published) -> list[tuple[FieldPath, str]]:
                 found.append(((*at, "printed", j, "class"), text))
             elif value.of_class is not None and value.of_class not in published.test:
                 found.append(((*at, "printed", j, "class"), unknown("class", value.of_class, published.test)))
+    found += [
+        (
+            ("items", i, "factor"),
+            f"an item of the kind {item.kind} compares the levels of a factor: {', '.join(FACTORS)}",
+        )
+        for i, item in enumerate(published.items)
+        if item.kind in ("levels", "curves") and item.factor not in FACTORS
+    ]
     references = [
         (("comparisons", i, key), getattr(c, key))
         for i, c in enumerate(published.comparisons)

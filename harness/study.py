@@ -142,6 +142,7 @@ class Study(Model):
     base: Settings
     stages: Annotated[list[Stage], Field(min_length=1)]
     test: FinalTest | None = None
+    paper: str | None = None  # a file of `studies/published/`, beside which the report shows this study
     audit: AuditRules = AuditRules()
 
     _name: str = PrivateAttr(default="study")
@@ -151,6 +152,11 @@ class Study(Model):
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that says where `field` was given: `file:line: field: message`."""
         return _error(self._name, self._lines, self._overrides, field, message)
+
+    @property
+    def paper_file(self) -> Path | None:
+        """The file of the paper that this study repeats, found beside the study file."""
+        return Path(self._name).parent / self.paper if self.paper else None
 
     @property
     def factors(self) -> list[str]:

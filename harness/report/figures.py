@@ -50,7 +50,9 @@ def save(figure: Figure, path: Path, vector: bool = False) -> Path:
     return path
 
 
-def validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path) -> Path:
+def validation_curves(
+    scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path, vector: bool = False
+) -> Path:
     """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
     figure, axes = new_figure(7.2, 4.2)
     for number, state in enumerate(scenarios):
@@ -65,7 +67,7 @@ def validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: st
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
         figure.legend(loc="outside lower center", ncols=1 if len(scenarios) < 5 else 2, fontsize=8)
-    return save(figure, path)
+    return save(figure, path, vector)
 
 
 def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Path:

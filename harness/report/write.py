@@ -8,10 +8,12 @@ import pandas as pd
 from harness.data.audit import Audit, audit_study
 from harness.ledger import Ledger
 from harness.prepare import Inputs
+from harness.published import load_published
 from harness.report import figures, tables
 from harness.report.comparisons import RunOf
 from harness.report.export import export_table, markdown
 from harness.report.marks import declared_looks, test_mark
+from harness.report.paper import Sides, paper_lines
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.report.study_statistics import TEST, selection_words, study_statistics
@@ -46,6 +48,7 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
             *(line for state in states for line in _stage(study, state, statistics, folder)),
             *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
             *_findings(statistics),
+            *_paper(study, states, tests, statistics, folder),
             *_foot(study, inputs, states, study_id),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
@@ -91,6 +94,14 @@ def _findings(statistics: Statistics) -> list[str]:
     found = [f"- {finding.text}." for finding in statistics.findings]
     note = "The class shares of a validation set change with the copies in it: balanced accuracy is what compares."
     return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
+
+
+def _paper(
+    study: Study, states: list[StageState], tests: list[ScenarioState], statistics: Statistics, folder: Path
+) -> list[str]:
+    if study.paper_file is None:
+        return []
+    return paper_lines(Sides(load_published(study.paper_file), study, states, tests, statistics, folder))
 
 
 def data_table(inputs: Inputs) -> pd.DataFrame:
