@@ -14,7 +14,7 @@ from harness.data.folds import Fold
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.manifest import Dataset
 from harness.data.patients import patient_rule
-from harness.data.shift import train_test_shift
+from harness.data.shift import resplit_control, train_test_shift
 from harness.statistics import ALPHA
 from harness.statistics.rates import two_proportions, wilson
 from harness.store import Store
@@ -48,7 +48,9 @@ def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, pr
         yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
     yield from _priors(dataset)
     yield from _sizes(dataset)
-    yield from _shifts(dataset, thumbnails(pixels, 16))
+    small = thumbnails(pixels, 16)
+    yield from _shifts(dataset, small)
+    yield from _resplit(dataset, small)
     yield from _small_validation(dataset, folds)
     yield from _leaks(study, dataset, folds)
 
@@ -173,6 +175,18 @@ def _shifts(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:
             text = f"within {name} train is told from test with AUC {shift.auc:.2f} (random split {shift.control:.2f})"
             severity: Severity = "warning" if shift.auc > SHIFTED else "note"
             yield Finding("shift", severity, text, {"class": name, "auc": shift.auc, "control": shift.control})
+
+
+def _resplit(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:
+    in_test = (dataset.table["split"] == "test").to_numpy()
+    gap = resplit_control(small, dataset.labels, dataset.groups, in_test)
+    if gap is not None:
+        text = (
+            f"logistic regression on thumbnails falls from {gap.validation:.3f} in cross-validation to {gap.test:.3f}"
+            f" on test; after a random re-split of the same images from {gap.resplit_validation:.3f} to"
+            f" {gap.resplit_test:.3f}"
+        )
+        yield Finding("resplit", "note", text, asdict(gap))
 
 
 def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:

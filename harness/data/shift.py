@@ -1,6 +1,7 @@
 """How easily test images of a class are told from its training images, beside a random split of the same data."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,50 @@ def train_test_shift(small: Thumbnails, groups: Rows, is_test: NDArray[np.bool_]
     return Shift(_area(features, groups, is_test), float(np.mean(controls)))
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Accuracy of a plain classifier, cross-validated in train and on test: as split, and split anew at random."""
+
+    validation: float
+    test: float
+    resplit_validation: float
+    resplit_test: float
+
+
+def resplit_control(small: Thumbnails, labels: Rows, groups: Rows, is_test: NDArray[np.bool_]) -> Gap | None:
+    """Whether the gap between validation and test belongs to the split: it is gone where the split is random.
+
+    The classifier is logistic regression on thumbnails [n, side, side]; the new splits take whole patients, and
+    their numbers are means over CONTROLS of them. None where there are too few test patients.
+    """
+    if len(set(groups[is_test].tolist())) < 2 * FOLDS:
+        return None
+    features, rng = small.reshape(len(small), -1), np.random.default_rng(0)
+    splits = [is_test, *(_random_split(groups, int(is_test.sum()), rng) for _ in range(CONTROLS))]
+    found = np.array([_validation_and_test(features, labels, groups, split) for split in splits])
+    return Gap(*found[0].tolist(), *found[1:].mean(axis=0).tolist())
+
+
+def _validation_and_test(
+    features: NDArray[np.float32], labels: Rows, groups: Rows, is_test: NDArray[np.bool_]
+) -> tuple[float, float]:
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+
+    model, train = _classifier(None), ~is_test
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    validation = cross_val_score(model, features[train], labels[train], groups=groups[train], cv=folds).mean()
+    model.fit(features[train], labels[train])
+    return float(validation), float(model.score(features[is_test], labels[is_test]))
+
+
+def _classifier(class_weight: str | None) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight=class_weight))
+
+
 def _random_split(groups: Rows, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """A test side of about `size` images: whole patients, drawn at random."""
     order = rng.permutation(np.unique(groups))
@@ -43,13 +88,10 @@ def _random_split(groups: Rows, size: int, rng: np.random.Generator) -> NDArray[
 
 
 def _area(features: NDArray[np.float32], groups: Rows, is_test: NDArray[np.bool_]) -> float:
-    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
+    model = _classifier("balanced")
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     scores = cross_val_predict(model, features, is_test, groups=groups, cv=folds, method="predict_proba")[:, 1]
     return float(roc_auc_score(is_test, scores))

@@ -3,6 +3,7 @@
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report.comparisons import RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.gap import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
 from harness.report.marks import scenario_mark, test_mark
 from harness.report.schema import Comparison, Estimate, Statistics
@@ -33,13 +34,16 @@ def study_statistics(
             frame = averaged(pooled(list(test.jobs), ledger))
             run_id = run_of("test", test.scenario.id)
             estimates += prediction_estimates(frame, test.scenario.name, TEST, positive, run_id)
+            validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
+            out_of_fold = averaged(pooled(list(validated.jobs), ledger))
+            estimates += gap_estimates(out_of_fold, frame, positive, test.scenario.name, run_id)
     comparisons: list[Comparison] = []
     for state in states:
         comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
     inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
     marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
     seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
-    estimates = [e.model_copy(update={"mark": (seen if e.on == TEST else marks)[e.subject]}) for e in estimates]
+    estimates = [e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks)[e.subject]}) for e in estimates]
     comparisons = [c.model_copy(update={"mark": marks[c.first] or marks[c.second]}) for c in comparisons]
     return Statistics(
         kind="study",

@@ -12,6 +12,7 @@ from harness.published import load_published
 from harness.report import figures, tables
 from harness.report.comparisons import RunOf
 from harness.report.export import export_table, markdown
+from harness.report.gap import gap_lines
 from harness.report.marks import declared_looks, test_mark
 from harness.report.paper import Sides, paper_lines
 from harness.report.schema import Statistics, write_statistics
@@ -38,16 +39,18 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
     states = study_state(study, inputs.digests, ledger, provisional=True)
     tests = test_states(study, states, inputs.digests, ledger)
     statistics = study_statistics(study, inputs, study_id, states, tests, ledger, run_of)
+    audit = audit_study(study, inputs.dataset, inputs.folds, store)
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
         text = [
             *_head(study, inputs),
-            *_audit(audit_study(study, inputs.dataset, inputs.folds, store), folder),
+            *_audit(audit, folder),
             *(line for state in states for line in _stage(study, state, statistics, folder)),
             *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
             *_findings(statistics),
+            *gap_lines(statistics.estimates, audit, folder),
             *_paper(study, states, tests, statistics, folder),
             *_foot(study, inputs, states, study_id),
         ]

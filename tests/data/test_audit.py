@@ -160,3 +160,9 @@ def test_a_few_validation_images_are_too_few(tmp_path: Path, image_folder: Path)
 def test_a_name_that_is_no_error_cannot_be_accepted(tmp_path: Path, image_folder: Path) -> None:
     with pytest.raises(StudyError, match=r"audit\.accept\[0\]: shift is given; allowed: patient-across-splits"):
         audit(tmp_path, image_folder, accepted="shift")
+
+
+def test_a_random_re_split_of_the_real_data_has_no_gap(real: Audit) -> None:
+    facts = one(real, "resplit").facts
+    assert facts["validation"] - facts["test"] > 0.05
+    assert abs(facts["resplit_validation"] - facts["resplit_test"]) < 0.02
