@@ -145,6 +145,28 @@ def report(
 
 
 @app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The MLflow run of a fold or a test.")],
+    store: StorePath = MLRUNS,
+    device: DeviceName = "auto",
+) -> None:
+    """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.terminal import show_reproduction
+
+    at = Store(store)
+    with Reporter() as reporter:
+        reporter.say(f"reproducing {run_id}")
+        from harness.reproduce import reproduce as run_again
+
+        found = run_again(run_id, at, device, reporter)
+    show_reproduction(found)
+    if not found.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
 def ui(
     study: Annotated[
         Path | None, typer.Argument(metavar="[STUDY]", help="Open at the leaderboard of this study.")

@@ -10,7 +10,7 @@ import yaml
 
 from harness.data.audit import audit_study
 from harness.data.folds import folds_json
-from harness.environment import environment
+from harness.environment import environment, provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
 from harness.plan import Job, study_id
@@ -32,7 +32,7 @@ class Publisher:
     def __init__(self, study: Study, inputs: Inputs, store: Store) -> None:
         self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
         self._study_id = study_id(study, inputs.digests)
-        self._tracker = Tracker(store, study, self._study_id, inputs.digests.all_folds, inputs.dataset)
+        self._tracker = Tracker(store, study, self._study_id, provenance(inputs.digests), inputs.dataset)
         self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
         self._jobs: dict[str, ScenarioState] = {}  # job id -> its scenario as the stage was entered
         self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
@@ -55,7 +55,9 @@ class Publisher:
 
     def _study_files(self, folder: Path) -> list[Path]:
         inputs = self._inputs
-        (folder / "study.yaml").write_text(yaml.safe_dump(self._study.model_dump(mode="json"), sort_keys=False))
+        (folder / "study.yaml").write_text(
+            yaml.safe_dump(self._study.model_dump(mode="json", exclude={"paper"}), sort_keys=False)
+        )
         inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
         folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
         (folder / "folds.json").write_text(json.dumps(folds, indent=1))

@@ -57,7 +57,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
         )
         check_weights(every)
     with store.locked(study.study):
-        context = _context(study, inputs, store, device, reporter)
+        context = job_context(study, inputs, store, device, reporter)
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
@@ -155,7 +155,7 @@ class Fitter:
         self.reporter.epoch(job_id, epoch, metrics)
 
 
-def _context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
+def job_context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "path" if study.data.path else "source"):

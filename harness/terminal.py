@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.data.audit import Audit
+    from harness.reproduce import Reproduction
     from harness.runner import Run
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
@@ -115,6 +116,18 @@ def show_audit(audit: "Audit") -> None:
     """Prints what the audit found, errors first."""
     rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
     _console().print(_table("audit", ["severity", "finding", ""], rows))
+
+
+def show_reproduction(found: "Reproduction") -> None:
+    """Prints every metric as stored and as run again."""
+    metrics, again = found.stored.metrics, found.again.metrics
+    rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
+    job = found.job
+    _console().print(_table(f"{job.scenario.name}, {job.name}", ["metric", "stored", "again", "difference"], rows))
+    words = "identical" if found.identical else "NOT identical"
+    keys = ("device", "precision", "torch")
+    machines = [", ".join(str(r.facts[key]) for key in keys) for r in (found.stored, found.again)]
+    _console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
 
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
