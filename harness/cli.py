@@ -123,6 +123,7 @@ def report(
         Path | None, typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
+    checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
 ) -> None:
     """Writes the report again from the stored results, without training."""
     if (study is None) == (published is None) or (published is None) != (out is None):
@@ -141,7 +142,8 @@ def report(
         loaded, at = load_study(study, overrides or [], data), Store(store)
         from harness.publish import report_study
 
-        print(report_study(loaded, at))
+        path = report_study(loaded, at)
+        print(path.parent / "checklist.md" if checklist else path)
 
 
 @app.command()

@@ -81,7 +81,8 @@ def write_checklist(known: Known, folder: Path) -> Path:
     found = answers(known)
     rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
     table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
-    lines = [f"# {known.study.study}: CLAIM and TRIPOD+AI", "", "Subjects in our words; the wording is in the checklists.", ""]
+    note = "Subjects in our words; the wording is in the checklists."
+    lines = [f"# {known.study.study}: CLAIM and TRIPOD+AI", "", note, ""]
     (folder / "checklist.md").write_text("\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n")
     return folder / "checklist.md"
 
@@ -142,7 +143,7 @@ def _result_answers(known: Known) -> dict[str, str]:
     tested = [e for e in known.statistics.estimates if e.on == "test set"]
     looks = declared_looks(known.study)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
-    values = [f"{e.metric}{f' {e.of_class}' if e.of_class else ''} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
+    values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
         "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on != "gap")),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over patients; corrected resampled t, exact"

@@ -6,10 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.audit import Audit, audit_study
+from harness.environment import environment
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.published import load_published
 from harness.report import figures, tables
+from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import RunOf
 from harness.report.export import export_table, markdown
 from harness.report.gap import gap_lines
@@ -18,6 +20,7 @@ from harness.report.paper import Sides, paper_lines
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.report.study_statistics import TEST, selection_words, study_statistics
+from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
 from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
@@ -55,7 +58,9 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
             *_foot(study, inputs, states, study_id),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
+        (folder / "environment.txt").write_text(environment())
         write_statistics(statistics, folder)
+        write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
         if target.exists():
             shutil.move(target, new / "old")
         folder.rename(target)
