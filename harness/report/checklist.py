@@ -10,6 +10,7 @@ from harness.prepare import Inputs
 from harness.report.export import export_table
 from harness.report.marks import declared_looks
 from harness.report.schema import Statistics
+from harness.report.study_statistics import MAJORITY, TEST
 from harness.stages import StageState
 from harness.study import Study
 
@@ -140,7 +141,7 @@ def _model_answers(known: Known) -> dict[str, str]:
 
 
 def _result_answers(known: Known) -> dict[str, str]:
-    tested = [e for e in known.statistics.estimates if e.on == "test set"]
+    tested = [e for e in known.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
     looks = declared_looks(known.study)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]

@@ -15,7 +15,7 @@ from harness.report.interval_figure import interval_figure
 from harness.report.marks import scenario_mark
 from harness.report.published import model_estimates
 from harness.report.schema import Estimate, Statistics
-from harness.report.study_statistics import TEST
+from harness.report.study_statistics import MAJORITY, TEST
 from harness.stages import ScenarioState, StageState
 from harness.statistics.rates import newcombe
 from harness.study import Study
@@ -38,7 +38,7 @@ class Sides:
     @property
     def ours_on_test(self) -> list[Estimate]:
         """The estimates of the last scenario scored on the test set; empty where none is."""
-        found = [e for e in self.statistics.estimates if e.on == TEST]
+        found = [e for e in self.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
         return [e for e in found if e.subject == found[-1].subject] if found else []
 
 

@@ -1,8 +1,10 @@
 """Every number of a study's report, and what may be concluded from them."""
 
+from harness.data.manifest import Dataset
 from harness.ledger import Ledger
 from harness.prepare import Inputs
-from harness.report.comparisons import RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.comparisons import OUT_OF_FOLD, RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.estimates import rate
 from harness.report.gap import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
 from harness.report.marks import scenario_mark, test_mark
@@ -12,6 +14,7 @@ from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 
 TEST = "test set"
+MAJORITY = "majority class"
 
 
 def study_statistics(
@@ -37,13 +40,17 @@ def study_statistics(
             validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
             out_of_fold = averaged(pooled(list(validated.jobs), ledger))
             estimates += gap_estimates(out_of_fold, frame, positive, test.scenario.name, run_id)
+    if estimates:
+        estimates += majority_estimates(inputs.dataset)
     comparisons: list[Comparison] = []
     for state in states:
         comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
     inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
     marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
     seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
-    estimates = [e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks)[e.subject]}) for e in estimates]
+    estimates = [
+        e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks).get(e.subject)}) for e in estimates
+    ]
     comparisons = [c.model_copy(update={"mark": marks[c.first] or marks[c.second]}) for c in comparisons]
     return Statistics(
         kind="study",
@@ -55,6 +62,15 @@ def study_statistics(
         comparisons=[*comparisons, *inflation],
         findings=inflation_findings(inflation),
     )
+
+
+def majority_estimates(dataset: Dataset) -> list[Estimate]:
+    """The accuracy of calling everything by the training set's commonest class: what a model must beat."""
+    rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test")}
+    counts = dataset.counts(rows[OUT_OF_FOLD])
+    commonest = max(counts, key=lambda name: counts[name])
+    found = [(on, dataset.counts(of_split)[commonest], len(of_split)) for on, of_split in rows.items()]
+    return [rate(MAJORITY, on, "accuracy", hits, n) for on, hits, n in found if n]
 
 
 def selection_words(state: StageState) -> list[str]:

@@ -19,7 +19,7 @@ from harness.report.marks import declared_looks, test_mark
 from harness.report.paper import Sides, paper_lines
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
-from harness.report.study_statistics import TEST, selection_words, study_statistics
+from harness.report.study_statistics import MAJORITY, TEST, selection_words, study_statistics
 from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
 from harness.statistics.rates import wilson
@@ -164,7 +164,8 @@ def _test(
     confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
     classes = tables.class_table(frame)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
-    shown = [e for e in statistics.estimates if (e.subject, e.on) == (scenario.name, TEST) and e.low is not None]
+    subjects = (scenario.name, MAJORITY)
+    shown = [e for e in statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
     mark = test_mark(study, inputs.dataset, scenario.settings, ledger)
     for table in (board, classes):
         if mark:

@@ -49,10 +49,16 @@ def test_the_estimates_are_those_of_the_stored_predictions(
 
 
 def test_every_cell_of_a_scenario_knows_its_run(statistics: Statistics) -> None:
-    assert all(e.run_id for e in statistics.estimates)
-    assert len({e.run_id for e in statistics.estimates if e.on == "out of fold"}) == len(
-        {e.subject for e in statistics.estimates if e.on == "out of fold"}
-    )
+    ours = [e for e in statistics.estimates if e.subject != "majority class"]
+    assert all(e.run_id for e in ours)
+    runs = {(e.subject, e.run_id) for e in ours if e.on == "out of fold"}
+    assert len({run for _, run in runs}) == len(runs) == len({subject for subject, _ in runs})
+
+
+def test_the_majority_class_is_what_a_model_must_beat(finished: Finished, statistics: Statistics) -> None:
+    predictions = pooled(list(finished.run.tests[0].jobs), Ledger(finished.store))
+    found = next(e for e in statistics.estimates if (e.subject, e.on) == ("majority class", "test set"))
+    assert (found.hits, found.n) == (int((predictions["label"] == "PNEUMONIA").sum()), len(predictions))
 
 
 def test_the_paired_tests_are_on_the_same_images(finished: Finished, stage: StageState, statistics: Statistics) -> None:
