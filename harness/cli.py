@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.errors import HarnessError, Stopped
+from harness.errors import HarnessError, Stopped, StudyError
 
 app = typer.Typer(
     add_completion=False,
@@ -123,15 +123,83 @@ def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, ove
 
 
 @app.command()
-def report(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
-    """Writes the report again from the stored results, without training."""
+def audit(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+) -> None:
+    """Looks through the images for leaks, duplicates and shifts. Trains nothing."""
+    from harness.data.audit import ERRORS, audit_study, require_clean
+    from harness.prepare import prepare
     from harness.store import Store
     from harness.study import load_study
+    from harness.terminal import show_audit
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
-    from harness.publish import report_study
+    inputs = prepare(loaded, at, accepted=ERRORS)  # an audit looks at everything first
+    found = audit_study(loaded, inputs.dataset, inputs.folds, at)
+    if as_json:
+        print(found.to_json())
+    else:
+        show_audit(found)
+    require_clean(found)
 
-    print(report_study(loaded, at))
+
+@app.command()
+def report(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.")] = None,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    published: Annotated[
+        Path | None, typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
+    checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
+) -> None:
+    """Writes the report again from the stored results, without training."""
+    if (study is None) == (published is None) or (published is None) != (out is None):
+        raise StudyError("report takes a STUDY, or --published FILE --out DIR")
+    if published is not None and out is not None:
+        from harness.published import load_published
+
+        paper = load_published(published)
+        from harness.report.published import write_published
+
+        print(write_published(paper, out))
+    elif study is not None:
+        from harness.store import Store
+        from harness.study import load_study
+
+        loaded, at = load_study(study, overrides or [], data), Store(store)
+        from harness.publish import report_study
+
+        path = report_study(loaded, at)
+        print(path.parent / "checklist.md" if checklist else path)
+
+
+@app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The MLflow run of a fold or a test.")],
+    store: StorePath = MLRUNS,
+    device: DeviceName = "auto",
+) -> None:
+    """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.terminal import show_reproduction
+
+    at = Store(store)
+    with Reporter() as reporter:
+        reporter.say(f"reproducing {run_id}")
+        from harness.reproduce import reproduce as run_again
+
+        found = run_again(run_id, at, device, reporter)
+    show_reproduction(found)
+    if not found.identical:
+        raise typer.Exit(1)
 
 
 @app.command()

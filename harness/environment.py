@@ -4,8 +4,10 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
+
+from harness.plan import Digests
 
 
 def environment() -> str:
@@ -19,6 +21,22 @@ def environment() -> str:
         f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
     ]
     return "\n".join([*lines, "", *packages]) + "\n"
+
+
+def provenance(digests: Digests) -> dict[str, str]:
+    """What every run says of its origin: digests, code, versions, machine, command line."""
+    versions = {name: version(name) for name in ("torch", "timm", "scikit-learn", "imbalanced-learn", "numpy")}
+    return {
+        "manifest_digest": digests.manifest,
+        "folds_digest": digests.all_folds,
+        "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
+        "git_commit": _git("rev-parse", "HEAD") or "not a checkout",
+        "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "python": platform.python_version(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
 
 
 def _processor() -> str:

@@ -1,11 +1,12 @@
 """Finished jobs as local files: `jobs/<job_id>/` is whole or absent. MLflow is a view that can be rebuilt from them."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.results import FoldRecord, FoldResult
-from harness.store import Store, new_folder, sync_folder
+from harness.store import Store, new_folder, sync_folder, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.root = store.jobs
+        self.looks_root = store.root / "looks"
 
     def path(self, job_id: str) -> Path:
         """The folder of a job."""
@@ -34,6 +36,20 @@ class Ledger:
         import pandas as pd
 
         return pd.read_parquet(self.path(job_id) / "predictions.parquet")
+
+    def look(self, manifest: str, study: str, key: str) -> None:
+        """Notes that `study` scores something (`key`: its scenario and jobs) on the test set of this manifest.
+
+        To be called before the scoring, so that a look that is broken off counts too. The same look counts once:
+        the numbers of a stored test do not change when they are read again.
+        """
+        path = self.looks_root / manifest / study / f"{key}.json"
+        if not path.exists():
+            write_atomic(path, json.dumps({"time": time.time()}).encode())
+
+    def looks(self, manifest: str, study: str | None = None) -> int:
+        """How often the test set of this manifest was scored in this store, by this study or by any."""
+        return len(list((self.looks_root / manifest).glob(f"{study or '*'}/*.json")))
 
     def save(self, result: FoldResult) -> None:
         """Stores a finished job in one step. A job that is stored already stays as it is."""

@@ -173,7 +173,8 @@ def search_id(study: Study, digests: Digests) -> str:
 
 def study_id(study: Study, digests: Digests) -> str:
     """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
-    content = study.model_dump(exclude={"description": True, "search": True, "data": {"path"}, "base": {"weights"}})
+    aside: Any = {"description": True, "search": True, "paper": True, "data": {"path"}, "base": {"weights"}}
+    content = study.model_dump(exclude=aside)
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
     weights = sorted(digests.weights.values())

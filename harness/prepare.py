@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from harness.data.folds import Fold, check_fold, fold_digests, make_folds
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.patients import patient_rule
 from harness.data.sources import SOURCES
+from harness.errors import StudyError
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest, weights_file
+from harness.published import load_published
 from harness.store import Store, write_atomic
 from harness.strict_yaml import Field
 from harness.study import Study, unknown
@@ -33,22 +36,28 @@ class Inputs:
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (repeat, number))
 
 
-def prepare(study: Study, store: Store) -> Inputs:
+def prepare(study: Study, store: Store, accepted: Collection[str] | None = None) -> Inputs:
     """The dataset, the folds and the digests of a study.
 
+    accepted: error findings of the audit to let pass, in place of those that the study file names.
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
     weights = weights_digests(study)
     with study.blamed("data", "source" if study.data.path is None else "path"):
         root = SOURCES[study.data.source](study.data, store)
-        dataset = read_dataset(root, study.data)
+        dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
     folds = _folds(study, dataset, store)
     return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
 
 
 def check_names(study: Study) -> None:
     """Raises an error for a head, a backbone or a patient rule that does not exist."""
+    if study.paper_file is not None:
+        try:
+            load_published(study.paper_file)
+        except StudyError as error:
+            raise study.error(("paper",), str(error)) from None
     if study.data.patient is not None:
         with study.blamed("data", "patient"):
             patient_rule(study.data.patient)

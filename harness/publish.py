@@ -8,13 +8,15 @@ from types import TracebackType
 
 import yaml
 
+from harness.data.audit import audit_study
 from harness.data.folds import folds_json
-from harness.environment import environment
+from harness.environment import environment, provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.figures import confusion_figure, scenario_figures
+from harness.report.marks import declared_looks
 from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
@@ -28,9 +30,9 @@ class Publisher:
     """Keeps MLflow in step with the ledger. As a context manager it ends every run that it began."""
 
     def __init__(self, study: Study, inputs: Inputs, store: Store) -> None:
-        self._study, self._inputs, self._ledger = study, inputs, Ledger(store)
+        self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
         self._study_id = study_id(study, inputs.digests)
-        self._tracker = Tracker(store, study, self._study_id, inputs.digests.all_folds, inputs.dataset)
+        self._tracker = Tracker(store, study, self._study_id, provenance(inputs.digests), inputs.dataset)
         self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
         self._jobs: dict[str, ScenarioState] = {}  # job id -> its scenario as the stage was entered
         self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
@@ -41,7 +43,7 @@ class Publisher:
         run_id = self._tracker.study_run()
         if not self._tracker.is_whole(run_id):
             with tempfile.TemporaryDirectory() as folder:
-                self._tracker.log_files(run_id, study_files(self._study, self._inputs, Path(folder)))
+                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, Path(folder)))
         return self
 
     def __exit__(
@@ -124,6 +126,9 @@ class Publisher:
         if len(state.jobs) == 1:
             self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
         self._tracker.log_metrics(run_id, metrics, state.scenario.settings.epochs)
+        looks = self._ledger.looks(self._inputs.dataset.digest, self._study.study)
+        declared = declared_looks(self._study)
+        self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         with tempfile.TemporaryDirectory() as folder:
             frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
             confusion_figure(
@@ -133,7 +138,9 @@ class Publisher:
             )
             self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
         self._tracker.describe(
-            run_id, f"Test set, scored once: accuracy {metrics['test/accuracy']:.3f}, n = {len(frame)}."
+            run_id,
+            f"Test set, look {looks} of {declared} declared: accuracy"
+            f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.",
         )
         self._tracker.finish(run_id)
 
@@ -143,6 +150,10 @@ class Publisher:
         if run_id is not None:
             self._tracker.log_files(run_id, sorted(folder.iterdir()), "report")
             self._tracker.describe(run_id, (folder / "report.md").read_text())
+
+    def run_of(self, level: str, key: str) -> str | None:
+        """The MLflow run of a scenario, a fold, a test or the study, if there is one."""
+        return self._tracker.find(level, key)
 
     def leaderboard_url(self, states: list[StageState]) -> str:
         """The URL of the scenarios' leaderboard in the MLflow UI."""
@@ -157,12 +168,15 @@ class Publisher:
         return self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)
 
 
-def study_files(study: Study, inputs: Inputs, folder: Path) -> list[Path]:
+def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
     """The files that say what a study reads and what it runs on, written into `folder`."""
-    (folder / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
+    (folder / "study.yaml").write_text(
+        yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False)
+    )
     inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
     folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
     (folder / "folds.json").write_text(json.dumps(folds, indent=1))
+    (folder / "audit.json").write_text(audit_study(study, inputs.dataset, inputs.folds, store).to_json())
     (folder / "environment.txt").write_text(environment())
     return sorted(folder.iterdir())
 
@@ -193,9 +207,12 @@ def report_study(study: Study, store: Store) -> Path:
     states = study_state(study, inputs.digests, Ledger(store), provisional=True)
     if not any(scenario.records for state in states for scenario in state.scenarios):
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
-    path = write_report(study, inputs, study_id(study, inputs.digests), store)
-    if store.database.exists():
-        Publisher(study, inputs, store).publish_report(path.parent)
+    identity = study_id(study, inputs.digests)
+    if not store.database.exists():
+        return write_report(study, inputs, identity, store)
+    publisher = Publisher(study, inputs, store)
+    path = write_report(study, inputs, identity, store, publisher.run_of)
+    publisher.publish_report(path.parent)
     return path
 
 

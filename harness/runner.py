@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
@@ -20,7 +21,7 @@ from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
-from harness.stages import ScenarioState, StageState, stage_state, study_state, test_states
+from harness.stages import ScenarioState, StageState, look_key, stage_state, study_state, test_states
 from harness.store import Store
 from harness.study import Settings, Study
 from harness.training.device import choose_device
@@ -54,12 +55,13 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     store.refuse_if_busy(study.study)  # before the images are decoded
     context = make_context(study, inputs, store, device, reporter)
     with store.locked(study.study):
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
-            report = write_report(study, inputs, study_id(study, inputs.digests), store)
+            report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url(states)
     return Run(states, tests, fitter.failed, report, url)
@@ -109,7 +111,7 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publi
             waits_for = stage.name
         elif state.best:
             start = state.best.scenario.settings
-            fitter.reporter.say(f"stage {stage.name}: {state.best.scenario.name} wins by mean {stage.select.metric}")  # type: ignore[union-attr]
+            fitter.reporter.say(f"stage {stage.name}: {state.best.scenario.name} goes on")
     return states
 
 
@@ -123,6 +125,7 @@ def _run_tests(
         return []
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     for before in tests:
+        fitter.ledger.look(inputs.digests.manifest, study.study, look_key(before))
         fitter.run("test set", [job for job in before.jobs if job.id not in before.records])
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     for test in tests:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from harness.ledger import Ledger
-from harness.plan import Digests, Job, Scenario, fold_jobs, stage_scenarios, test_jobs
+from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
+from harness.statistics import ALPHA
+from harness.statistics.paired import Test, corrected_t, holm
 from harness.study import Settings, Stage, Study
 
 
@@ -21,6 +23,11 @@ class ScenarioState:
     @property
     def finished(self) -> bool:
         return len(self.records) == len(self.jobs)
+
+    @property
+    def cost(self) -> float:
+        """The number of its trained parameters, the mean over the folds done."""
+        return mean(float(record.facts["parameters"]) for record in self.records.values())
 
     @property
     def summary(self) -> Metrics:
@@ -52,6 +59,13 @@ class StageState:
 
     @property
     def best(self) -> ScenarioState | None:
+        """The winner by the stage's rule among its finished scenarios; None without `select`."""
+        if self.stage.select is None or self.stage.select.rule == "best" or self.top is None:
+            return self.top
+        return min([self.top, *(c.other for c in contests(self) if not c.resolved)], key=lambda state: state.cost)
+
+    @property
+    def top(self) -> ScenarioState | None:
         """The finished scenario with the best mean of the metric, the first of equals; None without `select`."""
         finished = [state for state in self.scenarios if state.finished]
         if self.stage.select is None or not finished:
@@ -59,6 +73,42 @@ class StageState:
         sign = 1 if self.stage.select.maximize else -1
         metric = f"{self.stage.select.metric}_mean"
         return max(finished, key=lambda state: sign * state.summary[metric])
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A stage's top scenario against another one on the same folds: the corrected resampled t-test of the metric."""
+
+    top: ScenarioState
+    other: ScenarioState
+    test: Test  # of top minus other
+    p_holm: float  # adjusted for all contests of the stage
+
+    @property
+    def resolved(self) -> bool:
+        return self.p_holm < ALPHA
+
+
+def contests(state: StageState) -> list[Contest]:
+    """The top scenario of a stage against every other finished one, in the order of the grid."""
+    if state.stage.select is None or state.top is None:
+        return []
+    metric, top = state.stage.select.metric, state.top
+    others = [other for other in state.scenarios if other.finished and other is not top]
+    tests = [corrected_t(fold_differences(top, other, metric), val_to_train(top)) for other in others]
+    adjusted = holm([test.p for test in tests])
+    return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
+
+
+def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -> list[float]:
+    """The metric of the first minus that of the second, in each of their folds; both are finished."""
+    pairs = zip(first.jobs, second.jobs, strict=True)  # both in the order of repeats and folds
+    return [first.records[a.id].metrics[metric] - second.records[b.id].metrics[metric] for a, b in pairs]
+
+
+def val_to_train(state: ScenarioState) -> float:
+    """n_val / n_train of a fold: 1 / (k - 1)."""
+    return 1 / (len({job.fold for job in state.jobs}) - 1)
 
 
 def stage_state(study: Study, stage: Stage, start: Settings | None, digests: Digests, ledger: Ledger) -> StageState:
@@ -94,6 +144,11 @@ def test_states(study: Study, states: list[StageState], digests: Digests, ledger
         if state.stage.name in wanted and state.finished and state.best
     }
     return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
+
+
+def look_key(test: ScenarioState) -> str:
+    """What makes two looks at the test set the same one: the very jobs that are scored."""
+    return digest([job.id for job in test.jobs])
 
 
 def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:

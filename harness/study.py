@@ -64,7 +64,7 @@ class Settings(Model):
     trainable: Literal["all", "head"] = "all"
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    oversampling: Literal["none", "random"] = "none"
+    oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -76,9 +76,10 @@ class Settings(Model):
 
 
 class Select(Model):
-    """How a stage names its winner: the best mean of `metric` over the folds."""
+    """How a stage names its winner: the best mean of `metric` over the folds, or the cheapest not worse than that."""
 
     metric: Metric = "val/accuracy"
+    rule: Literal["best", "cheapest-equivalent"] = "best"
 
     @property
     def maximize(self) -> bool:
@@ -104,6 +105,18 @@ class FinalTest(Model):
     model: Literal["refit", "folds"] = "refit"
 
 
+Acceptable = Literal[
+    "patient-across-splits", "duplicate-across-splits", "near-duplicate-across-splits", "label-conflict"
+]  # the audit's error findings
+
+
+class AuditRules(Model):
+    """What the audit may let pass, each by its name, and further patient rules that it looks through."""
+
+    accept: list[Acceptable] = Field(default_factory=list)
+    patients: list[str] = Field(default_factory=list)
+
+
 class Study(Model):
     study: Name
     description: str = ""
@@ -114,6 +127,8 @@ class Study(Model):
     stages: Annotated[list[Stage], Field(min_length=1)]
     search: Search | None = None
     test: FinalTest | None = None
+    paper: str | None = None  # a file of `studies/published/`, beside which the report shows this study
+    audit: AuditRules = AuditRules()
 
     _name: str = PrivateAttr(default="study")
     _lines: Lines = PrivateAttr(default_factory=dict)
@@ -122,6 +137,11 @@ class Study(Model):
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that says where `field` was given: `file:line: field: message`."""
         return _error(self._name, self._lines, self._overrides, field, message)
+
+    @property
+    def paper_file(self) -> Path | None:
+        """The file of the paper that this study repeats, found beside the study file."""
+        return Path(self._name).parent / self.paper if self.paper else None
 
     @property
     def factors(self) -> list[str]:
@@ -175,7 +195,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
-        raise _from_pydantic(error, str(path), lines, given) from None
+        raise from_pydantic(error, str(path), lines, given) from None
     study._name, study._lines, study._overrides = str(path), lines, given
     _check_stages(study)
     _check_search(study)
@@ -266,19 +286,21 @@ def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
     return f"unknown {kind} {given!r}; {hint}"
 
 
-def _from_pydantic(error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str]) -> StudyError:
+def from_pydantic(
+    error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str], root: type[BaseModel] = Study
+) -> StudyError:
+    """The StudyError of the first thing that pydantic refuses in the file `name`, of the model `root`."""
     # A misspelt key is both unknown and missing: the unknown one has the better hint.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     field: FieldPath = first["loc"]
     if first["type"] == "extra_forbidden":
-        siblings = _model_at(field[:-1]).model_fields
+        siblings = _model_at(field[:-1], root).model_fields
         return _error(name, lines, given, field, unknown("key", str(field[-1]), siblings))
     return _error(name, lines, given, field, _reason(first))
 
 
-def _model_at(field: FieldPath) -> type[BaseModel]:
-    """The model of the mapping at `field`."""
-    model: type[BaseModel] = Study
+def _model_at(field: FieldPath, model: type[BaseModel]) -> type[BaseModel]:
+    """The model of the mapping at `field` below `model`."""
     for part in field:
         if part in model.model_fields:  # else it is an index, or the key of a mapping such as a space
             annotation = model.model_fields[str(part)].annotation

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.prepare import Inputs
+from harness.resolution import resolution
 from harness.stages import StageState, all_scenarios
 from harness.store import Store
 from harness.study import Study
@@ -17,6 +18,8 @@ from harness.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.data.audit import Audit
+    from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
 
@@ -59,12 +62,13 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState]) -> None:
     jobs = {job.id: job.id in s.records for s, _ in all_scenarios(states) for job in s.jobs}
     waiting = sum(state.stage.size * len(inputs.folds) for state in states if state.waits_for)
     more = f", and up to {waiting} more once the winners are known" if waiting else ""
+    console.print(resolution(study, inputs))
     console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
 
 
 def _show_stage(console: Console, state: StageState) -> None:
     stage = state.stage
-    chosen = f", winner by mean {stage.select.metric}" if stage.select else ", no winner"
+    chosen = f", winner by mean {stage.select.metric} ({stage.select.rule})" if stage.select else ", no winner"
     title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
     if state.waits_for:
         factors = "; ".join(f"{key}: {', '.join(map(str, levels))}" for key, levels in stage.grid.items())
@@ -84,18 +88,37 @@ def _show_stage(console: Console, state: StageState) -> None:
         console.print(f"  and {len(state.scenarios) - 50:,} more\n")
 
 
+def show_audit(audit: "Audit") -> None:
+    """Prints what the audit found, errors first."""
+    rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
+    _console().print(_table("audit", ["severity", "finding", ""], rows))
+
+
+def show_reproduction(found: "Reproduction") -> None:
+    """Prints every metric as stored and as run again."""
+    metrics, again = found.stored.metrics, found.again.metrics
+    rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
+    job = found.job
+    _console().print(_table(f"{job.scenario.name}, {job.name}", ["metric", "stored", "again", "difference"], rows))
+    words = "identical" if found.identical else "NOT identical"
+    keys = ("device", "precision", "torch")
+    machines = [", ".join(str(r.facts[key]) for key in keys) for r in (found.stored, found.again)]
+    _console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
+
+
 def show_run(study: Study, store: Store, run: "Run") -> None:
     """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
     from harness.ledger import Ledger
     from harness.report import tables
-    from harness.report.write import rounded
+    from harness.report.export import rounded
+    from harness.statistics.rates import wilson
 
     console = _console()
     for state in run.states:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
-        board = tables.leaderboard(state, study.factors)
+        board = tables.leaderboard(state, study)
         console.print(_frame(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
     for test in run.tests:
         if test.finished:
@@ -103,7 +126,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(_frame(f"test set: {test.scenario.name}", rounded(tables.class_table(frame))))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)
-            low, high = tables.wilson(right, total)
+            low, high = wilson(right, total)
             console.print(
                 f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
             )

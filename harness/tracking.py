@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness.data.manifest import Dataset
-from harness.errors import JobError
+from harness.errors import JobError, StudyError
 from harness.plan import Job, Scenario
 from harness.results import FoldRecord, Metrics
 from harness.store import Store
@@ -34,8 +34,10 @@ UI = "http://127.0.0.1:5000"
 class Tracker:
     """The runs of one study (of one study id) in one store."""
 
-    def __init__(self, store: Store, study: Study, study_id: str, folds_digest: str, dataset: Dataset) -> None:
-        self._study, self._study_id, self._folds_digest = study, study_id, folds_digest
+    def __init__(
+        self, store: Store, study: Study, study_id: str, provenance: Mapping[str, str], dataset: Dataset
+    ) -> None:
+        self._study, self._study_id, self._provenance = study, study_id, provenance
         self._client, self.experiment_id = _open(store, study.study)
         self._dataset = _dataset_input(dataset, study)
         self._context = resolve_tags()
@@ -91,6 +93,7 @@ class Tracker:
             "harness.job_id": job.id,
             "harness.fold": str(job.fold),
             "harness.repeat": str(job.repeat),
+            "harness.seed": str(job.seed),
         }
         parent = parent or self.scenario_run(job.scenario, stages)
         return self.start("fold", job.id, f"{job.scenario.name}, {job.name}", parent, tags, job.scenario)
@@ -208,7 +211,7 @@ class Tracker:
                 "harness.level": level,
                 "harness.key": key,
                 "harness.study_id": self._study_id,
-                "harness.folds_digest": self._folds_digest,
+                **{f"harness.{name}": value for name, value in self._provenance.items()},
             }
             if self._study.data.limit:
                 common["harness.rehearsal"] = f"data.limit={self._study.data.limit}"
@@ -290,3 +293,26 @@ def _params(study: Study, scenario: Scenario | None) -> list[Param]:
     if scenario:
         values |= scenario.settings.model_dump()
     return [Param(name, str(value)) for name, value in values.items() if value is not None]
+
+
+def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
+    """The job of a fold or test run, and its study file, copied into `folder`.
+
+    Raises StudyError where there is no such run.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if not store.database.exists():
+        raise StudyError(f"{store.root} holds no runs; name the store with --store DIR")
+    client = MlflowClient(tracking_uri=store.database_uri)
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        raise StudyError(f"{store.root} has no run {run_id}; take the id from the MLflow UI") from None
+    level = run.data.tags.get("harness.level")
+    if level not in ("fold", "test"):
+        raise StudyError(f"run {run_id} is a {level or 'foreign'} run; name the run of a fold or of a test")
+    query = f"tags.`harness.level` = 'study' AND tags.`harness.study_id` = '{run.data.tags['harness.study_id']}'"
+    (study, *_) = _search(client, run.info.experiment_id, query)
+    path = client.download_artifacts(study.info.run_id, "study.yaml", str(folder))
+    return run.data.tags["harness.job_id"].partition(",")[0], Path(path)

@@ -15,9 +15,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "search", "runner", "publish", "report", "tracking", "progress", "stages", "prepare", "ledger",
-    "executors", "training", "models", "data", "plan", "results", "store", "study", "search_block", "fields", "strict_yaml", "environment",
-    "errors",
+    "cli", "terminal", "reproduce", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
+    "stages", "prepare", "published", "ledger", "executors", "training", "models", "data", "environment", "plan",
+    "results", "store", "study", "search_block", "fields", "strict_yaml", "statistics", "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it
@@ -36,7 +36,7 @@ LIBRARIES = {
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
     "yaml": ("strict_yaml", "publish", "search.confirm"),
-    "pydantic": ("study", "search_block", "fields"),
+    "pydantic": ("study", "search_block", "fields", "published", "report.schema"),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}
 

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
+from harness.environment import provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
 from harness.plan import Job
@@ -295,7 +296,7 @@ def parts(store: Store, small_study: Callable[..., Study]) -> tuple[Callable[[],
     study = small_study()
     inputs = prepare(study, store)
     job = stage_state(study, study.stages[0], None, inputs.digests, Ledger(store)).missing[0]
-    return lambda: Tracker(store, study, "id", inputs.digests.all_folds, inputs.dataset), job
+    return lambda: Tracker(store, study, "id", provenance(inputs.digests), inputs.dataset), job
 
 
 Parts = tuple[Callable[[], Tracker], Job]
@@ -394,7 +395,7 @@ def test_two_studies_in_one_experiment_do_not_meet(
     new().finish(new().start_fold(job, ["heads"]))
     study = small_study("seed=1")
     inputs = prepare(study, store)
-    other = Tracker(store, study, "another id", inputs.digests.all_folds, inputs.dataset)
+    other = Tracker(store, study, "another id", provenance(inputs.digests), inputs.dataset)
     assert not other.is_finished("fold", job.id)
     other.discard_leftovers()
     assert len(runs_of(store, "fold")) == 1
@@ -403,7 +404,7 @@ def test_two_studies_in_one_experiment_do_not_meet(
 def test_a_rehearsal_is_tagged(store: Store, small_study: Callable[..., Study]) -> None:
     study = small_study("data.limit=24")
     inputs = prepare(study, store)
-    Tracker(store, study, "id", inputs.digests.all_folds, inputs.dataset).study_run()
+    Tracker(store, study, "id", provenance(inputs.digests), inputs.dataset).study_run()
     (run,) = runs_of(store)
     assert run.data.tags["harness.rehearsal"] == "data.limit=24"
     assert run.data.params["limit"] == "24"

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -64,8 +64,10 @@ class Dataset:
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
 
-def read_dataset(root: Path, spec: Data) -> Dataset:
+def read_dataset(root: Path, spec: Data, accepted: Collection[str] = ()) -> Dataset:
     """The dataset of the image folder `root`, as the study file asks for it.
+
+    accepted: the audit's error findings that the study file lets pass by name.
 
     Raises DataError and LeakageError.
     """
@@ -89,7 +91,7 @@ def read_dataset(root: Path, spec: Data) -> Dataset:
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
     dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom")
     _check_classes(dataset)
-    _check_leaks(dataset)
+    _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset
 
 
@@ -140,16 +142,19 @@ def _check_classes(dataset: Dataset) -> None:
         raise DataError(f"test/ lacks classes of train/: {', '.join(sorted(set(dataset.classes) - tested))}")
 
 
-def _check_leaks(dataset: Dataset) -> None:
+def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
     """Raises LeakageError where a patient or an identical file stands in train and in test."""
-    for column, what in (("patient", "patients"), ("sha256", "identical files")):
+    for column, what, finding in (
+        ("patient", "patients", "patient-across-splits"),
+        ("sha256", "identical files", "duplicate-across-splits"),
+    ):
         by_split = {split: dataset.table[dataset.table["split"] == split] for split in SPLITS}
         shared = set(by_split["train"][column]) & set(by_split["test"][column])
-        if shared:
+        if shared and finding not in accepted:
             first = {s: rows.loc[rows[column].isin(shared), "image"].iloc[0] for s, rows in by_split.items()}
             raise LeakageError(
                 f"{len(shared)} {what} stand in train/ and in test/, such as {first['train']} and {first['test']};"
-                " remove them from one side, or mend data.patient"
+                f" remove them from one side, mend data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
             )
 
 

@@ -32,23 +32,30 @@ plt.rcParams.update(
         "grid.alpha": 0.25,
         "legend.frameon": False,
         "lines.linewidth": 1.6,
+        "svg.hashsalt": "harness",
     }
 )
 
 
-def _figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
+def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
+    """An empty figure of this size in inches."""
     return plt.subplots(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path, vector: bool = False) -> Path:
+    """The path of the figure, written and closed; with `vector` an SVG of the same name lies beside it."""
     figure.savefig(path)
+    if vector:
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
     return path
 
 
-def validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path) -> Path:
+def validation_curves(
+    scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path, vector: bool = False
+) -> Path:
     """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
-    figure, axes = _figure(7.2, 4.2)
+    figure, axes = new_figure(7.2, 4.2)
     for number, state in enumerate(scenarios):
         curves = _curves(list(state.records.values()), metric)
         if not curves.size:
@@ -61,7 +68,7 @@ def validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: st
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
         figure.legend(loc="outside lower center", ncols=1 if len(scenarios) < 5 else 2, fontsize=8)
-    return _save(figure, path)
+    return save(figure, path, vector)
 
 
 def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Path:
@@ -77,7 +84,7 @@ def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Pa
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend()
     figure.suptitle(title)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
@@ -90,7 +97,7 @@ def confusion_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     table = confusion_table(frame)
     counts = table.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _figure(1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
+    figure, axes = new_figure(1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         text = f"{int(counts[row, column]):,}\n{share:.1%}"
@@ -100,31 +107,31 @@ def confusion_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true", title=title)
     axes.grid(visible=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
     """A PNG: the ROC curve of the positive class, or of every class against the rest."""
-    figure, axes = _figure(4.2, 4.0)
+    figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
         false, true, _ = roc_curve(actual, score)
         axes.plot(false, true, label=name)
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
     axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
     """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
-    figure, axes = _figure(4.2, 4.0)
+    figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
         precision, recall, _ = precision_recall_curve(actual, score)
         (line,) = axes.plot(recall, precision, label=name)
         axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02))
     axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -139,12 +146,12 @@ def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), ECE_BINS) if len(part)]
-    figure, axes = _figure(4.2, 4.0)
+    figure, axes = new_figure(4.2, 4.0)
     low = 1 / probabilities.shape[1]
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
     axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
     axes.set(xlabel="confidence", ylabel="accuracy", title=title)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def scenario_figures(state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path) -> list[Path]:

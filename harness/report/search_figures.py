@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report.figures import _figure, _save
+from harness.report.figures import new_figure, save
 
 # The table has the columns trial, state, value (NaN unless complete), partial (the mean over the folds fitted),
 # cost where there is one, and one for each parameter (None where it was not active).
@@ -19,7 +19,7 @@ from harness.report.figures import _figure, _save
 
 def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path) -> Path:
     """A PNG: the value of every trial, pruned ones at their last mean, and the best so far."""
-    figure, axes = _figure(7.2, 3.6)
+    figure, axes = new_figure(7.2, 3.6)
     complete, pruned = table[table["state"] == "complete"], table[table["state"] == "pruned"]
     axes.plot(complete["trial"], complete["value"], "o", ms=4, label="complete")
     if len(pruned):
@@ -29,23 +29,23 @@ def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path)
     axes.set(xlabel="trial", ylabel=metric, title="history")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def importances_figure(importances: Mapping[str, float], evaluator: str, path: Path) -> Path:
     """A PNG: how much of the variation each parameter explains."""
-    figure, axes = _figure(5.4, 0.9 + 0.4 * len(importances))
+    figure, axes = new_figure(5.4, 0.9 + 0.4 * len(importances))
     names = list(importances)[::-1]
     bars = axes.barh(names, [importances[name] for name in names])
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set(xlabel="share of the variance", xlim=(0, 1.1), title=f"importance of the parameters ({evaluator})")
     axes.grid(False, axis="y")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def curves_figure(curves: Sequence[tuple[str, Sequence[float]]], metric: str, path: Path) -> Path:
     """A PNG: the running mean over the folds of each trial, by its state; the pruned ones end early."""
-    figure, axes = _figure(6.0, 3.6)
+    figure, axes = new_figure(6.0, 3.6)
     shown: set[str] = set()
     for state, means in curves:
         colour = {"complete": "tab:blue", "pruned": "tab:gray"}.get(state, "tab:red")
@@ -55,7 +55,7 @@ def curves_figure(curves: Sequence[tuple[str, Sequence[float]]], metric: str, pa
     axes.set(xlabel="folds", ylabel=f"mean {metric} so far", title="intermediate values")
     axes.set_xticks(range(1, max((len(means) for _, means in curves), default=1) + 1))
     axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def slice_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path) -> Path:
@@ -79,13 +79,13 @@ def slice_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: st
     for axes in list(panels.flat)[len(parameters) :]:
         axes.set_visible(False)
     figure.colorbar(points, ax=panels, label="trial", shrink=0.8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def parallel_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path) -> Path:
     """A PNG: a line for each complete trial across its parameters, coloured by its value."""
     complete = table[table["state"] == "complete"].sort_values("value")
-    figure, axes = _figure(1.8 * len(parameters) + 2, 3.8)
+    figure, axes = new_figure(1.8 * len(parameters) + 2, 3.8)
     heights = np.full((len(complete), len(parameters)), np.nan)
     for column, (name, log) in enumerate(parameters.items()):
         active = complete[name].notna().to_numpy()
@@ -103,19 +103,19 @@ def parallel_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric:
     axes.set_xticks(range(len(parameters)), list(parameters))
     axes.set(yticks=[], title=f"complete trials; the lighter, the higher their {metric}")
     axes.margins(x=0.12)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def pareto_figure(table: pd.DataFrame, front: Sequence[int], metric: str, cost: str, path: Path) -> Path:
     """A PNG: value against cost of the complete trials; `front` are the trials that none beats in both."""
-    figure, axes = _figure(5.4, 3.8)
+    figure, axes = new_figure(5.4, 3.8)
     complete = table[table["state"] == "complete"]
     best = complete[complete["trial"].isin(front)].sort_values("cost")
     axes.plot(complete["cost"], complete["value"], "o", ms=4, color="tab:gray", label="trials")
     axes.plot(best["cost"], best["value"], "o-", ms=5, color="tab:red", label="Pareto front")
     axes.set(xlabel=cost, ylabel=metric, title=f"{metric} against {cost}")
     axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _positions(values: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[str]]:

@@ -3,32 +3,44 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from harness.ledger import Ledger
 from harness.plan import Job
-from harness.stages import ScenarioState, StageState
+from harness.report.marks import scenario_mark
+from harness.stages import ScenarioState, StageState, contests
+from harness.statistics.rates import wilson
+from harness.study import Study
 from harness.training.metrics import classification_metrics, confusion, per_class_table
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
-def leaderboard(state: StageState, varied: list[str]) -> pd.DataFrame:
-    """The scenarios of a stage, best first: their factors, folds done, and mean and SD of each metric."""
+def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
+    """The scenarios of a stage, best first: their factors, folds done, mean and SD of each metric, and the verdict."""
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
+    verdicts = _verdicts(state)
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
-        row: dict[str, object] = {key: settings[key] for key in varied}
+        row: dict[str, object] = {key: settings[key] for key in study.factors}
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
-        row["winner"] = "winner" if state.finished and state.best is scenario else ""
+        row["against the best"] = verdicts.get(scenario.scenario.id, "")
+        row["selected"] = "selected" if state.finished and state.best is scenario else ""
+        row["mark"] = scenario_mark(study, scenario.scenario.settings)
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
-    return pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+    board = pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+    return board if board["mark"].notna().any() else board.drop(columns="mark")
+
+
+def _verdicts(state: StageState) -> dict[str, str]:
+    """What the folds say of each scenario against the one with the best mean; by scenario id."""
+    found = {c.other.scenario.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
+    return found | ({state.top.scenario.id: "best mean"} if state.top and found else {})
 
 
 def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:
@@ -74,13 +86,3 @@ def class_table(frame: pd.DataFrame) -> pd.DataFrame:
     bounds = [wilson(int(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
     table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
     return table
-
-
-def wilson(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of the proportion hits / n (Wilson 1927); (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    z = float(norm.ppf(0.5 + level / 2))
-    centre, share = 1 + z * z / n, hits / n
-    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float((middle - half) / centre), float((middle + half) / centre)

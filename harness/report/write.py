@@ -1,15 +1,28 @@
 """The report of a study: Markdown, CSV tables and PNG figures in one folder, from stored results alone."""
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from harness.data.audit import Audit, audit_study
+from harness.environment import environment
 from harness.ledger import Ledger
 from harness.prepare import Inputs
+from harness.published import load_published
 from harness.report import figures, tables
+from harness.report.checklist import Known, write_checklist
+from harness.report.comparisons import RunOf
+from harness.report.export import export_table, markdown
+from harness.report.gap import gap_lines
+from harness.report.marks import declared_looks, test_mark
+from harness.report.paper import Sides, paper_lines
+from harness.report.schema import Statistics, write_statistics
+from harness.report.statistics_tables import comparison_table, estimate_table
+from harness.report.study_statistics import MAJORITY, TEST, selection_words, study_statistics
+from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
+from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
 from harness.study import Study
 
@@ -20,23 +33,35 @@ BEST_EPOCH = (
 )
 
 
-def write_report(study: Study, inputs: Inputs, study_id: str, store: Store) -> Path:
-    """The path of `report.md` in the study's report folder, which is replaced as a whole."""
+def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_of: RunOf = lambda *_: None) -> Path:
+    """The path of `report.md` in the study's report folder, which is replaced as a whole.
+
+    run_of: gives the MLflow run of a level and a key, for the numbers to name it.
+    """
     ledger = Ledger(store)
     states = study_state(study, inputs.digests, ledger, provisional=True)
     tested = len(inputs.dataset.rows("test")) > 0
     tests = test_states(study, states, inputs.digests, ledger) if tested else []
+    statistics = study_statistics(study, inputs, study_id, states, tests, ledger, run_of)
+    audit = audit_study(study, inputs.dataset, inputs.folds, store)
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
         text = [
             *_head(study, inputs),
-            *(line for state in states for line in _stage(study, state, inputs, folder)),
-            *(line for state in tests for line in _test(study, state, inputs, ledger, folder)),
+            *_audit(audit, folder),
+            *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
+            *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
+            *_findings(statistics),
+            *gap_lines(statistics.estimates, audit, folder),
+            *_paper(study, states, tests, statistics, folder),
             *_foot(study, inputs, states, study_id),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
+        (folder / "environment.txt").write_text(environment())
+        write_statistics(statistics, folder)
+        write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
         if target.exists():
             shutil.move(target, new / "old")
         folder.rename(target)
@@ -56,7 +81,7 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
         *lines,
         "## Data and folds",
         "",
-        *markdown_table(data_table(inputs)),
+        *markdown(data_table(inputs)),
         "",
         f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class,"
         f" {'grouped by patient' if spec.grouped else '**not grouped by patient**'}; oversampling sees training"
@@ -67,6 +92,27 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
     ]
 
 
+def _audit(audit: Audit, folder: Path) -> list[str]:
+    (folder / "audit.json").write_text(audit.to_json())
+    told = [f for f in audit.findings if f.name != "counts"]
+    accepted = {f.name: " (accepted by name)" for f in told if f.severity == "error" and f.accepted}
+    return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in told), ""]
+
+
+def _findings(statistics: Statistics) -> list[str]:
+    found = [f"- {finding.text}." for finding in statistics.findings]
+    note = "The class shares of a validation set change with the copies in it: balanced accuracy is what compares."
+    return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
+
+
+def _paper(
+    study: Study, states: list[StageState], tests: list[ScenarioState], statistics: Statistics, folder: Path
+) -> list[str]:
+    if study.paper_file is None:
+        return []
+    return paper_lines(Sides(load_published(study.paper_file), study, states, tests, statistics, folder))
+
+
 def data_table(inputs: Inputs) -> pd.DataFrame:
     """Images and patients by split and class."""
     table = inputs.dataset.table.groupby(["split", "label"], sort=False)
@@ -74,36 +120,39 @@ def data_table(inputs: Inputs) -> pd.DataFrame:
     return frame.sort_values(["split", "label"], ascending=[False, True], ignore_index=True)
 
 
-def _stage(study: Study, state: StageState, inputs: Inputs, folder: Path) -> list[str]:
+def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inputs, folder: Path) -> list[str]:
     name = state.stage.name
     lines = [f"## Stage {name}", ""]
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
-    board = tables.leaderboard(state, study.factors)
-    board.to_csv(folder / f"leaderboard-{name}.csv", index=False)
-    figures.validation_curves(
-        state.scenarios, metric, f"{study.study}, stage {name}{inputs.dataset.mark}", folder / f"curves-{name}.png"
-    )
+    board = tables.leaderboard(state, study)
+    title = f"{study.study}, stage {name}{inputs.dataset.mark}"
+    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png")
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
-        *markdown_table(rounded(board)),
-        "",
+        *export_table(board, folder, f"leaderboard-{name}"),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
         "",
     ]
     if state.best and state.finished:
-        lines += [f"Winner by mean {metric}: **{state.best.scenario.name}**.", ""]
+        lines += [*selection_words(state), ""]
+    names = {scenario.scenario.name for scenario in state.scenarios}
+    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names]
+    if compared:
+        lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
 
 
-def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, folder: Path) -> list[str]:
+def _test(
+    study: Study, state: ScenarioState, statistics: Statistics, inputs: Inputs, ledger: Ledger, folder: Path
+) -> list[str]:
     scenario = state.scenario
     lines = [f"## Test set: {scenario.name}", ""]
     if not state.finished:
@@ -113,27 +162,35 @@ def _test(study: Study, state: ScenarioState, inputs: Inputs, ledger: Ledger, fo
     metrics = tables.test_metrics(state, positive, ledger)
     confusion = tables.confusion_table(frame)
     right, total = int(confusion.to_numpy().trace()), len(frame)
-    low, high = tables.wilson(right, total)
+    low, high = wilson(right, total)
     confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
     classes = tables.class_table(frame)
-    classes.to_csv(folder / f"test-classes-{scenario.id}.csv", index=False)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
-    board.to_csv(folder / f"test-metrics-{scenario.id}.csv", index=False)
-    figures.confusion_figure(
-        frame, f"test set, {scenario.name}{inputs.dataset.mark}", folder / f"test-confusion-{scenario.id}.png"
-    )
+    subjects = (scenario.name, MAJORITY)
+    shown = [e for e in statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
+    mark = test_mark(study, inputs.dataset, scenario.settings, ledger)
+    for table in (board, classes):
+        if mark:
+            table["mark"] = mark
+    title = f"test set, {scenario.name}{inputs.dataset.mark}"
+    figures.confusion_figure(frame, title, folder / f"test-confusion-{scenario.id}.png")
     model = (
         "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
     )
     return [
         *lines,
+        *([f"**{mark}.**", ""] if mark else []),
+        f"Look {ledger.looks(inputs.dataset.digest, study.study)} of {declared_looks(study)} declared at this test set"
+        f" by this study in this store; {ledger.looks(inputs.dataset.digest)} by all studies.",
+        "",
         f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
         "",
-        *markdown_table(rounded(board)),
+        *export_table(board, folder, f"test-metrics-{scenario.id}"),
+        *export_table(classes, folder, f"test-classes-{scenario.id}"),
+        "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
         "",
-        *markdown_table(rounded(classes)),
-        "",
+        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
         f"![confusion matrix](test-confusion-{scenario.id}.png)",
         "",
     ]
@@ -152,23 +209,3 @@ def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str)
         "",
         f"Every table here comes from one fold assignment, `{inputs.digests.all_folds}`.",
     ]
-
-
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as it is read: three decimals, SDs behind their means, and a dash where there is no number."""
-    text = table.astype(object)
-    for column in table.select_dtypes("float"):
-        small = column in ("learning_rate", "weight_decay")
-        text[column] = ["-" if pd.isna(v) else f"{v:g}" if small else f"{v:.3f}" for v in table[column]]
-    for column in [name for name in table if f"{name} SD" in table]:
-        text[column] = text[column] + " ± " + text.pop(f"{column} SD")
-    return text
-
-
-def markdown_table(table: pd.DataFrame) -> Iterable[str]:
-    """The table in Markdown, numbers to the right."""
-    right = [str(table[column].iloc[0])[:1].isdigit() if len(table) else False for column in table]
-    yield "| " + " | ".join(str(column) for column in table) + " |"
-    yield "|" + "|".join("---:" if number else "---" for number in right) + "|"
-    for row in table.itertuples(index=False):
-        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"

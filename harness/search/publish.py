@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from harness.environment import provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
 from harness.plan import Job, Scenario, fold_jobs
@@ -27,8 +28,8 @@ class SearchPublisher:
     ) -> None:
         assert study.search is not None
         self._study, self._search, self._inputs, self._search_id = study, study.search, inputs, search_id
-        self._ledger, self._queue, self._reporter = Ledger(store), queue, reporter
-        self._tracker = Tracker(store, study, search_id, inputs.digests.all_folds, inputs.dataset)
+        self._store, self._ledger, self._queue, self._reporter = store, Ledger(store), queue, reporter
+        self._tracker = Tracker(store, study, search_id, provenance(inputs.digests), inputs.dataset)
         self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains
         self.target = 0
@@ -39,7 +40,7 @@ class SearchPublisher:
         run_id = self.run_id
         if not self._tracker.is_whole(run_id):
             with tempfile.TemporaryDirectory() as folder:
-                self._tracker.log_files(run_id, study_files(self._study, self._inputs, Path(folder)))
+                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, Path(folder)))
         return self
 
     def __exit__(

@@ -10,7 +10,8 @@ import pandas as pd
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
-from harness.report.write import SYNTHETIC, markdown_table, rounded
+from harness.report.export import markdown, rounded
+from harness.report.write import SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
@@ -49,7 +50,7 @@ def write_search_report(
             *_importances(shares),
             "## Trials",
             "",
-            *markdown_table(shown(study, board.head(15))),
+            *markdown(shown(study, board.head(15))),
             "",
             f"The first {min(15, len(board))} of {len(board)}; all are in `trials.csv`.",
             "",
@@ -112,7 +113,7 @@ def _importances(shares: Mapping[str, float]) -> Iterable[str]:
     if not shares:
         return [f"No importances: they need {MIN_TRIALS} complete trials with different values and two parameters.", ""]
     table = pd.DataFrame({"parameter": list(shares), "share of the variance": list(shares.values())})
-    return [f"## Importance of the parameters ({EVALUATOR}, complete trials)", "", *markdown_table(rounded(table)), ""]
+    return [f"## Importance of the parameters ({EVALUATOR}, complete trials)", "", *markdown(rounded(table)), ""]
 
 
 def _figures(

@@ -14,6 +14,7 @@ from torch import nn
 
 from harness.data.cache import open_pixels
 from harness.data.folds import Fold, oversample
+from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import Shape, initialise, make_head
@@ -83,6 +84,10 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
+        if job.scenario.settings.oversampling == "random-before-split":
+            k = sum(repeat == job.repeat for repeat, _ in context.folds)
+            leaking = oversampled_before_split(dataset, fold, k, derive_seed(context.seed, "leak", job.repeat))
+            return train, leaking.train, leaking.validation
     seed = derive_seed(job.seed, "oversampling")
     sampled = oversample(train, dataset.labels[train], job.scenario.settings.oversampling, seed)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")

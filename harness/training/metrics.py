@@ -72,21 +72,31 @@ def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 
+def rate_counts(matrix: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """What is divided by what in precision, recall, F1 and specificity of every class; each [classes]."""
+    hits = np.diag(matrix)
+    called, actual, total = matrix.sum(axis=0), matrix.sum(axis=1), matrix.sum()
+    return {
+        "precision": (hits, called),
+        "recall": (hits, actual),
+        "f1": (2 * hits, called + actual),
+        "specificity": (total - called - actual + hits, total - actual),
+    }
+
+
 def _rates(matrix: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Precision, recall, F1 and specificity of every class; 0 where nothing is to be divided by."""
-    hits = np.diag(matrix).astype(float)
-    called, actual, total = matrix.sum(axis=0), matrix.sum(axis=1), matrix.sum()
-    rejected = total - called - actual + hits
-
-    def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.divide(a, b, out=np.zeros(len(hits)), where=b > 0)
-
     return {
-        "precision": ratio(hits, called),
-        "recall": ratio(hits, actual),
-        "f1": ratio(2 * hits, called + actual),
-        "specificity": ratio(rejected, total - actual),
+        name: np.divide(hits, n, out=np.zeros(len(matrix)), where=n > 0)
+        for name, (hits, n) in rate_counts(matrix).items()
     }
+
+
+def matrix_scores(matrix: NDArray[np.int64]) -> Metrics:
+    """Balanced accuracy and Matthews' correlation of a confusion matrix [true, called]."""
+    true, called = np.indices(matrix.shape)
+    mcc = sk.matthews_corrcoef(true.ravel(), called.ravel(), sample_weight=matrix.ravel())
+    return {"balanced_accuracy": float(_rates(matrix)["recall"].mean()), "mcc": float(mcc)}
 
 
 def per_class_table(probabilities: Probabilities, labels: Labels) -> dict[str, NDArray[np.float64]]:

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from harness.plan import Job, Scenario
 from harness.report import tables
-from harness.report.tables import averaged, class_table, confusion_table, leaderboard, wilson
+from harness.report.tables import averaged, class_table, confusion_table, leaderboard
 from harness.results import FoldRecord
 from harness.stages import ScenarioState, StageState
-from harness.study import Select, Settings, Stage
+from harness.statistics.rates import wilson
+from harness.study import Data, Select, Settings, Stage, Study
 from tests.conftest import Finished
 
 
@@ -102,10 +103,18 @@ def scenario_state(head: str, values: list[float], folds: int, metric: str) -> S
     return ScenarioState(scenario, jobs, records)
 
 
+STUDY = Study(
+    study="demo",
+    data=Data(source="folder"),
+    base=Settings(backbone="test_resnet"),
+    stages=[Stage(name="s", grid={"head": ["a", "b"]})],
+)
+
+
 def board_of(values: dict[str, list[float]], metric: str = "val/accuracy") -> pd.DataFrame:
     states = tuple(scenario_state(head, folds, 3, metric) for head, folds in values.items())
     select = Select.model_validate({"metric": metric})
-    return leaderboard(StageState(Stage(name="s", select=select), states), ["head"])
+    return leaderboard(StageState(Stage(name="s", select=select), states), STUDY)
 
 
 def test_the_leaderboard_has_means_and_sample_deviations_best_first() -> None:
@@ -114,26 +123,26 @@ def test_the_leaderboard_has_means_and_sample_deviations_best_first() -> None:
     assert list(board["folds"]) == ["3/3", "3/3"]
     np.testing.assert_allclose(board["val/accuracy"], [0.8, 0.6])
     np.testing.assert_allclose(board["val/accuracy SD"], [0.1, 0.1])
-    assert list(board["winner"]) == ["winner", ""]
+    assert list(board["selected"]) == ["selected", ""]
 
 
 def test_where_less_is_better_the_least_comes_first_and_wins() -> None:
     board = board_of({"a": [0.9] * 3, "b": [0.2] * 3, "c": [0.5] * 3}, "val/loss")
     assert list(board["head"]) == ["b", "c", "a"]
-    assert list(board["winner"]) == ["winner", "", ""]
+    assert list(board["selected"]) == ["selected", "", ""]
     assert "val/loss SD" in board
 
 
 def test_of_equals_the_first_of_the_grid_wins() -> None:
     board = board_of({"a": [0.5] * 3, "b": [0.5] * 3})
-    assert list(zip(board["head"], board["winner"], strict=True)) == [("a", "winner"), ("b", "")]
+    assert list(zip(board["head"], board["selected"], strict=True)) == [("a", "selected"), ("b", "")]
 
 
 def test_an_unfinished_stage_shows_the_folds_done_and_no_winner() -> None:
     board = board_of({"a": [], "b": [0.5], "c": [0.4] * 3})
     assert dict(zip(board["head"], board["folds"], strict=True)) == {"a": "0/3", "b": "1/3", "c": "3/3"}
     assert list(board["head"])[-1] == "a"
-    assert not board["winner"].any()
+    assert not board["selected"].any()
     assert board.set_index("head")["val/accuracy SD"].isna().to_dict() == {"a": True, "b": True, "c": False}
 
 

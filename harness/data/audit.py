@@ -1,0 +1,69 @@
+"""The audit: what a reader must know of the images before a number is believed, with what stops a run."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import get_args
+
+from harness.data.cache import Progress
+from harness.data.checks import Finding, Severity, findings
+from harness.data.folds import Fold
+from harness.data.manifest import Dataset
+from harness.errors import LeakageError
+from harness.plan import digest
+from harness.store import Store, write_atomic
+from harness.study import Acceptable, Study
+
+ERRORS: tuple[str, ...] = get_args(Acceptable)  # the names of findings that stop a run
+AUDIT = 2  # raise it when the audit finds something else in the same data
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All findings, errors first."""
+
+    manifest: str
+    findings: list[Finding]
+
+    @property
+    def blocking(self) -> list[Finding]:
+        """The errors that the study file does not accept."""
+        return [finding for finding in self.findings if finding.severity == "error" and not finding.accepted]
+
+    def named(self, name: str) -> list[Finding]:
+        """The findings of this name."""
+        return [finding for finding in self.findings if finding.name == name]
+
+    def to_json(self) -> str:
+        """The audit as JSON text."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def audit_study(
+    study: Study, dataset: Dataset, folds: list[Fold], store: Store, progress: Progress = lambda *_: None
+) -> Audit:
+    """The audit of a study's images and folds, from the store where it was made before."""
+    spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
+    key = digest([AUDIT, dataset.digest, sorted(dataset.table["size"].tolist()), spec])
+    path = store.cache / "audit" / f"{key}.json"
+    if not path.exists():
+        found = sorted(findings(study, dataset, folds, store, progress), key=lambda f: _rank(f.severity))
+        accept = study.audit.accept
+        found = [Finding(f.name, f.severity, f.text, f.facts, f.name in accept) for f in found]
+        write_atomic(path, Audit(dataset.digest, found).to_json().encode())
+    stored = json.loads(path.read_text())
+    return Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]])
+
+
+def require_clean(audit: Audit) -> None:
+    """Raises LeakageError for the first error that the study file does not accept."""
+    if audit.blocking:
+        first = audit.blocking[0]
+        more = f" (and {len(audit.blocking) - 1} more errors: harness audit STUDY)" if len(audit.blocking) > 1 else ""
+        raise LeakageError(
+            f"{first.name}: {first.text}; mend the images,"
+            f" or accept it by name: audit: {{accept: [{first.name}]}}{more}"
+        )
+
+
+def _rank(severity: Severity) -> int:
+    return get_args(Severity).index(severity)

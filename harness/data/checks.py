@@ -1,0 +1,212 @@
+"""What the audit looks at, one check after the other."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from harness.data.cache import Progress, open_pixels, pixel_cache
+from harness.data.duplicates import exact_groups, near_pairs, perceptual_hashes, thumbnails
+from harness.data.folds import Fold
+from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
+from harness.data.manifest import Dataset
+from harness.data.patients import patient_rule
+from harness.data.shift import resplit_control, train_test_shift
+from harness.statistics import ALPHA
+from harness.statistics.rates import two_proportions, wilson
+from harness.store import Store
+from harness.study import Study
+
+SHIFTED = 0.7  # the area from which a shift is a warning
+WIDE = 0.1  # half the width of a recall's interval from which a validation set is too small
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. `accepted`: the study file lets this error pass by its name."""
+
+    name: str
+    severity: Severity
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    accepted: bool = False
+
+
+def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, progress: Progress) -> Iterator[Finding]:
+    """Everything that the audit finds, in the order that it looks."""
+    pixels = open_pixels(pixel_cache(dataset, study.data.image_size, store, progress))
+    yield from _counts(dataset)
+    yield from _exact_duplicates(dataset)
+    pairs = near_pairs(perceptual_hashes(thumbnails(pixels, 32)))
+    yield from _near_duplicates(dataset, [pair[:2] for pair in pairs])
+    yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
+    for rule in study.audit.patients:
+        yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
+    yield from _priors(dataset)
+    yield from _sizes(dataset)
+    small = thumbnails(pixels, 16)
+    yield from _shifts(dataset, small)
+    yield from _resplit(dataset, small)
+    yield from _small_validation(dataset, folds)
+    yield from _leaks(study, dataset, folds)
+
+
+def _counts(dataset: Dataset) -> Iterator[Finding]:
+    for (split, label), rows in dataset.table.groupby(["split", "label"], sort=False):
+        sizes = rows["patient"].value_counts()
+        facts = {
+            "split": split, "class": label, "images": len(rows), "patients": len(sizes),
+            "most_images_of_a_patient": int(sizes.max()), "patient": str(sizes.index[0]),
+            "patients_with_one_image": int((sizes == 1).sum()),
+        }  # fmt: skip
+        yield Finding("counts", "note", f"{split} {label}: {len(rows):,} images of {len(sizes):,} patients", facts)
+
+
+def _exact_duplicates(dataset: Dataset) -> Iterator[Finding]:
+    table, groups = dataset.table, exact_groups(dataset.table)
+    if not groups:
+        return
+    images, redundant = sum(map(len, groups)), sum(len(rows) - 1 for rows in groups)
+    spread = {column: [rows for rows in groups if table.loc[rows, column].nunique() > 1] for column in _ACROSS}
+    within = {
+        split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in ("train", "test")
+    }
+    facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
+    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); folds keep them together"
+    yield Finding("duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}})
+    for column, (name, what, severity) in _ACROSS.items():
+        if spread[column]:
+            words = f"{len(spread[column])} groups of identical files stand in several {what}, such as"
+            yield _images(dataset, name, severity, words, spread[column])
+
+
+_ACROSS: dict[str, tuple[str, str, Severity]] = {
+    "split": ("duplicate-across-splits", "splits", "error"),
+    "label": ("label-conflict", "classes", "error"),
+    "patient": ("duplicate-across-patients", "patients", "warning"),
+}
+
+
+def _near_duplicates(dataset: Dataset, pairs: list[tuple[int, int]]) -> Iterator[Finding]:
+    table = dataset.table
+    near = [list(pair) for pair in pairs if table["sha256"][pair[0]] != table["sha256"][pair[1]]]
+    yield Finding("near-duplicates", "note", f"{len(near)} pairs of nearly identical images", {"pairs": len(near)})
+    kinds: dict[str, tuple[str, Severity]] = {
+        "split": ("near-duplicate-across-splits", "error"),
+        "label": ("near-duplicate-across-labels", "warning"),
+        "patient": ("near-duplicate-across-patients", "warning"),
+    }
+    for column, (name, severity) in kinds.items():
+        found = [rows for rows in near if table.loc[rows, column].nunique() > 1]
+        if found:
+            words = f"{len(found)} pairs of nearly identical images differ in {column}, such as"
+            yield _images(dataset, name, severity, words, found)
+
+
+def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups: list[list[int]]) -> Finding:
+    """A finding about groups of images, the first of them named."""
+    named = [dataset.table.loc[rows, "image"].tolist() for rows in groups]
+    return Finding(name, severity, f"{words} {' = '.join(named[0][:3])}", {"count": len(groups), "first": named[:20]})
+
+
+def _keys(dataset: Dataset, rule: str) -> pd.Series:
+    """The patients by another rule; an image that it does not fit is a patient of its own."""
+    key = patient_rule(rule)
+    return pd.Series([key(image) or image for image in dataset.table["image"]])
+
+
+def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) -> Iterator[Finding]:
+    in_test = dataset.table["split"] == "test"
+    shared = set(keys[in_test]) & set(keys[~in_test])
+    hit = in_test & keys.isin(shared)
+    facts = {
+        "rule": rule, "shared": len(shared), "test_images": int(hit.sum()),
+        "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
+    }  # fmt: skip
+    text = f"{len(shared)} patients stand in train and test by the rule {rule} ({int(hit.sum())} test images)"
+    yield Finding("patient-across-splits" if severity == "error" else "patient-rule", severity if shared else "note",
+                  text, facts)  # fmt: skip
+
+
+def _priors(dataset: Dataset) -> Iterator[Finding]:
+    train, test = (dataset.counts(dataset.rows(split)) for split in ("train", "test"))
+    totals = sum(train.values()), sum(test.values())
+    if not totals[1]:
+        return
+    for name in dataset.classes:
+        shares = train[name] / totals[0], test[name] / totals[1]
+        _, p = two_proportions((train[name], test[name]), totals)
+        text = f"{name}: {shares[0]:.1%} of train and {shares[1]:.1%} of test"
+        facts = {"class": name, "train": shares[0], "test": shares[1], "p": p}
+        yield Finding("prior", "warning" if p < ALPHA / len(dataset.classes) else "note", text, facts)
+
+
+def _sizes(dataset: Dataset) -> Iterator[Finding]:
+    def header(image: str) -> tuple[str, str]:
+        with Image.open(dataset.root / image) as opened:
+            return f"{opened.width} x {opened.height}", opened.mode
+
+    table = pd.DataFrame([header(image) for image in dataset.table["image"]], columns=["size", "mode"])
+    sizes, modes = table["size"].value_counts(), table["mode"].value_counts()
+    text = f"{len(sizes)} image sizes, most often {sizes.index[0]} ({sizes.iloc[0]:,}); modes {', '.join(modes.index)}"
+    facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
+    yield Finding("sizes", "note", text, facts)
+    by_class = {
+        n: table["mode"][dataset.labels == i].value_counts(normalize=True) for i, n in enumerate(dataset.classes)
+    }
+    shares = {name: float(share.get(modes.index[0], 0)) for name, share in by_class.items()}
+    if max(shares.values()) - min(shares.values()) > WIDE:
+        text = (
+            f"the mode {modes.index[0]} tells classes apart: {', '.join(f'{v:.0%} of {n}' for n, v in shares.items())}"
+        )
+        yield Finding("modes-by-class", "warning", text, {"shares": shares})
+
+
+def _shifts(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:
+    in_test = (dataset.table["split"] == "test").to_numpy()
+    for index, name in enumerate(dataset.classes):
+        rows = dataset.labels == index
+        shift = train_test_shift(small[rows], dataset.groups[rows], in_test[rows])
+        if shift is not None:
+            text = f"within {name} train is told from test with AUC {shift.auc:.2f} (random split {shift.control:.2f})"
+            severity: Severity = "warning" if shift.auc > SHIFTED else "note"
+            yield Finding("shift", severity, text, {"class": name, "auc": shift.auc, "control": shift.control})
+
+
+def _resplit(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:
+    in_test = (dataset.table["split"] == "test").to_numpy()
+    gap = resplit_control(small, dataset.labels, dataset.groups, in_test)
+    if gap is not None:
+        text = (
+            f"logistic regression on thumbnails falls from {gap.validation:.3f} in cross-validation to {gap.test:.3f}"
+            f" on test; after a random re-split of the same images from {gap.resplit_validation:.3f} to"
+            f" {gap.resplit_test:.3f}"
+        )
+        yield Finding("resplit", "note", text, asdict(gap))
+
+
+def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
+    for name in dataset.classes:
+        least = min(dataset.counts(fold.validation)[name] for fold in folds)
+        low, high = wilson(round(0.9 * least), least)
+        if (high - low) / 2 > WIDE:
+            text = f"a fold validates on {least} images of {name}: a recall of 0.9 is known to {(high - low) / 2:.2f}"
+            yield Finding("small-validation", "warning", text, {"class": name, "images": least})
+
+
+def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
+    k, seed = study.folds.k, study.folds.seed
+    here = patient_leak(dataset, folds)
+    severity: Severity = "warning" if here.share else "note"
+    text = f"{here.share:.0%} of validation images have their patient in training, in the folds of this study"
+    yield Finding("patient-across-folds", severity, text, asdict(here))
+    plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
+    yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would, were folds not grouped", asdict(plain))
+    over = oversampling_leak(dataset, folds, k, seed)
+    words = ", ".join(f"{share:.0%} of {name}" for name, share in over.by_class.items())
+    text = f"oversampling before the split would copy validation rows into training: {words}"
+    yield Finding("oversampling-would-leak", "note", text, asdict(over))

@@ -1,0 +1,97 @@
+"""How easily test images of a class are told from its training images, beside a random split of the same data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.duplicates import Thumbnails
+from harness.data.manifest import Rows
+
+FOLDS = 5
+CONTROLS = 3  # random splits
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The area under the ROC curve of a train-versus-test classifier, and of the same between random halves."""
+
+    auc: float
+    control: float
+
+
+def train_test_shift(small: Thumbnails, groups: Rows, is_test: NDArray[np.bool_]) -> Shift | None:
+    """The shift within one class: logistic regression on thumbnails, cross-validated over whole patients.
+
+    small: [n, side, side]; groups: [n] patients; is_test: [n]. None where there are too few patients to tell.
+    """
+    patients = [len(set(groups[is_test].tolist())), len(set(groups[~is_test].tolist()))]
+    if min(patients) < 2 * FOLDS:
+        return None
+    features = small.reshape(len(small), -1)
+    rng = np.random.default_rng(0)
+    controls = [_area(features, groups, _random_split(groups, int(is_test.sum()), rng)) for _ in range(CONTROLS)]
+    return Shift(_area(features, groups, is_test), float(np.mean(controls)))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Accuracy of a plain classifier, cross-validated in train and on test: as split, and split anew at random."""
+
+    validation: float
+    test: float
+    resplit_validation: float
+    resplit_test: float
+
+
+def resplit_control(small: Thumbnails, labels: Rows, groups: Rows, is_test: NDArray[np.bool_]) -> Gap | None:
+    """Whether the gap between validation and test belongs to the split: it is gone where the split is random.
+
+    The classifier is logistic regression on thumbnails [n, side, side]; the new splits take whole patients, and
+    their numbers are means over CONTROLS of them. None where there are too few test patients.
+    """
+    if len(set(groups[is_test].tolist())) < 2 * FOLDS:
+        return None
+    features, rng = small.reshape(len(small), -1), np.random.default_rng(0)
+    splits = [is_test, *(_random_split(groups, int(is_test.sum()), rng) for _ in range(CONTROLS))]
+    found = np.array([_validation_and_test(features, labels, groups, split) for split in splits])
+    return Gap(*found[0].tolist(), *found[1:].mean(axis=0).tolist())
+
+
+def _validation_and_test(
+    features: NDArray[np.float32], labels: Rows, groups: Rows, is_test: NDArray[np.bool_]
+) -> tuple[float, float]:
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+
+    model, train = _classifier(None), ~is_test
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    validation = cross_val_score(model, features[train], labels[train], groups=groups[train], cv=folds).mean()
+    model.fit(features[train], labels[train])
+    return float(validation), float(model.score(features[is_test], labels[is_test]))
+
+
+def _classifier(class_weight: str | None) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight=class_weight))
+
+
+def _random_split(groups: Rows, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A test side of about `size` images: whole patients, drawn at random."""
+    order = rng.permutation(np.unique(groups))
+    sizes = np.bincount(groups, minlength=int(order.max()) + 1)[order]
+    chosen = order[np.cumsum(sizes) <= size]
+    return np.isin(groups, chosen)
+
+
+def _area(features: NDArray[np.float32], groups: Rows, is_test: NDArray[np.bool_]) -> float:
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    model = _classifier("balanced")
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    scores = cross_val_predict(model, features, is_test, groups=groups, cv=folds, method="predict_proba")[:, 1]
+    return float(roc_auc_score(is_test, scores))

@@ -1,0 +1,35 @@
+"""Estimates with their intervals, from a confusion matrix or from predictions."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.schema import Estimate
+from harness.statistics.rates import wilson
+from harness.training.metrics import matrix_scores, rate_counts
+
+Matrix = NDArray[np.int64]  # [true, called]
+
+
+def rate(subject: str, on: str, metric: str, hits: int, n: int, of_class: str | None = None) -> Estimate:
+    """The estimate k / n with Wilson's interval; 0 where nothing was counted."""
+    low, high = wilson(hits, n)
+    value = hits / n if n else 0.0
+    return Estimate(
+        subject=subject, on=on, metric=metric, of_class=of_class, value=value,
+        hits=hits, n=n, low=low, high=high, method="Wilson",
+    )  # fmt: skip
+
+
+def from_confusion(matrix: Matrix, classes: list[str], subject: str, on: str) -> list[Estimate]:
+    """All that a confusion matrix says: rates with intervals, then the scores that are no simple rate."""
+    found = [rate(subject, on, "accuracy", int(matrix.trace()), int(matrix.sum()))]
+    counts = rate_counts(matrix)
+    for index, name in enumerate(classes):
+        for metric in ("precision", "recall", "specificity"):
+            hits, n = counts[metric]
+            found.append(rate(subject, on, metric, int(hits[index]), int(n[index]), name))
+        hits, n = counts["f1"]  # 2 TP of called + actual: images count twice, so no interval of a rate fits
+        f1 = float(hits[index] / n[index]) if n[index] else 0.0
+        found.append(Estimate(subject=subject, on=on, metric="f1", of_class=name, value=f1))
+    scores = matrix_scores(matrix)
+    return found + [Estimate(subject=subject, on=on, metric=name, value=value) for name, value in scores.items()]

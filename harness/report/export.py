@@ -1,0 +1,34 @@
+"""Tables as a reader takes them away: Markdown in the page, CSV and LaTeX beside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is read: three decimals, SDs behind their means, and a dash where there is no number."""
+    text = table.astype(object)
+    for column in table.select_dtypes("float"):
+        small = column in ("learning_rate", "weight_decay")
+        text[column] = ["-" if pd.isna(v) else f"{v:g}" if small else f"{v:.3f}" for v in table[column]]
+    for column in [name for name in table if f"{name} SD" in table]:
+        text[column] = text[column] + " ± " + text.pop(f"{column} SD")
+    return text
+
+
+def markdown(table: pd.DataFrame) -> Iterator[str]:
+    """The table in Markdown, numbers to the right."""
+    right = [str(table[column].iloc[0])[:1].isdigit() if len(table) else False for column in table]
+    yield "| " + " | ".join(str(column) for column in table) + " |"
+    yield "|" + "|".join("---:" if number else "---" for number in right) + "|"
+    for row in table.itertuples(index=False):
+        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"
+
+
+def export_table(table: pd.DataFrame, folder: Path, name: str) -> list[str]:
+    """The lines of the table in Markdown, rounded; NAME.csv (all digits) and NAME.tex are written to the folder."""
+    table.to_csv(folder / f"{name}.csv", index=False)
+    shown = rounded(table).fillna("")
+    (folder / f"{name}.tex").write_text(shown.to_latex(index=False, escape=True))
+    return [*markdown(shown), ""]

@@ -1,0 +1,32 @@
+"""What watermarks the tables: choices and events that make their numbers less than they seem."""
+
+from harness.data.manifest import Dataset
+from harness.ledger import Ledger
+from harness.study import Settings, Study
+
+LEAKS = "LEAKS: oversampled before the split"
+
+
+def scenario_mark(study: Study, settings: Settings) -> str | None:
+    """The mark of every row that shows this scenario; None where nothing is to be said."""
+    marks = [LEAKS] if settings.oversampling == "random-before-split" else []
+    return "; ".join([*marks, *study_marks(study)]) or None
+
+
+def study_marks(study: Study) -> list[str]:
+    """The marks of every row of the study."""
+    marks = [] if study.folds.grouped else ["PATIENTS TORN APART: folds are not grouped"]
+    return marks + [f"ACCEPTED: {name}" for name in study.audit.accept]
+
+
+def test_mark(study: Study, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
+    """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones."""
+    looks, declared = ledger.looks(dataset.digest, study.study), declared_looks(study)
+    seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
+    mark = scenario_mark(study, settings)
+    return "; ".join([*([mark] if mark else []), *seen]) or None
+
+
+def declared_looks(study: Study) -> int:
+    """How often the study file says that the test set will be scored: once for each stage it names."""
+    return len(study.test.stages) if study.test else 0

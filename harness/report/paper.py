@@ -1,0 +1,242 @@
+"""A paper's tables and figures beside ours: its value, ours, the difference, an interval; or why a cell is empty."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.published import Item, OpenQuestion, Published
+from harness.report import figures
+from harness.report.comparisons import OUT_OF_FOLD
+from harness.report.export import export_table
+from harness.report.interval_figure import interval_figure
+from harness.report.marks import scenario_mark
+from harness.report.published import model_estimates
+from harness.report.schema import Estimate, Statistics
+from harness.report.study_statistics import MAJORITY, TEST
+from harness.stages import ScenarioState, StageState
+from harness.statistics.rates import newcombe
+from harness.study import Study
+
+NOT_PRINTED = "the paper prints a curve, no number"
+Lines = list[str]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What both sides have: the paper's file, and ours with every number computed."""
+
+    published: Published
+    study: Study
+    states: list[StageState]
+    tests: list[ScenarioState]
+    statistics: Statistics
+    folder: Path
+
+    @property
+    def ours_on_test(self) -> list[Estimate]:
+        """The estimates of the last scenario scored on the test set; empty where none is."""
+        found = [e for e in self.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
+        return [e for e in found if e.subject == found[-1].subject] if found else []
+
+
+def paper_lines(sides: Sides) -> Lines:
+    """The paper, item by item, in Markdown; tables (CSV, LaTeX) and figures (PNG, SVG) are written to the folder."""
+    published = sides.published
+    lines = [f"## Beside the paper: {published.title}", "", f"{published.authors}. {published.source}", ""]
+    for item in published.items:
+        lines += [f"### {item.item}: {item.shows}", "", *ITEMS[item.kind](sides, item, _file(item))]
+    return [*lines, "### What the paper leaves open", "", *_open(sides)]
+
+
+def _file(item: Item) -> str:
+    return "paper-" + "".join(c if c.isalnum() else "-" for c in item.item.lower()).replace("--", "-")
+
+
+def compared(quantity: str, paper: Estimate | None, ours: Estimate | None, why: str) -> dict[str, Any]:
+    """A row: the paper's value, ours, ours minus theirs with Newcombe's interval where both are counts, and our run."""
+    row: dict[str, Any] = {
+        "quantity": quantity,
+        "paper": paper.value if paper else None,
+        "ours": ours.value if ours else None,
+        "our low": ours.low if ours else None,
+        "our high": ours.high if ours else None,
+    }
+    if paper and ours:
+        row["difference"] = ours.value - paper.value
+        if paper.hits is not None and paper.n and ours.hits is not None and ours.n:
+            row["difference low"], row["difference high"] = newcombe((ours.hits, paper.hits), (ours.n, paper.n))
+    row["MLflow run"] = ours.run_id if ours else None
+    row["missing"] = why if not (paper and ours) else None
+    row["mark"] = ours.mark if ours else None
+    return row
+
+
+NUMBERS = ("paper", "ours", "our low", "our high", "difference", "difference low", "difference high")
+
+
+def _export(rows: list[dict[str, Any]], sides: Sides, name: str) -> Lines:
+    table = pd.DataFrame(rows)
+    table = table.astype({column: float for column in NUMBERS if column in table})
+    kept = [c for c in table if c in ("paper", "ours") or table[c].notna().any()]
+    return export_table(table[kept], sides.folder, name)
+
+
+def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
+    """The scenarios that differ from a stage's selected one in this factor alone, or why there are none."""
+    for state in sides.states:
+        if factor not in state.stage.grid:
+            continue
+        if state.waits_for:
+            return [], f"not run: stage {state.stage.name} waits for stage {state.waits_for}"
+        finished = [s for s in state.scenarios if s.finished]
+        if not finished:
+            return [], f"not run: no scenario of stage {state.stage.name} is finished"
+        reference = (state.best or finished[0]).scenario.settings.model_dump(exclude={factor})
+        return [s for s in state.scenarios if s.scenario.settings.model_dump(exclude={factor}) == reference], ""
+    return [], f"no stage of the study {sides.study.study} varies {factor}"
+
+
+def _levels(sides: Sides, item: Item, name: str) -> Lines:
+    scenarios, why = levels_of(sides, item.factor or "")
+    if not scenarios:
+        return [f"Missing: {why}.", ""]
+    rows = [
+        {
+            str(item.factor): getattr(s.scenario.settings, item.factor or ""),
+            "in the paper": "yes" if item.factor == "head" else "",
+            "trained parameters": f"{s.cost:,.0f}" if s.records else "not run",
+            "folds": f"{len(s.records)}/{len(s.jobs)}",
+            "MLflow run": (ours.run_id if (ours := _validated(sides, s)) else None) or "",
+        }
+        for s in scenarios
+    ]
+    table = pd.DataFrame(rows)
+    return export_table(table.loc[:, (table != "").any()], sides.folder, name)
+
+
+def _curves(sides: Sides, item: Item, name: str) -> Lines:
+    scenarios, why = levels_of(sides, item.factor or "")
+    if not scenarios:
+        return [f"Missing: {why}.", ""]
+    rows = []
+    for s in scenarios:
+        ours = _validated(sides, s)
+        missing = NOT_PRINTED if ours else f"{NOT_PRINTED}; ours: {len(s.records)} of {len(s.jobs)} folds are done"
+        rows.append(compared(str(getattr(s.scenario.settings, item.factor or "")), None, ours, missing))
+        rows[-1]["SD of the folds"] = s.summary.get("val/accuracy_std")
+        rows[-1]["mark"] = scenario_mark(sides.study, s.scenario.settings)
+    done = [s for s in scenarios if s.records]
+    figures.validation_curves(done, "val/accuracy", f"{item.item}, ours", sides.folder / f"{name}.png", vector=True)
+    claims = [f"the paper reports {c.value} ({c.where})" for c in sides.published.cross_validation]
+    words = f"Validation accuracy over all out-of-fold images, Wilson; {'; '.join(claims) or NOT_PRINTED}."
+    return [words, "", *_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
+
+
+def _validated(sides: Sides, state: ScenarioState) -> Estimate | None:
+    """The accuracy of a scenario over all its out-of-fold images."""
+    keys = (state.scenario.name, OUT_OF_FOLD, "accuracy")
+    return next((e for e in sides.statistics.estimates if (e.subject, e.on, e.metric) == keys), None)
+
+
+def _confusion(sides: Sides, item: Item, name: str) -> Lines:
+    paper = model_estimates(sides.published, sides.published.models[0])
+    ours, why = sides.ours_on_test, _no_test(sides)
+    rows = []
+    for of_class in sides.published.classes:
+        theirs, mine = (_pick(side, "recall", of_class) for side in (paper, ours))
+        rows.append(compared(f"{of_class} called right", theirs, mine, why) | _counts(theirs, mine))
+    return [*_export(rows, sides, name), *_intervals(sides, item, name, ("recall",))]
+
+
+def _counts(paper: Estimate | None, ours: Estimate | None) -> dict[str, str]:
+    """Both sides as k/n; of two classes these are the whole confusion matrix."""
+    return {f"{side} k/n": f"{e.hits}/{e.n}" if e else "" for side, e in (("paper", paper), ("our", ours))}
+
+
+def _classes(sides: Sides, item: Item, name: str) -> Lines:
+    paper = model_estimates(sides.published, sides.published.models[0])
+    ours, why = sides.ours_on_test, _no_test(sides)
+    keys = [(m, c) for c in sides.published.classes for m in ("precision", "recall", "f1")] + [("accuracy", None)]
+    rows = [compared(f"{m}, {c}" if c else m, _pick(paper, m, c), _pick(ours, m, c), why) for m, c in keys]
+    return [*_export(rows, sides, name), *_intervals(sides, item, name, ("precision", "recall", "accuracy"))]
+
+
+def _baseline(sides: Sides, item: Item, name: str) -> Lines:
+    lines: Lines = []
+    ours, why = sides.ours_on_test, _no_test(sides)
+    positive = sides.published.positive
+    for number, model in enumerate(sides.published.models):
+        paper = model_estimates(sides.published, model)
+        keys = [("recall", c) for c in sides.published.classes] + [("f1", positive), ("accuracy", None)]
+        rows = []
+        for metric, of_class in keys:
+            theirs, mine = _pick(paper, metric, of_class), _pick(ours, metric, of_class)
+            words = (
+                f"true predictions, {of_class}"
+                if metric == "recall"
+                else f"{metric}, {of_class}"
+                if of_class
+                else metric
+            )
+            rows.append(compared(words, theirs, mine, why) | (_counts(theirs, mine) if metric == "recall" else {}))
+        layers = f", {model.layers} layers" if model.layers else ""
+        lines += [f"Against {model.name}{layers} ({model.where}):", "", *_export(rows, sides, f"{name}-{number + 1}")]
+    return lines + _intervals(sides, item, name, ("recall", "accuracy"))
+
+
+def _pick(estimates: list[Estimate], metric: str, of_class: str | None) -> Estimate | None:
+    return next((e for e in estimates if (e.metric, e.of_class) == (metric, of_class)), None)
+
+
+def _no_test(sides: Sides) -> str:
+    if sides.ours_on_test:
+        return ""
+    return "the test set is not scored yet" if sides.study.test else "the study scores no test set"
+
+
+def _intervals(sides: Sides, item: Item, name: str, metrics: tuple[str, ...]) -> Lines:
+    """The figure of an item: all models of the paper and ours, each with its interval."""
+    models = [e for model in sides.published.models for e in model_estimates(sides.published, model)]
+    shown = [e for e in [*models, *sides.ours_on_test] if e.metric in metrics and e.low is not None]
+    interval_figure(shown, f"{item.item}, 95 % intervals", sides.folder / f"{name}.png")
+    return [f"![{item.item}]({name}.png)", ""]
+
+
+def _open(sides: Sides) -> Lines:
+    rows = [
+        {"the paper leaves open": q.question, "our choice": _choice(sides.study, q), "flip it with": _flip(q)}
+        for q in sides.published.open
+    ]
+    return export_table(pd.DataFrame(rows), sides.folder, "paper-open") if rows else []
+
+
+def _choice(study: Study, question: OpenQuestion) -> str:
+    if question.choice:
+        return question.choice
+    dump = study.model_dump()
+    values = []
+    for name in question.fields:
+        part, _, key = name.rpartition(".")
+        levels = next((stage.grid[name] for stage in study.stages if name in stage.grid), None)
+        value = dump[part][key] if part and dump.get(part) else dump["base"].get(key, "not asked")
+        value = Path(value).name if name == "weights" else value  # a path says nothing elsewhere
+        values.append(f"{key}: " + (f"each of {', '.join(map(str, levels))}" if levels else str(value)))
+    return "; ".join(values)
+
+
+def _flip(question: OpenQuestion) -> str:
+    return (
+        " ".join(f"--set {name if '.' in name else f'base.{name}'}=..." for name in question.fields) or "not a factor"
+    )
+
+
+ITEMS: dict[str, Callable[[Sides, Item, str], Lines]] = {
+    "levels": _levels,
+    "curves": _curves,
+    "confusion": _confusion,
+    "classes": _classes,
+    "baseline": _baseline,
+}

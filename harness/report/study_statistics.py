@@ -1,0 +1,96 @@
+"""Every number of a study's report, and what may be concluded from them."""
+
+from harness.data.manifest import Dataset
+from harness.ledger import Ledger
+from harness.prepare import Inputs
+from harness.report.comparisons import OUT_OF_FOLD, RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.estimates import rate
+from harness.report.gap import GAP, gap_estimates
+from harness.report.inflation import inflation_findings, leak_comparisons
+from harness.report.marks import scenario_mark, test_mark
+from harness.report.schema import Comparison, Estimate, Statistics
+from harness.report.tables import averaged, pooled
+from harness.stages import ScenarioState, StageState, all_scenarios, contests
+from harness.study import Study
+
+TEST = "test set"
+MAJORITY = "majority class"
+
+
+def study_statistics(
+    study: Study,
+    inputs: Inputs,
+    study_id: str,
+    states: list[StageState],
+    tests: list[ScenarioState],
+    ledger: Ledger,
+    run_of: RunOf,
+) -> Statistics:
+    """The contents of the study's `statistics.json`, from stored results."""
+    positive = inputs.dataset.positive
+    estimates: list[Estimate] = []
+    for scenario, _ in all_scenarios(states):
+        if scenario.finished:
+            estimates += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.scenario.id))
+    for test in tests:
+        if test.finished:
+            frame = averaged(pooled(list(test.jobs), ledger))
+            run_id = run_of("test", test.scenario.id)
+            estimates += prediction_estimates(frame, test.scenario.name, TEST, positive, run_id)
+            validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
+            out_of_fold = averaged(pooled(list(validated.jobs), ledger))
+            estimates += gap_estimates(out_of_fold, frame, positive, test.scenario.name, run_id)
+    if estimates:
+        estimates += majority_estimates(inputs.dataset)
+    comparisons: list[Comparison] = []
+    for state in states:
+        comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
+    inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
+    marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
+    seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
+    estimates = [
+        e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks).get(e.subject)}) for e in estimates
+    ]
+    comparisons = [c.model_copy(update={"mark": marks[c.first] or marks[c.second]}) for c in comparisons]
+    return Statistics(
+        kind="study",
+        name=study.study,
+        study_id=study_id,
+        manifest_digest=inputs.dataset.digest,
+        folds_digest=inputs.digests.all_folds,
+        estimates=estimates,
+        comparisons=[*comparisons, *inflation],
+        findings=inflation_findings(inflation),
+    )
+
+
+def majority_estimates(dataset: Dataset) -> list[Estimate]:
+    """The accuracy of calling everything by the training set's commonest class: what a model must beat."""
+    rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test")}
+    counts = dataset.counts(rows[OUT_OF_FOLD])
+    commonest = max(counts, key=lambda name: counts[name])
+    found = [(on, dataset.counts(of_split)[commonest], len(of_split)) for on, of_split in rows.items()]
+    return [rate(MAJORITY, on, "accuracy", hits, n) for on, hits, n in found if n]
+
+
+def selection_words(state: StageState) -> list[str]:
+    """Who goes on, and whether the folds can tell the top scenario from the others."""
+    select, top, winner = state.stage.select, state.top, state.best
+    if select is None or top is None or winner is None:
+        return []
+    found = contests(state)
+    unresolved = [c.other.scenario.name for c in found if not c.resolved]
+    name, metric = top.scenario.name, select.metric
+    if not found:
+        words = f"**{name}** is the only scenario."
+    elif unresolved:
+        words = (
+            f"**Cannot resolve a winner.** {name} has the best mean {metric}, but {len(unresolved)} of {len(found)}"
+            f" others are not distinguishable from it (corrected resampled t over folds, Holm):"
+            f" {', '.join(unresolved)}."
+        )
+    else:
+        words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
+    chosen = f"Selected by the rule `{select.rule}`: **{winner.scenario.name}**."
+    best_of = f" The best of {len(found) + 1} is chosen by the very numbers shown: its own flatter it." if found else ""
+    return [words, "", chosen + best_of]

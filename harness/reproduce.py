@@ -1,0 +1,65 @@
+"""One finished job run again from what its MLflow run says, and its metrics compared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.errors import StudyError
+from harness.ledger import Ledger
+from harness.plan import Job
+from harness.prepare import Inputs, prepare
+from harness.progress import Reporter
+from harness.results import FoldRecord, Metrics
+from harness.runner import make_context
+from harness.stages import study_state, test_states
+from harness.store import Store
+from harness.study import Study, load_study
+from harness.training.device import choose_device
+from harness.training.job import run_job
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The metrics of a job as stored and as run again."""
+
+    job: Job
+    stored: FoldRecord
+    again: FoldRecord
+
+    @property
+    def differences(self) -> Metrics:
+        """Again minus stored, for every metric."""
+        return {name: self.again.metrics[name] - value for name, value in self.stored.metrics.items()}
+
+    @property
+    def identical(self) -> bool:
+        return all(difference == 0 for difference in self.differences.values())
+
+
+def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Reproduction:
+    """The job of a fold or test run, fitted again; nothing is stored.
+
+    Raises StudyError where the run, its study file or its images are not what they were.
+    """
+    from harness.tracking import stored_run
+
+    with TemporaryDirectory() as folder:
+        job_id, study_file = stored_run(store, run_id, Path(folder))
+        study = load_study(study_file)
+    inputs, ledger = prepare(study, store), Ledger(store)
+    job = _find(study, inputs, ledger, job_id)
+    if job is None or not ledger.done(job_id):
+        raise StudyError(
+            f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
+            f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
+        )
+    context = make_context(study, inputs, store, str(choose_device(device)), reporter)
+    result = run_job(job, context, lambda *_: None)
+    return Reproduction(job, ledger.record(job_id), result.record)
+
+
+def _find(study: Study, inputs: Inputs, ledger: Ledger, job_id: str) -> Job | None:
+    states = study_state(study, inputs.digests, ledger, provisional=True)
+    scenarios = [s for state in states for s in state.scenarios]
+    scenarios += test_states(study, states, inputs.digests, ledger)
+    return next((job for scenario in scenarios for job in scenario.jobs if job.id == job_id), None)

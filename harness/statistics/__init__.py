@@ -1,0 +1,4 @@
+"""Intervals, tests and what they can resolve: pure functions of numbers, without torch, below everything else."""
+
+LEVEL = 0.95  # of every interval
+ALPHA = 0.05  # below it a difference counts

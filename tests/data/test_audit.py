@@ -1,0 +1,168 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data.audit import ERRORS, Audit, audit_study, require_clean
+from harness.data.checks import Finding
+from harness.errors import LeakageError, StudyError
+from harness.prepare import prepare
+from harness.store import Store
+from harness.study import load_study
+from tests.conftest import PATIENT, draw_image, draw_images
+
+STUDY = """\
+study: audited
+data: {{source: folder, path: {path}, image_size: 32, patient: '{patient}'}}
+folds: {{k: {k}}}
+base: {{backbone: test_resnet, weights: none}}
+stages: [{{name: one}}]
+"""
+
+
+def audit(
+    tmp_path: Path, images: Path, patient: str = PATIENT, k: int = 2, accepted: str = "", more: str = ""
+) -> Audit:
+    file = tmp_path / "study.yaml"
+    accept = f"audit: {{accept: [{accepted}]}}\n" if accepted else ""
+    file.write_text(STUDY.format(path=images, patient=patient, k=k) + more + accept)
+    study, store = load_study(file), Store(tmp_path / "store")
+    inputs = prepare(study, store, accepted=ERRORS)
+    return audit_study(study, inputs.dataset, inputs.folds, store)
+
+
+def one(found: Audit, name: str, **facts: Any) -> Finding:
+    """The only finding of this name with these facts."""
+    (finding,) = [f for f in found.named(name) if all(f.facts[key] == value for key, value in facts.items())]
+    return finding
+
+
+@pytest.fixture(scope="module")
+def real(xrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    more = "audit: {patients: ['(?P<patient>person\\d+)_']}\n"
+    return audit(tmp_path_factory.mktemp("real"), xrays, patient="kermany", k=3, more=more)
+
+
+@pytest.mark.parametrize(
+    ("split", "label", "images", "patients", "most", "alone"),
+    [
+        ("train", "NORMAL", 1341, 1211, 4, 1141),
+        ("train", "PNEUMONIA", 3875, 2443, 30, 1870),
+        ("test", "NORMAL", 234, 225, 3, 220),
+        ("test", "PNEUMONIA", 390, 203, 9, 126),
+    ],
+)
+def test_the_counts_of_the_real_data(
+    real: Audit, split: str, label: str, images: int, patients: int, most: int, alone: int
+) -> None:
+    facts = next(f.facts for f in real.named("counts") if (f.facts["split"], f.facts["class"]) == (split, label))
+    assert (facts["images"], facts["patients"]) == (images, patients)
+    assert (facts["most_images_of_a_patient"], facts["patients_with_one_image"]) == (most, alone)
+
+
+def test_the_duplicates_of_the_real_data(real: Audit) -> None:
+    facts = one(real, "duplicates").facts
+    assert (facts["groups"], facts["images"], facts["redundant"]) == (30, 62, 32)
+    assert facts["within"] == {"train": 24, "test": 6}
+    assert facts["across"] == {"splits": 0, "classes": 0, "patients": 1}
+    pair = ["test/NORMAL/NORMAL2-IM-0095-0001.jpeg", "test/NORMAL/NORMAL2-IM-0096-0001.jpeg"]
+    assert one(real, "duplicate-across-patients").facts["first"] == [pair]
+    assert one(real, "near-duplicates").facts["pairs"] == 0
+
+
+def test_the_patients_of_the_real_data_by_the_right_key_and_by_the_naive_one(real: Audit) -> None:
+    assert one(real, "patient-across-splits").facts["shared"] == 0
+    naive = one(real, "patient-rule")
+    assert (naive.severity, naive.facts["shared"]) == ("warning", 170)
+    assert naive.facts["by_class"] == {"PNEUMONIA": 320}
+
+
+def test_the_shift_of_the_real_data_is_within_the_normals(real: Audit) -> None:
+    normal, pneumonia = one(real, "shift", **{"class": "NORMAL"}), one(real, "shift", **{"class": "PNEUMONIA"})
+    assert (normal.severity, pneumonia.severity) == ("warning", "note")
+    assert normal.facts["auc"] == pytest.approx(0.91, abs=0.02)
+    assert pneumonia.facts["auc"] == pytest.approx(0.63, abs=0.02)
+    assert normal.facts["control"] == pytest.approx(0.52, abs=0.04)
+    prior = one(real, "prior", **{"class": "NORMAL"})
+    assert (prior.severity, f"{prior.facts['train']:.1%}", f"{prior.facts['test']:.1%}") == (
+        "warning",
+        "25.7%",
+        "37.5%",
+    )
+
+
+def test_what_would_leak_on_the_real_data(real: Audit) -> None:
+    assert one(real, "patient-across-folds").facts["share"] == 0
+    plain = one(real, "ungrouped-would-leak").facts
+    assert plain["share"] == pytest.approx(0.37, abs=0.015)
+    assert plain["by_class"] == pytest.approx({"PNEUMONIA": 0.46, "NORMAL": 0.13}, abs=0.015)
+    assert one(real, "oversampling-would-leak").facts["by_class"]["NORMAL"] == pytest.approx(0.84, abs=0.01)
+
+
+def test_the_real_data_stop_no_run(real: Audit) -> None:
+    require_clean(real)
+
+
+@pytest.mark.parametrize(
+    ("planted", "name"),
+    [
+        ({"test/A/trA0-7.png": 901}, "patient-across-splits"),
+        ({"test/A/teA9-0.png": 0}, "duplicate-across-splits"),
+        ({"train/B/trA0-9.png": 0}, "label-conflict"),
+    ],
+)
+def test_a_planted_leak_is_an_error_until_it_is_accepted_by_name(
+    tmp_path: Path, image_folder: Path, planted: Mapping[str, int], name: str
+) -> None:
+    draw_images(image_folder, {path: seed for path, seed in planted.items() if seed > 900})
+    for path, seed in planted.items():
+        if seed == 0:  # a copy of the first image
+            (image_folder / path).write_bytes((image_folder / "train/A/trA0-0.png").read_bytes())
+    found = audit(tmp_path, image_folder)
+    assert [f.name for f in found.blocking] == [name]
+    with pytest.raises(LeakageError, match=rf"{name}: .*audit: {{accept: \[{name}\]}}"):
+        require_clean(found)
+    require_clean(audit(tmp_path, image_folder, accepted=name))
+
+
+def test_a_clean_folder_stops_no_run_and_the_audit_is_kept(tmp_path: Path, image_folder: Path) -> None:
+    first = audit(tmp_path, image_folder)
+    assert not first.blocking
+    (kept,) = (tmp_path / "store" / "cache" / "audit").iterdir()
+    kept.write_text(kept.read_text().replace(first.manifest, "from the store"))
+    assert audit(tmp_path, image_folder).manifest == "from the store"
+    assert json.loads(first.to_json())["findings"]
+
+
+def test_a_recompressed_copy_across_the_splits_is_a_near_duplicate(tmp_path: Path, image_folder: Path) -> None:
+    rng = np.random.default_rng(7)
+    smooth = np.kron(rng.integers(0, 255, (8, 8)), np.ones((16, 16))).astype(np.uint8)
+    Image.fromarray(smooth).resize((128, 128)).save(image_folder / "train/A/trX1-0.png")
+    Image.fromarray(smooth).save(image_folder / "test/A/teX2-0.jpg", quality=80)
+    assert [f.name for f in audit(tmp_path, image_folder).blocking] == ["near-duplicate-across-splits"]
+
+
+def test_a_rule_that_fits_few_images_is_looked_through_all_the_same(tmp_path: Path, image_folder: Path) -> None:
+    draw_image(image_folder / "test/A/trA0x-0.png", 902)
+    found = audit(tmp_path, image_folder, more="audit: {patients: ['(?P<patient>trA0)']}\n")
+    assert one(found, "patient-rule").facts["shared"] == 1
+    assert not found.blocking
+
+
+def test_a_few_validation_images_are_too_few(tmp_path: Path, image_folder: Path) -> None:
+    assert {f.facts["class"] for f in audit(tmp_path, image_folder).named("small-validation")} == {"A", "B"}
+
+
+def test_a_name_that_is_no_error_cannot_be_accepted(tmp_path: Path, image_folder: Path) -> None:
+    with pytest.raises(StudyError, match=r"audit\.accept\[0\]: shift is given; allowed: patient-across-splits"):
+        audit(tmp_path, image_folder, accepted="shift")
+
+
+def test_a_random_re_split_of_the_real_data_has_no_gap(real: Audit) -> None:
+    facts = one(real, "resplit").facts
+    assert facts["validation"] - facts["test"] > 0.05
+    assert abs(facts["resplit_validation"] - facts["resplit_test"]) < 0.02

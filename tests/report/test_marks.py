@@ -1,0 +1,93 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.ledger import Ledger
+from harness.publish import report_study
+from harness.report.marks import LEAKS
+from harness.report.schema import Statistics
+from harness.store import Store
+from harness.study import Study
+from tests.conftest import Finished, run_in
+
+LEAK = [
+    "stages=[{name: leak, grid: {oversampling: [random, random-before-split]}, select: {metric: val/accuracy}}]",
+    "test.stages=[leak]",
+    "base.epochs=1",
+]
+
+
+@pytest.fixture(scope="module")
+def leaking(small_study: Callable[..., Study], new_store: Callable[[], Store]) -> Finished:
+    return run_in(small_study(*LEAK), new_store())
+
+
+def test_a_planted_leak_marks_every_row_that_it_touches_and_no_other(leaking: Finished) -> None:
+    folder = leaking.run.report.parent
+    board = pd.read_csv(folder / "leaderboard-leak.csv", keep_default_na=False)
+    assert dict(zip(board["oversampling"], board["mark"], strict=True)) == {"random-before-split": LEAKS, "random": ""}
+    assert LEAKS in (folder / "leaderboard-leak.tex").read_text()
+    assert LEAKS in leaking.run.report.read_text()
+    statistics = Statistics.model_validate_json((folder / "statistics.json").read_text())
+    for estimate in statistics.estimates:
+        assert (LEAKS in (estimate.mark or "")) == ("random-before-split" in estimate.subject)
+    assert all(c.mark for c in statistics.comparisons)  # each has the leaking scenario on one side
+
+
+def test_the_report_states_the_inflation_as_the_folds_have_it(leaking: Finished) -> None:
+    statistics = Statistics.model_validate_json((leaking.run.report.parent / "statistics.json").read_text())
+    found = next(c for c in statistics.comparisons if c.mark == LEAKS and c.metric == "balanced_accuracy")
+    means = {
+        s.scenario.settings.oversampling: s.summary["val/balanced_accuracy_mean"]
+        for s in leaking.run.states[0].scenarios
+    }
+    assert found.difference == pytest.approx(means["random-before-split"] - means["random"])
+    assert f"{100 * found.difference:+.1f} points" in leaking.run.report.read_text()
+
+
+def test_the_copies_in_validation_are_scored_as_such_a_study_scores_them(leaking: Finished) -> None:
+    ledger = Ledger(leaking.store)
+    for state in leaking.run.states[0].scenarios:
+        rows = sum(len(ledger.predictions(job.id)) for job in state.jobs)
+        leaks = state.scenario.settings.oversampling == "random-before-split"
+        assert rows == (2 * max(_train_counts(leaking).values()) if leaks else sum(_train_counts(leaking).values()))
+
+
+def _train_counts(run: Finished) -> dict[str, int]:
+    table = pd.read_parquet(next((run.store.artifacts / "small").glob("*/artifacts/manifest.parquet")))
+    labels = table[table["split"] == "train"]["label"]
+    return {name: int((labels == name).sum()) for name in set(labels)}
+
+
+def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tables(
+    small_study: Callable[..., Study], new_store: Callable[[], Store]
+) -> None:
+    stages = "stages=[{name: sampling, grid: {oversampling: [none]}, select: {metric: val/accuracy}}]"
+    first = small_study(stages, "base.epochs=1")
+    run = run_in(first, new_store())
+    (manifest,) = [path.name for path in (run.store.root / "looks").iterdir()]
+    ledger = Ledger(run.store)
+    run_in(first, run.store)
+    assert ledger.looks(manifest, "small") == 1
+    assert "SEEN" not in run.run.report.read_text()
+    second = run_in(small_study(stages, "base.epochs=1", "base.learning_rate=0.01"), run.store)
+    assert ledger.looks(manifest, "small") == ledger.looks(manifest) == 2
+    for report in (second.run.report, report_study(first, run.store)):
+        assert "TEST SET SEEN 2 TIMES, 1 DECLARED" in report.read_text()
+        written: Path = report.parent / "statistics.json"
+        estimates = json.loads(written.read_text())["estimates"]
+        marks = {e["on"]: e["mark"] for e in estimates if e["subject"] != "majority class"}
+        seen = "TEST SET SEEN 2 TIMES, 1 DECLARED"
+        assert marks == {"folds": None, "out of fold": None, "test set": seen, "gap": seen}
+
+
+def test_folds_that_tear_patients_apart_and_accepted_errors_mark_everything(small_study: Callable[..., Study]) -> None:
+    from harness.report.marks import scenario_mark
+
+    study = small_study("folds.grouped=false", "audit.accept=[label-conflict]")
+    mark = scenario_mark(study, study.base)
+    assert mark == "PATIENTS TORN APART: folds are not grouped; ACCEPTED: label-conflict"
+    assert scenario_mark(small_study(), study.base) is None

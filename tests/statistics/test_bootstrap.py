@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from harness.statistics.bootstrap import area, cluster_bootstrap, ratio
+
+
+def test_with_one_image_for_each_patient_it_is_the_ordinary_bootstrap() -> None:
+    hits = np.random.default_rng(1).random(200) < 0.8
+    everything = np.ones(200, dtype=bool)
+    ((low, high),) = cluster_bootstrap(np.arange(200), [ratio(hits, everything)], resamples=4000)
+    expected = stats.bootstrap((hits,), np.mean, method="percentile", n_resamples=4000, rng=0).confidence_interval
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_copies_of_an_image_add_no_knowledge() -> None:
+    """100 patients with 9 identical images each know as much as 100 images, not as 900."""
+    hits = np.random.default_rng(2).random(100) < 0.7
+    (alone,) = cluster_bootstrap(np.arange(100), [ratio(hits, np.ones(100, dtype=bool))], seed=3)
+    copies = ratio(np.repeat(hits, 9), np.ones(900, dtype=bool))
+    (by_patient,) = cluster_bootstrap(np.repeat(np.arange(100), 9), [copies], seed=3)
+    assert by_patient == pytest.approx(alone)
+    ((low, high),) = cluster_bootstrap(np.arange(900), [copies], seed=3)
+    assert high - low < 0.5 * (alone[1] - alone[0])
+
+
+def test_its_width_is_that_of_the_cluster_variance() -> None:
+    """For equal clusters the variance of the mean is that of the cluster means over their number."""
+    rng = np.random.default_rng(4)
+    hits = rng.random((300, 5)) < rng.beta(2, 1, 300)[:, None]
+    ((low, high),) = cluster_bootstrap(
+        np.repeat(np.arange(300), 5), [ratio(hits.ravel(), np.ones(1500, dtype=bool))], resamples=4000
+    )
+    error = hits.mean(axis=1).std() / np.sqrt(300)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.06)
+
+
+def test_the_weighted_area_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(5)
+    scores, positive = rng.integers(0, 20, 300) / 20, rng.random(300) < 0.4
+    weights = rng.integers(0, 4, 300).astype(float)
+    assert area(scores, positive)(weights) == pytest.approx(roc_auc_score(positive, scores, sample_weight=weights))
+
+
+def test_a_class_that_is_drawn_in_no_resample_leaves_them_out() -> None:
+    positive = np.array([True, False, False, False])
+    ((low, high),) = cluster_bootstrap(np.arange(4), [area(np.array([0.9, 0.1, 0.2, 0.3]), positive)])
+    assert (low, high) == (1, 1)

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+from mlflow import MlflowClient
+
+from harness.errors import StudyError
+from harness.ledger import Ledger
+from harness.progress import Reporter
+from harness.reproduce import reproduce
+from tests.conftest import Finished
+
+
+def runs(finished: Finished, level: str) -> list[tuple[str, dict[str, str]]]:
+    client = MlflowClient(tracking_uri=finished.store.database_uri)
+    experiment = client.get_experiment_by_name(finished.study.study)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.`harness.level` = '{level}'")
+    return [(run.info.run_id, dict(run.data.tags)) for run in found]
+
+
+@pytest.mark.parametrize("level", ["fold", "test"])
+def test_a_job_run_again_from_its_run_gives_the_same_metrics(finished: Finished, level: str) -> None:
+    run_id, tags = runs(finished, level)[0]
+    found = reproduce(run_id, finished.store, "cpu", Reporter())
+    assert found.job.id == tags["harness.job_id"]
+    assert found.identical
+    assert found.again.history == found.stored.history
+
+
+def test_a_stored_number_that_was_changed_is_found(finished: Finished) -> None:
+    run_id, tags = runs(finished, "fold")[0]
+    path = Ledger(finished.store).path(tags["harness.job_id"]) / "result.json"
+    before = path.read_text()
+    record = json.loads(before)
+    record["metrics"]["val/accuracy"] += 0.01
+    path.write_text(json.dumps(record))
+    try:
+        found = reproduce(run_id, finished.store, "cpu", Reporter())
+    finally:
+        path.write_text(before)
+    assert not found.identical
+    assert found.differences["val/accuracy"] == pytest.approx(-0.01)
+
+
+def test_only_a_fold_or_a_test_can_be_reproduced(finished: Finished) -> None:
+    with pytest.raises(StudyError, match="has no run nothing"):
+        reproduce("nothing", finished.store, "cpu", Reporter())
+    with pytest.raises(StudyError, match="is a scenario run; name the run of a fold or of a test"):
+        reproduce(runs(finished, "scenario")[0][0], finished.store, "cpu", Reporter())
+
+
+def test_every_run_says_where_it_comes_from(finished: Finished) -> None:
+    for level in ("study", "scenario", "fold", "test"):
+        for _, tags in runs(finished, level):
+            for name in ("manifest_digest", "folds_digest", "weights_digest", "git_commit", "git_dirty", "command"):
+                assert tags[f"harness.{name}"]
+            assert "torch " in tags["harness.versions"]
+            assert tags["harness.machine"]
