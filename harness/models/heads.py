@@ -27,7 +27,7 @@ class Dropout(nn.Module):
     """Zeroes each element with probability `p`, scales the rest by 1 / (1 - p); in training only (Hinton et al. 2012).
 
     On a CPU the mask is drawn by NumPy from a seed of torch's: the distribution of torch's own dropout, with p
-    rounded to a multiple of 2**-16, in a fifteenth of the time.
+    rounded to a multiple of 2**-16, in a fraction of the time.
     """
 
     def __init__(self, p: float) -> None:
