@@ -136,13 +136,17 @@ def study_state(study: Study, digests: Digests, ledger: Ledger, provisional: boo
 
 
 def test_states(study: Study, states: list[StageState], digests: Digests, ledger: Ledger) -> list[ScenarioState]:
-    """The scenarios to be scored on the test set: the winners of finished stages, each once."""
+    """The scenarios to be scored on the test set, each once: the winners of finished stages.
+
+    None from behind a selecting stage that is not finished: what it lacks may yet change who went on from it.
+    """
     wanted = study.test.stages if study.test else []
-    winners = {
-        state.best.scenario.id: state.best.scenario
-        for state in states
-        if state.stage.name in wanted and state.finished and state.best
-    }
+    winners: dict[str, Scenario] = {}
+    for state in states:
+        if state.stage.select and not state.finished:
+            break
+        if state.stage.name in wanted and state.best:
+            winners.setdefault(state.best.scenario.id, state.best.scenario)
     return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
 
 

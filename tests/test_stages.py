@@ -242,3 +242,18 @@ def test_without_a_test_block_nothing_is_tested(study_of: LoadText, ledger: Ledg
     study = study_of(TEXT, "test=null")
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 3)
     assert stages.test_states(study, study_state(study, DIGESTS, ledger), DIGESTS, ledger) == []
+
+
+def test_a_finished_stage_on_a_provisional_winner_is_not_tested(study_of: LoadText, ledger: Ledger) -> None:
+    """A retry of the missing fit may name another winner: the test set would be opened for a choice not yet made."""
+    study = study_of(TEXT)
+    heads = heads_after(study, ledger, [0.9] * 3, [0.8] * 3, [0.7] * 2)
+    assert not heads.finished
+    for state in study_state(study, DIGESTS, ledger, provisional=True)[2].scenarios:
+        finish(ledger, state, [0.9] * 3)
+    states = study_state(study, DIGESTS, ledger, provisional=True)
+    assert states[2].finished
+    assert stages.test_states(study, states, DIGESTS, ledger) == []
+    save(ledger, heads.missing[0], accuracy=0.7, loss=0.7)
+    states = study_state(study, DIGESTS, ledger, provisional=True)
+    assert len(stages.test_states(study, states, DIGESTS, ledger)) == 1  # one scenario wins both stages
