@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.study import Settings, Stage, Study
+from harness.settings import Settings
+from harness.study import Stage, Study
 
 NUMERICS = 1  # raise it when a change of the code changes results: every job gets a new id
 

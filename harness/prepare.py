@@ -18,9 +18,10 @@ from harness.errors import StudyError
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest, weights_file
 from harness.published import load_published
+from harness.refusals import unknown
 from harness.store import Store, write_atomic
 from harness.strict_yaml import Field
-from harness.study import Study, unknown
+from harness.study import Study
 
 
 @dataclass(frozen=True)

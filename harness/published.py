@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from harness.errors import StudyError
 from harness.fields import Count, Model, Name
+from harness.refusals import from_pydantic, unknown
+from harness.settings import Settings
 from harness.strict_yaml import Field as FieldPath
 from harness.strict_yaml import Lines, dotted, read_yaml
-from harness.study import Settings, from_pydantic, unknown
 
 FACTORS = tuple(Settings.model_fields)
 PublishedMetric = Literal["accuracy", "precision", "recall", "f1", "specificity", "balanced_accuracy", "mcc"]

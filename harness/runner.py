@@ -21,9 +21,10 @@ from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
+from harness.settings import Settings
 from harness.stages import ScenarioState, StageState, look_key, stage_state, study_state, test_states
 from harness.store import Store
-from harness.study import Settings, Study
+from harness.study import Study
 from harness.training.device import choose_device
 from harness.training.job import Context
 

@@ -7,9 +7,10 @@ from statistics import mean, stdev
 from harness.ledger import Ledger
 from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
+from harness.settings import Settings
 from harness.statistics import ALPHA
 from harness.statistics.paired import Test, corrected_t, holm
-from harness.study import Settings, Stage, Study
+from harness.study import Stage, Study
 
 
 @dataclass(frozen=True)

@@ -4,26 +4,21 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.fields import Count, Metric, Model, Name, higher_is_better
+from harness.refusals import from_pydantic, located, reason, unknown
 from harness.search_block import Search, search_problems
+from harness.settings import Settings
 from harness.strict_yaml import Field as FieldPath
 from harness.strict_yaml import Lines, dotted, parse_yaml, read_yaml
 
 MAX_SCENARIOS = 100_000
-
-
-def _weights(value: str) -> str:
-    if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
-        raise ValueError("allowed: imagenet, none, or the path of a .safetensors file")
-    return value
 
 
 class Phantom(Model):
@@ -54,25 +49,6 @@ class Folds(Model):
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     grouped: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Settings(Model):
-    """All that decides how one network is trained; every field can be a factor of a grid."""
-
-    backbone: Annotated[str, Field(min_length=1)]
-    weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
-    trainable: Literal["all", "head"] = "all"
-    head: str = "dropout-gap"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
-    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    select_epoch: Literal["last", "best"] = "last"
-    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
 
 
 class Select(Model):
@@ -136,7 +112,7 @@ class Study(Model):
 
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that says where `field` was given: `file:line: field: message`."""
-        return _error(self._name, self._lines, self._overrides, field, message)
+        return located(self._name, self._lines, self._overrides, field, message)
 
     @property
     def paper_file(self) -> Path | None:
@@ -195,7 +171,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
-        raise from_pydantic(error, str(path), lines, given) from None
+        raise from_pydantic(error, str(path), lines, given, Study) from None
     study._name, study._lines, study._overrides = str(path), lines, given
     _check_stages(study)
     _check_search(study)
@@ -266,67 +242,13 @@ def _level_problem(study: Study, key: str, level: Any) -> str | None:
     try:
         _with_level(study, key, level)
     except ValidationError as error:
-        return _reason(error.errors()[0])
+        return reason(error.errors()[0])
     return None
 
 
 def _check_search(study: Study) -> None:
     if study.search is None:
         return
-    reason = partial(_level_problem, study)
-    for field, message in search_problems(study.search, study.base.model_dump(), reason):
+    problem = partial(_level_problem, study)
+    for field, message in search_problems(study.search, study.base.model_dump(), problem):
         raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))
-
-
-def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
-    """The end of an error line about a name that is not there: a suggestion, or what is allowed."""
-    names = [str(name) for name in allowed]
-    close = get_close_matches(given, names, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"allowed: {', '.join(names[:20])}"
-    return f"unknown {kind} {given!r}; {hint}"
-
-
-def from_pydantic(
-    error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str], root: type[BaseModel] = Study
-) -> StudyError:
-    """The StudyError of the first thing that pydantic refuses in the file `name`, of the model `root`."""
-    # A misspelt key is both unknown and missing: the unknown one has the better hint.
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    field: FieldPath = first["loc"]
-    if first["type"] == "extra_forbidden":
-        siblings = _model_at(field[:-1], root).model_fields
-        return _error(name, lines, given, field, unknown("key", str(field[-1]), siblings))
-    return _error(name, lines, given, field, _reason(first))
-
-
-def _model_at(field: FieldPath, model: type[BaseModel]) -> type[BaseModel]:
-    """The model of the mapping at `field` below `model`."""
-    for part in field:
-        if part in model.model_fields:  # else it is an index, or the key of a mapping such as a space
-            annotation = model.model_fields[str(part)].annotation
-            options = [annotation, *get_args(annotation), *(a for o in get_args(annotation) for a in get_args(o))]
-            model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return model
-
-
-def _reason(error: Any) -> str:
-    """One line out of a pydantic error: what was given and what is allowed."""
-    given = error["input"]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "missing":
-        return "this key is missing"
-    if error["type"] == "literal_error":
-        return f"{given!r} is given; allowed: {error['ctx']['expected'].replace(' or ', ', ')}".replace("'", "")
-    shown = repr(given) if len(repr(given)) <= 60 else repr(given)[:57] + "..."
-    return f"{shown} is given; {message[:1].lower() + message[1:]}"
-
-
-def _error(name: str, lines: Lines, given: dict[FieldPath, str], field: FieldPath, message: str) -> StudyError:
-    """An error at the nearest line or option that `field` came from."""
-    for depth in range(len(field), 0, -1):
-        options = [option for at, option in given.items() if at[:depth] == field[:depth]]
-        if options and (field[:depth] in given or field[:depth] not in lines):
-            return StudyError(f"{options[-1]}: {dotted(field)}: {message}")
-        if field[:depth] in lines:
-            return StudyError(f"{name}:{lines[field[:depth]]}: {dotted(field)}: {message}")
-    return StudyError(f"{name}:{lines.get((), 1)}: {dotted(field)}: {message}")

@@ -17,7 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     "cli", "terminal", "reproduce", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
     "stages", "prepare", "published", "ledger", "executors", "training", "models", "data", "environment", "plan",
-    "results", "store", "study", "search_block", "fields", "strict_yaml", "statistics", "errors",
+    "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
+    "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it
@@ -36,7 +37,7 @@ LIBRARIES = {
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
     "yaml": ("strict_yaml", "publish", "search.confirm"),
-    "pydantic": ("study", "search_block", "fields", "published", "report.schema"),
+    "pydantic": ("study", "search_block", "settings", "refusals", "fields", "published", "report.schema"),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}
 

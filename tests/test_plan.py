@@ -8,7 +8,8 @@ import pytest
 from harness import plan
 from harness.plan import Digests, Job, Scenario, batches, derive_seed, fold_jobs, stage_scenarios, study_id
 from harness.prepare import check_names
-from harness.study import Settings, Study, load_study
+from harness.settings import Settings
+from harness.study import Study, load_study
 
 LoadText = Callable[..., Study]
 

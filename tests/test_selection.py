@@ -5,9 +5,10 @@ import pytest
 from harness.plan import Job, Scenario
 from harness.report.study_statistics import selection_words
 from harness.results import FoldRecord
+from harness.settings import Settings
 from harness.stages import ScenarioState, StageState, contests
 from harness.statistics.paired import corrected_t
-from harness.study import Select, Settings, Stage
+from harness.study import Select, Stage
 
 
 def scenario(name: str, accuracies: Sequence[float], parameters: int, k: int = 3) -> ScenarioState:

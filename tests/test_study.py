@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import DataError, HarnessError, LeakageError, StudyError
-from harness.study import Settings, Study, load_study, unknown
+from harness.refusals import unknown
+from harness.settings import Settings
+from harness.study import Study, load_study
 
 LoadText = Callable[..., Study]
 

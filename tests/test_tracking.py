@@ -18,9 +18,10 @@ from harness.plan import Job
 from harness.prepare import Inputs, prepare
 from harness.report.tables import arrays
 from harness.results import FoldRecord
+from harness.settings import Settings
 from harness.stages import stage_state
 from harness.store import Store
-from harness.study import Settings, Study, load_study
+from harness.study import Study, load_study
 from harness.tracking import Tracker
 from harness.training.metrics import classification_metrics
 from tests.conftest import Finished, runs_of

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from harness.errors import HarnessError
 from harness.models.heads import Shape
 from harness.plan import derive_seed, weights_file
-from harness.study import Settings
+from harness.settings import Settings
 
 HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
 

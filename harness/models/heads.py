@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from harness.models.names import HEADS
-from harness.study import Settings
+from harness.settings import Settings
 
 Shape = tuple[int, int, int]  # C, H, W of the features
 

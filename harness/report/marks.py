@@ -2,7 +2,8 @@
 
 from harness.data.manifest import Dataset
 from harness.ledger import Ledger
-from harness.study import Settings, Study
+from harness.settings import Settings
+from harness.study import Study
 
 LEAKS = "LEAKS: oversampled before the split"
 

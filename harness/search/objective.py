@@ -16,8 +16,9 @@ from harness.runner import Fitter
 from harness.search.queue import Queue
 from harness.search.samplers import suggest
 from harness.search_block import Objective, Point
+from harness.settings import Settings
 from harness.store import Store
-from harness.study import Settings, Study
+from harness.study import Study
 from harness.training.job import Context
 
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.plan import derive_seed
 from harness.search_block import Dimension, Point, Search
-from harness.study import Settings
+from harness.settings import Settings
 
 STARTUP = 5  # complete trials before anything is pruned
 

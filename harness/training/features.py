@@ -11,8 +11,8 @@ import torch
 from harness.data.cache import open_pixels
 from harness.models.backbone import Backbone, feature_shape
 from harness.plan import digest
+from harness.settings import Settings
 from harness.store import new_folder
-from harness.study import Settings
 from harness.training.device import autocast
 from harness.training.inputs import PixelInputs, Rows
 

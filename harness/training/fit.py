@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from harness.plan import derive_seed
 from harness.results import Metrics
-from harness.study import Settings
+from harness.settings import Settings
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, Rows
 from harness.training.metrics import Probabilities, classification_metrics

@@ -20,7 +20,7 @@ from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import Shape, initialise, make_head
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
-from harness.study import Settings
+from harness.settings import Settings
 from harness.training.device import make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit

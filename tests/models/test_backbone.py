@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, check_hub, check_weights, feature_shape, load_backbone
-from harness.study import Settings
+from harness.settings import Settings
 
 
 def settings_of(backbone: str, weights: str = "none", image_size: int = 64) -> Settings:

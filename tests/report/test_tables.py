@@ -8,9 +8,10 @@ from harness.plan import Job, Scenario
 from harness.report import tables
 from harness.report.tables import averaged, class_table, confusion_table, leaderboard
 from harness.results import FoldRecord
+from harness.settings import Settings
 from harness.stages import ScenarioState, StageState
 from harness.statistics.rates import wilson
-from harness.study import Data, Select, Settings, Stage, Study
+from harness.study import Data, Select, Stage, Study
 from tests.conftest import Finished
 
 

@@ -7,8 +7,9 @@ import torch
 from harness.data.cache import open_pixels, pixel_cache
 from harness.data.manifest import Dataset, read_dataset
 from harness.models.backbone import Backbone, load_backbone
+from harness.settings import Settings
 from harness.store import Store
-from harness.study import Data, Settings
+from harness.study import Data
 from harness.training.features import frozen_features
 from harness.training.inputs import FeatureInputs, PixelInputs
 from tests.conftest import PATIENT

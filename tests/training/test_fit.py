@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import initialise, make_head
 from harness.results import Metrics
-from harness.study import Settings
+from harness.settings import Settings
 from harness.training.fit import Fitted, Task, fit, predict, shuffled_batches
 from harness.training.inputs import Inputs, PixelInputs, Rows
 from harness.training.metrics import classification_metrics
