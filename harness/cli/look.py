@@ -1,0 +1,106 @@
+"""The commands that look: plan, audit, report, ui. They train nothing."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import MLRUNS, DataPath, Overrides, StorePath, StudyFile
+from harness.errors import HarnessError, StudyError
+
+
+def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
+    """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
+    from harness.ledger import Ledger
+    from harness.prepare import keep_folds, prepare
+    from harness.stages import study_state
+    from harness.store import Store
+    from harness.study import load_study
+    from harness.terminal import show_plan
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    inputs = prepare(loaded, at)
+    keep_folds(loaded, inputs, at)
+    show_plan(loaded, inputs, study_state(loaded, inputs.digests, Ledger(at)))
+
+
+def audit(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
+) -> None:
+    """Looks through the images for leaks, duplicates and shifts. Trains nothing."""
+    from harness.data.audit import ERRORS, audit_study, require_clean
+    from harness.prepare import prepare
+    from harness.store import Store
+    from harness.study import load_study
+    from harness.terminal import show_audit
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    inputs = prepare(loaded, at, accepted=ERRORS)  # an audit looks at everything first
+    found = audit_study(loaded, inputs.dataset, inputs.folds, at)
+    if as_json:
+        print(found.to_json())
+    else:
+        show_audit(found)
+    require_clean(found)
+
+
+def report(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.")] = None,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    published: Annotated[
+        Path | None, typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
+    checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
+) -> None:
+    """Writes the report again from the stored results, without training."""
+    if (study is None) == (published is None) or (published is None) != (out is None):
+        raise StudyError("report takes a STUDY, or --published FILE --out DIR")
+    if published is not None and out is not None:
+        from harness.published import load_published
+
+        paper = load_published(published)
+        from harness.report.published import write_published
+
+        print(write_published(paper, out))
+    elif study is not None:
+        from harness.store import Store
+        from harness.study import load_study
+
+        loaded, at = load_study(study, overrides or [], data), Store(store)
+        from harness.publish import report_study
+
+        path = report_study(loaded, at)
+        print(path.parent / "checklist.md" if checklist else path)
+
+
+def ui(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Open at the leaderboard of this study.")
+    ] = None,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Serves the MLflow UI of the store on 127.0.0.1."""
+    from harness.store import Store
+    from harness.terminal import ui_command
+
+    at = Store(store)
+    if not at.database.exists():
+        raise HarnessError(f"{at.root} holds no runs yet; start with: harness run STUDY --store {store}")
+    if study is not None:
+        from harness.publish import leaderboard
+        from harness.study import load_study
+
+        print(leaderboard(load_study(study, overrides or [], data), at, port), flush=True)
+    command, environment = ui_command(at, port)
+    os.execvpe(command[0], command, environment)

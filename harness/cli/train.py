@@ -1,0 +1,104 @@
+"""The commands that train: run, test, search, reproduce."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, StudyFile
+
+
+def run(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Runs all that is not done yet: stages, test set, report."""
+    _run(study, data, store, overrides, device, tests_only=False)
+
+
+def test(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Scores the winners of finished stages on the test set."""
+    _run(study, data, store, overrides, device, tests_only=True)
+
+
+def _run(
+    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, tests_only: bool
+) -> None:
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.study import load_study
+
+    study = load_study(study_file, overrides or [], data)
+    store = Store(store_path)
+    with Reporter() as reporter:
+        reporter.say(f"{study.study}: loading")
+        from harness.runner import run_study
+
+        done = run_study(study, store, device, reporter, tests_only)
+    from harness.terminal import show_run
+
+    show_run(study, store, done)
+    if done.failed or not all(state.finished for state in done.states):
+        raise typer.Exit(1)
+
+
+def search(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    device: DeviceName = "auto",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that run trials, on this machine.")] = 1,
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=10_000_000, metavar="N", help="Instead of search.trials.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna's database, where several machines share a search.")
+    ] = None,
+) -> None:
+    """Searches the space of the study's search: block; a second start adds the trials that are missing."""
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.study import load_study
+
+    loaded, at = load_study(study, overrides or [], data), Store(store)
+    with Reporter() as reporter:
+        reporter.say(f"{loaded.study}: loading")
+        from harness.search.run import run_search
+
+        done = run_search(loaded, at, device, reporter, workers, trials, storage)
+    from harness.terminal import show_search
+
+    show_search(loaded, at, done)
+    if done.failed or done.lost:
+        raise typer.Exit(1)
+
+
+def reproduce(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The MLflow run of a fold or a test.")],
+    store: StorePath = MLRUNS,
+    device: DeviceName = "auto",
+) -> None:
+    """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
+    from harness.progress import Reporter
+    from harness.store import Store
+    from harness.terminal import show_reproduction
+
+    at = Store(store)
+    with Reporter() as reporter:
+        reporter.say(f"reproducing {run_id}")
+        from harness.reproduce import reproduce as run_again
+
+        found = run_again(run_id, at, device, reporter)
+    show_reproduction(found)
+    if not found.identical:
+        raise typer.Exit(1)
