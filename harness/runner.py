@@ -4,6 +4,8 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +38,7 @@ class Run:
     states: list[StageState]
     tests: list[ScenarioState]
     failed: int  # jobs
+    passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     url: str
 
@@ -65,7 +68,10 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
             report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url(states)
-    return Run(states, tests, fitter.failed, report, url)
+    for backbone, images in fitter.passes.items():
+        read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
+        reporter.say(f"frozen {backbone}: {read}")
+    return Run(states, tests, fitter.failed, fitter.passes, report, url)
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -154,6 +160,7 @@ class Fitter:
         self._publisher = publisher
         self._context, self._executor = context, executor
         self.failed = 0
+        self.passes: Counter[str] = Counter()
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
@@ -163,6 +170,8 @@ class Fitter:
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
+                if "backbone_passes" in outcome.record.facts:
+                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
             else:
                 self.failed += 1
             self._publisher.job_ended(job, outcome)

@@ -366,3 +366,15 @@ def test_over_the_folds_every_real_training_image_is_validated_exactly_once(
         accuracies = [((f["prob_PNEUMONIA"] > 0.5) == (f["label"] == "PNEUMONIA")).mean() for f in frames]
         assert state.summary["val/accuracy_mean"] == pytest.approx(sum(accuracies) / 6)
     assert len(list((store.cache / "features").iterdir())) == 1
+
+
+def test_each_image_goes_through_a_frozen_backbone_once_and_never_again(
+    new_store: Callable[[], Store], small_study: Callable[..., Study]
+) -> None:
+    frozen = ("base.trainable=head", "stages.1.grid={dropout: [0.2, 0.5]}")
+    cold = run_in(small_study(*frozen, "base.epochs=1"), store := new_store())
+    assert cold.run.passes == {"test_resnet": 48 + 24}  # training and test images; 8 folds and a refit
+    warm = run_in(small_study(*frozen, "base.epochs=2"), store)
+    assert warm.run.passes == {"test_resnet": 0}
+    assert cold.run.failed == warm.run.failed == 0
+    assert len(warm.reporter.outcomes) > 6

@@ -17,11 +17,11 @@ from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import feature_shape, load_backbone
-from harness.models.heads import Shape, initialise, make_head
+from harness.models.heads import Shape, initialise, make_head, reads_moments
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
-from harness.training.device import make_deterministic, resolve_precision
+from harness.training.device import make_deterministic, resolve_precision, threads
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -50,14 +50,17 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     head_seed = derive_seed(job.seed, "head")
     if settings.trainable == "all":
         model, inputs = _whole_network(settings, context, head_seed)
+        cores, passes = torch.get_num_threads(), {}
     else:
-        model, inputs = _head_alone(job, context, head_seed, precision)
+        model, inputs, read = _head_alone(job, context, head_seed, precision)
+        cores, passes = 1, {"backbone_passes": read}  # a head's steps are too small to be shared out
     labels = torch.from_numpy(context.dataset.labels).to(device)
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
     network_precision = precision if settings.trainable == "all" else "fp32"  # heads on kept features are small
-    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    with threads(cores):
+        fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
@@ -70,6 +73,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "torch": torch.__version__,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "seconds": time.perf_counter() - started,
+            **passes,
         },
     )
     weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
@@ -104,20 +108,25 @@ def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.
     return network, PixelInputs(open_pixels(context.pixels[size]), backbone.mean, backbone.std, device)
 
 
-def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs]:
-    """The head, and the kept features of its frozen backbone; those of the test images only for a test job."""
+def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs, int]:
+    """The head, the kept features of its frozen backbone, and the images that had to go through the backbone now.
+
+    The features of the test images are made for a test job only.
+    """
     settings, device = job.scenario.settings, torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
     pixels = context.pixels[settings.image_size or 0]
-    files = []
+    files, passes = [], 0
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
-        files.append((int(rows[0]), path))
+        kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        files.append((int(rows[0]), kept.maps, kept.moments))
+        passes += kept.passes
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
-    return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
+    head = _head(settings, (channels, height, width), context, seed).to(device)
+    return head, FeatureInputs(files, device, partial(reads_moments, head)), passes
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
