@@ -1,6 +1,7 @@
 """How one network is trained: the fields of `base`, of a grid and of a search space."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -22,6 +23,7 @@ class Settings(Model):
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
+    oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # a smaller class to the largest, afterwards
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -30,3 +32,11 @@ class Settings(Model):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
     image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
+
+
+ADDED = ("oversampling_ratio",)  # fields younger than the first results
+
+
+def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
+    return {k: v for k, v in values.items() if not (k in ADDED and v == Settings.model_fields[k].default)}

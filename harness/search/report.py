@@ -96,8 +96,8 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     """What was fitted, and what pruning spared."""
     assert study.search is not None
     states = {state: sum(r.state == state for r in results) for state in ("complete", "pruned", "failed")}
-    jobs = {job.id for result in results for job in result.done}
-    asked, done = sum(len(r.jobs) for r in results), sum(len(r.done) for r in results)
+    jobs = {job.id for result in results for job in result.jobs[: result.folds]}
+    asked, done = sum(len(r.jobs) for r in results), sum(r.folds for r in results)
     rule = f"{study.search.sampler} sampler, {'median pruner on matched folds' if study.search.prunes else 'no pruner'}"
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [

@@ -31,6 +31,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def spread_devices(device: str, processes: int) -> list[str]:
+    """The device of each of so many processes: `cuda` means every GPU in turn, any other device is everybody's."""
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    return [f"cuda:{index % gpus}" if gpus > 1 else device for index in range(processes)]
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`fp32` or `bf16`: what `auto` comes to on this device."""
     if precision == "auto":

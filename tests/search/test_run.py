@@ -179,6 +179,16 @@ def test_a_known_scenario_costs_nothing(study_of: StudyOf, store: Store) -> None
     assert second.data.tags["harness.folds_run"] == first.info.run_id
 
 
+def test_image_sizes_of_a_range_are_decoded_when_they_occur(study_of: StudyOf, store: Store) -> None:
+    space = "search.space={image_size: {low: 24, high: 48, step: 8}}"
+    study = study_of(space, "search.enqueue=[{image_size: 48}, {image_size: 24}]", "search.trials=2")
+    known = set((store.cache / "pixels").iterdir())
+    run = searched(study, store)
+    assert [result.scenario.settings.image_size for result in run.results] == [48, 24]
+    assert [result.state for result in run.results] == ["complete", "complete"]
+    assert len(set((store.cache / "pixels").iterdir()) - known) == 2, "sizes that no trial has were decoded"
+
+
 def test_a_failing_fold_fails_its_trial_alone(study_of: StudyOf, store: Store) -> None:
     # a learning rate of 1e300 gives a loss that is not finite
     study = study_of("search.space={learning_rate: {choices: [1.0e-3, 1.0e300]}}", "search.sampler=grid",
@@ -307,8 +317,8 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_start_goes_on(
 
 
 def _wait_for(happened: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         if happened():
             return
         time.sleep(0.1)
-    raise AssertionError("nothing happened for a minute")
+    raise AssertionError("nothing happened for five minutes")
