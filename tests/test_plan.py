@@ -28,8 +28,8 @@ test: {stages: [heads]}
 """
 OTHER_SETTINGS: dict[str, object] = {
     "backbone": "resnet34", "weights": "b.safetensors", "trainable": "head", "head": "batchnorm-gap", "dropout": 0.25,
-    "oversampling": "random", "oversampling_ratio": 0.5, "epochs": 9, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.5,
-    "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
+    "oversampling": "random", "oversampling_ratio": 0.5, "epochs": 9, "batch_size": 8, "optimizer": "sgd",
+    "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
 }  # fmt: skip
 
 
