@@ -169,12 +169,12 @@ def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult]
     machines = sorted({f"{f['device']}, {f['precision']}, torch {f['torch']}" for f in facts})
     seconds = sum(float(f["seconds"]) for f in facts)
     return [
-        "`search.html`, in the store and on the run in MLflow, has the same figures to explore;"
-        " `best.yaml` is the best scenario as a study.",
+        "`best.yaml` is the best scenario as a study. `search.html`, on the search's run in MLflow and in the store"
+        " that it ran in, has these figures to explore; `harness search` on that store makes it again.",
         "",
         "## Provenance",
         "",
         f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.search.seed}, study seed {study.seed}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
-        f"- {len(facts)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
+        f"- {len(facts)} fits in this store, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
     ]

@@ -260,7 +260,7 @@ class Killer(threading.Thread):
         )
 
     def run(self) -> None:
-        _wait_for(self.jobs.exists)
+        wait_for(self.jobs.exists)
         while self.killed < self.count and not self.stop.wait(self._random.uniform(0.1, 1.2)):
             workers = list(children_of_forkserver())
             if workers:
@@ -305,7 +305,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_start_goes_on(
     command = [sys.executable, "-m", "harness.cli", "search", str(file), "--store", str(store.root)]
     options = ["--trials", str(target), "--workers", "2", "--device", "cpu"]
     parent = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(lambda: store.jobs.exists() and len(list(store.jobs.glob("[!.]*"))) >= 5)
+    wait_for(lambda: store.jobs.exists() and len(list(store.jobs.glob("[!.]*"))) >= 5)
     parent.kill()
     parent.wait()
     time.sleep(2)
@@ -316,7 +316,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_start_goes_on(
     check_exact(study, store, searched(study, store, workers=2, trials=target), target)
 
 
-def _wait_for(happened: Callable[[], bool]) -> None:
+def wait_for(happened: Callable[[], bool]) -> None:
     for _ in range(3000):
         if happened():
             return
