@@ -1,7 +1,7 @@
 """Where the points of a search come from, and which trials are not worth their remaining folds."""
 
 from statistics import median
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import optuna
 from optuna.pruners import BasePruner
@@ -31,9 +31,15 @@ def _value(trial: optuna.Trial, key: str, dimension: Dimension) -> Any:
     assert low is not None and high is not None
     if step is not None:
         high = dimension.levels()[-1]
-    if Settings.model_fields[key].annotation is int:
+    if _is_whole(key):
         return trial.suggest_int(key, int(low), int(high), step=int(step or 1), log=dimension.log)
     return trial.suggest_float(key, low, high, step=step, log=dimension.log)
+
+
+def _is_whole(key: str) -> bool:
+    """Whether a setting is a whole number."""
+    hint = get_type_hints(Settings)[key]
+    return int in (hint, *get_args(hint))
 
 
 def slot_sampler(search: Search, slot: int, workers: int) -> BaseSampler:
