@@ -1,10 +1,5 @@
 """Who runs the trials: this process, or several on one machine that tell this one what they do."""
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -15,12 +10,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from harness.errors import JobError
 from harness.plan import Job, Scenario
+from harness.processes import become_worker, worker_context
 from harness.results import Metrics
 from harness.search.objective import Listener, TrialRunner
 from harness.search.queue import Queue
 from harness.store import Store
 from harness.study import Study
-from harness.training.device import share_cores, spread_devices
+from harness.training.device import spread_devices
 from harness.training.job import Context
 
 MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
@@ -104,12 +100,8 @@ class Remote:
 
 def _worker(task: Task, pipe: "Connection[Any, Any]") -> None:
     """The main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    become_worker()
     try:
-        if task.context.device == "cpu":
-            share_cores(task.workers)
         work(task, task.queue(), Remote(pipe))
     except Exception:
         pipe.send(("crashed", (traceback.format_exc(),)))
@@ -119,23 +111,12 @@ def _on(task: Task, device: str) -> Task:
     return replace(task, context=replace(task.context, device=device))
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
 class _Process:
     """A worker process, and what it is at."""
 
     def __init__(self, task: Task, device: str) -> None:
         self.device = device
-        # Where forking is safe, processes are forked from one that has torch imported, but nothing computed, yet.
-        linux = sys.platform == "linux"
-        context: Any = multiprocessing.get_context("forkserver" if linux else "spawn")
-        if linux:
-            context.set_forkserver_preload([__name__])
+        context = worker_context(preload=__name__)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_worker, args=(_on(task, device), theirs), daemon=True)
         self.process.start()
