@@ -21,7 +21,7 @@ from harness.models.heads import Shape, initialise, make_head, reads_moments
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
-from harness.training.device import make_deterministic, resolve_precision, threads
+from harness.training.device import all_cores, make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -38,11 +38,12 @@ class Context:
     pixels: Mapping[int, Path]  # image size -> pixel file
     features: Path  # the folder of kept features
     device: str
+    threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
-    make_deterministic()
+    make_deterministic(context.threads)
     started = time.perf_counter()
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
@@ -50,17 +51,16 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     head_seed = derive_seed(job.seed, "head")
     if settings.trainable != "head":
         model, inputs = _whole_network(settings, context, head_seed)
-        cores, passes = torch.get_num_threads(), {}
+        passes = {}
     else:
         model, inputs, read = _head_alone(job, context, head_seed, precision)
-        cores, passes = 1, {"backbone_passes": read}  # a head's steps are too small to be shared out
+        passes = {"backbone_passes": read}
     labels = torch.from_numpy(context.dataset.labels).to(device)
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
     network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
-    with threads(cores):
-        fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
@@ -71,6 +71,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": _device_name(device),
             "precision": precision,
             "torch": torch.__version__,
+            "threads": str(context.threads),
             "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "seconds": time.perf_counter() - started,
             **passes,
@@ -82,18 +83,19 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     """The training rows before and after oversampling, and the rows that are scored."""
-    dataset = context.dataset
+    dataset, settings = context.dataset, job.scenario.settings
     if job.fold is None:
         train, validation = dataset.rows("train"), dataset.rows("test")[:0]
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
-        if job.scenario.settings.oversampling == "random-before-split":
+        if settings.oversampling == "random-before-split":
             k = sum(repeat == job.repeat for repeat, _ in context.folds)
-            leaking = oversampled_before_split(dataset, fold, k, derive_seed(context.seed, "leak", job.repeat))
+            leak_seed = derive_seed(context.seed, "leak", job.repeat)
+            leaking = oversampled_before_split(dataset, fold, k, leak_seed, settings.oversampling_ratio)
             return train, leaking.train, leaking.validation
     seed = derive_seed(job.seed, "oversampling")
-    sampled = oversample(train, dataset.labels[train], job.scenario.settings.oversampling, seed)
+    sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
 
 
@@ -121,7 +123,8 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        with all_cores():
+            kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
         files.append((int(rows[0]), kept.maps, kept.moments))
         passes += kept.passes
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
