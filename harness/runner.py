@@ -28,6 +28,7 @@ from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
 from harness.training.job import Context
+from harness.training.network import Compile
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Run:
     url: str
 
 
-def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False) -> Run:
+def run_study(
+    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compile: Compile = "auto"
+) -> Run:
     """Everything that the study asks for and that is not done yet; then its report.
 
     tests_only: the stages must be finished, and only the test set is scored.
@@ -55,7 +58,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     if not _is_done(study, inputs, ledger):
         _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter)
+    context = make_context(study, inputs, store, device, reporter, compile)
     with store.locked(study.study):
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
@@ -179,7 +182,9 @@ class Fitter:
         self.reporter.epoch(job_id, epoch, metrics)
 
 
-def make_context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
+def make_context(
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compile: Compile = "auto"
+) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "source" if study.data.path is None else "path"):
@@ -188,4 +193,4 @@ def make_context(study: Study, inputs: Inputs, store: Store, device: str, report
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device)
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, compile)

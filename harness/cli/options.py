@@ -1,7 +1,7 @@
 """The arguments and options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,3 +13,7 @@ Overrides = Annotated[
 ]
 DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 MLRUNS = Path("mlruns")
+CompileMode = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option("--compile", help="torch.compile whole networks; auto: long fits on CUDA."),
+]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, StudyFile
+from harness.cli.options import MLRUNS, CompileMode, DataPath, DeviceName, Overrides, StorePath, StudyFile
 
 
 def run(
@@ -14,9 +14,10 @@ def run(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    compile: CompileMode = "auto",
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    _run(study, data, store, overrides, device, tests_only=False)
+    _run(study, data, store, overrides, device, compile, tests_only=False)
 
 
 def test(
@@ -25,14 +26,16 @@ def test(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    compile: CompileMode = "auto",
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    _run(study, data, store, overrides, device, tests_only=True)
+    _run(study, data, store, overrides, device, compile, tests_only=True)
 
 
 def _run(
-    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, tests_only: bool
-) -> None:
+    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str,
+    compile: CompileMode, tests_only: bool,
+) -> None:  # fmt: skip
     from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
@@ -43,7 +46,7 @@ def _run(
         reporter.say(f"{study.study}: loading")
         from harness.runner import run_study
 
-        done = run_study(study, store, device, reporter, tests_only)
+        done = run_study(study, store, device, reporter, tests_only, compile)
     from harness.terminal import show_run
 
     show_run(study, store, done)

@@ -2,11 +2,15 @@
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 
 from harness.errors import HarnessError
+
+T = TypeVar("T")
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,3 +57,21 @@ def make_deterministic() -> None:
 def share_cores(processes: int) -> None:
     """Leaves the other `processes - 1` their part of the cores."""
     torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+
+
+def within_memory(attempt: Callable[[int], T], batch: int) -> tuple[T, int]:
+    """What `attempt` gives, and the number of images at a time that it was given: the batch, or what memory allows.
+
+    Where the device's memory is not enough the attempt starts again from the beginning with half as many, so that the
+    result is that of the smaller number alone. Raises torch.OutOfMemoryError where even two images are too many.
+    """
+    size = batch
+    while True:
+        try:
+            return attempt(size), size
+        except torch.OutOfMemoryError:
+            if size < 4:
+                raise
+        size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

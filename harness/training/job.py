@@ -16,15 +16,16 @@ from harness.data.cache import open_pixels
 from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
-from harness.models.backbone import feature_shape, load_backbone
+from harness.models.backbone import load_backbone
 from harness.models.heads import Shape, initialise, make_head
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
-from harness.training.device import make_deterministic, resolve_precision
+from harness.training.device import make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+from harness.training.network import Compile, Network, compiles, fresh_backbone
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Context:
     pixels: Mapping[int, Path]  # image size -> pixel file
     features: Path  # the folder of kept features
     device: str
+    compile: Compile = "auto"
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
@@ -48,16 +50,25 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     precision = resolve_precision(settings.precision, device)
     before, train, evaluate = _rows(job, context)
     head_seed = derive_seed(job.seed, "head")
-    if settings.trainable != "head":
-        model, inputs = _whole_network(settings, context, head_seed)
-    else:
-        model, inputs = _head_alone(job, context, head_seed, precision)
     labels = torch.from_numpy(context.dataset.labels).to(device)
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
     network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
-    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    compiled = settings.trainable != "head" and compiles(context.compile, device, len(train) * settings.epochs)
+
+    def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
+        if settings.trainable != "head":
+            model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
+        else:
+            model, inputs = _head_alone(job, context, head_seed, precision)
+        told = _for_job(on_epoch, job.id)
+        return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch)
+
+    (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
+    facts = {"compile": "on" if compiled else "off"}
+    if micro_batch < settings.batch_size:
+        facts["accumulation"] = f"{micro_batch} images at a time, of a batch of {settings.batch_size}"
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
@@ -70,6 +81,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "torch": torch.__version__,
             "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "seconds": time.perf_counter() - started,
+            **facts,
         },
     )
     weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
@@ -93,15 +105,17 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
 
 
-def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
+def _whole_network(
+    settings: Settings, context: Context, seed: int, batch: int, compiled: bool
+) -> tuple[nn.Module, Inputs]:
     """Backbone and head, trained together, and the pixels that they read."""
-    device, size = torch.device(context.device), settings.image_size or 0
-    backbone = load_backbone(settings, context.seed)
-    network = nn.Sequential()
-    network.add_module("backbone", backbone)
-    network.add_module("head", _head(settings, feature_shape(backbone, size), context, seed))
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, PixelInputs(open_pixels(context.pixels[size]), backbone.mean, backbone.std, device)
+    device = torch.device(context.device)
+    weights = context.digests.weights[settings.backbone, settings.weights]
+    start = fresh_backbone(settings, weights, context.seed, device)
+    head = _head(settings, start.shape, context, seed).to(device)
+    network = Network(start.backbone, head, batch, start.compiled if compiled else None)
+    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
 def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs]:
