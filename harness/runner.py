@@ -4,16 +4,18 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.executors import Executor
-from harness.executors.inline import InlineExecutor
+from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
@@ -28,7 +30,8 @@ from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
 from harness.training.job import Context
-from harness.training.network import Compile
+
+AUTO = Compute()
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ class Run:
 
 
 def run_study(
-    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compile: Compile = "auto"
+    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compute: Compute = AUTO
 ) -> Run:
     """Everything that the study asks for and that is not done yet; then its report.
 
-    tests_only: the stages must be finished, and only the test set is scored.
+    tests_only: the stages must be finished, and only the test set is scored. compute: where the jobs are fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
@@ -58,18 +61,18 @@ def run_study(
     if not _is_done(study, inputs, ledger):
         _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter, compile)
-    with store.locked(study.study):
+    context = make_context(study, inputs, store, device, reporter, compute)
+    with store.locked(study.study), closing(make_executor(compute, device)) as executor:
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
-            fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
+            fitter = Fitter(ledger, context, executor, publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
-            report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
+            identity, links = study_id(study, inputs.digests), publisher.links(states)
+            report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)
-            url = publisher.leaderboard_url(states)
-    return Run(states, tests, fitter.failed, report, url)
+    return Run(states, tests, fitter.failed, report, links["leaderboard"])
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -183,7 +186,7 @@ class Fitter:
 
 
 def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compile: Compile = "auto"
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
 ) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
@@ -193,4 +196,6 @@ def make_context(
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, compile)
+    features = store.cache / "features"
+    threads, mode = compute.threads, compute.compile
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, device, threads, mode)

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, CompileMode, DataPath, DeviceName, Overrides, StorePath, StudyFile
+from harness.cli.options import (
+    MLRUNS,
+    CompileMode,
+    DataPath,
+    DeviceName,
+    ExecutorName,
+    JobsPerDevice,
+    Overrides,
+    StorePath,
+    StudyFile,
+    Threads,
+    Workers,
+)  # fmt: skip
+from harness.compute import Compute
 
 
 def run(
@@ -14,10 +27,15 @@ def run(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    jobs_per_device: JobsPerDevice = 1,
+    threads: Threads = 1,
     compile: CompileMode = "auto",
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    _run(study, data, store, overrides, device, compile, tests_only=False)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile)
+    _run(study, data, store, overrides, device, compute, tests_only=False)
 
 
 def test(
@@ -26,15 +44,20 @@ def test(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    jobs_per_device: JobsPerDevice = 1,
+    threads: Threads = 1,
     compile: CompileMode = "auto",
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    _run(study, data, store, overrides, device, compile, tests_only=True)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile)
+    _run(study, data, store, overrides, device, compute, tests_only=True)
 
 
 def _run(
-    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str,
-    compile: CompileMode, tests_only: bool,
+    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, compute: Compute,
+    tests_only: bool,
 ) -> None:  # fmt: skip
     from harness.progress import Reporter
     from harness.store import Store
@@ -46,7 +69,7 @@ def _run(
         reporter.say(f"{study.study}: loading")
         from harness.runner import run_study
 
-        done = run_study(study, store, device, reporter, tests_only, compile)
+        done = run_study(study, store, device, reporter, tests_only, compute)
     from harness.terminal import show_run
 
     show_run(study, store, done)

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from harness.compute import Compile
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape
 from harness.settings import Settings
 
-Compile = Literal["auto", "on", "off"]
 LONG = 50_000  # images through the network in a fit from which compiling it, a minute or two, pays on CUDA
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
+from harness.compute import Compile
 from harness.models.backbone import Backbone, load_backbone
 from harness.plan import Job
 from harness.settings import Settings
@@ -100,9 +101,7 @@ def test_one_backbone_is_compiled_twice_whatever_the_heads_the_folds_and_the_las
         ("on", CPU, 1, True), ("off", CUDA, 10**9, False),
     ],
 )  # fmt: skip
-def test_auto_compiles_long_fits_on_cuda(
-    option: network.Compile, device: torch.device, images: int, expected: bool
-) -> None:
+def test_auto_compiles_long_fits_on_cuda(option: Compile, device: torch.device, images: int, expected: bool) -> None:
     assert compiles(option, device, images) == expected
 
 
