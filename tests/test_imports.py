@@ -32,6 +32,7 @@ LIBRARIES = {
     "ray": ("executors.ray",),
     "matplotlib": ("report",),
     "imblearn": ("data",),
+    "minisom": ("models.baselines",),
     "kagglehub": ("data.sources",),
     "huggingface_hub": ("models",),
     "typer": ("cli",),

@@ -7,10 +7,11 @@ import pandas as pd
 
 from harness.data.audit import Audit
 from harness.prepare import Inputs
+from harness.report.comparisons import TEST
 from harness.report.export import export_table
 from harness.report.marks import declared_looks
 from harness.report.schema import Statistics
-from harness.report.study_statistics import MAJORITY, TEST
+from harness.report.study_statistics import MAJORITY
 from harness.stages import StageState
 from harness.study import Study
 

@@ -1,5 +1,6 @@
 """The figures of a study, from stored results alone."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,8 +43,14 @@ def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     return plt.subplots(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Figure, path: Path, vector: bool = False) -> Path:
-    """The path of the figure, written and closed; with `vector` an SVG of the same name lies beside it."""
+def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = None) -> Path:
+    """The path of the figure, written and closed; with `vector` an SVG of the same name lies beside it.
+
+    mark: stands across the figure as a watermark; why its numbers are less than they seem.
+    """
+    if mark:
+        words = "\n".join(textwrap.wrap(mark, 36))
+        figure.text(0.5, 0.5, words, rotation=20, ha="center", va="center", color="red", alpha=0.35, fontsize=13)
     figure.savefig(path)
     if vector:
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
@@ -52,7 +59,12 @@ def save(figure: Figure, path: Path, vector: bool = False) -> Path:
 
 
 def validation_curves(
-    scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path, vector: bool = False
+    scenarios: Sequence[ScenarioState],
+    metric: str,
+    title: str,
+    path: Path,
+    vector: bool = False,
+    mark: str | None = None,
 ) -> Path:
     """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
     figure, axes = new_figure(7.2, 4.2)
@@ -68,10 +80,10 @@ def validation_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
         figure.legend(loc="outside lower center", ncols=1 if len(scenarios) < 5 else 2, fontsize=8)
-    return save(figure, path, vector)
+    return save(figure, path, vector, mark)
 
 
-def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Path:
+def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
@@ -84,7 +96,7 @@ def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Pa
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend()
     figure.suptitle(title)
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
 def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
@@ -92,7 +104,7 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
     return np.array([[epoch[metric] for epoch in record.history] for record in records])
 
 
-def confusion_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
+def confusion_figure(frame: pd.DataFrame, title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: the confusion matrix with counts, and the share of each true class."""
     table = confusion_table(frame)
     counts = table.to_numpy()
@@ -107,10 +119,10 @@ def confusion_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true", title=title)
     axes.grid(visible=False)
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
+def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: the ROC curve of the positive class, or of every class against the rest."""
     figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
@@ -119,10 +131,10 @@ def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
+def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
     figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
@@ -131,7 +143,7 @@ def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path)
         axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02))
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
 def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -141,7 +153,7 @@ def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, 
     return [row for row in found if row[1].any() and not row[1].all()]
 
 
-def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
+def calibration_figure(frame: pd.DataFrame, title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: accuracy against confidence of the predicted class, in bins of equal mass."""
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
@@ -151,16 +163,18 @@ def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
     axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
     axes.set(xlabel="confidence", ylabel="accuracy", title=title)
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def scenario_figures(state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path) -> list[Path]:
+def scenario_figures(
+    state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
+) -> list[Path]:
     """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
     name, positive = f"{state.scenario.name}{dataset.mark}", dataset.positive
     return [
-        confusion_figure(frame, f"{name}\nout-of-fold", folder / "confusion_matrix.png"),
-        roc_figure(frame, positive, name, folder / "roc.png"),
-        pr_figure(frame, positive, name, folder / "pr.png"),
-        calibration_figure(frame, name, folder / "calibration.png"),
-        learning_curves(list(state.records.values()), name, folder / "learning_curves.png"),
+        confusion_figure(frame, f"{name}\nout-of-fold", folder / "confusion_matrix.png", mark),
+        roc_figure(frame, positive, name, folder / "roc.png", mark),
+        pr_figure(frame, positive, name, folder / "pr.png", mark),
+        calibration_figure(frame, name, folder / "calibration.png", mark),
+        learning_curves(list(state.records.values()), name, folder / "learning_curves.png", mark),
     ]

@@ -7,7 +7,7 @@ from harness.report.figures import new_figure, save
 from harness.report.schema import Estimate
 
 
-def interval_figure(estimates: Sequence[Estimate], title: str, path: Path) -> Path:
+def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG and an SVG: a row for each metric, a point with its interval for each subject."""
     subjects = list(dict.fromkeys(e.subject for e in estimates))
     labels = list(dict.fromkeys(_label(e) for e in estimates))
@@ -22,7 +22,7 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path) -> Pa
     axes.set(yticks=range(len(labels)), yticklabels=labels, title=title, xlabel="95 % interval")
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", fontsize=8)
-    return save(figure, path, vector=True)
+    return save(figure, path, vector=True, mark=mark)
 
 
 def _label(e: Estimate) -> str:

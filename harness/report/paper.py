@@ -9,13 +9,13 @@ import pandas as pd
 
 from harness.published import Item, OpenQuestion, Published
 from harness.report import figures
-from harness.report.comparisons import OUT_OF_FOLD
+from harness.report.comparisons import OUT_OF_FOLD, TEST
 from harness.report.export import export_table
 from harness.report.interval_figure import interval_figure
-from harness.report.marks import scenario_mark
+from harness.report.marks import scenario_mark, together
 from harness.report.published import model_estimates
 from harness.report.schema import Estimate, Statistics
-from harness.report.study_statistics import MAJORITY, TEST
+from harness.report.study_statistics import selected_test
 from harness.stages import ScenarioState, StageState
 from harness.statistics.rates import newcombe
 from harness.study import Study
@@ -37,9 +37,10 @@ class Sides:
 
     @property
     def ours_on_test(self) -> list[Estimate]:
-        """The estimates of the last scenario scored on the test set; empty where none is."""
-        found = [e for e in self.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
-        return [e for e in found if e.subject == found[-1].subject] if found else []
+        """The estimates of the selected scenario on the test set; empty where it is not scored."""
+        ours = selected_test(self.states, self.tests)
+        found = [e for e in self.statistics.estimates if e.on == TEST]
+        return [e for e in found if e.subject == ours.scenario.name] if ours else []
 
 
 def paper_lines(sides: Sides) -> Lines:
@@ -129,7 +130,8 @@ def _curves(sides: Sides, item: Item, name: str) -> Lines:
         rows[-1]["SD of the folds"] = s.summary.get("val/accuracy_std")
         rows[-1]["mark"] = scenario_mark(sides.study, s.scenario.settings)
     done = [s for s in scenarios if s.records]
-    figures.validation_curves(done, "val/accuracy", f"{item.item}, ours", sides.folder / f"{name}.png", vector=True)
+    mark = together(scenario_mark(sides.study, s.scenario.settings) for s in done)
+    figures.validation_curves(done, "val/accuracy", f"{item.item}, ours", sides.folder / f"{name}.png", True, mark)
     claims = [f"the paper reports {c.value} ({c.where})" for c in sides.published.cross_validation]
     words = f"Validation accuracy over all out-of-fold images, Wilson; {'; '.join(claims) or NOT_PRINTED}."
     return [words, "", *_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
@@ -201,7 +203,9 @@ def _intervals(sides: Sides, item: Item, name: str, metrics: tuple[str, ...]) ->
     """The figure of an item: all models of the paper and ours, each with its interval."""
     models = [e for model in sides.published.models for e in model_estimates(sides.published, model)]
     shown = [e for e in [*models, *sides.ours_on_test] if e.metric in metrics and e.low is not None]
-    interval_figure(shown, f"{item.item}, 95 % intervals", sides.folder / f"{name}.png")
+    interval_figure(
+        shown, f"{item.item}, 95 % intervals", sides.folder / f"{name}.png", together(e.mark for e in shown)
+    )
     return [f"![{item.item}]({name}.png)", ""]
 
 

@@ -3,17 +3,24 @@
 from harness.data.manifest import Dataset
 from harness.ledger import Ledger
 from harness.prepare import Inputs
-from harness.report.comparisons import OUT_OF_FOLD, RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.comparisons import (
+    OUT_OF_FOLD,
+    TEST,
+    RunOf,
+    prediction_estimates,
+    scenario_estimates,
+    stage_comparisons,
+    test_comparisons,
+)
 from harness.report.estimates import rate
 from harness.report.gap import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
-from harness.report.marks import scenario_mark, test_mark
+from harness.report.marks import scenario_mark, test_mark, together
 from harness.report.schema import Comparison, Estimate, Statistics
 from harness.report.tables import averaged, pooled
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 
-TEST = "test set"
 MAJORITY = "majority class"
 
 
@@ -45,13 +52,19 @@ def study_statistics(
     comparisons: list[Comparison] = []
     for state in states:
         comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
+    if winner := selected_test(states, tests):
+        others = [test for test in tests if test.finished and test is not winner]
+        comparisons += test_comparisons(winner, others, ledger, positive)
     inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
     marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
     seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
     estimates = [
         e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks).get(e.subject)}) for e in estimates
     ]
-    comparisons = [c.model_copy(update={"mark": marks[c.first] or marks[c.second]}) for c in comparisons]
+    comparisons = [
+        c.model_copy(update={"mark": together((seen if c.on == TEST else marks)[name] for name in (c.first, c.second))})
+        for c in comparisons
+    ]
     return Statistics(
         kind="study",
         name=study.study,
@@ -62,6 +75,13 @@ def study_statistics(
         comparisons=[*comparisons, *inflation],
         findings=inflation_findings(inflation),
     )
+
+
+def selected_test(states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:
+    """The scored scenario that the last selecting stage chose; None where that one is not scored."""
+    chosen = [state.best.scenario.id for state in states if state.stage.select and state.best]
+    scored = {test.scenario.id: test for test in tests if test.finished}
+    return next((scored[found] for found in reversed(chosen) if found in scored), None)
 
 
 def majority_estimates(dataset: Dataset) -> list[Estimate]:

@@ -12,17 +12,17 @@ from harness.prepare import Inputs
 from harness.published import load_published
 from harness.report import figures, tables
 from harness.report.checklist import Known, write_checklist
-from harness.report.comparisons import RunOf
+from harness.report.comparisons import TEST, RunOf
 from harness.report.export import export_table, markdown
 from harness.report.gap import gap_lines
-from harness.report.marks import declared_looks, test_mark
+from harness.report.marks import scenario_mark, together
 from harness.report.paper import Sides, paper_lines
 from harness.report.schema import Statistics, write_statistics
-from harness.report.statistics_tables import comparison_table, estimate_table
-from harness.report.study_statistics import MAJORITY, TEST, selection_words, study_statistics
+from harness.report.statistics_tables import comparison_table
+from harness.report.study_statistics import selection_words, study_statistics
+from harness.report.test_set import TestSet, test_comparison_lines, test_lines
 from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
-from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
 from harness.study import Study
 
@@ -48,11 +48,13 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
+        about = TestSet(study, inputs, states, statistics, ledger, folder)
         text = [
             *_head(study, inputs),
             *_audit(audit, folder),
             *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
-            *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
+            *(line for state in tests for line in test_lines(about, state)),
+            *test_comparison_lines(about),
             *_findings(statistics),
             *gap_lines(statistics.estimates, audit, folder),
             *_paper(study, states, tests, statistics, folder),
@@ -128,7 +130,8 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     board = tables.leaderboard(state, study)
     title = f"{study.study}, stage {name}{inputs.dataset.mark}"
-    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png")
+    mark = together(scenario_mark(study, s.scenario.settings) for s in state.scenarios)
+    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
@@ -141,59 +144,13 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     if state.best and state.finished:
         lines += [*selection_words(state), ""]
     names = {scenario.scenario.name for scenario in state.scenarios}
-    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names]
+    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
-
-
-def _test(
-    study: Study, state: ScenarioState, statistics: Statistics, inputs: Inputs, ledger: Ledger, folder: Path
-) -> list[str]:
-    scenario = state.scenario
-    lines = [f"## Test set: {scenario.name}", ""]
-    if not state.finished:
-        return [*lines, "Not scored yet.", ""]
-    positive = inputs.dataset.positive
-    frame = tables.averaged(tables.pooled(list(state.jobs), ledger))
-    metrics = tables.test_metrics(state, positive, ledger)
-    confusion = tables.confusion_table(frame)
-    right, total = int(confusion.to_numpy().trace()), len(frame)
-    low, high = wilson(right, total)
-    confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    classes = tables.class_table(frame)
-    board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
-    subjects = (scenario.name, MAJORITY)
-    shown = [e for e in statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
-    mark = test_mark(study, inputs.dataset, scenario.settings, ledger)
-    for table in (board, classes):
-        if mark:
-            table["mark"] = mark
-    title = f"test set, {scenario.name}{inputs.dataset.mark}"
-    figures.confusion_figure(frame, title, folder / f"test-confusion-{scenario.id}.png")
-    model = (
-        "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
-    )
-    return [
-        *lines,
-        *([f"**{mark}.**", ""] if mark else []),
-        f"Look {ledger.looks(inputs.dataset.digest, study.study)} of {declared_looks(study)} declared at this test set"
-        f" by this study in this store; {ledger.looks(inputs.dataset.digest)} by all studies.",
-        "",
-        f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
-        f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
-        "",
-        *export_table(board, folder, f"test-metrics-{scenario.id}"),
-        *export_table(classes, folder, f"test-classes-{scenario.id}"),
-        "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
-        "",
-        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
-        f"![confusion matrix](test-confusion-{scenario.id}.png)",
-        "",
-    ]
 
 
 def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str) -> list[str]:

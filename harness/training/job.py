@@ -17,14 +17,16 @@ from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import feature_shape, load_backbone
+from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
-from harness.settings import Settings
+from harness.settings import CLASSIFIERS, Settings
 from harness.training.device import make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+from harness.training.learn import learn
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     precision = resolve_precision(settings.precision, device)
     before, train, evaluate = _rows(job, context)
     head_seed = derive_seed(job.seed, "head")
-    if settings.trainable == "all":
+    model: nn.Module
+    if settings.backbone in CLASSIFIERS:
+        model, inputs = _classifier(settings, context)
+    elif settings.trainable == "all":
         model, inputs = _whole_network(settings, context, head_seed)
     else:
         model, inputs = _head_alone(job, context, head_seed, precision)
@@ -57,7 +62,11 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
     network_precision = precision if settings.trainable == "all" else "fp32"  # heads on kept features are small
-    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    watch = _for_job(on_epoch, job.id)
+    if isinstance(model, Classifier):
+        fitted = learn(model, inputs, task, settings, job.seed, watch)
+    else:
+        fitted = fit(model, inputs, task, settings, job.seed, network_precision, watch)
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
@@ -69,6 +78,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "precision": precision,
             "torch": torch.__version__,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **({"fold_digest": job.rows} if job.rows else {}),
             "seconds": time.perf_counter() - started,
         },
     )
@@ -84,13 +94,22 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
-        if job.scenario.settings.oversampling == "random-before-split":
+        if job.scenario.settings.leaks:
             k = sum(repeat == job.repeat for repeat, _ in context.folds)
             leaking = oversampled_before_split(dataset, fold, k, derive_seed(context.seed, "leak", job.repeat))
             return train, leaking.train, leaking.validation
     seed = derive_seed(job.seed, "oversampling")
     sampled = oversample(train, dataset.labels[train], job.scenario.settings.oversampling, seed)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
+
+
+def _classifier(settings: Settings, context: Context) -> tuple[Classifier, Inputs]:
+    """A model that learns without gradients, and the pixels that it reads."""
+    device = torch.device(context.device)
+    model = own_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
+    assert isinstance(model, Classifier)
+    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    return model.to(device), PixelInputs(pixels, model.mean, model.std, device)
 
 
 def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
