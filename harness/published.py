@@ -86,6 +86,7 @@ class Item(Model):
     kind: Literal["levels", "curves", "confusion", "classes", "baseline"]
     shows: Text
     factor: str | None = None
+    levels: list[str] = Field(default_factory=list)  # those that the paper compares, as a study names them
 
 
 class OpenQuestion(Model):

@@ -20,7 +20,7 @@ from harness.data.manifest import Dataset
 from harness.report.tables import arrays, confusion_table
 from harness.results import FoldRecord
 from harness.stages import ScenarioState
-from harness.training.metrics import ECE_BINS
+from harness.training.metrics import equal_mass_bins
 
 plt.rcParams.update(
     {
@@ -56,6 +56,15 @@ def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = No
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
     return path
+
+
+def words_figure(words: str, title: str, path: Path) -> Path:
+    """A PNG and an SVG that say why there is no figure."""
+    figure, axes = new_figure(6.0, 2.0)
+    axes.text(0.5, 0.5, "\n".join(textwrap.wrap(words, 70)), ha="center", va="center")
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.grid(visible=False)
+    return save(figure, path, vector=True)
 
 
 def validation_curves(
@@ -157,7 +166,7 @@ def calibration_figure(frame: pd.DataFrame, title: str, path: Path, mark: str | 
     """A PNG: accuracy against confidence of the predicted class, in bins of equal mass."""
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), ECE_BINS) if len(part)]
+    parts = equal_mass_bins(confidence)
     figure, axes = new_figure(4.2, 4.0)
     low = 1 / probabilities.shape[1]
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")

@@ -101,40 +101,53 @@ def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
 
 
 def _levels(sides: Sides, item: Item, name: str) -> Lines:
-    scenarios, why = levels_of(sides, item.factor or "")
-    if not scenarios:
-        return [f"Missing: {why}.", ""]
-    rows = [
-        {
-            str(item.factor): getattr(s.scenario.settings, item.factor or ""),
-            "in the paper": "yes" if item.factor == "head" else "",
-            "trained parameters": f"{s.cost:,.0f}" if s.records else "not run",
-            "folds": f"{len(s.records)}/{len(s.jobs)}",
-            "MLflow run": (ours.run_id if (ours := _validated(sides, s)) else None) or "",
-        }
-        for s in scenarios
-    ]
-    table = pd.DataFrame(rows)
-    return export_table(table.loc[:, (table != "").any()], sides.folder, name)
+    """The levels of a factor, what each costs and what it reaches: a table, and a figure of the intervals."""
+    rows, found = _level_rows(sides, item, f"{sides.published.paper} holds no figure of it")
+    shown = [e.model_copy(update={"subject": "ours", "metric": level}) for level, e in found.items()]
+    title, path = f"{item.item}, ours: accuracy out of fold", sides.folder / f"{name}.png"
+    if shown:
+        interval_figure(shown, title, path, together(e.mark for e in shown))
+    else:
+        figures.words_figure(str(rows[0]["missing"]), title, path)
+    return [*_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
 
 
 def _curves(sides: Sides, item: Item, name: str) -> Lines:
-    scenarios, why = levels_of(sides, item.factor or "")
-    if not scenarios:
-        return [f"Missing: {why}.", ""]
-    rows = []
-    for s in scenarios:
-        ours = _validated(sides, s)
-        missing = NOT_PRINTED if ours else f"{NOT_PRINTED}; ours: {len(s.records)} of {len(s.jobs)} folds are done"
-        rows.append(compared(str(getattr(s.scenario.settings, item.factor or "")), None, ours, missing))
-        rows[-1]["SD of the folds"] = s.summary.get("val/accuracy_std")
-        rows[-1]["mark"] = scenario_mark(sides.study, s.scenario.settings)
-    done = [s for s in scenarios if s.records]
-    mark = together(scenario_mark(sides.study, s.scenario.settings) for s in done)
-    figures.validation_curves(done, "val/accuracy", f"{item.item}, ours", sides.folder / f"{name}.png", True, mark)
+    """The levels of a factor: a table of their validation accuracy, and its curves by epoch."""
+    rows, found = _level_rows(sides, item, NOT_PRINTED)
+    done = [s for s in levels_of(sides, item.factor or "")[0] if s.records]
+    title, path = f"{item.item}, ours", sides.folder / f"{name}.png"
+    if done:
+        mark = together(scenario_mark(sides.study, s.scenario.settings) for s in done)
+        figures.validation_curves(done, "val/accuracy", title, path, True, mark)
+    else:
+        figures.words_figure(str(rows[0]["missing"]), title, path)
     claims = [f"the paper reports {c.value} ({c.where})" for c in sides.published.cross_validation]
     words = f"Validation accuracy over all out-of-fold images, Wilson; {'; '.join(claims) or NOT_PRINTED}."
     return [words, "", *_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
+
+
+def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[str, Any]], dict[str, Estimate]]:
+    """A row for each level of the paper's and of ours, and our estimates by level. A hole says why it is one."""
+    factor = item.factor or ""
+    scenarios, why = levels_of(sides, factor)
+    by_level = {str(getattr(s.scenario.settings, factor)): s for s in scenarios}
+    why = why or f"not among the levels of the study {sides.study.study}"
+    rows, found = [], {}
+    for level in dict.fromkeys([*item.levels, *by_level]):
+        s = by_level.get(level)
+        ours = _validated(sides, s) if s else None
+        hole = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
+        row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {hole}")
+        if s and s.records:
+            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.cost:,.0f}"}
+        if s:
+            row["mark"] = scenario_mark(sides.study, s.scenario.settings)
+        rows.append(row)
+        found |= {level: ours} if ours else {}
+    if not rows:
+        rows.append(compared(factor, None, None, f"{not_printed}; ours: {why}"))
+    return rows, found
 
 
 def _validated(sides: Sides, state: ScenarioState) -> Estimate | None:

@@ -16,12 +16,15 @@ from harness.report.estimates import rate
 from harness.report.gap import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
 from harness.report.marks import scenario_mark, test_mark, together
+from harness.report.reliability import RELIABILITY, reliability_estimates
 from harness.report.schema import Comparison, Estimate, Statistics
 from harness.report.tables import averaged, pooled
+from harness.report.thresholds import OPERATING, threshold_estimates
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 
 MAJORITY = "majority class"
+ON_TEST = (TEST, GAP, OPERATING, RELIABILITY + TEST)  # what a look at the test set gave
 
 
 def study_statistics(
@@ -46,7 +49,11 @@ def study_statistics(
             estimates += prediction_estimates(frame, test.scenario.name, TEST, positive, run_id)
             validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
             out_of_fold = averaged(pooled(list(validated.jobs), ledger))
-            estimates += gap_estimates(out_of_fold, frame, positive, test.scenario.name, run_id)
+            name = test.scenario.name
+            estimates += gap_estimates(out_of_fold, frame, positive, name, run_id)
+            estimates += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            estimates += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
+            estimates += reliability_estimates(frame, name, TEST, run_id)
     if estimates:
         estimates += majority_estimates(inputs.dataset)
     comparisons: list[Comparison] = []
@@ -58,9 +65,7 @@ def study_statistics(
     inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
     marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
     seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
-    estimates = [
-        e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks).get(e.subject)}) for e in estimates
-    ]
+    estimates = [e.model_copy(update={"mark": (seen if e.on in ON_TEST else marks).get(e.subject)}) for e in estimates]
     comparisons = [
         c.model_copy(update={"mark": together((seen if c.on == TEST else marks)[name] for name in (c.first, c.second))})
         for c in comparisons

@@ -11,9 +11,11 @@ from harness.report import figures, tables
 from harness.report.comparisons import TEST
 from harness.report.export import export_table
 from harness.report.marks import declared_looks, test_mark
+from harness.report.reliability import reliability_lines
 from harness.report.schema import Statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.report.study_statistics import MAJORITY
+from harness.report.thresholds import threshold_lines
 from harness.stages import ScenarioState, StageState
 from harness.statistics.rates import wilson
 from harness.study import Study
@@ -64,6 +66,8 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
         f"![confusion matrix](test-confusion-{scenario.id}.png)",
         "",
+        *threshold_lines(about.statistics.estimates, scenario.name, scenario.id, folder, mark),
+        *reliability_lines(about.statistics.estimates, scenario.name, scenario.id, folder, mark),
     ]
 
 
