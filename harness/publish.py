@@ -191,11 +191,15 @@ def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, stream
     tracker.finish(run_id)
 
 
+_TRAINED = {"all": "whole network trained", "head": "frozen"}
+
+
 def _scenario_words(state: ScenarioState, synthetic: bool) -> str:
     s, means = state.scenario.settings, state.summary
+    augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     return (
         f"{'**SYNTHETIC DATA.** ' if synthetic else ''}{s.backbone} ({s.weights} weights,"
-        f" {'whole network trained' if s.trainable == 'all' else 'frozen'}), head {s.head}, oversampling"
+        f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
         f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds: accuracy"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"

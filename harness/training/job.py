@@ -53,7 +53,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     model: nn.Module
     if settings.backbone in CLASSIFIERS:
         model, inputs = _classifier(settings, context)
-    elif settings.trainable == "all":
+    elif settings.trainable != "head":
         model, inputs = _whole_network(settings, context, head_seed)
     else:
         model, inputs = _head_alone(job, context, head_seed, precision)
@@ -61,7 +61,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
-    network_precision = precision if settings.trainable == "all" else "fp32"  # heads on kept features are small
+    network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
     watch = _for_job(on_epoch, job.id)
     if isinstance(model, Classifier):
         fitted = learn(model, inputs, task, settings, job.seed, watch)
@@ -77,7 +77,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": _device_name(device),
             "precision": precision,
             "torch": torch.__version__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": _learnt(model),
             **({"fold_digest": job.rows} if job.rows else {}),
             "seconds": time.perf_counter() - started,
         },
@@ -113,7 +113,7 @@ def _classifier(settings: Settings, context: Context) -> tuple[Classifier, Input
 
 
 def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
-    """Backbone and head, both trained, and the pixels that they read."""
+    """Backbone and head, trained together, and the pixels that they read."""
     device, size = torch.device(context.device), settings.image_size or 0
     backbone = load_backbone(settings, context.seed)
     network = nn.Sequential()
@@ -159,6 +159,11 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.D
     for index, name in enumerate(dataset.classes):
         frame[f"prob_{name}"] = fitted.probabilities[:, index]
     return frame
+
+
+def _learnt(model: nn.Module) -> int:
+    """How many numbers were learnt, with gradients or, by a classifier, without."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Classifier))
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
