@@ -114,7 +114,7 @@ def _levels(sides: Sides, item: Item, name: str) -> Lines:
 
 def _curves(sides: Sides, item: Item, name: str) -> Lines:
     """The levels of a factor: a table of their validation accuracy, and its curves by epoch."""
-    rows, found = _level_rows(sides, item, NOT_PRINTED)
+    rows, _ = _level_rows(sides, item, NOT_PRINTED)
     done = [s for s in levels_of(sides, item.factor or "")[0] if s.records]
     title, path = f"{item.item}, ours", sides.folder / f"{name}.png"
     if done:
@@ -133,7 +133,8 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
     scenarios, why = levels_of(sides, factor)
     by_level = {str(getattr(s.scenario.settings, factor)): s for s in scenarios}
     why = why or f"not among the levels of the study {sides.study.study}"
-    rows, found = [], {}
+    rows: list[dict[str, Any]] = []
+    found: dict[str, Estimate] = {}
     for level in dict.fromkeys([*item.levels, *by_level]):
         s = by_level.get(level)
         ours = _validated(sides, s) if s else None
