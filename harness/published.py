@@ -46,6 +46,7 @@ class PublishedModel(Model):
     name: Text
     where: Text
     layers: Count | None = None
+    backbone: str | None = None  # the same network, as a study names it
     correct: dict[str, Share] | None = None
     confusion: dict[str, dict[str, Share]] | None = None
     printed: list[PrintedValue] = Field(default_factory=list)

@@ -64,10 +64,10 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
-            report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
+            identity, links = study_id(study, inputs.digests), publisher.links(states)
+            report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)
-            url = publisher.leaderboard_url(states)
-    return Run(states, tests, fitter.failed, report, url)
+    return Run(states, tests, fitter.failed, report, links["leaderboard"])
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:

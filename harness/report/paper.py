@@ -1,5 +1,6 @@
 """A paper's tables and figures beside ours: its value, ours, the difference, an interval; or why a cell is empty."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.published import Item, OpenQuestion, Published
+from harness.published import Item, OpenQuestion, Published, PublishedModel
 from harness.report import figures
 from harness.report.comparisons import OUT_OF_FOLD, TEST
 from harness.report.export import export_table
@@ -39,8 +40,11 @@ class Sides:
     def ours_on_test(self) -> list[Estimate]:
         """The estimates of the selected scenario on the test set; empty where it is not scored."""
         ours = selected_test(self.states, self.tests)
-        found = [e for e in self.statistics.estimates if e.on == TEST]
-        return [e for e in found if e.subject == ours.scenario.name] if ours else []
+        return self.on_test(ours.scenario.name) if ours else []
+
+    def on_test(self, subject: str) -> list[Estimate]:
+        """The estimates of this scenario on the test set."""
+        return [e for e in self.statistics.estimates if (e.on, e.subject) == (TEST, subject)]
 
 
 def paper_lines(sides: Sides) -> Lines:
@@ -95,8 +99,9 @@ def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
         finished = [s for s in state.scenarios if s.finished]
         if not finished:
             return [], f"not run: no scenario of stage {state.stage.name} is finished"
-        reference = (state.best or finished[0]).scenario.settings.model_dump(exclude={factor})
-        return [s for s in state.scenarios if s.scenario.settings.model_dump(exclude={factor}) == reference], ""
+        others = set(state.stage.grid) - {factor}
+        reference = (state.best or finished[0]).scenario.settings.model_dump(include=others)
+        return [s for s in state.scenarios if s.scenario.settings.model_dump(include=others) == reference], ""
     return [], f"no stage of the study {sides.study.study} varies {factor}"
 
 
@@ -181,26 +186,33 @@ def _classes(sides: Sides, item: Item, name: str) -> Lines:
 
 
 def _baseline(sides: Sides, item: Item, name: str) -> Lines:
+    """Each model of the paper beside ours: the same network where our study scored it, else our selected scenario."""
     lines: Lines = []
-    ours, why = sides.ours_on_test, _no_test(sides)
-    positive = sides.published.positive
     for number, model in enumerate(sides.published.models):
-        paper = model_estimates(sides.published, model)
-        keys = [("recall", c) for c in sides.published.classes] + [("f1", positive), ("accuracy", None)]
-        rows = []
-        for metric, of_class in keys:
-            theirs, mine = _pick(paper, metric, of_class), _pick(ours, metric, of_class)
-            words = (
-                f"true predictions, {of_class}"
-                if metric == "recall"
-                else f"{metric}, {of_class}"
-                if of_class
-                else metric
-            )
-            rows.append(compared(words, theirs, mine, why) | (_counts(theirs, mine) if metric == "recall" else {}))
-        layers = f", {model.layers} layers" if model.layers else ""
-        lines += [f"Against {model.name}{layers} ({model.where}):", "", *_export(rows, sides, f"{name}-{number + 1}")]
+        same = next((t for t in sides.tests if t.finished and t.scenario.settings.backbone == model.backbone), None)
+        ours = sides.on_test(same.scenario.name) if same else sides.ours_on_test
+        which = f"our {model.backbone}" if same else "our selected scenario"
+        rows = _baseline_rows(sides, model, ours)
+        words = f"{which}{f', {ours[0].subject},' if ours else ''} beside {model.name} ({model.where}):"
+        lines += [words[0].upper() + words[1:], "", *_export(rows, sides, f"{name}-{number + 1}")]
     return lines + _intervals(sides, item, name, ("recall", "accuracy"))
+
+
+def _baseline_rows(sides: Sides, model: PublishedModel, ours: list[Estimate]) -> list[dict[str, Any]]:
+    """Layers, true predictions of each class, F1 of the positive class, and accuracy."""
+    paper, why = model_estimates(sides.published, model), _no_test(sides)
+    depth = next((t for t in sides.tests if ours and t.scenario.name == ours[0].subject), None)
+    named = re.search(r"(?:resnet|vgg)(\d+)", depth.scenario.settings.backbone) if depth else None
+    layers: dict[str, Any] = {"quantity": "layers", "paper": model.layers, "ours": int(named[1]) if named else None}
+    layers["missing"] = None if named else why or "the name of our backbone does not say it"
+    rows = [layers] if model.layers else []
+    for of_class in sides.published.classes:
+        theirs, mine = _pick(paper, "recall", of_class), _pick(ours, "recall", of_class)
+        rows.append(compared(f"true predictions, {of_class}", theirs, mine, why) | _counts(theirs, mine))
+    for metric, of_class in (("f1", sides.published.positive), ("accuracy", None)):
+        words = f"{metric}, {of_class}" if of_class else metric
+        rows.append(compared(words, _pick(paper, metric, of_class), _pick(ours, metric, of_class), why))
+    return rows
 
 
 def _pick(estimates: list[Estimate], metric: str, of_class: str | None) -> Estimate | None:

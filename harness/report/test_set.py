@@ -7,10 +7,11 @@ import pandas as pd
 
 from harness.ledger import Ledger
 from harness.prepare import Inputs
-from harness.report import figures, tables
+from harness.report import tables
 from harness.report.comparisons import TEST
 from harness.report.export import export_table
-from harness.report.marks import declared_looks, test_mark
+from harness.report.marks import declared_looks, marked, test_mark
+from harness.report.predicted import Predicted, figure_lines, hardest_lines
 from harness.report.reliability import reliability_lines
 from harness.report.schema import Statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
@@ -18,6 +19,7 @@ from harness.report.study_statistics import MAJORITY
 from harness.report.thresholds import threshold_lines
 from harness.stages import ScenarioState, StageState
 from harness.statistics.rates import wilson
+from harness.store import Store
 from harness.study import Study
 
 
@@ -29,8 +31,12 @@ class TestSet:
     inputs: Inputs
     states: list[StageState]
     statistics: Statistics
-    ledger: Ledger
+    store: Store
     folder: Path
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.store)
 
 
 def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
@@ -44,14 +50,10 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     mark = test_mark(about.study, dataset, scenario.settings, about.ledger)
     confusion = tables.confusion_table(frame)
     confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    title = f"test set, {scenario.name}{dataset.mark}"
-    figures.confusion_figure(frame, title, folder / f"test-confusion-{scenario.id}.png", mark)
     metrics = tables.test_metrics(state, dataset.positive, about.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
-    for table in (board, classes):
-        if mark:
-            table["mark"] = mark
+    predicted = Predicted(scenario, "test", frame, mark, folder)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
     return [
@@ -59,15 +61,15 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         *([f"**{mark}.**", ""] if mark else []),
         *_looks(about),
         *_accuracy(about, state, int(confusion.to_numpy().trace()), len(frame)),
-        *export_table(board, folder, f"test-metrics-{scenario.id}"),
-        *export_table(classes, folder, f"test-classes-{scenario.id}"),
+        *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
+        *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
         "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
         "",
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
-        f"![confusion matrix](test-confusion-{scenario.id}.png)",
-        "",
+        *figure_lines(predicted, f"test set, {scenario.name}{dataset.mark}", about.inputs),
         *threshold_lines(about.statistics.estimates, scenario.name, scenario.id, folder, mark),
         *reliability_lines(about.statistics.estimates, scenario.name, scenario.id, folder, mark),
+        *hardest_lines(predicted, about.inputs, about.store),
     ]
 
 

@@ -15,11 +15,15 @@ from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import TEST, RunOf
 from harness.report.export import export_table, markdown
 from harness.report.gap import gap_lines
+from harness.report.interval_figure import scenario_intervals
 from harness.report.marks import scenario_mark, together
+from harness.report.page import Links, write_page
 from harness.report.paper import Sides, paper_lines
+from harness.report.predicted import winner_lines
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import comparison_table
 from harness.report.study_statistics import selection_words, study_statistics
+from harness.report.summary import summary_lines
 from harness.report.test_set import TestSet, test_comparison_lines, test_lines
 from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
@@ -33,10 +37,17 @@ BEST_EPOCH = (
 )
 
 
-def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_of: RunOf = lambda *_: None) -> Path:
-    """The path of `report.md` in the study's report folder, which is replaced as a whole.
+def write_report(
+    study: Study,
+    inputs: Inputs,
+    study_id: str,
+    store: Store,
+    run_of: RunOf = lambda *_: None,
+    links: Links | None = None,
+) -> Path:
+    """The path of `report.md` in the study's report folder, which is replaced as a whole; index.html is the same page.
 
-    run_of: gives the MLflow run of a level and a key, for the numbers to name it.
+    run_of: gives the MLflow run of a level and a key, for the numbers to name it. links: into MLflow, for index.html.
     """
     ledger = Ledger(store)
     states = study_state(study, inputs.digests, ledger, provisional=True)
@@ -48,11 +59,15 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
-        about = TestSet(study, inputs, states, statistics, ledger, folder)
+        about = TestSet(study, inputs, states, statistics, store, folder)
+        summary = summary_lines(study, inputs, states, tests, statistics)
         text = [
             *_head(study, inputs),
+            *("## Summary", "", *summary, ""),
+            *_data(study, inputs),
             *_audit(audit, folder),
             *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
+            *winner_lines(study, states, inputs, store, folder),
             *(line for state in tests for line in test_lines(about, state)),
             *test_comparison_lines(about),
             *_findings(statistics),
@@ -60,9 +75,11 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
             *_paper(study, states, tests, statistics, folder),
             *_foot(study, inputs, states, study_id),
         ]
+        (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n")
         (folder / "report.md").write_text("\n".join(text) + "\n")
         (folder / "environment.txt").write_text(environment())
         write_statistics(statistics, folder)
+        write_page(folder, links)
         write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
         if target.exists():
             shutil.move(target, new / "old")
@@ -71,16 +88,19 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
 
 
 def _head(study: Study, inputs: Inputs) -> list[str]:
-    dataset, spec = inputs.dataset, study.folds
     lines = [f"# {study.study}", "", *([study.description, ""] if study.description else [])]
-    if dataset.synthetic:
+    if inputs.dataset.synthetic:
         lines += [SYNTHETIC, ""]
     if study.data.limit:
         lines += [f"**Rehearsal.** Only {study.data.limit} images of each split were used (`data.limit`).", ""]
     if any(settings.select_epoch == "best" for _, settings in study.settings()):
         lines += [BEST_EPOCH, ""]
+    return lines
+
+
+def _data(study: Study, inputs: Inputs) -> list[str]:
+    spec = study.folds
     return [
-        *lines,
         "## Data and folds",
         "",
         *markdown(data_table(inputs)),
@@ -131,11 +151,12 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     board = tables.leaderboard(state, study)
     title = f"{study.study}, stage {name}{inputs.dataset.mark}"
     mark = together(scenario_mark(study, s.scenario.settings) for s in state.scenarios)
-    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", mark=mark)
+    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
+        *_intervals(state, statistics, title, mark, folder / f"intervals-{name}.png"),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
@@ -151,6 +172,16 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
+
+
+def _intervals(state: StageState, statistics: Statistics, title: str, mark: str | None, path: Path) -> list[str]:
+    """The finished scenarios beside each other, out of fold; nothing where none is finished."""
+    if not any(scenario.finished for scenario in state.scenarios):
+        return []
+    names = [s.scenario.name for s in state.scenarios if s.finished]
+    scenario_intervals(statistics.estimates, names, title, path, mark)
+    note = "*Out of fold, all folds together: 95 % intervals, patients drawn anew.*"
+    return [f"![intervals of the scenarios]({path.name})", "", note, ""]
 
 
 def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str) -> list[str]:

@@ -44,7 +44,7 @@ def test_a_leak_and_undeclared_looks_stand_across_the_figures(leaking: Finished)
     assert reddish(curves) > 500
     (test,) = leaking.run.tests
     assert not test.scenario.settings.leaks  # so its figure is clean
-    assert reddish(curves.with_name(f"test-confusion-{test.scenario.id}.png")) == 0
+    assert reddish(curves.with_name(f"test-confusion_matrix-{test.scenario.id}.png")) == 0
     figures = {path.parts[-3]: path for path in leaking.store.artifacts.rglob("artifacts/confusion_matrix.png")}
     marked = [reddish(path) > 500 for path in figures.values()]
     assert sorted(marked) == [False, False, True]  # the test, the scenario that does not leak, the one that does
@@ -96,7 +96,7 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
     assert ledger.looks(manifest, "small") == ledger.looks(manifest) == 2
     for report in (second.run.report, report_study(first, run.store)):
         assert "TEST SET SEEN 2 TIMES, 1 DECLARED" in report.read_text()
-        assert all(reddish(figure) > 500 for figure in report.parent.glob("test-confusion-*.png"))
+        assert all(reddish(figure) > 500 for figure in report.parent.glob("test-confusion_matrix-*.png"))
         assert reddish(report.parent / "curves-sampling.png") == 0
         written: Path = report.parent / "statistics.json"
         estimates = json.loads(written.read_text())["estimates"]
