@@ -203,15 +203,17 @@ def _baseline_rows(sides: Sides, model: PublishedModel, ours: list[Estimate]) ->
     paper, why = model_estimates(sides.published, model), _no_test(sides)
     depth = next((t for t in sides.tests if ours and t.scenario.name == ours[0].subject), None)
     named = re.search(r"(?:resnet|vgg)(\d+)", depth.scenario.settings.backbone) if depth else None
-    layers: dict[str, Any] = {"quantity": "layers", "paper": model.layers, "ours": int(named[1]) if named else None}
+    layers: dict[str, Any] = {"quantity": "layers", "paper k/n": str(model.layers or "")}
+    layers["our k/n"] = named[1] if named else ""
     layers["missing"] = None if named else why or "the name of our backbone does not say it"
-    rows = [layers] if model.layers else []
+    rows = [layers | {"paper": None, "ours": None}] if model.layers else []
     for of_class in sides.published.classes:
         theirs, mine = _pick(paper, "recall", of_class), _pick(ours, "recall", of_class)
         rows.append(compared(f"true predictions, {of_class}", theirs, mine, why) | _counts(theirs, mine))
-    for metric, of_class in (("f1", sides.published.positive), ("accuracy", None)):
-        words = f"{metric}, {of_class}" if of_class else metric
-        rows.append(compared(words, _pick(paper, metric, of_class), _pick(ours, metric, of_class), why))
+    keys: list[tuple[str, str | None]] = [("f1", sides.published.positive), ("accuracy", None)]
+    for metric, about in keys:
+        words = f"{metric}, {about}" if about else metric
+        rows.append(compared(words, _pick(paper, metric, about), _pick(ours, metric, about), why))
     return rows
 
 
