@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import nn
 
 from harness.data.cache import open_pixels
@@ -19,10 +20,10 @@ from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head
-from harness.plan import Digests, Job, derive_seed
+from harness.plan import Digests, Job, derive_seed, digest, features_key
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import CLASSIFIERS, Settings
-from harness.training.device import make_deterministic, resolve_precision
+from harness.training.device import all_cores, make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -40,11 +41,12 @@ class Context:
     pixels: Mapping[int, Path]  # image size -> pixel file
     features: Path  # the folder of kept features
     device: str
+    threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
-    make_deterministic()
+    make_deterministic(context.threads)
     started = time.perf_counter()
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
@@ -77,6 +79,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": _device_name(device),
             "precision": precision,
             "torch": torch.__version__,
+            "threads": str(context.threads),
             "parameters": _learnt(model),
             **({"fold_digest": job.rows} if job.rows else {}),
             "seconds": time.perf_counter() - started,
@@ -133,10 +136,18 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        with _sole_extraction(settings, context.features), all_cores():
+            path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
         files.append((int(rows[0]), path))
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
     return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
+
+
+def _sole_extraction(settings: Settings, features: Path) -> FileLock:
+    """Held by the one of several workers that computes the features that all of them need."""
+    locks = features.with_name("locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{digest(features_key(settings))}.lock")
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
