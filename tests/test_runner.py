@@ -360,7 +360,6 @@ def tree(root: Path) -> dict[str, int]:
     ("override", "message"),
     [
         ("data.positive=ILL", "the positive class ILL is not in the data"),
-        ("data.patient='(?P<patient>[01])'", "patients stand in train/ and in test/"),
         ("folds.k=20", "20 folds need at least 20 patients"),
         ("base.weights=imagenet", "the hub cannot be reached"),
     ],

@@ -16,7 +16,7 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark:
     """A PNG and an SVG: a row for each metric, a point with its interval for each subject."""
     subjects = list(dict.fromkeys(e.subject for e in estimates))
     labels = list(dict.fromkeys(_label(e) for e in estimates))
-    figure, axes = new_figure(6.4, 0.8 + 0.42 * len(labels))
+    figure, axes = new_figure(6.4, 1.2 + 0.42 * len(labels) + 0.17 * len(subjects))
     for number, subject in enumerate(subjects):
         shift = 0.22 * (number - (len(subjects) - 1) / 2)
         for e in (e for e in estimates if e.subject == subject):
@@ -25,7 +25,7 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark:
             axes.plot([e.low, e.high], [y, y], color=f"C{number}")
             axes.plot([e.value], [y], "o", color=f"C{number}", label=subject if _label(e) == labels[0] else None)
     axes.set(yticks=range(len(labels)), yticklabels=labels, title=title, xlabel="95 % interval")
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     figure.legend(loc="outside lower center", fontsize=8)
     return save(figure, path, vector=True, mark=mark)
 

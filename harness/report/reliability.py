@@ -8,6 +8,7 @@ import pandas as pd
 from harness.report.estimates import rate
 from harness.report.export import export_table
 from harness.report.figures import new_figure, save
+from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
 from harness.report.tables import arrays
@@ -27,10 +28,10 @@ def reliability_estimates(frame: pd.DataFrame, subject: str, on: str, run_id: st
     return found
 
 
-def reliability_lines(
-    estimates: Sequence[Estimate], subject: str, key: str, folder: Path, mark: str | None
-) -> list[str]:
+def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:
     """The reliability of one scenario in Markdown; its table and its figure are written to the folder."""
+    subject, key = predicted.scenario.name, predicted.scenario.id
+    folder, mark = predicted.folder, predicted.mark
     found = [e for e in estimates if e.subject == subject and e.on.startswith(RELIABILITY)]
     if not found:
         return []
@@ -43,7 +44,7 @@ def reliability_lines(
         table = pd.DataFrame([e.model_dump(include={"at", "value", "low", "high"}) for e in bins])
         ends = [table["value"] - table["low"], table["high"] - table["value"]]
         axes.errorbar(table["at"], table["value"], yerr=ends, marker="o", capsize=2, color=f"C{number}", label=on)
-    axes.set(xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=f"reliability: {subject}")
+    axes.set(xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=f"reliability: {title}")
     figure.legend(loc="outside lower center", fontsize=8)
     save(figure, folder / f"reliability-{key}.png", vector=True, mark=mark)
     return [

@@ -53,6 +53,7 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     metrics = tables.test_metrics(state, dataset.positive, about.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
+    title = f"{scenario.name}{dataset.mark}"
     predicted = Predicted(scenario, "test", frame, mark, folder)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
@@ -66,9 +67,9 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
         "",
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
-        *figure_lines(predicted, f"test set, {scenario.name}{dataset.mark}", about.inputs),
-        *threshold_lines(about.statistics.estimates, scenario.name, scenario.id, folder, mark),
-        *reliability_lines(about.statistics.estimates, scenario.name, scenario.id, folder, mark),
+        *figure_lines(predicted, f"test set, {title}", about.inputs),
+        *threshold_lines(about.statistics.estimates, predicted, title),
+        *reliability_lines(about.statistics.estimates, predicted, title),
         *hardest_lines(predicted, about.inputs, about.store),
     ]
 

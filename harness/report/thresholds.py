@@ -11,6 +11,7 @@ from sklearn.metrics import roc_curve
 from harness.report.estimates import Matrix, from_confusion
 from harness.report.export import export_table
 from harness.report.figures import new_figure, save
+from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
 from harness.report.tables import arrays
@@ -74,15 +75,17 @@ def matrix_at(frame: pd.DataFrame, threshold: float, positive: str) -> Matrix:
     return np.bincount(labels * 2 + called, minlength=4).reshape(2, 2)
 
 
-def threshold_lines(estimates: Sequence[Estimate], subject: str, key: str, folder: Path, mark: str | None) -> list[str]:
+def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:
     """The sweep of one scenario in Markdown; its tables and its figure are written to the folder."""
+    subject, key = predicted.scenario.name, predicted.scenario.id
+    folder, mark = predicted.folder, predicted.mark
     sweep = [e for e in estimates if (e.subject, e.on) == (subject, SWEEP)]
     tested = [e for e in estimates if (e.subject, e.on) == (subject, OPERATING)]
     if not sweep:
         return []
     point = next(e.value for e in sweep if e.metric == POINT)
     table = sweep_table(sweep, point)
-    _figure(table, point, f"thresholds, out of fold: {subject}", folder / f"thresholds-{key}.png", mark)
+    _figure(table, point, f"thresholds, out of fold: {title}", folder / f"thresholds-{key}.png", mark)
     if mark:
         table["mark"] = mark
     applied = [
