@@ -1,7 +1,6 @@
 """Whether a stated probability comes true: confidence against accuracy, in bins of equal mass."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
