@@ -19,7 +19,7 @@ from harness.study import Study
 
 def measure(bench: Bench) -> list[Row]:
     """The harness, one fit at a time, over a bare loop with the same heads, steps and features."""
-    images, epochs, rounds = (400, 5, 1) if bench.quick else (2000, 15, 2)
+    images, epochs, rounds = (400, 5, 1) if bench.quick else (1000, 15, 2)
     study = bench.study("overhead", images, GRID, epochs=epochs)
     first = bench.store("overhead")
     quiet_run(study, first)  # leaves the features
