@@ -57,15 +57,18 @@ def measure(bench: Bench) -> list[Row]:
 def _convolutions(backbone: Backbone, images: Tensor, kind: torch.dtype) -> list[tuple[nn.Conv2d, Tensor]]:
     """Every convolution of the backbone with an input of the shape that it gets for these images."""
     backbone.to(memory_format=torch.channels_last).eval()
-    found: list[tuple[nn.Conv2d, Tensor]] = []
+    found: list[tuple[nn.Conv2d, torch.Size]] = []
 
     def note(module: nn.Module, given: tuple[Tensor, ...], _result: Tensor) -> None:
         assert isinstance(module, nn.Conv2d)
-        found.append((copy.deepcopy(module).to(kind), torch.randn_like(given[0], dtype=kind)))
+        found.append((module, given[0].shape))
 
     hooks = [m.register_forward_hook(note) for m in backbone.modules() if isinstance(m, nn.Conv2d)]
     with torch.inference_mode():
         backbone(images)
     for hook in hooks:
         hook.remove()
-    return found
+    return [
+        (copy.deepcopy(module).to(kind), torch.randn(shape).to(kind, memory_format=torch.channels_last))
+        for module, shape in found  # copied without their hooks
+    ]
