@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.errors import HarnessError
 
-EXECUTORS = ("auto", "inline", "process")
+EXECUTORS = ("auto", "inline", "process", "ray")
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,13 @@ class Compute:
     workers: int | None = None  # at most so many fits at a time
     jobs_per_device: int = 1  # fits that share a GPU
     threads: int = 1  # of a fit on the CPU
+    address: str | None = None  # of a Ray cluster; None: a local one is started
+    shared_store: bool = False  # the cluster's nodes see the store under the same path
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
             raise HarnessError(f"--executor {self.executor}: there is no such; allowed: {', '.join(EXECUTORS)}")
         if self.executor == "inline" and (self.workers or 1) > 1:
             raise HarnessError(f"--workers {self.workers}: inline fits one job at a time; take --executor process")
+        if self.executor != "ray" and (self.address or self.shared_store):
+            raise HarnessError("--address and --shared-store are for --executor ray")

@@ -136,7 +136,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
     console.print(f"report: {_relative(run.report.with_name('index.html'))}")
     where = "" if store.root == Path("mlruns").absolute() else f" STORE={_relative(store.root)}"
-    console.print(f"MLflow: make ui{where}, then {run.url}")
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
@@ -161,7 +161,7 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         )
     console.print(f"report: {_relative(run.report)}")
     where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
-    console.print(f"MLflow: harness ui{where}, then {run.url}")
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: harness ui{where}, then {run.url}")
 
 
 def _pairs(counts: dict[str, int]) -> list[int]:
