@@ -67,7 +67,7 @@ def run_study(
     states = study_state(study, inputs.digests, ledger)
     executor, device = make_executor(compute, device, durations(states))
     with closing(executor):
-        context = make_context(study, inputs, store, device, reporter, compute.threads)
+        context = make_context(study, inputs, store, device, reporter, compute)
         with store.locked(study.study):
             return _run(study, inputs, store, executor, context, reporter)
 
@@ -199,7 +199,7 @@ class Fitter:
 
 
 def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, threads: int = AUTO.threads
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
 ) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
@@ -209,4 +209,6 @@ def make_context(
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, threads)
+    features = store.cache / "features"
+    threads, mode = compute.threads, compute.compile
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, device, threads, mode)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
+    from harness.simulate import Simulated
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
@@ -86,6 +87,18 @@ def _show_stage(console: Console, state: StageState) -> None:
     console.print(_table(title, ["scenario", "id", "jobs done", ""], rows))
     if len(state.scenarios) > 50:
         console.print(f"  and {len(state.scenarios) - 50:,} more\n")
+
+
+def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
+    """Prints for each stage what its jobs would take on more devices, and what no schedule could go below."""
+    heads = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
+    for name, jobs, rows in stages:
+        cells = [
+            [s.devices, f"{s.makespan:.1f}", f"{s.bound:.1f}", f"{s.makespan / s.bound - 1:.1%}", f"{s.sum_bound:.1f}",
+             f"{s.longest:.1f}"]
+            for s in rows
+        ]  # fmt: skip
+        _console().print(_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", heads, cells))
 
 
 def show_audit(audit: "Audit") -> None:

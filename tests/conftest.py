@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 settings.register_profile("harness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("harness")
 
+CHAOS = bool(os.environ.get("HARNESS_CHAOS"))  # every fault, not a share of them
 ROOT = Path(__file__).parents[1]
 TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
 

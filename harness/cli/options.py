@@ -1,7 +1,7 @@
 """The arguments and options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,4 +24,8 @@ Address = Annotated[
     typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster: auto or ray://HOST:PORT."),
 ]
 SharedStore = Annotated[bool, typer.Option("--shared-store", help="Ray's nodes see the store under the same path.")]
+CompileMode = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option("--compile", help="torch.compile whole networks; auto: long fits on CUDA."),
+]
 MLRUNS = Path("mlruns")

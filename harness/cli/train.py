@@ -8,6 +8,7 @@ import typer
 from harness.cli.options import (
     MLRUNS,
     Address,
+    CompileMode,
     DataPath,
     DeviceName,
     ExecutorName,
@@ -33,12 +34,13 @@ def run(
     workers: Workers = None,
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
+    compile: CompileMode = "auto",
     address: Address = None,
     shared_store: SharedStore = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    compute = Compute(executor, workers, jobs_per_device, threads, address, shared_store)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile, address, shared_store)
     _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=False)
 
 
@@ -52,12 +54,13 @@ def test(
     workers: Workers = None,
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
+    compile: CompileMode = "auto",
     address: Address = None,
     shared_store: SharedStore = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    compute = Compute(executor, workers, jobs_per_device, threads, address, shared_store)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile, address, shared_store)
     _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=True)
 
 

@@ -1,6 +1,7 @@
 """Jobs as tasks of a Ray cluster, or of a local one that is started for them. Nodes return results and write none."""
 
 import os
+import re
 import signal
 import tempfile
 from collections import Counter
@@ -165,10 +166,15 @@ def _outcome(job: Job, task: Any) -> Outcome | _Lost:
         return found
     except RayTaskError as error:  # an exception in the job
         cause = error.cause if isinstance(error.cause, Exception) else error
-        return _Lost(JobError(job.id, job_error(job, cause).reason, str(error)))
+        return _Lost(JobError(job.id, job_error(job, cause).reason, f"Traceback on its node: {_plain(str(error))}"))
     except RayError as error:  # of its worker or node
         how = str(error).splitlines()[0]
         return _Lost(JobError(job.id, f"its worker or node died {ATTEMPTS} times: {how}", str(error)))
+
+
+def _plain(text: str) -> str:
+    """The text without the colours of a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @ray.remote(num_cpus=0)

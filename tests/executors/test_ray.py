@@ -7,13 +7,14 @@ import pytest
 from harness.compute import Compute
 from harness.errors import HarnessError
 from harness.results import Metrics
+from tests.conftest import CHAOS
 from tests.executors.conftest import Case, RayCluster, Told, run, same_results
 
 pytestmark = pytest.mark.ray
-ALL_MOMENTS = range(1, 11)
+MOMENTS = range(1, 11) if CHAOS else [4]
 
 
-@pytest.mark.parametrize("moment", [pytest.param(m, marks=[] if m == 4 else pytest.mark.slow) for m in ALL_MOMENTS])
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_node_that_is_lost_loses_no_job(ray_cluster: RayCluster, case: Case, moment: int) -> None:
     """moment: the number of epochs that have been told when a node is killed."""
     node = ray_cluster.add_node()

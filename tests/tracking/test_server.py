@@ -14,8 +14,9 @@ from harness.results import Metrics, Outcome
 from harness.runner import run_study
 from harness.store import Store
 from harness.study import Study
-from tests.conftest import Finished, Recorder
-from tests.postgres import programs, server as database_server
+from tests.conftest import CHAOS, Finished, Recorder
+from tests.postgres import programs
+from tests.postgres import server as database_server
 from tests.services import MlflowServer
 from tests.test_runner import content
 
@@ -74,7 +75,7 @@ def clean(server: MlflowServer) -> Iterator[None]:
             client.delete_experiment(experiment.experiment_id)
 
 
-MOMENTS = [pytest.param(moment, marks=[] if moment == 3 else pytest.mark.slow) for moment in (1, 3, 4, 7, 10)]
+MOMENTS = (1, 3, 4, 7, 10) if CHAOS else (3,)
 
 
 @services
