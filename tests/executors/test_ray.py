@@ -60,4 +60,4 @@ def test_data_come_to_a_node_once_not_with_every_job(ray_cluster: RayCluster, ca
         run(executor, case.jobs, case.context)
     assert pixels.stat().st_mtime_ns == written
     assert pixels.read_bytes() == next(iter(case.context.pixels.values())).read_bytes()
-    assert len(ray_cluster.files("features/*.npy")) == 1
+    assert len(ray_cluster.files("features/*/maps.npy")) == 1

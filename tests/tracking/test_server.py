@@ -1,4 +1,4 @@
-"""A team's tracking server: a real one, with PostgreSQL, that is stopped and started while a study runs."""
+"""A team's tracking server: a real one, with PostgreSQL, that any client can use."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,16 +9,13 @@ from mlflow import MlflowClient
 
 from harness.compute import Compute
 from harness.errors import HarnessError
-from harness.plan import Job
-from harness.results import Metrics, Outcome
 from harness.runner import run_study
 from harness.store import Store
 from harness.study import Study
-from tests.conftest import CHAOS, Finished, Recorder
+from tests.conftest import Recorder
 from tests.postgres import programs
 from tests.postgres import server as database_server
 from tests.services import MlflowServer
-from tests.test_runner import content
 
 services = pytest.mark.services
 
@@ -36,34 +33,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
         found.kill()
 
 
-class Outage(Recorder):
-    """Kills the server after so many epochs, and starts it again when one more job has ended."""
-
-    def __init__(self, server: MlflowServer, moment: int) -> None:
-        super().__init__()
-        self._server, self._moment = server, moment
-        self._epochs = 0
-        self._down = False
-        self.said: list[str] = []
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        super().epoch(job_id, epoch, metrics)
-        self._epochs += 1
-        if self._epochs == self._moment:
-            self._server.kill()
-            self._down = True
-
-    def finished(self, job: Job, outcome: Outcome) -> None:
-        super().finished(job, outcome)
-        if self._down:
-            self._server.start()
-            self._down = False
-
-    def say(self, text: str) -> None:
-        super().say(text)
-        self.said.append(text)
-
-
 @pytest.fixture
 def clean(server: MlflowServer) -> Iterator[None]:
     """Afterwards the server has no experiments."""
@@ -73,26 +42,6 @@ def clean(server: MlflowServer) -> Iterator[None]:
         if experiment.name != "Default":
             client.rename_experiment(experiment.experiment_id, f"{experiment.name}-{time.time()}")
             client.delete_experiment(experiment.experiment_id)
-
-
-MOMENTS = (1, 3, 4, 7, 10) if CHAOS else (3,)
-
-
-@services
-@pytest.mark.usefixtures("clean")
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_server_that_is_lost_while_folds_train_has_every_row_once_in_the_end(
-    server: MlflowServer, finished: Finished, small_study: Callable[..., Study], tmp_path: Path, moment: int
-) -> None:
-    store = Store(tmp_path / "store", server.url)
-    reporter = Outage(server, moment)
-    with reporter:
-        done = run_study(small_study(), store, "cpu", reporter, compute=Compute("process", workers=4))
-    assert done.failed == 0
-    assert len(reporter.outcomes) == 7
-    told = [line.partition(" (")[0] for line in reporter.said if "tracking server" in line]
-    assert told == ["the tracking server is lost", "the tracking server is back, and up to date"]
-    assert content(store) == content(finished.store)
 
 
 @services
