@@ -22,7 +22,7 @@ from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, keep_folds, prepare
+from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import Relay
@@ -60,15 +60,16 @@ def run_study(
     """
     if compute.executor != "ray":  # the devices of a cluster are not this machine's
         device = str(choose_device(device))
-    inputs = prepare(study, store)
     ledger = Ledger(store)
-    if tests_only:
-        _require_finished(study, inputs, ledger)
-    if not _is_done(study, inputs, ledger):
-        _check_backbones(study, inputs)
-    store.refuse_if_busy(study.study)  # before the images are decoded
-    states = study_state(study, inputs.digests, ledger)
-    executor, device = make_executor(compute, device, durations(states))
+    with nothing_left_if_refused(study, store):
+        inputs = prepare(study, store)
+        if tests_only:
+            _require_finished(study, inputs, ledger)
+        if not _is_done(study, inputs, ledger):
+            _check_backbones(study, inputs)
+        store.refuse_if_busy(study.study)  # before the images are decoded
+        executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
+        require_audited(study, inputs, store, reporter)
     with closing(executor):
         context = make_context(study, inputs, store, device, reporter, compute)
         with store.locked(study.study):
@@ -77,7 +78,6 @@ def run_study(
 
 def _run(study: Study, inputs: Inputs, store: Store, executor: Executor, context: Context, reporter: Reporter) -> Run:
     """The run itself, for the holder of the study's lock."""
-    require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
     keep_folds(study, inputs, store)
     ledger = Ledger(store)
     with Relay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
@@ -205,6 +205,13 @@ class Fitter:
     def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         self._publisher.epoch(job_id, epoch, metrics)
         self.reporter.epoch(job_id, epoch, metrics)
+
+
+def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
+    """Looks through the images. Raises LeakageError or DataError, and writes nothing, where they stop the run."""
+    counting = partial(reporter.counting, f"images decoded at {study.data.image_size} px")
+    with study.blamed("data", "source" if study.data.path is None else "path"):
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, counting))
 
 
 def make_context(
