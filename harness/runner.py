@@ -42,7 +42,12 @@ class Run:
     tests: list[ScenarioState]
     failed: int  # jobs
     report: Path
-    url: str
+    views: dict[str, str]  # of the study in the MLflow UI: words -> URL
+
+    @property
+    def url(self) -> str:
+        """The leaderboard in the MLflow UI."""
+        return self.views["leaderboard"]
 
 
 def run_study(
@@ -69,10 +74,10 @@ def run_study(
             fitter = Fitter(ledger, context, executor, publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
-            identity, links = study_id(study, inputs.digests), publisher.links(states)
-            report = write_report(study, inputs, identity, store, publisher.run_of, links)
+            identity = study_id(study, inputs.digests)
+            report = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
             publisher.publish_report(report.parent)
-    return Run(states, tests, fitter.failed, report, links["leaderboard"])
+    return Run(states, tests, fitter.failed, report, publisher.views(states))
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
