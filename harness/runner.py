@@ -4,6 +4,8 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +43,7 @@ class Run:
     states: list[StageState]
     tests: list[ScenarioState]
     failed: int  # jobs
+    passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     views: dict[str, str]  # of the study in the MLflow UI: words -> URL
 
@@ -66,7 +69,7 @@ def run_study(
     if not _is_done(study, inputs, ledger):
         _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter, compute.threads)
+    context = make_context(study, inputs, store, device, reporter, compute)
     with store.locked(study.study), closing(make_executor(compute, device)) as executor:
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
@@ -77,7 +80,11 @@ def run_study(
             identity = study_id(study, inputs.digests)
             report = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
             publisher.publish_report(report.parent)
-    return Run(states, tests, fitter.failed, report, publisher.views(states))
+            views = publisher.views(states)
+    for backbone, images in fitter.passes.items():
+        read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
+        reporter.say(f"frozen {backbone}: {read}")
+    return Run(states, tests, fitter.failed, fitter.passes, report, views)
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -167,6 +174,7 @@ class Fitter:
         self._publisher = publisher
         self._context, self._executor = context, executor
         self.failed = 0
+        self.passes: Counter[str] = Counter()
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
@@ -176,6 +184,8 @@ class Fitter:
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
+                if "backbone_passes" in outcome.record.facts:
+                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
             else:
                 self.failed += 1
             self._publisher.job_ended(job, outcome)
@@ -191,7 +201,7 @@ class Fitter:
 
 
 def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, threads: int = AUTO.threads
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
 ) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
@@ -201,4 +211,6 @@ def make_context(
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, threads)
+    features = store.cache / "features"
+    threads, mode = compute.threads, compute.compile
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, device, threads, mode)
