@@ -191,10 +191,10 @@ class Publisher(RootRun):
             runs[scenario.scenario.name] = self.run_of("scenario", scenario.scenario.id)
             runs[f"test: {scenario.scenario.name}"] = self.run_of("test", scenario.scenario.id)
         found = {words: self._tracker.run_url(run_id) for words, run_id in runs.items() if run_id}
-        return {"leaderboard": self.leaderboard_url(states)} | found
+        return self.views(states) | found
 
-    def leaderboard_url(self, states: list[StageState]) -> str:
-        """The URL of the scenarios' leaderboard in the MLflow UI."""
+    def views(self, states: list[StageState]) -> dict[str, str]:
+        """The views of the study in the MLflow UI: leaderboard, curves by factor, all runs; words -> URL."""
         select = next((s.stage.select for s in reversed(states) if s.stage.select), None)
         metric = select.metric if select else "val/accuracy"
         others = [name for name in ("val/accuracy", "val/balanced_accuracy", "val/roc_auc") if name != metric]
@@ -203,7 +203,13 @@ class Publisher(RootRun):
             *(f"metrics.`{name}`" for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))),
         ]
         ascending = select is not None and not select.maximize
-        return self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)
+        found = {"leaderboard": self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)}
+        shown = list(dict.fromkeys([metric, "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
+        for factor in self._study.factors:
+            levels = [str(level) for stage in self._study.stages for level in stage.grid.get(factor, ())]
+            found[f"curves by {factor}"] = self._tracker.share_curves(factor, levels, shown)
+        tree = [f"metrics.`{metric}`", f"metrics.`{metric}_mean`", *(f"params.`{f}`" for f in self._study.factors)]
+        return found | {"all runs": self._tracker.share_tree(tree)}
 
 
 def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
@@ -258,8 +264,9 @@ def report_study(study: Study, store: Store) -> Path:
     return path
 
 
-def leaderboard(study: Study, store: Store, port: int) -> str:
-    """The URL of the study's leaderboard in the UI that serves this store on `port`."""
+def study_views(study: Study, store: Store, port: int) -> dict[str, str]:
+    """The views of the study in the UI that serves this store on `port`: words -> URL."""
     inputs = prepare(study, store)
     states = study_state(study, inputs.digests, Ledger(store), provisional=True)
-    return Publisher(study, inputs, store).leaderboard_url(states).replace(":5000/", f":{port}/")
+    found = Publisher(study, inputs, store).views(states)
+    return {words: url.replace(":5000/", f":{port}/") for words, url in found.items()}

@@ -47,7 +47,12 @@ class Run:
     failed: int  # jobs
     passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
-    url: str
+    views: dict[str, str]  # of the study in the MLflow UI: words -> URL
+
+    @property
+    def url(self) -> str:
+        """The leaderboard in the MLflow UI."""
+        return self.views["leaderboard"]
 
 
 def run_study(
@@ -88,10 +93,11 @@ def _run(study: Study, inputs: Inputs, store: Store, executor: Executor, context
         identity, links = study_id(study, inputs.digests), publisher.links(states)
         report = write_report(study, inputs, identity, store, publisher.run_of, links)
         publisher.publish_report(report.parent)
+        views = publisher.views(states)
     for backbone, images in fitter.passes.items():
         read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
         reporter.say(f"frozen {backbone}: {read}")
-    return Run(states, tests, fitter.failed, fitter.passes, report, links["leaderboard"])
+    return Run(states, tests, fitter.failed, fitter.passes, report, views)
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:

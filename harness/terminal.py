@@ -151,6 +151,9 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     console.print(f"report: {_relative(run.report.with_name('index.html'))}")
     where = "" if store.root == Path("mlruns").absolute() else f" STORE={_relative(store.root)}"
     console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
+    for words, url in run.views.items():
+        if url != run.url:
+            console.print(f"  {words}: {url}")
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:

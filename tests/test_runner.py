@@ -39,7 +39,7 @@ def content(store: Store) -> list[dict[str, Any]]:
         own: dict[str, object] = {key: value for key, value in run.data.tags.items() if key.startswith("harness.")}
         del own["harness.store"]
         own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
-        metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith("seconds")}
+        metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("seconds", "system/"))}
         steps = {
             name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
             for name in metrics

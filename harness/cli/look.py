@@ -115,9 +115,10 @@ def ui(
     if not at.database.exists():
         raise HarnessError(f"{at.root} holds no runs yet; start with: harness run STUDY --store {store}")
     if study is not None:
-        from harness.publish import leaderboard
+        from harness.publish import study_views
         from harness.study import load_study
 
-        print(leaderboard(load_study(study, overrides or [], data), at, port), flush=True)
+        for words, url in study_views(load_study(study, overrides or [], data), at, port).items():
+            print(f"{words}: {url}", flush=True)
     command, environment = ui_command(at, port)
     os.execvpe(command[0], command, environment)

@@ -10,8 +10,10 @@ from pathlib import Path
 from mlflow.entities import Metric, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
+from harness import views
 from harness.data.manifest import Dataset
 from harness.errors import JobError
+from harness.machine import system_metrics
 from harness.plan import Job, Scenario
 from harness.results import FoldRecord, Metrics
 from harness.store import Store
@@ -22,6 +24,7 @@ from harness.tracking.entities import dataset_input, params
 BATCH = 900  # MLflow takes at most 1,000 metrics at once
 PATIENCE = 1.0  # seconds: epochs that follow each other faster are written together
 UI = "http://127.0.0.1:5000"
+TRAINING = "workflowType=machine_learning"  # else MLflow's side bar is that of language models
 
 
 class Tracker:
@@ -78,7 +81,11 @@ class Tracker:
 
     def scenario_run(self, scenario: Scenario, stages: Iterable[str]) -> str:
         """The id of a scenario's run, made at the first call."""
-        tags = {"harness.scenario_id": scenario.id, "harness.stage": ",".join(stages)}
+        tags = {
+            "harness.scenario_id": scenario.id,
+            "harness.scenario": scenario.name,
+            "harness.stage": ",".join(stages),
+        }
         run_id = self.start("scenario", scenario.id, scenario.name, self.study_run(), tags, scenario)
         self._client.set_tag(run_id, "harness.stage", tags["harness.stage"])
         return run_id
@@ -90,6 +97,7 @@ class Tracker:
         """
         tags = {
             "harness.scenario_id": job.scenario.id,
+            "harness.scenario": job.scenario.name,
             "harness.stage": ",".join(stages),
             "harness.job_id": job.id,
             "harness.fold": str(job.fold),
@@ -103,6 +111,7 @@ class Tracker:
         """The id of the run of a scenario's test evaluation."""
         tags = {
             "harness.scenario_id": scenario.id,
+            "harness.scenario": scenario.name,
             "harness.stage": ",".join(stages),
             "harness.job_id": ",".join(job.id for job in jobs),
         }
@@ -121,8 +130,11 @@ class Tracker:
         return run_id in self._finished
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Metrics) -> None:
-        """Adds one epoch (from 1) to the curves of a run; short epochs are written several at a time."""
-        self._waiting.setdefault(run_id, []).append((epoch, metrics))
+        """Adds one epoch (from 1) to the curves of a run; short epochs are written several at a time.
+
+        With it goes how busy this machine is.
+        """
+        self._waiting.setdefault(run_id, []).append((epoch, metrics | system_metrics()))
         if time.monotonic() - self._written.get(run_id, -math.inf) > PATIENCE:
             self._write_waiting(run_id)
 
@@ -200,20 +212,25 @@ class Tracker:
 
     def share_view(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
         """The URL of the leaderboard: the scenarios (or trials) of this study with these columns, best first."""
-        state = {
-            "searchFilter": f"tags.`harness.study_id` = '{self._study_id}' AND tags.`harness.level` = '{level}'",
-            "orderByKey": order_by,
-            "orderByAsc": ascending,
-            "selectedColumns": columns,
-        }
-        key = f"mlflow.sharedViewState.{self._study_id}"
-        self._client.set_experiment_tag(self.experiment_id, key, json.dumps(state))
-        query = f"workflowType=machine_learning&viewStateShareKey={self._study_id}"
-        return f"{self._ui}/#/experiments/{self.experiment_id}/runs?{query}"
+        return self._share(self._study_id, views.leaderboard(self._study_id, level, columns, order_by, ascending))
+
+    def share_curves(self, factor: str, levels: list[str], metrics: list[str]) -> str:
+        """The URL of the curves of these metrics by epoch, the folds of each level of a factor together."""
+        view = views.curves(self._study_id, factor, levels, metrics)
+        return self._share(f"{self._study_id}-{factor}", view) + "&compareRunsMode=CHART"
+
+    def share_tree(self, columns: list[str]) -> str:
+        """The URL of all runs of this study, every fold under its scenario."""
+        return self._share(f"{self._study_id}-tree", views.tree(self._study_id, columns))
+
+    def _share(self, key: str, view: views.View) -> str:
+        """The URL of a view, which the experiment keeps under `key`."""
+        self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view))
+        return f"{self._ui}/#/experiments/{self.experiment_id}/runs?{TRAINING}&viewStateShareKey={key}"
 
     def run_url(self, run_id: str) -> str:
         """The URL of a run in the MLflow UI."""
-        return f"{self._ui}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{self._ui}/#/experiments/{self.experiment_id}/runs/{run_id}?{TRAINING}"
 
     def start(
         self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],

@@ -1,0 +1,153 @@
+"""The MLflow UI at the printed URLs, as a reader sees it: MLflow's view states are documented nowhere, so held here."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.terminal import ui_command
+from tests.conftest import Finished, runs_of
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.ui, pytest.mark.slow]
+
+PATIENCE = 90_000  # ms: the machine may be busy
+Open = Callable[[str], "Page"]
+
+
+@pytest.fixture(scope="module")
+def port(finished: Finished) -> Iterator[int]:
+    """The port of a UI that serves the finished study."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    command, environment = ui_command(finished.store, number)
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait(f"http://127.0.0.1:{number}/health", process)
+        yield number
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(240):
+        assert process.poll() is None, "the UI has ended"
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the UI does not answer")
+
+
+@pytest.fixture
+def show(browser: "Browser", port: int) -> Iterator[Open]:
+    """Opens a printed URL."""
+    context = browser.new_context(viewport={"width": 2000, "height": 1300})
+    context.add_init_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1']='true'")
+    context.set_default_timeout(PATIENCE)
+
+    def go(url: str) -> "Page":
+        page = context.new_page()
+        page.goto(url.replace(":5000/", f":{port}/"))
+        return page
+
+    yield go
+    context.close()
+
+
+def test_the_leaderboard_is_sorted_by_the_selection_metric_with_factors_and_means(
+    show: Open, finished: Finished
+) -> None:
+    page = show(finished.run.views["leaderboard"])
+    page.get_by_text("3 matching runs").wait_for()
+    page.get_by_text("dropout-gap + none").first.wait_for()
+    words = page.inner_text("body")
+    for column in ("head", "oversampling", "val/balanced_accuracy_mean", "val/balanced_accuracy_std"):
+        assert f"\n{column}\n" in words
+    scenarios = {s.scenario.name: s for state in finished.run.states for s in state.scenarios}
+    shown = [name for name in re.findall(r"[\w-]+ \+ [\w-]+", words) if name in scenarios]
+    means = [scenarios[name].summary["val/balanced_accuracy_mean"] for name in dict.fromkeys(shown)]
+    assert len(means) == 3
+    assert means == sorted(means, reverse=True)
+    assert "Sort: val/balanced_accuracy_mean" in words
+    assert "Prompts" not in words, "the side bar is that of model training"
+
+
+@pytest.mark.parametrize(("factor", "levels"), [("head", ["dropout-gap"]), ("oversampling", ["none", "random"])])
+def test_the_curves_of_a_factor_are_charts_by_epoch_with_a_line_for_each_level(
+    show: Open, finished: Finished, factor: str, levels: list[str]
+) -> None:
+    page = show(finished.run.views[f"curves by {factor}"])
+    page.get_by_text("by epoch").first.wait_for()
+    page.get_by_text(f"Group by: {factor}").wait_for()
+    for level in levels:
+        page.get_by_text(f"{level} (val/balanced_accuracy)").first.wait_for()
+        page.get_by_text(f"{level} (val/loss)").first.wait_for()
+    page.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for()
+
+
+def test_all_runs_stand_opened_each_fold_under_its_scenario_with_data_and_words(show: Open, finished: Finished) -> None:
+    page = show(finished.run.views["all runs"])
+    page.get_by_text("11 matching runs").wait_for()
+    page.get_by_text("repeat 0, fold 1").first.wait_for()
+    words = page.inner_text("body")
+    for run in runs_of(finished.store):
+        assert run.info.run_name in words
+    assert words.count("phantom (SYNTHETIC)") >= 6
+    assert "SYNTHETIC DATA" in words
+    assert "Group: " in words
+
+
+def test_the_study_says_what_was_run_and_found(show: Open, finished: Finished) -> None:
+    (study,) = runs_of(finished.store, "study")
+    page = show(_run_url(finished, study.info.run_id))
+    page.get_by_text("all 6 fits are done").wait_for()
+    words = page.inner_text("body")
+    assert "has the best mean val/roc_auc" in words
+    assert "24 images right" in words
+    assert "Prompts" not in words
+
+
+def test_a_scenario_has_its_confusion_matrix_where_mlflow_shows_pictures(show: Open, finished: Finished) -> None:
+    run = runs_of(finished.store, "scenario")[0]
+    page = show(_run_url(finished, run.info.run_id, "/artifacts/confusion_matrix.png"))
+    page.locator("img[src*='confusion_matrix'], img[src^='blob:'], canvas, .js-plotly-plot").first.wait_for()
+    words = page.inner_text("body")
+    assert {"roc.png", "pr.png", "calibration.png", "learning_curves.png"} <= set(words.split())
+
+
+def test_a_fold_shows_the_load_of_the_machine(show: Open, finished: Finished) -> None:
+    run = runs_of(finished.store, "fold")[0]
+    page = show(_run_url(finished, run.info.run_id, "/system-metrics"))
+    page.get_by_text("cpu_utilization_percentage").first.wait_for()
+    page.get_by_text("system_memory_usage_megabytes").first.wait_for()
+
+
+def test_two_scenarios_side_by_side_differ_in_the_factor_and_show_their_means(show: Open, finished: Finished) -> None:
+    first, second = runs_of(finished.store, "scenario")[:2]
+    runs = f'["{first.info.run_id}","{second.info.run_id}"]'
+    base = finished.run.url.partition("#")[0]
+    page = show(f'{base}#/compare-runs?runs={runs}&experiments=["{first.info.experiment_id}"]')
+    page.get_by_text("val/accuracy_mean").first.wait_for()
+    words = page.inner_text("body")
+    assert {first.data.params["head"], second.data.params["head"]} <= set(words.split())
+    assert len({first.data.params["head"], second.data.params["head"]}) == 2
+
+
+def _run_url(finished: Finished, run_id: str, tab: str = "") -> str:
+    base, _, _ = finished.run.url.partition("/runs?")
+    return f"{base}/runs/{run_id}{tab}?workflowType=machine_learning"
