@@ -3,4 +3,8 @@
 # name of a figure -> the module whose `measure(bench)` gives its rows. A new figure is one module and one line here.
 FIGURES = {
     "grid": "harness.bench.grid",
+    "finetune": "harness.bench.finetune",
+    "decode": "harness.bench.decode",
+    "growth": "harness.bench.growth",
+    "gpu": "harness.bench.gpu",
 }
