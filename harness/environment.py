@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import distributions, version
@@ -17,7 +18,7 @@ def environment() -> str:
         f"python {platform.python_version()}",
         f"platform {platform.platform()}",
         f"processor {_processor()}, {os.cpu_count()} cores",
-        f"command {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        f"command {_command()}",
         f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
     ]
     return "\n".join([*lines, "", *packages]) + "\n"
@@ -42,8 +43,18 @@ def code_and_machine() -> dict[str, str]:
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "python": platform.python_version(),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
     }
+
+
+def without_passwords(text: str) -> str:
+    """The text with `***` for the password of every URL in it."""
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold one itself
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
+
+
+def _command() -> str:
+    return without_passwords(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def _processor() -> str:

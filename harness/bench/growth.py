@@ -1,6 +1,6 @@
 """Growth: what an image costs, and how much memory a run takes, as a dataset grows tenfold."""
 
-import os
+import json
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -75,14 +75,19 @@ def _draw(task: tuple[Path, int, int]) -> None:
     Image.fromarray(coarse).resize((SIDE, SIDE)).save(folder / f"{split}{number // 2}-{number % 2}.jpeg", quality=80)
 
 
+# A process begins with the peak of the one that starts it; this one is small.
+_LAUNCHER = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([done.returncode, done.stderr[-500:], used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+
 def _used(command: list[str]) -> _Used:
     """What a command takes. Raises RuntimeError where it fails."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {said[-500:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return _Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+    launched = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=True)
+    code, said, cpu, peak = json.loads(launched.stdout)
+    if code:
+        raise RuntimeError(f"{' '.join(command)}: {said}")
+    return _Used(cpu, peak * (1 if sys.platform == "darwin" else 1024))
