@@ -82,6 +82,7 @@ def _fit(
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
     whole = settings.trainable != "head"
     compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
+    how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
 
     def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
         if whole:
@@ -92,7 +93,6 @@ def _fit(
         network_precision = precision if whole else "fp32"  # heads on kept features are small
         return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch)
 
-    how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
     (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
     if micro_batch < settings.batch_size:
         how["accumulation"] = f"{micro_batch} images at a time, of a batch of {settings.batch_size}"
