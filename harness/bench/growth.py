@@ -1,93 +1,27 @@
-"""Growth: what an image costs, and how much memory a run takes, as a dataset grows tenfold."""
+"""Whether a fit costs more the more there are."""
 
-import json
-import subprocess
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-import yaml
-from PIL import Image
-
-from harness.bench.figure import Bench, Goal, Row
-
-SIDE = 64  # pixels
-
-
-@dataclass(frozen=True)
-class _Used:
-    """What a process took."""
-
-    cpu: float  # seconds
-    peak: int  # bytes resident, pages of mapped files included
+from harness.bench.figure import Bench, Clock, Goal, Row, quiet_run
 
 
 def measure(bench: Bench) -> list[Row]:
-    """The cost of a further image, and the peak of memory, at ten times the images over that at one time."""
-    sizes = (60, 600, 6000) if bench.quick else (600, 6000, 60_000)
-    used = {images: _run(bench, images) for images in sizes}
-    imports = _used([sys.executable, "-c", "import harness.runner"])
-    few, some, many = (used[images] for images in sizes)
-    first, second = ((many.cpu - some.cpu) / (sizes[2] - sizes[1]), (some.cpu - few.cpu) / (sizes[1] - sizes[0]))
-    work = (
-        f"harness run, a process each, on {', '.join(f'{n:,}' for n in sizes)} SYNTHETIC images of {SIDE} px: hashes,"
-        " decoding, audit, two fits of test_resnet at 32 px, one epoch, MLflow, report"
-    )
-    cpu = {str(n): used[n].cpu for n in sizes}
-    peaks = {str(n): used[n].peak for n in sizes} | {"imports": imports.peak}
-    above = (many.peak - imports.peak) / (some.peak - imports.peak)
+    """The wall time per added fit near the end of a study of 240 fits, over that near its 24th."""
+    fits, images = (48, 200) if bench.quick else (240, 400)
+    rates = [1e-5 * 1.05**step for step in range(fits // 3)]
+    stages = [{"name": "rates", "grid": {"learning_rate": rates}}]
+    study = bench.study("growth", images, stages, epochs=3, head="batchnorm-gap")
+    clock = Clock()
+    quiet_run(study, bench.store("growth"), "inline", clock)
+    early, late = _slope(clock.ended, 24), _slope(clock.ended, fits)
     return [
-        Row("growth: CPU time of a further image at 10x / at 1x", first / second, f"{work}. Further: the difference"
-            " between two sizes, so that what does not depend on the images drops out.", Goal("<=", 1.1), parts=cpu),
-        Row(f"growth: peak memory at {sizes[2]:,} / at {sizes[1]:,} images", many.peak / some.peak, f"{work}.",
-            Goal("<=", 1.2), parts=peaks),
-        Row("growth: the same, of what lies above the imports", above, f"{work}; importing takes"
-            f" {imports.peak / 2**20:.0f} MiB.", parts=peaks),
+        Row(
+            f"seconds per added fit, at {fits} fits / at 24", late / early,
+            f"{bench.backbone}, {images} images, batchnorm-gap, 3 epochs: one run of {fits} fits in this process, each"
+            " stored and published; the time per fit over the 18 before the one named. Without the report at the end.",
+            Goal("<=", 1.1), parts={"early_s": early, "late_s": late},
+        )
     ]  # fmt: skip
 
 
-def _run(bench: Bench, images: int) -> _Used:
-    """What `harness run` takes on so many images."""
-    root, study = bench.folder / f"images-{images}", bench.folder / f"growth-{images}.yaml"
-    with ProcessPoolExecutor() as pool:
-        list(pool.map(_draw, [(root, number, images) for number in range(images)], chunksize=200))
-    content = {
-        "study": f"growth-{images}",
-        "data": {"source": "folder", "path": str(root), "image_size": 32, "patient": r"(?P<patient>\w+)-\d\.\w+$"},
-        "folds": {"k": 2},
-        "base": {"backbone": "test_resnet", "weights": "none", "epochs": 1},
-        "stages": [{"name": "one"}],
-    }
-    study.write_text(yaml.safe_dump(content))
-    command = [sys.executable, "-m", "harness.cli", "run", str(study), "--executor", "inline"]
-    return _used([*command, "--store", str(bench.folder / f"growth-{images}")])
-
-
-def _draw(task: tuple[Path, int, int]) -> None:
-    """One smooth random image: of every ten one in test/, two of each patient, two classes."""
-    root, number, images = task
-    split = "test" if number >= 0.9 * images else "train"
-    folder = root / split / "AB"[number // 2 % 2]
-    folder.mkdir(parents=True, exist_ok=True)
-    coarse = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
-    Image.fromarray(coarse).resize((SIDE, SIDE)).save(folder / f"{split}{number // 2}-{number % 2}.jpeg", quality=80)
-
-
-# A process begins with the peak of the one that starts it; this one is small.
-_LAUNCHER = """
-import json, resource, subprocess, sys
-done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([done.returncode, done.stderr[-500:], used.ru_utime + used.ru_stime, used.ru_maxrss]))
-"""
-
-
-def _used(command: list[str]) -> _Used:
-    """What a command takes. Raises RuntimeError where it fails."""
-    launched = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=True)
-    code, said, cpu, peak = json.loads(launched.stdout)
-    if code:
-        raise RuntimeError(f"{' '.join(command)}: {said}")
-    return _Used(cpu, peak * (1 if sys.platform == "darwin" else 1024))
+def _slope(ended: list[float], at: int) -> float:
+    """Seconds per fit over the 18 fits before fit number `at`."""
+    return (ended[at - 1] - ended[at - 19]) / 18

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.bench import decode, finetune, growth
+from harness.bench import decode, finetune, images
 from harness.bench.figure import Bench
 
 SOME = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
@@ -40,19 +40,19 @@ def test_the_fits_are_timed_from_the_first_one_to_the_last(bench: Bench, monkeyp
 
 
 def test_what_a_command_takes_is_measured_and_a_failure_is_told() -> None:
-    little = growth._used([sys.executable, "-c", "pass"])
-    much = growth._used([sys.executable, "-c", "x = bytearray(2**28); sum(range(10**7))"])
+    little = images._used([sys.executable, "-c", "pass"])
+    much = images._used([sys.executable, "-c", "x = bytearray(2**28); sum(range(10**7))"])
     assert much.peak - little.peak > 2**27
     assert much.cpu > little.cpu
     with pytest.raises(RuntimeError, match="no such thing"):
-        growth._used([sys.executable, "-c", "raise SystemExit('no such thing')"])
+        images._used([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
 def test_growth_is_that_of_the_further_images(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = {60: growth._Used(10.6, 220), 600: growth._Used(16.0, 240), 6000: growth._Used(124.0, 360)}
-    monkeypatch.setattr(growth, "_run", lambda _, images: used[images])
-    monkeypatch.setattr(growth, "_used", lambda _: growth._Used(3.0, 200))
-    cpu, peak, above = growth.measure(bench)
+    used = {60: images._Used(10.6, 220), 600: images._Used(16.0, 240), 6000: images._Used(124.0, 360)}
+    monkeypatch.setattr(images, "_run", lambda _, count: used[count])
+    monkeypatch.setattr(images, "_used", lambda _: images._Used(3.0, 200))
+    cpu, peak, above = images.measure(bench)
     assert cpu.value == pytest.approx(0.02 / 0.01)
     assert (peak.value, peak.verdict) == (1.5, "missed by x1.25")
     assert above.value == 4
@@ -60,7 +60,7 @@ def test_growth_is_that_of_the_further_images(bench: Bench, monkeypatch: pytest.
 
 def test_the_images_of_the_growth_are_drawn_in_both_splits_and_classes(tmp_path: Path) -> None:
     for number in range(40):
-        growth._draw((tmp_path, number, 40))
+        images._draw((tmp_path, number, 40))
     found = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.jpeg"))
     assert len(found) == 40
     assert {path.parts[:2] for path in found} == {("train", "A"), ("train", "B"), ("test", "A"), ("test", "B")}
