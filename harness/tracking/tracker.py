@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ class Tracker:
         self, store: Store, study: Study, study_id: str, provenance: Mapping[str, str], dataset: Dataset
     ) -> None:
         self._study, self._study_id, self._provenance = study, study_id, provenance
+        self._ui = store.server or UI
+        self._origin = f"{socket.gethostname()}:{store.root}"
         self._client, self.experiment_id = open_experiment(store, study.study)
         self._dataset = dataset_input(dataset, study)
         self._context = resolve_tags()
@@ -49,7 +52,11 @@ class Tracker:
             if "harness.complete" in run.data.tags:
                 self._finished.add(run_id)
             elif level in ("fold", "test"):
-                self._leftovers.append(run_id)
+                if run.data.tags.get("harness.store") in (
+                    None,
+                    self._origin,
+                ):  # another store may be at work on its own
+                    self._leftovers.append(run_id)
                 continue
             self._runs[level, run.data.tags["harness.key"]] = run_id
 
@@ -202,11 +209,11 @@ class Tracker:
         key = f"mlflow.sharedViewState.{self._study_id}"
         self._client.set_experiment_tag(self.experiment_id, key, json.dumps(state))
         query = f"workflowType=machine_learning&viewStateShareKey={self._study_id}"
-        return f"{UI}/#/experiments/{self.experiment_id}/runs?{query}"
+        return f"{self._ui}/#/experiments/{self.experiment_id}/runs?{query}"
 
     def run_url(self, run_id: str) -> str:
         """The URL of a run in the MLflow UI."""
-        return f"{UI}/#/experiments/{self.experiment_id}/runs/{run_id}"
+        return f"{self._ui}/#/experiments/{self.experiment_id}/runs/{run_id}"
 
     def start(
         self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],
@@ -219,6 +226,7 @@ class Tracker:
                 "harness.level": level,
                 "harness.key": key,
                 "harness.study_id": self._study_id,
+                "harness.store": self._origin,
                 **{f"harness.{name}": value for name, value in self._provenance.items()},
             }
             if self._study.data.limit:
