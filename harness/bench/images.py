@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from harness.bench.figure import Bench, Goal, Row
@@ -60,7 +59,7 @@ def _run(bench: Bench, images: int) -> _Used:
         "base": {"backbone": "test_resnet", "weights": "none", "epochs": 1},
         "stages": [{"name": "one"}],
     }
-    study.write_text(yaml.safe_dump(content))
+    study.write_text(json.dumps(content))  # which is YAML too
     command = [sys.executable, "-m", "harness.cli", "run", str(study), "--executor", "inline"]
     return _used([*command, "--store", str(bench.folder / f"growth-{images}")])
 
