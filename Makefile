@@ -7,7 +7,7 @@ WORKERS ?= 1
 BIN = .venv/bin
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search bench bench-search plan report ui dashboard test test-ui lint clean
+.PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-ui lint clean
 
 setup: .venv/installed
 
@@ -46,6 +46,10 @@ dashboard: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
 	$(BIN)/harness bench --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+
+bench-gpu: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
+	$(BIN)/harness bench --only gpu --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4

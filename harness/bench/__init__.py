@@ -7,4 +7,8 @@ FIGURES = {
     "overhead": "harness.bench.overhead",
     "peers": "harness.bench.peers",
     "growth": "harness.bench.growth",
+    "finetune": "harness.bench.finetune",
+    "decode": "harness.bench.decode",
+    "images": "harness.bench.images",
+    "gpu": "harness.bench.gpu",
 }

@@ -88,15 +88,14 @@ def _fit(
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
     whole = settings.trainable != "head"
     compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
-
     how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
 
     def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
         if whole:
             model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
         else:
-            model, inputs, passes = _head_alone(job, context, head_seed, precision)
-            how["backbone_passes"] = passes
+            model, inputs, read = _head_alone(job, context, head_seed, precision)
+            how["backbone_passes"] = float(how.get("backbone_passes", 0)) + read
         network_precision = precision if whole else "fp32"  # heads on kept features are small
         return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch)
 
