@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+from harness.champion import final_test, publish_champion
 from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
@@ -69,6 +70,9 @@ def run_study(
             fitter = Fitter(ledger, context, executor, publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
+            chosen = final_test(study, states, tests)
+            if chosen is not None:
+                publish_champion(study, inputs, store, chosen, publisher, context, reporter)
             identity, links = study_id(study, inputs.digests), publisher.links(states)
             report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,13 +81,18 @@ def _decode(file: Path, size: int) -> Pixels | str:
         return f"{file} ({reason[0] if reason else type(error).__name__})"
 
 
-def decode(file: Path, size: int) -> Pixels:
+def decode(file: Path | BinaryIO, size: int) -> Pixels:
     """The image as bytes, [size, size] where it is gray and [size, size, 3] where it is not. Bilinear, antialiased."""
     with Image.open(file) as opened:
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or 2**63):
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than Pillow's safe limit")
         opened.load()
         image = ImageOps.exif_transpose(opened)
+    return resized(image, size)
+
+
+def resized(image: Image.Image, size: int) -> Pixels:
+    """An upright image as `decode` gives it."""
     image = _eight_bit(image)
     if image.mode != "L":
         image = image.convert("RGB")

@@ -13,6 +13,7 @@ from harness.published import load_published
 from harness.report import figures, tables
 from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import RunOf
+from harness.report.explained import explanation_lines
 from harness.report.export import export_table, markdown
 from harness.report.gap import gap_lines
 from harness.report.interval_figure import scenario_intervals
@@ -219,6 +220,7 @@ def _test(
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
         *figure_lines(predicted, f"test set, {scenario.name}{inputs.dataset.mark}", inputs),
         *hardest_lines(predicted, inputs, store),
+        *(line for job in state.jobs for line in explanation_lines(job, inputs, store, folder)),
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.data.cache import open_pixels
 from harness.models.backbone import Backbone, feature_shape
@@ -14,7 +15,7 @@ from harness.plan import digest
 from harness.settings import Settings
 from harness.store import new_folder
 from harness.training.device import autocast
-from harness.training.inputs import PixelInputs, Rows
+from harness.training.inputs import Inputs, PixelInputs, Rows
 
 EXTRACTOR = 1  # raise it when the features that come out change
 BATCH = 64
@@ -49,12 +50,19 @@ def frozen_features(
         part = new / path.name
         shape = (len(rows), *feature_shape(backbone, size))
         features = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=shape)
-        with torch.inference_mode(), autocast(precision, device):
-            for start in range(0, len(rows), BATCH):
-                batch = backbone(inputs(rows[start : start + BATCH]))
-                features[start : start + BATCH] = batch.float().cpu().numpy()
+        extract(backbone, inputs, rows, features, device, precision)
         features.flush()
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
     return path
+
+
+def extract(
+    backbone: Backbone, inputs: Inputs, rows: Rows, into: NDArray[np.float32], device: torch.device, precision: str
+) -> None:
+    """Fills `into` [n, C, h, w] with the features of these rows; the backbone is in evaluation mode."""
+    with torch.inference_mode(), autocast(precision, device):
+        for start in range(0, len(rows), BATCH):
+            batch = backbone(inputs(rows[start : start + BATCH]))
+            into[start : start + BATCH] = batch.float().cpu().numpy()

@@ -1,0 +1,43 @@
+"""The classifier of a test job as its stored weights give it."""
+
+import safetensors.torch
+import torch
+
+from harness.data.manifest import Dataset
+from harness.models.backbone import Backbone
+from harness.plan import Job
+from harness.serving.classifier import About, Classifier, load_states, plain_network
+
+
+def stored_classifier(
+    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, threads: int, device: str
+) -> Classifier:
+    """The whole network of a job.
+
+    seed: of the study. weights: the job's safetensors file: of a frozen backbone's job it holds the head alone, and the
+    backbone is loaded anew. Raises HarnessError where the backbone's weights cannot be had.
+    """
+    settings = job.scenario.settings
+    frozen = settings.trainable == "head"
+    backbone, head = plain_network(settings, len(dataset.classes), seed, settings.weights if frozen else "none")
+    if frozen:
+        head.load_state_dict(safetensors.torch.load(weights))
+    else:
+        load_states(backbone, head, weights)
+    about = _about(job, dataset, study, threads, backbone)
+    return Classifier(about, backbone, head, torch.device(device))
+
+
+def _about(job: Job, dataset: Dataset, study: str, threads: int, backbone: Backbone) -> About:
+    return About(
+        settings=job.scenario.settings,
+        classes=tuple(dataset.classes),
+        positive=dataset.positive,
+        mean=backbone.mean,
+        std=backbone.std,
+        threads=threads,
+        study=study,
+        job=job.id,
+        manifest=dataset.digest,
+        synthetic=dataset.synthetic,
+    )
