@@ -19,6 +19,7 @@ from harness.report.tables import arrays
 from harness.serving.classifier import Classifier
 from harness.serving.explain import grad_cam
 from harness.serving.stored import stored_classifier
+from harness.settings import CLASSIFIERS
 from harness.stages import ScenarioState, StageState
 from harness.store import Store
 from harness.study import Study
@@ -39,9 +40,9 @@ def publish_champion(
         return
     (job,) = test.jobs
     weights = (Ledger(store).path(job.id) / "model.safetensors").read_bytes()
-    threads = int(test.records[job.id].facts["threads"])
+    facts = test.records[job.id].facts
     try:
-        classifier = stored_classifier(job, inputs.dataset, study.study, study.seed, weights, threads, context.device)
+        classifier = stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, context.device)
     except HarnessError as error:
         reporter.say(f"the chosen model is not registered: {error}")
         return
@@ -56,11 +57,17 @@ def publish_champion(
 
 
 def final_test(study: Study, states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:
-    """The test of the last stage that is scored on the test set; None where its model is not one refit, or not done."""
+    """The test of the last stage that is scored on the test set.
+
+    None where it is not done, or its model is no single network: the mean of the fold models, or a baseline.
+    """
     if study.test is None or study.test.model != "refit":
         return None
     wanted = [state.best.scenario.id for state in states if state.stage.name in study.test.stages and state.best]
-    return next((test for test in tests if test.finished and test.scenario.id == wanted[-1]), None)
+    test = next((test for test in tests if wanted and test.scenario.id == wanted[-1]), None)
+    if test is None or not test.finished or test.scenario.settings.backbone in CLASSIFIERS:
+        return None
+    return test
 
 
 def explain(classifier: Classifier, job: Job, inputs: Inputs, pixels: Mapping[int, Path], store: Store) -> Explanations:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import distributions, version
@@ -17,7 +18,7 @@ def environment() -> str:
         f"python {platform.python_version()}",
         f"platform {platform.platform()}",
         f"processor {_processor()}, {os.cpu_count()} cores",
-        f"command {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        f"command {_command()}",
         f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
     ]
     return "\n".join([*lines, "", *packages]) + "\n"
@@ -25,18 +26,35 @@ def environment() -> str:
 
 def provenance(digests: Digests) -> dict[str, str]:
     """What every run says of its origin: digests, code, versions, machine, command line."""
-    versions = {name: version(name) for name in ("torch", "timm", "scikit-learn", "imbalanced-learn", "numpy")}
     return {
         "manifest_digest": digests.manifest,
         "folds_digest": digests.all_folds,
         "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
+        **code_and_machine(),
+    }
+
+
+def code_and_machine() -> dict[str, str]:
+    """The commit, the versions, the machine and the command line."""
+    versions = {name: version(name) for name in ("torch", "timm", "scikit-learn", "imbalanced-learn", "numpy")}
+    return {
         "git_commit": _git("rev-parse", "HEAD") or "not a checkout",
         "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "python": platform.python_version(),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
     }
+
+
+def without_passwords(text: str) -> str:
+    """The text with `***` for the password of every URL in it."""
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold one itself
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
+
+
+def _command() -> str:
+    return without_passwords(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def _processor() -> str:

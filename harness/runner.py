@@ -4,6 +4,8 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +22,7 @@ from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, keep_folds, prepare
+from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
@@ -42,6 +44,7 @@ class Run:
     states: list[StageState]
     tests: list[ScenarioState]
     failed: int  # jobs
+    passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     url: str
 
@@ -55,16 +58,17 @@ def run_study(
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
-    inputs = prepare(study, store)
     ledger = Ledger(store)
-    if tests_only:
-        _require_finished(study, inputs, ledger)
-    if not _is_done(study, inputs, ledger):
-        _check_backbones(study, inputs)
-    store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter, compute.threads)
+    with nothing_left_if_refused(study, store):
+        inputs = prepare(study, store)
+        if tests_only:
+            _require_finished(study, inputs, ledger)
+        if not _is_done(study, inputs, ledger):
+            _check_backbones(study, inputs)
+        store.refuse_if_busy(study.study)  # before the images are decoded
+        require_audited(study, inputs, store, reporter)
+    context = make_context(study, inputs, store, device, reporter, compute)
     with store.locked(study.study), closing(make_executor(compute, device)) as executor:
-        require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, executor, publisher, reporter)
@@ -76,7 +80,10 @@ def run_study(
             identity, links = study_id(study, inputs.digests), publisher.links(states)
             report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)
-    return Run(states, tests, fitter.failed, report, links["leaderboard"])
+    for backbone, images in fitter.passes.items():
+        read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
+        reporter.say(f"frozen {backbone}: {read}")
+    return Run(states, tests, fitter.failed, fitter.passes, report, links["leaderboard"])
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -166,6 +173,7 @@ class Fitter:
         self._publisher = publisher
         self._context, self._executor = context, executor
         self.failed = 0
+        self.passes: Counter[str] = Counter()
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
@@ -175,6 +183,8 @@ class Fitter:
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
+                if "backbone_passes" in outcome.record.facts:
+                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
             else:
                 self.failed += 1
             self._publisher.job_ended(job, outcome)
@@ -189,8 +199,15 @@ class Fitter:
         self.reporter.epoch(job_id, epoch, metrics)
 
 
+def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
+    """Looks through the images. Raises LeakageError or DataError, and writes nothing, where they stop the run."""
+    counting = partial(reporter.counting, f"images decoded at {study.data.image_size} px")
+    with study.blamed("data", "source" if study.data.path is None else "path"):
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, counting))
+
+
 def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, threads: int = AUTO.threads
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
 ) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
@@ -200,4 +217,6 @@ def make_context(
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, threads)
+    features = store.cache / "features"
+    threads, mode = compute.threads, compute.compile
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, device, threads, mode)

@@ -8,6 +8,13 @@ from pydantic import AfterValidator, Field
 
 from harness.fields import Model
 
+# The harness's own models, as a `backbone` names them: name -> "module:class". They need no weights.
+NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # feature maps, under a head like timm's
+CLASSIFIERS = {  # from images to probabilities, without a head and without gradients
+    "majority": "harness.models.baselines:Majority",
+    "som": "harness.models.baselines:SelfOrganisingMap",
+}
+
 
 def _weights(value: str) -> str:
     if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
@@ -30,6 +37,7 @@ class Settings(Model):
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
+    oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # a smaller class to the largest, afterwards
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -40,8 +48,21 @@ class Settings(Model):
     image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
 
+    @property
+    def leaks(self) -> bool:
+        """Whether copies of one image stand in training and validation: such numbers measure the leak, nothing else."""
+        return self.oversampling == "random-before-split"
 
-ADDED = ("augment",)  # fields younger than the first results
+    def resolved(self, image_size: int) -> "Settings":
+        """The settings as they decide the numbers: the image size filled in; own models start from scratch."""
+        own: dict[str, object] = {"weights": "none", "trainable": "all"}
+        if self.backbone in CLASSIFIERS:
+            own |= {"head": "none", "augment": "none"}
+        is_own = self.backbone in NETWORKS or self.backbone in CLASSIFIERS
+        return self.model_copy(update={"image_size": self.image_size or image_size, **(own if is_own else {})})
+
+
+ADDED = ("augment", "oversampling_ratio")  # fields younger than the first results
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:

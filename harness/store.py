@@ -37,6 +37,26 @@ class Store:
         """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
         return f"sqlite:///{self.database}"
 
+    @contextmanager
+    def draft(self) -> Iterator["Store"]:
+        """A store within this one that sees its decoded images; `keep` takes over what it holds, else it is removed.
+
+        For what must be computed before it is known whether the request is refused: a refusal leaves nothing behind.
+        """
+        with new_folder(self.root) as folder:
+            draft = Store(folder)
+            for path in (self.cache / "pixels").glob("*.npy"):
+                (draft.cache / "pixels").mkdir(parents=True, exist_ok=True)
+                (draft.cache / "pixels" / path.name).symlink_to(path)
+            yield draft
+
+    def keep(self, draft: "Store") -> None:
+        """Moves what is new in the cache of a draft into this one's."""
+        for path in [path for path in draft.cache.rglob("*") if path.is_file() and not path.is_symlink()]:
+            target = self.cache / path.relative_to(draft.cache)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+
     def refuse_if_busy(self, study: str) -> None:
         """Raises BusyError where another runner holds the study; writes nothing where none ever did."""
         if (self.locks / f"{study}.lock").exists():
@@ -91,14 +111,37 @@ def new_folder(parent: Path) -> Iterator[Path]:
 
     Parents that had to be made for it and end up empty are removed too: a failure leaves nothing behind.
     """
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir()
+    with _folder_there(parent):
+        folder = parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def one_maker(path: Path) -> Iterator[None]:
+    """Within it no other process makes `path`: whoever waited for it must look first whether it is there by now."""
+    from filelock import FileLock
+
+    with _folder_there(path.parent):
+        lock = path.with_name(f".{path.name}.lock")
+        try:
+            with FileLock(lock):
+                yield
+        finally:
+            lock.unlink(missing_ok=True)  # whoever waits on it looks for `path`, and never makes a part of it
+
+
+@contextmanager
+def _folder_there(folder: Path) -> Iterator[None]:
+    """Makes a folder and its parents; those that were made now and end up empty are removed again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             for path in made:
                 path.rmdir()

@@ -15,16 +15,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "reproduce", "search", "runner", "champion", "publish", "report", "resolution", "tracking",
-    "progress", "explanations", "stages", "prepare", "published", "ledger", "executors", "schedule", "serving",
-    "training", "models", "data", "environment", "processes", "compute", "plan", "results", "store", "study", "search_block",
-    "settings", "refusals", "fields", "strict_yaml", "statistics", "errors",
+    "cli", "terminal", "reproduce", "search", "bench", "runner", "champion", "publish", "report", "resolution",
+    "tracking", "progress", "explanations", "stages", "prepare", "published", "ledger", "executors", "schedule",
+    "serving", "training", "models", "data", "environment", "processes", "compute", "plan", "results", "store",
+    "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics", "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it
 LIBRARIES = {
-    "torch": ("training", "models", "data.cache", "serving"),
-    "torchvision": (),
+    "torch": ("training", "models", "data.cache", "bench", "serving"),
+    "torchvision": ("bench",),
     "safetensors": ("training", "models", "serving"),
     "timm": ("models",),
     "captum": ("serving.explain",),
@@ -33,13 +33,16 @@ LIBRARIES = {
     "mlflow": ("tracking",),
     "optuna": ("search",),
     "ray": ("executors.ray",),
+    "lightning": ("bench",),
+    "skorch": ("bench",),
     "matplotlib": ("report",),
     "imblearn": ("data",),
+    "minisom": ("models.baselines",),
     "kagglehub": ("data.sources",),
     "huggingface_hub": ("models",),
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
-    "yaml": ("strict_yaml", "publish", "search.confirm"),
+    "yaml": ("strict_yaml", "publish", "search.confirm", "bench.figure"),
     "pydantic": (
         "serving.classifier", "study", "search_block", "settings", "refusals", "fields", "published", "report.schema",
     ),

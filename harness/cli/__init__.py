@@ -6,7 +6,7 @@ from types import FrameType
 
 import typer
 
-from harness.cli import look, model, train
+from harness.cli import look, measure, model, train
 from harness.errors import HarnessError, Stopped
 
 COMMANDS = (
@@ -20,6 +20,7 @@ COMMANDS = (
     look.ui,
     model.predict,
     model.export,
+    measure.bench,
 )
 
 

@@ -14,9 +14,9 @@ from harness.store import Store
 
 WORDS = (
     "Grad-CAM of the last feature map, for the class that was called: the brighter, the more a place raised that"
-    " class's score, relative to the brightest place of the same image. It shows where the network looked, as coarsely as that"
-    " map is, not why, and not whether the place is of medical meaning; brightness cannot be compared between images."
-    " With a flatten head, which weighs each place by itself, the average over places that Grad-CAM takes is rougher."
+    " class's score, relative to the brightest place of the same image; all dark, no place did. It shows where the"
+    " network looked, as coarsely as that map is, not why, and not whether the place has a medical meaning. With a"
+    " flatten head, which weighs each place by itself, the average over places that Grad-CAM takes is rougher."
     " The images were drawn at random (fixed seed) from those called rightly and wrongly; nothing was chosen by them."
 )
 

@@ -13,17 +13,20 @@ from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
-from harness.runner import make_context, run_study
+from harness.runner import make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.publish import SearchPublisher
-from harness.search.queue import Queue, check_storage
+from harness.search.queue import Queue
 from harness.search.report import write_search_report
 from harness.search.results import TrialResult, best_trial, trial_results
+from harness.search.storage import check_storage
 from harness.search.workers import Task, run_workers, work
 from harness.search_block import Point, Search
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
+
+POLL = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ def run_search(
             check_stages(settings)
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)
+    require_audited(study, inputs, store, reporter)
     context = make_context(study, inputs, store, device, reporter)
     started = time.time()
     with store.locked(study.study):
         keep_folds(study, inputs, store)
         queue = Queue(search, name, store, storage)
-        if queue.own:
-            queue.sweep()  # the lock is ours, so whoever ran these is gone
+        queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
         with SearchPublisher(study, inputs, store, search_id(study, inputs.digests), queue, reporter) as publisher:
             publisher.target = target
             deadline = started + search.timeout if search.timeout else None
@@ -101,15 +104,19 @@ def _first_points(study: Study, search: Search) -> list[Point]:
 
 
 def _run_trials(task: Task, queue: Queue, publisher: SearchPublisher) -> None:
-    """Works until nothing waits. Whatever ends this, no trial of this store's own search stays RUNNING."""
+    """Works until every trial has ended. Whatever ends this, no trial of this store's own search stays RUNNING.
+
+    In a shared search that means to wait for the last trials of others, and to take those whose workers die.
+    """
     try:
-        while queue.waiting and not (task.deadline and time.time() > task.deadline):
-            if task.workers == 1:
+        while not task.over and (queue.waiting or (not queue.own and queue.running)):
+            if not queue.waiting:
+                time.sleep(POLL)
+            elif task.workers == 1:
                 work(task, queue, publisher)
             else:
                 run_workers(task, queue, publisher)
-            if queue.own:
-                queue.sweep()  # a worker that died as it took a trial has told nobody
+            queue.sweep()  # a worker that died as it took a trial has told nobody
     finally:
         if queue.own:
             queue.sweep()

@@ -19,7 +19,7 @@ from torch import nn
 from harness.data.cache import Pixels
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import make_head
+from harness.models.heads import make_head, reads_moments
 from harness.serving.images import AnyImage, read_images
 from harness.settings import Settings
 from harness.training.device import all_cores, choose_device, deterministic, resolve_precision
@@ -40,6 +40,7 @@ class About:
     positive: str | None
     mean: tuple[float, ...]  # of the backbone's normalisation, of pixels from 0 to 1
     std: tuple[float, ...]
+    batch: int  # images that went through the network at a time
     threads: int  # of the fit: they decide the last bits of a prediction on the CPU
     study: str
     job: str
@@ -82,12 +83,17 @@ class Classifier:
         precision = resolve_precision(settings.precision, self.device)
         with deterministic(self.about.threads):
             if settings.trainable != "head":
-                return predict(self.network, inputs, rows, settings.batch_size, precision, self.device)
-            features = np.empty((len(rows), *self.feature_shape), dtype=np.float32)
+                return predict(self.network, inputs, rows, self.about.batch, precision, self.device)
+            shape = self.feature_shape
+            maps = np.empty((len(rows), *shape), dtype=np.float32)
+            moments = np.empty((len(rows), 2, shape[0]), dtype=np.float32)
             with all_cores():
-                extract(self.backbone, inputs, rows, features, self.device, precision)
-            kept = lambda rows: torch.from_numpy(features[rows]).to(self.device)  # noqa: E731
-            return predict(self.head, kept, rows, settings.batch_size, "fp32", self.device)
+                extract(self.backbone, inputs, rows, maps, moments, self.device, precision)
+            features = moments if reads_moments(self.head) else maps
+            return predict(
+                self.head, lambda rows: torch.from_numpy(features[rows]).to(self.device), rows, self.about.batch, "fp32",
+                self.device,
+            )  # fmt: skip
 
     def inputs(self, pixels: Pixels) -> PixelInputs:
         """What the backbone reads of these pixels."""
@@ -100,8 +106,8 @@ class Classifier:
 
     def _portions(self, count: int) -> Iterator[slice]:
         """Images decoded at a time: whole batches, so that the batches are those of all images in one call."""
-        settings = self.about.settings
-        portion = math.lcm(BATCH, settings.batch_size) if settings.trainable == "head" else settings.batch_size
+        batch = self.about.batch
+        portion = math.lcm(BATCH, batch) if self.about.settings.trainable == "head" else batch
         return (slice(start, start + portion) for start in range(0, count, portion))
 
     def save(self, folder: Path) -> None:

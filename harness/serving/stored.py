@@ -1,5 +1,7 @@
 """The classifier of a test job as its stored weights give it."""
 
+from collections.abc import Mapping
+
 import safetensors.torch
 import torch
 
@@ -10,11 +12,11 @@ from harness.serving.classifier import About, Classifier, load_states, plain_net
 
 
 def stored_classifier(
-    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, threads: int, device: str
+    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: Mapping[str, str | float], device: str
 ) -> Classifier:
     """The whole network of a job.
 
-    seed: of the study. weights: the job's safetensors file: of a frozen backbone's job it holds the head alone, and the
+    facts: of the job's record. seed: of the study. weights: the job's safetensors file: of a frozen backbone's job it holds the head alone, and the
     backbone is loaded anew. Raises HarnessError where the backbone's weights cannot be had.
     """
     settings = job.scenario.settings
@@ -24,18 +26,21 @@ def stored_classifier(
         head.load_state_dict(safetensors.torch.load(weights))
     else:
         load_states(backbone, head, weights)
-    about = _about(job, dataset, study, threads, backbone)
+    about = _about(job, dataset, study, facts, backbone)
     return Classifier(about, backbone, head, torch.device(device))
 
 
-def _about(job: Job, dataset: Dataset, study: str, threads: int, backbone: Backbone) -> About:
+def _about(job: Job, dataset: Dataset, study: str, facts: Mapping[str, str | float], backbone: Backbone) -> About:
+    settings = job.scenario.settings
+    fewer = str(facts.get("accumulation", "")).partition(" ")[0]  # images at a time, where memory was short
     return About(
-        settings=job.scenario.settings,
+        settings=settings,
         classes=tuple(dataset.classes),
         positive=dataset.positive,
         mean=backbone.mean,
         std=backbone.std,
-        threads=threads,
+        batch=int(fewer or settings.batch_size),
+        threads=int(facts["threads"]),
         study=study,
         job=job.id,
         manifest=dataset.digest,

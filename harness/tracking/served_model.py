@@ -23,7 +23,10 @@ class ServedClassifier(PythonModel):
         self.classifier = Classifier.load(Path(context.artifacts["classifier"]))
 
     def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow's signature
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
         return self.classifier.predict([_image(image) for image in model_input["image"]])
 

@@ -20,7 +20,7 @@ def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str
         backbone=backbone, weights="none", trainable=trainable, head=head, image_size=64, batch_size=2, precision="fp32"
     )
     body, top = plain_network(settings, classes=2, seed=1, weights="none")
-    about = About(settings, ("A", "B"), "B", body.mean, body.std, 1, "demo", "job", "manifest", True)
+    about = About(settings, ("A", "B"), "B", body.mean, body.std, 2, 1, "demo", "job", "manifest", True)
     return Classifier(about, body, top, torch.device("cpu"))
 
 
