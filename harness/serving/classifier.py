@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from harness.data.cache import Pixels
 from harness.errors import HarnessError
@@ -25,7 +25,7 @@ from harness.settings import Settings
 from harness.training.device import all_cores, choose_device, deterministic, resolve_precision
 from harness.training.features import BATCH, extract
 from harness.training.fit import predict
-from harness.training.inputs import PixelInputs
+from harness.training.inputs import PixelInputs, Rows
 
 FORMAT = 1  # raise it when a folder written before cannot be read any more
 WEIGHTS, ABOUT = "model.safetensors", "classifier.json"
@@ -90,10 +90,11 @@ class Classifier:
             with all_cores():
                 extract(self.backbone, inputs, rows, maps, moments, self.device, precision)
             features = moments if reads_moments(self.head) else maps
-            return predict(
-                self.head, lambda rows: torch.from_numpy(features[rows]).to(self.device), rows, self.about.batch, "fp32",
-                self.device,
-            )  # fmt: skip
+
+            def kept(rows: Rows) -> Tensor:
+                return torch.from_numpy(features[rows]).to(self.device)
+
+            return predict(self.head, kept, rows, self.about.batch, "fp32", self.device)
 
     def inputs(self, pixels: Pixels) -> PixelInputs:
         """What the backbone reads of these pixels."""

@@ -16,8 +16,8 @@ def stored_classifier(
 ) -> Classifier:
     """The whole network of a job.
 
-    facts: of the job's record. seed: of the study. weights: the job's safetensors file: of a frozen backbone's job it holds the head alone, and the
-    backbone is loaded anew. Raises HarnessError where the backbone's weights cannot be had.
+    facts: of the job's record. seed: of the study. weights: the job's safetensors file; where the backbone is frozen it
+    holds the head alone, and the backbone is loaded anew. Raises HarnessError where its weights cannot be had.
     """
     settings = job.scenario.settings
     frozen = settings.trainable == "head"

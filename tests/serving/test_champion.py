@@ -74,7 +74,8 @@ def test_pyfunc_gives_the_bits_of_the_study_without_pickle(
 def test_the_command_prints_the_bits_of_the_study(finished: Finished, scored: pd.DataFrame) -> None:
     arguments = ["predict", URI, *scored["file"], "--csv", "--device", "cpu", "--store", str(finished.store.root)]
     done = CliRunner().invoke(make_app(), arguments, catch_exceptions=False)
-    found = pd.read_csv(io.StringIO(done.stdout), float_precision="round_trip")
+    found = pd.read_csv(io.StringIO(done.stdout), dtype=str)
+    found = found.astype({column: float for column in found if str(column).startswith("prob_")})
     same_bits(found, scored)
     assert list(found["image"]) == list(scored["file"])
 

@@ -1,18 +1,26 @@
 """Classifiers of every head: saved and read, asked for arrays, explained, exported."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from harness.errors import DataError, HarnessError
 from harness.models.names import HEADS
+from harness.plan import test_jobs as jobs_on_the_test_set
 from harness.serving.classifier import About, Classifier, plain_network
 from harness.serving.explain import grad_cam
 from harness.serving.images import read_images
+from harness.serving.stored import stored_classifier
 from harness.settings import Settings
+from harness.store import Store
+from harness.study import Study
+from harness.training.job import run_job
+from tests.conftest import context_of
 
 
 def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str = "test_resnet") -> Classifier:
@@ -22,6 +30,24 @@ def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str
     body, top = plain_network(settings, classes=2, seed=1, weights="none")
     about = About(settings, ("A", "B"), "B", body.mean, body.std, 2, 1, "demo", "job", "manifest", True)
     return Classifier(about, body, top, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_frozen_backbone_gives_the_bits_of_the_job(
+    small_study: Callable[..., Study], store: Store, tmp_path: Path, head: str
+) -> None:
+    study = small_study("base.trainable=head", f"stages.0.grid.head=[{head}]")
+    context, (fold, *_) = context_of(study, store)
+    (job,) = jobs_on_the_test_set(study, fold.scenario, context.digests)
+    result = run_job(job, context, lambda *_: None)
+    assert result.model is not None
+    facts = result.record.facts
+    made = stored_classifier(job, context.dataset, "small", study.seed, result.model, facts, "cpu")
+    made.save(tmp_path)
+    files = [context.dataset.root / image for image in result.predictions["image"]]
+    found = Classifier.load(tmp_path, "cpu").predict(files)
+    columns = ["prob_NORMAL", "prob_PNEUMONIA"]
+    pd.testing.assert_frame_equal(found[columns], result.predictions[columns], check_exact=True)
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 1, 64, 64), dtype=np.uint8)
