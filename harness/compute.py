@@ -5,7 +5,7 @@ from typing import Literal
 
 from harness.errors import HarnessError
 
-EXECUTORS = ("auto", "inline", "process")
+EXECUTORS = ("auto", "inline", "process", "ray")
 Compile = Literal["auto", "on", "off"]
 
 
@@ -18,9 +18,13 @@ class Compute:
     jobs_per_device: int = 1  # fits that share a GPU
     threads: int = 1  # of a fit on the CPU
     compile: Compile = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
+    address: str | None = None  # of a Ray cluster; None: a local one is started
+    shared_store: bool = False  # the cluster's nodes see the store under the same path
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
             raise HarnessError(f"--executor {self.executor}: there is no such; allowed: {', '.join(EXECUTORS)}")
         if self.executor == "inline" and (self.workers or 1) > 1:
             raise HarnessError(f"--workers {self.workers}: inline fits one job at a time; take --executor process")
+        if self.executor != "ray" and (self.address or self.shared_store):
+            raise HarnessError("--address and --shared-store are for --executor ray")

@@ -26,6 +26,12 @@ class LeakageError(DataError):
     """The same image or patient would stand on both sides of a split."""
 
 
+class TrackingError(HarnessError):
+    """The tracking server was lost; the results are stored all the same."""
+
+    exit_code = 4
+
+
 class BusyError(HarnessError):
     """Another runner holds this study in this store."""
 

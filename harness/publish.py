@@ -105,7 +105,7 @@ class Publisher(RootRun):
     def job_ended(self, job: Job, outcome: Outcome) -> None:
         """Closes the run of a job; a finished one must be in the ledger by now."""
         if job.evaluate == "val" and not isinstance(outcome, JobError):
-            self._publish_job(job, streamed=True)
+            self._publish_job(job, streamed=job.id in self._run_of)
             scenario = scenario_state(job.scenario, self._jobs[job.id].jobs, self._ledger)
             if scenario.finished:
                 self._publish_scenario(scenario)
@@ -267,7 +267,7 @@ def report_study(study: Study, store: Store) -> Path:
     if not any(scenario.records for state in states for scenario in state.scenarios):
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
     identity = study_id(study, inputs.digests)
-    if not store.database.exists():
+    if not store.has_runs:
         return write_report(study, inputs, identity, store)
     publisher = Publisher(study, inputs, store)
     path = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))

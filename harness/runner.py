@@ -17,6 +17,7 @@ from harness.champion import final_test, publish_champion
 from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
+from harness.durations import durations
 from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger
@@ -25,6 +26,7 @@ from harness.plan import Job, batches, stage_scenarios, study_id
 from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
+from harness.relay import Relay
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
@@ -57,7 +59,8 @@ def run_study(
     tests_only: the stages must be finished, and only the test set is scored. compute: where the jobs are fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
-    device = str(choose_device(device))
+    if compute.executor != "ray":  # the devices of a cluster are not this machine's
+        device = str(choose_device(device))
     ledger = Ledger(store)
     with nothing_left_if_refused(study, store):
         inputs = prepare(study, store)
@@ -66,20 +69,29 @@ def run_study(
         if not _is_done(study, inputs, ledger):
             _check_backbones(study, inputs)
         store.refuse_if_busy(study.study)  # before the images are decoded
+        executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
         require_audited(study, inputs, store, reporter)
-    context = make_context(study, inputs, store, device, reporter, compute)
-    with store.locked(study.study), closing(make_executor(compute, device)) as executor:
-        keep_folds(study, inputs, store)
-        with Publisher(study, inputs, store) as publisher:
-            fitter = Fitter(ledger, context, executor, publisher, reporter)
-            states = _run_stages(study, inputs, fitter, publisher)
-            tests = _run_tests(study, inputs, states, fitter, publisher)
-            chosen = final_test(study, states, tests)
-            if chosen is not None:
-                publish_champion(study, inputs, store, chosen, publisher, context, reporter)
-            identity, links = study_id(study, inputs.digests), publisher.links(states)
-            report = write_report(study, inputs, identity, store, publisher.run_of, links)
-            publisher.publish_report(report.parent)
+    with closing(executor):
+        context = make_context(study, inputs, store, device, reporter, compute)
+        with store.locked(study.study):
+            return _run(study, inputs, store, executor, context, reporter)
+
+
+def _run(study: Study, inputs: Inputs, store: Store, executor: Executor, context: Context, reporter: Reporter) -> Run:
+    """The run itself, for the holder of the study's lock."""
+    keep_folds(study, inputs, store)
+    ledger = Ledger(store)
+    with Relay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
+        fitter = Fitter(ledger, context, executor, relay, reporter)
+        states = _run_stages(study, inputs, fitter, relay)
+        tests = _run_tests(study, inputs, states, fitter, relay)
+        publisher = relay.settled()
+        chosen = final_test(study, states, tests)
+        if chosen is not None:
+            publish_champion(study, inputs, store, chosen, publisher, context, reporter)
+        identity, links = study_id(study, inputs.digests), publisher.links(states)
+        report = write_report(study, inputs, identity, store, publisher.run_of, links)
+        publisher.publish_report(report.parent)
     for backbone, images in fitter.passes.items():
         read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
         reporter.say(f"frozen {backbone}: {read}")
@@ -112,7 +124,7 @@ def _check_backbones(study: Study, inputs: Inputs) -> None:
                 check(settings)
 
 
-def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publisher) -> list[StageState]:
+def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Relay) -> list[StageState]:
     """The states of all stages after their jobs were run, each stage on the settings of the last winner."""
     states: list[StageState] = []
     start: Settings | None = None
@@ -136,7 +148,7 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publi
 
 
 def _run_tests(
-    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: Publisher
+    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: Relay
 ) -> list[ScenarioState]:
     """The winners scored on the test set, now that every selection is made. Without test images there is nothing."""
     if not len(inputs.dataset.rows("test")):

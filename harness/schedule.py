@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.plan import Batch, Job
@@ -46,6 +46,10 @@ class Schedule:
 
     def __len__(self) -> int:
         return sum(len(waiting.jobs) for waiting in self._waiting.values())
+
+    def jobs(self) -> Iterator[Job]:
+        """Those that wait."""
+        return (job for waiting in self._waiting.values() for job, _ in waiting.jobs)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)

@@ -8,15 +8,20 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.errors import BusyError, HarnessError
 
 
 class Store:
-    """The folder (default `mlruns`) that holds everything a study produces."""
+    """The folder (default `mlruns`) that holds everything a study produces.
 
-    def __init__(self, root: Path) -> None:
+    server: the address of an MLflow server that the runs go to, in place of a database in the folder.
+    """
+
+    def __init__(self, root: Path, server: str | None = None) -> None:
         self.root = root.absolute()
+        self.server = None if server is None else _checked_address(server)
         self.jobs = self.root / "jobs"
         self.cache = self.root / "cache"
         self.data = self.root / "data"
@@ -36,6 +41,16 @@ class Store:
     def database_uri(self) -> str:
         """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
         return f"sqlite:///{self.database}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow's runs are."""
+        return self.server or self.database_uri
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether there can be runs already."""
+        return self.server is not None or self.database.exists()
 
     @contextmanager
     def draft(self) -> Iterator["Store"]:
@@ -84,6 +99,19 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _checked_address(uri: str) -> str:
+    """The address without a slash at its end; no message of a refusal shows a password."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HarnessError("--tracking-uri: expected http://HOST:PORT or https://HOST, the address of an MLflow server")
+    if parts.username is not None or parts.password is not None:
+        raise HarnessError(
+            "--tracking-uri: the address holds a user or password; give them by the environment variables"
+            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return uri.rstrip("/")
 
 
 def _holder(path: Path) -> str:

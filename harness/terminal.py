@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
+    from harness.simulate import Simulated
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
@@ -89,6 +90,18 @@ def _show_stage(console: Console, state: StageState) -> None:
         console.print(f"  and {len(state.scenarios) - 50:,} more\n")
 
 
+def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
+    """Prints for each stage what its jobs would take on more devices, and what no schedule could go below."""
+    heads = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
+    for name, jobs, rows in stages:
+        cells = [
+            [s.devices, f"{s.makespan:.1f}", f"{s.bound:.1f}", f"{s.makespan / s.bound - 1:.1%}", f"{s.sum_bound:.1f}",
+             f"{s.longest:.1f}"]
+            for s in rows
+        ]  # fmt: skip
+        _console().print(_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", heads, cells))
+
+
 def show_audit(audit: "Audit") -> None:
     """Prints what the audit found, errors first."""
     rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
@@ -137,7 +150,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
     console.print(f"report: {_relative(run.report.with_name('index.html'))}")
     where = "" if store.root == Path("mlruns").absolute() else f" STORE={_relative(store.root)}"
-    console.print(f"MLflow: make ui{where}, then {run.url}")
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
@@ -162,7 +175,7 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         )
     console.print(f"report: {_relative(run.report)}")
     where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
-    console.print(f"MLflow: harness ui{where}, then {run.url}")
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: harness ui{where}, then {run.url}")
 
 
 def show_bench(measured: "Measured") -> None:

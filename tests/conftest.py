@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 settings.register_profile("harness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("harness")
 
+CHAOS = bool(os.environ.get("HARNESS_CHAOS"))  # every fault, not a share of them
 ROOT = Path(__file__).parents[1]
 TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
 
@@ -201,7 +202,7 @@ def runs_of(store: Store, level: str | None = None) -> "list[MlflowRun]":
     """All runs in MLflow, or those of one level, in the order in which they were begun."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(store.database_uri)
+    client = MlflowClient(store.tracking_uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(ids, order_by=["attributes.start_time ASC"], max_results=1000)
     return [run for run in runs if level in (None, run.data.tags["harness.level"])]

@@ -33,10 +33,11 @@ TEST_OF_HEADS = "test.stages=[heads]"
 
 def content(store: Store) -> list[dict[str, Any]]:
     """What MLflow says of every run, but for what differs from one run of the harness to the next."""
-    client = MlflowClient(store.database_uri)
+    client = MlflowClient(store.tracking_uri)
     found = []
     for run in runs_of(store):
         own: dict[str, object] = {key: value for key, value in run.data.tags.items() if key.startswith("harness.")}
+        del own["harness.store"]
         own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
         metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith("seconds")}
         steps = {

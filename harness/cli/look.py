@@ -10,7 +10,15 @@ from harness.cli.options import MLRUNS, DataPath, Overrides, StorePath, StudyFil
 from harness.errors import HarnessError, StudyError
 
 
-def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, overrides: Overrides = None) -> None:
+def plan(
+    study: StudyFile,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulate", help="Replay recorded durations on 1, 8, 64 and 512 devices.")
+    ] = False,
+) -> None:
     """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
     from harness.ledger import Ledger
     from harness.prepare import keep_folds, prepare
@@ -22,7 +30,13 @@ def plan(study: StudyFile, data: DataPath = None, store: StorePath = MLRUNS, ove
     loaded, at = load_study(study, overrides or [], data), Store(store)
     inputs = prepare(loaded, at)
     keep_folds(loaded, inputs, at)
-    show_plan(loaded, inputs, study_state(loaded, inputs.digests, Ledger(at)))
+    states = study_state(loaded, inputs.digests, Ledger(at))
+    show_plan(loaded, inputs, states)
+    if simulated:
+        from harness.simulate import simulations
+        from harness.terminal import show_simulations
+
+        show_simulations(simulations(states))
 
 
 def audit(

@@ -8,14 +8,22 @@ import typer
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
 DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
 StorePath = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where everything produced is kept.")]
+TrackingUri = Annotated[
+    str | None, typer.Option("--tracking-uri", metavar="URL", help="An MLflow server that the runs go to.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a field, e.g. base.epochs=1.")
 ]
 DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
-ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="auto, inline or process.")]
+ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="auto, inline, process or ray.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, max=4096, help="At most so many fits at a time.")]
 JobsPerDevice = Annotated[int, typer.Option("--jobs-per-device", min=1, max=64, help="Fits that share a GPU.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads of a fit; they decide its bits.")]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster: auto or ray://HOST:PORT."),
+]
+SharedStore = Annotated[bool, typer.Option("--shared-store", help="Ray's nodes see the store under the same path.")]
 CompileMode = Annotated[
     Literal["auto", "on", "off"],
     typer.Option("--compile", help="torch.compile whole networks; auto: long fits on CUDA."),

@@ -7,15 +7,18 @@ import typer
 
 from harness.cli.options import (
     MLRUNS,
+    Address,
     CompileMode,
     DataPath,
     DeviceName,
     ExecutorName,
     JobsPerDevice,
     Overrides,
+    SharedStore,
     StorePath,
     StudyFile,
     Threads,
+    TrackingUri,
     Workers,
 )  # fmt: skip
 from harness.compute import Compute
@@ -32,10 +35,13 @@ def run(
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
     compile: CompileMode = "auto",
+    address: Address = None,
+    shared_store: SharedStore = False,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    compute = Compute(executor, workers, jobs_per_device, threads, compile)
-    _run(study, data, store, overrides, device, compute, tests_only=False)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile, address, shared_store)
+    _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=False)
 
 
 def test(
@@ -49,22 +55,25 @@ def test(
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
     compile: CompileMode = "auto",
+    address: Address = None,
+    shared_store: SharedStore = False,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    compute = Compute(executor, workers, jobs_per_device, threads, compile)
-    _run(study, data, store, overrides, device, compute, tests_only=True)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile, address, shared_store)
+    _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=True)
 
 
 def _run(
-    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, compute: Compute,
-    tests_only: bool,
+    study_file: Path, data: str | None, store_path: Path, tracking_uri: str | None, overrides: list[str] | None,
+    device: str, compute: Compute, tests_only: bool,
 ) -> None:  # fmt: skip
     from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
 
     study = load_study(study_file, overrides or [], data)
-    store = Store(store_path)
+    store = Store(store_path, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"{study.study}: loading")
         from harness.runner import run_study
@@ -90,13 +99,14 @@ def search(
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="Optuna's database, where several machines share a search.")
     ] = None,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Searches the space of the study's search: block; a second start adds the trials that are missing."""
     from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
 
-    loaded, at = load_study(study, overrides or [], data), Store(store)
+    loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"{loaded.study}: loading")
         from harness.search.run import run_search

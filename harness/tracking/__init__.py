@@ -5,11 +5,15 @@ import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A request that is repeated may be written twice; and a server that does not answer must not hold up training.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
+from harness.tracking.connection import is_lost
 from harness.tracking.stored import stored_run
 from harness.tracking.tracker import Tracker
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-__all__ = ["Tracker", "stored_run"]
+__all__ = ["Tracker", "is_lost", "stored_run"]

@@ -94,17 +94,17 @@ def champion_folder(store: Store, uri: str) -> Path:
 
     Raises HarnessError where there is none.
     """
-    if not store.database.exists():
+    if not store.has_runs:
         raise HarnessError(f"{store.root} holds no models; first run: harness run STUDY, or name the store by --store")
     named = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))", uri)
     if named is None:
         raise HarnessError(f"{uri}: allowed: models:/NAME@{CHAMPION} and models:/NAME/VERSION")
     name, alias, number = named.groups()
-    client = MlflowClient(store.database_uri, registry_uri=store.database_uri)
+    client = MlflowClient(store.tracking_uri, registry_uri=store.tracking_uri)
     try:
         number = number or client.get_model_version_by_alias(name, alias).version
         source = client.get_model_version_download_uri(name, number)
-        path = Path(download_artifacts(artifact_uri=source, tracking_uri=store.database_uri))
+        path = Path(download_artifacts(artifact_uri=source, tracking_uri=store.tracking_uri))
     except (MlflowException, OSError):
         raise HarnessError(
             f"{store.root} has no model {uri}; a study with a test: block (model: refit) registers one when it is run"

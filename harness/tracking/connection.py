@@ -2,6 +2,7 @@
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException, RestException
 
 from harness.store import Store
 
@@ -10,6 +11,8 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
     """The client and the experiment. Database and experiment are made once, under a lock: their first use races."""
     from filelock import FileLock
 
+    if store.server is not None:
+        return _open_on_server(store.server, name)
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(store.locks / "mlflow.lock"):
@@ -21,6 +24,29 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
             return client, experiment.experiment_id
         _write_ahead(store)
         return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
+
+
+def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
+    """The same on a server, which chooses where artifacts go: every client can read and write them through it."""
+    client = MlflowClient(tracking_uri=server)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return client, client.create_experiment(name)
+        except MlflowException as error:  # somebody else was first
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return _open_on_server(server, name)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return client, experiment.experiment_id
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses."""
+    if isinstance(error, RestException):
+        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+    return isinstance(error, MlflowException | ConnectionError) or type(error).__module__.startswith("requests")
 
 
 def _write_ahead(store: Store) -> None:

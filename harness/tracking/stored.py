@@ -15,9 +15,9 @@ def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
 
     Raises StudyError where there is no such run.
     """
-    if not store.database.exists():
+    if not store.has_runs:
         raise StudyError(f"{store.root} holds no runs; name the store with --store DIR")
-    client = MlflowClient(tracking_uri=store.database_uri)
+    client = MlflowClient(tracking_uri=store.tracking_uri)
     try:
         run = client.get_run(run_id)
     except MlflowException:

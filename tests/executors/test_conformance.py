@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-import pandas as pd
 import pytest
 
 from harness.errors import JobError, Stopped
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
 from harness.executors.process import ProcessExecutor
-from harness.plan import Job, batches
+from harness.plan import batches
 from harness.results import FoldResult, Metrics
-from tests.executors.conftest import Case, Told, run, spoilt
+from tests.executors.conftest import Case, RayCluster, Told, run, same_results, spoilt
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,17 @@ def kill_children() -> None:
         os.kill(child.pid, signal.SIGKILL)
 
 
-@pytest.fixture(scope="module", params=["inline", "process"])
+@pytest.fixture(scope="module", params=["inline", "process", pytest.param("ray", marks=pytest.mark.ray)])
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
-    executor: Executor = InlineExecutor() if request.param == "inline" else ProcessExecutor(["cpu", "cpu"])
+    kill: Callable[[], None] | None = None
+    executor: Executor = InlineExecutor()
+    if request.param == "process":
+        executor, kill = ProcessExecutor(["cpu", "cpu"]), kill_children
+    elif request.param == "ray":
+        cluster: RayCluster = request.getfixturevalue("ray_cluster")
+        executor, kill = cluster.executor(), cluster.kill_workers
     with closing(executor):
-        yield Kind(executor, None if request.param == "inline" else kill_children)
+        yield Kind(executor, kill)
 
 
 @pytest.fixture
@@ -45,17 +50,6 @@ def kill_workers(kind: Kind) -> Callable[[], None]:
     if kind.kill_workers is None:
         pytest.skip("it has no workers")
     return kind.kill_workers
-
-
-def same_results(told: Told, case: Case, jobs: list[Job]) -> None:
-    """Every record and every prediction to the last bit as the inline executor gave it."""
-    assert sorted(told.outcomes) == sorted(job.id for job in jobs)
-    for job in jobs:
-        ours, theirs = told.result(job), case.reference.result(job)
-        assert ours.record.history == theirs.record.history
-        assert ours.record.metrics == theirs.record.metrics
-        assert ours.record.facts["threads"] == theirs.record.facts["threads"] == "1"
-        pd.testing.assert_frame_equal(ours.predictions, theirs.predictions)
 
 
 def test_every_job_gives_the_same_result_everywhere(kind: Kind, case: Case) -> None:

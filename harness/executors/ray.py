@@ -1,0 +1,258 @@
+"""Jobs as tasks of a Ray cluster, or of a local one that is started for them. Nodes return results and write none."""
+
+import os
+import re
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+import numpy as np
+import ray
+from filelock import FileLock
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from harness.compute import Compute
+from harness.errors import HarnessError, JobError
+from harness.executors import OnStart, each_epoch_once
+from harness.executors.inline import job_error
+from harness.plan import Batch, Job, digest, weights_file
+from harness.results import Metrics, OnEpoch, Outcome
+from harness.schedule import Estimate, Schedule, by_epochs
+from harness.store import write_atomic
+from harness.training.job import Context, run_job
+
+ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
+POLL = 0.2  # seconds between two looks at what the workers tell
+
+
+class RayExecutor:
+    """See Executor. Connects at once, and refuses a request that no node can ever fulfil."""
+
+    def __init__(self, compute: Compute, device: str, estimate: Estimate = by_epochs) -> None:
+        self._estimate, self._workers, self._own = estimate, compute.workers, compute.address is None
+        self._shared = compute.shared_store or self._own
+        _connect(compute.address)
+        self.device = ("cuda" if _most("GPU") else "cpu") if device == "auto" else device
+        gpus = 1 / compute.jobs_per_device if self.device.startswith("cuda") else 0
+        self._wants = {"GPU": gpus} if gpus else {"CPU": float(compute.threads)}
+        if not any(_slots(self._wants).values()):
+            self.close()
+            raise HarnessError(_impossible(self._wants))
+
+    def run(
+        self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
+    ) -> Iterator[tuple[Job, Outcome]]:
+        schedule = Schedule(batches, self._estimate)
+        if not schedule:
+            return
+        tell, attempts = each_epoch_once(on_epoch), Counter[str]()
+        shipment = ray.put(_pack(context, self._shared, schedule.jobs()))
+        mailbox = _Mailbox.options(scheduling_strategy=_here()).remote()  # type: ignore[attr-defined]
+        flying: dict[Any, tuple[Job, str]] = {}
+        try:
+            while schedule or flying:
+                for job, node in self._free(schedule, flying):
+                    flying[self._submit(job, node, shipment, mailbox)] = job, node
+                    attempts[job.id] += 1
+                    if attempts[job.id] == 1:
+                        on_start(job)
+                done, _ = ray.wait(list(flying), num_returns=len(flying), timeout=POLL)
+                for message in ray.get(mailbox.drain.remote()):
+                    tell(*message)
+                for task in done:
+                    job, _ = flying.pop(task)
+                    outcome = _outcome(job, task)
+                    if isinstance(outcome, _Lost):
+                        if attempts[job.id] < ATTEMPTS:
+                            schedule.put_back(job)
+                            continue
+                        outcome = outcome.error
+                    yield job, outcome
+        finally:
+            for task in flying:
+                with suppress(RayError):
+                    ray.cancel(task, force=True)
+            ray.kill(mailbox)
+
+    def close(self) -> None:
+        """Leaves the cluster; a local one is ended."""
+        ray.shutdown()
+
+    def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Job, str]]) -> Iterator[tuple[Job, str]]:
+        """The jobs that are begun now, each with its node: a node stays with the jobs of one frozen backbone."""
+        room = (self._workers or 2**30) - len(flying)
+        busy = Counter(node for _, node in flying.values())
+        for node, slots in _slots(self._wants).items():
+            for _ in range(min(slots - busy[node], room)):
+                job = schedule.take(node)
+                if job is None:
+                    return
+                room -= 1
+                yield job, node
+
+    def _submit(self, job: Job, node: str, shipment: Any, mailbox: Any) -> Any:
+        options = {
+            "num_gpus": self._wants.get("GPU", 0),
+            "num_cpus": self._wants.get("CPU", 0),
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
+        }
+        return _fit.options(**options).remote(job, shipment, mailbox)
+
+
+def _connect(address: str | None) -> None:
+    """Joins the cluster at `address`, or starts one on this machine. Raises HarnessError where there is none."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address is None:
+            ray.init(dashboard_host="127.0.0.1", **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise HarnessError(
+            f"--address {address}: {reason}; give `auto` on a node of a running cluster, or ray://HOST:10001"
+        ) from None
+    for number, handler in handlers.items():  # Ray puts its own in their place
+        signal.signal(number, handler)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
+
+
+def _most(resource: str) -> float:
+    return max((node["Resources"].get(resource, 0.0) for node in _nodes()), default=0.0)
+
+
+def _slots(wants: Mapping[str, float]) -> dict[str, int]:
+    """How many such jobs each node has room for, by its id."""
+    return {
+        node["NodeID"]: min(int(node["Resources"].get(name, 0.0) / amount + 1e-9) for name, amount in wants.items())
+        for node in _nodes()
+    }
+
+
+def _impossible(wants: Mapping[str, float]) -> str:
+    wanted = ", ".join(f"{amount:g} {name}" for name, amount in wants.items())
+    has = "; ".join(
+        f"{node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU" for node in _nodes()
+    )
+    return f"a fit wants {wanted}, and no node of the Ray cluster has so much; its {len(_nodes())} nodes have: {has}"
+
+
+def _here() -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """A task that ended without an outcome, and what to say of it if it is not begun anew."""
+
+    error: JobError
+
+
+def _outcome(job: Job, task: Any) -> Outcome | _Lost:
+    try:
+        found: Outcome = ray.get(task)
+        return found
+    except RayTaskError as error:  # an exception in the job
+        cause = error.cause if isinstance(error.cause, Exception) else error
+        return _Lost(JobError(job.id, job_error(job, cause).reason, f"Traceback on its node: {_plain(str(error))}"))
+    except RayError as error:  # of its worker or node
+        how = str(error).splitlines()[0]
+        return _Lost(JobError(job.id, f"its worker or node died {ATTEMPTS} times: {how}", str(error)))
+
+
+def _plain(text: str) -> str:
+    """The text without the colours of a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@ray.remote(num_cpus=0)
+class _Mailbox:
+    """Beside the driver: keeps what workers tell until the driver asks."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[str, int, Metrics]] = []
+
+    def add(self, *message: Any) -> None:
+        """Keeps an epoch."""
+        self._messages.append(message)
+
+    def drain(self) -> list[tuple[str, int, Metrics]]:
+        """What came since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
+
+
+@ray.remote(max_retries=0)  # the driver begins lost jobs anew: it knows which, and where
+def _fit(job: Job, shipment: "_Shipment", mailbox: Any) -> Outcome:
+    """The outcome of a job. Raises what may not happen again; a loss that is not finite does."""
+    told = []
+    context, here = _unpack(shipment, job)
+    try:
+        return run_job(here, context, lambda *epoch: told.append(mailbox.add.remote(*epoch)))
+    except FloatingPointError as error:
+        return job_error(job, error)
+    finally:
+        with suppress(RayError):
+            ray.get(told[-1:], timeout=10)  # so that no epoch comes after the outcome
+
+
+@dataclass(frozen=True)
+class _Shipment:
+    """What the jobs of a run need on a node: file contents go through the object store, once to each node."""
+
+    context: Context
+    files: Mapping[str, Any]  # path at the driver -> reference to its content; empty where nodes see the same files
+
+
+def _pack(context: Context, shared: bool, jobs: Iterable[Job]) -> _Shipment:
+    if shared:
+        return _Shipment(context, {})
+    weights = {job.scenario.settings.weights for job in jobs} - {"imagenet", "none"}
+    paths = [*context.pixels.values(), *(weights_file(name) for name in weights)]
+    return _Shipment(context, {str(path): ray.put(np.fromfile(path, np.uint8)) for path in paths})
+
+
+def _unpack(shipment: _Shipment, job: Job) -> tuple[Context, Job]:
+    """The context and the job with the paths of this node."""
+    context, settings = shipment.context, job.scenario.settings
+    if not shipment.files:
+        return context, job
+    folder, size = _node_folder(), settings.image_size or 0
+    pixels = {size: _fetch(shipment, context.pixels[size], folder / context.pixels[size].name)}
+    context = replace(context, pixels=pixels, features=folder / "features")
+    if settings.weights in ("imagenet", "none"):
+        return context, job
+    content = context.digests.weights[settings.backbone, settings.weights]
+    path = _fetch(shipment, weights_file(settings.weights), folder / f"{digest(content)}.safetensors")
+    here = settings.model_copy(update={"weights": str(path)})
+    digests = replace(context.digests, weights={(settings.backbone, str(path)): content})
+    return replace(context, digests=digests), replace(job, scenario=replace(job.scenario, settings=here))
+
+
+def _fetch(shipment: _Shipment, source: Path, target: Path) -> Path:
+    """The copy on this node of the driver's file `source`, written by the first job that needs it."""
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            write_atomic(target, ray.get(shipment.files[str(source)]).tobytes())
+    return target
+
+
+def _node_folder() -> Path:
+    """Where a node keeps files, named by their content, from one study to the next; nobody else may write there."""
+    folder = Path(tempfile.gettempdir(), f"harness-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise HarnessError(f"{folder} belongs to somebody else; set TMPDIR on the nodes")
+    return folder

@@ -1,0 +1,132 @@
+"""A publisher whose tracking server may be lost: training goes on, and what MLflow missed is told to it afterwards."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+
+from harness.errors import HarnessError, TrackingError
+from harness.ledger import Ledger
+from harness.plan import Job
+from harness.publish import Publisher
+from harness.results import Metrics, Outcome
+from harness.stages import ScenarioState, StageState, scenario_state
+from harness.tracking import is_lost
+
+PAUSE = 5.0  # seconds between two attempts to reach a server that was lost
+PATIENCE = 120.0  # seconds that the end of a run waits for it
+
+Call = Callable[[Publisher], None]
+
+
+class Relay:
+    """Passes on to a publisher what happens. One that has lost its server is replaced by a new one.
+
+    The ledger is the truth, so a new publisher brings MLflow up to date as the start of a run does: what it finds of
+    unfinished jobs is discarded, and finished ones that lack a run get it whole. No call is ever repeated, so nothing
+    stands there twice.
+    """
+
+    def __init__(self, make: Callable[[], Publisher], ledger: Ledger, say: Callable[[str], None]) -> None:
+        self._make, self._ledger, self._say = make, ledger, say
+        self._live: Publisher | None = None
+        self._journal: list[Call] = []  # what a new publisher has to be told first
+        self._try_at = 0.0
+
+    def __enter__(self) -> "Relay":
+        try:
+            self._live = self._make().__enter__()
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            raise HarnessError(f"--tracking-uri: no MLflow server answers: {_first_line(error)}") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pass(lambda publisher: publisher.__exit__(kind, error, trace))
+
+    def enter_stage(self, state: StageState) -> None:
+        """See Publisher."""
+        self._keep(lambda publisher: publisher.enter_stage(self._now(state)))
+
+    def leave_stage(self, state: StageState) -> None:
+        """See Publisher."""
+        self._keep(lambda publisher: publisher.leave_stage(state))
+
+    def job_started(self, job: Job) -> None:
+        """See Publisher."""
+        self._pass(lambda publisher: publisher.job_started(job))
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """See Publisher."""
+        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
+
+    def job_ended(self, job: Job, outcome: Outcome) -> None:
+        """See Publisher."""
+        self._pass(lambda publisher: publisher.job_ended(job, outcome))
+
+    def publish_test(self, state: ScenarioState, stages: list[str]) -> None:
+        """See Publisher."""
+        self._keep(lambda publisher: publisher.publish_test(state, stages))
+
+    def settled(self) -> Publisher:
+        """The publisher, its server up to date, for the end of a run; waits for a server that was lost.
+
+        Raises TrackingError where that takes too long.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self._live is None and not self._reconnect():
+            if time.monotonic() > deadline:
+                raise TrackingError(
+                    "the tracking server is lost; every fit is stored, and the same command adds them to it"
+                )
+            time.sleep(0.5)
+        assert self._live is not None
+        return self._live
+
+    def _keep(self, call: Call) -> None:
+        self._journal.append(call)
+        if self._live is None:
+            self._reconnect()  # which tells the whole journal
+        else:
+            self._pass(call)
+
+    def _pass(self, call: Call) -> None:
+        if self._live is None and not self._reconnect():
+            return
+        assert self._live is not None
+        try:
+            call(self._live)
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            self._live = None
+            self._say(f"the tracking server is lost ({_first_line(error)}); training goes on")
+
+    def _reconnect(self) -> bool:
+        """Whether the server is back, and has been told all."""
+        if time.monotonic() < self._try_at:
+            return False
+        try:
+            publisher = self._make().__enter__()
+            for call in self._journal:
+                call(publisher)
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            self._try_at = time.monotonic() + PAUSE
+            return False
+        self._live = publisher
+        self._say("the tracking server is back, and up to date")
+        return True
+
+    def _now(self, state: StageState) -> StageState:
+        """The state as the ledger has it by now."""
+        scenarios = tuple(scenario_state(s.scenario, s.jobs, self._ledger) for s in state.scenarios)
+        return replace(state, scenarios=scenarios)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,63 @@
+"""Ray's own: clusters of several nodes, on this machine, of which one is lost."""
+
+from contextlib import closing
+
+import pytest
+
+from harness.compute import Compute
+from harness.errors import HarnessError
+from harness.results import Metrics
+from tests.conftest import CHAOS
+from tests.executors.conftest import Case, RayCluster, Told, run, same_results
+
+pytestmark = pytest.mark.ray
+MOMENTS = range(1, 11) if CHAOS else [4]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_node_that_is_lost_loses_no_job(ray_cluster: RayCluster, case: Case, moment: int) -> None:
+    """moment: the number of epochs that have been told when a node is killed."""
+    node = ray_cluster.add_node()
+
+    class Killing(Told):
+        def on_epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+            super().on_epoch(job_id, epoch, metrics)
+            if len(self.epochs) == moment:
+                ray_cluster.kill(node)
+
+    with closing(ray_cluster.executor()) as executor:
+        told = run(executor, case.jobs, case.context, Killing())
+    same_results(told, case, case.jobs)
+    assert [told.epochs_of(job) for job in case.jobs] == [[1, 2]] * len(case.jobs)
+
+
+@pytest.mark.parametrize(
+    ("compute", "device", "message"),
+    [
+        (Compute("ray", threads=64), "cpu", r"a fit wants 64 CPU, and no node .* its \d nodes have: 1 CPU, 0 GPU"),
+        (Compute("ray", jobs_per_device=2), "cuda", "a fit wants 0.5 GPU, and no node of the Ray cluster has so much"),
+    ],
+)
+def test_what_no_node_can_fulfil_is_refused_at_once(
+    ray_cluster: RayCluster, compute: Compute, device: str, message: str
+) -> None:
+    with pytest.raises(HarnessError, match=message):
+        ray_cluster.executor(compute, device)
+
+
+def test_there_is_no_cluster_at_a_wrong_address() -> None:
+    from harness.executors.ray import RayExecutor
+
+    with pytest.raises(HarnessError, match=r"--address auto: .*; give `auto` on a node of a running cluster, or ray:"):
+        RayExecutor(Compute("ray", address="auto"), "cpu")
+
+
+def test_data_come_to_a_node_once_not_with_every_job(ray_cluster: RayCluster, case: Case) -> None:
+    with closing(ray_cluster.executor()) as executor:
+        run(executor, case.jobs, case.context)
+        (pixels,) = ray_cluster.files("*.npy")
+        written = pixels.stat().st_mtime_ns
+        run(executor, case.jobs, case.context)
+    assert pixels.stat().st_mtime_ns == written
+    assert pixels.read_bytes() == next(iter(case.context.pixels.values())).read_bytes()
+    assert len(ray_cluster.files("features/*/maps.npy")) == 1
