@@ -17,6 +17,7 @@ from harness.errors import JobError
 from harness.ledger import Ledger
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
+from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
 from harness.report.marks import declared_looks, scenario_mark, test_mark
 from harness.report.tables import averaged, pooled, test_metrics
@@ -171,6 +172,22 @@ class Publisher(RootRun):
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.",
         )
         self._tracker.finish(run_id)
+
+    def has_champion(self, state: ScenarioState) -> bool:
+        """Whether the model of this test evaluation is the study's champion."""
+        run_id = self._tracker.find("test", state.scenario.id)
+        return run_id is not None and self._tracker.registry.is_champion(self._study.study, run_id)
+
+    def publish_champion(self, state: ScenarioState, classifier: Path) -> None:
+        """Logs the saved classifier of a published test evaluation, with its explanations, as the study's champion."""
+        run_id = self._tracker.find("test", state.scenario.id)
+        assert run_id is not None
+        with tempfile.TemporaryDirectory() as folder:
+            figures = explanation_figures(state.jobs[0], self._inputs, self._store, Path(folder))
+            self._tracker.log_files(run_id, figures, "grad-cam")
+        dataset = self._inputs.dataset
+        words = f"{state.scenario.name}, refitted on all training images{dataset.mark}; study id {self._study_id}"
+        self._tracker.registry.log(run_id, self._study.study, classifier, dataset.classes, words)
 
     def publish_report(self, folder: Path) -> None:
         """Adds the report to the study's run, if there is one."""

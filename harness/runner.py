@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+from harness.champion import final_test, publish_champion
 from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
@@ -90,6 +91,9 @@ def _run(study: Study, inputs: Inputs, store: Store, executor: Executor, context
         states = _run_stages(study, inputs, fitter, relay)
         tests = _run_tests(study, inputs, states, fitter, relay)
         publisher = relay.settled()
+        chosen = final_test(study, states, tests)
+        if chosen is not None:
+            publish_champion(study, inputs, store, chosen, publisher, context, reporter)
         identity, links = study_id(study, inputs.digests), publisher.links(states)
         report = write_report(study, inputs, identity, store, publisher.run_of, links)
         publisher.publish_report(report.parent)

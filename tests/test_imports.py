@@ -15,18 +15,22 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "reproduce", "search", "bench", "runner", "relay", "publish", "report", "resolution",
-    "tracking", "progress", "simulate", "durations", "views", "machine", "stages", "prepare", "published", "ledger",
-    "executors", "schedule", "training", "models", "data", "environment", "processes", "compute", "plan", "results",
-    "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics", "errors",
+    "cli", "terminal", "reproduce", "search", "bench", "runner", "relay", "champion", "publish", "report", "resolution",
+    "tracking", "progress", "explanations", "simulate", "durations", "views", "machine", "stages", "prepare",
+    "published", "ledger", "executors", "schedule", "serving", "training", "models", "data", "environment",
+    "processes", "compute", "plan", "results", "store", "study", "search_block", "settings", "refusals", "fields",
+    "strict_yaml", "statistics", "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it
 LIBRARIES = {
-    "torch": ("training", "models", "data.cache", "bench"),
+    "torch": ("training", "models", "data.cache", "bench", "serving"),
     "torchvision": ("bench",),
-    "safetensors": ("training", "models"),
+    "safetensors": ("training", "models", "serving"),
     "timm": ("models",),
+    "captum": ("serving.explain",),
+    "onnx": ("serving.onnx",),
+    "onnxruntime": ("serving.onnx",),
     "mlflow": ("tracking",),
     "optuna": ("search",),
     "psutil": ("machine",),
@@ -42,7 +46,9 @@ LIBRARIES = {
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
     "yaml": ("strict_yaml", "publish", "search.confirm", "bench.figure"),
-    "pydantic": ("study", "search_block", "settings", "refusals", "fields", "published", "report.schema"),
+    "pydantic": (
+        "serving.classifier", "study", "search_block", "settings", "refusals", "fields", "published", "report.schema",
+    ),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}
 

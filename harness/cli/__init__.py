@@ -6,7 +6,7 @@ from types import FrameType
 
 import typer
 
-from harness.cli import look, measure, train
+from harness.cli import look, measure, model, train
 from harness.errors import HarnessError, Stopped
 
 COMMANDS = (
@@ -18,6 +18,8 @@ COMMANDS = (
     look.report,
     train.reproduce,
     look.ui,
+    model.predict,
+    model.export,
     measure.bench,
 )
 

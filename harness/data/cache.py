@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,14 +112,19 @@ def _decode(file: Path, size: int) -> Pixels | str:
         return f"{file} ({reason[0] if reason else type(error).__name__})"
 
 
-def decode(file: Path, size: int) -> Pixels:
+def decode(file: Path | BinaryIO, size: int) -> Pixels:
     """The image as bytes, [size, size] where it is gray and [size, size, 3] where it is not. Bilinear, antialiased."""
     with Image.open(file) as opened:
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or 2**63):
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than Pillow's safe limit")
         opened.load()
         ImageOps.exif_transpose(opened, in_place=True)
-        image = _eight_bit(opened)
+        return resized(opened, size)
+
+
+def resized(image: Image.Image, size: int) -> Pixels:
+    """The bytes of an upright image, as `decode` gives them."""
+    image = _eight_bit(image)
     if image.mode != "L":
         image = image.convert("RGB")
         red, green, blue = image.split()

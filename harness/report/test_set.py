@@ -9,6 +9,7 @@ from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import tables
 from harness.report.comparisons import TEST
+from harness.report.explained import explanation_lines
 from harness.report.export import export_table
 from harness.report.marks import declared_looks, marked, test_mark
 from harness.report.predicted import Predicted, figure_lines, hardest_lines
@@ -71,6 +72,7 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         *threshold_lines(about.statistics.estimates, predicted, title),
         *reliability_lines(about.statistics.estimates, predicted, title),
         *hardest_lines(predicted, about.inputs, about.store),
+        *(line for job in state.jobs for line in explanation_lines(job, about.inputs, about.store, folder)),
     ]
 
 

@@ -16,7 +16,7 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(store.locks / "mlflow.lock"):
-        client = MlflowClient(tracking_uri=store.database_uri)
+        client = MlflowClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
         experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)

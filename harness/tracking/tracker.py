@@ -18,6 +18,7 @@ from harness.plan import Job, Scenario
 from harness.results import FoldRecord, Metrics
 from harness.store import Store
 from harness.study import Study
+from harness.tracking.champion import Registry
 from harness.tracking.connection import open_experiment, search_runs
 from harness.tracking.entities import dataset_input, params
 
@@ -38,6 +39,7 @@ class Tracker:
         self._origin = f"{socket.gethostname()}:{store.root}"
         self._client, self.experiment_id = open_experiment(store, study.study)
         self._dataset = dataset_input(dataset, study)
+        self.registry = Registry(self._client)
         self._context = resolve_tags()
         self._runs: dict[tuple[str, str], str] = {}  # (level, key) -> run id
         self._finished: set[str] = set()

@@ -72,6 +72,23 @@ def make_deterministic(threads: int) -> None:
 
 
 @contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """The arithmetic of make_deterministic inside, and what was there before after it."""
+    before, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    count, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    make_deterministic(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
 def all_cores() -> Iterator[None]:
     """Lets torch use every core inside: for inference, whose bits their number does not change."""
     threads = torch.get_num_threads()

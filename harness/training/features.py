@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 
 from harness.data.cache import open_pixels
 from harness.models.backbone import Backbone, feature_shape
@@ -25,6 +26,7 @@ from harness.training.inputs import Inputs, PixelInputs, Rows
 
 EXTRACTOR = 2  # raise it when the features that come out change
 BATCH = 64
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,16 @@ def _extract(
     """The number of images that went through the backbone, their features written into `folder`."""
     maps = open_memmap(folder / "maps.npy", mode="w+", dtype=np.float32, shape=(len(rows), *shape))
     moments = open_memmap(folder / "moments.npy", mode="w+", dtype=np.float32, shape=(len(rows), 2, shape[0]))
+    passes = extract(backbone, inputs, rows, maps, moments, device, precision)
+    maps.flush()
+    moments.flush()
+    return passes
+
+
+def extract(
+    backbone: Backbone, inputs: Inputs, rows: Rows, maps: Array, moments: Array, device: torch.device, precision: str
+) -> int:
+    """The number of images that went through the backbone, their features written into both arrays."""
     passes = 0
     with torch.inference_mode(), kept_memory() if device.type == "cpu" else nullcontext():
         for start in range(0, len(rows), BATCH):
@@ -96,6 +108,4 @@ def _extract(
             variance, mean = torch.var_mean(features, dim=(2, 3), correction=0)
             maps[start : start + BATCH] = features.cpu().numpy()
             moments[start : start + BATCH] = torch.stack((mean, variance), dim=1).cpu().numpy()
-    maps.flush()
-    moments.flush()
     return passes

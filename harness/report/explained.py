@@ -1,0 +1,67 @@
+"""Where the chosen model looked in some test images: Grad-CAM maps as pictures, with what they do not say."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from harness.data.cache import Pixels, open_pixels, pixel_cache
+from harness.explanations import Explanations, explanations_file
+from harness.plan import Job
+from harness.prepare import Inputs
+from harness.report.figures import save
+from harness.store import Store
+
+WORDS = (
+    "Grad-CAM of the last feature map, for the class that was called: the brighter, the more a place raised that"
+    " class's score, relative to the brightest place of the same image; all dark, no place did. It shows where the"
+    " network looked, as coarsely as that map is, not why, and not whether the place has a medical meaning. With a"
+    " flatten head, which weighs each place by itself, the average over places that Grad-CAM takes is rougher."
+    " The images were drawn at random (fixed seed) from those called rightly and wrongly; nothing was chosen by them."
+)
+
+
+def explanation_lines(job: Job, inputs: Inputs, store: Store, folder: Path) -> list[str]:
+    """A part in Markdown with the figures of a job's maps, written into `folder`; nothing where there are no maps."""
+    figures = explanation_figures(job, inputs, store, folder)
+    if not figures:
+        return []
+    lines = [f"![Grad-CAM of test images called {path.stem.rsplit('-', 1)[1]}]({path.name})" for path in figures]
+    return ["### Where the model looked", "", WORDS, "", *lines, ""]
+
+
+def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
+    """The figures of a job's maps, those called rightly and those called wrongly; none where there are no maps."""
+    found = Explanations.load(explanations_file(store, job.id))
+    if found is None:
+        return []
+    pixels = open_pixels(pixel_cache(inputs.dataset, job.scenario.settings.image_size or 0, store))
+    paths = []
+    for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
+        if side.any():
+            path = folder / f"grad-cam-{job.scenario.id}-{word}.png"
+            title = f"test images called {word}, {job.scenario.name}{inputs.dataset.mark}"
+            paths.append(_figure(found, np.flatnonzero(side), pixels, title, path))
+    return paths
+
+
+def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str, path: Path) -> Path:
+    """The images above, the same under their maps below."""
+    figure, axes = plt.subplots(
+        2, len(chosen), figsize=(1.7 * max(len(chosen), 3), 4.3), layout="constrained", squeeze=False
+    )
+    for (above, below), index in zip(axes.T, chosen, strict=True):
+        image = pixels[found.rows[index]]
+        shown = np.repeat(image, 3, axis=0) if len(image) == 1 else image
+        frame = (0, image.shape[2], image.shape[1], 0)
+        for axis in (above, below):
+            axis.imshow(shown.transpose(1, 2, 0), extent=frame)
+            axis.set_axis_off()
+        below.imshow(
+            found.maps[index], extent=frame, cmap="inferno", vmin=0, vmax=1, alpha=0.5, interpolation="bilinear"
+        )
+        above.set_title(
+            f"true {found.true[index]}\ncalled {found.called[index]}, {found.probability[index]:.2f}", fontsize=7
+        )
+    figure.suptitle(title, fontsize=9)
+    return save(figure, path)

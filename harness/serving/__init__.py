@@ -1,0 +1,1 @@
+"""A fitted model outside of its study: one folder without pickle, predictions, explanations, ONNX."""

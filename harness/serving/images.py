@@ -1,0 +1,58 @@
+"""Images as users have them - files, bytes, arrays of any size - as the pixels that a study makes of them."""
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from harness.data.cache import Pixels, decode, resized
+from harness.errors import DataError
+
+AnyImage = Path | str | bytes | NDArray[Any]
+
+
+def read_images(images: Sequence[AnyImage], size: int) -> Pixels:
+    """The pixels [n, channels, size, size] of these images; one channel where all of them are gray.
+
+    Raises DataError for the first one that is not an image.
+    """
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(partial(_read, size=size), images, range(1, len(images) + 1)))
+    if all(image.ndim == 2 for image in read):
+        return np.stack(read)[:, None]
+    coloured = [np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image for image in read]
+    return np.stack(coloured).transpose(0, 3, 1, 2)
+
+
+def _read(image: AnyImage, number: int, size: int) -> Pixels:
+    """[size, size] or [size, size, 3]."""
+    if isinstance(image, np.ndarray):
+        return resized(_picture(image, number), size)
+    name = f"image {number}" if isinstance(image, bytes) else str(image)
+    try:
+        return decode(io.BytesIO(image) if isinstance(image, bytes) else Path(image), size)
+    except FileNotFoundError:
+        raise DataError(f"{name} is not there; name image files") from None
+    except IsADirectoryError:
+        raise DataError(f"{name} is a folder; name image files, such as {name}/*") from None
+    except Exception as error:  # Pillow raises almost anything on a broken file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = "not an image that Pillow reads" if reason.startswith("cannot identify") else reason
+        raise DataError(f"{name} cannot be read: {reason}") from None
+
+
+def _picture(array: NDArray[Any], number: int) -> Image.Image:
+    """The array as Pillow's image. Raises DataError where it cannot be one."""
+    gray, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] in (3, 4)
+    if not array.size or not ((gray and array.dtype in (np.uint8, np.uint16)) or (colour and array.dtype == np.uint8)):
+        raise DataError(
+            f"image {number}: an array of shape {array.shape} and type {array.dtype}; allowed: uint8 [height, width]"
+            " or [height, width, 3 or 4], uint16 [height, width]"
+        )
+    return Image.fromarray(array.astype(np.int32) if array.dtype == np.uint16 else array)

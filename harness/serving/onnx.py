@@ -1,0 +1,70 @@
+"""A classifier as an ONNX file, held against torch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.errors import HarnessError
+from harness.serving.classifier import Classifier
+from harness.store import write_atomic
+
+TOLERANCE = 1e-4  # of a probability
+CHECKED = 3  # random images
+
+
+class _Whole(nn.Module):
+    """Pixels from 0 to 255, float32 [n, 3, size, size] -> probabilities float32 [n, classes]."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = classifier.network
+        about = classifier.about
+        self.mean = torch.tensor(about.mean).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(about.std).view(1, 3, 1, 1) * 255
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.network((pixels - self.mean) / self.std)
+        return logits.softmax(dim=1)
+
+
+def export_onnx(classifier: Classifier, path: Path) -> float:
+    """The largest difference between the probabilities of the written file and torch's, on random images.
+
+    The file takes `pixels`, float32 [n, 3, size, size] from 0 to 255, resized as the study does it, and gives
+    `probabilities` [n, classes]; its metadata name the classes. Nothing is written where the difference is above
+    TOLERANCE or a library is missing: HarnessError.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch exports by it
+    except ImportError as error:
+        raise HarnessError(f"{error.name} is not installed; pip install 'harness[onnx]'") from None
+    whole, size = _Whole(classifier).eval(), classifier.about.settings.image_size or 0
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size))).float()
+    with torch.inference_mode():
+        expected = whole(images).numpy()
+    program = torch.onnx.export(
+        whole,
+        (images,),
+        dynamo=True,
+        verbose=False,
+        input_names=["pixels"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+    )
+    assert program is not None
+    model = program.model_proto
+    about = classifier.about
+    onnx.helper.set_model_props(model, {"classes": json.dumps(about.classes), "study": about.study, "job": about.job})
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    one_by_one = [session.run(None, {"pixels": image[None].numpy()})[0][0] for image in images]
+    difference = float(np.abs(np.stack(one_by_one) - expected).max())
+    if not difference <= TOLERANCE:
+        raise HarnessError(f"ONNX differs from torch by {difference:.1e}, more than {TOLERANCE:g}; nothing was written")
+    write_atomic(path, content)
+    return difference

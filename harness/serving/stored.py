@@ -1,0 +1,48 @@
+"""The classifier of a test job as its stored weights give it."""
+
+from collections.abc import Mapping
+
+import safetensors.torch
+import torch
+
+from harness.data.manifest import Dataset
+from harness.models.backbone import Backbone
+from harness.plan import Job
+from harness.serving.classifier import About, Classifier, load_states, plain_network
+
+
+def stored_classifier(
+    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: Mapping[str, str | float], device: str
+) -> Classifier:
+    """The whole network of a job.
+
+    facts: of the job's record. seed: of the study. weights: the job's safetensors file; where the backbone is frozen it
+    holds the head alone, and the backbone is loaded anew. Raises HarnessError where its weights cannot be had.
+    """
+    settings = job.scenario.settings
+    frozen = settings.trainable == "head"
+    backbone, head = plain_network(settings, len(dataset.classes), seed, settings.weights if frozen else "none")
+    if frozen:
+        head.load_state_dict(safetensors.torch.load(weights))
+    else:
+        load_states(backbone, head, weights)
+    about = _about(job, dataset, study, facts, backbone)
+    return Classifier(about, backbone, head, torch.device(device))
+
+
+def _about(job: Job, dataset: Dataset, study: str, facts: Mapping[str, str | float], backbone: Backbone) -> About:
+    settings = job.scenario.settings
+    fewer = str(facts.get("accumulation", "")).partition(" ")[0]  # images at a time, where memory was short
+    return About(
+        settings=settings,
+        classes=tuple(dataset.classes),
+        positive=dataset.positive,
+        mean=backbone.mean,
+        std=backbone.std,
+        batch=int(fewer or settings.batch_size),
+        threads=int(facts["threads"]),
+        study=study,
+        job=job.id,
+        manifest=dataset.digest,
+        synthetic=dataset.synthetic,
+    )

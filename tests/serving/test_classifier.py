@@ -1,0 +1,113 @@
+"""Classifiers of every head: saved and read, asked for arrays, explained, exported."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from harness.errors import DataError, HarnessError
+from harness.models.names import HEADS
+from harness.plan import test_jobs as jobs_on_the_test_set
+from harness.serving.classifier import About, Classifier, plain_network
+from harness.serving.explain import grad_cam
+from harness.serving.images import read_images
+from harness.serving.stored import stored_classifier
+from harness.settings import Settings
+from harness.store import Store
+from harness.study import Study
+from harness.training.job import run_job
+from tests.conftest import context_of
+
+
+def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str = "test_resnet") -> Classifier:
+    settings = Settings(
+        backbone=backbone, weights="none", trainable=trainable, head=head, image_size=64, batch_size=2, precision="fp32"
+    )
+    body, top = plain_network(settings, classes=2, seed=1, weights="none")
+    about = About(settings, ("A", "B"), "B", body.mean, body.std, 2, 1, "demo", "job", "manifest", True)
+    return Classifier(about, body, top, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_frozen_backbone_gives_the_bits_of_the_job(
+    small_study: Callable[..., Study], store: Store, tmp_path: Path, head: str
+) -> None:
+    study = small_study("base.trainable=head", f"stages.0.grid.head=[{head}]")
+    context, (fold, *_) = context_of(study, store)
+    (job,) = jobs_on_the_test_set(study, fold.scenario, context.digests)
+    result = run_job(job, context, lambda *_: None)
+    assert result.model is not None
+    facts = result.record.facts
+    made = stored_classifier(job, context.dataset, "small", study.seed, result.model, facts, "cpu")
+    made.save(tmp_path)
+    files = [context.dataset.root / image for image in result.predictions["image"]]
+    found = Classifier.load(tmp_path, "cpu").predict(files)
+    columns = ["prob_NORMAL", "prob_PNEUMONIA"]
+    pd.testing.assert_frame_equal(found[columns], result.predictions[columns], check_exact=True)
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 1, 64, 64), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("trainable", ["head", "all"])
+def test_a_saved_classifier_gives_the_same_bits(tmp_path: Path, trainable: str) -> None:
+    made = classifier(trainable=trainable)
+    made.save(tmp_path)
+    again = Classifier.load(tmp_path, "cpu")
+    assert again.about == made.about
+    assert np.array_equal(again.probabilities(PIXELS), made.probabilities(PIXELS))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(HarnessError, match="not the file that was saved"):
+        Classifier.load(tmp_path, "cpu")
+
+
+def test_files_bytes_and_arrays_of_any_size_are_one_image(tmp_path: Path) -> None:
+    array = np.random.default_rng(1).integers(0, 256, (50, 91, 3), dtype=np.uint8)
+    file = tmp_path / "image.png"
+    Image.fromarray(array).save(file)
+    pixels = read_images([file, file.read_bytes(), array, array[..., 0]], 64)
+    assert pixels.shape == (4, 3, 64, 64)
+    assert np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2])
+    assert np.array_equal(pixels[3, 0], pixels[3, 2])
+    assert read_images([array[..., 0], array[..., 0].astype(np.uint16) << 8], 64).std(axis=0).max() == 0
+    with pytest.raises(DataError, match=r"image 1: an array of shape \(4, 4\) and type float64"):
+        read_images([np.zeros((4, 4))], 64)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_grad_cam_is_the_gradient_weighted_map(head: str) -> None:
+    made = classifier(head)
+    linear = made.head.linear
+    assert isinstance(linear, torch.nn.Linear)
+    linear.weight.data[1].abs_()  # of features that are not negative: some place speaks for the class
+    classes = np.array([0, 1, 1])
+    maps = grad_cam(made, PIXELS, classes)
+    features = made.backbone(made.inputs(PIXELS)(np.arange(3))).detach().requires_grad_()
+    made.head(features)[range(3), classes].sum().backward()
+    assert features.grad is not None
+    expected = (features.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu().detach().numpy()
+    expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-30)
+    assert maps.max() == 1
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+def test_the_tokens_of_a_transformer_are_a_square_map() -> None:
+    assert grad_cam(classifier(backbone="test_vit"), PIXELS, np.array([0, 1, 0])).shape == (3, 4, 4)
+
+
+def test_onnx_gives_the_same_probabilities(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from harness.serving.onnx import export_onnx
+
+    made = classifier("batchnorm-gap")
+    assert export_onnx(made, tmp_path / "model.onnx") <= 1e-4
+    session = runtime.InferenceSession((tmp_path / "model.onnx").read_bytes())
+    (found,) = session.run(None, {"pixels": np.repeat(PIXELS, 3, axis=1).astype(np.float32)})
+    np.testing.assert_allclose(found, made.probabilities(PIXELS), atol=1e-4)
+    assert session.get_modelmeta().custom_metadata_map["classes"] == '["A", "B"]'
