@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import distributions, version
 from pathlib import Path
 
+from harness.errors import redact
 from harness.plan import Digests
 
 
@@ -17,7 +18,7 @@ def environment() -> str:
         f"python {platform.python_version()}",
         f"platform {platform.platform()}",
         f"processor {_processor()}, {os.cpu_count()} cores",
-        f"command {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        f"command {_command()}",
         f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
     ]
     return "\n".join([*lines, "", *packages]) + "\n"
@@ -35,8 +36,12 @@ def provenance(digests: Digests) -> dict[str, str]:
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
         "python": platform.python_version(),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
     }
+
+
+def _command() -> str:
+    return redact(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.failpoints import failpoint
 from harness.results import FoldRecord, FoldResult
 from harness.store import Store, new_folder, sync_folder, write_atomic
 
@@ -63,8 +64,10 @@ class Ledger:
             if result.model is not None:
                 (folder / "model.safetensors").write_bytes(result.model)
             sync_folder(folder)
+            failpoint("ledger.written")
             try:
                 folder.rename(self.path(record.job_id))
             except OSError:  # another study that shares the job was first
                 if not self.done(record.job_id):
                     raise
+        failpoint("ledger.saved")

@@ -1,7 +1,7 @@
 """What of a study goes to MLflow, and when: jobs as they train, scenarios when they are whole, the study at the end."""
 
 import json
-import tempfile
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -39,11 +39,15 @@ class Publisher:
         self._complete = True
 
     def __enter__(self) -> "Publisher":
-        self._tracker.discard_leftovers()
-        run_id = self._tracker.study_run()
-        if not self._tracker.is_whole(run_id):
-            with tempfile.TemporaryDirectory() as folder:
-                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, Path(folder)))
+        try:
+            self._tracker.discard_leftovers()
+            run_id = self._tracker.study_run()
+            if not self._tracker.is_whole(run_id):
+                with self._store.scratch() as folder:
+                    self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
@@ -105,10 +109,10 @@ class Publisher:
         if self._tracker.is_whole(run_id):
             return
         frame = pooled(list(state.jobs), self._ledger)
-        with tempfile.TemporaryDirectory() as folder:
-            frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
-            scenario_figures(state, frame, self._inputs.dataset, Path(folder))
-            self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
+        with self._store.scratch() as folder:
+            frame.to_parquet(folder / "predictions.parquet", index=False)
+            scenario_figures(state, frame, self._inputs.dataset, folder)
+            self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.log_metrics(run_id, state.summary)
         self._tracker.describe(run_id, _scenario_words(state, self._inputs.dataset.synthetic))
         self._tracker.finish(run_id)
@@ -129,14 +133,14 @@ class Publisher:
         looks = self._ledger.looks(self._inputs.dataset.digest, self._study.study)
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
-        with tempfile.TemporaryDirectory() as folder:
-            frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
+        with self._store.scratch() as folder:
+            frame.to_parquet(folder / "predictions.parquet", index=False)
             confusion_figure(
                 frame,
                 f"test set, {state.scenario.name}{self._inputs.dataset.mark}",
-                Path(folder, "confusion_matrix.png"),
+                folder / "confusion_matrix.png",
             )
-            self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
+            self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.describe(
             run_id,
             f"Test set, look {looks} of {declared} declared: accuracy"

@@ -56,6 +56,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     store.refuse_if_busy(study.study)  # before the images are decoded
     context = make_context(study, inputs, store, device, reporter)
     with store.locked(study.study):
+        store.sweep()
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:

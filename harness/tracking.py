@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.data.manifest import Dataset
 from harness.errors import JobError, StudyError
+from harness.failpoints import failpoint
 from harness.plan import Job, Scenario
 from harness.results import FoldRecord, Metrics
 from harness.store import Store
@@ -62,10 +63,15 @@ class Tracker:
     def discard_leftovers(self) -> None:
         """Moves to MLflow's trash what earlier starts left of jobs that did not finish; they are run anew.
 
+        What a killed process left RUNNING under another study id (the file was changed since) is KILLED.
         Only for the holder of the study's lock: another runner's jobs look the same.
         """
         for run_id in self._leftovers:
             self._client.delete_run(run_id)
+            failpoint("tracking.discarded")
+        for run in _search(self._client, self.experiment_id, "attributes.status = 'RUNNING'"):
+            if run.data.tags.get("harness.study_id") != self._study_id:
+                self._client.set_terminated(run.info.run_id, "KILLED")
 
     def find(self, level: str, key: str) -> str | None:
         """The id of a run that is there, without making or touching it."""
@@ -137,8 +143,9 @@ class Tracker:
             self._client.set_tag(run_id, f"harness.{name}", word)
 
     def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
-        """Adds single values to a run."""
-        self._log_metrics(run_id, [(step, metrics)])
+        """Adds single values to a run; what a start that was killed has added stays as it is."""
+        there = self._client.get_run(run_id).data.metrics
+        self._log_metrics(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
 
     def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
         """Copies files to the artifacts of a run."""
@@ -147,6 +154,7 @@ class Tracker:
                 self.log_files(run_id, sorted(path.iterdir()), f"{folder}/{path.name}" if folder else path.name)
             else:
                 self._client.log_artifact(run_id, str(path), folder)
+                failpoint("tracking.artifact")
 
     def describe(self, run_id: str, text: str) -> None:
         """Sets the description that MLflow shows on a run (Markdown)."""
@@ -159,7 +167,9 @@ class Tracker:
     def finish(self, run_id: str) -> None:
         """Marks a run whole; the completion tag comes last."""
         self._client.set_terminated(run_id, "FINISHED")
+        failpoint("tracking.terminated")
         self._client.set_tag(run_id, "harness.complete", "true")
+        failpoint("tracking.complete")
         self._finished.add(run_id)
         self._active.discard(run_id)
 
@@ -183,9 +193,10 @@ class Tracker:
             del self._runs[level, key]
 
     def close_all(self, status: str) -> None:
-        """Ends every run that is still RUNNING."""
-        for run_id in list(self._active):
-            self.close(run_id, status)
+        """Ends every run that is still RUNNING, also one that a signal came upon as it was made."""
+        query = f"tags.`harness.study_id` = '{self._study_id}' AND attributes.status = 'RUNNING'"
+        for run in _search(self._client, self.experiment_id, query):
+            self.close(run.info.run_id, status)
 
     def share_view(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
         """The URL of the leaderboard: the scenarios (or trials) of this study with these columns, best first."""
@@ -221,6 +232,7 @@ class Tracker:
             every = {**self._context, **common, **lineage, **tags}
             run = self._client.create_run(self.experiment_id, tags=every, run_name=name)
             run_id = self._runs[level, key] = run.info.run_id
+            failpoint("tracking.created")
         elif run_id not in self._active and run_id not in self._finished:
             self._client.update_run(run_id, status="RUNNING")
         if run_id not in self._active and run_id not in self._finished:
@@ -235,6 +247,7 @@ class Tracker:
         metrics = [Metric(name, value, now, step) for step, values in epochs for name, value in values.items()]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+            failpoint("tracking.metrics")
 
 
 def _open(store: Store, name: str) -> tuple[MlflowClient, str]:
@@ -244,7 +257,7 @@ def _open(store: Store, name: str) -> tuple[MlflowClient, str]:
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(store.locks / "mlflow.lock"):
-        client = MlflowClient(tracking_uri=store.database_uri)
+        client = _client(store)
         experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
@@ -252,6 +265,22 @@ def _open(store: Store, name: str) -> tuple[MlflowClient, str]:
             return client, experiment.experiment_id
         _write_ahead(store)
         return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
+
+
+def _client(store: Store) -> MlflowClient:
+    """The client; the database is made if it is not there, and made anew where a process was killed as it made it."""
+    making = store.locks / "mlflow.making"
+    if making.exists():
+        for path in store.root.glob(f"{store.database.name}*"):
+            path.unlink()
+    if store.database.exists():
+        return MlflowClient(tracking_uri=store.database_uri)
+    making.touch()
+    failpoint("tracking.making")
+    client = MlflowClient(tracking_uri=store.database_uri)
+    failpoint("tracking.made")
+    making.unlink()
+    return client
 
 
 def _write_ahead(store: Store) -> None:

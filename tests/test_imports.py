@@ -18,7 +18,7 @@ LAYERS = (
     "cli", "terminal", "reproduce", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
     "stages", "prepare", "published", "ledger", "executors", "training", "models", "data", "environment", "plan",
     "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
-    "errors",
+    "errors", "failpoints",
 )  # fmt: skip
 
 # library -> the only places that may import it

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from harness.data.manifest import Dataset
 from harness.errors import DataError
+from harness.failpoints import failpoint
 from harness.plan import digest
 from harness.store import Store, new_folder
 
@@ -34,7 +35,9 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
         # Most medical images are gray: one channel, until the first coloured image says otherwise.
         if not _decode_all(files, image_size, part, 1, progress):
             _decode_all(files, image_size, part, 3, progress)
+        failpoint("pixels.written")
         part.replace(path)
+        failpoint("pixels.replaced")
     return path
 
 

@@ -1,6 +1,5 @@
 """What of a search goes to MLflow: search run -> trial runs -> fold runs, written by the parent process alone."""
 
-import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -39,8 +38,8 @@ class SearchPublisher:
         self._tracker.discard_leftovers()
         run_id = self.run_id
         if not self._tracker.is_whole(run_id):
-            with tempfile.TemporaryDirectory() as folder:
-                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, Path(folder)))
+            with self._store.scratch() as folder:
+                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
         return self
 
     def __exit__(

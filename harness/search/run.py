@@ -67,6 +67,7 @@ def run_search(
     context = make_context(study, inputs, store, device, reporter)
     started = time.time()
     with store.locked(study.study):
+        store.sweep()
         keep_folds(study, inputs, store)
         queue = Queue(search, name, store, storage)
         if queue.own:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from harness.data.cache import open_pixels
+from harness.failpoints import failpoint
 from harness.models.backbone import Backbone, feature_shape
 from harness.plan import digest
 from harness.settings import Settings
@@ -56,5 +57,7 @@ def frozen_features(
         features.flush()
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        failpoint("features.written")
         part.replace(path)
+        failpoint("features.replaced")
     return path
