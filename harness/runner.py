@@ -6,6 +6,7 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
 
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from harness.data.cache import pixel_cache
 from harness.executors import Executor
 from harness.executors.inline import InlineExecutor
 from harness.ledger import Ledger
-from harness.models.backbone import check_weights
+from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
 from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
@@ -52,7 +53,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     if tests_only:
         _require_finished(study, inputs, ledger)
     if not _is_done(study, inputs, ledger):
-        _check_weights(study, inputs)
+        _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
     context = make_context(study, inputs, store, device, reporter)
     with store.locked(study.study):
@@ -63,10 +64,10 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
             fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
-            report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
+            identity, links = study_id(study, inputs.digests), publisher.links(states)
+            report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)
-            url = publisher.leaderboard_url(states)
-    return Run(states, tests, fitter.failed, report, url)
+    return Run(states, tests, fitter.failed, report, links["leaderboard"])
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -84,14 +85,15 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     return all(state.finished for state in states) and all(test.finished for test in tests)
 
 
-def _check_weights(study: Study, inputs: Inputs) -> None:
-    """Raises HarnessError, naming the place in the study file, where weights cannot be had or do not fit."""
-    scenarios = [s for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
-    different = {(s.settings.backbone, s.settings.weights): s.settings for s in scenarios}
-    levels = {(s.backbone, s.weights): field for field, s in study.settings() if {"backbone", "weights"} & {*field}}
-    for pair, settings in different.items():
-        with study.blamed(*levels.get(pair, ("base", "weights"))):
-            check_weights(settings)
+def _check_backbones(study: Study, inputs: Inputs) -> None:
+    """Raises HarnessError, naming the place in the study file, where weights cannot be had or stages are not there."""
+    scenarios = [s.settings for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
+    for other, check in (("weights", check_weights), ("trainable", check_stages)):
+        key = attrgetter("backbone", other)
+        levels = {key(s): field for field, s in study.settings() if {"backbone", other} & {*field}}
+        for pair, settings in {key(s): s for s in scenarios}.items():
+            with study.blamed(*levels.get(pair, ("base", other))):
+                check(settings)
 
 
 def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publisher) -> list[StageState]:

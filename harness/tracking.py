@@ -211,6 +211,10 @@ class Tracker:
         query = f"workflowType=machine_learning&viewStateShareKey={self._study_id}"
         return f"{UI}/#/experiments/{self.experiment_id}/runs?{query}"
 
+    def run_url(self, run_id: str) -> str:
+        """The URL of a run in the MLflow UI."""
+        return f"{UI}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
     def start(
         self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],
         scenario: Scenario | None = None,

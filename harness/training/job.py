@@ -48,7 +48,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     precision = resolve_precision(settings.precision, device)
     before, train, evaluate = _rows(job, context)
     head_seed = derive_seed(job.seed, "head")
-    if settings.trainable == "all":
+    if settings.trainable != "head":
         model, inputs = _whole_network(settings, context, head_seed)
     else:
         model, inputs = _head_alone(job, context, head_seed, precision)
@@ -56,7 +56,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
-    network_precision = precision if settings.trainable == "all" else "fp32"  # heads on kept features are small
+    network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
     fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
     record = FoldRecord(
         job_id=job.id,
@@ -68,7 +68,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": _device_name(device),
             "precision": precision,
             "torch": torch.__version__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "seconds": time.perf_counter() - started,
         },
     )
@@ -94,7 +94,7 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
 
 
 def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
-    """Backbone and head, both trained, and the pixels that they read."""
+    """Backbone and head, trained together, and the pixels that they read."""
     device, size = torch.device(context.device), settings.image_size or 0
     backbone = load_backbone(settings, context.seed)
     network = nn.Sequential()
