@@ -60,6 +60,11 @@ class Publisher:
     def enter_stage(self, state: StageState) -> None:
         """Takes over what the ledger has of a stage's scenarios already."""
         for scenario in state.scenarios:
+            gone = [
+                j.id for j in scenario.jobs if j.id not in scenario.records and self._tracker.is_finished("fold", j.id)
+            ]
+            if gone:  # the ledger is the truth: a result that was taken from it is no result in MLflow either
+                self._tracker.retract(scenario.scenario.id, [job.id for job in scenario.jobs], self._study_id)
             stages = self._stages.setdefault(scenario.scenario.id, [])
             stages.append(state.stage.name)
             for job in scenario.jobs:

@@ -1,6 +1,6 @@
 """One finished job run again from what its MLflow run says, and its metrics compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,6 +54,7 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
             f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
         )
     context = make_context(study, inputs, store, str(choose_device(device)), reporter)
+    context = replace(context, checkpoints=None)  # from the start, and nothing is kept
     result = run_job(job, context, lambda *_: None)
     return Reproduction(job, ledger.record(job_id), result.record)
 

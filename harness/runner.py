@@ -4,6 +4,7 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -41,10 +42,17 @@ class Run:
     url: str
 
 
-def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False) -> Run:
+def run_study(
+    study: Study,
+    store: Store,
+    device: str,
+    reporter: Reporter,
+    tests_only: bool = False,
+    only: Collection[str] | None = None,
+) -> Run:
     """Everything that the study asks for and that is not done yet; then its report.
 
-    tests_only: the stages must be finished, and only the test set is scored.
+    tests_only: the stages must be finished, and only the test set is scored. only: the ids of the jobs to be fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
@@ -61,7 +69,7 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
-            fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
+            fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter, only)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
             identity, links = study_id(study, inputs.digests), publisher.links(states)
@@ -151,15 +159,17 @@ class Fitter:
     """Runs jobs: each outcome goes first to the ledger, then to MLflow, then to whoever is watching."""
 
     def __init__(
-        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter
-    ) -> None:
+        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter,
+        only: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
         self.ledger, self.reporter = ledger, reporter
         self._publisher = publisher
-        self._context, self._executor = context, executor
+        self._context, self._executor, self._only = context, executor, only
         self.failed = 0
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
+        jobs = [job for job in jobs if self._only is None or job.id in self._only]
         if not jobs:
             return
         self.reporter.begin(name, jobs)
@@ -167,11 +177,13 @@ class Fitter:
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
             else:
+                self.ledger.fail(outcome)
                 self.failed += 1
             self._publisher.job_ended(job, outcome)
             self.reporter.finished(job, outcome)
 
     def _started(self, job: Job) -> None:
+        self.ledger.begin(job.id)
         self._publisher.job_started(job)
         self.reporter.started(job)
 
@@ -189,4 +201,14 @@ def make_context(study: Study, inputs: Inputs, store: Store, device: str, report
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device)
+    return Context(
+        inputs.dataset,
+        folds,
+        inputs.digests,
+        study.seed,
+        pixels,
+        store.cache / "features",
+        device,
+        checkpoints=store.checkpoints,
+        checkpoint_every=study.checkpoint_every,
+    )

@@ -28,6 +28,8 @@ class Store:
         self.data = self.root / "data"
         self.reports = self.root / "reports"
         self.locks = self.root / "locks"
+        self.checkpoints = self.root / "checkpoints"
+        self.states = self.root / "states"
         self.artifacts = self.root / "artifacts"
         self.database = self.root / "mlflow.db"
         try:
@@ -57,9 +59,12 @@ class Store:
             names[:] = [] if Path(folder) in leaves else [name for name in names if not name.startswith(NEW)]
 
     def sweep(self) -> None:
-        """Removes what killed processes left half-written. What living ones are writing stays."""
+        """Removes what killed processes left: half-written folders that no one holds, checkpoints of finished jobs."""
         for folder in self.abandoned():
             shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.checkpoints.glob("*"):
+            if (self.jobs / folder.name).exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def refuse_if_busy(self, study: str) -> None:
         """Raises BusyError where another runner holds the study; writes nothing where none ever did."""

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,23 @@ class Tracker:
             self._active.discard(run_id)
             del self._runs[level, key]
 
+    def retract(self, scenario_id: str, job_ids: Iterable[str], study_id: str) -> None:
+        """Moves a scenario's run and its fold runs to MLflow's trash, and takes the mark of being whole from the study.
+
+        For a scenario one of whose results was set aside: its other folds are published again from the ledger.
+        """
+        for level, key in [("scenario", scenario_id), *(("fold", job_id) for job_id in job_ids)]:
+            run_id = self._runs.pop((level, key), None)
+            if run_id is not None:
+                self._finished.discard(run_id)
+                self._active.discard(run_id)
+                self._client.set_tag(run_id, "harness.superseded", "true")
+                self._client.delete_run(run_id)
+        study_run = self._runs.get(("study", study_id))
+        if study_run in self._finished:
+            self._client.delete_tag(study_run, "harness.complete")
+            self._finished.discard(study_run)
+
     def close_all(self, status: str) -> None:
         """Ends every run that is still RUNNING, also one that a signal came upon as it was made."""
         query = f"tags.`harness.study_id` = '{self._study_id}' AND attributes.status = 'RUNNING'"
@@ -285,6 +302,38 @@ def _client(store: Store) -> MlflowClient:
     failpoint("tracking.made")
     making.unlink()
     return client
+
+
+def schema_problem(store: Store) -> str | None:
+    """Why MLflow cannot use the store's database as it is; None where it can."""
+    import sqlite3
+
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+
+    try:
+        with sqlite3.connect(f"file:{store.database}?mode=ro", uri=True) as database:
+            found = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
+        database.close()
+    except sqlite3.Error as error:
+        return f"{store.database}: {error}"
+    head = ScriptDirectory.from_config(_get_alembic_config(store.database_uri)).get_current_head()
+    return (
+        None
+        if found == [head]
+        else f"{store.database}: schema {found}, MLflow here wants {head}; run: mlflow db upgrade"
+    )
+
+
+def orphaned_runs(store: Store, held: Collection[str]) -> list[str]:
+    """The names of the runs that are RUNNING in a study which no one holds."""
+    client = MlflowClient(tracking_uri=store.database_uri)
+    experiments = {e.experiment_id: e.name for e in client.search_experiments() if e.name not in held}
+    return [
+        str(run.info.run_name)
+        for experiment_id in experiments
+        for run in _search(client, experiment_id, "attributes.status = 'RUNNING'")
+    ]
 
 
 def _write_ahead(store: Store) -> None:

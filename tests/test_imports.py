@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "reproduce", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
+    "cli", "terminal", "doctor", "rerun", "reproduce", "status", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
     "stages", "prepare", "published", "ledger", "executors", "training", "models", "data", "environment", "plan",
     "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
     "errors", "failpoints",

@@ -7,10 +7,13 @@ from types import FrameType
 
 import typer
 
-from harness.cli import look, train
+from harness.cli import care, look, train
 from harness.errors import HarnessError, Stopped, disk_is_full, redact
 
-COMMANDS = (train.run, train.test, train.search, look.plan, look.audit, look.report, train.reproduce, look.ui)
+COMMANDS = (
+    train.run, train.test, train.search, look.plan, care.status, look.audit, look.report, care.rerun, train.reproduce,
+    care.doctor, look.ui,
+)  # fmt: skip
 
 
 def make_app() -> typer.Typer:

@@ -26,5 +26,6 @@ def _outcome(job: Job, context: Context, on_epoch: OnEpoch) -> Outcome:
     try:
         return run_job(job, context, on_epoch)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join([first, *getattr(error, "__notes__", [])])
         return JobError(job.id, reason, traceback.format_exc())

@@ -31,6 +31,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`fp32` or `bf16`: what `auto` comes to on this device."""
     if precision == "auto":

@@ -21,7 +21,8 @@ from harness.models.heads import Shape, initialise, make_head
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
-from harness.training.device import make_deterministic, resolve_precision
+from harness.training.checkpoint import Checkpoints
+from harness.training.device import device_name, make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -38,6 +39,8 @@ class Context:
     pixels: Mapping[int, Path]  # image size -> pixel file
     features: Path  # the folder of kept features
     device: str
+    checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
+    checkpoint_every: int | None = None
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
@@ -57,7 +60,8 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
     network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
-    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    kept = _checkpoints(job, context, precision)
+    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id), kept)
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
@@ -65,7 +69,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
         metrics=_metrics(job, fitted),
         class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(train)},
         facts={
-            "device": _device_name(device),
+            "device": device_name(device),
             "precision": precision,
             "torch": torch.__version__,
             "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
@@ -74,6 +78,16 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     )
     weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
     return FoldResult(record, _predictions(job, context.dataset, evaluate, fitted), weights)
+
+
+def _checkpoints(job: Job, context: Context, precision: str) -> Checkpoints:
+    """The job's checkpoints; one is used only on the device, the torch build and the threads that it was made with."""
+    about = {
+        "device": device_name(torch.device(context.device)), "precision": precision, "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+    }  # fmt: skip
+    folder = context.checkpoints / job.id if context.checkpoints else None
+    return Checkpoints(folder, context.checkpoint_every, about)
 
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
@@ -148,7 +162,3 @@ def _state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _for_job(on_epoch: OnEpoch, job_id: str) -> Callable[[int, Metrics], None]:
     return lambda epoch, metrics: on_epoch(job_id, epoch, metrics)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
