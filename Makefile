@@ -1,4 +1,4 @@
-# make setup | study | search | test | lint | ui | dashboard: everything runs in .venv, which is made on first use.
+# make setup | study | search | test | test-ui | lint | ui | dashboard: everything runs in .venv, which is made on first use.
 PYTHON ?= python3
 STUDY  ?= studies/quickstart.yaml
 STORE  ?= mlruns
@@ -7,7 +7,7 @@ WORKERS ?= 1
 BIN = .venv/bin
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search plan report ui dashboard test lint clean
+.PHONY: setup study search plan report ui dashboard test test-ui lint clean
 
 setup: .venv/installed
 
@@ -42,6 +42,9 @@ dashboard: setup
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+test-ui: .venv/installed-dev
+	$(BIN)/python -m pytest -m ui -rs
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check harness tests

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.settings import Settings
+from harness.settings import Settings, decisive
 from harness.study import Stage, Study
 
 NUMERICS = 1  # raise it when a change of the code changes results: every job gets a new id
@@ -137,7 +137,7 @@ def _job(
 
 def _identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     """The settings as they decide the numbers: the weights by their content, not by their path."""
-    values = settings.model_dump()
+    values = decisive(settings.model_dump())
     values["weights"] = digests.weights[settings.backbone, settings.weights]
     return values
 
@@ -168,6 +168,7 @@ def search_id(study: Study, digests: Digests) -> str:
         include={"study": True, "data": True, "folds": True, "base": True, "seed": True, "search": True},
         exclude={"data": {"path"}, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
+    content["base"] = decisive(content["base"])
     weights = sorted(digests.weights.values())
     return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
 
@@ -176,6 +177,7 @@ def study_id(study: Study, digests: Digests) -> str:
     """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
     aside: Any = {"description": True, "search": True, "paper": True, "data": {"path"}, "base": {"weights"}}
     content = study.model_dump(exclude=aside)
+    content["base"] = decisive(content["base"])
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
     weights = sorted(digests.weights.values())

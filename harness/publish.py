@@ -20,7 +20,7 @@ from harness.report.marks import declared_looks
 from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
-from harness.stages import ScenarioState, StageState, scenario_state, study_state
+from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
 from harness.tracking import Tracker
@@ -153,11 +153,21 @@ class Publisher:
         run_id = self._tracker.find("study", self._study_id)
         if run_id is not None:
             self._tracker.log_files(run_id, sorted(folder.iterdir()), "report")
-            self._tracker.describe(run_id, (folder / "report.md").read_text())
+            words = (folder / "summary.md").read_text()
+            self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
 
     def run_of(self, level: str, key: str) -> str | None:
         """The MLflow run of a scenario, a fold, a test or the study, if there is one."""
         return self._tracker.find(level, key)
+
+    def links(self, states: list[StageState]) -> dict[str, str]:
+        """Where the MLflow UI shows what of this study: words -> URL."""
+        runs = {"the study": self.run_of("study", self._study_id)}
+        for scenario, _ in all_scenarios(states):
+            runs[scenario.scenario.name] = self.run_of("scenario", scenario.scenario.id)
+            runs[f"test: {scenario.scenario.name}"] = self.run_of("test", scenario.scenario.id)
+        found = {words: self._tracker.run_url(run_id) for words, run_id in runs.items() if run_id}
+        return {"leaderboard": self.leaderboard_url(states)} | found
 
     def leaderboard_url(self, states: list[StageState]) -> str:
         """The URL of the scenarios' leaderboard in the MLflow UI."""
@@ -193,11 +203,15 @@ def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, stream
     tracker.finish(run_id)
 
 
+_TRAINED = {"all": "whole network trained", "head": "frozen"}
+
+
 def _scenario_words(state: ScenarioState, synthetic: bool) -> str:
     s, means = state.scenario.settings, state.summary
+    augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     return (
         f"{'**SYNTHETIC DATA.** ' if synthetic else ''}{s.backbone} ({s.weights} weights,"
-        f" {'whole network trained' if s.trainable == 'all' else 'frozen'}), head {s.head}, oversampling"
+        f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
         f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds: accuracy"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
@@ -215,7 +229,7 @@ def report_study(study: Study, store: Store) -> Path:
     if not store.database.exists():
         return write_report(study, inputs, identity, store)
     publisher = Publisher(study, inputs, store)
-    path = write_report(study, inputs, identity, store, publisher.run_of)
+    path = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
     publisher.publish_report(path.parent)
     return path
 

@@ -4,17 +4,20 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.executors import Executor
-from harness.executors.inline import InlineExecutor
+from harness.executors.make import make_executor
 from harness.ledger import Ledger
-from harness.models.backbone import check_weights
+from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
 from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
@@ -28,6 +31,8 @@ from harness.study import Study
 from harness.training.device import choose_device
 from harness.training.job import Context
 
+AUTO = Compute()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -40,10 +45,12 @@ class Run:
     url: str
 
 
-def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False) -> Run:
+def run_study(
+    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compute: Compute = AUTO
+) -> Run:
     """Everything that the study asks for and that is not done yet; then its report.
 
-    tests_only: the stages must be finished, and only the test set is scored.
+    tests_only: the stages must be finished, and only the test set is scored. compute: where the jobs are fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
@@ -52,21 +59,21 @@ def run_study(study: Study, store: Store, device: str, reporter: Reporter, tests
     if tests_only:
         _require_finished(study, inputs, ledger)
     if not _is_done(study, inputs, ledger):
-        _check_weights(study, inputs)
+        _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter)
-    with store.locked(study.study):
+    context = make_context(study, inputs, store, device, reporter, compute.threads)
+    with store.locked(study.study), closing(make_executor(compute, device)) as executor:
         store.sweep()
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
-            fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter)
+            fitter = Fitter(ledger, context, executor, publisher, reporter)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
-            report = write_report(study, inputs, study_id(study, inputs.digests), store, publisher.run_of)
+            identity, links = study_id(study, inputs.digests), publisher.links(states)
+            report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)
-            url = publisher.leaderboard_url(states)
-    return Run(states, tests, fitter.failed, report, url)
+    return Run(states, tests, fitter.failed, report, links["leaderboard"])
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -84,14 +91,15 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     return all(state.finished for state in states) and all(test.finished for test in tests)
 
 
-def _check_weights(study: Study, inputs: Inputs) -> None:
-    """Raises HarnessError, naming the place in the study file, where weights cannot be had or do not fit."""
-    scenarios = [s for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
-    different = {(s.settings.backbone, s.settings.weights): s.settings for s in scenarios}
-    levels = {(s.backbone, s.weights): field for field, s in study.settings() if {"backbone", "weights"} & {*field}}
-    for pair, settings in different.items():
-        with study.blamed(*levels.get(pair, ("base", "weights"))):
-            check_weights(settings)
+def _check_backbones(study: Study, inputs: Inputs) -> None:
+    """Raises HarnessError, naming the place in the study file, where weights cannot be had or stages are not there."""
+    scenarios = [s.settings for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
+    for other, check in (("weights", check_weights), ("trainable", check_stages)):
+        key = attrgetter("backbone", other)
+        levels = {key(s): field for field, s in study.settings() if {"backbone", other} & {*field}}
+        for pair, settings in {key(s): s for s in scenarios}.items():
+            with study.blamed(*levels.get(pair, ("base", other))):
+                check(settings)
 
 
 def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Publisher) -> list[StageState]:
@@ -178,7 +186,9 @@ class Fitter:
         self.reporter.epoch(job_id, epoch, metrics)
 
 
-def make_context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
+def make_context(
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, threads: int = AUTO.threads
+) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "source" if study.data.path is None else "path"):
@@ -187,4 +197,4 @@ def make_context(study: Study, inputs: Inputs, store: Store, device: str, report
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device)
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, threads)

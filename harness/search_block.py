@@ -1,7 +1,7 @@
 """The `search:` block of the study file: the space, the objective, the sampler, and what makes a point whole."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import Annotated, Any, Literal
@@ -142,6 +142,21 @@ class Search(Model):
             point = self.complete(dict(zip(order, values, strict=True)), {})
             found.setdefault(tuple((key, repr(value)) for key, value in point.items()), point)
         return list(found.values())
+
+    def reachable(self, keys: Iterable[str]) -> list[Point]:
+        """Every combination of values of these parameters (those with choices) that some point of the space has."""
+        wanted = {key for key in keys if key in self.space}
+        while more := {other for key in wanted for other in self.space[key].when} - wanted:
+            wanted |= more
+        order = [key for key in self.order if key in wanted]
+        points = []
+        for values in product(*(self.space[key].choices or [self.space[key].low] for key in order)):
+            point: Point = {}
+            for key, value in zip(order, values, strict=True):
+                if self.active(key, point):
+                    point[key] = value
+            points.append(point)
+        return points
 
     def target(self, trials: int | None = None) -> int:
         """How many trials there are to be; `trials` replaces the number of the file."""

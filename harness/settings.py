@@ -1,6 +1,8 @@
 """How one network is trained: the fields of `base`, of a grid and of a search space."""
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,12 +15,18 @@ def _weights(value: str) -> str:
     return value
 
 
+def _trainable(value: str) -> str:
+    if not re.fullmatch(r"all|head|last-[1-9][0-9]?", value):
+        raise ValueError("allowed: all, head (frozen backbone), or last-N (the last N stages of the backbone too)")
+    return value
+
+
 class Settings(Model):
     """All that decides how one network is trained; every field can be a factor of a grid."""
 
     backbone: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
-    trainable: Literal["all", "head"] = "all"
+    trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
@@ -30,3 +38,25 @@ class Settings(Model):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
     image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
+    augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
+
+
+ADDED = ("augment",)  # fields younger than the first results
+
+
+def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
+    return {k: v for k, v in values.items() if not (k in ADDED and v == Settings.model_fields[k].default)}
+
+
+CONFLICTING = ("trainable", "augment")  # the fields that conflict looks at
+
+
+def conflict(trainable: str, augment: str) -> str | None:
+    """Why these settings cannot stand together; None where they can."""
+    if trainable == "head" and augment != "none":
+        return (
+            f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
+            " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
+        )
+    return None

@@ -1,5 +1,6 @@
 """The study file: what is trained, on what, and how it is compared. See README for a tour."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from harness.errors import DataError, HarnessError, StudyError
 from harness.fields import Count, Metric, Model, Name, higher_is_better
 from harness.refusals import from_pydantic, located, reason, unknown
 from harness.search_block import Search, search_problems
-from harness.settings import Settings
+from harness.settings import CONFLICTING, Settings, conflict
 from harness.strict_yaml import Field as FieldPath
 from harness.strict_yaml import Lines, dotted, parse_yaml, read_yaml
 
@@ -175,6 +176,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     study._name, study._lines, study._overrides = str(path), lines, given
     _check_stages(study)
     _check_search(study)
+    _check_conflicts(study)
     return study
 
 
@@ -252,3 +254,26 @@ def _check_search(study: Study) -> None:
     problem = partial(_level_problem, study)
     for field, message in search_problems(study.search, study.base.model_dump(), problem):
         raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))
+
+
+def _check_conflicts(study: Study) -> None:
+    """Raises StudyError for settings that cannot stand together but would meet in a scenario."""
+    base = {key: getattr(study.base, key) for key in CONFLICTING}
+    reached = [base]  # what a stage may start from
+    for i, stage in enumerate(study.stages):
+        grid = {key: levels for key, levels in stage.grid.items() if key in CONFLICTING}
+        points = [dict(zip(grid, levels, strict=True)) for levels in itertools.product(*grid.values())]
+        every = [{**start, **point} for start in reached for point in points]
+        reached = [point for n, point in enumerate(every) if point not in every[:n]]
+        _refuse_conflicts(study, reached, [("stages", i, "grid", key) for key in grid])
+    if study.search is not None:
+        varied: list[FieldPath] = [("search", "space", key) for key in CONFLICTING if key in study.search.space]
+        _refuse_conflicts(study, [base | point for point in study.search.reachable(CONFLICTING)], varied)
+
+
+def _refuse_conflicts(study: Study, points: list[dict[str, Any]], varied: list[FieldPath]) -> None:
+    """varied: where the points' settings are varied; nowhere where they are those of the base."""
+    for point in points:
+        problem = conflict(point["trainable"], point["augment"])
+        if problem:
+            raise study.error(varied[-1] if varied else ("base", "augment"), problem)

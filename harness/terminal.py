@@ -134,7 +134,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         console.print(SYNTHETIC, style="bold")
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
-    console.print(f"report: {_relative(run.report)}")
+    console.print(f"report: {_relative(run.report.with_name('index.html'))}")
     where = "" if store.root == Path("mlruns").absolute() else f" STORE={_relative(store.root)}"
     console.print(f"MLflow: make ui{where}, then {run.url}")
 

@@ -371,6 +371,17 @@ def test_a_finished_study_is_planned_as_done_and_is_not_fitted_again(
     assert f"report: {os.path.relpath(report.out.strip())}" in run.out or f"report: {report.out.strip()}" in run.out
 
 
+def test_the_report_opens_in_the_browser(
+    harness: Harness, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study.yaml").write_text(SMALL_STUDY)
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    report = harness("report", "study.yaml", "--store", str(finished.store.root), "--open")
+    assert opened == [Path(report.out.strip()).as_uri()]
+    assert report.out.strip().endswith("reports/small/index.html")
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [

@@ -30,6 +30,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "backbone": "resnet34", "weights": "b.safetensors", "trainable": "head", "head": "batchnorm-gap", "dropout": 0.25,
     "oversampling": "random", "epochs": 9, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.5,
     "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
+    "augment": "flip",
 }  # fmt: skip
 
 
@@ -111,6 +112,13 @@ def test_other_settings_are_another_scenario(study_of: LoadText) -> None:
     del found["oversampling"]  # the stage varies it itself
     assert len({scenarios(study, 1)[0].id, *found.values()}) == len(OTHER_SETTINGS)
     assert scenarios(study, 1)[1].id != scenarios(study, 1)[0].id
+
+
+def test_a_field_that_was_added_later_leaves_the_ids_of_older_results_as_they_are(study_of: LoadText) -> None:
+    study = study_of(TEXT)
+    assert scenarios(study)[0].id == "1ab62133b807425d"  # as given before the field `augment` was there
+    assert study_id(study_of(TEXT, "base.augment=none"), digests()) == study_id(study, digests())
+    assert study_id(study_of(TEXT, "base.augment=flip"), digests()) != study_id(study, digests())
 
 
 def test_weights_count_by_their_content_not_by_their_path(study_of: LoadText) -> None:
@@ -238,7 +246,8 @@ def test_jobs_that_train_their_backbone_stand_alone(study_of: LoadText) -> None:
     ("key", "other", "shared"),
     [
         ("backbone", "resnet34", False), ("weights", "b.safetensors", False), ("image_size", 32, False),
-        ("precision", "bf16", False), ("trainable", "all", False), ("head", "batchnorm-flatten", True),
+        ("precision", "bf16", False), ("trainable", "all", False), ("trainable", "last-1", False),
+        ("head", "batchnorm-flatten", True),
         ("epochs", 9, True), ("dropout", 0.1, True), ("oversampling", "random", True),
     ],
 )  # fmt: skip

@@ -404,3 +404,53 @@ def test_any_override_gives_a_study_or_an_error_of_one_kind(tmp_path: Path, over
 def test_an_index_that_is_no_number_is_refused(study_of: LoadText, index: str) -> None:
     with pytest.raises(StudyError, match=r"^--set .*no such field in the study file$"):
         study_of(TEXT, f"stages.{index}.name=x")
+
+
+AUGMENT_PROBLEM = "with trainable head: the features of a frozen backbone are computed once for each image"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        (["base.trainable=head", "base.augment=flip"], "base.augment"),
+        (["base.trainable=head", "stages.0.grid={augment: [none, affine]}"], "stages[0].grid.augment"),
+        (["base.augment=flip", "stages.1.grid={trainable: [last-1, head]}"], "stages[1].grid.trainable"),
+        (["stages.0.grid={augment: [none, flip], trainable: [all, head]}"], "stages[0].grid.trainable"),
+        (["stages.0.grid={augment: [none, flip]}", "stages.1.grid={trainable: [all, head]}"],
+         "stages[1].grid.trainable"),
+        (["search={space: {trainable: {choices: [all, head]}, augment: {choices: [none, flip]}}, trials: 2}"],
+         "search.space.augment"),
+        (["base.augment=flip", "search={space: {trainable: {choices: [all, head]}}, trials: 2}"],
+         "search.space.trainable"),
+        (["search={space: {trainable: {choices: [all, head]}, augment: {choices: [none, flip],"
+          " when: {trainable: [head]}}}, trials: 2}"], "search.space.augment"),
+    ],
+)  # fmt: skip
+def test_augmentation_of_a_frozen_backbone_is_refused_with_the_reason(
+    study_of: LoadText, overrides: list[str], field: str
+) -> None:
+    with pytest.raises(StudyError, match=AUGMENT_PROBLEM) as caught:
+        study_of(TEXT, *overrides)
+    assert f" {field}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["base.augment=flip+affine", "base.trainable=last-2"],
+        ["base.trainable=head", "base.augment=flip", "stages.0.grid={augment: [none]}"],  # the base alone is never run
+        ["stages.0.grid={trainable: [all, head]}", "stages.1.grid={trainable: [all], augment: [none, flip]}"],
+        ["search={space: {trainable: {choices: [all, head, last-1]}, augment: {choices: [none, flip],"
+         " when: {trainable: [all, last-1]}}}, trials: 2}"],
+    ],
+)  # fmt: skip
+def test_augmentation_is_allowed_where_no_scenario_freezes_the_whole_backbone(
+    study_of: LoadText, overrides: list[str]
+) -> None:
+    study_of(TEXT, *overrides)
+
+
+@pytest.mark.parametrize("trainable", ["last-0", "last", "last-", "last-1.5", "last-100", "none", "All", "last-1\n"])
+def test_what_is_trained_is_all_head_or_the_last_stages(study_of: LoadText, trainable: str) -> None:
+    with pytest.raises(StudyError, match=r"base.trainable: .*allowed: all, head \(frozen backbone\), or last-N"):
+        study_of(TEXT, f"base.trainable={trainable!r}")

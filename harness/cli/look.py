@@ -59,6 +59,7 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
     checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Writes the report again from the stored results, without training."""
     if (study is None) == (published is None) or (published is None) != (out is None):
@@ -77,8 +78,10 @@ def report(
         loaded, at = load_study(study, overrides or [], data), Store(store)
         from harness.publish import report_study
 
-        path = report_study(loaded, at)
-        print(path.parent / "checklist.md" if checklist else path)
+        page = report_study(loaded, at).with_name("index.html")
+        print(page.with_name("checklist.md") if checklist else page)
+        if show:
+            typer.launch(page.as_uri())
 
 
 def ui(

@@ -1,7 +1,7 @@
 """Backbones: any timm model without its classifier, with the weights that a study names."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import timm
@@ -25,6 +25,23 @@ class Backbone(nn.Module):
         config: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
         self.mean: tuple[float, ...] = tuple(config["mean"])
         self.std: tuple[float, ...] = tuple(config["std"])
+        self._frozen: list[nn.Module] = []
+
+    def freeze(self, trained: Collection[str]) -> None:
+        """Leaves only these parameters of the network to training.
+
+        A module with none of them stays in evaluation mode for good: batch norm there keeps its statistics.
+        """
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in trained)
+        self._frozen = [m for m in self.network.modules() if _is_frozen(m)]
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Sets the mode of all that is not frozen."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.network.forward_features(images)  # type: ignore[operator]
@@ -36,14 +53,25 @@ class Backbone(nn.Module):
         return features
 
 
+def _is_frozen(module: nn.Module) -> bool:
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
 def load_backbone(settings: Settings, seed: int) -> Backbone:
     """The backbone with its weights; `seed` draws them where the settings ask for none.
 
-    Raises HarnessError where weights cannot be had or do not fit.
+    With `trainable: last-N` the stages before are frozen.
+    Raises HarnessError where weights cannot be had or do not fit, or where there are no N stages.
     """
-    options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
-    if "img_size" in _arguments(settings.backbone):
-        options["img_size"] = settings.image_size
+    backbone = _with_weights(settings, seed)
+    if settings.trainable.startswith("last-"):
+        backbone.freeze(last_stages(settings))
+    return backbone
+
+
+def _with_weights(settings: Settings, seed: int) -> Backbone:
+    options = _options(settings)
     logging.getLogger("timm").setLevel(logging.ERROR)
     if settings.weights == "none":
         with torch.random.fork_rng(devices=[]):
@@ -62,6 +90,31 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
         ) from error
 
 
+def last_stages(settings: Settings) -> frozenset[str]:
+    """The names of the parameters in the last N stages, as timm groups them, for `trainable: last-N`.
+
+    What the features do not depend on, such as the rest of timm's own classifier, is no stage.
+    Raises HarnessError where the backbone has not more than N.
+    """
+    from timm.models import group_parameters
+
+    with torch.device("meta"):  # shapes alone: nothing is computed
+        network: Any = timm.create_model(settings.backbone, pretrained=False, **_options(settings))
+        size = settings.image_size or 224
+        features = Backbone(network)(torch.zeros(2, 3, size, size))
+    features.sum().backward()
+    used = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    groups = group_parameters(network, network.group_matcher(coarse=True))
+    stages = [names for _, group in sorted(groups.items()) if (names := used.intersection(group))]
+    count = int(settings.trainable.removeprefix("last-"))
+    if count >= len(stages):
+        raise HarnessError(
+            f"trainable {settings.trainable}: {settings.backbone} has {len(stages)} stages; allowed: head,"
+            f" {'last-1 to ' if len(stages) > 2 else ''}last-{len(stages) - 1}, all"
+        )
+    return frozenset().union(*stages[-count:])
+
+
 def feature_shape(backbone: Backbone, image_size: int) -> Shape:
     """The shape (C, H, W) of the features of one image."""
     backbone.eval()
@@ -70,6 +123,14 @@ def feature_shape(backbone: Backbone, image_size: int) -> Shape:
         image = torch.zeros(1, 3, image_size, image_size, device=parameter.device, dtype=parameter.dtype)
         _, channels, height, width = backbone(image).shape
     return channels, height, width
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """What timm is asked for: the network without pooling and classifier."""
+    options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+    if "img_size" in _arguments(settings.backbone):
+        options["img_size"] = settings.image_size
+    return options
 
 
 def _arguments(name: str) -> Iterable[str]:
@@ -84,7 +145,13 @@ def check_weights(settings: Settings) -> None:
     if settings.weights == "imagenet":
         check_hub(settings.backbone)
     elif settings.weights != "none":
-        load_backbone(settings, seed=0)
+        _with_weights(settings, seed=0)
+
+
+def check_stages(settings: Settings) -> None:
+    """Raises HarnessError where `trainable: last-N` asks for more stages than the backbone has."""
+    if settings.trainable.startswith("last-"):
+        last_stages(settings)
 
 
 def check_hub(name: str) -> None:

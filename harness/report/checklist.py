@@ -121,7 +121,16 @@ def _model_answers(known: Known) -> dict[str, str]:
     study = known.study
     facts = [r.facts for state in known.states for s in state.scenarios for r in s.records.values()]
     torch = ", ".join(sorted({f"torch {f['torch']} ({f['device']}, {f['precision']})" for f in facts}))
-    training = ("trainable", "oversampling", "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay")
+    training = (
+        "augment",
+        "trainable",
+        "oversampling",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "weight_decay",
+    )
     rules = [f"{s.name}: {s.select.rule} by {s.select.metric}" for s in study.stages if s.select]
     ensemble = "none: one model refitted on all training images" if study.test and study.test.model == "refit" else ""
     if study.test and study.test.model == "folds":
@@ -131,7 +140,7 @@ def _model_answers(known: Known) -> dict[str, str]:
         f" {', '.join(known.inputs.dataset.classes)}",
         "software": torch and f"{torch}; all packages in environment.txt of the study run",
         "initialisation": _levels(study, "weights"),
-        "training": f"no augmentation; {'; '.join(_levels(study, name) for name in training)}; {len(facts)} fits",
+        "training": f"{'; '.join(_levels(study, name) for name in training)}; {len(facts)} fits",
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(study, 'select_epoch')}" if rules else "",
         "ensemble": ensemble,
         "imbalance": f"{_levels(study, 'oversampling')}, applied to training images of a fold"

@@ -1,9 +1,12 @@
 """Tables as a reader takes them away: Markdown in the page, CSV and LaTeX beside it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+
+NUMBER = re.compile(r"(< )?-?\d")
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -19,7 +22,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> Iterator[str]:
     """The table in Markdown, numbers to the right."""
-    right = [str(table[column].iloc[0])[:1].isdigit() if len(table) else False for column in table]
+    right = [bool(len(table) and NUMBER.match(str(table[column].iloc[0]))) for column in table]
     yield "| " + " | ".join(str(column) for column in table) + " |"
     yield "|" + "|".join("---:" if number else "---" for number in right) + "|"
     for row in table.itertuples(index=False):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 
@@ -33,8 +34,13 @@ plt.rcParams.update(
         "legend.frameon": False,
         "lines.linewidth": 1.6,
         "svg.hashsalt": "harness",
+        "svg.fonttype": "none",
     }
 )
+
+
+TITLE = 44  # characters of a line above a square figure
+INK = "#111111"  # on a coloured ground: black itself follows the page that a figure stands in
 
 
 def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
@@ -92,46 +98,48 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
     return np.array([[epoch[metric] for epoch in record.history] for record in records])
 
 
-def confusion_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
+def confusion_figure(frame: pd.DataFrame, title: str, path: Path, vector: bool = False) -> Path:
     """A PNG: the confusion matrix with counts, and the share of each true class."""
     table = confusion_table(frame)
     counts = table.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = new_figure(1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    corners = np.arange(len(table) + 1) - 0.5
+    axes.pcolormesh(corners, corners, shares, cmap="Blues", vmin=0, vmax=1)
+    axes.invert_yaxis()
     for (row, column), share in np.ndenumerate(shares):
         text = f"{int(counts[row, column]):,}\n{share:.1%}"
-        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
+        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else INK)
     ticks = range(len(table))
     axes.set_xticks(ticks, list(table.columns))
     axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
-    axes.set(xlabel="predicted", ylabel="true", title=title)
+    axes.set(xlabel="predicted", ylabel="true", title=fill(title, TITLE))
     axes.grid(visible=False)
-    return save(figure, path)
+    return save(figure, path, vector)
 
 
-def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
+def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False) -> Path:
     """A PNG: the ROC curve of the positive class, or of every class against the rest."""
     figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
         false, true, _ = roc_curve(actual, score)
         axes.plot(false, true, label=name)
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=title, aspect="equal")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=fill(title, TITLE), aspect="equal")
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, vector)
 
 
-def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path) -> Path:
+def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False) -> Path:
     """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
     figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
         precision, recall, _ = precision_recall_curve(actual, score)
         (line,) = axes.plot(recall, precision, label=name)
         axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
-    axes.set(xlabel="recall", ylabel="precision", title=title, ylim=(0, 1.02))
+    axes.set(xlabel="recall", ylabel="precision", title=fill(title, TITLE), ylim=(0, 1.02))
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, vector)
 
 
 def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -141,7 +149,7 @@ def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, 
     return [row for row in found if row[1].any() and not row[1].all()]
 
 
-def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
+def calibration_figure(frame: pd.DataFrame, title: str, path: Path, vector: bool = False) -> Path:
     """A PNG: accuracy against confidence of the predicted class, in bins of equal mass."""
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
@@ -150,17 +158,28 @@ def calibration_figure(frame: pd.DataFrame, title: str, path: Path) -> Path:
     low = 1 / probabilities.shape[1]
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
     axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
-    axes.set(xlabel="confidence", ylabel="accuracy", title=title)
-    return save(figure, path)
+    axes.set(xlabel="confidence", ylabel="accuracy", title=fill(title, TITLE))
+    return save(figure, path, vector)
+
+
+def prediction_figures(
+    frame: pd.DataFrame, positive: str | None, title: str, folder: Path, name: str = "{}", vector: bool = False
+) -> list[Path]:
+    """The PNGs of one table of predictions: confusion matrix, ROC, precision-recall, calibration.
+
+    name: of the files, with the figure's own in place of {}.
+    """
+    paths = {kind: folder / f"{name.format(kind)}.png" for kind in ("confusion_matrix", "roc", "pr", "calibration")}
+    return [
+        confusion_figure(frame, title, paths["confusion_matrix"], vector),
+        roc_figure(frame, positive, title, paths["roc"], vector),
+        pr_figure(frame, positive, title, paths["pr"], vector),
+        calibration_figure(frame, title, paths["calibration"], vector),
+    ]
 
 
 def scenario_figures(state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path) -> list[Path]:
     """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
-    name, positive = f"{state.scenario.name}{dataset.mark}", dataset.positive
-    return [
-        confusion_figure(frame, f"{name}\nout-of-fold", folder / "confusion_matrix.png"),
-        roc_figure(frame, positive, name, folder / "roc.png"),
-        pr_figure(frame, positive, name, folder / "pr.png"),
-        calibration_figure(frame, name, folder / "calibration.png"),
-        learning_curves(list(state.records.values()), name, folder / "learning_curves.png"),
-    ]
+    name = f"{state.scenario.name}{dataset.mark}"
+    curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png")
+    return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder), curves]

@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
+from harness.report.comparisons import OUT_OF_FOLD
 from harness.report.figures import new_figure, save
 from harness.report.schema import Estimate
+
+MOST_ROWS = 30
 
 
 def interval_figure(estimates: Sequence[Estimate], title: str, path: Path) -> Path:
@@ -22,6 +27,27 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path) -> Pa
     axes.set(yticks=range(len(labels)), yticklabels=labels, title=title, xlabel="95 % interval")
     axes.invert_yaxis()
     figure.legend(loc="outside lower center", fontsize=8)
+    return save(figure, path, vector=True)
+
+
+def scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str], title: str, path: Path) -> Path:
+    """A PNG and an SVG: a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold.
+
+    The intervals are those over patients. names: of the scenarios; the best accuracy stands above.
+    """
+    found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.bootstrap_low is not None]
+    panels = list(dict.fromkeys(_label(e) for e in found if e.metric in ("accuracy", "roc_auc")))
+    ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
+    rows = [e.subject for e in ranked][-MOST_ROWS:]
+    size = (1.8 + 2.6 * len(panels), 0.9 + 0.28 * len(rows))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for panel, label in zip(axes[0], panels, strict=True):
+        for e in (e for e in found if _label(e) == label and e.subject in rows):
+            y = rows.index(e.subject)
+            panel.plot([e.bootstrap_low, e.bootstrap_high], [y, y], color="C0")
+            panel.plot([e.value], [y], "o", color="C0", markersize=4)
+        panel.set(yticks=range(len(rows)), yticklabels=rows, xlabel=label, ylim=(-0.6, len(rows) - 0.4))
+    figure.suptitle(title)
     return save(figure, path, vector=True)
 
 

@@ -1,5 +1,7 @@
 """What watermarks the tables: choices and events that make their numbers less than they seem."""
 
+import pandas as pd
+
 from harness.data.manifest import Dataset
 from harness.ledger import Ledger
 from harness.settings import Settings
@@ -26,6 +28,11 @@ def test_mark(study: Study, dataset: Dataset, settings: Settings, ledger: Ledger
     seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
     mark = scenario_mark(study, settings)
     return "; ".join([*([mark] if mark else []), *seen]) or None
+
+
+def marked(table: pd.DataFrame, mark: str | None) -> pd.DataFrame:
+    """The table with its mark in every row; as it is where there is none."""
+    return table.assign(mark=mark) if mark else table
 
 
 def declared_looks(study: Study) -> int:

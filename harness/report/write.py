@@ -16,11 +16,15 @@ from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import RunOf
 from harness.report.export import export_table, markdown
 from harness.report.gap import gap_lines
-from harness.report.marks import declared_looks, test_mark
+from harness.report.interval_figure import scenario_intervals
+from harness.report.marks import declared_looks, marked, test_mark
+from harness.report.page import Links, write_page
 from harness.report.paper import Sides, paper_lines
+from harness.report.predicted import Predicted, figure_lines, hardest_lines, winner_lines
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.report.study_statistics import MAJORITY, TEST, selection_words, study_statistics
+from harness.report.summary import summary_lines
 from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
 from harness.statistics.rates import wilson
@@ -34,10 +38,17 @@ BEST_EPOCH = (
 )
 
 
-def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_of: RunOf = lambda *_: None) -> Path:
-    """The path of `report.md` in the study's report folder, which is replaced as a whole.
+def write_report(
+    study: Study,
+    inputs: Inputs,
+    study_id: str,
+    store: Store,
+    run_of: RunOf = lambda *_: None,
+    links: Links | None = None,
+) -> Path:
+    """The path of `report.md` in the study's report folder, which is replaced as a whole; index.html is the same page.
 
-    run_of: gives the MLflow run of a level and a key, for the numbers to name it.
+    run_of: gives the MLflow run of a level and a key, for the numbers to name it. links: into MLflow, for index.html.
     """
     ledger = Ledger(store)
     states = study_state(study, inputs.digests, ledger, provisional=True)
@@ -49,19 +60,25 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
+        summary = summary_lines(study, inputs, states, tests, statistics)
         text = [
             *_head(study, inputs),
+            *("## Summary", "", *summary, ""),
+            *_data(study, inputs),
             *_audit(audit, folder),
             *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
-            *(line for state in tests for line in _test(study, state, statistics, inputs, ledger, folder)),
+            *winner_lines(study, states, inputs, store, folder),
+            *(line for state in tests for line in _test(study, state, statistics, inputs, store, folder)),
             *_findings(statistics),
             *gap_lines(statistics.estimates, audit, folder),
             *_paper(study, states, tests, statistics, folder),
             *_foot(study, inputs, states, study_id),
         ]
+        (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n")
         (folder / "report.md").write_text("\n".join(text) + "\n")
         (folder / "environment.txt").write_text(environment())
         write_statistics(statistics, folder)
+        write_page(folder, links)
         write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
         failpoint("report.written")
         if target.exists():
@@ -73,16 +90,19 @@ def write_report(study: Study, inputs: Inputs, study_id: str, store: Store, run_
 
 
 def _head(study: Study, inputs: Inputs) -> list[str]:
-    dataset, spec = inputs.dataset, study.folds
     lines = [f"# {study.study}", "", *([study.description, ""] if study.description else [])]
-    if dataset.synthetic:
+    if inputs.dataset.synthetic:
         lines += [SYNTHETIC, ""]
     if study.data.limit:
         lines += [f"**Rehearsal.** Only {study.data.limit} images of each split were used (`data.limit`).", ""]
     if any(settings.select_epoch == "best" for _, settings in study.settings()):
         lines += [BEST_EPOCH, ""]
+    return lines
+
+
+def _data(study: Study, inputs: Inputs) -> list[str]:
+    spec = study.folds
     return [
-        *lines,
         "## Data and folds",
         "",
         *markdown(data_table(inputs)),
@@ -132,11 +152,12 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     board = tables.leaderboard(state, study)
     title = f"{study.study}, stage {name}{inputs.dataset.mark}"
-    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png")
+    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
+        *_intervals(state, statistics, title, folder / f"intervals-{name}.png"),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
@@ -154,10 +175,19 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     return lines
 
 
+def _intervals(state: StageState, statistics: Statistics, title: str, path: Path) -> list[str]:
+    """The finished scenarios beside each other, out of fold; nothing where none is finished."""
+    if not any(scenario.finished for scenario in state.scenarios):
+        return []
+    scenario_intervals(statistics.estimates, [s.scenario.name for s in state.scenarios if s.finished], title, path)
+    note = "*Out of fold, all folds together: 95 % intervals, patients drawn anew.*"
+    return [f"![intervals of the scenarios]({path.name})", "", note, ""]
+
+
 def _test(
-    study: Study, state: ScenarioState, statistics: Statistics, inputs: Inputs, ledger: Ledger, folder: Path
+    study: Study, state: ScenarioState, statistics: Statistics, inputs: Inputs, store: Store, folder: Path
 ) -> list[str]:
-    scenario = state.scenario
+    scenario, ledger = state.scenario, Ledger(store)
     lines = [f"## Test set: {scenario.name}", ""]
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
@@ -173,11 +203,7 @@ def _test(
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
     mark = test_mark(study, inputs.dataset, scenario.settings, ledger)
-    for table in (board, classes):
-        if mark:
-            table["mark"] = mark
-    title = f"test set, {scenario.name}{inputs.dataset.mark}"
-    figures.confusion_figure(frame, title, folder / f"test-confusion-{scenario.id}.png")
+    predicted = Predicted(scenario, "test", frame, mark, folder)
     model = (
         "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
     )
@@ -190,13 +216,13 @@ def _test(
         f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
         "",
-        *export_table(board, folder, f"test-metrics-{scenario.id}"),
-        *export_table(classes, folder, f"test-classes-{scenario.id}"),
+        *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
+        *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
         "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
         "",
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
-        f"![confusion matrix](test-confusion-{scenario.id}.png)",
-        "",
+        *figure_lines(predicted, f"test set, {scenario.name}{inputs.dataset.mark}", inputs),
+        *hardest_lines(predicted, inputs, store),
     ]
 
 

@@ -11,6 +11,7 @@ from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.export import markdown, rounded
+from harness.report.page import write_page
 from harness.report.write import SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
@@ -58,6 +59,7 @@ def write_search_report(
             *_foot(study, inputs, queue, results, Ledger(store)),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n")
+        write_page(folder)
         if target.exists():
             shutil.move(target, new / "old")
         folder.rename(target)

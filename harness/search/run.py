@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.ledger import Ledger
-from harness.models.backbone import check_weights
+from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
@@ -62,6 +62,9 @@ def run_search(
     with study.blamed("base", "weights"):
         for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
             check_weights(settings)
+    with study.blamed("base", "trainable"):
+        for settings in {(s.backbone, s.trainable): s for _, s in study.settings()}.values():
+            check_stages(settings)
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)
     context = make_context(study, inputs, store, device, reporter)

@@ -1,10 +1,5 @@
 """Who runs the trials: this process, or several on one machine that tell this one what they do."""
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -16,13 +11,13 @@ from optuna.trial import FrozenTrial
 
 from harness.errors import JobError
 from harness.plan import Job, Scenario
+from harness.processes import become_worker, worker_context
 from harness.results import Metrics
 from harness.search.objective import Listener, SlotTakenError, TrialError, TrialRunner
 from harness.search.queue import Queue, QueueEmptyError
 from harness.search.samplers import FoldMedian, SlotSampler
 from harness.store import Store
 from harness.study import Study
-from harness.training.device import share_cores
 from harness.training.job import Context
 
 MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
@@ -104,33 +99,18 @@ class Remote:
 
 def _worker(task: Task, pipe: "Connection[Any, Any]") -> None:
     """The main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    become_worker()
     try:
-        if task.context.device == "cpu":
-            share_cores(task.workers)
         work(task, task.queue(), Remote(pipe))
     except Exception:
         pipe.send(("crashed", (traceback.format_exc(),)))
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 class _Process:
     """A worker process, and what it is at."""
 
     def __init__(self, task: Task) -> None:
-        # Where forking is safe, processes are forked from one that has torch imported, but nothing computed, yet.
-        linux = sys.platform == "linux"
-        context: Any = multiprocessing.get_context("forkserver" if linux else "spawn")
-        if linux:
-            context.set_forkserver_preload([__name__])
+        context = worker_context(preload=__name__)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_worker, args=(task, theirs), daemon=True)
         self.process.start()

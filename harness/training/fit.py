@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from harness.plan import derive_seed
 from harness.results import Metrics
 from harness.settings import Settings
+from harness.training.augment import Augmentation
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, Rows
 from harness.training.metrics import Probabilities, classification_metrics
@@ -55,15 +56,19 @@ def fit(
     for epoch in range(1, settings.epochs + 1):
         torch.manual_seed(derive_seed(seed, "dropout", epoch))
         losses, hits = [], []
+        seen = 0
+        augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
         model.train()
         for rows in shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch)):
             labels = task.labels[torch.from_numpy(rows).to(device)]
+            images = augment(inputs(rows), seen)
             with autocast(precision, device):
-                logits = model(inputs(rows))
+                logits = model(images)
             loss = cross_entropy(logits.float(), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            seen += len(rows)
             losses.append(loss.detach() * len(rows))
             hits.append((logits.detach().argmax(dim=1) == labels).sum())
         metrics = _training_metrics(losses, hits, len(task.train), epoch)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import nn
 
 from harness.data.cache import open_pixels
@@ -18,10 +19,10 @@ from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import Shape, initialise, make_head
-from harness.plan import Digests, Job, derive_seed
+from harness.plan import Digests, Job, derive_seed, digest, features_key
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
-from harness.training.device import make_deterministic, resolve_precision
+from harness.training.device import all_cores, make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -38,17 +39,18 @@ class Context:
     pixels: Mapping[int, Path]  # image size -> pixel file
     features: Path  # the folder of kept features
     device: str
+    threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
-    make_deterministic()
+    make_deterministic(context.threads)
     started = time.perf_counter()
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
     before, train, evaluate = _rows(job, context)
     head_seed = derive_seed(job.seed, "head")
-    if settings.trainable == "all":
+    if settings.trainable != "head":
         model, inputs = _whole_network(settings, context, head_seed)
     else:
         model, inputs = _head_alone(job, context, head_seed, precision)
@@ -56,7 +58,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
-    network_precision = precision if settings.trainable == "all" else "fp32"  # heads on kept features are small
+    network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
     fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
     record = FoldRecord(
         job_id=job.id,
@@ -68,7 +70,8 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": _device_name(device),
             "precision": precision,
             "torch": torch.__version__,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "threads": str(context.threads),
+            "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "seconds": time.perf_counter() - started,
         },
     )
@@ -94,7 +97,7 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
 
 
 def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
-    """Backbone and head, both trained, and the pixels that they read."""
+    """Backbone and head, trained together, and the pixels that they read."""
     device, size = torch.device(context.device), settings.image_size or 0
     backbone = load_backbone(settings, context.seed)
     network = nn.Sequential()
@@ -114,10 +117,18 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        with _sole_extraction(settings, context.features), all_cores():
+            path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
         files.append((int(rows[0]), path))
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
     return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
+
+
+def _sole_extraction(settings: Settings, features: Path) -> FileLock:
+    """Held by the one of several workers that computes the features that all of them need."""
+    locks = features.with_name("locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{digest(features_key(settings))}.lock")
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:

@@ -8,7 +8,7 @@ from huggingface_hub import constants
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.models.backbone import Backbone, check_hub, check_weights, feature_shape, load_backbone
+from harness.models.backbone import Backbone, check_hub, check_stages, check_weights, feature_shape, load_backbone
 from harness.settings import Settings
 
 
@@ -157,3 +157,43 @@ def test_weights_that_are_on_this_machine_need_no_hub(no_hub: pytest.MonkeyPatch
 def test_a_backbone_without_imagenet_weights_is_refused() -> None:
     with pytest.raises(HarnessError, match="no pretrained weights for resnet200; name a tag"):
         check_weights(settings_of("resnet200", "imagenet"))
+
+
+@pytest.mark.parametrize(
+    ("name", "trainable", "first", "frozen"),
+    [
+        ("test_resnet", "last-1", "layer4.0.conv1.weight", "layer3.0.conv1.weight"),
+        ("test_resnet", "last-2", "layer3.0.conv1.weight", "layer2.0.conv1.weight"),
+        ("vgg11", "last-1", "features.18.weight", "features.16.weight"),  # timm's classifier behind it is no stage
+        ("test_vit", "last-1", "blocks.5.norm1.weight", "blocks.4.attn.proj.weight"),
+        ("test_convnext", "last-1", "stages.3.downsample.0.weight", "stages.2.blocks.0.conv_dw.weight"),
+        ("test_efficientnet", "last-1", "blocks.4.0.conv_pw.weight", "blocks.3.0.conv_pw.weight"),
+    ],
+)
+def test_of_last_n_the_last_stages_alone_are_trained(name: str, trainable: str, first: str, frozen: str) -> None:
+    backbone = load_backbone(settings_of(name).model_copy(update={"trainable": trainable}), seed=0)
+    trained = {key: parameter.requires_grad for key, parameter in backbone.network.named_parameters()}
+    assert trained[first]
+    assert not trained[frozen]
+    assert not any(list(trained.values())[: list(trained).index(first)])
+    images = torch.randn(4, 3, 64, 64)
+    backbone.train()(images).square().sum().backward()
+    without = [key for key, p in backbone.network.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_trained_batch_norm_does_not() -> None:
+    backbone = load_backbone(settings_of("test_resnet").model_copy(update={"trainable": "last-1"}), seed=0)
+    before = {key: value.clone() for key, value in backbone.network.state_dict().items()}
+    for mode in (True, False, True):
+        backbone.train(mode)
+    backbone(torch.randn(4, 3, 64, 64))
+    moved = {key for key, value in backbone.network.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved
+    assert {key.partition(".")[0] for key in moved} == {"layer4"}
+
+
+@pytest.mark.parametrize("trainable", ["last-5", "last-6"])
+def test_more_stages_than_there_are_are_refused(trainable: str) -> None:
+    with pytest.raises(HarnessError, match=r"test_resnet has 5 stages; allowed: head, last-1 to last-4, all$"):
+        check_stages(settings_of("test_resnet").model_copy(update={"trainable": trainable}))

@@ -38,7 +38,10 @@ def test_the_report_lies_in_the_store_under_the_studys_name(finished: Finished) 
 def test_there_are_tables_and_figures_of_every_stage_and_of_the_test_set(finished: Finished) -> None:
     (test,) = finished.run.tests
     names = {path.name for path in finished.run.report.parent.iterdir()}
-    assert {"report.md", "curves-heads.png", "curves-sampling.png", f"test-confusion-{test.scenario.id}.png"} <= names
+    assert {"report.md", "index.html", "curves-heads.png", "curves-sampling.png"} <= names
+    assert {"intervals-heads.png", "intervals-sampling.png"} <= names
+    drawn = ("confusion_matrix", "roc", "pr", "calibration")
+    assert {f"{on}-{figure}-{test.scenario.id}.png" for on in ("oof", "test") for figure in drawn} <= names
     tables = ("leaderboard-heads", "leaderboard-sampling", "comparisons-heads", f"test-classes-{test.scenario.id}")
     assert {f"{table}.{kind}" for table in tables for kind in ("csv", "tex")} <= names
     assert {"statistics.json", "statistics.schema.json", "audit.json", "environment.txt"} <= names
@@ -46,13 +49,13 @@ def test_there_are_tables_and_figures_of_every_stage_and_of_the_test_set(finishe
 
 def test_every_link_of_the_report_leads_to_a_file(finished: Finished, text: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) == 3
+    assert len(set(links)) == len(links) > 12
     assert all((finished.run.report.parent / link).is_file() for link in links)
 
 
 def test_every_figure_is_a_picture_that_is_not_blank(finished: Finished) -> None:
     figures = list(finished.run.report.parent.glob("*.png"))
-    assert len(figures) == 3
+    assert len(figures) == 12
     for path in figures:
         image = Image.open(path).convert("L")
         assert np.ptp(np.asarray(image)) > 120

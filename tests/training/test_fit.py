@@ -229,3 +229,20 @@ def test_gray_pixels_are_repeated_and_normalised_as_the_backbone_wants() -> None
     assert images.shape == (2, 3, 4, 5)
     for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
         np.testing.assert_allclose(images[:, channel], (pixels[[2, 0], 0] / 255 - mean) / std, rtol=1e-4, atol=1e-6)
+
+
+def test_training_images_alone_are_augmented_anew_in_every_epoch() -> None:
+    model, inputs = network(SETTINGS)
+    seen: dict[bool, list[Tensor]] = {True: [], False: []}
+    model.register_forward_pre_hook(lambda module, args: seen[module.training].append(args[0].clone()))
+    settings = SETTINGS.model_copy(update={"epochs": 2, "augment": "flip+affine", "batch_size": 40})
+    fit(model, inputs, TASK, settings, 0, "fp32", lambda *_: None)
+    first, second = (sorted(batch.sum(dim=(1, 2, 3)).tolist()) for batch in seen[True])
+    assert first != pytest.approx(second)  # other changes, whatever the order
+    assert all(torch.equal(batch, inputs(TASK.evaluate)) for batch in seen[False])
+
+
+def test_an_augmented_fit_is_equal_bit_for_bit_and_another_than_one_without() -> None:
+    first, again, plain = (trained(augment=kind, epochs=2) for kind in ("affine", "affine", "none"))
+    assert first.history == again.history
+    assert first.history != plain.history

@@ -214,3 +214,24 @@ def test_frozen_real_weights_tell_real_pneumonia_from_normal(
     context, jobs = context_of(study, new_store())
     areas = [run_job(job, context, silent).record.metrics["val/roc_auc"] for job in jobs]
     assert min(areas) > 0.9
+
+
+def test_only_the_last_stages_are_trained_where_the_settings_say_so(
+    store: Store, small_study: Callable[..., Study]
+) -> None:
+    context, _ = context_of(small_study(), store)
+    found = {}
+    for trainable in ("all", "last-1"):
+        study = small_study(*ONE_EPOCH, f"base.trainable={trainable}", "base.augment=flip")
+        (refit,) = final_jobs(study, context)
+        found[trainable] = run_job(refit, context, silent)
+    start = load_backbone(refit.scenario.settings, context.seed).state_dict()
+    for trainable, result in found.items():
+        assert result.model is not None
+        state = safetensors.torch.load(result.model)
+        moved = {key.split(".")[1] for key, value in start.items() if not torch.equal(value, state[f"backbone.{key}"])}
+        assert ("layer1" in moved, "layer4" in moved) == (trainable == "all", True)
+    assert found["last-1"].record.facts["parameters"] == sum(
+        value.numel() for key, value in safetensors.torch.load(found["last-1"].model or b"").items()
+        if key.startswith(("backbone.network.layer4", "head.")) and "running" not in key and "num_batches" not in key
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""The report as one HTML page that needs no network: `report.md` with its figures inside."""
+
+import base64
+import mimetypes
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Template
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+Links = Mapping[str, str]  # what a reader finds there -> URL
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A part of the page, as its table of contents names it."""
+
+    id: str
+    title: str
+
+
+def write_page(folder: Path, links: Links | None = None) -> Path:
+    """The path of `index.html` in the folder, made from its `report.md` and the figures that this names.
+
+    A figure that is there as SVG too comes in as SVG, which follows the reader's light or dark page.
+    links: into MLflow, for the head of the page.
+    """
+    text = (folder / "report.md").read_text()
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(text)
+    contents = _name_headings(tokens)
+    _shape(tokens)
+    numbers = count(1)
+
+    def image(_renderer: Any, siblings: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+        return _figure(folder, str(siblings[index].attrGet("src")), siblings[index].content, next(numbers))
+
+    parser.add_render_rule("image", image)
+    # a wide table scrolls, by the keyboard too
+    parser.add_render_rule("table_open", lambda *_: '<div class="table" tabindex="0"><table>')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>")
+    body = parser.renderer.render(tokens, parser.options, {})
+    template = Template(Path(__file__).with_name("page.html").read_text(), autoescape=True)
+    page = template.render(title=_title(tokens), contents=contents, body=Markup(body), links=dict(links or {}))
+    (folder / "index.html").write_text(page)
+    return folder / "index.html"
+
+
+def _title(tokens: Sequence[Token]) -> str:
+    return next((tokens[i + 1].content for i, token in enumerate(tokens) if token.tag == "h1"), "report")
+
+
+def _name_headings(tokens: Sequence[Token]) -> list[Heading]:
+    """The parts of the page; each heading is given the id that leads to it."""
+    found: list[Heading] = []
+    for opening, words in pairwise(tokens):
+        if opening.type == "heading_open" and opening.tag == "h2":
+            heading = Heading(f"part-{len(found) + 1}", words.content)
+            opening.attrSet("id", heading.id)
+            found.append(heading)
+    return found
+
+
+def _shape(tokens: Sequence[Token]) -> None:
+    """Tells the style sheet what a paragraph or a table row is: a figure, a caption, a warning, the winner."""
+    for index, token in enumerate(tokens):
+        if token.type == "paragraph_open":
+            parts = [child for child in tokens[index + 1].children or [] if child.type != "softbreak"]
+            if parts and all(part.type == "image" for part in parts):
+                token.tag = tokens[index + 2].tag = "figure"
+                token.attrSet("class", "several" if len(parts) > 1 else "one")
+            elif parts and parts[0].type == "em_open" and parts[-1].type == "em_close":
+                token.attrSet("class", "caption")
+            elif len(parts) > 1 and parts[1].type == "strong_open" and not parts[0].content:
+                token.attrSet("class", "told")
+        elif token.type == "tr_open":
+            row = tokens[index : index + next(i for i, t in enumerate(tokens[index:]) if t.type == "tr_close")]
+            if any(cell.type == "inline" and cell.content == "selected" for cell in row) and row[1].tag == "td":
+                token.attrSet("class", "selected")
+
+
+def _figure(folder: Path, source: str, words: str, number: int) -> str:
+    """The figure as HTML without a reference to any file."""
+    path = folder / source
+    if path.with_suffix(".svg").is_file():
+        return _inline_svg(path.with_suffix(".svg").read_text(), words, f"f{number}-")
+    kind = mimetypes.guess_type(path.name)[0] or "image/png"
+    data = base64.b64encode(path.read_bytes()).decode()
+    return str(Markup('<img alt="{}" src="data:{};base64,{}">').format(words, kind, data))
+
+
+def _inline_svg(svg: str, words: str, prefix: str) -> str:
+    """matplotlib's SVG as a part of a page: ids of its own, black as the page's ink, no white behind it."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<path d="[^"]*"\s+style="fill: #ffffff"/>', "", svg)
+    svg = svg.replace("#000000", "currentColor")
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
+    return svg.replace("<svg", str(Markup('<svg role="img" aria-label="{}"').format(words)), 1)

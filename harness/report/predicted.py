@@ -1,0 +1,71 @@
+"""What the predictions of one scenario look like: figures, classes, and the surest errors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.cache import pixel_cache
+from harness.ledger import Ledger
+from harness.plan import Scenario
+from harness.prepare import Inputs
+from harness.report.export import export_table
+from harness.report.figures import prediction_figures
+from harness.report.hardest import error_lines
+from harness.report.marks import marked, scenario_mark
+from harness.report.tables import averaged, class_table, pooled
+from harness.stages import ScenarioState, StageState
+from harness.store import Store
+from harness.study import Study
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The predictions of a scenario, a row for each image, and where its files go: `ON-<what>-<scenario id>`."""
+
+    scenario: Scenario
+    on: str
+    frame: pd.DataFrame
+    mark: str | None
+    folder: Path
+
+    def name(self, what: str) -> str:
+        """The name of a file about it, without its ending."""
+        return f"{self.on}-{what}-{self.scenario.id}"
+
+
+def winner_lines(study: Study, states: list[StageState], inputs: Inputs, store: Store, folder: Path) -> list[str]:
+    """A part in Markdown for each scenario that a finished stage selected, on the images that its folds left out."""
+    chosen = {state.best.scenario.id: state.best for state in states if state.finished and state.best}
+    return [line for scenario in chosen.values() for line in _out_of_fold(study, scenario, inputs, store, folder)]
+
+
+def _out_of_fold(study: Study, state: ScenarioState, inputs: Inputs, store: Store, folder: Path) -> list[str]:
+    frame, mark = averaged(pooled(list(state.jobs), Ledger(store))), scenario_mark(study, state.scenario.settings)
+    predicted = Predicted(state.scenario, "oof", frame, mark, folder)
+    return [
+        f"## Out of fold: {state.scenario.name}",
+        "",
+        *([f"**{mark}.**", ""] if mark else []),
+        "Every training image as the models saw it that were not trained on it, all folds together.",
+        "",
+        *figure_lines(predicted, f"out of fold, {state.scenario.name}{inputs.dataset.mark}", inputs),
+        *export_table(marked(class_table(frame), mark), folder, predicted.name("classes")),
+        *hardest_lines(predicted, inputs, store),
+    ]
+
+
+def figure_lines(predicted: Predicted, title: str, inputs: Inputs) -> list[str]:
+    """Confusion matrix, ROC, precision-recall and calibration in one row."""
+    name = predicted.name("{}")
+    paths = prediction_figures(predicted.frame, inputs.dataset.positive, title, predicted.folder, name, vector=True)
+    words = ("confusion matrix", "ROC curve", "precision against recall", "calibration")
+    return [*(f"![{word}]({path.name})" for word, path in zip(words, paths, strict=True)), ""]
+
+
+def hardest_lines(predicted: Predicted, inputs: Inputs, store: Store) -> list[str]:
+    """The surest errors with their pictures, in the size that the scenario was trained on."""
+    pixels = pixel_cache(inputs.dataset, predicted.scenario.settings.image_size or 0, store)
+    images, name = inputs.dataset.table["image"], predicted.name("hardest")
+    lines = error_lines(predicted.frame, images, pixels, predicted.folder, name, predicted.mark)
+    return ["### Surest errors", "", *lines]

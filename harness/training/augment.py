@@ -1,0 +1,45 @@
+"""Random changes of training images, on the device, a whole batch at a time."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+DEGREES = 10.0  # an affine change turns by at most this,
+SHIFT = 0.05  # moves by at most this share of a side,
+SCALE = 0.1  # and enlarges or shrinks by at most this share; all uniformly drawn
+
+
+class Augmentation:
+    """The changes of one epoch: images [n, C, H, H] -> the same, changed.
+
+    kind: none, or flip (left and right exchanged in half of the images), affine (turned, moved, scaled; bilinear, what
+    comes in from beyond the edge is mirrored), or both. Every change is drawn beforehand on the CPU, from `seed` alone:
+    it depends on the epoch and on the place of an image in it, and neither on the device nor on how batches are cut.
+    """
+
+    def __init__(self, kind: str, images: int, seed: int, device: torch.device) -> None:
+        rng = np.random.default_rng(seed)
+        flips, moves = rng.random(images) < 0.5, _moves(images, rng)
+        self._flips = torch.from_numpy(flips).to(device) if "flip" in kind else None
+        self._moves = torch.from_numpy(moves).to(device) if "affine" in kind else None
+
+    def __call__(self, images: Tensor, first: int) -> Tensor:
+        """first: the place of the first image in the epoch."""
+        now = slice(first, first + len(images))
+        if self._flips is not None:
+            images = torch.where(self._flips[now].view(-1, 1, 1, 1), images.flip(3), images)
+        if self._moves is not None:
+            grid = affine_grid(self._moves[now], list(images.shape), align_corners=False)
+            images = grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
+
+
+def _moves(images: int, rng: np.random.Generator) -> np.ndarray:
+    """Matrices [n, 2, 3] that lead from a place in the new image to its place in the old one, sides at -1 and 1."""
+    angle = np.deg2rad(rng.uniform(-DEGREES, DEGREES, images))
+    scale = 1 + rng.uniform(-SCALE, SCALE, images)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
+    shift = rng.uniform(-2 * SHIFT, 2 * SHIFT, (2, 1, images))
+    return np.concatenate([turn, shift], axis=1).transpose(2, 0, 1).astype(np.float32)

@@ -1,0 +1,27 @@
+"""A browser, where there is one: Chromium of the system, or the one that `playwright install chromium` fetched."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """A headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+    with api.sync_playwright() as playwright:
+        found = next((path for name in CHROMIUM if (path := shutil.which(name))), playwright.chromium.executable_path)
+        if not Path(found).exists():
+            pytest.skip("no Chromium: install it by the system's packages or by `playwright install chromium`")
+        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
+        chromium = playwright.chromium.launch(executable_path=found, args=options)
+        yield chromium
+        chromium.close()

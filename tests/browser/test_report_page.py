@@ -1,0 +1,113 @@
+"""The report's page as a reader sees it."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Finished
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.ui
+
+DESKTOP, PHONE = (1400, 900), (390, 844)
+
+
+class Reader:
+    """Opens the report in one size and scheme, with the network cut off, and keeps what the page tried to load."""
+
+    def __init__(self, browser: "Browser", finished: Finished) -> None:
+        self._browser, self._url = browser, finished.run.report.with_name("index.html").as_uri()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+
+    def open(self, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> "Page":
+        """The page, loaded."""
+        context = self._browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if scheme == "dark" else "light",
+            offline=True,
+        )
+        page = context.new_page()
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.goto(self._url)
+        return page
+
+
+@pytest.fixture
+def reader(browser: "Browser", finished: Finished) -> Iterator[Reader]:
+    yield Reader(browser, finished)
+    for context in browser.contexts:
+        context.close()
+
+
+def test_the_page_loads_nothing_but_itself_and_the_browser_has_no_complaint(reader: Reader) -> None:
+    page = reader.open()
+    assert [url for url in reader.requests if not url.startswith("data:")] == [page.url]
+    assert reader.complaints == []
+
+
+def test_the_page_shows_the_summary_the_winner_and_every_figure(reader: Reader, finished: Finished) -> None:
+    page = reader.open()
+    best = finished.run.states[0].best
+    assert best is not None
+    assert f"{best.scenario.name} has the best mean val/roc_auc" in page.inner_text("main > ul >> nth=0")
+    winners = page.locator("tr.selected")
+    assert best.scenario.settings.head in winners.first.inner_text()
+    assert winners.count() == len(finished.run.states)
+    figures = page.locator("figure svg, figure img, td img")
+    sizes = figures.evaluate_all("all => all.map(f => [f.getBoundingClientRect().width, f.naturalWidth ?? 1])")
+    assert len(sizes) > 10
+    assert all(width > 50 and natural > 0 for width, natural in sizes)
+
+
+def test_the_contents_lead_to_every_part(reader: Reader) -> None:
+    page = reader.open()
+    titles = page.locator("main h2").all_inner_texts()
+    assert page.locator("nav ol a").all_inner_texts() == titles
+    page.locator("nav ol a").last.click()
+    page.wait_for_function("[...document.querySelectorAll('main h2')].pop().getBoundingClientRect().top < innerHeight")
+
+
+def luminance(colour: str) -> float:
+    """The share of light in `rgb(r, g, b)`, 0 to 1."""
+    red, green, blue = (int(value) for value in re.findall(r"\d+", colour)[:3])
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+
+
+@pytest.mark.parametrize(("scheme", "ground_is_light"), [("light", True), ("dark", False)])
+def test_words_tables_and_figures_follow_the_readers_scheme(reader: Reader, scheme: str, ground_is_light: bool) -> None:
+    page = reader.open(scheme=scheme)
+    ground = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert (ground > 0.5) == ground_is_light
+    for ink, style in (("p", "color"), ("td", "color"), ("figure svg text", "fill")):
+        colour = page.locator(ink).first.evaluate(f"e => getComputedStyle(e).{style}")
+        assert abs(luminance(colour) - ground) > 0.6, ink
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_page_never_scrolls_sideways(reader: Reader, size: tuple[int, int]) -> None:
+    page = reader.open(size)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert page.locator("main p").first.evaluate("p => parseFloat(getComputedStyle(p).fontSize)") >= 16
+
+
+def test_in_print_there_is_ink_on_white_and_no_navigation(reader: Reader) -> None:
+    page = reader.open(scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) > 0.99
+    assert not page.locator("nav").is_visible()
+    assert page.pdf(format="A4")[:5] == b"%PDF-"
+
+
+def test_the_links_into_mlflow_name_the_runs(reader: Reader, finished: Finished) -> None:
+    page = reader.open()
+    links = dict(page.locator("nav ul a").evaluate_all("all => all.map(a => [a.innerText, a.href])"))
+    assert links.pop("leaderboard") == finished.run.url
+    assert {f"test: {test.scenario.name}" for test in finished.run.tests} <= set(links)
+    assert len(links) == 1 + 3 + 1  # the study, its scenarios, the test
+    assert all(re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", u) for u in links.values())

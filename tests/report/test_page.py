@@ -1,0 +1,87 @@
+import base64
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.report.page import write_page
+from tests.conftest import Finished
+
+GIF = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA=")
+SVG = """<?xml version="1.0"?>
+<svg width="9pt" xmlns="http://www.w3.org/2000/svg"><metadata>made then</metadata>
+<path d="M 0 0
+z" style="fill: #ffffff"/><path id="m1" style="stroke: #000000"/><use xlink:href="#m1" clip-path="url(#m1)"/></svg>
+"""
+
+
+def page(folder: Path, text: str, **links: str) -> str:
+    """The page made of this Markdown."""
+    (folder / "report.md").write_text(text)
+    return write_page(folder, links).read_text()
+
+
+def test_words_tables_and_contents(tmp_path: Path) -> None:
+    found = page(tmp_path, "# Mine\n\n## First\n\nWords.\n\n## Second\n\n| a | b |\n|---|---:|\n| x | 1 |\n")
+    assert "<title>Mine</title>" in found
+    assert re.findall(r'<a href="#([\w-]+)">(\w+)</a>', found) == [("part-1", "First"), ("part-2", "Second")]
+    assert re.findall(r'<h2 id="([\w-]+)">(\w+)</h2>', found) == [("part-1", "First"), ("part-2", "Second")]
+    assert '<div class="table" tabindex="0"><table>' in found
+    assert '<td style="text-align:right">1</td>' in found
+
+
+def test_what_the_style_sheet_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(GIF)
+    text = "**Careful.** Words.\n\n![one](a.gif)\n\n*said of it*\n\n![one](a.gif)\n![two](a.gif)\n\nnot **so** much\n\n"
+    found = page(tmp_path, text + "| head | selected |\n|---|---|\n| x | selected |\n| y | |\n")
+    assert found.count('<p class="told"><strong>Careful.') == found.count('class="told"') == 1
+    assert found.count('<figure class="one">') == found.count('<figure class="several">') == 1
+    assert '<p class="caption"><em>said of it' in found
+    assert re.findall(r'<tr class="selected">\s*<td>(\w)', found) == ["x"]
+
+
+def test_a_picture_lies_in_the_page_and_its_svg_before_it(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(GIF)
+    (tmp_path / "b.png").write_bytes(b"not to be used")
+    (tmp_path / "b.svg").write_text(SVG)
+    found = page(tmp_path, '![a <b>](a.gif)\n\n![c "d"](b.png)\n\n![e](b.png)\n')
+    assert f'<img alt="a &lt;b&gt;" src="data:image/gif;base64,{base64.b64encode(GIF).decode()}">' in found
+    assert 'role="img" aria-label="c &#34;d&#34;" width="9pt"' in found
+    assert "made then" not in found
+    assert "#ffffff" not in found.partition("<main>")[2]
+    assert found.count("stroke: currentColor") == 2
+    assert re.findall(r'id="(f\d-m1)"', found) == ["f2-m1", "f3-m1"], "ids are the page's, not the figure's"
+    assert re.findall(r'href="#(\S+)" clip-path="url\(#(\S+)\)"', found) == [("f2-m1",) * 2, ("f3-m1",) * 2]
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[x](javascript:alert(1))"]
+)
+def test_a_hostile_name_stays_words(tmp_path: Path, name: str) -> None:
+    found = page(tmp_path, f"# {name}\n\n## {name}\n\n| {name} |\n|---|\n| {name} |\n")
+    assert not re.search(r"<script|<img|href=.javascript", found)
+
+
+def test_links_are_there_where_there_are_any(tmp_path: Path) -> None:
+    assert "MLflow" not in page(tmp_path, "# x\n")
+    assert '<a href="http://127.0.0.1:5000/#/a?b&amp;c">board</a>' in page(
+        tmp_path, "# x\n", board="http://127.0.0.1:5000/#/a?b&c"
+    )
+
+
+def test_a_studys_page_refers_to_nothing_outside_and_no_two_parts_share_an_id(finished: Finished) -> None:
+    found = finished.run.report.with_name("index.html").read_text()
+    assert not re.search(r"<script|<link|@import|<iframe", found)
+    sources = re.findall(r'(?:src|xlink:href)="([^"]*)"|url\(([^)]*)\)', found)
+    assert sources
+    assert [s for s in (a or b for a, b in sources) if not s.startswith(("data:image/", "#"))] == []
+    assert [name for name, times in Counter(re.findall(r'\bid="([^"]+)"', found)).items() if times > 1] == []
+
+
+def test_a_studys_page_says_all_that_its_report_says(finished: Finished) -> None:
+    text, found = finished.run.report.read_text(), finished.run.report.with_name("index.html").read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == re.findall(r'<h2 id="[\w-]+">(.+?)</h2>', found)
+    rows = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|--")]
+    assert found.count("<tr") == len(rows)
+    assert found.count('role="img"') + found.count("<img") == text.count("![")

@@ -1,0 +1,57 @@
+import re
+from collections.abc import Callable
+
+import pandas as pd
+
+from harness.prepare import prepare
+from harness.report.schema import Statistics
+from harness.report.summary import summary_lines
+from harness.store import Store
+from harness.study import Study
+from tests.conftest import Finished, runs_of
+from tests.report.test_write import written
+
+
+def summary_of(text: str) -> str:
+    return text.partition("## Summary")[2].partition("## ")[0]
+
+
+def test_the_summary_says_what_was_run_who_won_and_what_the_test_set_says(finished: Finished) -> None:
+    words = summary_of(finished.run.report.read_text())
+    assert "3 scenarios (head x oversampling) over 2 folds of 48 training images" in words
+    assert "all 6 fits are done" in words
+    for state in finished.run.states:
+        assert state.top is not None and state.stage.select is not None
+        mean = state.top.summary[f"{state.stage.select.metric}_mean"]
+        assert f"Stage {state.stage.name}: {state.top.scenario.name} has the best mean" in words
+        assert f" {mean:.3f} (SD " in words
+    (test,) = finished.run.tests
+    path = finished.run.report.parent / f"test-confusion-{test.scenario.id}.csv"
+    confusion = pd.read_csv(path, index_col=0).to_numpy()
+    assert f"{confusion.trace()} of 24 images right" in words
+    assert "the commonest class alone gives 75.0%" in words
+    for index, name in enumerate(("NORMAL", "PNEUMONIA")):
+        assert f"{confusion[index, index]} of {confusion[index].sum()} {name}, " in words
+
+
+def test_a_study_that_was_not_run_promises_nothing(small_study: Callable[..., Study], store: Store) -> None:
+    words = summary_of(written(small_study(), store))
+    assert "2 scenarios" in words
+    assert "**0 of 4 fits are done**" in words
+    assert "Stage sampling waits for the winner of stage heads." in words
+    assert not re.search(r"best mean|Test set", words)
+
+
+def test_a_leaking_winner_is_marked(small_study: Callable[..., Study], finished: Finished) -> None:
+    study = small_study("folds.grouped=false")
+    none = Statistics(kind="study", name="small")
+    lines = summary_lines(study, prepare(finished.study, finished.store), finished.run.states, [], none)
+    assert all("**PATIENTS TORN APART" in line for line in lines[1:])
+
+
+def test_the_study_run_in_mlflow_is_described_by_it(finished: Finished) -> None:
+    (run,) = runs_of(finished.store, "study")
+    note = run.data.tags["mlflow.note.content"]
+    assert summary_of(finished.run.report.read_text()).strip() in note
+    assert note.startswith("**SYNTHETIC DATA.**")
+    assert "report/index.html" in note

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from harness.training.augment import DEGREES, SCALE, SHIFT, Augmentation
+
+CPU = torch.device("cpu")
+IMAGES = torch.from_numpy(np.random.default_rng(0).random((40, 3, 12, 12), dtype=np.float32))
+
+
+def changed(kind: str, seed: int = 0, images: Tensor = IMAGES) -> Tensor:
+    return Augmentation(kind, len(images), seed, CPU)(images, 0)
+
+
+def test_none_gives_the_images_themselves() -> None:
+    assert changed("none") is IMAGES
+
+
+def test_a_flip_exchanges_left_and_right_in_about_half_of_the_images_and_leaves_the_others() -> None:
+    out = changed("flip", images=IMAGES.repeat(25, 1, 1, 1))
+    same = [torch.equal(a, b) for a, b in zip(out, IMAGES.repeat(25, 1, 1, 1), strict=True)]
+    flipped = [torch.equal(a, b.flip(2)) for a, b in zip(out, IMAGES.repeat(25, 1, 1, 1), strict=True)]
+    assert all(a != b for a, b in zip(same, flipped, strict=True))
+    assert 420 < sum(flipped) < 580  # of 1,000; five standard deviations are 79
+
+
+@pytest.mark.parametrize("kind", ["flip", "affine", "flip+affine"])
+def test_the_same_seed_gives_the_same_changes_and_another_seed_others(kind: str) -> None:
+    assert torch.equal(changed(kind, 1), changed(kind, 1))
+    assert not torch.equal(changed(kind, 1), changed(kind, 2))
+
+
+@pytest.mark.parametrize("kind", ["flip", "affine", "flip+affine"])
+def test_the_changes_do_not_depend_on_how_the_batches_are_cut(kind: str) -> None:
+    augmentation = Augmentation(kind, len(IMAGES), 3, CPU)
+    parts = [augmentation(IMAGES[start : start + 7], start) for start in (35, 0, 7, 28, 14, 21)]
+    again = torch.cat([parts[i] for i in (1, 2, 4, 5, 3, 0)])
+    torch.testing.assert_close(again, changed(kind, 3), rtol=0, atol=1e-6)
+
+
+def test_affine_moves_a_blob_no_further_than_it_says_and_not_always_by_the_same() -> None:
+    size, n = 101, 300
+    axis = torch.linspace(-1, 1, size)
+    blob = torch.exp(-((axis - 0.5) ** 2)[None, :] / 0.005 - (axis**2)[:, None] / 0.005)  # right of the middle
+    out = changed("affine", images=blob.expand(n, 1, size, size).contiguous())
+    mass = out.sum(dim=(1, 2, 3))
+    x = (out.sum(dim=(1, 2)) * axis).sum(dim=1) / mass
+    y = (out.sum(dim=(1, 3)) * axis).sum(dim=1) / mass
+    furthest = 2 * SHIFT + 0.5 * SCALE + 2 * SHIFT * SCALE
+    assert (x - 0.5).abs().max() < furthest + 0.02
+    turned = float(np.sin(np.deg2rad(DEGREES))) * 0.5 * (1 + SCALE) + 2 * SHIFT * (1 + SCALE)
+    assert 0.7 * turned < y.abs().max() < turned + 0.02
+    assert y.std() > 0.05
+    assert abs(float(y.mean())) < 0.03  # no side is preferred
+    assert abs(float(x.mean()) - 0.5) < 0.03
+
+
+def test_affine_mirrors_what_lies_beyond_the_edge() -> None:
+    flat = torch.full((50, 1, 16, 16), 0.7)
+    torch.testing.assert_close(changed("affine", images=flat), flat)
+
+
+def test_all_channels_of_an_image_are_changed_alike() -> None:
+    gray = IMAGES[:, :1].expand(-1, 3, -1, -1)
+    out = changed("flip+affine", images=gray)
+    assert (out == out[:, :1]).all()
+    assert out.is_contiguous(memory_format=torch.channels_last)
