@@ -81,18 +81,19 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     """The training rows before and after oversampling, and the rows that are scored."""
-    dataset = context.dataset
+    dataset, settings = context.dataset, job.scenario.settings
     if job.fold is None:
         train, validation = dataset.rows("train"), dataset.rows("test")[:0]
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
-        if job.scenario.settings.oversampling == "random-before-split":
+        if settings.oversampling == "random-before-split":
             k = sum(repeat == job.repeat for repeat, _ in context.folds)
-            leaking = oversampled_before_split(dataset, fold, k, derive_seed(context.seed, "leak", job.repeat))
+            leak_seed = derive_seed(context.seed, "leak", job.repeat)
+            leaking = oversampled_before_split(dataset, fold, k, leak_seed, settings.oversampling_ratio)
             return train, leaking.train, leaking.validation
     seed = derive_seed(job.seed, "oversampling")
-    sampled = oversample(train, dataset.labels[train], job.scenario.settings.oversampling, seed)
+    sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
 
 
