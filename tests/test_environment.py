@@ -19,6 +19,6 @@ def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
     assert "word@" not in redact(text)
 
 
-def test_the_command_line_is_kept_redact(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_is_kept_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/x/harness", "search", "s.yaml", "--storage", "postgresql://ann:word@host/name"])
     assert "command harness search s.yaml --storage postgresql://ann:***@host/name\n" in environment()
