@@ -7,7 +7,7 @@ WORKERS ?= 1
 BIN = .venv/bin
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search plan report ui dashboard test test-ui lint clean
+.PHONY: setup study search bench-search plan report ui dashboard test test-ui lint clean
 
 setup: .venv/installed
 
@@ -35,6 +35,9 @@ report: setup
 
 ui: setup
 	$(BIN)/harness ui --store $(STORE)
+
+bench-search: setup
+	$(BIN)/python -m harness.search.bench --out $(STORE)/bench $(ARGS)
 
 dashboard: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[dashboard]'

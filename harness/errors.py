@@ -5,8 +5,9 @@ import re
 
 
 def redact(text: str) -> str:
-    """The text without the passwords of its URLs: for all that is printed, logged or stored."""
-    return re.sub(r"(\w[\w+.-]*://[^\s/:@]*):[^\s/]*@", r"\1:***@", text)
+    """The text with `***` for the password of every URL in it: for all that is printed, logged or stored."""
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold one itself
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
 
 
 def disk_is_full(error: BaseException | None) -> bool:

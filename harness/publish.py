@@ -2,9 +2,11 @@
 
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import yaml
 
@@ -26,22 +28,26 @@ from harness.study import Study
 from harness.tracking import Tracker
 
 
-class Publisher:
-    """Keeps MLflow in step with the ledger. As a context manager it ends every run that it began."""
+class RootRun(ABC):
+    """The run of a study or of a search, and all below it. As a context manager it ends every run that it began."""
 
-    def __init__(self, study: Study, inputs: Inputs, store: Store) -> None:
+    def __init__(self, study: Study, inputs: Inputs, store: Store, identity: str) -> None:
         self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
-        self._study_id = study_id(study, inputs.digests)
-        self._tracker = Tracker(store, study, self._study_id, provenance(inputs.digests), inputs.dataset)
-        self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
-        self._jobs: dict[str, ScenarioState] = {}  # job id -> its scenario as the stage was entered
-        self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
-        self._complete = True
+        self._tracker = Tracker(store, study, identity, provenance(inputs.digests), inputs.dataset)
 
-    def __enter__(self) -> "Publisher":
+    @property
+    @abstractmethod
+    def run_id(self) -> str:
+        """The id of the root run, made at the first call."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Marks the root run whole where everything below it is."""
+
+    def __enter__(self) -> Self:
         try:
             self._tracker.discard_leftovers()
-            run_id = self._tracker.study_run()
+            run_id = self.run_id
             if not self._tracker.is_whole(run_id):
                 with self._store.scratch() as folder:
                     self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
@@ -53,9 +59,29 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._complete:
-            self._tracker.finish(self._tracker.study_run())
+        if error is None:
+            self.close()
         self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
+
+
+class Publisher(RootRun):
+    """Keeps MLflow in step with the ledger."""
+
+    def __init__(self, study: Study, inputs: Inputs, store: Store) -> None:
+        self._study_id = study_id(study, inputs.digests)
+        super().__init__(study, inputs, store, self._study_id)
+        self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
+        self._jobs: dict[str, ScenarioState] = {}  # job id -> its scenario as the stage was entered
+        self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
+        self._complete = True
+
+    @property
+    def run_id(self) -> str:
+        return self._tracker.study_run()
+
+    def close(self) -> None:
+        if self._complete:
+            self._tracker.finish(self.run_id)
 
     def enter_stage(self, state: StageState) -> None:
         """Takes over what the ledger has of a stage's scenarios already."""

@@ -53,10 +53,12 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
             f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
             f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
         )
-    context = make_context(study, inputs, store, str(choose_device(device)), reporter)
+    stored = ledger.record(job_id)
+    threads = int(stored.facts["threads"])
+    context = make_context(study, inputs, store, str(choose_device(device)), reporter, threads)
     context = replace(context, checkpoints=None)  # from the start, and nothing is kept
     result = run_job(job, context, lambda *_: None)
-    return Reproduction(job, ledger.record(job_id), result.record)
+    return Reproduction(job, stored, result.record)
 
 
 def _find(study: Study, inputs: Inputs, ledger: Ledger, job_id: str) -> Job | None:

@@ -5,16 +5,18 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
 """
 
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
+from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.executors import Executor
-from harness.executors.inline import InlineExecutor
+from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
@@ -30,6 +32,8 @@ from harness.study import Study
 from harness.training.device import choose_device
 from harness.training.job import Context
 
+AUTO = Compute()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -43,16 +47,13 @@ class Run:
 
 
 def run_study(
-    study: Study,
-    store: Store,
-    device: str,
-    reporter: Reporter,
-    tests_only: bool = False,
+    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compute: Compute = AUTO,
     only: Collection[str] | None = None,
-) -> Run:
+) -> Run:  # fmt: skip
     """Everything that the study asks for and that is not done yet; then its report.
 
-    tests_only: the stages must be finished, and only the test set is scored. only: the ids of the jobs to be fitted.
+    tests_only: the stages must be finished, and only the test set is scored. compute: where the jobs are fitted.
+    only: the ids of the jobs to be fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
@@ -63,13 +64,13 @@ def run_study(
     if not _is_done(study, inputs, ledger):
         _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter)
-    with store.locked(study.study):
+    context = make_context(study, inputs, store, device, reporter, compute.threads)
+    with store.locked(study.study), closing(make_executor(compute, device)) as executor:
         store.sweep()
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
-            fitter = Fitter(ledger, context, InlineExecutor(), publisher, reporter, only)
+            fitter = Fitter(ledger, context, executor, publisher, reporter, only)
             states = _run_stages(study, inputs, fitter, publisher)
             tests = _run_tests(study, inputs, states, fitter, publisher)
             identity, links = study_id(study, inputs.digests), publisher.links(states)
@@ -192,7 +193,9 @@ class Fitter:
         self.reporter.epoch(job_id, epoch, metrics)
 
 
-def make_context(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> Context:
+def make_context(
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, threads: int = AUTO.threads
+) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "source" if study.data.path is None else "path"):
@@ -202,13 +205,6 @@ def make_context(study: Study, inputs: Inputs, store: Store, device: str, report
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     return Context(
-        inputs.dataset,
-        folds,
-        inputs.digests,
-        study.seed,
-        pixels,
-        store.cache / "features",
-        device,
-        checkpoints=store.checkpoints,
-        checkpoint_every=study.checkpoint_every,
-    )
+        inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, threads,
+        store.checkpoints, study.checkpoint_every,
+    )  # fmt: skip

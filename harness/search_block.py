@@ -202,8 +202,8 @@ def _value_problems(key: str, dimension: Dimension, reason: Reason) -> Iterator[
             yield at, f"{value} stands in this list twice"
     if dimension.step is not None and dimension.low is not None and reason(key, dimension.low + dimension.step):
         yield ("space", key, "step"), f"{dimension.step} does not lead to a value of {key}"
-    if key == "image_size" and dimension.choices is None:  # every size is decoded before the first trial
-        yield ("space", key), "write the image sizes out: choices: [128, 160, 224]"
+    if key == "image_size" and dimension.choices is None and dimension.step is None:  # each is decoded and kept
+        yield ("space", key), "give a step, such as 32, or choices: the images are decoded and kept at every size met"
 
 
 def _condition_problems(search: Search, key: str, dimension: Dimension) -> Iterator[tuple[FieldPath, str]]:

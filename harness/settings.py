@@ -30,6 +30,7 @@ class Settings(Model):
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
+    oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # a smaller class to the largest, afterwards
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -41,7 +42,7 @@ class Settings(Model):
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
 
 
-ADDED = ("augment",)  # fields younger than the first results
+ADDED = ("augment", "oversampling_ratio")  # fields younger than the first results
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:

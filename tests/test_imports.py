@@ -15,10 +15,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "doctor", "rerun", "reproduce", "status", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
-    "stages", "prepare", "published", "ledger", "executors", "training", "models", "data", "environment", "plan",
-    "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
-    "errors", "failpoints",
+    "cli", "terminal", "doctor", "rerun", "reproduce", "status", "search", "runner", "publish", "report", "resolution",
+    "tracking", "progress", "stages", "prepare", "published", "ledger", "executors", "schedule", "training", "models",
+    "data", "environment", "processes", "compute", "plan", "results", "store", "study", "search_block", "settings",
+    "refusals", "fields", "strict_yaml", "statistics", "errors", "failpoints",
 )  # fmt: skip
 
 # library -> the only places that may import it

@@ -8,7 +8,7 @@ import pytest
 from harness import plan
 from harness.plan import Digests, Job, Scenario, batches, derive_seed, fold_jobs, stage_scenarios, study_id
 from harness.prepare import check_names
-from harness.settings import Settings
+from harness.settings import ADDED, Settings, decisive
 from harness.study import Study, load_study
 
 LoadText = Callable[..., Study]
@@ -28,8 +28,8 @@ test: {stages: [heads]}
 """
 OTHER_SETTINGS: dict[str, object] = {
     "backbone": "resnet34", "weights": "b.safetensors", "trainable": "head", "head": "batchnorm-gap", "dropout": 0.25,
-    "oversampling": "random", "epochs": 9, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.5,
-    "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
+    "oversampling": "random", "oversampling_ratio": 0.5, "epochs": 9, "batch_size": 8, "optimizer": "sgd",
+    "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
     "augment": "flip",
 }  # fmt: skip
 
@@ -146,9 +146,18 @@ def test_a_job_s_id_is_not_touched_by_what_leaves_the_numbers_as_they_are(study_
     assert ids(jobs(study_of(TEXT, override))) == ids(jobs(study_of(TEXT)))
 
 
-@pytest.mark.parametrize("override", ["seed=1", "base.batch_size=8", "base.weights=b.safetensors"])
+@pytest.mark.parametrize(
+    "override", ["seed=1", "base.batch_size=8", "base.oversampling_ratio=0.5", "base.weights=b.safetensors"]
+)
 def test_what_decides_the_numbers_gives_every_job_another_id(study_of: LoadText, override: str) -> None:
     assert not set(ids(jobs(study_of(TEXT, override)))) & set(ids(jobs(study_of(TEXT))))
+
+
+def test_a_field_added_later_leaves_older_ids_as_they_were_at_its_default(study_of: LoadText) -> None:
+    study = study_of(TEXT)
+    values = study.base.model_dump()
+    assert set(values) - set(decisive(values)) == set(ADDED)
+    assert "oversampling_ratio" in decisive(values | {"oversampling_ratio": 0.5})
 
 
 def test_other_images_give_every_job_another_id(study_of: LoadText) -> None:

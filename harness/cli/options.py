@@ -12,4 +12,8 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a field, e.g. base.epochs=1.")
 ]
 DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
+ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="auto, inline or process.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, max=4096, help="At most so many fits at a time.")]
+JobsPerDevice = Annotated[int, typer.Option("--jobs-per-device", min=1, max=64, help="Fits that share a GPU.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads of a fit; they decide its bits.")]
 MLRUNS = Path("mlruns")

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, StudyFile
+from harness.cli.options import (
+    MLRUNS,
+    DataPath,
+    DeviceName,
+    ExecutorName,
+    JobsPerDevice,
+    Overrides,
+    StorePath,
+    StudyFile,
+    Threads,
+    Workers,
+)  # fmt: skip
+from harness.compute import Compute
 
 
 def run(
@@ -14,9 +26,14 @@ def run(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    jobs_per_device: JobsPerDevice = 1,
+    threads: Threads = 1,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    _run(study, data, store, overrides, device, tests_only=False)
+    compute = Compute(executor, workers, jobs_per_device, threads)
+    _run(study, data, store, overrides, device, compute, tests_only=False)
 
 
 def test(
@@ -25,14 +42,20 @@ def test(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    jobs_per_device: JobsPerDevice = 1,
+    threads: Threads = 1,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    _run(study, data, store, overrides, device, tests_only=True)
+    compute = Compute(executor, workers, jobs_per_device, threads)
+    _run(study, data, store, overrides, device, compute, tests_only=True)
 
 
 def _run(
-    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, tests_only: bool
-) -> None:
+    study_file: Path, data: str | None, store_path: Path, overrides: list[str] | None, device: str, compute: Compute,
+    tests_only: bool,
+) -> None:  # fmt: skip
     from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
@@ -43,7 +66,7 @@ def _run(
         reporter.say(f"{study.study}: loading")
         from harness.runner import run_study
 
-        done = run_study(study, store, device, reporter, tests_only)
+        done = run_study(study, store, device, reporter, tests_only, compute)
     from harness.terminal import show_run
 
     show_run(study, store, done)

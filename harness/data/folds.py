@@ -101,16 +101,20 @@ def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str,
     }
 
 
-def oversample(rows: Rows, labels: Rows, method: str, seed: int) -> Rows:
-    """The training rows after oversampling; `random` repeats rows of the smaller classes until all are equal.
+def oversample(rows: Rows, labels: Rows, method: str, seed: int, ratio: float = 1.0) -> Rows:
+    """The training rows after oversampling; `random` repeats rows of the smaller classes.
 
     rows: [n] rows of the manifest, training rows only. labels: [n] their classes.
+    ratio: how many images a class then has at least, as a share of the largest class; 1.0: all are equal.
     """
-    if method == "none" or len(Counter(labels.tolist())) < 2:
+    counts = Counter(labels.tolist())
+    if method == "none" or len(counts) < 2:
         return rows
     from imblearn.over_sampling import RandomOverSampler
 
-    sampler = RandomOverSampler(random_state=seed)
+    least = round(ratio * max(counts.values()))
+    wanted = {label: max(count, least) for label, count in counts.items()}
+    sampler = RandomOverSampler(sampling_strategy=wanted, random_state=seed)
     sampler.fit_resample(np.arange(len(rows)).reshape(-1, 1), labels)
     chosen: Rows = rows[sampler.sample_indices_]
     return chosen

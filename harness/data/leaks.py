@@ -34,15 +34,15 @@ def ungrouped_folds(dataset: Dataset, k: int, seed: int) -> list[Fold]:
     return [Fold(0, fold, rows[train], rows[val]) for fold, (train, val) in enumerate(split)]
 
 
-def oversampled_before_split(dataset: Dataset, fold: Fold, k: int, seed: int) -> Fold:
+def oversampled_before_split(dataset: Dataset, fold: Fold, k: int, seed: int, ratio: float = 1.0) -> Fold:
     """The fold as it comes out where oversampling precedes the split: it leaks, and is there to measure the leak.
 
     The copies that balance the whole training split are dealt to the k folds at random, whatever fold their original
     stands in; the originals stay where the study's folds have them, so that nothing else differs.
-    seed: the same for all folds of a repeat.
+    seed: the same for all folds of a repeat. ratio: that of `oversample`.
     """
     rows = dataset.rows("train")
-    copies = oversample(rows, dataset.labels[rows], "random", seed)[len(rows) :]  # the originals come first
+    copies = oversample(rows, dataset.labels[rows], "random", seed, ratio)[len(rows) :]  # the originals come first
     place = np.random.default_rng(seed).integers(0, k, len(copies))
     train = np.concatenate([fold.train, copies[place != fold.fold]])
     return Fold(fold.repeat, fold.fold, train, np.concatenate([fold.validation, copies[place == fold.fold]]))

@@ -5,12 +5,8 @@ opacities inside a lung. Rotation, exposure, contrast, noise, rib prominence, ve
 vary without regard to the label, and some NORMAL images carry faint shadows, so that the classes overlap.
 """
 
-import os
-import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.failpoints import failpoint
+from harness.processes import become_worker
 from harness.store import Store, new_folder
 from harness.study import Phantom
 
@@ -47,7 +44,7 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
         tasks = [*_tasks(folder / "train", spec.train, spec.seed, 0), *_tasks(folder / "test", spec.test, spec.seed, 1)]
         for task in tasks:
             task.folder.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(initializer=become_worker) as pool:
             list(pool.map(_draw_patient, tasks, chunksize=16))
         (folder / "SYNTHETIC.txt").write_text(f"{__doc__}\n")
         try:
@@ -75,13 +72,6 @@ def _tasks(folder: Path, images: int, seed: int, split: int) -> list[_Task]:
             count -= size
             number += 1
     return tasks
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is killed; it would wait for work for ever."""
-    parent = parent_process()
-    assert parent is not None
-    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _draw_patient(task: _Task) -> None:

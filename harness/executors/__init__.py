@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from harness.plan import Batch, Job
-from harness.results import OnEpoch, Outcome
+from harness.results import Metrics, OnEpoch, Outcome
 from harness.training.job import Context
 
-OnStart = Callable[[Job], None]  # called when a job begins
+OnStart = Callable[[Job], None]  # called once for each job, when it begins
 
 
 class Executor(Protocol):
@@ -18,3 +18,19 @@ class Executor(Protocol):
     ) -> Iterator[tuple[Job, Outcome]]:
         """The outcome of every job, as it comes; a failed job is a JobError, and the others go on."""
         ...
+
+    def close(self) -> None:
+        """Ends the executor's workers, whatever they are at."""
+        ...
+
+
+def each_epoch_once(on_epoch: OnEpoch) -> OnEpoch:
+    """`on_epoch`, called once for each epoch of a job, although a job whose worker died tells its epochs again."""
+    told: dict[str, int] = {}
+
+    def tell(job_id: str, epoch: int, metrics: Metrics) -> None:
+        if epoch > told.get(job_id, 0):
+            told[job_id] = epoch
+            on_epoch(job_id, epoch, metrics)
+
+    return tell

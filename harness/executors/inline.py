@@ -19,13 +19,22 @@ class InlineExecutor:
         for batch in batches:
             for job in batch.jobs:
                 on_start(job)
-                yield job, _outcome(job, context, on_epoch)
+                yield job, outcome_of(job, context, on_epoch)
+
+    def close(self) -> None:
+        """Nothing: there are no workers."""
 
 
-def _outcome(job: Job, context: Context, on_epoch: OnEpoch) -> Outcome:
+def outcome_of(job: Job, context: Context, on_epoch: OnEpoch) -> Outcome:
+    """The result of a job, or the JobError that says why there is none."""
     try:
         return run_job(job, context, on_epoch)
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        reason = " ".join([first, *getattr(error, "__notes__", [])])
-        return JobError(job.id, reason, traceback.format_exc())
+        return job_error(job, error)
+
+
+def job_error(job: Job, error: Exception) -> JobError:
+    """The JobError of an exception: its first line and its notes as the reason, the traceback as the details."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = " ".join([first, *getattr(error, "__notes__", [])])
+    return JobError(job.id, reason, "".join(traceback.format_exception(error)))

@@ -1,11 +1,13 @@
 """One trial from its point to its value: a scenario whose folds are ordinary jobs, one after the other."""
 
+from dataclasses import replace
 from statistics import mean
 from typing import Protocol
 
-import optuna
 from filelock import FileLock
+from optuna.trial import Trial, TrialState
 
+from harness.data.cache import pixel_cache
 from harness.errors import JobError
 from harness.executors.inline import InlineExecutor
 from harness.ledger import Ledger
@@ -42,14 +44,6 @@ class Listener(Protocol):
         ...
 
 
-class TrialError(Exception):
-    """A fold of the trial failed. Its reason stands in the trial's user attribute `error`."""
-
-
-class SlotTakenError(Exception):
-    """Another trial does the work of this one."""
-
-
 def point_scenario(study: Study, point: Point, digests: Digests) -> Scenario:
     """The scenario at a point of the study's space."""
     assert study.search is not None
@@ -69,47 +63,61 @@ def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
 
 
 class TrialRunner:
-    """Optuna's objective function."""
+    """Brings trials to their end."""
 
     def __init__(self, study: Study, store: Store, context: Context, queue: Queue, listener: Listener) -> None:
         assert study.search is not None
         self._study, self._search, self._store = study, study.search, store
         self._digests, self._queue, self._listener = context.digests, queue, listener
-        self._ledger = Ledger(store)
-        self._fitter = Fitter(self._ledger, context, InlineExecutor(), _JobRelay(listener), _Quiet())
+        self._ledger, self._context = Ledger(store), context
 
-    def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
+    def run(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
+        """How a trial ends, and with which values; FAIL where a fold failed, or another trial holds its slot.
+
+        The reason of a failure stands in the trial's user attribute `error`.
+        """
         if self._queue.is_second(trial):
-            raise SlotTakenError
+            return TrialState.FAIL, None
         scenario = point_scenario(self._study, suggest(self._search, trial), self._digests)
         run_id = self._listener.trial_started(trial.user_attrs["slot"], trial.number, scenario)
         trial.set_user_attr("scenario_id", scenario.id)
         trial.set_user_attr("mlflow_run_id", run_id)
-        jobs, records = fold_jobs(self._study, scenario, self._digests), []
+        objective, records = self._search.objective, list[FoldRecord]()
+        jobs = fold_jobs(self._study, scenario, self._digests)
         for step, job in enumerate(jobs):
-            records.append(self._fit(trial, job))
-            if self._search.objective.cost is None:
-                trial.report(value_of(self._search.objective, records), step)
+            record = self._fit(job)
+            if record is None:
+                trial.set_user_attr("error", f"{job.name} failed; see its run in MLflow")
+                return TrialState.FAIL, None
+            records.append(record)
+            if objective.cost is None:
+                trial.report(value_of(objective, records), step)
                 if self._search.prunes and step < len(jobs) - 1 and trial.should_prune():
-                    raise optuna.TrialPruned
-        value = value_of(self._search.objective, records)
-        if self._search.objective.cost is None:
-            return value
-        return value, cost_of(self._search.objective, records)
+                    return TrialState.PRUNED, None
+        costs = [cost_of(objective, records)] if objective.cost else []
+        return TrialState.COMPLETE, [value_of(objective, records), *costs]
 
-    def _fit(self, trial: optuna.Trial, job: Job) -> FoldRecord:
+    def _fit(self, job: Job) -> FoldRecord | None:
         """The record of a job, from the ledger where it is there; no two workers fit the same one."""
-        locks = self._store.locks / "jobs"
-        locks.mkdir(exist_ok=True)
-        with FileLock(locks / f"{job.id}.lock"):
+        with self._lock(job.id):
             if self._ledger.done(job.id):
                 self._listener.job_ended(job, None)
             else:
-                self._fitter.run(job.name, [job])
-        if not self._ledger.done(job.id):
-            trial.set_user_attr("error", f"{job.name} failed; see its run in MLflow")
-            raise TrialError(job.id)
-        return self._ledger.record(job.id)
+                self._fitter(job.scenario.settings.image_size or 0).run(job.name, [job])
+        return self._ledger.record(job.id) if self._ledger.done(job.id) else None
+
+    def _fitter(self, size: int) -> Fitter:
+        """What fits jobs on images of this size, which a range may have named first: then they are decoded now."""
+        if size not in self._context.pixels:
+            with self._lock(f"pixels-{size}"):
+                path = pixel_cache(self._context.dataset, size, self._store)
+            self._context = replace(self._context, pixels={**self._context.pixels, size: path})
+        return Fitter(self._ledger, self._context, InlineExecutor(), _JobRelay(self._listener), _Quiet())
+
+    def _lock(self, name: str) -> FileLock:
+        locks = self._store.locks / "jobs"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / f"{name}.lock")
 
 
 class _JobRelay:

@@ -1,61 +1,44 @@
 """What of a search goes to MLflow: search run -> trial runs -> fold runs, written by the parent process alone."""
 
 from pathlib import Path
-from types import TracebackType
 
-from harness.environment import provenance
 from harness.errors import JobError
-from harness.ledger import Ledger
 from harness.plan import Job, Scenario, fold_jobs
 from harness.prepare import Inputs
 from harness.progress import Reporter
-from harness.publish import publish_fold, study_files
+from harness.publish import RootRun, publish_fold
 from harness.results import Metrics
 from harness.search.queue import Queue, has_ended
 from harness.search.results import TrialResult, trial_result
 from harness.stages import scenario_state
 from harness.store import Store
 from harness.study import Study
-from harness.tracking import Tracker
 
 
-class SearchPublisher:
-    """Keeps MLflow in step with the trials and the ledger. As a context manager it ends every run that it began."""
+class SearchPublisher(RootRun):
+    """Keeps MLflow in step with the trials and the ledger."""
 
     def __init__(
         self, study: Study, inputs: Inputs, store: Store, search_id: str, queue: Queue, reporter: Reporter
     ) -> None:
         assert study.search is not None
-        self._study, self._search, self._inputs, self._search_id = study, study.search, inputs, search_id
-        self._store, self._ledger, self._queue, self._reporter = store, Ledger(store), queue, reporter
-        self._tracker = Tracker(store, study, search_id, provenance(inputs.digests), inputs.dataset)
+        super().__init__(study, inputs, store, search_id)
+        self._search, self._search_id, self._queue, self._reporter = study.search, search_id, queue, reporter
         self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains
         self.target = 0
         self.whole = False
 
-    def __enter__(self) -> "SearchPublisher":
-        self._tracker.discard_leftovers()
-        run_id = self.run_id
-        if not self._tracker.is_whole(run_id):
-            with self._store.scratch() as folder:
-                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
-        return self
+    @property
+    def run_id(self) -> str:
+        return self._tracker.start("search", self._search_id, f"{self._study.study} search", None, {})
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None and self.whole:
+    def close(self) -> None:
+        if self.whole:
             for lost in self._tracker.unfinished("trial"):  # its slot was filled by another point in the end
                 self._tracker.tag(lost, "harness.state", "lost")
                 self._tracker.close(lost, "FAILED")
             self._tracker.finish(self.run_id)
-        self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
-
-    @property
-    def run_id(self) -> str:
-        """The id of the search's run."""
-        return self._tracker.start("search", self._search_id, f"{self._study.study} search", None, {})
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
         """The id of the trial's run: the same where a trial is put back, as it fills the same slot."""
@@ -98,7 +81,7 @@ class SearchPublisher:
         result = trial_result(self._study, trial, self._inputs.digests, self._ledger)
         self.publish(result)
         ended = len([slot for slot in self._queue.ended() if slot < self.target])
-        how = {"complete": f"{result.value}", "pruned": f"pruned after {len(result.done)} of {len(result.jobs)} folds"}
+        how = {"complete": f"{result.value}", "pruned": f"pruned after {result.folds} of {len(result.jobs)} folds"}
         if result.value is not None:
             how["complete"] = f"{self._search.objective.metric} {result.value:.4f}"
         self._reporter.say(f"  [{ended}/{self.target}] {result.scenario.name}: {how.get(result.state, result.error)}")
@@ -114,7 +97,7 @@ class SearchPublisher:
         metric = self._search.objective.metric
         for step, value in enumerate(result.means):
             self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
-        self._tracker.log_metrics(run_id, {"folds": float(len(result.done))} | self._values(result))
+        self._tracker.log_metrics(run_id, {"folds": float(result.folds)} | self._values(result))
         self._tracker.tag(run_id, "harness.state", result.state)
         self._tracker.describe(run_id, _words(result, metric, self._inputs.dataset.synthetic))
         self._tracker.finish(run_id)
@@ -145,7 +128,7 @@ def _words(result: TrialResult, metric: str, synthetic: bool) -> str:
     words = "**SYNTHETIC DATA.** " if synthetic else ""
     if result.state == "pruned":
         return (
-            f"{words}Pruned after {len(result.done)} of {len(result.jobs)} folds: its mean {metric} so far,"
+            f"{words}Pruned after {result.folds} of {len(result.jobs)} folds: its mean {metric} so far,"
             f" {result.means[-1]:.4f}, was below the middle of the complete trials on the same folds."
         )
     if result.value is None:

@@ -2,19 +2,23 @@
 
 All trials that there are to be are enqueued up front, and workers only take from that queue. So the total is exact
 however many workers on however many machines take part, and what a killed worker leaves can be put back.
+`Study.optimize` and `Study.ask` make a trial of their own where none waits; so trials are taken here, by the
+storage's `set_trial_state_values`, which says who was first.
 """
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, Literal
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Literal
 
 import optuna
-from filelock import FileLock
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from harness.errors import HarnessError
+from harness.search.samplers import FoldMedian, slot_sampler
+from harness.search.storage import exclusive, open_storage, readable
 from harness.search_block import Point, Search
 from harness.store import Store
 
@@ -33,53 +37,24 @@ def _put_back(study: optuna.Study, trial: FrozenTrial) -> None:
         _retry(study, trial)
 
 
-class QueueEmptyError(Exception):
-    """No trial is waiting."""
-
-
-class _Storage(RDBStorage):
-    """Optuna's storage, where a trial is taken by one worker only and none comes into being but by enqueuing."""
-
-    def __init__(self, url: str, lock: FileLock | None) -> None:
-        self._lock = lock  # SQLite has no row locks: two workers could take the same trial
-        options: dict[str, Any] = {"connect_args": {"timeout": 100}} if lock else {"pool_pre_ping": True}
-        super().__init__(
-            url,
-            engine_kwargs=options,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=_put_back,
-        )
-
-    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
-        if template_trial is None:
-            raise QueueEmptyError
-        return super()._create_new_trial(study_id, template_trial)
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        with self._lock or nullcontext():
-            done = super().set_trial_state_values(trial_id, state, values)
-        if done and state == TrialState.RUNNING:  # Optuna's own first heartbeat comes only after the sampler's work
-            self.record_heartbeat(trial_id)
-        return done
-
-
 class Queue:
     """The slots of one search. `own`: no other process than this store's takes part."""
 
     def __init__(self, search: Search, name: str, store: Store, url: str | None) -> None:
         self._search, self.own = search, url is None
-        url = url or f"sqlite:///{store.root / 'optuna.db'}"
-        lock = FileLock(f"{url.partition(':///')[2]}.lock") if url.startswith("sqlite:///") else None
+        self._url = url or f"sqlite:///{store.root / 'optuna.db'}"
         objective = search.objective
         directions: list[Literal["maximize", "minimize"]] = ["maximize" if objective.maximize else "minimize"]
         if objective.cost:
             directions.append("minimize")
-        with lock or nullcontext(), _readable(url):  # the first use of a database races
-            self._storage = _Storage(url, lock)
-            self.optuna_study = optuna.create_study(
-                storage=self._storage, study_name=name, directions=directions, load_if_exists=True
+        with readable(self._url), exclusive(self._url):
+            self._storage = open_storage(
+                self._url, heartbeat_interval=HEARTBEAT, grace_period=GRACE, heartbeat_stale_trial_callback=_put_back
             )
+            self.optuna_study = optuna.create_study(
+                storage=self._storage, study_name=name, directions=directions, load_if_exists=True,
+                pruner=FoldMedian(objective.maximize),
+            )  # fmt: skip
         self._id = self._storage.get_study_id_from_name(name)
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -110,17 +85,58 @@ class Queue:
         points: what the first slots are to try; the sampler chooses for the others. Slots beyond the target that
         nobody has taken are withdrawn.
         """
-        for trial in self.trials(TrialState.WAITING):
-            if slot_of(trial) >= target:
-                with suppress(optuna.exceptions.UpdateFinishedTrialError):
-                    self._storage.set_trial_state_values(self._trial_id(trial), TrialState.FAIL)
-        taken = {slot_of(t) for t in self.trials() if has_ended(t) or not t.state.is_finished()}
-        for slot in sorted(set(range(target)) - taken):
-            point = points[slot] if slot < len(points) else {}
-            self.optuna_study.enqueue_trial(point, user_attrs={"slot": slot})
+        with exclusive(self._url):
+            for trial in self.trials(TrialState.WAITING):
+                if slot_of(trial) >= target:
+                    self._change(trial, TrialState.FAIL)
+            taken = {slot_of(t) for t in self.trials() if has_ended(t) or not t.state.is_finished()}
+            for slot in sorted(set(range(target)) - taken):
+                point = points[slot] if slot < len(points) else {}
+                self.optuna_study.enqueue_trial(point, user_attrs={"slot": slot})
         return target - len([slot for slot in self.ended() if slot < target])
 
-    def is_second(self, trial: optuna.Trial) -> bool:
+    def take(self, workers: int) -> Trial | None:
+        """A trial that waited and is this process's now, its sampler set; None where none waits.
+
+        workers: how many take part in the search.
+        """
+        if not self.own:
+            self._put_back_stale()
+        for waiting in self.trials(TrialState.WAITING):
+            trial_id = self._trial_id(waiting)
+            with exclusive(self._url):
+                self._storage.record_heartbeat(trial_id)  # first: one that is taken without would never be missed
+                taken = self._change(waiting, TrialState.RUNNING)
+            if taken:
+                self.optuna_study.sampler = slot_sampler(self._search, slot_of(waiting), workers)
+                return Trial(self.optuna_study, trial_id)
+        return None
+
+    @contextmanager
+    def beating(self, trial: Trial) -> Iterator[None]:
+        """Tells the storage now and then that this process is still at the trial."""
+        over = Event()
+        trial_id = self._trial_id(trial)
+
+        def beat() -> None:
+            while not over.wait(HEARTBEAT):
+                with suppress(Exception):  # a database that is away for a moment: the next beat may reach it
+                    self._storage.record_heartbeat(trial_id)
+
+        thread = Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def tell(self, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
+        """Ends a trial, unless somebody took it for dead and ended it before."""
+        with exclusive(self._url), suppress(UpdateFinishedTrialError):
+            self.optuna_study.tell(trial, values, state, skip_if_finished=True)
+
+    def is_second(self, trial: Trial) -> bool:
         """Whether another trial holds this one's slot: two processes may have put the same trial back at once."""
         slot = trial.user_attrs["slot"]
         earlier = (t for t in self.trials() if t.number < trial.number and slot_of(t) == slot)
@@ -128,27 +144,34 @@ class Queue:
 
     def put_back(self, trial: FrozenTrial) -> None:
         """Ends a trial whose worker is gone, and enqueues it again unless that has happened too often."""
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            if self._storage.set_trial_state_values(self._trial_id(trial), TrialState.FAIL):
-                _put_back(self.optuna_study, trial)
+        with exclusive(self._url):
+            if self._change(trial, TrialState.FAIL):
+                _put_back(self.optuna_study, self.trial(trial.number))
 
     def sweep(self) -> None:
-        """Puts back every trial that is RUNNING, for one who knows that no worker is left."""
+        """Puts back every trial whose worker is gone, for one who has no worker himself.
+
+        In a store's own search these are all that are RUNNING, in a shared one those not heard of for a while.
+        """
+        if not self.own:
+            self._put_back_stale()
+            return
         for trial in self.trials(TrialState.RUNNING):
             self.put_back(trial)
 
-    def _trial_id(self, trial: FrozenTrial) -> int:
+    def _put_back_stale(self) -> None:
+        with exclusive(self._url):
+            fail_stale_trials(self.optuna_study)
+
+    def _change(self, trial: FrozenTrial, state: TrialState) -> bool:
+        """Whether this process was the one that brought the trial into this state."""
+        try:
+            return self._storage.set_trial_state_values(self._trial_id(trial), state)
+        except UpdateFinishedTrialError:
+            return False
+
+    def _trial_id(self, trial: FrozenTrial | Trial) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
-
-
-def check_storage(url: str) -> None:
-    """Raises HarnessError where this is no database that can be reached. Writes nothing."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.engine import make_url
-
-    with _readable(url):
-        if make_url(url).get_backend_name() != "sqlite":  # which would make the file
-            create_engine(url).connect().close()
 
 
 def slot_of(trial: FrozenTrial) -> int:
@@ -159,31 +182,3 @@ def slot_of(trial: FrozenTrial) -> int:
 def has_ended(trial: FrozenTrial) -> bool:
     """Whether a trial came to an end of its own, rather than losing its worker."""
     return trial.state in ENDED or (trial.state == TrialState.FAIL and "error" in trial.user_attrs)
-
-
-@contextmanager
-def _readable(url: str) -> Iterator[None]:
-    """Turns what a wrong --storage raises into one line."""
-    try:
-        yield
-    except (ImportError, ValueError, OSError) as error:
-        raise HarnessError(f"--storage {_without_password(url)}: {_first_line(error)}") from None
-    except Exception as error:
-        if not type(error).__module__.startswith("sqlalchemy"):
-            raise
-        raise HarnessError(
-            f"--storage {_without_password(url)}: cannot be opened: {_first_line(error)};"
-            " a database URL looks like postgresql://user@host/name"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    with suppress(Exception):
-        return make_url(url).render_as_string(hide_password=True)
-    return "URL"

@@ -98,8 +98,8 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     """What was fitted, and what pruning spared."""
     assert study.search is not None
     states = {state: sum(r.state == state for r in results) for state in ("complete", "pruned", "failed")}
-    jobs = {job.id for result in results for job in result.done}
-    asked, done = sum(len(r.jobs) for r in results), sum(len(r.done) for r in results)
+    jobs = {job.id for result in results for job in result.jobs[: result.folds]}
+    asked, done = sum(len(r.jobs) for r in results), sum(r.folds for r in results)
     rule = f"{study.search.sampler} sampler, {'median pruner on matched folds' if study.search.prunes else 'no pruner'}"
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [
@@ -171,12 +171,12 @@ def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult]
     machines = sorted({f"{f['device']}, {f['precision']}, torch {f['torch']}" for f in facts})
     seconds = sum(float(f["seconds"]) for f in facts)
     return [
-        "`search.html`, in the store and on the run in MLflow, has the same figures to explore;"
-        " `best.yaml` is the best scenario as a study.",
+        "`best.yaml` is the best scenario as a study. `search.html`, on the search's run in MLflow and in the store"
+        " that it ran in, has these figures to explore; `harness search` on that store makes it again.",
         "",
         "## Provenance",
         "",
         f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.search.seed}, study seed {study.seed}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
-        f"- {len(facts)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
+        f"- {len(facts)} fits in this store, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
     ]

@@ -29,7 +29,8 @@ class TrialResult:
     point: Point
     scenario: Scenario
     jobs: tuple[Job, ...]
-    done: tuple[Job, ...]  # the folds that are fitted, from the first
+    folds: int  # that were fitted, from the first
+    done: tuple[Job, ...]  # those of them that are in this store: a shared search has others elsewhere
     means: tuple[float, ...]  # of the metric over the first fold, the first two, ...
     value: float | None
     cost: float | None
@@ -49,6 +50,7 @@ def trial_result(study: Study, trial: FrozenTrial, digests: Digests, ledger: Led
         point=dict(trial.params),
         scenario=scenario,
         jobs=tuple(jobs),
+        folds=reported,
         done=tuple(job for job in jobs[:reported] if ledger.done(job.id)),
         means=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
         value=values[0] if values else None,
@@ -74,7 +76,7 @@ def trials_frame(study: Study, results: list[TrialResult]) -> pd.DataFrame:
             **{key: result.point.get(key) for key in study.search.space},
             objective.metric: np.nan if result.value is None else result.value,
             **({objective.cost: np.nan if result.cost is None else result.cost} if objective.cost else {}),
-            "folds": f"{len(result.done)}/{len(result.jobs)}",
+            "folds": f"{result.folds}/{len(result.jobs)}",
             "state": result.state,
         }
         for result in ranked

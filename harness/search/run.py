@@ -16,14 +16,17 @@ from harness.progress import Reporter
 from harness.runner import make_context, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.publish import SearchPublisher
-from harness.search.queue import Queue, check_storage
+from harness.search.queue import Queue
 from harness.search.report import write_search_report
 from harness.search.results import TrialResult, best_trial, trial_results
+from harness.search.storage import check_storage
 from harness.search.workers import Task, run_workers, work
 from harness.search_block import Point, Search
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
+
+POLL = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,7 @@ def run_search(
         store.sweep()
         keep_folds(study, inputs, store)
         queue = Queue(search, name, store, storage)
-        if queue.own:
-            queue.sweep()  # the lock is ours, so whoever ran these is gone
+        queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
         with SearchPublisher(study, inputs, store, search_id(study, inputs.digests), queue, reporter) as publisher:
             publisher.target = target
             deadline = started + search.timeout if search.timeout else None
@@ -102,15 +104,19 @@ def _first_points(study: Study, search: Search) -> list[Point]:
 
 
 def _run_trials(task: Task, queue: Queue, publisher: SearchPublisher) -> None:
-    """Works until nothing waits. Whatever ends this, no trial of this store's own search stays RUNNING."""
+    """Works until every trial has ended. Whatever ends this, no trial of this store's own search stays RUNNING.
+
+    In a shared search that means to wait for the last trials of others, and to take those whose workers die.
+    """
     try:
-        while queue.waiting and not (task.deadline and time.time() > task.deadline):
-            if task.workers == 1:
+        while not task.over and (queue.waiting or (not queue.own and queue.running)):
+            if not queue.waiting:
+                time.sleep(POLL)
+            elif task.workers == 1:
                 work(task, queue, publisher)
             else:
                 run_workers(task, queue, publisher)
-            if queue.own:
-                queue.sweep()  # a worker that died as it took a trial has told nobody
+            queue.sweep()  # a worker that died as it took a trial has told nobody
     finally:
         if queue.own:
             queue.sweep()

@@ -1,10 +1,9 @@
 """Where the points of a search come from, and which trials are not worth their remaining folds."""
 
 from statistics import median
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
@@ -32,47 +31,30 @@ def _value(trial: optuna.Trial, key: str, dimension: Dimension) -> Any:
     assert low is not None and high is not None
     if step is not None:
         high = dimension.levels()[-1]
-    if Settings.model_fields[key].annotation is int:
+    if _is_whole(key):
         return trial.suggest_int(key, int(low), int(high), step=int(step or 1), log=dimension.log)
     return trial.suggest_float(key, low, high, step=step, log=dimension.log)
 
 
-class SlotSampler(BaseSampler):
-    """Optuna's sampler, seeded anew for every trial by its slot.
+def _is_whole(key: str) -> bool:
+    """Whether a setting is a whole number."""
+    hint = get_type_hints(Settings)[key]
+    return int in (hint, *get_args(hint))
+
+
+def slot_sampler(search: Search, slot: int, workers: int) -> BaseSampler:
+    """Optuna's sampler for the trial of this slot, seeded by it.
 
     So a search that was stopped goes on as if it had not been, and with one worker the same seed gives the same
     trials. A grid needs no sampler: its points are enqueued.
     """
-
-    def __init__(self, search: Search, workers: int) -> None:
-        self._search, self._workers = search, workers
-        self._inner = self._seeded(0)
-
-    def _seeded(self, slot: int) -> BaseSampler:
-        seed = derive_seed("sampler", self._search.seed, slot)
-        if self._search.sampler == "tpe":
-            # multivariate and group: conditional parameters are modelled with what they hang on
-            return TPESampler(multivariate=True, group=True, constant_liar=self._workers > 1, seed=seed)
-        if self._search.sampler == "gp":
-            return GPSampler(seed=seed)
-        return RandomSampler(seed=seed)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._inner = self._seeded(trial.user_attrs["slot"])
-        self._inner.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._inner.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._inner.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+    seed = derive_seed("sampler", search.seed, slot)
+    if search.sampler == "tpe":
+        # multivariate and group: conditional parameters are modelled with what they hang on
+        return TPESampler(multivariate=True, group=True, constant_liar=workers > 1, seed=seed)
+    if search.sampler == "gp":
+        return GPSampler(seed=seed)
+    return RandomSampler(seed=seed)
 
 
 class FoldMedian(BasePruner):

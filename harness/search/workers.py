@@ -1,28 +1,22 @@
 """Who runs the trials: this process, or several on one machine that tell this one what they do."""
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-import optuna
-from optuna.trial import FrozenTrial
+from optuna.exceptions import UpdateFinishedTrialError
 
 from harness.errors import JobError
 from harness.plan import Job, Scenario
+from harness.processes import become_worker, worker_context
 from harness.results import Metrics
-from harness.search.objective import Listener, SlotTakenError, TrialError, TrialRunner
-from harness.search.queue import Queue, QueueEmptyError
-from harness.search.samplers import FoldMedian, SlotSampler
+from harness.search.objective import Listener, TrialRunner
+from harness.search.queue import Queue
 from harness.store import Store
 from harness.study import Study
-from harness.training.device import share_cores
+from harness.training.device import spread_devices
 from harness.training.job import Context
 
 MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
@@ -40,6 +34,11 @@ class Task:
     workers: int
     deadline: float | None  # time.time() after which no trial begins
 
+    @property
+    def over(self) -> bool:
+        """Whether no further trial may begin."""
+        return self.deadline is not None and time.time() >= self.deadline
+
     def queue(self) -> Queue:
         """The queue of the search, opened."""
         assert self.study.search is not None
@@ -48,23 +47,20 @@ class Task:
 
 def work(task: Task, queue: Queue, listener: Listener) -> None:
     """Takes trials from the queue until it is empty or time is up."""
-    search = task.study.search
-    assert search is not None
-    optuna_study = queue.optuna_study
-    optuna_study.sampler = SlotSampler(search, task.workers)
-    optuna_study.pruner = FoldMedian(search.objective.maximize)
-    left = None if task.deadline is None else task.deadline - time.time()
-    if left is not None and left <= 0:
-        return
-
-    def ended(_study: optuna.Study, trial: FrozenTrial) -> None:
-        listener.trial_ended(trial.number)
-
     runner = TrialRunner(task.study, task.store, task.context, queue, listener)
-    try:
-        optuna_study.optimize(runner, timeout=left, catch=(TrialError, SlotTakenError), callbacks=[ended])
-    except QueueEmptyError:
-        return
+    while not task.over:
+        trial = queue.take(task.workers)
+        if trial is None:
+            return
+        try:
+            with queue.beating(trial):
+                queue.tell(trial, *runner.run(trial))
+        except UpdateFinishedTrialError:
+            pass  # it was taken for dead, as of a machine that slept, and another worker does it
+        except BaseException:
+            queue.put_back(queue.trial(trial.number))
+            raise
+        listener.trial_ended(trial.number)
 
 
 class Pool(Protocol):
@@ -104,35 +100,25 @@ class Remote:
 
 def _worker(task: Task, pipe: "Connection[Any, Any]") -> None:
     """The main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    become_worker()
     try:
-        if task.context.device == "cpu":
-            share_cores(task.workers)
         work(task, task.queue(), Remote(pipe))
     except Exception:
         pipe.send(("crashed", (traceback.format_exc(),)))
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+def _on(task: Task, device: str) -> Task:
+    return replace(task, context=replace(task.context, device=device))
 
 
 class _Process:
     """A worker process, and what it is at."""
 
-    def __init__(self, task: Task) -> None:
-        # Where forking is safe, processes are forked from one that has torch imported, but nothing computed, yet.
-        linux = sys.platform == "linux"
-        context: Any = multiprocessing.get_context("forkserver" if linux else "spawn")
-        if linux:
-            context.set_forkserver_preload([__name__])
+    def __init__(self, task: Task, device: str) -> None:
+        self.device = device
+        context = worker_context(preload=__name__)
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_worker, args=(task, theirs), daemon=True)
+        self.process = context.Process(target=_worker, args=(_on(task, device), theirs), daemon=True)
         self.process.start()
         theirs.close()
         self.trial: int | None = None
@@ -163,7 +149,8 @@ class _Process:
 
 def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
     """Runs the trials that wait, in `task.workers` processes. One that dies is replaced, its trial put back."""
-    workers = [_Process(task) for _ in range(min(task.workers, queue.waiting))]
+    devices = spread_devices(task.context.device, min(task.workers, queue.waiting))
+    workers = [_Process(task, device) for device in devices]
     deaths = 0
     try:
         while workers:
@@ -184,7 +171,7 @@ def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
                 if deaths > MAX_DEATHS:
                     raise RuntimeError(f"{deaths} workers in a row were killed; is there enough memory for so many?")
                 if queue.waiting:
-                    workers.append(_Process(task))
+                    workers.append(_Process(task, worker.device))
     finally:
         for worker in workers:
             worker.process.kill()

@@ -2,11 +2,15 @@
 
 import os
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
 from harness.errors import HarnessError
+
+CORES = torch.get_num_threads()  # that torch would use: those of the machine, or OMP_NUM_THREADS
+WORKER_MEMORY = 3 * 2**29  # bytes that a fit on the CPU has to have: 1.5 GiB
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,6 +40,20 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def spread_devices(device: str, processes: int) -> list[str]:
+    """The device of each of so many processes: `cuda` means every GPU in turn, any other device is everybody's."""
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    return [f"cuda:{index % gpus}" if gpus > 1 else device for index in range(processes)]
+
+
+def worker_count(device: str, threads: int, jobs_per_device: int) -> int:
+    """How many fits this machine takes at a time: so many on each GPU, or as many as its cores and memory feed."""
+    if device == "cpu":
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(1, min(CORES // threads, memory // WORKER_MEMORY))
+    return jobs_per_device * len({*spread_devices(device, 1024)})
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`fp32` or `bf16`: what `auto` comes to on this device."""
     if precision == "auto":
@@ -48,13 +66,20 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def make_deterministic() -> None:
-    """Asks torch for kernels that give the same bits each time, on the same machine."""
+def make_deterministic(threads: int) -> None:
+    """Asks torch for kernels that give the same bits each time, on the same machine with so many threads."""
+    torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
 
 
-def share_cores(processes: int) -> None:
-    """Leaves the other `processes - 1` their part of the cores."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Lets torch use every core inside: for inference, whose bits their number does not change."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(CORES)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

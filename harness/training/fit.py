@@ -96,9 +96,8 @@ def fit(
         history.append(metrics)
         on_epoch(epoch, metrics)
         if epoch < settings.epochs:
-            checkpoints.save(
-                model, optimizer, history, best and (best.selected_epoch, best.metrics, best.probabilities)
-            )
+            kept = None if best is None else (best.selected_epoch, best.metrics, best.probabilities)
+            checkpoints.save(model, optimizer, history, kept)
     assert best is not None
     return best
 

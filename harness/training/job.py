@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import nn
 
 from harness.data.cache import open_pixels
@@ -18,11 +19,11 @@ from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import Shape, initialise, make_head
-from harness.plan import Digests, Job, derive_seed
+from harness.plan import Digests, Job, derive_seed, digest, features_key
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
 from harness.training.checkpoint import Checkpoints
-from harness.training.device import device_name, make_deterministic, resolve_precision
+from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -39,13 +40,14 @@ class Context:
     pixels: Mapping[int, Path]  # image size -> pixel file
     features: Path  # the folder of kept features
     device: str
+    threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
     checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
     checkpoint_every: int | None = None
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
-    make_deterministic()
+    make_deterministic(context.threads)
     started = time.perf_counter()
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
@@ -72,6 +74,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": device_name(device),
             "precision": precision,
             "torch": torch.__version__,
+            "threads": str(context.threads),
             "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "seconds": time.perf_counter() - started,
         },
@@ -92,18 +95,19 @@ def _checkpoints(job: Job, context: Context, precision: str) -> Checkpoints:
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     """The training rows before and after oversampling, and the rows that are scored."""
-    dataset = context.dataset
+    dataset, settings = context.dataset, job.scenario.settings
     if job.fold is None:
         train, validation = dataset.rows("train"), dataset.rows("test")[:0]
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
-        if job.scenario.settings.oversampling == "random-before-split":
+        if settings.oversampling == "random-before-split":
             k = sum(repeat == job.repeat for repeat, _ in context.folds)
-            leaking = oversampled_before_split(dataset, fold, k, derive_seed(context.seed, "leak", job.repeat))
+            leak_seed = derive_seed(context.seed, "leak", job.repeat)
+            leaking = oversampled_before_split(dataset, fold, k, leak_seed, settings.oversampling_ratio)
             return train, leaking.train, leaking.validation
     seed = derive_seed(job.seed, "oversampling")
-    sampled = oversample(train, dataset.labels[train], job.scenario.settings.oversampling, seed)
+    sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
 
 
@@ -128,10 +132,18 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        with _sole_extraction(settings, context.features), all_cores():
+            path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
         files.append((int(rows[0]), path))
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
     return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
+
+
+def _sole_extraction(settings: Settings, features: Path) -> FileLock:
+    """Held by the one of several workers that computes the features that all of them need."""
+    locks = features.with_name("locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{digest(features_key(settings))}.lock")
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:

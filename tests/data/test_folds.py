@@ -221,6 +221,20 @@ def test_oversampling_keeps_every_row_adds_only_copies_and_makes_the_classes_equ
     np.testing.assert_array_equal(sampled, oversample(rows, labels, "random", seed))
 
 
+@given(labelled_rows, st.floats(0.01, 1.0), st.integers(0, 2**31 - 1))
+def test_oversampling_to_a_ratio_raises_the_smaller_classes_to_it_and_touches_no_other(
+    given_rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], ratio: float, seed: int
+) -> None:
+    rows, labels = given_rows
+    label_of = dict(zip(rows.tolist(), labels.tolist(), strict=True))
+    before = Counter(labels.tolist())
+    sampled = oversample(rows, labels, "random", seed, ratio)
+    after = Counter(label_of[row] for row in sampled.tolist())
+    largest = max(before.values())
+    assert after == {label: max(count, round(ratio * largest)) for label, count in before.items()}
+    assert not Counter(rows.tolist()) - Counter(sampled.tolist())
+
+
 @given(labelled_rows)
 def test_without_oversampling_the_rows_stay_as_they_are(
     given_rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],

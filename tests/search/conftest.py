@@ -1,13 +1,14 @@
 """Searches on tiny phantoms, and stores with an MLflow database that is made once."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.store import Store
 from harness.study import Study, load_study
+from tests.postgres import programs, server
 
 STUDY = """\
 study: tiny
@@ -64,3 +65,13 @@ def new_store(prepared: Store, root: Path) -> Store:
 def store(prepared: Store, tmp_path: Path) -> Store:
     """A store without any run."""
     return new_store(prepared, tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL database."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed")
+    with server(folder) as url:
+        yield url

@@ -179,6 +179,16 @@ def test_a_known_scenario_costs_nothing(study_of: StudyOf, store: Store) -> None
     assert second.data.tags["harness.folds_run"] == first.info.run_id
 
 
+def test_image_sizes_of_a_range_are_decoded_when_they_occur(study_of: StudyOf, store: Store) -> None:
+    space = "search.space={image_size: {low: 24, high: 48, step: 8}}"
+    study = study_of(space, "search.enqueue=[{image_size: 48}, {image_size: 24}]", "search.trials=2")
+    known = set((store.cache / "pixels").iterdir())
+    run = searched(study, store)
+    assert [result.scenario.settings.image_size for result in run.results] == [48, 24]
+    assert [result.state for result in run.results] == ["complete", "complete"]
+    assert len(set((store.cache / "pixels").iterdir()) - known) == 2, "sizes that no trial has were decoded"
+
+
 def test_a_failing_fold_fails_its_trial_alone(study_of: StudyOf, store: Store) -> None:
     # a learning rate of 1e300 gives a loss that is not finite
     study = study_of("search.space={learning_rate: {choices: [1.0e-3, 1.0e300]}}", "search.sampler=grid",
@@ -250,7 +260,7 @@ class Killer(threading.Thread):
         )
 
     def run(self) -> None:
-        _wait_for(self.jobs.exists)
+        wait_for(self.jobs.exists)
         while self.killed < self.count and not self.stop.wait(self._random.uniform(0.1, 1.2)):
             workers = list(children_of_forkserver())
             if workers:
@@ -295,7 +305,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_start_goes_on(
     command = [sys.executable, "-m", "harness.cli", "search", str(file), "--store", str(store.root)]
     options = ["--trials", str(target), "--workers", "2", "--device", "cpu"]
     parent = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(lambda: store.jobs.exists() and len(list(store.jobs.glob("[!.]*"))) >= 5)
+    wait_for(lambda: store.jobs.exists() and len(list(store.jobs.glob("[!.]*"))) >= 5)
     parent.kill()
     parent.wait()
     time.sleep(2)
@@ -306,9 +316,9 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_start_goes_on(
     check_exact(study, store, searched(study, store, workers=2, trials=target), target)
 
 
-def _wait_for(happened: Callable[[], bool]) -> None:
-    for _ in range(600):
+def wait_for(happened: Callable[[], bool]) -> None:
+    for _ in range(3000):
         if happened():
             return
         time.sleep(0.1)
-    raise AssertionError("nothing happened for a minute")
+    raise AssertionError("nothing happened for five minutes")

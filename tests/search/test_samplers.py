@@ -2,7 +2,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from harness.search.samplers import STARTUP, FoldMedian
+from harness.search.samplers import STARTUP, FoldMedian, suggest
+from harness.search_block import Search
 
 
 def pruned(values: list[float], complete: list[list[float]], maximize: bool = True) -> bool:
@@ -45,3 +46,18 @@ def test_nothing_is_pruned_before_enough_trials_are_complete() -> None:
 
 def test_a_trial_that_has_reported_nothing_is_not_pruned() -> None:
     assert not pruned([], [[0.9]] * STARTUP)
+
+
+def test_a_suggested_value_has_the_type_of_its_setting() -> None:
+    space = {
+        "image_size": {"low": 24, "high": 48, "step": 8},
+        "epochs": {"low": 1, "high": 9},
+        "learning_rate": {"low": 1, "high": 2},
+        "oversampling_ratio": {"low": 0.5, "high": 1, "step": 0.25},
+    }
+    search = Search.model_validate({"space": space, "trials": 1})
+    point = suggest(search, optuna.create_study().ask())
+    assert {key: type(value) for key, value in point.items()} == {
+        "image_size": int, "epochs": int, "learning_rate": float, "oversampling_ratio": float,
+    }  # fmt: skip
+    assert all(search.space[key].holds(value) for key, value in point.items())

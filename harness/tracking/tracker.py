@@ -1,32 +1,22 @@
 """MLflow as the view of a study: study run -> scenario runs -> fold runs, written by one process."""
 
 import json
-import logging
-import os
 import time
-import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
+from mlflow.entities import Metric
+from mlflow.tracking.context.registry import resolve_tags
 
 from harness.data.manifest import Dataset
-from harness.errors import JobError, StudyError
+from harness.errors import JobError
 from harness.failpoints import failpoint
 from harness.plan import Job, Scenario
 from harness.results import FoldRecord, Metrics
 from harness.store import Store
 from harness.study import Study
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-from mlflow import MlflowClient
-from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
-from mlflow.tracking.context.registry import resolve_tags
-
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
+from harness.tracking.connection import open_experiment, search_runs
+from harness.tracking.entities import dataset_input, params
 
 BATCH = 900  # MLflow takes at most 1,000 metrics at once
 UI = "http://127.0.0.1:5000"
@@ -39,8 +29,8 @@ class Tracker:
         self, store: Store, study: Study, study_id: str, provenance: Mapping[str, str], dataset: Dataset
     ) -> None:
         self._study, self._study_id, self._provenance = study, study_id, provenance
-        self._client, self.experiment_id = _open(store, study.study)
-        self._dataset = _dataset_input(dataset, study)
+        self._client, self.experiment_id = open_experiment(store, study.study)
+        self._dataset = dataset_input(dataset, study)
         self._context = resolve_tags()
         self._runs: dict[tuple[str, str], str] = {}  # (level, key) -> run id
         self._finished: set[str] = set()
@@ -51,7 +41,7 @@ class Tracker:
     def _find_runs(self) -> None:
         """Takes up the runs of earlier starts."""
         query = f"tags.`harness.study_id` = '{self._study_id}'"
-        for run in _search(self._client, self.experiment_id, query):
+        for run in search_runs(self._client, self.experiment_id, query):
             level, run_id = run.data.tags["harness.level"], run.info.run_id
             if "harness.complete" in run.data.tags:
                 self._finished.add(run_id)
@@ -69,7 +59,7 @@ class Tracker:
         for run_id in self._leftovers:
             self._client.delete_run(run_id)
             failpoint("tracking.discarded")
-        for run in _search(self._client, self.experiment_id, "attributes.status = 'RUNNING'"):
+        for run in search_runs(self._client, self.experiment_id, "attributes.status = 'RUNNING'"):
             if run.data.tags.get("harness.study_id") != self._study_id:
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
@@ -212,7 +202,7 @@ class Tracker:
     def close_all(self, status: str) -> None:
         """Ends every run that is still RUNNING, also one that a signal came upon as it was made."""
         query = f"tags.`harness.study_id` = '{self._study_id}' AND attributes.status = 'RUNNING'"
-        for run in _search(self._client, self.experiment_id, query):
+        for run in search_runs(self._client, self.experiment_id, query):
             self.close(run.info.run_id, status)
 
     def share_view(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
@@ -257,7 +247,7 @@ class Tracker:
         elif run_id not in self._active and run_id not in self._finished:
             self._client.update_run(run_id, status="RUNNING")
         if run_id not in self._active and run_id not in self._finished:
-            self._client.log_batch(run_id, params=_params(self._study, scenario))
+            self._client.log_batch(run_id, params=params(self._study, scenario))
             self._client.log_inputs(run_id, datasets=[self._dataset])
             self._active.add(run_id)
         return run_id
@@ -269,132 +259,3 @@ class Tracker:
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
             failpoint("tracking.metrics")
-
-
-def _open(store: Store, name: str) -> tuple[MlflowClient, str]:
-    """The client and the experiment. Database and experiment are made once, under a lock: their first use races."""
-    from filelock import FileLock
-
-    store.artifacts.mkdir(parents=True, exist_ok=True)
-    store.locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.locks / "mlflow.lock"):
-        client = _client(store)
-        experiment = client.get_experiment_by_name(name)
-        if experiment is not None and experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        if experiment is not None:
-            return client, experiment.experiment_id
-        _write_ahead(store)
-        return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
-
-
-def _client(store: Store) -> MlflowClient:
-    """The client; the database is made if it is not there, and made anew where a process was killed as it made it."""
-    making = store.locks / "mlflow.making"
-    if making.exists():
-        for path in store.root.glob(f"{store.database.name}*"):
-            path.unlink()
-    if store.database.exists():
-        return MlflowClient(tracking_uri=store.database_uri)
-    making.touch()
-    failpoint("tracking.making")
-    client = MlflowClient(tracking_uri=store.database_uri)
-    failpoint("tracking.made")
-    making.unlink()
-    return client
-
-
-def schema_problem(store: Store) -> str | None:
-    """Why MLflow cannot use the store's database as it is; None where it can."""
-    import sqlite3
-
-    from alembic.script import ScriptDirectory
-    from mlflow.store.db.utils import _get_alembic_config
-
-    try:
-        with sqlite3.connect(f"file:{store.database}?mode=ro", uri=True) as database:
-            found = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
-        database.close()
-    except sqlite3.Error as error:
-        return f"{store.database}: {error}"
-    head = ScriptDirectory.from_config(_get_alembic_config(store.database_uri)).get_current_head()
-    return (
-        None
-        if found == [head]
-        else f"{store.database}: schema {found}, MLflow here wants {head}; run: mlflow db upgrade"
-    )
-
-
-def orphaned_runs(store: Store, held: Collection[str]) -> list[str]:
-    """The names of the runs that are RUNNING in a study which no one holds."""
-    client = MlflowClient(tracking_uri=store.database_uri)
-    experiments = {e.experiment_id: e.name for e in client.search_experiments() if e.name not in held}
-    return [
-        str(run.info.run_name)
-        for experiment_id in experiments
-        for run in _search(client, experiment_id, "attributes.status = 'RUNNING'")
-    ]
-
-
-def _write_ahead(store: Store) -> None:
-    """Lets the UI read while a run writes."""
-    import sqlite3
-
-    with sqlite3.connect(store.database) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-    database.close()
-
-
-def _search(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
-    runs, token = [], None
-    while True:
-        page = client.search_runs([experiment_id], query, max_results=1000, page_token=token)
-        runs += list(page)
-        token = page.token
-        if not token:
-            return runs
-
-
-def _dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
-    """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
-    name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
-    table = pd.DataFrame({column: dataset.table[column].astype(object) for column in ("image", "label", "patient")})
-    with warnings.catch_warnings():  # MLflow finds two names for one kind of source and says so
-        warnings.simplefilter("ignore")
-        entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
-    return DatasetInput(entity._to_mlflow_entity(), [InputTag("mlflow.data.context", "train and validation")])
-
-
-def _params(study: Study, scenario: Scenario | None) -> list[Param]:
-    """Every resolved setting under its own name."""
-    values: dict[str, Any] = {
-        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": study.folds.grouped,
-        "folds_seed": study.folds.seed, "seed": study.seed, "positive": study.data.positive,
-        "source": study.data.source, "limit": study.data.limit,
-    }  # fmt: skip
-    if scenario:
-        values |= scenario.settings.model_dump()
-    return [Param(name, str(value)) for name, value in values.items() if value is not None]
-
-
-def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
-    """The job of a fold or test run, and its study file, copied into `folder`.
-
-    Raises StudyError where there is no such run.
-    """
-    from mlflow.exceptions import MlflowException
-
-    if not store.database.exists():
-        raise StudyError(f"{store.root} holds no runs; name the store with --store DIR")
-    client = MlflowClient(tracking_uri=store.database_uri)
-    try:
-        run = client.get_run(run_id)
-    except MlflowException:
-        raise StudyError(f"{store.root} has no run {run_id}; take the id from the MLflow UI") from None
-    level = run.data.tags.get("harness.level")
-    if level not in ("fold", "test"):
-        raise StudyError(f"run {run_id} is a {level or 'foreign'} run; name the run of a fold or of a test")
-    query = f"tags.`harness.level` = 'study' AND tags.`harness.study_id` = '{run.data.tags['harness.study_id']}'"
-    (study, *_) = _search(client, run.info.experiment_id, query)
-    path = client.download_artifacts(study.info.run_id, "study.yaml", str(folder))
-    return run.data.tags["harness.job_id"].partition(",")[0], Path(path)

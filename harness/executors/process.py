@@ -1,0 +1,165 @@
+"""Jobs in worker processes that live as long as the executor: one for each GPU, or several on a device."""
+
+import pickle
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from harness.errors import JobError
+from harness.executors import OnStart, each_epoch_once
+from harness.executors.inline import outcome_of
+from harness.plan import Batch, Job
+from harness.processes import become_worker, worker_context
+from harness.results import Metrics, OnEpoch, Outcome
+from harness.schedule import Estimate, Schedule, by_epochs
+from harness.training.job import Context
+
+ATTEMPTS = 2  # of a job whose worker dies
+GRACE = 5.0  # seconds that workers have to clean up when they are ended
+
+Message = tuple[str, int, Metrics] | Outcome  # an epoch, or the end of the job
+
+
+class ProcessExecutor:
+    """See Executor. A job whose worker dies is begun anew once, in another worker.
+
+    devices: that of each worker. estimate: what a job costs; the longest are begun first.
+    """
+
+    def __init__(self, devices: Sequence[str], estimate: Estimate = by_epochs) -> None:
+        self._devices, self._estimate = list(devices), estimate
+        self._workers: dict[int, _Worker] = {}  # by their place in `devices`
+
+    def run(
+        self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
+    ) -> Iterator[tuple[Job, Outcome]]:
+        schedule, content = Schedule(batches, self._estimate), pickle.dumps(context)
+        tell, attempts = each_epoch_once(on_epoch), Counter[str]()
+        try:
+            while True:
+                for job in self._hand_out(schedule, content):
+                    attempts[job.id] += 1
+                    if attempts[job.id] == 1:
+                        on_start(job)
+                busy = self._busy()
+                if not busy:
+                    return
+                for worker, message in _messages(list(busy.values())):
+                    if isinstance(message, tuple):
+                        tell(*message)
+                        continue
+                    job = worker.release()
+                    if message is None:
+                        how = worker.epitaph()
+                        if attempts[job.id] < ATTEMPTS:
+                            schedule.put_back(job)
+                            continue
+                        message = JobError(job.id, f"its worker died {ATTEMPTS} times ({how}); is there enough memory?")
+                    yield job, message
+        finally:
+            self._end(self._busy())
+
+    def close(self) -> None:
+        """Ends the workers: they have some seconds to clean up."""
+        self._end(dict(self._workers))
+
+    def _busy(self) -> "dict[int, _Worker]":
+        return {place: worker for place, worker in self._workers.items() if worker.job is not None}
+
+    def _hand_out(self, schedule: Schedule, context: bytes) -> Iterator[Job]:
+        """The jobs that are begun now, one in each worker that is free. A dead worker is replaced."""
+        for place, device in enumerate(self._devices):
+            worker = self._workers.get(place)
+            if worker is not None and worker.job is not None:
+                continue
+            job = schedule.take(place)
+            if job is None:
+                return
+            if worker is None or not worker.begin(job, context):
+                self._workers[place] = _Worker(device)
+                self._workers[place].begin(job, context)
+            yield job
+
+    def _end(self, workers: "dict[int, _Worker]") -> None:
+        for worker in workers.values():
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        for place, worker in workers.items():
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
+            self._workers.pop(place, None)
+
+
+class _Worker:
+    """A worker process, the job that it is at, and the context that it has."""
+
+    def __init__(self, device: str) -> None:
+        context = worker_context(preload=__name__)
+        pipe, theirs = context.Pipe()
+        self.pipe: Connection[Any, Any] = pipe
+        self.process = context.Process(target=_work, args=(theirs, device), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.job: Job | None = None
+        self._context = b""
+
+    def begin(self, job: Job, context: bytes) -> bool:
+        """Hands over a job; False where the worker is dead."""
+        self.job = job
+        try:
+            if context is not self._context:
+                self.pipe.send(context)
+                self._context = context
+            self.pipe.send(job)
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> Job:
+        """The job that it was at; it is free now."""
+        job, self.job = self.job, None
+        assert job is not None
+        return job
+
+    def receive(self) -> Message | None:
+        """What the worker says; None where it is dead."""
+        with suppress(EOFError, OSError):
+            if self.pipe.poll():
+                return self.pipe.recv()  # type: ignore[no-any-return]
+        return None
+
+    def epitaph(self) -> str:
+        """How the process ended."""
+        self.process.join()
+        code = self.process.exitcode
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]]:
+    """What workers say, as soon as one says something; None where one is dead."""
+    ready = wait([handle for worker in workers for handle in (worker.pipe, worker.process.sentinel)])
+    for worker in workers:
+        if worker.pipe in ready or worker.process.sentinel in ready:
+            yield worker, worker.receive()
+
+
+def _work(pipe: "Connection[Any, Any]", device: str) -> None:
+    """The main function of a worker: contexts come as bytes, then jobs."""
+    become_worker()
+    context: Context | None = None
+    while True:
+        try:
+            message: bytes | Job = pipe.recv()
+        except EOFError:
+            return
+        if isinstance(message, bytes):
+            context = replace(pickle.loads(message), device=device)
+        else:
+            assert context is not None
+            pipe.send(outcome_of(message, context, lambda *epoch: pipe.send(epoch)))

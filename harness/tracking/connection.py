@@ -1,0 +1,60 @@
+"""The client of a store's MLflow database, and the experiment of a study."""
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from harness.failpoints import failpoint
+from harness.store import Store
+
+
+def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
+    """The client and the experiment. Database and experiment are made once, under a lock: their first use races."""
+    from filelock import FileLock
+
+    store.artifacts.mkdir(parents=True, exist_ok=True)
+    store.locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.locks / "mlflow.lock"):
+        client = _client(store)
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        if experiment is not None:
+            return client, experiment.experiment_id
+        _write_ahead(store)
+        return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
+
+
+def _client(store: Store) -> MlflowClient:
+    """The client; the database is made if it is not there, and made anew where a process was killed as it made it."""
+    making = store.locks / "mlflow.making"
+    if making.exists():
+        for path in store.root.glob(f"{store.database.name}*"):
+            path.unlink()
+    if store.database.exists():
+        return MlflowClient(tracking_uri=store.database_uri)
+    making.touch()
+    failpoint("tracking.making")
+    client = MlflowClient(tracking_uri=store.database_uri)
+    failpoint("tracking.made")
+    making.unlink()
+    return client
+
+
+def _write_ahead(store: Store) -> None:
+    """Lets the UI read while a run writes."""
+    import sqlite3
+
+    with sqlite3.connect(store.database) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    database.close()
+
+
+def search_runs(client: MlflowClient, experiment_id: str, query: str) -> list[Run]:
+    """All runs of an experiment that match, however many."""
+    runs, token = [], None
+    while True:
+        page = client.search_runs([experiment_id], query, max_results=1000, page_token=token)
+        runs += list(page)
+        token = page.token
+        if not token:
+            return runs

@@ -1,0 +1,34 @@
+"""A study's dataset and settings as MLflow stores them."""
+
+import warnings
+from typing import Any
+
+import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import DatasetInput, InputTag, Param
+
+from harness.data.manifest import Dataset
+from harness.plan import Scenario
+from harness.study import Study
+
+
+def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
+    """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
+    name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
+    table = pd.DataFrame({column: dataset.table[column].astype(object) for column in ("image", "label", "patient")})
+    with warnings.catch_warnings():  # MLflow finds two names for one kind of source and says so
+        warnings.simplefilter("ignore")
+        entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
+    return DatasetInput(entity._to_mlflow_entity(), [InputTag("mlflow.data.context", "train and validation")])
+
+
+def params(study: Study, scenario: Scenario | None) -> list[Param]:
+    """Every resolved setting under its own name."""
+    values: dict[str, Any] = {
+        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": study.folds.grouped,
+        "folds_seed": study.folds.seed, "seed": study.seed, "positive": study.data.positive,
+        "source": study.data.source, "limit": study.data.limit,
+    }  # fmt: skip
+    if scenario:
+        values |= scenario.settings.model_dump()
+    return [Param(name, str(value)) for name, value in values.items() if value is not None]

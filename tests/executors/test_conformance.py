@@ -1,0 +1,137 @@
+"""What every executor must do, whatever it runs its jobs on."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import pytest
+
+from harness.errors import JobError, Stopped
+from harness.executors import Executor
+from harness.executors.inline import InlineExecutor
+from harness.executors.process import ProcessExecutor
+from harness.plan import Job, batches
+from harness.results import FoldResult, Metrics
+from tests.executors.conftest import Case, Told, run, spoilt
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One executor, and how its workers are killed; None where it has none."""
+
+    executor: Executor
+    kill_workers: Callable[[], None] | None
+
+
+def kill_children() -> None:
+    for child in multiprocessing.active_children():
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module", params=["inline", "process"])
+def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    executor: Executor = InlineExecutor() if request.param == "inline" else ProcessExecutor(["cpu", "cpu"])
+    with closing(executor):
+        yield Kind(executor, None if request.param == "inline" else kill_children)
+
+
+@pytest.fixture
+def kill_workers(kind: Kind) -> Callable[[], None]:
+    if kind.kill_workers is None:
+        pytest.skip("it has no workers")
+    return kind.kill_workers
+
+
+def same_results(told: Told, case: Case, jobs: list[Job]) -> None:
+    """Every record and every prediction to the last bit as the inline executor gave it."""
+    assert sorted(told.outcomes) == sorted(job.id for job in jobs)
+    for job in jobs:
+        ours, theirs = told.result(job), case.reference.result(job)
+        assert ours.record.history == theirs.record.history
+        assert ours.record.metrics == theirs.record.metrics
+        assert ours.record.facts["threads"] == theirs.record.facts["threads"] == "1"
+        pd.testing.assert_frame_equal(ours.predictions, theirs.predictions)
+
+
+def test_every_job_gives_the_same_result_everywhere(kind: Kind, case: Case) -> None:
+    told = run(kind.executor, case.jobs, case.context)
+    same_results(told, case, case.jobs)
+    assert sorted(job.id for job in told.started) == sorted(told.outcomes)
+
+
+def test_the_order_of_the_jobs_changes_no_result(kind: Kind, case: Case) -> None:
+    told = run(kind.executor, case.jobs[::-3], case.context)
+    same_results(told, case, case.jobs[::-3])
+
+
+def test_the_epochs_of_a_job_come_in_order_once_and_before_its_outcome(kind: Kind, case: Case) -> None:
+    told = run(kind.executor, case.jobs[:3], case.context)
+    for job in case.jobs[:3]:
+        assert told.epochs_of(job) == [1, 2]
+        assert told.at_end[job.id] == 2
+
+
+def test_no_jobs_have_no_outcomes(kind: Kind, case: Case) -> None:
+    assert run(kind.executor, [], case.context).outcomes == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"learning_rate": 1e30, "epochs": 3, "batch_size": 4}, "the loss is "),
+        ({"head": "no-such-head"}, "no-such-head"),
+        ({"backbone": "no_such_backbone"}, "no_such_backbone"),
+    ],
+    ids=["not finite", "head", "backbone"],
+)
+def test_a_failing_job_is_a_job_error_and_the_others_go_on(
+    kind: Kind, case: Case, changes: dict[str, object], reason: str
+) -> None:
+    bad = spoilt(case.jobs[0], **changes)
+    told = run(kind.executor, [bad, case.jobs[1]], case.context)
+    error = told.outcomes[bad.id]
+    assert isinstance(error, JobError)
+    assert error.job_id == bad.id
+    assert reason in error.reason
+    assert "\n" not in error.reason
+    assert "Traceback" in error.details
+    assert isinstance(told.outcomes[case.jobs[1].id], FoldResult)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Stopped(15)], ids=["SIGINT", "SIGTERM"])
+def test_a_request_to_stop_ends_the_jobs_that_train_and_the_executor_can_go_on(
+    kind: Kind, case: Case, stop: BaseException
+) -> None:
+    def on_epoch(*_: object) -> None:
+        raise stop
+
+    endless = spoilt(case.jobs[0], epochs=100_000)
+    with pytest.raises(type(stop)):
+        list(kind.executor.run(batches([endless, case.jobs[1]]), case.context, lambda _: None, on_epoch))
+    same_results(run(kind.executor, case.jobs[:2], case.context), case, case.jobs[:2])
+
+
+def test_another_context_is_taken_up(kind: Kind, case: Case) -> None:
+    told = run(kind.executor, case.jobs[:1], replace(case.context, threads=2))
+    assert told.result(case.jobs[0]).record.facts["threads"] == "2"
+
+
+def test_a_job_whose_worker_is_killed_is_done_all_the_same(
+    kind: Kind, case: Case, kill_workers: Callable[[], None]
+) -> None:
+    class Killing(Told):
+        def on_epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+            super().on_epoch(job_id, epoch, metrics)
+            if len(self.epochs) == 1:
+                kill_workers()
+
+    told = run(kind.executor, case.jobs[:3], case.context, Killing())
+    same_results(told, case, case.jobs[:3])
+    for job in case.jobs[:3]:
+        assert told.epochs_of(job) == [1, 2]
+    assert len(told.started) == 3

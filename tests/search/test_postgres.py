@@ -1,0 +1,140 @@
+"""One search on PostgreSQL, shared by stores as by machines: workers and whole machines are killed, nothing is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from optuna.trial import TrialState
+
+from harness.errors import HarnessError
+from harness.plan import search_id
+from harness.prepare import prepare
+from harness.progress import Reporter
+from harness.search import queue as module
+from harness.search.queue import Queue
+from harness.search.run import run_search
+from harness.store import Store
+from harness.study import Study
+from tests.postgres import PASSWORD
+from tests.search.conftest import STUDY, StudyOf, new_store
+from tests.search.test_run import runs_of, wait_for
+
+pytestmark = pytest.mark.services
+
+
+def queue_at(study: Study, store: Store, url: str) -> Queue:
+    assert study.search is not None
+    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).digests)}", store, url)
+
+
+def jobs_in(store: Store) -> int:
+    return len(list(store.jobs.glob("[!.]*"))) if store.jobs.exists() else 0
+
+
+def below(pid: int) -> Iterator[int]:
+    """The processes that descend from this one, the youngest generation last."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from below(int(child))
+
+
+class Machine:
+    """`harness search` as a process group of its own, on a store of its own."""
+
+    def __init__(self, store: Store, study: Path, url: str, target: int) -> None:
+        self.store, self.said = store, store.root / "said.txt"
+        command = [sys.executable, "-m", "harness.cli", "search", str(study), "--store", str(store.root)]
+        options = ["--trials", str(target), "--workers", "2", "--device", "cpu", "--storage", url]
+        with self.said.open("w") as file:
+            self.process = subprocess.Popen([*command, *options], stdout=file, stderr=file, start_new_session=True)
+
+    def kill_worker(self) -> None:
+        """Kills -9 one worker process."""
+        servers = list(below(self.process.pid))
+        workers = [pid for server in servers for pid in below(server)]
+        if workers:
+            os.kill(workers[-1], signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Kills -9 everything, as a power cut does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_machines_that_die_lose_and_repeat_nothing(
+    study_of: StudyOf,
+    prepared: Store,
+    postgres: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    study, target, file = study_of(), 24, tmp_path / "tiny.yaml"
+    file.write_text(STUDY)
+    stores = [new_store(prepared, tmp_path / name) for name in ("first", "second")]
+    machine = Machine(stores[0], file, postgres, target)
+    wait_for(lambda: jobs_in(stores[0]) >= 3)
+    machine.kill_worker()
+    wait_for(lambda: jobs_in(stores[0]) >= 8)
+    machine.kill()
+    queue = queue_at(study, stores[1], postgres)
+    left = Counter(trial.state for trial in queue.trials())
+    assert left[TrialState.RUNNING] and left[TrialState.WAITING], "killed too late to show anything"
+
+    monkeypatch.setattr(module, "GRACE", 12)  # more than the heartbeat of a worker
+    with Reporter() as reporter:
+        run = run_search(study, stores[1], "cpu", reporter, 2, target, postgres)
+    states = Counter(trial.state for trial in queue.trials())
+    assert states[TrialState.RUNNING] == states[TrialState.WAITING] == 0
+    assert states[TrialState.COMPLETE] + states[TrialState.PRUNED] == target
+    assert [result.slot for result in run.results] == list(range(target))
+    assert (run.failed, run.lost) == (0, 0)
+    assert sorted(int(r.data.tags["harness.slot"]) for r in runs_of(stores[1], "trial")) == list(range(target))
+    folds = [r.data.tags["harness.job_id"] for r in runs_of(stores[1], "fold")]
+    assert len(folds) == len(set(folds)) == jobs_in(stores[1]) < sum(result.folds for result in run.results)
+
+    before = len(queue.trials())
+    with Reporter() as reporter:
+        again = run_search(study, stores[1], "cpu", reporter, 2, target, postgres)
+    assert len(queue.trials()) == before and again.results == run.results
+    said = capfd.readouterr()
+    assert PASSWORD not in said.out + said.err
+    for path in (path for store in stores for path in store.root.rglob("*") if path.is_file()):
+        assert PASSWORD.encode() not in path.read_bytes(), f"{path} holds the password"
+
+
+def test_two_machines_that_start_at_once_make_one_search(
+    study_of: StudyOf, prepared: Store, postgres: str, tmp_path: Path
+) -> None:
+    study, target = study_of("search.seed=1", "search.pruner=none"), 6
+    file = tmp_path / "tiny.yaml"
+    file.write_text(STUDY.replace("trials: 6", "trials: 6\n  seed: 1\n  pruner: none"))
+    stores = [new_store(prepared, tmp_path / name) for name in ("first", "second")]
+    machines = [Machine(store, file, postgres, target) for store in stores]
+    assert [machine.process.wait(timeout=300) for machine in machines] == [0, 0]
+    trials = queue_at(study, stores[0], postgres).trials()
+    assert [trial.user_attrs["slot"] for trial in trials] == list(range(target)), "a slot was enqueued twice"
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert sum(map(jobs_in, stores)) == 2 * target, "a fold was fitted on both"
+    for machine in machines:
+        assert "6 of 6 trials" in machine.said.read_text()
+
+
+def test_a_wrong_password_is_refused_and_not_repeated(
+    study_of: StudyOf, store: Store, postgres: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong = postgres.replace(quote(PASSWORD, safe=""), "not-the-word")
+    assert wrong != postgres
+    with pytest.raises(HarnessError, match="cannot be opened") as refused, Reporter() as reporter:
+        run_search(study_of(), store, "cpu", reporter, 1, 1, wrong)
+    assert "not-the-word" not in str(refused.value) and "\n" not in str(refused.value)
+    assert not store.jobs.exists()
+    assert "not-the-word" not in "".join(capfd.readouterr())

@@ -1,0 +1,24 @@
+import pytest
+
+from harness.environment import environment
+from harness.errors import redact
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("search s.yaml --storage postgresql://ann:word@host:5432/name", "postgresql://ann:***@host:5432/name"),
+        ("postgresql+psycopg://ann:a@b:c/d@host/name --trials 3", "postgresql+psycopg://ann:***@host/name --trials 3"),
+        ("postgresql://host/name?user=ann&password=word&sslmode=on", "host/name?user=ann&password=***&sslmode=on"),
+        ("postgresql://ann@host/name", "postgresql://ann@host/name"),
+        ("run s.yaml --set data.path=http://host:80/a", "run s.yaml --set data.path=http://host:80/a"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
+    assert redact(text).endswith(shown)
+    assert "word@" not in redact(text)
+
+
+def test_the_command_line_is_kept_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/x/harness", "search", "s.yaml", "--storage", "postgresql://ann:word@host/name"])
+    assert "command harness search s.yaml --storage postgresql://ann:***@host/name\n" in environment()
