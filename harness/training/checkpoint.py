@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.failpoints import failpoint
 from harness.results import Metrics
 from harness.store import write_atomic
 from harness.training.metrics import Probabilities
@@ -59,7 +60,9 @@ class Checkpoints:
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             {"about": json.dumps(self._about), "progress": json.dumps(progress)},
         )
+        failpoint("checkpoint.save")
         write_atomic(self._folder / f"{epoch:06d}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+        failpoint("checkpoint.saved")
         for old in sorted(self._folder.glob("*.safetensors"))[:-KEPT]:
             old.unlink()
         self._last = time.monotonic()

@@ -87,12 +87,12 @@ class Rig:
             os.environ["PYTHONPATH"] = before
         self._number = 0
         self._base = self.empty()
-        assert self.run(self._base, "plan", "study.yaml").code == 0  # draws the images
+        self.finish(self._base, "plan", "study.yaml")  # draws the images
         maker = self._context.Process(target=_make_database, args=(self._base,))
         maker.start()
         maker.join()
         self.reference = self.place()
-        assert self.run(self.reference, *RUN, failpoint="count").code == 0
+        self.finish(self.reference, *RUN, failpoint="count")
         self.truth = truth(self.reference)
         self.passes: dict[str, int] = json.loads((self.reference / "passes.json").read_text())
 
@@ -125,6 +125,11 @@ class Rig:
     def run(self, folder: Path, *arguments: str, **options: Any) -> Ended:
         """How `harness ARGUMENTS` in `folder` ended."""
         return self.start(folder, *arguments, **options).wait()
+
+    def finish(self, folder: Path, *arguments: str, **options: Any) -> None:
+        """Runs `harness ARGUMENTS` in `folder`. Raises AssertionError, with what it said, where it does not end well."""
+        ended = self.run(folder, *arguments, **options)
+        assert ended.code == 0, f"{arguments}: {ended.code}\n{ended.err}"
 
     def check(self, folder: Path) -> None:
         """Asserts that the study in `folder` is finished just as the reference is, and that nothing is left over."""
