@@ -4,7 +4,8 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, keep_folds, prepare
+from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
@@ -42,6 +43,7 @@ class Run:
     states: list[StageState]
     tests: list[ScenarioState]
     failed: int  # jobs
+    passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     url: str
 
@@ -57,17 +59,18 @@ def run_study(
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
-    inputs = prepare(study, store)
     ledger = Ledger(store)
-    if tests_only:
-        _require_finished(study, inputs, ledger)
-    if not _is_done(study, inputs, ledger):
-        _check_backbones(study, inputs)
-    store.refuse_if_busy(study.study)  # before the images are decoded
+    with nothing_left_if_refused(study, store):
+        inputs = prepare(study, store)
+        if tests_only:
+            _require_finished(study, inputs, ledger)
+        if not _is_done(study, inputs, ledger):
+            _check_backbones(study, inputs)
+        store.refuse_if_busy(study.study)  # before the images are decoded
+        require_audited(study, inputs, store, reporter)
     context = make_context(study, inputs, store, device, reporter, compute)
     with store.locked(study.study), closing(make_executor(compute, device)) as executor:
         store.sweep()
-        require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, executor, publisher, reporter, only)
@@ -76,7 +79,10 @@ def run_study(
             identity, links = study_id(study, inputs.digests), publisher.links(states)
             report = write_report(study, inputs, identity, store, publisher.run_of, links)
             publisher.publish_report(report.parent)
-    return Run(states, tests, fitter.failed, report, links["leaderboard"])
+    for backbone, images in fitter.passes.items():
+        read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
+        reporter.say(f"frozen {backbone}: {read}")
+    return Run(states, tests, fitter.failed, fitter.passes, report, links["leaderboard"])
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -167,6 +173,7 @@ class Fitter:
         self._publisher = publisher
         self._context, self._executor, self._only = context, executor, only
         self.failed = 0
+        self.passes: Counter[str] = Counter()
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
@@ -177,6 +184,8 @@ class Fitter:
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
+                if "backbone_passes" in outcome.record.facts:
+                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
             else:
                 self.ledger.fail(outcome)
                 self.failed += 1
@@ -191,6 +200,13 @@ class Fitter:
     def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         self._publisher.epoch(job_id, epoch, metrics)
         self.reporter.epoch(job_id, epoch, metrics)
+
+
+def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
+    """Looks through the images. Raises LeakageError or DataError, and writes nothing, where they stop the run."""
+    counting = partial(reporter.counting, f"images decoded at {study.data.image_size} px")
+    with study.blamed("data", "source" if study.data.path is None else "path"):
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, counting))
 
 
 def make_context(

@@ -7,12 +7,12 @@ from types import FrameType
 
 import typer
 
-from harness.cli import care, look, train
+from harness.cli import care, look, measure, train
 from harness.errors import HarnessError, Stopped, disk_is_full, redact
 
 COMMANDS = (
     train.run, train.test, train.search, look.plan, care.status, look.audit, look.report, care.rerun, train.reproduce,
-    care.doctor, look.ui,
+    care.doctor, look.ui, measure.bench,
 )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-from filelock import FileLock
 from torch import nn
 
 from harness.compute import Compile
@@ -19,15 +18,17 @@ from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import load_backbone
-from harness.models.heads import Shape, initialise, make_head
-from harness.plan import Digests, Job, derive_seed, digest, features_key
+from harness.models.baselines import Classifier, own_model
+from harness.models.heads import Shape, initialise, make_head, reads_moments
+from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
-from harness.settings import Settings
+from harness.settings import CLASSIFIERS, Settings
 from harness.training.checkpoint import Checkpoints
 from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+from harness.training.learn import learn
 from harness.training.network import Network, compiles, fresh_backbone
 
 
@@ -69,7 +70,8 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": device_name(device),
             "torch": torch.__version__,
             "threads": str(context.threads),
-            "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+            "parameters": _learnt(model),
+            **({"fold_digest": job.rows} if job.rows else {}),
             "seconds": time.perf_counter() - started,
             **how,
         },
@@ -80,21 +82,25 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
 
 def _fit(
     job: Job, context: Context, task: Task, told: Callable[[int, Metrics], None]
-) -> tuple[nn.Module, Fitted, dict[str, str]]:
+) -> tuple[nn.Module, Fitted, dict[str, str | float]]:
     """The trained model, what came of it, and how it was fitted."""
     settings, device = job.scenario.settings, torch.device(context.device)
+    if settings.backbone in CLASSIFIERS:
+        classifier, pixels = _classifier(settings, context)
+        return classifier, learn(classifier, pixels, task, settings, job.seed, told), {"precision": "fp32"}
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
     whole = settings.trainable != "head"
     compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
 
-    how = {"precision": precision, "compile": "on" if compiled else "off"}
+    how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
 
     def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
         if whole:
             model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
         else:
-            model, inputs = _head_alone(job, context, head_seed, precision)
-        about = how | {"micro_batch": str(micro_batch)}
+            model, inputs, passes = _head_alone(job, context, head_seed, precision)
+            how["backbone_passes"] = passes
+        about = {"precision": precision, "compile": str(how["compile"]), "micro_batch": str(micro_batch)}
         kept = _checkpoints(job, context, about)
         network_precision = precision if whole else "fp32"  # heads on kept features are small
         return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch, kept)
@@ -121,7 +127,7 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
-        if settings.oversampling == "random-before-split":
+        if settings.leaks:
             k = sum(repeat == job.repeat for repeat, _ in context.folds)
             leak_seed = derive_seed(context.seed, "leak", job.repeat)
             leaking = oversampled_before_split(dataset, fold, k, leak_seed, settings.oversampling_ratio)
@@ -129,6 +135,15 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     seed = derive_seed(job.seed, "oversampling")
     sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
+
+
+def _classifier(settings: Settings, context: Context) -> tuple[Classifier, Inputs]:
+    """A model that learns without gradients, and the pixels that it reads."""
+    device = torch.device(context.device)
+    model = own_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
+    assert isinstance(model, Classifier)
+    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    return model.to(device), PixelInputs(pixels, model.mean, model.std, device)
 
 
 def _whole_network(
@@ -144,28 +159,26 @@ def _whole_network(
     return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
-def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs]:
-    """The head, and the kept features of its frozen backbone; those of the test images only for a test job."""
+def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs, int]:
+    """The head, the kept features of its frozen backbone, and the images that had to go through the backbone now.
+
+    The features of the test images are made for a test job only.
+    """
     settings, device = job.scenario.settings, torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
     pixels = context.pixels[settings.image_size or 0]
-    files = []
+    files, passes = [], 0
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        with _sole_extraction(settings, context.features), all_cores():
-            path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
-        files.append((int(rows[0]), path))
+        with all_cores():
+            kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        files.append((int(rows[0]), kept.maps, kept.moments))
+        passes += kept.passes
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
-    return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
-
-
-def _sole_extraction(settings: Settings, features: Path) -> FileLock:
-    """Held by the one of several workers that computes the features that all of them need."""
-    locks = features.with_name("locks")
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{digest(features_key(settings))}.lock")
+    head = _head(settings, (channels, height, width), context, seed).to(device)
+    return head, FeatureInputs(files, device, partial(reads_moments, head)), passes
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
@@ -188,6 +201,11 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.D
     for index, name in enumerate(dataset.classes):
         frame[f"prob_{name}"] = fitted.probabilities[:, index]
     return frame
+
+
+def _learnt(model: nn.Module) -> int:
+    """How many numbers were learnt, with gradients or, by a classifier, without."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Classifier))
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
