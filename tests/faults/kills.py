@@ -32,6 +32,12 @@ def kill_at(rig: Rig, *places: str) -> int:
     return kills
 
 
+def kill_twice(rig: Rig, first: str, second: str) -> int:
+    """A kill, and another one while the study recovers from it."""
+    assert kill_at(rig, first, second) == 2
+    return 1
+
+
 def kill_after(rig: Rig, *seconds: float) -> int:
     """As kill_at, after so many seconds of each start."""
     folder, kills = rig.place(), 0
@@ -52,6 +58,17 @@ def kill_fresh(rig: Rig, place: str) -> int:
     return 1
 
 
+def kill_checkpoint(rig: Rig, place: str) -> int:
+    """A kill before or after a checkpoint is in its place; the numbers are those of a run without any."""
+    folder, every = rig.place(), ("--set", "checkpoint_every=1")
+    assert rig.run(folder, *RUN, *every, failpoint=place).code == -signal.SIGKILL
+    rig.finish(folder, *RUN, *every)
+    found = truth(folder)
+    assert found["jobs"] == rig.truth["jobs"]
+    assert found["leftovers"] == []
+    return 1
+
+
 def kill_report(rig: Rig) -> int:
     """A kill between the old report and the new one."""
     folder = rig.root / f"report{random.randrange(10**9)}"
@@ -63,8 +80,7 @@ def kill_report(rig: Rig) -> int:
 
 
 def _finish(rig: Rig, folder: Path) -> None:
-    ended = rig.run(folder, *RUN)
-    assert ended.code == 0, ended
+    rig.finish(folder, *RUN)
     rig.check(folder)
 
 
@@ -85,6 +101,12 @@ def stop(rig: Rig, number: signal.Signals, seconds: float) -> float:
     assert states == {"FINISHED", "KILLED"}
     _finish(rig, folder)
     return took
+
+
+def stop_in_time(rig: Rig, number: signal.Signals, seconds: float) -> int:
+    """A signal that is obeyed within 10 s."""
+    assert stop(rig, number, seconds) < 10
+    return 1
 
 
 def second_runner(rig: Rig, at_once: bool) -> int:
@@ -118,6 +140,12 @@ def second_runner(rig: Rig, at_once: bool) -> int:
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
     """Every path below a folder, with its size and time of change."""
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def eight_first_users(rig: Rig) -> int:
+    """Eight of them, all whole."""
+    assert first_users(rig, 8) == 8
+    return 1
 
 
 def first_users(rig: Rig, processes: int) -> int:

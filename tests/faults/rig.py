@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing import get_context, set_start_method
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
@@ -34,6 +35,8 @@ test: {stages: [grid], model: refit}
 """
 RUN = ("run", "study.yaml", "--device", "cpu")
 LIMIT = 120  # seconds after which a command hangs
+LEFTOVERS = (f"**/{NEW}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
+ASIDE = ("harness.command", "harness.git_commit", "harness.git_dirty")  # tags of the start, not of the result
 Truth = dict[str, Any]
 
 
@@ -85,21 +88,22 @@ class Rig:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
-        self._number = 0
+        self._numbers = count(1)  # next() is safe from several threads
         self._base = self.empty()
         self.finish(self._base, "plan", "study.yaml")  # draws the images
         maker = self._context.Process(target=_make_database, args=(self._base,))
         maker.start()
         maker.join()
         self.reference = self.place()
+        started = time.monotonic()
         self.finish(self.reference, *RUN, failpoint="count")
+        self.seconds = time.monotonic() - started  # of an uninterrupted run
         self.truth = truth(self.reference)
         self.passes: dict[str, int] = json.loads((self.reference / "passes.json").read_text())
 
     def empty(self) -> Path:
         """A new folder with the study file alone."""
-        self._number += 1
-        folder = self.root / f"case{self._number}"
+        folder = self.root / f"case{next(self._numbers)}"
         (folder / "tmp").mkdir(parents=True)
         (folder / "study.yaml").write_text(STUDY)
         return folder
@@ -127,7 +131,7 @@ class Rig:
         return self.start(folder, *arguments, **options).wait()
 
     def finish(self, folder: Path, *arguments: str, **options: Any) -> None:
-        """Runs `harness ARGUMENTS` in `folder`. Raises AssertionError, with what it said, where it does not end well."""
+        """Runs `harness ARGUMENTS` in `folder`. Raises AssertionError with what it said where it fails."""
         ended = self.run(folder, *arguments, **options)
         assert ended.code == 0, f"{arguments}: {ended.code}\n{ended.err}"
 
@@ -175,7 +179,8 @@ def truth(folder: Path) -> Truth:
         "jobs": {path.name: _job(path) for path in (store / "jobs").iterdir()},
         "runs": sorted(_runs(store), key=repr),
         "looks": len(list((store / "looks").rglob("*.json"))),
-        "leftovers": [str(p.relative_to(store)) for p in store.rglob(f"{NEW}*")] + os.listdir(folder / "tmp"),
+        "leftovers": [str(p.relative_to(store)) for name in LEFTOVERS for p in store.glob(name)]
+        + os.listdir(folder / "tmp"),
         "report": _report(store),
     }
 
@@ -205,7 +210,9 @@ def _runs(store: Path) -> Iterator[Truth]:
                 "name": name,
                 "status": status,
                 "parent": names.get(own.get("mlflow.parentRunId", "")),
-                "tags": {key: value for key, value in own.items() if key.startswith("harness.")},
+                "tags": {
+                    key: value for key, value in own.items() if key.startswith("harness.") and key != "harness.command"
+                },
                 "params": params.get(run_id, []),
                 "points": [point for point in points.get(run_id, []) if not point[0].startswith("seconds")],
                 "artifacts": {

@@ -28,6 +28,11 @@ def test_a_kill_between_two_reports_leaves_one(rig: Rig) -> None:
     assert kills.kill_report(rig) == 1
 
 
+@pytest.mark.parametrize("place", ["checkpoint.save:2", "checkpoint.saved:3"])
+def test_a_kill_around_a_checkpoint_changes_no_number(rig: Rig, place: str) -> None:
+    assert kills.kill_checkpoint(rig, place) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_which_goes_on_later(rig: Rig, number: signal.Signals) -> None:
     kills.stop(rig, number, 0.05)
