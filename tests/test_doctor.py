@@ -90,7 +90,9 @@ def test_the_floors_are_above_known_holes_and_the_pins_above_the_floors() -> Non
     for name, floor in FLOORS.items():
         assert floors[name] >= floor
     lines = (ROOT / ".constraints.txt").read_text().splitlines()
-    pins = {name.lower(): release(number) for name, _, number in (line.partition("==") for line in lines)}
+    pins = {
+        name.lower().replace("_", "-"): release(number) for name, _, number in (line.partition("==") for line in lines)
+    }
     for name, numbers in floors.items():
         assert pins[name.lower()] >= numbers, name
 

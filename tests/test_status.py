@@ -82,8 +82,8 @@ def test_a_cell_is_found_by_name_or_id_and_a_wrong_one_is_refused(
     scenario = states[0].scenarios[0].scenario
     for name in (scenario.name, scenario.id):
         assert find_job(study, states, name, 1, 0) == states[0].scenarios[0].jobs[1]
-    with pytest.raises(StudyError, match=r"--scenario: unknown scenario 'dropout'; did you mean"):
-        find_job(study, states, "dropout", 0, 0)
+    with pytest.raises(StudyError, match=r"--scenario: unknown scenario 'dropout-gap'; did you mean"):
+        find_job(study, states, "dropout-gap", 0, 0)
     with pytest.raises(StudyError, match=r"--fold 2 --repeat 0: the study has the folds 0 to 1 and the repeats 0 to 0"):
         find_job(study, states, scenario.name, 2, 0)
 

@@ -210,9 +210,7 @@ def _runs(store: Path) -> Iterator[Truth]:
                 "name": name,
                 "status": status,
                 "parent": names.get(own.get("mlflow.parentRunId", "")),
-                "tags": {
-                    key: value for key, value in own.items() if key.startswith("harness.") and key != "harness.command"
-                },
+                "tags": {key: value for key, value in own.items() if key.startswith("harness.") and key not in ASIDE},
                 "params": params.get(run_id, []),
                 "points": [point for point in points.get(run_id, []) if not point[0].startswith("seconds")],
                 "artifacts": {
