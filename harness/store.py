@@ -59,12 +59,15 @@ class Store:
             names[:] = [] if Path(folder) in leaves else [name for name in names if not name.startswith(NEW)]
 
     def sweep(self) -> None:
-        """Removes what killed processes left: half-written folders that no one holds, checkpoints of finished jobs."""
+        """Removes what killed processes left: half-written folders that no one holds, notes of jobs done since."""
         for folder in self.abandoned():
             shutil.rmtree(folder, ignore_errors=True)
         for folder in self.checkpoints.glob("*"):
             if (self.jobs / folder.name).exists():
                 shutil.rmtree(folder, ignore_errors=True)
+        for note in self.states.glob("*.json"):
+            if (self.jobs / note.stem).exists():
+                note.unlink(missing_ok=True)
 
     @contextmanager
     def draft(self) -> Iterator["Store"]:
