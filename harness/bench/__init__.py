@@ -3,4 +3,8 @@
 # name of a figure -> the module whose `measure(bench)` gives its rows. A new figure is one module and one line here.
 FIGURES = {
     "grid": "harness.bench.grid",
+    "extraction": "harness.bench.extraction",
+    "overhead": "harness.bench.overhead",
+    "peers": "harness.bench.peers",
+    "growth": "harness.bench.growth",
 }

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import yaml
 
+from harness.compute import Compute
+from harness.plan import Job
 from harness.progress import Reporter
+from harness.results import Outcome
 from harness.runner import Run, run_study
 from harness.store import Store
 from harness.study import Study, load_study
@@ -99,12 +102,37 @@ class Row:
         return self.goal.verdict(self.value) if self.goal else ""
 
 
-def quiet_run(study: Study, store: Store) -> Run:
-    """A whole run of a study on the CPU, that says nothing."""
-    reporter = Reporter()
-    reporter.console.quiet = True
-    with reporter:
-        return run_study(study, store, "cpu", reporter)
+class Clock(Reporter):
+    """Says nothing, and notes when each fit was finished, its result stored and published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console.quiet = True
+        self.began = 0.0
+        self.ended: list[float] = []
+
+    def begin(self, name: str, jobs: list[Job]) -> None:
+        """Notes when the first fit begins."""
+        self.began = self.began or time.perf_counter()
+        super().begin(name, jobs)
+
+    def finished(self, job: Job, outcome: Outcome) -> None:
+        """Notes the time."""
+        self.ended.append(time.perf_counter())
+        super().finished(job, outcome)
+
+    @property
+    def seconds_per_fit(self) -> float:
+        return (self.ended[-1] - self.began) / len(self.ended)
+
+
+def quiet_run(study: Study, store: Store, executor: str = "auto", clock: Clock | None = None) -> Run:
+    """A whole run of a study on the CPU, that says nothing. Raises RuntimeError where a fit failed."""
+    with clock or Clock() as reporter:
+        run = run_study(study, store, "cpu", reporter, compute=Compute(executor=executor))
+    if run.failed:
+        raise RuntimeError(f"{run.failed} fits failed")
+    return run
 
 
 def in_turns(ways: Mapping[str, Way], rounds: int) -> dict[str, Seconds]:

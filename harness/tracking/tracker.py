@@ -1,11 +1,12 @@
 """MLflow as the view of a study: study run -> scenario runs -> fold runs, written by one process."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from harness.data.manifest import Dataset
@@ -19,6 +20,7 @@ from harness.tracking.connection import open_experiment, search_runs
 from harness.tracking.entities import dataset_input, params
 
 BATCH = 900  # MLflow takes at most 1,000 metrics at once
+PATIENCE = 1.0  # seconds: epochs that follow each other faster are written together
 UI = "http://127.0.0.1:5000"
 
 
@@ -36,6 +38,8 @@ class Tracker:
         self._finished: set[str] = set()
         self._active: set[str] = set()
         self._leftovers: list[str] = []
+        self._waiting: dict[str, list[tuple[int, Metrics]]] = {}  # run id -> epochs that are not written yet
+        self._written: dict[str, float] = {}  # run id -> when its epochs were written last
         self._find_runs()
 
     def _find_runs(self) -> None:
@@ -116,12 +120,20 @@ class Tracker:
         return run_id in self._finished
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Metrics) -> None:
-        """Adds one epoch (from 1) to the curves of a run."""
-        self._log_metrics(run_id, [(epoch, metrics)])
+        """Adds one epoch (from 1) to the curves of a run; short epochs are written several at a time."""
+        self._waiting.setdefault(run_id, []).append((epoch, metrics))
+        if time.monotonic() - self._written.get(run_id, -math.inf) > PATIENCE:
+            self._write_waiting(run_id)
+
+    def _write_waiting(self, run_id: str) -> None:
+        self._log_metrics(run_id, self._waiting.pop(run_id, []))
+        self._written[run_id] = time.monotonic()
 
     def log_record(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
         """Adds what a finished job says: its curves where they were not `streamed`, its facts, its selected epoch."""
-        if not streamed:
+        if streamed:
+            self._write_waiting(run_id)
+        else:
             self._log_metrics(run_id, list(enumerate(record.history, start=1)))
         last = len(record.history)
         if record.selected_epoch != last:  # the last value is that of the predictions
@@ -129,8 +141,7 @@ class Tracker:
         numbers = {k: float(v) for k, v in record.facts.items() if isinstance(v, int | float)}
         words = {k: v for k, v in record.facts.items() if isinstance(v, str)}
         self._log_metrics(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
-        for name, word in words.items():
-            self._client.set_tag(run_id, f"harness.{name}", word)
+        self._client.log_batch(run_id, tags=[RunTag(f"harness.{name}", word) for name, word in words.items()])
 
     def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
         """Adds single values to a run; what a start that was killed has added stays as it is."""
@@ -156,6 +167,7 @@ class Tracker:
 
     def finish(self, run_id: str) -> None:
         """Marks a run whole; the completion tag comes last."""
+        self._write_waiting(run_id)
         self._client.set_terminated(run_id, "FINISHED")
         failpoint("tracking.terminated")
         self._client.set_tag(run_id, "harness.complete", "true")
@@ -171,6 +183,7 @@ class Tracker:
 
     def close(self, run_id: str, status: str) -> None:
         """Ends a run that is not whole, as FAILED or KILLED."""
+        self._write_waiting(run_id)
         self._client.set_terminated(run_id, status)
         self._active.discard(run_id)
 
@@ -178,6 +191,7 @@ class Tracker:
         """Moves the run of a job that will not be finished to MLflow's trash; the next call starts it anew."""
         run_id = self._runs.get((level, key))
         if run_id is not None and run_id not in self._finished:
+            self._waiting.pop(run_id, None)
             self._client.delete_run(run_id)
             self._active.discard(run_id)
             del self._runs[level, key]

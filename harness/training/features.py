@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from harness.models.heads import Shape
 from harness.plan import digest
 from harness.settings import Settings
 from harness.store import new_folder, sync_folder
+from harness.training.allocator import kept_memory
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, PixelInputs, Rows
 
@@ -87,7 +89,7 @@ def _extract(
     maps = open_memmap(folder / "maps.npy", mode="w+", dtype=np.float32, shape=(len(rows), *shape))
     moments = open_memmap(folder / "moments.npy", mode="w+", dtype=np.float32, shape=(len(rows), 2, shape[0]))
     passes = 0
-    with torch.inference_mode():
+    with torch.inference_mode(), kept_memory() if device.type == "cpu" else nullcontext():
         for start in range(0, len(rows), BATCH):
             images = inputs(rows[start : start + BATCH])
             with autocast(precision, device):

@@ -1,10 +1,9 @@
 """The metrics of classification, from probabilities alone."""
 
-import warnings
+import math
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics as sk
 
 from harness.results import Metrics
 
@@ -20,26 +19,30 @@ def classification_metrics(probabilities: Probabilities, labels: Labels, positiv
     are the mean over the classes. Undefined values (a class that nothing is called) count as 0.
     """
     predicted = probabilities.argmax(axis=1)
-    rates = _rates(confusion(probabilities, labels))
+    matrix = confusion(probabilities, labels)
+    rates = _rates(matrix)
     chosen = list(range(probabilities.shape[1])) if positive is None else [positive]
+    roc, pr = np.mean([curve_areas(labels == c, probabilities[:, c]) for c in chosen], axis=0)
     return {
         "loss": log_loss(probabilities, labels),
         "accuracy": float((predicted == labels).mean()),
         **{name: float(values[chosen].mean()) for name, values in rates.items()},
         "balanced_accuracy": float(rates["recall"].mean()),
-        "mcc": _mcc(predicted, labels),
-        "roc_auc": float(np.mean([_curve_area(sk.roc_auc_score, probabilities, labels, c) for c in chosen])),
-        "pr_auc": float(np.mean([_curve_area(sk.average_precision_score, probabilities, labels, c) for c in chosen])),
+        "mcc": _mcc(matrix),
+        "roc_auc": float(roc),
+        "pr_auc": float(pr),
         "brier": brier(probabilities, labels, positive),
         "ece": expected_calibration_error(probabilities, labels),
     }
 
 
-def _mcc(predicted: Labels, labels: Labels) -> float:
-    """Matthews' correlation coefficient; 0 where all is one class, of which scikit-learn would warn at every epoch."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return float(sk.matthews_corrcoef(labels, predicted))
+def _mcc(matrix: NDArray[np.int64]) -> float:
+    """Matthews' correlation coefficient of a confusion matrix (Gorodkin 2004); 0 where all is one class."""
+    called, actual, total = matrix.sum(axis=0), matrix.sum(axis=1), int(matrix.sum())
+    spread = [float(total**2 - side @ side) for side in (called, actual)]
+    if not all(spread):
+        return 0.0
+    return float(np.trace(matrix) * total - called @ actual) / math.sqrt(spread[0] * spread[1])
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:
@@ -99,9 +102,7 @@ def _rates(matrix: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
 
 def matrix_scores(matrix: NDArray[np.int64]) -> Metrics:
     """Balanced accuracy and Matthews' correlation of a confusion matrix [true, called]."""
-    true, called = np.indices(matrix.shape)
-    mcc = sk.matthews_corrcoef(true.ravel(), called.ravel(), sample_weight=matrix.ravel())
-    return {"balanced_accuracy": float(_rates(matrix)["recall"].mean()), "mcc": float(mcc)}
+    return {"balanced_accuracy": float(_rates(matrix)["recall"].mean()), "mcc": _mcc(matrix)}
 
 
 def per_class_table(probabilities: Probabilities, labels: Labels) -> dict[str, NDArray[np.float64]]:
@@ -110,10 +111,17 @@ def per_class_table(probabilities: Probabilities, labels: Labels) -> dict[str, N
     return {**_rates(matrix), "support": matrix.sum(axis=1).astype(float)}
 
 
-def _curve_area(score: object, probabilities: Probabilities, labels: Labels, index: int) -> float:
-    """The area under a curve of one class against the rest; 0 where only one of the two is there."""
-    actual = labels == index
+def curve_areas(actual: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
+    """The area under the ROC curve, and the average precision; both 0 where only one of the two classes is there.
+
+    Those of scikit-learn from one sort of the scores: they are wanted after every epoch.
+    """
     if actual.all() or not actual.any():
-        return 0.0
-    assert callable(score)
-    return float(score(actual, probabilities[:, index]))
+        return 0.0, 0.0
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # of the images with one score
+    true = np.cumsum(actual[order])[last]
+    false = last + 1 - true
+    hits, misses = np.diff(true, prepend=0), np.diff(false, prepend=0)
+    roc = float((misses * (true - hits / 2)).sum()) / float(true[-1] * false[-1])
+    return roc, float((hits * (true / (last + 1))).sum()) / float(true[-1])

@@ -55,7 +55,7 @@ def test_every_link_of_the_report_leads_to_a_file(finished: Finished, text: str)
 
 def test_every_figure_is_a_picture_that_is_not_blank(finished: Finished) -> None:
     figures = list(finished.run.report.parent.glob("*.png"))
-    assert len(figures) == 12
+    assert len(figures) == 14
     for path in figures:
         image = Image.open(path).convert("L")
         assert np.ptp(np.asarray(image)) > 120

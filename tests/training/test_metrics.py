@@ -9,7 +9,13 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from harness.training.metrics import classification_metrics, confusion, expected_calibration_error, per_class_table
+from harness.training.metrics import (
+    classification_metrics,
+    confusion,
+    curve_areas,
+    expected_calibration_error,
+    per_class_table,
+)
 
 RNG = np.random.default_rng(0)
 LABELS = {classes: RNG.permutation(np.arange(200) % (classes + 1) % classes) for classes in (2, 3)}  # unequal classes
@@ -166,3 +172,13 @@ def test_confusion_and_class_table_equal_scikit_learns(
         np.testing.assert_allclose(table[name], values)
     specificity = [sk.recall_score(y != c, called != c, zero_division=0) for c in classes]
     np.testing.assert_allclose(table["specificity"], specificity)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60))
+def test_the_areas_under_the_curves_are_scikit_learns_with_ties_too(images: list[tuple[bool, int]]) -> None:
+    actual, score = np.array([a for a, _ in images]), np.array([s / 5 for _, s in images])
+    if actual.all() or not actual.any():
+        assert curve_areas(actual, score) == (0, 0)
+    else:
+        expected = (sk.roc_auc_score(actual, score), sk.average_precision_score(actual, score))
+        assert curve_areas(actual, score) == pytest.approx(expected, abs=1e-12)
