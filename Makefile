@@ -7,7 +7,7 @@ WORKERS ?= 1
 BIN = .venv/bin
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-ui lint clean
+.PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-ui chaos lint clean
 
 setup: .venv/installed
 
@@ -50,6 +50,9 @@ bench: setup
 bench-gpu: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
 	$(BIN)/harness bench --only gpu --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+chaos: .venv/installed-dev
+	$(BIN)/python -m tests.faults.chaos $(ROWS)
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4

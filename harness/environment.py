@@ -2,12 +2,12 @@
 
 import os
 import platform
-import re
 import subprocess
 import sys
 from importlib.metadata import distributions, version
 from pathlib import Path
 
+from harness.errors import redact
 from harness.plan import Digests
 
 
@@ -47,14 +47,8 @@ def code_and_machine() -> dict[str, str]:
     }
 
 
-def without_passwords(text: str) -> str:
-    """The text with `***` for the password of every URL in it."""
-    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold one itself
-    return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
-
-
 def _command() -> str:
-    return without_passwords(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    return redact(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
 
 
 def _processor() -> str:

@@ -1,5 +1,24 @@
 """What can go wrong, each kind with the exit code that it ends the command with."""
 
+import errno
+import re
+
+
+def redact(text: str) -> str:
+    """The text with `***` for the password of every URL in it: for all that is printed, logged or stored."""
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold one itself
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether this error, or one that it came from, says that nothing more can be written."""
+    while error is not None:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full or "database or disk is full" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
 
 class HarnessError(Exception):
     """One line for the user: what was given, what is allowed, how to mend it."""
@@ -50,7 +69,7 @@ class JobError(Exception):
     """One job failed; the others go on. Returned as an outcome, never raised past an executor."""
 
     def __init__(self, job_id: str, reason: str, details: str = "") -> None:
-        super().__init__(job_id, reason, details)
+        super().__init__(job_id, redact(reason), redact(details))
         self.job_id = job_id
-        self.reason = reason
-        self.details = details
+        self.reason = redact(reason)
+        self.details = redact(details)

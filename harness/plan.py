@@ -176,7 +176,14 @@ def search_id(study: Study, digests: Digests) -> str:
 
 def study_id(study: Study, digests: Digests) -> str:
     """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
-    aside: Any = {"description": True, "search": True, "paper": True, "data": {"path"}, "base": {"weights"}}
+    aside: Any = {
+        "description": True,
+        "search": True,
+        "paper": True,
+        "checkpoint_every": True,
+        "data": {"path", "on_bad_image"},
+        "base": {"weights"},
+    }
     content = study.model_dump(exclude=aside)
     content["base"] = decisive(content["base"])
     if study.test and study.test.scenarios == "winner":

@@ -1,7 +1,7 @@
 """What of a study goes to MLflow, and when: jobs as they train, scenarios when they are whole, the study at the end."""
 
 import json
-import tempfile
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,11 +46,15 @@ class RootRun(ABC):
         """Marks the root run whole where everything below it is."""
 
     def __enter__(self) -> Self:
-        self._tracker.discard_leftovers()
-        run_id = self.run_id
-        if not self._tracker.is_whole(run_id):
-            with tempfile.TemporaryDirectory() as folder:
-                self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, Path(folder)))
+        try:
+            self._tracker.discard_leftovers()
+            run_id = self.run_id
+            if not self._tracker.is_whole(run_id):
+                with self._store.scratch() as folder:
+                    self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
@@ -83,6 +87,11 @@ class Publisher(RootRun):
     def enter_stage(self, state: StageState) -> None:
         """Takes over what the ledger has of a stage's scenarios already."""
         for scenario in state.scenarios:
+            gone = [
+                j.id for j in scenario.jobs if j.id not in scenario.records and self._tracker.is_finished("fold", j.id)
+            ]
+            if gone:  # the ledger is the truth: a result that was taken from it is no result in MLflow either
+                self._tracker.retract(scenario.scenario.id, [job.id for job in scenario.jobs], self._study_id)
             stages = self._stages.setdefault(scenario.scenario.id, [])
             stages.append(state.stage.name)
             for job in scenario.jobs:
@@ -132,11 +141,11 @@ class Publisher(RootRun):
         if self._tracker.is_whole(run_id):
             return
         frame = pooled(list(state.jobs), self._ledger)
-        with tempfile.TemporaryDirectory() as folder:
-            frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
+        with self._store.scratch() as folder:
+            frame.to_parquet(folder / "predictions.parquet", index=False)
             mark = scenario_mark(self._study, scenario.settings)
-            scenario_figures(state, frame, self._inputs.dataset, Path(folder), mark)
-            self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
+            scenario_figures(state, frame, self._inputs.dataset, folder, mark)
+            self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.log_metrics(run_id, state.summary)
         self._tracker.describe(run_id, _scenario_words(state, self._inputs.dataset.synthetic))
         self._tracker.finish(run_id)
@@ -157,15 +166,15 @@ class Publisher(RootRun):
         looks = self._ledger.looks(self._inputs.dataset.digest, self._study.study)
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
-        with tempfile.TemporaryDirectory() as folder:
-            frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
+        with self._store.scratch() as folder:
+            frame.to_parquet(folder / "predictions.parquet", index=False)
             confusion_figure(
                 frame,
                 f"test set, {state.scenario.name}{self._inputs.dataset.mark}",
-                Path(folder, "confusion_matrix.png"),
+                folder / "confusion_matrix.png",
                 mark=test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger),
             )
-            self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
+            self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.describe(
             run_id,
             f"Test set, look {looks} of {declared} declared: accuracy"
@@ -182,8 +191,8 @@ class Publisher(RootRun):
         """Logs the saved classifier of a published test evaluation, with its explanations, as the study's champion."""
         run_id = self._tracker.find("test", state.scenario.id)
         assert run_id is not None
-        with tempfile.TemporaryDirectory() as folder:
-            figures = explanation_figures(state.jobs[0], self._inputs, self._store, Path(folder))
+        with self._store.scratch() as folder:
+            figures = explanation_figures(state.jobs[0], self._inputs, self._store, folder)
             self._tracker.log_files(run_id, figures, "grad-cam")
         dataset = self._inputs.dataset
         words = f"{state.scenario.name}, refitted on all training images{dataset.mark}; study id {self._study_id}"

@@ -1,6 +1,6 @@
 """One finished job run again from what its MLflow run says, and its metrics compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,6 +58,7 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     mode: Compile = "on" if stored.facts.get("compile") == "on" else "off"
     compute = Compute(threads=int(stored.facts["threads"]), compile=mode)
     context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)
+    context = replace(context, checkpoints=None)  # from the start, and nothing is kept
     result = run_job(job, context, lambda *_: None)
     return Reproduction(job, stored, result.record)
 

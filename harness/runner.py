@@ -5,7 +5,7 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -57,11 +57,13 @@ class Run:
 
 
 def run_study(
-    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compute: Compute = AUTO
-) -> Run:
+    study: Study, store: Store, device: str, reporter: Reporter, tests_only: bool = False, compute: Compute = AUTO,
+    only: Collection[str] | None = None,
+) -> Run:  # fmt: skip
     """Everything that the study asks for and that is not done yet; then its report.
 
     tests_only: the stages must be finished, and only the test set is scored. compute: where the jobs are fitted.
+    only: the ids of the jobs to be fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     if compute.executor != "ray":  # the devices of a cluster are not this machine's
@@ -79,15 +81,24 @@ def run_study(
     with closing(executor):
         context = make_context(study, inputs, store, device, reporter, compute)
         with store.locked(study.study):
-            return _run(study, inputs, store, executor, context, reporter)
+            return _run(study, inputs, store, executor, context, reporter, only)
 
 
-def _run(study: Study, inputs: Inputs, store: Store, executor: Executor, context: Context, reporter: Reporter) -> Run:
+def _run(
+    study: Study,
+    inputs: Inputs,
+    store: Store,
+    executor: Executor,
+    context: Context,
+    reporter: Reporter,
+    only: Collection[str] | None,
+) -> Run:
     """The run itself, for the holder of the study's lock."""
+    store.sweep()
     keep_folds(study, inputs, store)
     ledger = Ledger(store)
     with Relay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
-        fitter = Fitter(ledger, context, executor, relay, reporter)
+        fitter = Fitter(ledger, context, executor, relay, reporter, only)
         states = _run_stages(study, inputs, fitter, relay)
         tests = _run_tests(study, inputs, states, fitter, relay)
         publisher = relay.settled()
@@ -185,16 +196,18 @@ class Fitter:
     """Runs jobs: each outcome goes first to the ledger, then to MLflow, then to whoever is watching."""
 
     def __init__(
-        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter
-    ) -> None:
+        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter,
+        only: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
         self.ledger, self.reporter = ledger, reporter
         self._publisher = publisher
-        self._context, self._executor = context, executor
+        self._context, self._executor, self._only = context, executor, only
         self.failed = 0
         self.passes: Counter[str] = Counter()
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
+        jobs = [job for job in jobs if self._only is None or job.id in self._only]
         if not jobs:
             return
         self.reporter.begin(name, jobs)
@@ -204,11 +217,13 @@ class Fitter:
                 if "backbone_passes" in outcome.record.facts:
                     self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
             else:
+                self.ledger.fail(outcome)
                 self.failed += 1
             self._publisher.job_ended(job, outcome)
             self.reporter.finished(job, outcome)
 
     def _started(self, job: Job) -> None:
+        self.ledger.begin(job.id)
         self._publisher.job_started(job)
         self.reporter.started(job)
 
@@ -235,6 +250,7 @@ def make_context(
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    features = store.cache / "features"
-    threads, mode = compute.threads, compute.compile
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, device, threads, mode)
+    return Context(
+        inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device,
+        compute.threads, compute.compile, store.checkpoints, study.checkpoint_every,
+    )  # fmt: skip

@@ -1,16 +1,22 @@
 """Where a store keeps things, files that are whole or absent, and the lock of a running study."""
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import BusyError, HarnessError
+from harness.failpoints import failpoint
+
+NEW = ".new-"  # what the name of a folder begins with that is being filled
 
 
 class Store:
@@ -27,6 +33,8 @@ class Store:
         self.data = self.root / "data"
         self.reports = self.root / "reports"
         self.locks = self.root / "locks"
+        self.checkpoints = self.root / "checkpoints"
+        self.states = self.root / "states"
         self.artifacts = self.root / "artifacts"
         self.database = self.root / "mlflow.db"
         try:
@@ -51,6 +59,30 @@ class Store:
     def has_runs(self) -> bool:
         """Whether there can be runs already."""
         return self.server is not None or self.database.exists()
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for files on their way to elsewhere; it vanishes, at the latest when the store is swept."""
+        return new_folder(self.root)
+
+    def abandoned(self) -> Iterator[Path]:
+        """The half-written folders that killed processes left: no one holds them."""
+        leaves = {self.jobs, self.data, self.artifacts}  # what lies in them is whole
+        for folder, names, _ in os.walk(self.root):
+            for name in [name for name in names if name.startswith(NEW)]:
+                with suppress(OSError), _held(Path(folder, name), wait=False):
+                    yield Path(folder, name)
+            names[:] = [] if Path(folder) in leaves else [name for name in names if not name.startswith(NEW)]
+
+    def sweep(self) -> None:
+        """Removes what killed processes left: half-written folders that no one holds, notes of jobs done since."""
+        for folder in self.abandoned():
+            shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.checkpoints.glob("*"):
+            if (self.jobs / folder.name).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        for note in self.states.glob("*.json"):
+            if (self.jobs / note.stem).exists():
+                note.unlink(missing_ok=True)
 
     @contextmanager
     def draft(self) -> Iterator["Store"]:
@@ -92,7 +124,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise BusyError(f"study {study} is running already in {self.root}: {_holder(holder)}") from None
+            raise BusyError(f"study {study} is running already in {self.root}: {_name_of(holder)}") from None
         try:
             write_atomic(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
             yield
@@ -114,12 +146,27 @@ def _checked_address(uri: str) -> str:
     return uri.rstrip("/")
 
 
-def _holder(path: Path) -> str:
+def _name_of(holder: Path) -> str:
+    """Who holds the lock. It says so right after it took it; till then the file may name one that is dead."""
+    for _ in range(20):
+        who = read_holder(holder)
+        if who is not None:
+            return f"process {who['pid']} on {who['host']}"
+        time.sleep(0.05)
+    return "the holder has not said its name yet"
+
+
+def read_holder(path: Path) -> dict[str, Any] | None:
+    """The pid and the host of the living process that wrote this file."""
     try:
-        who = json.loads(path.read_text())
-        return f"process {who['pid']} on {who['host']}"
-    except (OSError, ValueError, KeyError):
-        return "the holder has not said its name yet"
+        who: dict[str, Any] = json.loads(path.read_text())
+        if who["host"] == socket.gethostname():
+            os.kill(who["pid"], 0)
+    except PermissionError:  # it lives, and is another user's
+        return who
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return who
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -130,7 +177,9 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        failpoint("file.written")
         part.replace(path)
+        failpoint("file.replaced")
 
 
 @contextmanager
@@ -139,13 +188,36 @@ def new_folder(parent: Path) -> Iterator[Path]:
 
     Parents that had to be made for it and end up empty are removed too: a failure leaves nothing behind.
     """
-    with _folder_there(parent):
-        folder = parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
-        folder.mkdir()
+    folder = parent / f"{NEW}{os.getpid()}-{secrets.token_hex(4)}"
+    with _folder_there(parent), _held(folder, make=True):
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path, make: bool = False, wait: bool = True) -> Iterator[None]:
+    """Holds a folder; the system lets go of it when the process ends, so that the living can be told from the dead.
+
+    make: the folder is made, anew where a sweep comes in between. Raises OSError where another holds it.
+    """
+    while True:
+        try:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            hold = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            if not make:
+                raise
+            continue
+        try:
+            fcntl.flock(hold, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if folder.exists() or not make:
+                yield
+                return
+        finally:
+            os.close(hold)
 
 
 @contextmanager

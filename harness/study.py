@@ -109,6 +109,7 @@ class Study(Model):
     test: FinalTest | None = None
     paper: str | None = None  # a file of `studies/published/`, beside which the report shows this study
     audit: AuditRules = AuditRules()
+    checkpoint_every: Count | None = None  # epochs; None: each epoch that takes over a minute. Decides no number
 
     _name: str = PrivateAttr(default="study")
     _lines: Lines = PrivateAttr(default_factory=dict)

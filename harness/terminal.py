@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from harness.bench.run import Measured
     from harness.data.audit import Audit
+    from harness.doctor import Check
     from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
     from harness.simulate import Simulated
+    from harness.status import Status
 
 SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
@@ -106,6 +108,24 @@ def show_audit(audit: "Audit") -> None:
     """Prints what the audit found, errors first."""
     rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
     _console().print(_table("audit", ["severity", "finding", ""], rows))
+
+
+def show_status(status: "Status") -> None:
+    """Prints every job that is not done, with the reason, and how many are."""
+    console = _console()
+    at = f", held by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
+    rows = [[j.stage, j.scenario, j.job, j.status, j.why] for j in status.jobs if j.status != "done"]
+    if rows:
+        console.print(_table(f"{status.study}{at}", ["stage", "scenario", "job", "status", "why"], rows))
+    counts = ", ".join(f"{status.count(name)} {name}" for name in ("done", "running", "failed", "missing"))
+    console.print(f"{status.study}: {len(status.jobs)} jobs known: {counts}")
+    for line in status.waiting:
+        console.print(line)
+
+
+def show_checks(checks: "list[Check]") -> None:
+    """Prints what the doctor found."""
+    _console().print(_table("doctor", ["check", "", "found"], [[c.name, c.verdict, c.text] for c in checks]))
 
 
 def show_reproduction(found: "Reproduction") -> None:

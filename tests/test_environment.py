@@ -1,6 +1,7 @@
 import pytest
 
-from harness.environment import environment, without_passwords
+from harness.environment import environment
+from harness.errors import redact
 
 
 @pytest.mark.parametrize(
@@ -14,8 +15,8 @@ from harness.environment import environment, without_passwords
     ],
 )
 def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
-    assert without_passwords(text).endswith(shown)
-    assert "word@" not in without_passwords(text)
+    assert redact(text).endswith(shown)
+    assert "word@" not in redact(text)
 
 
 def test_the_command_line_is_kept_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:

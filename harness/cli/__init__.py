@@ -2,24 +2,28 @@
 
 import signal
 import sys
+import traceback
 from types import FrameType
 
 import typer
 
-from harness.cli import look, measure, model, train
-from harness.errors import HarnessError, Stopped
+from harness.cli import care, look, measure, model, train
+from harness.errors import HarnessError, Stopped, disk_is_full, redact
 
 COMMANDS = (
     train.run,
     train.test,
     train.search,
     look.plan,
+    care.status,
     look.audit,
     look.report,
+    care.rerun,
     train.reproduce,
-    look.ui,
     model.predict,
     model.export,
+    care.doctor,
+    look.ui,
     measure.bench,
 )
 
@@ -44,11 +48,17 @@ def main() -> None:
     try:
         make_app()()
     except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redact(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stop:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(stop.exit_code)
+    except Exception as error:
+        if disk_is_full(error):
+            print("error: the disk is full; free some space, and the same command goes on from here", file=sys.stderr)
+        else:
+            print(redact(traceback.format_exc()), file=sys.stderr)
+        sys.exit(1)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

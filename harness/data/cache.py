@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from harness.data.manifest import Dataset
 from harness.errors import DataError
+from harness.failpoints import failpoint
 from harness.plan import digest
 from harness.store import Store, new_folder, one_maker
 
@@ -44,7 +45,9 @@ def _make(path: Path, files: list[Path], size: int, progress: Progress) -> None:
         # Most medical images are gray: one channel, until the first coloured image says otherwise.
         if not _decode_all(files, size, part, 1, progress):
             _decode_all(files, size, part, 3, progress)
+        failpoint("pixels.written")
         part.replace(path)
+        failpoint("pixels.replaced")
 
 
 def open_pixels(path: Path) -> Pixels:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.failpoints import failpoint
+from harness.processes import become_worker
 from harness.store import Store, new_folder
 from harness.study import Phantom
 
@@ -47,10 +49,11 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
         tasks = [*_tasks(folder / "train", spec.train, spec.seed, 0), *_tasks(folder / "test", spec.test, spec.seed, 1)]
         for task in tasks:
             task.folder.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor() as pool:
+        with ProcessPoolExecutor(initializer=become_worker) as pool:
             list(pool.map(_draw_patient, tasks, chunksize=16))
         (folder / "SYNTHETIC.txt").write_text(f"{__doc__}\n")
         try:
+            failpoint("phantom.written")
             folder.rename(target)
         except OSError:  # another command drew the same images meanwhile
             if not target.is_dir():

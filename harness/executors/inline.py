@@ -34,6 +34,7 @@ def outcome_of(job: Job, context: Context, on_epoch: OnEpoch) -> Outcome:
 
 
 def job_error(job: Job, error: Exception) -> JobError:
-    """The JobError of an exception: its first line as the reason, the traceback as the details."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The JobError of an exception: its first line and its notes as the reason, the traceback as the details."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = " ".join([first, *getattr(error, "__notes__", [])])
     return JobError(job.id, reason, "".join(traceback.format_exception(error)))

@@ -7,6 +7,7 @@ import pandas as pd
 
 from harness.data.audit import Audit, audit_study
 from harness.environment import environment
+from harness.failpoints import failpoint
 from harness.ledger import Ledger
 from harness.prepare import Inputs
 from harness.published import load_published
@@ -81,9 +82,12 @@ def write_report(
         write_statistics(statistics, folder)
         write_page(folder, links)
         write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
+        failpoint("report.written")
         if target.exists():
             shutil.move(target, new / "old")
+            failpoint("report.moved")
         folder.rename(target)
+        failpoint("report.replaced")
     return target / "report.md"
 
 

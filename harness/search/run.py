@@ -74,6 +74,7 @@ def run_search(
     context = make_context(study, inputs, store, device, reporter)
     started = time.time()
     with store.locked(study.study):
+        store.sweep()
         keep_folds(study, inputs, store)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone

@@ -10,8 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from harness.environment import without_passwords
-from harness.errors import HarnessError
+from harness.errors import HarnessError, redact
 
 LOOK = "it looks like postgresql://user@host/name; in a password write %40 for @ and %2F for /"
 LOCK_KEY = 0x6861726E65737301  # of PostgreSQL's advisory lock: `harness` and a number
@@ -78,8 +77,8 @@ def _shown(url: str) -> str:
         raise HarnessError(f"--storage: this is no database URL; {LOOK}") from None
     if "@" in (at.host or ""):
         raise HarnessError(f"--storage: the password holds an @; {LOOK}")
-    return without_passwords(url)
+    return redact(url)
 
 
 def _first_line(error: Exception) -> str:
-    return without_passwords((str(error).strip() or type(error).__name__).splitlines()[0])
+    return redact((str(error).strip() or type(error).__name__).splitlines()[0])

@@ -4,6 +4,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 
+from harness.failpoints import failpoint
 from harness.store import Store
 
 
@@ -16,7 +17,7 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(store.locks / "mlflow.lock"):
-        client = MlflowClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+        client = _client(store)
         experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
@@ -47,6 +48,22 @@ def is_lost(error: Exception) -> bool:
     if isinstance(error, RestException):
         return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
     return isinstance(error, MlflowException | ConnectionError) or type(error).__module__.startswith("requests")
+
+
+def _client(store: Store) -> MlflowClient:
+    """The client; the database is made if it is not there, and made anew where a process was killed as it made it."""
+    making = store.locks / "mlflow.making"
+    if making.exists():
+        for path in store.root.glob(f"{store.database.name}*"):
+            path.unlink()
+    if store.database.exists():
+        return MlflowClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+    making.touch()
+    failpoint("tracking.making")
+    client = MlflowClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+    failpoint("tracking.made")
+    making.unlink()
+    return client
 
 
 def _write_ahead(store: Store) -> None:

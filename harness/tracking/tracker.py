@@ -13,6 +13,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from harness import views
 from harness.data.manifest import Dataset
 from harness.errors import JobError
+from harness.failpoints import failpoint
 from harness.machine import system_metrics
 from harness.plan import Job, Scenario
 from harness.results import FoldRecord, Metrics
@@ -68,10 +69,15 @@ class Tracker:
     def discard_leftovers(self) -> None:
         """Moves to MLflow's trash what earlier starts left of jobs that did not finish; they are run anew.
 
+        What a killed process left RUNNING under another study id (the file was changed since) is KILLED.
         Only for the holder of the study's lock: another runner's jobs look the same.
         """
         for run_id in self._leftovers:
             self._client.delete_run(run_id)
+            failpoint("tracking.discarded")
+        for run in search_runs(self._client, self.experiment_id, "attributes.status = 'RUNNING'"):
+            if run.data.tags.get("harness.study_id") != self._study_id:
+                self._client.set_terminated(run.info.run_id, "KILLED")
 
     def find(self, level: str, key: str) -> str | None:
         """The id of a run that is there, without making or touching it."""
@@ -159,8 +165,9 @@ class Tracker:
         self._client.log_batch(run_id, tags=[RunTag(f"harness.{name}", word) for name, word in words.items()])
 
     def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
-        """Adds single values to a run."""
-        self._log_metrics(run_id, [(step, metrics)])
+        """Adds single values to a run; what a start that was killed has added stays as it is."""
+        there = self._client.get_run(run_id).data.metrics
+        self._log_metrics(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
 
     def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
         """Copies files to the artifacts of a run."""
@@ -169,6 +176,7 @@ class Tracker:
                 self.log_files(run_id, sorted(path.iterdir()), f"{folder}/{path.name}" if folder else path.name)
             else:
                 self._client.log_artifact(run_id, str(path), folder)
+                failpoint("tracking.artifact")
 
     def describe(self, run_id: str, text: str) -> None:
         """Sets the description that MLflow shows on a run (Markdown)."""
@@ -182,7 +190,9 @@ class Tracker:
         """Marks a run whole; the completion tag comes last."""
         self._write_waiting(run_id)
         self._client.set_terminated(run_id, "FINISHED")
+        failpoint("tracking.terminated")
         self._client.set_tag(run_id, "harness.complete", "true")
+        failpoint("tracking.complete")
         self._finished.add(run_id)
         self._active.discard(run_id)
 
@@ -207,10 +217,28 @@ class Tracker:
             self._active.discard(run_id)
             del self._runs[level, key]
 
+    def retract(self, scenario_id: str, job_ids: Iterable[str], study_id: str) -> None:
+        """Moves a scenario's run and its fold runs to MLflow's trash, and takes the mark of being whole from the study.
+
+        For a scenario one of whose results was set aside: its other folds are published again from the ledger.
+        """
+        for level, key in [("scenario", scenario_id), *(("fold", job_id) for job_id in job_ids)]:
+            run_id = self._runs.pop((level, key), None)
+            if run_id is not None:
+                self._finished.discard(run_id)
+                self._active.discard(run_id)
+                self._client.set_tag(run_id, "harness.superseded", "true")
+                self._client.delete_run(run_id)
+        study_run = self._runs.get(("study", study_id))
+        if study_run in self._finished:
+            self._client.delete_tag(study_run, "harness.complete")
+            self._finished.discard(study_run)
+
     def close_all(self, status: str) -> None:
-        """Ends every run that is still RUNNING."""
-        for run_id in list(self._active):
-            self.close(run_id, status)
+        """Ends every run that is still RUNNING, also one that a signal came upon as it was made."""
+        query = f"tags.`harness.study_id` = '{self._study_id}' AND attributes.status = 'RUNNING'"
+        for run in search_runs(self._client, self.experiment_id, query):
+            self.close(run.info.run_id, status)
 
     def share_view(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
         """The URL of the leaderboard: the scenarios (or trials) of this study with these columns, best first."""
@@ -256,6 +284,7 @@ class Tracker:
             every = {**self._context, **common, **lineage, **tags}
             run = self._client.create_run(self.experiment_id, tags=every, run_name=name)
             run_id = self._runs[level, key] = run.info.run_id
+            failpoint("tracking.created")
         elif run_id not in self._active and run_id not in self._finished:
             self._client.update_run(run_id, status="RUNNING")
         if run_id not in self._active and run_id not in self._finished:
@@ -270,3 +299,4 @@ class Tracker:
         metrics = [Metric(name, value, now, step) for step, values in epochs for name, value in values.items()]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+            failpoint("tracking.metrics")

@@ -37,6 +37,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def spread_devices(device: str, processes: int) -> list[str]:
     """The device of each of so many processes: `cuda` means every GPU in turn, any other device is everybody's."""
     gpus = torch.cuda.device_count() if device == "cuda" else 0

@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from harness.data.cache import open_pixels
+from harness.failpoints import failpoint
 from harness.models.backbone import Backbone, feature_shape
 from harness.models.heads import Shape
 from harness.plan import digest
@@ -77,7 +78,9 @@ def frozen_features(
                     about |= {"passes": passes, "seconds": time.perf_counter() - started}
                     (new / "about.json").write_text(json.dumps(about, indent=1))
                     sync_folder(new)
+                    failpoint("features.written")
                     new.rename(kept)
+                    failpoint("features.replaced")
     return Features(kept / "maps.npy", kept / "moments.npy", passes)
 
 

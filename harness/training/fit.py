@@ -1,6 +1,7 @@
 """The training loop, in full view."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.plan import derive_seed
 from harness.results import Metrics
 from harness.settings import Settings
 from harness.training.augment import Augmentation
+from harness.training.checkpoint import Checkpoints
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, Rows
 from harness.training.metrics import Probabilities, classification_metrics
@@ -48,36 +50,43 @@ def fit(
     precision: str,
     on_epoch: Callable[[int, Metrics], None],
     micro_batch: int | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
-    """The model trained for `settings.epochs`. Raises FloatingPointError where the loss is not finite.
+    """The model trained for `settings.epochs`, from its last checkpoint on if there is one.
 
     micro_batch: how many images go through the network at a time, where it is less than a batch. Their gradients add up
     to the batch's, but batch norm sees only them.
+    Raises FloatingPointError where the loss is not finite. What else a batch raises says where.
     """
     micro_batch = micro_batch or settings.batch_size
     optimizer = _optimizer(model, settings)
     device = task.labels.device
-    history: list[Metrics] = []
-    best: Fitted | None = None
-    for epoch in range(1, settings.epochs + 1):
+    checkpoints = checkpoints or Checkpoints(None, None, {})
+    history, selected = checkpoints.load(model, optimizer)
+    best = Fitted(history, *selected) if selected else None
+    for epoch, metrics in enumerate(history, start=1):
+        on_epoch(epoch, metrics)
+    for epoch in range(len(history) + 1, settings.epochs + 1):
         torch.manual_seed(derive_seed(seed, "dropout", epoch))
         losses, hits = [], []
         seen = 0
         augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
         model.train()
-        for batch in shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch)):
+        order = shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch))
+        for number, batch in enumerate(order, start=1):
             optimizer.zero_grad(set_to_none=True)
-            for rows in micro_batches(batch, micro_batch):
-                labels = task.labels[torch.from_numpy(rows).to(device)]
-                images = augment(inputs(rows), seen)
-                with autocast(precision, device):
-                    logits = model(images)
-                loss = cross_entropy(logits.float(), labels)
-                (loss * (len(rows) / len(batch))).backward()  # type: ignore[no-untyped-call]
-                seen += len(rows)
-                losses.append(loss.detach() * len(rows))
-                hits.append((logits.detach().argmax(dim=1) == labels).sum())
-            optimizer.step()
+            with _located(epoch, number):
+                for rows in micro_batches(batch, micro_batch):
+                    labels = task.labels[torch.from_numpy(rows).to(device)]
+                    images = augment(inputs(rows), seen)
+                    with autocast(precision, device):
+                        logits = model(images)
+                    loss = cross_entropy(logits.float(), labels)
+                    (loss * (len(rows) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                    seen += len(rows)
+                    losses.append(loss.detach() * len(rows))
+                    hits.append((logits.detach().argmax(dim=1) == labels).sum())
+                optimizer.step()
         metrics = _training_metrics(losses, hits, len(task.train), epoch)
 
         if task.every_epoch or epoch == settings.epochs:
@@ -91,8 +100,21 @@ def fit(
                 best = Fitted(history, epoch, scores, probabilities)
         history.append(metrics)
         on_epoch(epoch, metrics)
+        if epoch < settings.epochs:
+            kept = None if best is None else (best.selected_epoch, best.metrics, best.probabilities)
+            checkpoints.save(model, optimizer, history, kept)
     assert best is not None
     return best
+
+
+@contextmanager
+def _located(epoch: int, batch: int) -> Iterator[None]:
+    """Adds the place to whatever goes wrong in a batch, such as a device without memory."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in epoch {epoch}, batch {batch}")
+        raise
 
 
 def shuffled_batches(rows: Rows, size: int, seed: int) -> Iterator[Rows]:

@@ -23,7 +23,8 @@ from harness.models.heads import Shape, initialise, make_head, reads_moments
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import CLASSIFIERS, Settings
-from harness.training.device import all_cores, make_deterministic, resolve_precision, within_memory
+from harness.training.checkpoint import Checkpoints
+from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
@@ -44,6 +45,8 @@ class Context:
     device: str
     threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
     compile: Compile = "auto"
+    checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
+    checkpoint_every: int | None = None
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
@@ -64,7 +67,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
         metrics=_metrics(job, fitted),
         class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(train)},
         facts={
-            "device": _device_name(device),
+            "device": device_name(device),
             "torch": torch.__version__,
             "threads": str(context.threads),
             "parameters": _learnt(model),
@@ -96,13 +99,23 @@ def _fit(
         else:
             model, inputs, read = _head_alone(job, context, head_seed, precision)
             how["backbone_passes"] = float(how.get("backbone_passes", 0)) + read
+        about = {"precision": precision, "compile": str(how["compile"]), "micro_batch": str(micro_batch)}
+        kept = _checkpoints(job, context, about)
         network_precision = precision if whole else "fp32"  # heads on kept features are small
-        return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch)
+        return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch, kept)
 
     (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
     if micro_batch < settings.batch_size:
         how["accumulation"] = f"{micro_batch} images at a time, of a batch of {settings.batch_size}"
     return model, fitted, how
+
+
+def _checkpoints(job: Job, context: Context, about: dict[str, str]) -> Checkpoints:
+    """The job's checkpoints; one is used only by the torch build, on the device and in the way that it was made."""
+    device = device_name(torch.device(context.device))
+    about |= {"device": device, "torch": torch.__version__, "threads": str(torch.get_num_threads())}
+    folder = context.checkpoints / job.id if context.checkpoints else None
+    return Checkpoints(folder, context.checkpoint_every, about)
 
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
@@ -200,7 +213,3 @@ def _state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _for_job(on_epoch: OnEpoch, job_id: str) -> Callable[[int, Metrics], None]:
     return lambda epoch, metrics: on_epoch(job_id, epoch, metrics)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,94 @@
+"""How far a study is, job by job, and why what is missing is missing. Reads only."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.errors import StudyError
+from harness.ledger import Ledger
+from harness.plan import Job
+from harness.prepare import Inputs
+from harness.stages import StageState, study_state, test_states
+from harness.store import Store, read_holder
+from harness.study import Study
+
+State = Literal["done", "running", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One cell of the study."""
+
+    stage: str  # "test set" for the final test
+    scenario: str
+    job: str
+    job_id: str
+    status: State
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The cells of a study whose scenarios are known, what waits for a winner, and who is at work."""
+
+    study: str
+    holder: dict[str, Any] | None  # pid and host
+    jobs: list[JobStatus]
+    waiting: list[str]
+
+    def count(self, status: State) -> int:
+        """How many jobs are in this state."""
+        return sum(job.status == status for job in self.jobs)
+
+
+def study_status(study: Study, inputs: Inputs, store: Store) -> Status:
+    """The status of a study in this store."""
+    ledger = Ledger(store)
+    holder = read_holder(store.locks / f"{study.study}.json")
+    states = study_state(study, inputs.digests, ledger)
+    jobs: dict[str, JobStatus] = {}
+    for stage, job in _jobs(study, states, inputs, ledger):
+        jobs.setdefault(job.id, _job_status(stage, job, ledger, holder is not None))
+    waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in states if s.waits_for]
+    if study.test and not all(state.finished for state in states):
+        waiting.append("the test set waits for every stage")
+    return Status(study.study, holder, list(jobs.values()), waiting)
+
+
+def _jobs(study: Study, states: list[StageState], inputs: Inputs, ledger: Ledger) -> list[tuple[str, Job]]:
+    found = [(state.stage.name, job) for state in states for scenario in state.scenarios for job in scenario.jobs]
+    tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
+    return found + [("test set", job) for test in tests for job in test.jobs]
+
+
+def _job_status(stage: str, job: Job, ledger: Ledger, held: bool) -> JobStatus:
+    status, why = _why(job, ledger, held)
+    return JobStatus(stage, job.scenario.name, job.name, job.id, status, why)
+
+
+def _why(job: Job, ledger: Ledger, held: bool) -> tuple[State, str]:
+    if ledger.done(job.id):
+        return "done", ""
+    note, epoch = ledger.note(job.id), ledger.checkpoint(job.id)
+    kept = f"; goes on from its checkpoint of epoch {epoch}" if epoch else ""
+    if note is None:
+        return "missing", f"not begun{kept}"
+    if note["status"] == "failed":
+        return "failed", note["reason"] + kept
+    return ("running", kept.removeprefix("; ")) if held else ("missing", f"broken off{kept}")
+
+
+def find_job(study: Study, states: list[StageState], scenario: str, fold: int, repeat: int) -> Job:
+    """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
+    from harness.refusals import unknown
+
+    known = {state.scenario.id: state for stage in states for state in stage.scenarios}
+    named = [state for state in known.values() if scenario in (state.scenario.id, state.scenario.name)]
+    if not named:
+        raise StudyError(f"--scenario: {unknown('scenario', scenario, [s.scenario.name for s in known.values()])}")
+    for job in named[0].jobs:
+        if (job.fold, job.repeat) == (fold, repeat):
+            return job
+    raise StudyError(
+        f"--fold {fold} --repeat {repeat}: the study has the folds 0 to {study.folds.k - 1}"
+        f" and the repeats 0 to {study.folds.repeats - 1}"
+    )

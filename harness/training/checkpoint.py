@@ -1,0 +1,95 @@
+"""Epoch checkpoints of a long fold: whole or absent, the one before kept, and never used where a byte has changed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.failpoints import failpoint
+from harness.results import Metrics
+from harness.store import write_atomic
+from harness.training.metrics import Probabilities
+
+SECONDS = 60.0  # without `every`, a checkpoint is due so long after the last one
+KEPT = 2
+Selected = tuple[int, Metrics, Probabilities]  # the selected epoch so far, its metrics and probabilities
+
+
+class Checkpoints:
+    """The checkpoints of one job, files `<epoch>-<SHA-256 of the content>.safetensors` in `folder`.
+
+    every: in epochs; None: each epoch that ends a minute or more after the last checkpoint.
+    about: what the numbers depend on beside the job itself; a checkpoint that was made otherwise is not used.
+    """
+
+    def __init__(self, folder: Path | None, every: int | None, about: Mapping[str, str]) -> None:
+        self._folder, self._every, self._about = folder, every, dict(about)
+        self._last = time.monotonic()
+
+    def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[list[Metrics], Selected | None]:
+        """The epochs done and the one selected among them; model and optimizer are put where they were after them."""
+        for path in sorted(self._folder.glob("*.safetensors"), reverse=True) if self._folder else []:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
+                continue
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+            if json.loads(header["about"]) == self._about:
+                return _restore(safetensors.torch.load(content), json.loads(header["progress"]), model, optimizer)
+        return [], None
+
+    def save(self, model: nn.Module, optimizer: Optimizer, history: list[Metrics], selected: Selected | None) -> None:
+        """Keeps the state after the last epoch of `history`, if it is due."""
+        epoch, now = len(history), time.monotonic()
+        due = epoch % self._every == 0 if self._every else now - self._last >= SECONDS
+        if self._folder is None or not due:
+            return
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        for index, parameter in enumerate(_parameters(optimizer)):
+            values = optimizer.state[parameter].items()
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in values if isinstance(value, Tensor)}
+        progress = {"history": history, "selected": selected and selected[:2]}
+        if selected:
+            tensors["probabilities"] = torch.from_numpy(selected[2])
+        content = safetensors.torch.save(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            {"about": json.dumps(self._about), "progress": json.dumps(progress)},
+        )
+        failpoint("checkpoint.save")
+        write_atomic(self._folder / f"{epoch:06d}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+        failpoint("checkpoint.saved")
+        for old in sorted(self._folder.glob("*.safetensors"))[:-KEPT]:
+            old.unlink()
+        self._last = time.monotonic()
+
+
+def _restore(
+    tensors: dict[str, Tensor], progress: dict[str, list[Metrics]], model: nn.Module, optimizer: Optimizer
+) -> tuple[list[Metrics], Selected | None]:
+    names = [name for name in tensors if name.startswith("model.")]
+    model.load_state_dict({name.removeprefix("model."): tensors[name] for name in names})
+    parameters = _parameters(optimizer)
+    for name, value in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            index, _, key = rest.partition(".")
+            parameter = parameters[int(index)]
+            optimizer.state[parameter][key] = _like(parameter, value, bool(optimizer.defaults.get("fused")))
+    selected = progress["selected"] and (*progress["selected"], tensors["probabilities"].numpy())
+    return progress["history"], selected or None  # type: ignore[return-value]
+
+
+def _like(parameter: Tensor, value: Tensor, fused: bool) -> Tensor:
+    """The value in the memory layout that the optimizer itself would give it: other strides are other arithmetic."""
+    if value.shape == parameter.shape and value.ndim:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.to(parameter.device) if fused else value
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

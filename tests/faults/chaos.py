@@ -1,0 +1,145 @@
+"""`python -m tests.faults.chaos [ROW...]`: every fault, and the table of promises with the counts reached."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one fit at a time, as in the tests
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.faults import failures, fuzz, kills
+from tests.faults.rig import ROOT, Rig
+
+Case = Callable[[], int]  # gives how many faults were injected and mended, or raises
+
+
+@dataclass(frozen=True)
+class Row:
+    """One promise: how many faults it wants, and the cases that inject them."""
+
+    number: str
+    promise: str
+    wanted: int
+    cases: Callable[[Rig], Iterator[Case]]
+
+
+def _kills(rig: Rig) -> Iterator[Case]:
+    yield partial(kills.kill_report, rig)
+    for place in ("tracking.making:1", "tracking.made:1"):
+        yield partial(kills.kill_fresh, rig, place)
+    places = list(kills.failpoints(rig))
+    for place in places:
+        yield partial(kills.kill_at, rig, place)
+    for number in range(max(10, 47 - len(places))):
+        yield partial(kills.kill_after, rig, random.Random(number).uniform(0.1, rig.seconds))
+
+
+def _double(rig: Rig) -> Iterator[Case]:
+    second = ("tracking.discarded:1", "ledger.saved:1", "report.written:1", "tracking.artifact:1", "tracking.created:1")
+    for number in range(10):
+        yield partial(kills.kill_twice, rig, f"tracking.metrics:{3 + 4 * number}", second[number % 5])
+
+
+def _signals(number: signal.Signals, rig: Rig) -> Iterator[Case]:
+    for case in range(10):
+        yield partial(kills.stop_in_time, rig, number, random.Random(case).uniform(0, rig.seconds / 3))
+
+
+def _two_runners(rig: Rig) -> Iterator[Case]:
+    for case in range(20):
+        yield partial(kills.second_runner, rig, at_once=case % 2 == 0)
+
+
+def _first_users(rig: Rig) -> Iterator[Case]:
+    for _ in range(10):
+        yield partial(kills.eight_first_users, rig)
+
+
+def _checkpoint_kills(rig: Rig) -> Iterator[Case]:
+    for number in range(1, 11):
+        for place in ("checkpoint.save", "checkpoint.saved"):
+            yield partial(kills.kill_checkpoint, rig, f"{place}:{number}")
+
+
+def _failures(rig: Rig) -> Iterator[Case]:
+    for fault in failures.FAULTS:
+        yield partial(failures.fail, rig, fault)
+
+
+def _malformed(_rig: Rig) -> Iterator[Case]:
+    yield partial(_tests, "refused or error or wrong", "tests/test_strict_yaml.py", "tests/test_study.py")
+
+
+def _tests(pattern: str, *files: str) -> int:
+    """How many tests of these files whose name matches pass; none may fail."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-rN", "-k", pattern, *files]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    found = re.search(r"(\d+) passed", done.stdout)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert found, done.stdout[-3000:]
+    return int(found[1])
+
+
+def _fuzz(_rig: Rig) -> Iterator[Case]:
+    for seed in range(20):
+        yield partial(fuzz.in_process, seed, 5_000)
+
+
+ROWS = (
+    Row("1", "killed anywhere, the same command finishes", 50, _kills),
+    Row("2", "killed during the recovery, too", 10, _double),
+    Row("3", "SIGTERM: runs KILLED, exit 143 within 10 s, goes on", 10, partial(_signals, signal.SIGTERM)),
+    Row("3", "SIGINT: runs KILLED, exit 130 within 10 s, goes on", 10, partial(_signals, signal.SIGINT)),
+    Row("4", "one runner for a study; a killed one holds nothing", 20, _two_runners),
+    Row("5", "8 processes may be the first to use a store", 10, _first_users),
+    Row("6", "killed in the save of a checkpoint", 20, _checkpoint_kills),
+    Row("8", "one failure does not end the grid", 4, _failures),
+    Row("13", "a malformed study file is one line", 60, _malformed),
+    Row("13", "fuzzed study files: no traceback", 100_000, _fuzz),
+)  # fmt: skip
+
+
+def main() -> int:
+    """0 where every row reached its count."""
+    chosen = [row for row in ROWS if not sys.argv[1:] or row.number in sys.argv[1:]]
+    started, short = time.monotonic(), 0
+    lines = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        rig = Rig(Path(folder))
+        for row in chosen:
+            before = time.monotonic()
+            counts = list(pool.map(_counted, row.cases(rig)))
+            reached, failed = sum(counts), sum(count == 0 for count in counts)
+            short += reached < row.wanted or failed > 0
+            lines.append(
+                f"| {row.number} | {row.promise} | {row.wanted:,} | {reached:,} | {failed} |"
+                f" {time.monotonic() - before:.0f} s |"
+            )
+            print(lines[-1], file=sys.stderr, flush=True)
+    print("| # | promise | faults wanted | faults injected and mended | failed cases | time |")
+    print("|---|---|---|---|---|---|", *lines, sep="\n")
+    print(f"\n{time.monotonic() - started:.0f} s on {os.cpu_count()} cores")
+    return int(short > 0)
+
+
+def _counted(case: Case) -> int:
+    try:
+        return case()
+    except Exception:
+        traceback.print_exc()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Row 8 of the table of promises: a scenario whose fits fail, in four ways."""
+
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.faults.rig import RUN, Rig
+
+BROKEN = {"head": "batchnorm-gap", "oversampling": "none"}
+Fault = Callable[[], None]
+
+
+def _install(spoil: Callable[[Tensor], Tensor]) -> None:
+    """Has `spoil` change the loss of the second batch, and of those after it, in the fits of one scenario."""
+    loop: Any = importlib.import_module("harness.training.fit")
+    job: Any = importlib.import_module("harness.training.job")
+    fit, loss = job.fit, loop.cross_entropy
+    batches = {"now": 0, "broken": False}
+
+    def counted(*arguments: Any, **options: Any) -> Tensor:
+        batches["now"] += 1
+        value = loss(*arguments, **options)
+        return spoil(value) if batches["broken"] and batches["now"] >= 2 else value
+
+    def watched(model: Any, inputs: Any, task: Any, settings: Any, *rest: Any) -> Any:
+        batches.update(now=0, broken=all(getattr(settings, key) == value for key, value in BROKEN.items()))
+        return fit(model, inputs, task, settings, *rest)
+
+    job.fit, loop.cross_entropy = watched, counted
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def exception() -> None:
+    _install(lambda _: _raise(RuntimeError("a kernel failed")))
+
+
+def out_of_memory() -> None:
+    _install(lambda _: _raise(MemoryError("no memory left")))
+
+
+def not_a_number() -> None:
+    _install(lambda loss: loss * torch.nan)
+
+
+def infinite() -> None:
+    _install(lambda loss: loss * torch.inf)
+
+
+FAULTS: tuple[Fault, ...] = (exception, out_of_memory, not_a_number, infinite)
+
+
+def fail(rig: Rig, fault: Fault) -> int:
+    """A run in which three of twelve fits fail; then one without the fault, that fits those alone."""
+    folder = rig.place()
+    ended = rig.run(folder, *RUN, before=fault)
+    assert ended.code == 1, ended
+    notes = [json.loads(path.read_text()) for path in (folder / "mlruns/states").iterdir()]
+    assert len(notes) == 3
+    assert all(note["status"] == "failed" and "in epoch 1, batch 2" in note["reason"] for note in notes), notes
+    assert len(list((folder / "mlruns/jobs").iterdir())) == 9
+    assert "0/3" in (folder / "mlruns/reports/faults/report.md").read_text()
+    again = rig.run(folder, *RUN)
+    assert again.code == 0, again
+    assert "stage grid: 3 fits" in again.err
+    rig.check(folder)
+    return 1

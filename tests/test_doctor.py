@@ -1,0 +1,105 @@
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import doctor
+from harness.doctor import Check, examine, release
+from harness.store import Store, new_folder
+from harness.study import Study
+from tests.conftest import ROOT, Finished
+
+FLOORS = {"mlflow": (3, 11), "torch": (2, 10)}  # below them are known holes
+
+
+def named(checks: list[Check], name: str) -> Check:
+    (found,) = [check for check in checks if check.name == name]
+    return found
+
+
+def test_a_sound_store_has_nothing_bad(finished: Finished) -> None:
+    checks = examine(finished.store, finished.study)
+    assert [check for check in checks if check.verdict == "bad"] == []
+    assert named(checks, "orphaned runs").text == "none"
+    assert named(checks, "half-written folders").text == "none"
+    assert named(checks, "weights of test_resnet").text == "none asked for"
+
+
+def test_what_killed_processes_left_is_told_and_what_is_being_written_is_not(finished: Finished) -> None:
+    left = finished.store.jobs / ".new-1-dead"
+    left.mkdir()
+    try:
+        with new_folder(finished.store.jobs):
+            check = named(examine(finished.store), "half-written folders")
+        assert (check.verdict, check.text) == ("look", "1, such as jobs/.new-1-dead; the next run removes them")
+        finished.store.sweep()
+        assert not left.exists()
+    finally:
+        left.rmdir() if left.exists() else None
+
+
+def test_orphaned_runs_and_a_foreign_schema_are_told(store: Store) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store.database_uri)
+    client.create_run(client.create_experiment("demo"), run_name="left")
+    assert "such as left" in named(examine(store), "orphaned runs").text
+    with store.locked("demo"):
+        assert named(examine(store), "orphaned runs").text == "none"
+    with sqlite3.connect(store.database) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'other'")
+    database.close()
+    check = named(examine(store), "database")
+    assert check.verdict == "bad"
+    assert "mlflow db upgrade sqlite:///" in check.text
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    checks = examine(Store(tmp_path / "new"))
+    assert named(checks, "store").text == f"{tmp_path}/new, not made yet"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_cannot_be_had_are_bad(store: Store, small_study: Callable[..., Study], tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    study = small_study(f"base.weights={tmp_path}/w.safetensors")
+    assert named(examine(store, study), "weights of test_resnet").verdict == "bad"
+
+
+def test_a_package_below_its_floor_is_bad(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "requires", lambda _: ["torch>=99", "nothing-of-this-name>=1", "x>=1; extra == 'dev'"])
+    text = named(examine(store), "packages").text
+    assert "is older than 99; nothing-of-this-name is not installed" in text
+    assert "x" not in text.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("2.10.0+cpu", (2, 10, 0)), ("3.17.2", (3, 17, 2)), ("5.0.0rc1", (5, 0, 0)), ("x", ())]
+)
+def test_a_release_is_its_numbers(text: str, numbers: tuple[int, ...]) -> None:
+    assert release(text) == numbers
+
+
+def test_the_floors_are_above_known_holes_and_the_pins_above_the_floors() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    floors = {name: release(number) for name, _, number in (line.partition(">=") for line in wanted)}
+    for name, floor in FLOORS.items():
+        assert floors[name] >= floor
+    lines = (ROOT / ".constraints.txt").read_text().splitlines()
+    pins = {
+        name.lower().replace("_", "-"): release(number) for name, _, number in (line.partition("==") for line in lines)
+    }
+    for name, numbers in floors.items():
+        assert pins[name.lower()] >= numbers, name
+
+
+def test_the_command_prints_one_page(finished: Finished) -> None:
+    command = [sys.executable, "-m", "harness.cli", "doctor", "--store", str(finished.store.root)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) < 40
+    assert "orphaned runs" in done.stdout

@@ -1,0 +1,142 @@
+import os
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from harness.results import FoldResult, Metrics
+from harness.store import Store
+from harness.study import Study
+from harness.training.checkpoint import Checkpoints
+from harness.training.job import run_job
+from tests.conftest import context_of
+
+ABOUT = {"torch": torch.__version__}
+
+
+class Killed(BaseException):
+    """The end of a fit in its middle."""
+
+
+def stopped_after(epochs: int) -> Callable[[str, int, Metrics], None]:
+    def on_epoch(_job: str, epoch: int, _metrics: Metrics) -> None:
+        if epoch > epochs:
+            raise Killed
+
+    return on_epoch
+
+
+def same(first: FoldResult, second: FoldResult) -> None:
+    assert first.record.history == second.record.history
+    assert first.record.metrics == second.record.metrics
+    assert first.record.selected_epoch == second.record.selected_epoch
+    assert first.model == second.model
+    pd.testing.assert_frame_equal(first.predictions, second.predictions, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [("base.optimizer=adam",), ("base.optimizer=adamw", "base.select_epoch=best"), ("base.optimizer=sgd",)],
+    ids=lambda overrides: overrides[0],
+)
+def test_a_fit_that_goes_on_from_a_checkpoint_ends_bit_for_bit_as_one_that_was_not_stopped(
+    store: Store, small_study: Callable[..., Study], overrides: tuple[str, ...]
+) -> None:
+    plain, (job, *_) = context_of(small_study("base.epochs=4", *overrides), store)
+    context = replace(plain, checkpoints=store.checkpoints, checkpoint_every=1)
+    with pytest.raises(Killed):
+        run_job(job, context, stopped_after(2))
+    files = sorted((store.checkpoints / job.id).iterdir())
+    assert [file.name[:6] for file in files] == ["000001", "000002"]
+    told: list[int] = []
+    resumed = run_job(job, context, lambda _job, epoch, _metrics: told.append(epoch))
+    assert told == [1, 2, 3, 4]
+    assert len(list((store.checkpoints / job.id).iterdir())) == 2
+    same(run_job(job, plain, lambda *_: None), resumed)
+
+
+def test_a_checkpoint_of_another_torch_build_or_device_is_not_used(tmp_path: Path) -> None:
+    model, optimizer = small()
+    Checkpoints(tmp_path, 1, ABOUT).save(model, optimizer, [{"loss": 1.0}], None)
+    assert Checkpoints(tmp_path, 1, ABOUT).load(model, optimizer) == ([{"loss": 1.0}], None)
+    assert Checkpoints(tmp_path, 1, {"torch": "0"}).load(model, optimizer) == ([], None)
+
+
+def small() -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    model(torch.rand(8, 4)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[Path]:
+    """Two checkpoints, of the epochs 1 and 2."""
+    model, optimizer = small()
+    checkpoints = Checkpoints(tmp_path, 1, ABOUT)
+    for epochs in (1, 2):
+        checkpoints.save(model, optimizer, [{"loss": 0.1}] * epochs, None)
+    return sorted(tmp_path.iterdir())
+
+
+def epochs_in(folder: Path) -> int:
+    return len(Checkpoints(folder, 1, ABOUT).load(*small())[0])
+
+
+def test_a_checkpoint_cut_anywhere_is_refused_and_the_one_before_is_used(two: list[Path]) -> None:
+    content = two[1].read_bytes()
+    assert epochs_in(two[1].parent) == 2
+    for share in (0, 0.01, 0.2, 0.5, 0.9, 0.99):
+        two[1].write_bytes(content[: int(len(content) * share)])
+        assert epochs_in(two[1].parent) == 1
+    two[1].write_bytes(content[:-1])
+    assert epochs_in(two[1].parent) == 1
+
+
+def test_a_checkpoint_with_a_flipped_byte_is_refused_and_the_one_before_is_used(two: list[Path]) -> None:
+    content = two[1].read_bytes()
+    for place in random.Random(0).sample(range(len(content)), 20):
+        two[1].write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert epochs_in(two[1].parent) == 1
+    two[0].write_bytes(b"")
+    assert epochs_in(two[1].parent) == 0
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_save_that_is_broken_off_leaves_the_checkpoints_before(
+    two: list[Path], monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise Killed
+
+    before = {file: file.read_bytes() for file in two}
+    with monkeypatch.context() as patch:
+        patch.setattr(os if broken == "fsync" else Path, broken, fail)
+        with pytest.raises(Killed):
+            Checkpoints(two[0].parent, 1, ABOUT).save(*small(), [{"loss": 0.1}] * 3, None)
+    assert {file: file.read_bytes() for file in two[0].parent.iterdir()} == before
+
+
+def test_without_a_number_a_checkpoint_is_due_after_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    checkpoints = Checkpoints(tmp_path / "made", None, ABOUT)
+    now = 1059.0
+    checkpoints.save(*small(), [{"loss": 0.1}], None)
+    assert not (tmp_path / "made").exists()
+    now = 1060.0
+    checkpoints.save(*small(), [{"loss": 0.1}] * 2, None)
+    assert epochs_in(tmp_path / "made") == 2
+
+
+def test_no_checkpoint_is_made_where_none_is_asked_for(tmp_path: Path) -> None:
+    Checkpoints(None, 1, ABOUT).save(*small(), [{"loss": 0.1}], None)
+    assert list(tmp_path.iterdir()) == []
