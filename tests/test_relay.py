@@ -87,7 +87,7 @@ def test_after_a_run_that_never_saw_its_server_again_the_same_command_adds_what_
     monkeypatch.setattr(relay, "PATIENCE", 0.0)
     with monkeypatch.context() as patch:
         reporter = Outage(patch, 4, jobs=100)
-        with pytest.raises(TrackingError, match="every fit is stored, the same command adds them"), reporter:
+        with pytest.raises(TrackingError, match="every fit is stored, and the same command adds them"), reporter:
             run_study(small_study(), store, "cpu", reporter)
         assert len(reporter.outcomes) == 7
     again = Recorder()

@@ -43,8 +43,9 @@ class RayExecutor:
         gpus = 1 / compute.jobs_per_device if self.device.startswith("cuda") else 0
         self._wants = {"GPU": gpus} if gpus else {"CPU": float(compute.threads)}
         if not any(_slots(self._wants).values()):
+            reason = _impossible(self._wants)
             self.close()
-            raise HarnessError(_impossible(self._wants))
+            raise HarnessError(reason)
 
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch

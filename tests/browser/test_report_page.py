@@ -109,5 +109,8 @@ def test_the_links_into_mlflow_name_the_runs(reader: Reader, finished: Finished)
     links = dict(page.locator("nav ul a").evaluate_all("all => all.map(a => [a.innerText, a.href])"))
     assert links.pop("leaderboard") == finished.run.url
     assert {f"test: {test.scenario.name}" for test in finished.run.tests} <= set(links)
+    views = {words: links.pop(words) for words in finished.run.views if words in links}
+    assert set(views) == set(finished.run.views) - {"leaderboard"}
     assert len(links) == 1 + 3 + 1  # the study, its scenarios, the test
-    assert all(re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", u) for u in links.values())
+    address = r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}\?workflowType=machine_learning"
+    assert all(re.fullmatch(address, url) for url in links.values())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing import get_context, set_start_method
-from multiprocessing.forkserver import ensure_running
+from multiprocessing.forkserver import _forkserver, ensure_running
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,12 @@ test: {stages: [grid], model: refit}
 RUN = ("run", "study.yaml", "--device", "cpu")
 LIMIT = 120  # seconds after which a command hangs
 LEFTOVERS = (f"**/{NEW}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
-ASIDE = ("harness.command", "harness.git_commit", "harness.git_dirty")  # tags of the start, not of the result
+ASIDE = (
+    "harness.command",
+    "harness.git_commit",
+    "harness.git_dirty",
+    "harness.store",
+)  # tags of the start, not of the result
 Truth = dict[str, Any]
 
 
@@ -80,6 +85,7 @@ class Rig:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._context = get_context("forkserver")
+        _forkserver._stop()  # one that other tests started has not loaded what these commands need
         self._context.set_forkserver_preload(["tests.faults.preload"])
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([before] if before else [])])

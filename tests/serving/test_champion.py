@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -99,7 +99,11 @@ def served(model: Path, log: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model), "-p", str(port)]
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*command, "--env-manager", "local"], stdout=output, stderr=output, start_new_session=True
+            [*command, "--env-manager", "local"],
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},  # uvicorn
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         for _ in range(360):
@@ -111,7 +115,8 @@ def served(model: Path, log: Path) -> Iterator[str]:
                 time.sleep(0.5)
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(server.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, 15)
         server.wait()
 
 
