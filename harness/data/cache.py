@@ -19,7 +19,7 @@ from harness.plan import digest
 from harness.store import Store, new_folder, one_maker
 
 DECODER = 1  # raise it when the pixels that come out change
-AHEAD = 64  # decoded images that wait to be written
+TOGETHER = 16  # images that a thread decodes before it hands them over
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]; one channel where every image is gray
 Progress = Callable[[int, int], None]  # done, total
 
@@ -93,18 +93,24 @@ def _decode_all(files: list[Path], size: int, part: Path, channels: int, progres
 
 
 def _decoded(files: list[Path], size: int) -> Iterator[Pixels | str]:
-    """The decoded images in order, AHEAD at most at a time; a string says why one cannot be read.
+    """The decoded images in order, a bounded number ahead; a string says why one cannot be read.
 
-    Pillow decodes and resizes outside of Python's lock, so that threads use every core.
+    Pillow decodes and resizes outside of Python's lock, so that threads use every core. They take several images at a
+    time, and are no more than the cores: handing the lock on costs as much as a small image.
     """
-    waiting: deque[Future[Pixels | str]] = deque()
-    with ThreadPoolExecutor() as pool:
-        for file in files:
-            waiting.append(pool.submit(_decode, file, size))
-            if len(waiting) == AHEAD:
-                yield waiting.popleft().result()
+
+    def decode_all(part: list[Path]) -> list[Pixels | str]:
+        return [_decode(file, size) for file in part]
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[Future[list[Pixels | str]]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for start in range(0, len(files), TOGETHER):
+            waiting.append(pool.submit(decode_all, files[start : start + TOGETHER]))
+            if len(waiting) > 2 * cores:
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
 
 
 def _decode(file: Path, size: int) -> Pixels | str:
