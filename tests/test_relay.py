@@ -35,7 +35,7 @@ class Outage(Recorder):
         super().__init__()
         self.down = self.failed_requests = 0
         self.said: list[str] = []
-        self._moment, self._length, self._epochs = moment, jobs, 0
+        self._moment, self._length, self._told = moment, jobs, 0
         for name in ("search_runs", "get_experiment_by_name", *WRITES):
             monkeypatch.setattr(MlflowClient, name, self._failing(getattr(MlflowClient, name), name))
 
@@ -52,8 +52,8 @@ class Outage(Recorder):
 
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         super().epoch(job_id, epoch, metrics)
-        self._epochs += 1
-        if self._epochs == self._moment:
+        self._told += 1
+        if self._told == self._moment:
             self.down = self._length
 
     def finished(self, job: Job, outcome: Outcome) -> None:

@@ -85,7 +85,7 @@ class Rig:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._context = get_context("forkserver")
-        _forkserver._stop()  # one that other tests started has not loaded what these commands need
+        _forkserver._stop()  # type: ignore[attr-defined]  # one that other tests started has not loaded what these commands need
         self._context.set_forkserver_preload(["tests.faults.preload"])
         before = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([before] if before else [])])
