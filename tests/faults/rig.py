@@ -33,7 +33,7 @@ stages:
     select: {metric: val/roc_auc}
 test: {stages: [grid], model: refit}
 """
-RUN = ("run", "study.yaml", "--device", "cpu")
+RUN = ("run", "study.yaml", "--device", "cpu", "--executor", "inline")
 LIMIT = 120  # seconds after which a command hangs
 LEFTOVERS = (f"**/{NEW}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
 ASIDE = (
@@ -218,7 +218,9 @@ def _runs(store: Path) -> Iterator[Truth]:
                 "parent": names.get(own.get("mlflow.parentRunId", "")),
                 "tags": {key: value for key, value in own.items() if key.startswith("harness.") and key not in ASIDE},
                 "params": params.get(run_id, []),
-                "points": [point for point in points.get(run_id, []) if not point[0].startswith("seconds")],
+                "points": [
+                    point for point in points.get(run_id, []) if not point[0].startswith(("seconds", "system/"))
+                ],
                 "artifacts": {
                     str(path.relative_to(artifacts)): path.read_bytes()
                     for path in sorted(artifacts.rglob("*"))
