@@ -181,7 +181,7 @@ def study_id(study: Study, digests: Digests) -> str:
         "search": True,
         "paper": True,
         "checkpoint_every": True,
-        "data": {"path", "on_bad_image"},
+        "data": {"path"},
         "base": {"weights"},
     }
     content = study.model_dump(exclude=aside)

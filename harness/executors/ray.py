@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import numpy as np
@@ -115,14 +117,23 @@ def _connect(address: str | None) -> None:
         if address is None:
             ray.init(dashboard_host="127.0.0.1", **quiet)
         else:
+            _knock(address)
             ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise HarnessError(
             f"--address {address}: {reason}; give `auto` on a node of a running cluster, or ray://HOST:10001"
         ) from None
-    for number, handler in handlers.items():  # Ray puts its own in their place
-        signal.signal(number, handler)
+    finally:
+        for number, handler in handlers.items():  # Ray puts its own in their place
+            signal.signal(number, handler)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError if nobody listens at a `[ray://]HOST:PORT`, for which Ray would wait minutes."""
+    if address != "auto":
+        place = urlsplit(address if "//" in address else f"//{address}")
+        socket.create_connection((place.hostname, place.port or 10001), timeout=5).close()
 
 
 def _nodes() -> list[dict[str, Any]]:

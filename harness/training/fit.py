@@ -67,28 +67,7 @@ def fit(
     for epoch, metrics in enumerate(history, start=1):
         on_epoch(epoch, metrics)
     for epoch in range(len(history) + 1, settings.epochs + 1):
-        torch.manual_seed(derive_seed(seed, "dropout", epoch))
-        losses, hits = [], []
-        seen = 0
-        augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
-        model.train()
-        order = shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch))
-        for number, batch in enumerate(order, start=1):
-            optimizer.zero_grad(set_to_none=True)
-            with _located(epoch, number):
-                for rows in micro_batches(batch, micro_batch):
-                    labels = task.labels[torch.from_numpy(rows).to(device)]
-                    images = augment(inputs(rows), seen)
-                    with autocast(precision, device):
-                        logits = model(images)
-                    loss = cross_entropy(logits.float(), labels)
-                    (loss * (len(rows) / len(batch))).backward()  # type: ignore[no-untyped-call]
-                    seen += len(rows)
-                    losses.append(loss.detach() * len(rows))
-                    hits.append((logits.detach().argmax(dim=1) == labels).sum())
-                optimizer.step()
-        metrics = _training_metrics(losses, hits, len(task.train), epoch)
-
+        metrics = _train_epoch(model, optimizer, inputs, task, settings, seed, epoch, precision, micro_batch)
         if task.every_epoch or epoch == settings.epochs:
             probabilities = predict(model, inputs, task.evaluate, micro_batch, precision, device)
             if not np.isfinite(probabilities).all():
@@ -105,6 +84,42 @@ def fit(
             checkpoints.save(model, optimizer, history, kept)
     assert best is not None
     return best
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Inputs,
+    task: Task,
+    settings: Settings,
+    seed: int,
+    epoch: int,
+    precision: str,
+    micro_batch: int,
+) -> Metrics:
+    """The training metrics of one epoch, after its steps. All that is random in it is drawn from (seed, epoch)."""
+    torch.manual_seed(derive_seed(seed, "dropout", epoch))
+    device = task.labels.device
+    augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
+    order = shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch))
+    losses, hits = [], []
+    seen = 0
+    model.train()
+    for number, batch in enumerate(order, start=1):
+        optimizer.zero_grad(set_to_none=True)
+        with _located(epoch, number):
+            for rows in micro_batches(batch, micro_batch):
+                labels = task.labels[torch.from_numpy(rows).to(device)]
+                images = augment(inputs(rows), seen)
+                with autocast(precision, device):
+                    logits = model(images)
+                loss = cross_entropy(logits.float(), labels)
+                (loss * (len(rows) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                seen += len(rows)
+                losses.append(loss.detach() * len(rows))
+                hits.append((logits.detach().argmax(dim=1) == labels).sum())
+            optimizer.step()
+    return _training_metrics(losses, hits, len(task.train), epoch)
 
 
 @contextmanager

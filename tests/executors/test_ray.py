@@ -45,11 +45,12 @@ def test_what_no_node_can_fulfil_is_refused_at_once(
         ray_cluster.executor(compute, device)
 
 
-def test_there_is_no_cluster_at_a_wrong_address() -> None:
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1", "nowhere", "127.0.0.1:many"])
+def test_where_nobody_listens_is_told_at_once(address: str) -> None:
     from harness.executors.ray import RayExecutor
 
-    with pytest.raises(HarnessError, match=r"--address auto: .*; give `auto` on a node of a running cluster, or ray:"):
-        RayExecutor(Compute("ray", address="auto"), "cpu")
+    with pytest.raises(HarnessError, match=rf"--address {address}: .*; give `auto` on a node of a running cluster, or"):
+        RayExecutor(Compute("ray", address=address), "cpu")
 
 
 def test_data_come_to_a_node_once_not_with_every_job(ray_cluster: RayCluster, case: Case) -> None:
