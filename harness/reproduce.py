@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from harness.compute import Compile, Compute
 from harness.errors import StudyError
 from harness.ledger import Ledger
 from harness.plan import Job
@@ -54,8 +55,9 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
             f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
         )
     stored = ledger.record(job_id)
-    threads = int(stored.facts["threads"])
-    context = make_context(study, inputs, store, str(choose_device(device)), reporter, threads)
+    mode: Compile = "on" if stored.facts.get("compile") == "on" else "off"
+    compute = Compute(threads=int(stored.facts["threads"]), compile=mode)
+    context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)
     result = run_job(job, context, lambda *_: None)
     return Reproduction(job, stored, result.record)
 

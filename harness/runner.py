@@ -66,7 +66,7 @@ def run_study(
     if not _is_done(study, inputs, ledger):
         _check_backbones(study, inputs)
     store.refuse_if_busy(study.study)  # before the images are decoded
-    context = make_context(study, inputs, store, device, reporter, compute.threads)
+    context = make_context(study, inputs, store, device, reporter, compute)
     with store.locked(study.study), closing(make_executor(compute, device)) as executor:
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
@@ -191,7 +191,7 @@ class Fitter:
 
 
 def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, threads: int = AUTO.threads
+    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
 ) -> Context:
     """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
@@ -201,4 +201,6 @@ def make_context(
             counting = partial(reporter.counting, f"images decoded at {size} px")
             pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device, threads)
+    features = store.cache / "features"
+    threads, mode = compute.threads, compute.compile
+    return Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, device, threads, mode)

@@ -91,14 +91,37 @@ def new_folder(parent: Path) -> Iterator[Path]:
 
     Parents that had to be made for it and end up empty are removed too: a failure leaves nothing behind.
     """
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir()
+    with _folder_there(parent):
+        folder = parent / f".new-{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def one_maker(path: Path) -> Iterator[None]:
+    """Within it no other process makes `path`: whoever waited for it must look first whether it is there by now."""
+    from filelock import FileLock
+
+    with _folder_there(path.parent):
+        lock = path.with_name(f".{path.name}.lock")
+        try:
+            with FileLock(lock):
+                yield
+        finally:
+            lock.unlink(missing_ok=True)  # whoever waits on it looks for `path`, and never makes a part of it
+
+
+@contextmanager
+def _folder_there(folder: Path) -> Iterator[None]:
+    """Makes a folder and its parents; those that were made now and end up empty are removed again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             for path in made:
                 path.rmdir()

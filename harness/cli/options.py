@@ -1,7 +1,7 @@
 """The arguments and options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,4 +16,8 @@ ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="a
 Workers = Annotated[int | None, typer.Option("--workers", min=1, max=4096, help="At most so many fits at a time.")]
 JobsPerDevice = Annotated[int, typer.Option("--jobs-per-device", min=1, max=64, help="Fits that share a GPU.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads of a fit; they decide its bits.")]
+CompileMode = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option("--compile", help="torch.compile whole networks; auto: long fits on CUDA."),
+]
 MLRUNS = Path("mlruns")

@@ -7,6 +7,7 @@ import typer
 
 from harness.cli.options import (
     MLRUNS,
+    CompileMode,
     DataPath,
     DeviceName,
     ExecutorName,
@@ -30,9 +31,10 @@ def run(
     workers: Workers = None,
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
+    compile: CompileMode = "auto",
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    compute = Compute(executor, workers, jobs_per_device, threads)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile)
     _run(study, data, store, overrides, device, compute, tests_only=False)
 
 
@@ -46,9 +48,10 @@ def test(
     workers: Workers = None,
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
+    compile: CompileMode = "auto",
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    compute = Compute(executor, workers, jobs_per_device, threads)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile)
     _run(study, data, store, overrides, device, compute, tests_only=True)
 
 

@@ -1,9 +1,12 @@
 """Every image decoded once, up front, into one file of bytes that all fits share."""
 
+import mmap
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +15,10 @@ from PIL import Image, ImageOps
 from harness.data.manifest import Dataset
 from harness.errors import DataError
 from harness.plan import digest
-from harness.store import Store, new_folder
+from harness.store import Store, new_folder, one_maker
 
 DECODER = 1  # raise it when the pixels that come out change
+AHEAD = 64  # decoded images that wait to be written
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]; one channel where every image is gray
 Progress = Callable[[int, int], None]  # done, total
 
@@ -22,20 +26,25 @@ Progress = Callable[[int, int], None]  # done, total
 def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progress = lambda *_: None) -> Path:
     """The file with the pixels of the manifest's images, in its order, decoded now if it is not there yet.
 
+    Of several processes one decodes and the others wait for it.
     Raises DataError naming every unreadable image (five at most); then nothing is written.
     """
     key = digest([DECODER, image_size, dataset.table["sha256"].tolist()])
     path = store.cache / "pixels" / f"{key}.npy"
-    if path.exists():
-        return path
-    files = [dataset.root / image for image in dataset.table["image"]]
+    if not path.exists():
+        with one_maker(path):
+            if not path.exists():
+                _make(path, [dataset.root / image for image in dataset.table["image"]], image_size, progress)
+    return path
+
+
+def _make(path: Path, files: list[Path], size: int, progress: Progress) -> None:
     with new_folder(path.parent) as folder:
         part = folder / path.name
         # Most medical images are gray: one channel, until the first coloured image says otherwise.
-        if not _decode_all(files, image_size, part, 1, progress):
-            _decode_all(files, image_size, part, 3, progress)
+        if not _decode_all(files, size, part, 1, progress):
+            _decode_all(files, size, part, 3, progress)
         part.replace(path)
-    return path
 
 
 def open_pixels(path: Path) -> Pixels:
@@ -43,33 +52,56 @@ def open_pixels(path: Path) -> Pixels:
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
 
+def release(array: NDArray[Any]) -> None:
+    """Lets go of the memory that holds what was read of a mapped file, which would grow to the size of the file."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def pieces(pixels: Pixels, rows: int = 256) -> Iterator[Pixels]:
+    """The pixels piece by piece, in order, never holding more than one."""
+    for start in range(0, len(pixels), rows):
+        yield pixels[start : start + rows]
+        release(pixels)
+
+
 def _decode_all(files: list[Path], size: int, part: Path, channels: int, progress: Progress) -> bool:
-    """Fills the file `part`; False as soon as an image is coloured and there is but one channel."""
-    pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(files), channels, size, size))
+    """Fills the file `part`, image by image; False as soon as one is coloured and there is but one channel."""
     bad: list[str] = []
-    for index, image in enumerate(_decoded(files, size)):
-        if isinstance(image, str):
-            bad.append(image)
-        elif image.ndim == 3 and channels == 1:
-            return False
-        else:
-            pixels[index] = image if image.ndim == 2 else image.transpose(2, 0, 1)
-        progress(index + 1, len(files))
+    with part.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for index, image in enumerate(_decoded(files, size)):
+            if isinstance(image, str):
+                bad.append(image)
+            elif image.ndim == 3 and channels == 1:
+                return False
+            else:
+                planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+                file.write(np.broadcast_to(planes, (channels, size, size)).tobytes())
+            progress(index + 1, len(files))
+        file.flush()
+        os.fsync(file.fileno())
     if bad:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise DataError(f"{len(bad)} of {len(files)} images cannot be read: {'; '.join(bad[:5])}{more}")
-    pixels.flush()
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
     return True
 
 
 def _decoded(files: list[Path], size: int) -> Iterator[Pixels | str]:
-    """The decoded images in order, a bounded number ahead; a string says why one cannot be read."""
-    chunk = 256
+    """The decoded images in order, AHEAD at most at a time; a string says why one cannot be read.
+
+    Pillow decodes and resizes outside of Python's lock, so that threads use every core.
+    """
+    waiting: deque[Future[Pixels | str]] = deque()
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(files), chunk):
-            yield from pool.map(lambda file: _decode(file, size), files[start : start + chunk])
+        for file in files:
+            waiting.append(pool.submit(_decode, file, size))
+            if len(waiting) == AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _decode(file: Path, size: int) -> Pixels | str:
@@ -86,8 +118,8 @@ def decode(file: Path, size: int) -> Pixels:
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or 2**63):
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than Pillow's safe limit")
         opened.load()
-        image = ImageOps.exif_transpose(opened)
-    image = _eight_bit(image)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image = _eight_bit(opened)
     if image.mode != "L":
         image = image.convert("RGB")
         red, green, blue = image.split()

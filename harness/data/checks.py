@@ -1,7 +1,7 @@
 """What the audit looks at, one check after the other."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,10 +9,10 @@ import pandas as pd
 from PIL import Image
 
 from harness.data.cache import Progress, open_pixels, pixel_cache
-from harness.data.duplicates import exact_groups, near_pairs, perceptual_hashes, thumbnails
+from harness.data.duplicates import exact_groups, image_hashes, near_pairs, thumbnails
 from harness.data.folds import Fold
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
-from harness.data.manifest import Dataset
+from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.data.patients import patient_rule
 from harness.data.shift import resplit_control, train_test_shift
 from harness.statistics import ALPHA
@@ -21,6 +21,7 @@ from harness.store import Store
 from harness.study import Study
 
 SHIFTED = 0.7  # the area from which a shift is a warning
+LOOKED_AT = 10_000  # images at most, for what is fitted to them: more would not tell more
 WIDE = 0.1  # half the width of a recall's interval from which a validation set is too small
 Severity = Literal["error", "warning", "note"]
 
@@ -41,16 +42,18 @@ def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, pr
     pixels = open_pixels(pixel_cache(dataset, study.data.image_size, store, progress))
     yield from _counts(dataset)
     yield from _exact_duplicates(dataset)
-    pairs = near_pairs(perceptual_hashes(thumbnails(pixels, 32)))
+    pairs = near_pairs(image_hashes(pixels))
     yield from _near_duplicates(dataset, [pair[:2] for pair in pairs])
     yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
     for rule in study.audit.patients:
         yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
     yield from _priors(dataset)
     yield from _sizes(dataset)
-    small = thumbnails(pixels, 16)
-    yield from _shifts(dataset, small)
-    yield from _resplit(dataset, small)
+    rows = drawn(dataset, LOOKED_AT)
+    looked_at = replace(dataset, table=dataset.table.loc[rows].reset_index(drop=True))
+    small = thumbnails(pixels, 16)[rows]
+    yield from _shifts(looked_at, small)
+    yield from _resplit(looked_at, small)
     yield from _small_validation(dataset, folds)
     yield from _leaks(study, dataset, folds)
 
@@ -164,6 +167,18 @@ def _sizes(dataset: Dataset) -> Iterator[Finding]:
             f"the mode {modes.index[0]} tells classes apart: {', '.join(f'{v:.0%} of {n}' for n, v in shares.items())}"
         )
         yield Finding("modes-by-class", "warning", text, {"shares": shares})
+
+
+def drawn(dataset: Dataset, limit: int) -> Rows:
+    """The rows of whole patients drawn at random, up to `limit` images of each split; all where there are no more."""
+    rng, keep = np.random.default_rng(0), []
+    for split in SPLITS:
+        rows = dataset.rows(split)
+        names, group, sizes = np.unique(dataset.groups[rows], return_inverse=True, return_counts=True)
+        order = rng.permutation(len(names))
+        chosen = order[np.cumsum(sizes[order]) <= limit]
+        keep.append(rows[np.isin(group, chosen)])
+    return np.concatenate(keep)
 
 
 def _shifts(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:

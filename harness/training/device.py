@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 import torch
 
 from harness.errors import HarnessError
 
+T = TypeVar("T")
 CORES = torch.get_num_threads()  # that torch would use: those of the machine, or OMP_NUM_THREADS
 WORKER_MEMORY = 3 * 2**29  # bytes that a fit on the CPU has to have: 1.5 GiB
 
@@ -78,3 +80,21 @@ def all_cores() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def within_memory(attempt: Callable[[int], T], batch: int) -> tuple[T, int]:
+    """What `attempt` gives, and the number of images at a time that it was given: the batch, or what memory allows.
+
+    Where the device's memory is not enough the attempt starts again from the beginning with half as many, so that the
+    result is that of the smaller number alone. Raises torch.OutOfMemoryError where even two images are too many.
+    """
+    size = batch
+    while True:
+        try:
+            return attempt(size), size
+        except torch.OutOfMemoryError:
+            if size < 4:
+                raise
+        size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -47,8 +47,14 @@ def fit(
     seed: int,
     precision: str,
     on_epoch: Callable[[int, Metrics], None],
+    micro_batch: int | None = None,
 ) -> Fitted:
-    """The model trained for `settings.epochs`. Raises FloatingPointError where the loss is not finite."""
+    """The model trained for `settings.epochs`. Raises FloatingPointError where the loss is not finite.
+
+    micro_batch: how many images go through the network at a time, where it is less than a batch. Their gradients add up
+    to the batch's, but batch norm sees only them.
+    """
+    micro_batch = micro_batch or settings.batch_size
     optimizer = _optimizer(model, settings)
     device = task.labels.device
     history: list[Metrics] = []
@@ -59,22 +65,23 @@ def fit(
         seen = 0
         augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
         model.train()
-        for rows in shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch)):
-            labels = task.labels[torch.from_numpy(rows).to(device)]
-            images = augment(inputs(rows), seen)
-            with autocast(precision, device):
-                logits = model(images)
-            loss = cross_entropy(logits.float(), labels)
+        for batch in shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch)):
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            for rows in micro_batches(batch, micro_batch):
+                labels = task.labels[torch.from_numpy(rows).to(device)]
+                images = augment(inputs(rows), seen)
+                with autocast(precision, device):
+                    logits = model(images)
+                loss = cross_entropy(logits.float(), labels)
+                (loss * (len(rows) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                seen += len(rows)
+                losses.append(loss.detach() * len(rows))
+                hits.append((logits.detach().argmax(dim=1) == labels).sum())
             optimizer.step()
-            seen += len(rows)
-            losses.append(loss.detach() * len(rows))
-            hits.append((logits.detach().argmax(dim=1) == labels).sum())
         metrics = _training_metrics(losses, hits, len(task.train), epoch)
 
         if task.every_epoch or epoch == settings.epochs:
-            probabilities = predict(model, inputs, task.evaluate, settings.batch_size, precision, device)
+            probabilities = predict(model, inputs, task.evaluate, micro_batch, precision, device)
             if not np.isfinite(probabilities).all():
                 raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
             scores = classification_metrics(probabilities, task.labels.cpu().numpy()[task.evaluate], task.positive)
@@ -95,6 +102,11 @@ def shuffled_batches(rows: Rows, size: int, seed: int) -> Iterator[Rows]:
     for start in range(0, last, size):
         stop = start + size
         yield order[start:] if stop >= last else order[start:stop]
+
+
+def micro_batches(batch: Rows, size: int) -> list[Rows]:
+    """A batch in parts of at most `size` rows, nearly equal; none is a single row unless the batch is."""
+    return np.array_split(batch, max(1, min(-(-len(batch) // size), len(batch) // 2)))
 
 
 def predict(

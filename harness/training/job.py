@@ -13,19 +13,21 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from harness.compute import Compile
 from harness.data.cache import open_pixels
 from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
-from harness.models.backbone import feature_shape, load_backbone
+from harness.models.backbone import load_backbone
 from harness.models.heads import Shape, initialise, make_head
 from harness.plan import Digests, Job, derive_seed, digest, features_key
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
-from harness.training.device import all_cores, make_deterministic, resolve_precision
+from harness.training.device import all_cores, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+from harness.training.network import Network, compiles, fresh_backbone
 
 
 @dataclass(frozen=True)
@@ -40,26 +42,20 @@ class Context:
     features: Path  # the folder of kept features
     device: str
     threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
+    compile: Compile = "auto"
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
     make_deterministic(context.threads)
     started = time.perf_counter()
-    settings, device = job.scenario.settings, torch.device(context.device)
-    precision = resolve_precision(settings.precision, device)
+    device = torch.device(context.device)
     before, train, evaluate = _rows(job, context)
-    head_seed = derive_seed(job.seed, "head")
-    if settings.trainable != "head":
-        model, inputs = _whole_network(settings, context, head_seed)
-    else:
-        model, inputs = _head_alone(job, context, head_seed, precision)
     labels = torch.from_numpy(context.dataset.labels).to(device)
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
     task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
-    network_precision = precision if settings.trainable != "head" else "fp32"  # heads on kept features are small
-    fitted = fit(model, inputs, task, settings, job.seed, network_precision, _for_job(on_epoch, job.id))
+    model, fitted, how = _fit(job, context, task, _for_job(on_epoch, job.id))
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
@@ -68,15 +64,39 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
         class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(train)},
         facts={
             "device": _device_name(device),
-            "precision": precision,
             "torch": torch.__version__,
             "threads": str(context.threads),
             "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
             "seconds": time.perf_counter() - started,
+            **how,
         },
     )
     weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
     return FoldResult(record, _predictions(job, context.dataset, evaluate, fitted), weights)
+
+
+def _fit(
+    job: Job, context: Context, task: Task, told: Callable[[int, Metrics], None]
+) -> tuple[nn.Module, Fitted, dict[str, str]]:
+    """The trained model, what came of it, and how it was fitted."""
+    settings, device = job.scenario.settings, torch.device(context.device)
+    precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
+    whole = settings.trainable != "head"
+    compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
+
+    def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
+        if whole:
+            model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
+        else:
+            model, inputs = _head_alone(job, context, head_seed, precision)
+        network_precision = precision if whole else "fp32"  # heads on kept features are small
+        return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch)
+
+    (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
+    how = {"precision": precision, "compile": "on" if compiled else "off"}
+    if micro_batch < settings.batch_size:
+        how["accumulation"] = f"{micro_batch} images at a time, of a batch of {settings.batch_size}"
+    return model, fitted, how
 
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
@@ -97,15 +117,17 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
 
 
-def _whole_network(settings: Settings, context: Context, seed: int) -> tuple[nn.Module, Inputs]:
+def _whole_network(
+    settings: Settings, context: Context, seed: int, batch: int, compiled: bool
+) -> tuple[nn.Module, Inputs]:
     """Backbone and head, trained together, and the pixels that they read."""
-    device, size = torch.device(context.device), settings.image_size or 0
-    backbone = load_backbone(settings, context.seed)
-    network = nn.Sequential()
-    network.add_module("backbone", backbone)
-    network.add_module("head", _head(settings, feature_shape(backbone, size), context, seed))
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, PixelInputs(open_pixels(context.pixels[size]), backbone.mean, backbone.std, device)
+    device = torch.device(context.device)
+    weights = context.digests.weights[settings.backbone, settings.weights]
+    start = fresh_backbone(settings, weights, context.seed, device)
+    head = _head(settings, start.shape, context, seed).to(device)
+    network = Network(start.backbone, head, batch, start.compiled if compiled else None)
+    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
 def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs]:

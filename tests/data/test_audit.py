@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from harness.data.audit import ERRORS, Audit, audit_study, require_clean
-from harness.data.checks import Finding
+from harness.data.checks import Finding, drawn
+from harness.data.manifest import read_dataset
 from harness.errors import LeakageError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
-from harness.study import load_study
+from harness.study import Data, load_study
 from tests.conftest import PATIENT, draw_image, draw_images
 
 STUDY = """\
@@ -166,3 +167,13 @@ def test_a_random_re_split_of_the_real_data_has_no_gap(real: Audit) -> None:
     facts = one(real, "resplit").facts
     assert facts["validation"] - facts["test"] > 0.05
     assert abs(facts["resplit_validation"] - facts["resplit_test"]) < 0.02
+
+
+def test_of_a_large_dataset_whole_patients_are_drawn_up_to_the_limit(image_folder: Path) -> None:
+    dataset = read_dataset(image_folder, Data(source="folder", patient=PATIENT))
+    everything, some = drawn(dataset, 100), drawn(dataset, 8)
+    assert everything.tolist() == list(range(28))
+    assert 0 < np.isin(some, dataset.rows("train")).sum() <= 8
+    assert np.isin(some, dataset.rows("test")).sum() == 8
+    others = np.setdiff1d(everything, some)
+    assert not set(dataset.groups[some]) & set(dataset.groups[others])

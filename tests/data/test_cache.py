@@ -1,12 +1,14 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.data.cache import decode, open_pixels, pixel_cache
+from harness.data.cache import decode, open_pixels, pieces, pixel_cache, release
 from harness.data.manifest import Dataset, read_dataset
 from harness.errors import DataError
 from harness.store import Store
@@ -174,3 +176,41 @@ def test_of_many_unreadable_images_five_are_named(image_folder: Path, tmp_path: 
     assert {f"broken{n}.png" for n in range(7) if f"broken{n}.png" in str(error.value)} == {
         f"broken{n}.png" for n in range(5)
     }
+
+
+def test_of_two_processes_on_a_cold_cache_one_decodes(image_folder: Path, tmp_path: Path) -> None:
+    dataset, decoded = read(image_folder), list[int]()
+    started = Barrier(2)
+
+    def build() -> Path:
+        started.wait()
+        return pixel_cache(dataset, SIZE, Store(tmp_path / "st"), lambda done, _: decoded.append(done))
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result() for future in [pool.submit(build), pool.submit(build)])
+    assert first == second
+    assert sorted(decoded) == list(range(1, 29))
+    assert [path.name for path in first.parent.iterdir()] == [first.name]  # no lock is left
+
+
+def test_pieces_are_the_pixels_in_order_and_what_was_read_is_let_go_of(image_folder: Path, tmp_path: Path) -> None:
+    pixels = open_pixels(pixel_cache(read(image_folder), SIZE, Store(tmp_path / "st")))
+    given = [piece.copy() for piece in pieces(pixels, rows=9)]
+    assert [len(piece) for piece in given] == [9, 9, 9, 1]
+    np.testing.assert_array_equal(np.concatenate(given), pixels)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc")
+def test_a_mapped_file_that_was_read_takes_no_memory_once_it_is_released(tmp_path: Path) -> None:
+    np.save(tmp_path / "large.npy", np.ones((64, 1, 256, 256), dtype=np.uint8))
+    pixels = open_pixels(tmp_path / "large.npy")
+
+    def resident() -> int:
+        maps = Path("/proc/self/smaps").read_text().split("large.npy")[1]
+        return int(maps.partition("Rss:")[2].split()[0])  # kB
+
+    assert int(pixels.sum()) == pixels.size
+    assert resident() >= 4096
+    release(pixels)
+    assert resident() == 0
+    assert int(pixels.sum()) == pixels.size

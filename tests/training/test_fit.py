@@ -13,7 +13,7 @@ from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import initialise, make_head
 from harness.results import Metrics
 from harness.settings import Settings
-from harness.training.fit import Fitted, Task, fit, predict, shuffled_batches
+from harness.training.fit import Fitted, Task, fit, micro_batches, predict, shuffled_batches
 from harness.training.inputs import Inputs, PixelInputs, Rows
 from harness.training.metrics import classification_metrics
 
@@ -246,3 +246,28 @@ def test_an_augmented_fit_is_equal_bit_for_bit_and_another_than_one_without() ->
     first, again, plain = (trained(augment=kind, epochs=2) for kind in ("affine", "affine", "none"))
     assert first.history == again.history
     assert first.history != plain.history
+
+
+@given(st.integers(1, 300), st.integers(2, 128))
+def test_a_batch_is_cut_into_parts_of_at_most_so_many_rows_none_alone(images: int, size: int) -> None:
+    parts = micro_batches(np.arange(images), size)
+    assert np.concatenate(parts).tolist() == list(range(images))
+    assert all(len(part) <= max(size, 3) for part in parts)  # three rows are not cut into two and one
+    assert all(len(part) >= min(2, images) for part in parts)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("augment", ["none", "flip+affine"])
+def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(augment: str) -> None:
+    """Shown on a network without batch norm and dropout, which would see the parts."""
+
+    def fitted(micro_batch: int | None) -> Fitted:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+        settings = SETTINGS.model_copy(update={"augment": augment, "optimizer": "sgd", "batch_size": 16})
+        inputs = PixelInputs(PIXELS, (0.5,) * 3, (0.5,) * 3, CPU)
+        return fit(model, inputs, TASK, settings, 0, "fp32", lambda *_: None, micro_batch)
+
+    whole, parts = fitted(None), fitted(5)
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-4)
+    assert parts.history[0]["train/loss"] == pytest.approx(whole.history[0]["train/loss"], rel=1e-4)

@@ -1,0 +1,78 @@
+"""The network that is trained: a head on a backbone, one module of which serves every fold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from harness.compute import Compile
+from harness.models.backbone import Backbone, feature_shape, load_backbone
+from harness.models.heads import Shape
+from harness.settings import Settings
+
+LONG = 50_000  # images through the network in a fit from which compiling it, a minute or two, pays on CUDA
+
+
+class Network(nn.Module):
+    """Images [n, 3, H, W] -> logits [n, classes].
+
+    compiled: the backbone's compiled forward. It is for batches of exactly `batch` images; others, such as the last one
+    of an epoch, take the plain way: each new shape would compile it anew.
+    """
+
+    def __init__(
+        self, backbone: Backbone, head: nn.Module, batch: int, compiled: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self._batch, self._compiled = batch, compiled
+
+    def forward(self, images: Tensor) -> Tensor:
+        whole = self._compiled is not None and len(images) == self._batch
+        features = self._compiled(images) if self._compiled and whole else self.backbone(images)
+        logits = self.head(features)
+        assert isinstance(logits, Tensor)
+        return logits
+
+
+@dataclass(frozen=True)
+class Start:
+    """A backbone as it is before training, and its weights to come back to."""
+
+    backbone: Backbone
+    weights: dict[str, Tensor]  # with the buffers, such as the statistics of batch norm
+    shape: Shape
+    compiled: Callable[[Tensor], Tensor]  # nothing is compiled before its first call
+
+
+def fresh_backbone(settings: Settings, weights: str, seed: int, device: torch.device) -> Start:
+    """The backbone of these settings on the device, its weights those before training.
+
+    It is the same module at every call with the same arguments, so that it is loaded and compiled but once: whoever
+    trained it before must be done with it. weights: the hash of its weights.
+    """
+    decisive = {name: getattr(settings, name) for name in ("backbone", "weights", "trainable", "image_size")}
+    start = _start(Settings(**decisive), weights, seed, device)
+    start.backbone.load_state_dict(start.weights)
+    start.backbone.zero_grad(set_to_none=True)
+    return start
+
+
+@lru_cache(maxsize=1)
+def _start(settings: Settings, _weights: str, seed: int, device: torch.device) -> Start:
+    backbone = load_backbone(settings, seed)
+    shape = feature_shape(backbone, settings.image_size or 0)
+    backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = {name: value.detach().clone() for name, value in backbone.state_dict().items()}
+    return Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))
+
+
+def compiles(option: Compile, device: torch.device, images: int) -> bool:
+    """Whether a fit that sends this many images through its network compiles it: by its own work alone.
+
+    What other fits there are must not matter: compiled kernels round differently, and the same job is to give the same
+    numbers whenever it is run.
+    """
+    return option == "on" or (option == "auto" and device.type == "cuda" and images >= LONG)

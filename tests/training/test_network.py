@@ -1,0 +1,155 @@
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+
+from harness.compute import Compile
+from harness.models.backbone import Backbone, load_backbone
+from harness.plan import Job
+from harness.settings import Settings
+from harness.store import Store
+from harness.study import Study
+from harness.training import network
+from harness.training.device import within_memory
+from harness.training.job import Context, run_job
+from harness.training.network import compiles, fresh_backbone
+from tests.conftest import context_of
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+SETTINGS = Settings(backbone="test_resnet", weights="none", image_size=32)
+
+
+@pytest.fixture(autouse=True)
+def _no_module_is_kept() -> Iterator[None]:
+    network._start.cache_clear()
+    yield
+    network._start.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def case(new_store: Callable[[], Store], small_study: Callable[..., Study]) -> tuple[Context, list[Job]]:
+    """The jobs of two heads, two folds each, of two epochs; 24 images in batches of 16."""
+    return context_of(small_study(), new_store())
+
+
+def test_a_trained_module_comes_back_to_its_start_bit_for_bit() -> None:
+    start = fresh_backbone(SETTINGS, "none", 0, CPU)
+    start.backbone.train()(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    torch.optim.SGD(start.backbone.parameters(), lr=0.1).step()
+    trained = {name: value.clone() for name, value in start.backbone.state_dict().items()}
+    again = fresh_backbone(SETTINGS.model_copy(update={"head": "batchnorm-gap", "epochs": 3}), "none", 0, CPU)
+    assert again.backbone is start.backbone
+    assert all(parameter.grad is None for parameter in again.backbone.parameters())
+    expected = load_backbone(SETTINGS, 0).state_dict()
+    for name, value in again.backbone.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    moved = [name for name, value in trained.items() if not torch.equal(value, expected[name])]
+    assert any("running_mean" in name for name in moved)
+    assert any("conv" in name for name in moved)
+
+
+@pytest.mark.parametrize("other", [("weights", 0), ("none", 1)])
+def test_other_weights_are_another_module(other: tuple[str, int]) -> None:
+    assert fresh_backbone(SETTINGS, "none", 0, CPU) is not fresh_backbone(SETTINGS, *other, CPU)
+
+
+def test_the_folds_of_a_backbone_share_one_module_and_give_the_numbers_of_a_new_one(
+    case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, jobs = case
+    loaded: list[Settings] = []
+
+    def load(settings: Settings, seed: int) -> Backbone:
+        loaded.append(settings)
+        return load_backbone(settings, seed)
+
+    monkeypatch.setattr(network, "load_backbone", load)
+    shared = [run_job(job, context, lambda *_: None) for job in jobs]
+    assert len(loaded) == 1
+    for job, result in list(zip(jobs, shared, strict=True))[1:]:
+        network._start.cache_clear()
+        alone = run_job(job, context, lambda *_: None)
+        assert alone.record.history == result.record.history
+        pd.testing.assert_frame_equal(alone.predictions, result.predictions)
+    assert len(loaded) == len(jobs)
+
+
+def test_one_backbone_is_compiled_twice_whatever_the_heads_the_folds_and_the_last_batches(
+    case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch._dynamo.reset()
+    counter, compile_ = CompileCounter(), torch.compile
+    monkeypatch.setattr(torch, "compile", lambda forward, **given: compile_(forward, backend=counter, **given))
+    context, jobs = case
+    results = [run_job(job, replace(context, compile="on"), lambda *_: None) for job in jobs]
+    assert len({job.scenario.settings.head for job in jobs}) == 2
+    assert counter.frame_count == 2  # one to train, one to evaluate
+    plain = [run_job(job, replace(context, compile="auto"), lambda *_: None) for job in jobs]
+    for result, other in zip(results, plain, strict=True):
+        assert (result.record.facts["compile"], other.record.facts["compile"]) == ("on", "off")
+        assert result.record.metrics["val/loss"] == pytest.approx(other.record.metrics["val/loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("option", "device", "images", "expected"),
+    [
+        ("auto", CUDA, 50_000, True), ("auto", CUDA, 49_999, False), ("auto", CPU, 10**9, False),
+        ("on", CPU, 1, True), ("off", CUDA, 10**9, False),
+    ],
+)  # fmt: skip
+def test_auto_compiles_long_fits_on_cuda(option: Compile, device: torch.device, images: int, expected: bool) -> None:
+    assert compiles(option, device, images) == expected
+
+
+def limited_to(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the backbone run out of memory with more than so many images in training."""
+    forward = Backbone.forward
+
+    def limited(self: Backbone, images: Tensor) -> Tensor:
+        if self.training and len(images) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, images)
+
+    monkeypatch.setattr(Backbone, "forward", limited)
+
+
+def test_a_fit_that_runs_out_of_memory_starts_again_with_fewer_images_at_a_time(
+    case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, (job, *_) = case
+    plain = run_job(job, context, lambda *_: None)
+    assert "accumulation" not in plain.record.facts
+    limited_to(4, monkeypatch)
+    told: list[int] = []
+    result = run_job(job, context, lambda _, epoch, __: told.append(epoch))
+    assert result.record.facts["accumulation"] == "4 images at a time, of a batch of 16"
+    assert told == [1, 2]
+    again = run_job(job, context, lambda *_: None)
+    assert result.record.history == again.record.history
+    assert result.record.history != plain.record.history  # batch norm saw four images at a time
+
+
+def test_where_two_images_are_too_many_the_job_fails(
+    case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, (job, *_) = case
+    limited_to(1, monkeypatch)
+    with pytest.raises(torch.OutOfMemoryError):
+        run_job(job, context, lambda *_: None)
+
+
+def test_memory_is_sought_by_halves() -> None:
+    tried: list[int] = []
+
+    def attempt(size: int) -> str:
+        tried.append(size)
+        if size > 10:
+            raise torch.OutOfMemoryError
+        return "done"
+
+    assert within_memory(attempt, 64) == ("done", 8)
+    assert tried == [64, 32, 16, 8]
