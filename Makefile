@@ -1,4 +1,4 @@
-# make setup | study | search | test | test-ui | lint | ui | dashboard: everything runs in .venv, which is made on first use.
+# make setup | study | search | test | test-ui | lint | ui | dashboard | bench: everything runs in .venv, which is made on first use.
 PYTHON ?= python3
 STUDY  ?= studies/quickstart.yaml
 STORE  ?= mlruns
@@ -7,7 +7,7 @@ WORKERS ?= 1
 BIN = .venv/bin
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search bench-search plan report ui dashboard test test-ui lint clean
+.PHONY: setup study search bench bench-search plan report ui dashboard test test-ui lint clean
 
 setup: .venv/installed
 
@@ -42,6 +42,10 @@ bench-search: setup
 dashboard: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[dashboard]'
 	$(BIN)/optuna-dashboard --host 127.0.0.1 sqlite:///$(abspath $(STORE))/optuna.db
+
+bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
+	$(BIN)/harness bench --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4

@@ -26,11 +26,18 @@ def environment() -> str:
 
 def provenance(digests: Digests) -> dict[str, str]:
     """What every run says of its origin: digests, code, versions, machine, command line."""
-    versions = {name: version(name) for name in ("torch", "timm", "scikit-learn", "imbalanced-learn", "numpy")}
     return {
         "manifest_digest": digests.manifest,
         "folds_digest": digests.all_folds,
         "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
+        **code_and_machine(),
+    }
+
+
+def code_and_machine() -> dict[str, str]:
+    """The commit, the versions, the machine and the command line."""
+    versions = {name: version(name) for name in ("torch", "timm", "scikit-learn", "imbalanced-learn", "numpy")}
+    return {
         "git_commit": _git("rev-parse", "HEAD") or "not a checkout",
         "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from harness.settings import Settings, decisive
 from harness.study import Stage, Study
 
-NUMERICS = 1  # raise it when a change of the code changes results: every job gets a new id
+NUMERICS = 2  # raise it when a change of the code changes results: every job gets a new id
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +43,7 @@ class Run:
     states: list[StageState]
     tests: list[ScenarioState]
     failed: int  # jobs
+    passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     views: dict[str, str]  # of the study in the MLflow UI: words -> URL
 
@@ -77,7 +80,11 @@ def run_study(
             identity = study_id(study, inputs.digests)
             report = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
             publisher.publish_report(report.parent)
-    return Run(states, tests, fitter.failed, report, publisher.views(states))
+            views = publisher.views(states)
+    for backbone, images in fitter.passes.items():
+        read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
+        reporter.say(f"frozen {backbone}: {read}")
+    return Run(states, tests, fitter.failed, fitter.passes, report, views)
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -167,6 +174,7 @@ class Fitter:
         self._publisher = publisher
         self._context, self._executor = context, executor
         self.failed = 0
+        self.passes: Counter[str] = Counter()
 
     def run(self, name: str, jobs: list[Job]) -> None:
         """Fits these jobs, whatever becomes of single ones."""
@@ -176,6 +184,8 @@ class Fitter:
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
+                if "backbone_passes" in outcome.record.facts:
+                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
             else:
                 self.failed += 1
             self._publisher.job_ended(job, outcome)

@@ -18,6 +18,7 @@ from harness.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.bench.run import Measured
     from harness.data.audit import Audit
     from harness.reproduce import Reproduction
     from harness.runner import Run
@@ -165,6 +166,29 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     console.print(f"report: {_relative(run.report)}")
     where = "" if store.root == Path("mlruns").absolute() else f" --store {_relative(store.root)}"
     console.print(f"MLflow: harness ui{where}, then {run.url}")
+
+
+def show_bench(measured: "Measured") -> None:
+    """Prints what a bench ran on, its figures with their goals, and the exact work of each."""
+    console = _console()
+    for name, value in measured.head.items():
+        console.print(f"{name:<10} {value}")
+    rows = [
+        [
+            row.name,
+            "-" if row.value is None else f"{row.value:.3g}",
+            "" if row.low is None else f"{row.low:.3g} to {row.high:.3g}",
+            row.rounds,
+            row.goal or "",
+            row.verdict,
+        ]
+        for row in measured.rows
+    ]
+    console.print()
+    console.print(_table("bench", ["figure", "measured", "range", "n", "goal", ""], rows))
+    for row in measured.rows:
+        console.print(f"{row.name}: {row.work}")
+    console.print(f"\nas JSON: {_relative(measured.file)}")
 
 
 def _pairs(counts: dict[str, int]) -> list[int]:

@@ -15,16 +15,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "reproduce", "search", "runner", "publish", "report", "resolution", "tracking", "progress",
-    "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule", "training", "models",
-    "data", "environment", "processes", "compute", "plan", "results", "store", "study", "search_block", "settings",
+    "cli", "terminal", "reproduce", "search", "bench", "runner", "publish", "report", "resolution", "tracking",
+    "progress", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule", "training",
+    "models", "data", "environment", "processes", "compute", "plan", "results", "store", "study", "search_block",
+    "settings",
     "refusals", "fields", "strict_yaml", "statistics", "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it
 LIBRARIES = {
-    "torch": ("training", "models", "data.cache"),
-    "torchvision": (),
+    "torch": ("training", "models", "data.cache", "bench"),
+    "torchvision": ("bench",),
     "safetensors": ("training", "models"),
     "timm": ("models",),
     "mlflow": ("tracking",),
@@ -32,13 +33,15 @@ LIBRARIES = {
     "psutil": ("machine",),
     "pynvml": ("machine",),
     "ray": ("executors.ray",),
+    "lightning": ("bench",),
+    "skorch": ("bench",),
     "matplotlib": ("report",),
     "imblearn": ("data",),
     "kagglehub": ("data.sources",),
     "huggingface_hub": ("models",),
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
-    "yaml": ("strict_yaml", "publish", "search.confirm"),
+    "yaml": ("strict_yaml", "publish", "search.confirm", "bench.figure"),
     "pydantic": ("study", "search_block", "settings", "refusals", "fields", "published", "report.schema"),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}

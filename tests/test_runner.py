@@ -365,4 +365,15 @@ def test_over_the_folds_every_real_training_image_is_validated_exactly_once(
             assert sorted(pd.concat([f for f in frames if f["repeat"][0] == repeat])["image"]) == images
         accuracies = [((f["prob_PNEUMONIA"] > 0.5) == (f["label"] == "PNEUMONIA")).mean() for f in frames]
         assert state.summary["val/accuracy_mean"] == pytest.approx(sum(accuracies) / 6)
-    assert len(list((store.cache / "features").iterdir())) == 1
+    assert len(list((store.cache / "features").glob("*/maps.npy"))) == 1
+
+
+def test_each_image_goes_through_a_frozen_backbone_once_and_never_again(
+    new_store: Callable[[], Store], small_study: Callable[..., Study]
+) -> None:
+    frozen = ("base.trainable=head", "stages=[{name: heads, select: {metric: val/accuracy}}]", TEST_OF_HEADS)
+    cold = run_in(small_study(*frozen, "base.epochs=1"), store := new_store())
+    assert cold.run.passes == {"test_resnet": 48 + 24}  # training and test images; two folds and a refit
+    warm = run_in(small_study(*frozen, "base.epochs=2"), store)
+    assert warm.run.passes == {"test_resnet": 0}
+    assert [len(cold.reporter.outcomes), len(warm.reporter.outcomes)] == [3, 3]

@@ -6,10 +6,20 @@ from types import FrameType
 
 import typer
 
-from harness.cli import look, train
+from harness.cli import look, measure, train
 from harness.errors import HarnessError, Stopped
 
-COMMANDS = (train.run, train.test, train.search, look.plan, look.audit, look.report, train.reproduce, look.ui)
+COMMANDS = (
+    train.run,
+    train.test,
+    train.search,
+    look.plan,
+    look.audit,
+    look.report,
+    train.reproduce,
+    look.ui,
+    measure.bench,
+)
 
 
 def make_app() -> typer.Typer:

@@ -23,6 +23,12 @@ def make_head(settings: Settings, shape: Shape, classes: int) -> nn.Module:
     return head
 
 
+def reads_moments(head: nn.Module) -> bool:
+    """Whether a head, in its present mode, needs of each map [C, H, W] only the moments: mean and variance, [2, C]."""
+    says = getattr(head, "reads_moments", None)
+    return callable(says) and bool(says())
+
+
 class Dropout(nn.Module):
     """Zeroes each element with probability `p`, scales the rest by 1 / (1 - p); in training only (Hinton et al. 2012).
 
@@ -54,15 +60,24 @@ def _mask(shape: tuple[int, ...], p: float) -> Tensor:
 
 
 class DropoutGap(nn.Module):
-    """Dropout of the elements of the map, then global average pooling."""
+    """Dropout of the elements of the map, then global average pooling.
+
+    While nothing is dropped the mean of each channel is enough. In training the maps are read: a sum of what is left
+    of a map has no other exact distribution than that of dropping its elements one by one.
+    """
 
     def __init__(self, shape: Shape, classes: int, settings: Settings) -> None:
         super().__init__()
         self.dropout = Dropout(settings.dropout)
         self.linear = nn.Linear(shape[0], classes)
 
+    def reads_moments(self) -> bool:
+        """While nothing is dropped."""
+        return not self.training or self.dropout.p == 0
+
     def forward(self, features: Tensor) -> Tensor:
-        return _logits(self.linear, _average(self.dropout(features)))
+        pooled = features[:, 0] if features.ndim == 3 else _average(self.dropout(features))
+        return _logits(self.linear, pooled)
 
 
 class DropoutFlatten(nn.Module):
@@ -78,15 +93,41 @@ class DropoutFlatten(nn.Module):
 
 
 class BatchNormGap(nn.Module):
-    """Batch normalisation of the map's channels, then global average pooling."""
+    """Batch normalisation of the map's channels, then global average pooling.
+
+    Batch norm scales and shifts a channel as a whole, so that the moments of the maps give the same logits and the
+    same running statistics as the maps themselves.
+    """
 
     def __init__(self, shape: Shape, classes: int, _settings: Settings) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(shape[0])
         self.linear = nn.Linear(shape[0], classes)
+        self._pixels = shape[1] * shape[2]
+
+    def reads_moments(self) -> bool:
+        """Always."""
+        return True
 
     def forward(self, features: Tensor) -> Tensor:
-        return _logits(self.linear, _average(self.norm(features)))
+        pooled = self._normed_mean(features) if features.ndim == 3 else _average(self.norm(features))
+        return _logits(self.linear, pooled)
+
+    def _normed_mean(self, moments: Tensor) -> Tensor:
+        """What pooling after the norm gives, [n, C], from the moments [n, 2, C] of the maps."""
+        norm, (means, variances) = self.norm, moments.unbind(1)
+        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.num_batches_tracked is not None and norm.momentum is not None
+        mean, variance = norm.running_mean, norm.running_var
+        if self.training:
+            between, mean = torch.var_mean(means, dim=0, correction=0)
+            variance = variances.mean(dim=0) + between
+            count = len(means) * self._pixels
+            with torch.no_grad():
+                norm.running_mean.lerp_(mean, norm.momentum)
+                norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
+                norm.num_batches_tracked += 1
+        return (means - mean) * ((variance + norm.eps).rsqrt() * norm.weight) + norm.bias
 
 
 class BatchNormFlatten(nn.Module):

@@ -60,14 +60,20 @@ class PixelInputs:
 
 
 class FeatureInputs:
-    """Features [n, C, h, w] of a frozen backbone, from the file of their split.
+    """Kept features of a frozen backbone: maps [n, C, h, w], or moments [n, 2, C] whenever the head reads those.
 
-    first: the manifest's row that the file starts with.
+    files: for each split its first row in the manifest, its maps and its moments.
     """
 
-    def __init__(self, files: list[tuple[int, Path]], device: torch.device) -> None:
-        self._parts = [(first, _gather(np.load(path, mmap_mode="r"), device)) for first, path in files]
+    def __init__(
+        self, files: list[tuple[int, Path, Path]], device: torch.device, reads_moments: Callable[[], bool]
+    ) -> None:
+        def opened(path: Path) -> Inputs:
+            return _gather(np.load(path, mmap_mode="r"), device)
+
+        self._parts = [(first, opened(maps), opened(moments)) for first, maps, moments in files]
+        self._reads_moments = reads_moments
 
     def __call__(self, rows: Rows) -> Tensor:
-        first, gather = max((part for part in self._parts if part[0] <= rows[0]), key=lambda part: part[0])
-        return gather(rows - first)
+        first, maps, moments = max((part for part in self._parts if part[0] <= rows[0]), key=lambda part: part[0])
+        return (moments if self._reads_moments() else maps)(rows - first)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-from filelock import FileLock
 from torch import nn
 
 from harness.compute import Compile
@@ -19,8 +18,8 @@ from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import load_backbone
-from harness.models.heads import Shape, initialise, make_head
-from harness.plan import Digests, Job, derive_seed, digest, features_key
+from harness.models.heads import Shape, initialise, make_head, reads_moments
+from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import Settings
 from harness.training.device import all_cores, make_deterministic, resolve_precision, within_memory
@@ -77,23 +76,25 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
 
 def _fit(
     job: Job, context: Context, task: Task, told: Callable[[int, Metrics], None]
-) -> tuple[nn.Module, Fitted, dict[str, str]]:
+) -> tuple[nn.Module, Fitted, dict[str, str | float]]:
     """The trained model, what came of it, and how it was fitted."""
     settings, device = job.scenario.settings, torch.device(context.device)
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
     whole = settings.trainable != "head"
     compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
 
+    how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
+
     def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
         if whole:
             model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
         else:
-            model, inputs = _head_alone(job, context, head_seed, precision)
+            model, inputs, passes = _head_alone(job, context, head_seed, precision)
+            how["backbone_passes"] = passes
         network_precision = precision if whole else "fp32"  # heads on kept features are small
         return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch)
 
     (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
-    how = {"precision": precision, "compile": "on" if compiled else "off"}
     if micro_batch < settings.batch_size:
         how["accumulation"] = f"{micro_batch} images at a time, of a batch of {settings.batch_size}"
     return model, fitted, how
@@ -130,28 +131,26 @@ def _whole_network(
     return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
-def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs]:
-    """The head, and the kept features of its frozen backbone; those of the test images only for a test job."""
+def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs, int]:
+    """The head, the kept features of its frozen backbone, and the images that had to go through the backbone now.
+
+    The features of the test images are made for a test job only.
+    """
     settings, device = job.scenario.settings, torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
     pixels = context.pixels[settings.image_size or 0]
-    files = []
+    files, passes = [], 0
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
-        with _sole_extraction(settings, context.features), all_cores():
-            path = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
-        files.append((int(rows[0]), path))
+        with all_cores():
+            kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
+        files.append((int(rows[0]), kept.maps, kept.moments))
+        passes += kept.passes
     _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
-    return _head(settings, (channels, height, width), context, seed).to(device), FeatureInputs(files, device)
-
-
-def _sole_extraction(settings: Settings, features: Path) -> FileLock:
-    """Held by the one of several workers that computes the features that all of them need."""
-    locks = features.with_name("locks")
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{digest(features_key(settings))}.lock")
+    head = _head(settings, (channels, height, width), context, seed).to(device)
+    return head, FeatureInputs(files, device, partial(reads_moments, head)), passes
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:

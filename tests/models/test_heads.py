@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, linear
 
-from harness.models.heads import initialise, make_head
+from harness.models.heads import initialise, make_head, reads_moments
 from harness.models.names import HEADS
 from harness.settings import Settings
 
@@ -127,3 +127,39 @@ def test_initial_weights_follow_the_seed_and_nothing_else(name: str) -> None:
 
     assert torch.equal(weights(1, before=1), weights(1, before=2))
     assert not torch.equal(weights(1, before=1), weights(2, before=1))
+
+
+def moments(maps: Tensor) -> Tensor:
+    return torch.stack([maps.mean(dim=(2, 3)), maps.var(dim=(2, 3), unbiased=False)], dim=1)
+
+
+@pytest.mark.parametrize("name", ["dropout-gap", "batchnorm-gap"])
+def test_a_pooled_head_gives_the_same_from_moments_as_from_maps(name: str) -> None:
+    """In evaluation, and for batch norm in training too: logits, gradients and running statistics."""
+    heads = {"maps": head_of(name).double(), "moments": head_of(name).double()}
+    heads["moments"].load_state_dict(heads["maps"].state_dict())
+    for step in range(3):
+        maps = features(7 + step).double() * (1 + step)
+        for kind, head in heads.items():
+            head.zero_grad()
+            head.train(name == "batchnorm-gap")
+            logits = head(moments(maps) if kind == "moments" else maps)
+            (logits * torch.arange(CLASSES)).sum().backward()
+        one, other = heads.values()
+        torch.testing.assert_close(dict(one.state_dict()), dict(other.state_dict()))
+        torch.testing.assert_close([p.grad for p in one.parameters()], [p.grad for p in other.parameters()])
+        torch.testing.assert_close(one.eval()(maps), other.eval()(moments(maps)))
+
+
+@pytest.mark.parametrize(
+    ("name", "dropout", "training", "expected"),
+    [
+        ("dropout-gap", 0.5, True, False), ("dropout-gap", 0.5, False, True), ("dropout-gap", 0.0, True, True),
+        ("batchnorm-gap", 0.5, True, True), ("dropout-flatten", 0.5, False, False),
+        ("batchnorm-flatten", 0.5, False, False),
+    ],
+)  # fmt: skip
+def test_moments_are_read_only_where_they_tell_all_that_the_maps_tell(
+    name: str, dropout: float, training: bool, expected: bool
+) -> None:
+    assert reads_moments(head_of(name, dropout).train(training)) is expected

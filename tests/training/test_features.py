@@ -1,3 +1,5 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from harness.models.backbone import Backbone, load_backbone
 from harness.settings import Settings
 from harness.store import Store
 from harness.study import Data
-from harness.training.features import frozen_features
+from harness.training.features import Features, frozen_features
 from harness.training.inputs import FeatureInputs, PixelInputs
 from tests.conftest import PATIENT
 
@@ -30,9 +32,14 @@ class Case:
         self.loaded += 1
         return load_backbone(SETTINGS, seed=0)
 
-    def features(self, split: str = "train", weights: str = "none:0", precision: str = "fp32") -> Path:
+    def features(self, split: str = "train", weights: str = "none:0", precision: str = "fp32") -> Features:
         rows = self.dataset.rows(split)
         return frozen_features(SETTINGS, self.load, weights, self.pixels, rows, self.folder, CPU, precision)
+
+    @property
+    def kept(self) -> list[Path]:
+        """The folders of kept features."""
+        return [path for path in self.folder.iterdir() if path.is_dir()]
 
 
 @pytest.fixture
@@ -42,35 +49,48 @@ def case(image_folder: Path, tmp_path: Path) -> Case:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_kept_features_equal_a_direct_forward_pass_in_evaluation_mode(case: Case, split: str) -> None:
-    kept = np.load(case.features(split))
+    features = case.features(split)
+    maps, moments = np.load(features.maps), np.load(features.moments)
     backbone = load_backbone(SETTINGS, seed=0).eval()
     inputs = PixelInputs(open_pixels(case.pixels), backbone.mean, backbone.std, CPU)
     with torch.inference_mode():
         direct = backbone(inputs(case.dataset.rows(split))).numpy()
-    assert (kept.dtype, kept.shape) == (np.float32, direct.shape)
-    np.testing.assert_allclose(kept, direct, rtol=1e-4, atol=1e-5)
+    assert (maps.dtype, maps.shape) == (np.float32, direct.shape)
+    np.testing.assert_allclose(maps, direct, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(moments[:, 0], maps.mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(moments[:, 1], maps.var(axis=(2, 3)), rtol=1e-4, atol=1e-6)
 
 
-def test_a_second_call_does_not_touch_the_backbone(case: Case) -> None:
-    first = case.features()
-    content = first.read_bytes()
-    assert case.features() == first
-    assert first.read_bytes() == content
+def test_every_image_goes_through_the_backbone_once_and_never_again(case: Case) -> None:
+    cold, warm = case.features(), case.features()
+    assert (cold.passes, warm.passes) == (len(case.dataset.rows("train")), 0)
+    assert (warm.maps, warm.moments) == (cold.maps, cold.moments)
     assert case.loaded == 1
-    assert [path.name for path in case.folder.iterdir()] == [first.name]
+    about = json.loads((cold.maps.parent / "about.json").read_text())
+    assert about["passes"] == about["images"] == cold.passes
+    assert about["backbone"] == "test_resnet"
+
+
+def test_of_two_that_want_the_same_features_one_waits_for_the_other(case: Case) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: case.features(), range(4)))
+    assert case.loaded == 1
+    assert sorted(features.passes for features in found) == [0, 0, 0, 20]
 
 
 def test_other_images_weights_or_precision_are_other_features(case: Case) -> None:
-    paths = {case.features(), case.features("test"), case.features(weights="none:1"), case.features(precision="bf16")}
-    assert len(paths) == case.loaded == 4
+    found = [case.features(), case.features("test"), case.features(weights="none:1"), case.features(precision="bf16")]
+    assert len({features.maps for features in found}) == len(case.kept) == case.loaded == 4
 
 
-def test_features_are_read_by_the_rows_of_the_manifest(case: Case) -> None:
-    files = [(0, case.features("train")), (20, case.features("test"))]
-    train, test = (np.load(path) for _, path in files)
-    inputs = FeatureInputs(files, CPU)
-    np.testing.assert_array_equal(inputs(np.array([19, 3, 3])), train[[19, 3, 3]])
-    np.testing.assert_array_equal(inputs(np.array([27, 20])), test[[7, 0]])
+@pytest.mark.parametrize("moments", [False, True])
+def test_features_are_read_by_the_rows_of_the_manifest(case: Case, moments: bool) -> None:
+    train, test = case.features("train"), case.features("test")
+    files = [(0, train.maps, train.moments), (20, test.maps, test.moments)]
+    inputs = FeatureInputs(files, CPU, lambda: moments)
+    expected = [np.load(kept.moments if moments else kept.maps) for kept in (train, test)]
+    np.testing.assert_array_equal(inputs(np.array([19, 3, 3])), expected[0][[19, 3, 3]])
+    np.testing.assert_array_equal(inputs(np.array([27, 20])), expected[1][[7, 0]])
 
 
 def test_a_backbone_that_fails_leaves_nothing_behind(case: Case) -> None:
@@ -80,4 +100,5 @@ def test_a_backbone_that_fails_leaves_nothing_behind(case: Case) -> None:
     rows = case.dataset.rows("train")
     with pytest.raises(RuntimeError):
         frozen_features(SETTINGS, broken, "none:0", case.pixels, rows, case.folder, CPU, "fp32")
-    assert not case.folder.exists()
+    assert case.kept == []
+    assert case.features().passes == 20

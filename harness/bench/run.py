@@ -1,0 +1,92 @@
+"""All figures, one after the other; then the table and its JSON file."""
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from harness.bench import FIGURES
+from harness.bench.figure import Bench, Row
+from harness.data.phantom import phantom_folder
+from harness.environment import code_and_machine
+from harness.errors import HarnessError
+from harness.models.names import known_backbone
+from harness.refusals import unknown
+from harness.store import Store, write_atomic
+from harness.study import Phantom
+
+IMAGES = 2000  # phantoms that are drawn where no data is given
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished bench: what it ran on, its rows, the figures that broke down, and its file."""
+
+    head: dict[str, str]
+    rows: list[Row]
+    broken: list[str]
+    file: Path
+
+
+def run_bench(
+    store: Store, data: Path | None, weights: Path | None, only: Sequence[str], quick: bool, say: Callable[[str], None]
+) -> Measured:
+    """Every figure, or those in `only`, measured; a figure that breaks down is a row that says so.
+
+    Raises HarnessError for an unknown figure, data that are not there and weights without a backbone's name.
+    """
+    for name in only:
+        if name not in FIGURES:
+            raise HarnessError(f"--only: {unknown('figure', name, FIGURES)}")
+    if data is not None and not (data / "train").is_dir():
+        raise HarnessError(f"--data {data}: expected a folder with train/CLASS/*")
+    backbone = "resnet18" if quick else "resnet50"
+    if weights is not None:
+        backbone = weights.stem
+        if not weights.is_file() or weights.suffix != ".safetensors" or not known_backbone(backbone):
+            raise HarnessError(f"--weights {weights}: expected a .safetensors file named after its timm backbone")
+    images = phantom_folder(Phantom(train=IMAGES // 4 if quick else IMAGES, test=24), store) if data is None else data
+    rows: list[Row] = []
+    broken: list[str] = []
+    with TemporaryDirectory(prefix="bench-", dir=_made(store.root / "bench")) as folder:
+        bench = Bench(
+            images.absolute(), backbone, str(weights.absolute()) if weights else "none", Path(folder), quick, say
+        )
+        for name in only or FIGURES:
+            say(f"bench: {name}")
+            try:
+                rows += import_module(FIGURES[name]).measure(bench)
+            except Exception as error:  # the other figures are worth having
+                broken.append(name)
+                say(traceback.format_exc())
+                rows.append(Row(name, None, f"{type(error).__name__}: {error}"))
+    head = _head(bench, data is None)
+    file = store.root / "bench" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    content = {"head": head, "rows": [{**asdict(row), "verdict": row.verdict} for row in rows]}
+    write_atomic(file, json.dumps(content, indent=1).encode())
+    return Measured(head, rows, broken, file)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _head(bench: Bench, synthetic: bool) -> dict[str, str]:
+    """Hardware, software and data of the table."""
+    return {
+        **code_and_machine(),
+        "threads": f"{torch.get_num_threads()} of torch, {len(os.sched_getaffinity(0))} cores usable",
+        "load": f"{os.getloadavg()[0]:.1f} in the last minute",
+        "images": "SYNTHETIC (phantom)" if synthetic else bench.data.name,
+        "backbone": f"{bench.backbone}, {'random weights' if bench.weights == 'none' else Path(bench.weights).name}",
+        "scale": "quick: small samples, for a look only" if bench.quick else "full",
+        "time": time.strftime("%Y-%m-%d %H:%M"),
+    }
