@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ class Digests:
     manifest: str
     folds: Mapping[tuple[int, int], str]  # (repeat, fold)
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
+    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own heads, by their source
 
     @property
     def all_folds(self) -> str:
@@ -139,6 +140,8 @@ def _identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     """The settings as they decide the numbers: the weights by their content, not by their path."""
     values = decisive(settings.model_dump())
     values["weights"] = digests.weights[settings.backbone, settings.weights]
+    if settings.head in digests.heads:
+        values["head"] = [settings.head, digests.heads[settings.head]]
     return values
 
 

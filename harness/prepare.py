@@ -15,6 +15,7 @@ from harness.data.manifest import Dataset, read_dataset
 from harness.data.patients import patient_rule
 from harness.data.sources import SOURCES
 from harness.errors import StudyError
+from harness.models.custom import head_digest, is_custom
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest, weights_file
 from harness.published import load_published
@@ -49,7 +50,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
         root = SOURCES[study.data.source](study.data, store)
         dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
     folds = _folds(study, dataset, store)
-    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
+    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights, _heads(study)))
 
 
 def check_names(study: Study) -> None:
@@ -63,10 +64,19 @@ def check_names(study: Study) -> None:
         with study.blamed("data", "patient"):
             patient_rule(study.data.patient)
     for field, settings in study.settings():
-        if settings.head not in HEADS:
+        if is_custom(settings.head):
+            with study.blamed(*_at(field, "head")):
+                head_digest(settings.head, study.folder)
+        elif settings.head not in HEADS:
             raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))
         if not known_backbone(settings.backbone):
             raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
+
+
+def _heads(study: Study) -> dict[str, str]:
+    """The hashes of the heads that are the user's own."""
+    names = {settings.head for _, settings in study.settings() if is_custom(settings.head)}
+    return {name: head_digest(name, study.folder) for name in names}
 
 
 def _at(field: Field, name: str) -> Field:

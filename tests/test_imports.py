@@ -15,11 +15,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "reproduce", "search", "bench", "runner", "publish", "report", "resolution", "tracking",
-    "progress", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule", "training",
-    "models", "data", "environment", "processes", "compute", "plan", "results", "store", "study", "search_block",
-    "settings",
-    "refusals", "fields", "strict_yaml", "statistics", "errors",
+    "cli", "terminal", "reproduce", "search", "bench", "runner", "publish", "report", "new", "schema", "resolution",
+    "tracking", "progress", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule",
+    "training", "models", "data", "environment", "processes", "compute", "plan", "results", "store", "study",
+    "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics", "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it

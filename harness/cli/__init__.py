@@ -6,7 +6,7 @@ from types import FrameType
 
 import typer
 
-from harness.cli import look, measure, train
+from harness.cli import look, measure, train, write
 from harness.errors import HarnessError, Stopped
 
 COMMANDS = (
@@ -19,13 +19,14 @@ COMMANDS = (
     train.reproduce,
     look.ui,
     measure.bench,
+    write.new,
+    write.schema,
 )
 
 
 def make_app() -> typer.Typer:
     """The application with all commands."""
     app = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         help="Benchmark studies of image classifiers: plan, run, compare, report.",

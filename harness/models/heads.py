@@ -17,7 +17,7 @@ Shape = tuple[int, int, int]  # C, H, W of the features
 
 def make_head(settings: Settings, shape: Shape, classes: int) -> nn.Module:
     """The head that the settings name, for features of this shape: [n, C, H, W] -> logits [n, classes]."""
-    module, _, name = HEADS[settings.head].partition(":")
+    module, _, name = HEADS.get(settings.head, settings.head).partition(":")
     head = getattr(import_module(module), name)(shape, classes, settings)
     assert isinstance(head, nn.Module)
     return head
