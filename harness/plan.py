@@ -49,6 +49,7 @@ class Job:
     fold: int | None
     evaluate: Literal["val", "test"]
     seed: int
+    rows: str | None = None  # the digest of the fold; None where all training images are used
 
     @property
     def name(self) -> str:
@@ -90,8 +91,7 @@ def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, dige
 
 def make_scenario(study: Study, settings: Settings, factors: Iterable[str], digests: Digests) -> Scenario:
     """The scenario with these settings, named after its levels of `factors`."""
-    if settings.image_size is None:
-        settings = settings.model_copy(update={"image_size": study.data.image_size})
+    settings = settings.resolved(study.data.image_size)
     return Scenario(digest(_identity(settings, digests)), _name(study, settings, factors), settings)
 
 
@@ -123,17 +123,18 @@ def _job(
     study: Study, scenario: Scenario, repeat: int, fold: int | None, evaluate: Literal["val", "test"], digests: Digests
 ) -> Job:
     seed = derive_seed(study.seed, scenario.id, repeat, fold)
+    rows = None if fold is None else digests.folds[repeat, fold]
     identity = {
         "numerics": NUMERICS,
         "settings": _identity(scenario.settings, digests),
         "manifest": digests.manifest,
-        "rows": None if fold is None else digests.folds[repeat, fold],
+        "rows": rows,
         "repeat": repeat,
         "fold": fold,
         "evaluate": evaluate,
         "seed": [study.seed, seed],
     }
-    return Job(digest(identity), scenario, repeat, fold, evaluate, seed)
+    return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows)
 
 
 def _identity(settings: Settings, digests: Digests) -> dict[str, Any]:
@@ -181,6 +182,8 @@ def study_id(study: Study, digests: Digests) -> str:
     aside: Any = {"description": True, "search": True, "paper": True, "data": {"path"}, "base": {"weights"}}
     content = study.model_dump(exclude=aside)
     content["base"] = decisive(content["base"])
+    if study.test and study.test.scenarios == "winner":
+        del content["test"]["scenarios"]  # younger than the first results, as it is by default
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
     weights = sorted(digests.weights.values())

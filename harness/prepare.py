@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,15 @@ import numpy as np
 from harness.data.folds import Fold, check_fold, fold_digests, make_folds
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.patients import patient_rule
+from harness.data.phantom import phantom_path
 from harness.data.sources import SOURCES
-from harness.errors import StudyError
+from harness.errors import BusyError, HarnessError, StudyError
 from harness.models.custom import head_digest, is_custom
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest, weights_file
 from harness.published import load_published
 from harness.refusals import unknown
+from harness.settings import CLASSIFIERS, NETWORKS
 from harness.store import Store, write_atomic
 from harness.strict_yaml import Field
 from harness.study import Study
@@ -46,11 +50,31 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     """
     check_names(study)
     weights = weights_digests(study)
-    with study.blamed("data", "source" if study.data.path is None else "path"):
-        root = SOURCES[study.data.source](study.data, store)
-        dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
-    folds = _folds(study, dataset, store)
+    with nothing_left_if_refused(study, store):
+        with study.blamed("data", "source" if study.data.path is None else "path"):
+            root = SOURCES[study.data.source](study.data, store)
+            dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
+        folds = _folds(study, dataset, store)
     return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights, _heads(study)))
+
+
+@contextmanager
+def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
+    """Removes the synthetic images that were drawn within it, should the request be refused after all.
+
+    Not where another runner is at work, whose images they may be.
+    """
+    folder = phantom_path(study.data.phantom, store)
+    drawn_before = study.data.source != "phantom" or folder.exists()
+    try:
+        yield
+    except HarnessError as error:
+        if not drawn_before and not isinstance(error, BusyError):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # of its parents those that are empty
+                for path in (store.data, store.root):
+                    path.rmdir()
+        raise
 
 
 def check_names(study: Study) -> None:
@@ -101,7 +125,7 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
         (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if weights == "imagenet" else "none")
         for backbone in names
         for weights in {settings.weights for settings in every}
-    }
+    } | {(name, "none"): "none" for name in names if name in NETWORKS or name in CLASSIFIERS}
 
 
 def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:

@@ -18,7 +18,7 @@ from harness.ledger import Ledger
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.figures import confusion_figure, scenario_figures
-from harness.report.marks import declared_looks
+from harness.report.marks import declared_looks, scenario_mark, test_mark
 from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
@@ -133,7 +133,8 @@ class Publisher(RootRun):
         frame = pooled(list(state.jobs), self._ledger)
         with tempfile.TemporaryDirectory() as folder:
             frame.to_parquet(Path(folder, "predictions.parquet"), index=False)
-            scenario_figures(state, frame, self._inputs.dataset, Path(folder))
+            mark = scenario_mark(self._study, scenario.settings)
+            scenario_figures(state, frame, self._inputs.dataset, Path(folder), mark)
             self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
         self._tracker.log_metrics(run_id, state.summary)
         self._tracker.describe(run_id, _scenario_words(state, self._inputs.dataset.synthetic))
@@ -161,6 +162,7 @@ class Publisher(RootRun):
                 frame,
                 f"test set, {state.scenario.name}{self._inputs.dataset.mark}",
                 Path(folder, "confusion_matrix.png"),
+                mark=test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger),
             )
             self._tracker.log_files(run_id, sorted(Path(folder).iterdir()))
         self._tracker.describe(

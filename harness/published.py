@@ -46,6 +46,7 @@ class PublishedModel(Model):
     name: Text
     where: Text
     layers: Count | None = None
+    backbone: str | None = None  # the same network, as a study names it
     correct: dict[str, Share] | None = None
     confusion: dict[str, dict[str, Share]] | None = None
     printed: list[PrintedValue] = Field(default_factory=list)
@@ -86,6 +87,7 @@ class Item(Model):
     kind: Literal["levels", "curves", "confusion", "classes", "baseline"]
     shows: Text
     factor: str | None = None
+    levels: list[str] = Field(default_factory=list)  # those that the paper compares, as a study names them
 
 
 class OpenQuestion(Model):

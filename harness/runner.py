@@ -21,7 +21,7 @@ from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, keep_folds, prepare
+from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.report.write import write_report
@@ -62,16 +62,17 @@ def run_study(
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
     device = str(choose_device(device))
-    inputs = prepare(study, store)
     ledger = Ledger(store)
-    if tests_only:
-        _require_finished(study, inputs, ledger)
-    if not _is_done(study, inputs, ledger):
-        _check_backbones(study, inputs)
-    store.refuse_if_busy(study.study)  # before the images are decoded
+    with nothing_left_if_refused(study, store):
+        inputs = prepare(study, store)
+        if tests_only:
+            _require_finished(study, inputs, ledger)
+        if not _is_done(study, inputs, ledger):
+            _check_backbones(study, inputs)
+        store.refuse_if_busy(study.study)  # before the images are decoded
+        require_audited(study, inputs, store, reporter)
     context = make_context(study, inputs, store, device, reporter, compute)
     with store.locked(study.study), closing(make_executor(compute, device)) as executor:
-        require_clean(audit_study(study, inputs.dataset, inputs.folds, store))
         keep_folds(study, inputs, store)
         with Publisher(study, inputs, store) as publisher:
             fitter = Fitter(ledger, context, executor, publisher, reporter)
@@ -198,6 +199,13 @@ class Fitter:
     def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         self._publisher.epoch(job_id, epoch, metrics)
         self.reporter.epoch(job_id, epoch, metrics)
+
+
+def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
+    """Looks through the images. Raises LeakageError or DataError, and writes nothing, where they stop the run."""
+    counting = partial(reporter.counting, f"images decoded at {study.data.image_size} px")
+    with study.blamed("data", "source" if study.data.path is None else "path"):
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, counting))
 
 
 def make_context(

@@ -8,6 +8,13 @@ from pydantic import AfterValidator, Field
 
 from harness.fields import Model
 
+# The harness's own models, as a `backbone` names them: name -> "module:class". They need no weights.
+NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # feature maps, under a head like timm's
+CLASSIFIERS = {  # from images to probabilities, without a head and without gradients
+    "majority": "harness.models.baselines:Majority",
+    "som": "harness.models.baselines:SelfOrganisingMap",
+}
+
 
 def _weights(value: str) -> str:
     if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
@@ -40,6 +47,19 @@ class Settings(Model):
     select_epoch: Literal["last", "best"] = "last"
     image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
+
+    @property
+    def leaks(self) -> bool:
+        """Whether copies of one image stand in training and validation: such numbers measure the leak, nothing else."""
+        return self.oversampling == "random-before-split"
+
+    def resolved(self, image_size: int) -> "Settings":
+        """The settings as they decide the numbers: the image size filled in; own models start from scratch."""
+        own: dict[str, object] = {"weights": "none", "trainable": "all"}
+        if self.backbone in CLASSIFIERS:
+            own |= {"head": "none", "augment": "none"}
+        is_own = self.backbone in NETWORKS or self.backbone in CLASSIFIERS
+        return self.model_copy(update={"image_size": self.image_size or image_size, **(own if is_own else {})})
 
 
 ADDED = ("augment", "oversampling_ratio")  # fields younger than the first results

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+from harness.errors import LeakageError
 from harness.ledger import Ledger
 from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
@@ -67,8 +68,11 @@ class StageState:
 
     @property
     def top(self) -> ScenarioState | None:
-        """The finished scenario with the best mean of the metric, the first of equals; None without `select`."""
-        finished = [state for state in self.scenarios if state.finished]
+        """The finished scenario with the best mean of the metric, the first of equals; None without `select`.
+
+        One that leaks takes no part: its validation images were seen in training, so its mean chooses nothing.
+        """
+        finished = [state for state in self.scenarios if state.finished and not state.scenario.settings.leaks]
         if self.stage.select is None or not finished:
             return None
         sign = 1 if self.stage.select.maximize else -1
@@ -91,11 +95,11 @@ class Contest:
 
 
 def contests(state: StageState) -> list[Contest]:
-    """The top scenario of a stage against every other finished one, in the order of the grid."""
+    """The top scenario of a stage against every other finished one that does not leak, in the order of the grid."""
     if state.stage.select is None or state.top is None:
         return []
     metric, top = state.stage.select.metric, state.top
-    others = [other for other in state.scenarios if other.finished and other is not top]
+    others = [s for s in state.scenarios if s.finished and s is not top and not s.scenario.settings.leaks]
     tests = [corrected_t(fold_differences(top, other, metric), val_to_train(top)) for other in others]
     adjusted = holm([test.p for test in tests])
     return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
@@ -137,18 +141,21 @@ def study_state(study: Study, digests: Digests, ledger: Ledger, provisional: boo
 
 
 def test_states(study: Study, states: list[StageState], digests: Digests, ledger: Ledger) -> list[ScenarioState]:
-    """The scenarios to be scored on the test set, each once: the winners of finished stages.
+    """The scenarios to be scored on the test set, each once: the winners of finished stages, or all where so declared.
 
     None from behind a selecting stage that is not finished: what it lacks may yet change who went on from it.
     """
     wanted = study.test.stages if study.test else []
-    winners: dict[str, Scenario] = {}
+    chosen: dict[str, Scenario] = {}
     for state in states:
         if state.stage.select and not state.finished:
             break
-        if state.stage.name in wanted and state.best:
-            winners.setdefault(state.best.scenario.id, state.best.scenario)
-    return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in winners.values()]
+        if study.test and state.stage.name in wanted:
+            winner = [state.best] if state.best else []
+            everyone = list(state.scenarios) if state.finished else []
+            found = everyone if study.test.scenarios == "all" else winner
+            chosen.update({s.scenario.id: s.scenario for s in found})
+    return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in chosen.values()]
 
 
 def look_key(test: ScenarioState) -> str:
@@ -166,6 +173,16 @@ def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, lis
 
 
 def scenario_state(scenario: Scenario, jobs: Sequence[Job], ledger: Ledger) -> ScenarioState:
-    """The state of one scenario as the ledger has it."""
+    """The state of one scenario as the ledger has it.
+
+    Every table starts here. Raises LeakageError for a stored fit of another fold: tables never mix fold assignments.
+    """
     records = {job.id: ledger.record(job.id) for job in jobs if ledger.done(job.id)}
+    for job in jobs:
+        found = records[job.id].facts.get("fold_digest", job.rows) if job.id in records else job.rows
+        if found != job.rows:
+            raise LeakageError(
+                f"{scenario.name}, {job.name}: {ledger.path(job.id)} was fitted on the fold {found}, and this study's"
+                f" is {job.rows}; one table never mixes fold assignments: remove that folder, and run the study again"
+            )
     return ScenarioState(scenario, tuple(jobs), records)

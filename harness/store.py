@@ -37,6 +37,26 @@ class Store:
         """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
         return f"sqlite:///{self.database}"
 
+    @contextmanager
+    def draft(self) -> Iterator["Store"]:
+        """A store within this one that sees its decoded images; `keep` takes over what it holds, else it is removed.
+
+        For what must be computed before it is known whether the request is refused: a refusal leaves nothing behind.
+        """
+        with new_folder(self.root) as folder:
+            draft = Store(folder)
+            for path in (self.cache / "pixels").glob("*.npy"):
+                (draft.cache / "pixels").mkdir(parents=True, exist_ok=True)
+                (draft.cache / "pixels" / path.name).symlink_to(path)
+            yield draft
+
+    def keep(self, draft: "Store") -> None:
+        """Moves what is new in the cache of a draft into this one's."""
+        for path in [path for path in draft.cache.rglob("*") if path.is_file() and not path.is_symlink()]:
+            target = self.cache / path.relative_to(draft.cache)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+
     def refuse_if_busy(self, study: str) -> None:
         """Raises BusyError where another runner holds the study; writes nothing where none ever did."""
         if (self.locks / f"{study}.lock").exists():

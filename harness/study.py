@@ -76,9 +76,12 @@ class Stage(Model):
 
 
 class FinalTest(Model):
-    """Which stages' winners are scored on the test set, and with which model."""
+    """Which stages' winners (or all their scenarios) are scored on the test set, and with which model."""
 
     stages: Annotated[list[str], Field(min_length=1)]
+    scenarios: Literal["winner", "all"] = (
+        "winner"  # all: baselines that are to stand side by side, each a declared look
+    )
     model: Literal["refit", "folds"] = "refit"
 
 
@@ -180,6 +183,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
         raise from_pydantic(error, str(path), lines, given, Study) from None
     study._name, study._lines, study._overrides = str(path), lines, given
     _check_stages(study)
+    _check_leaks(study)
     _check_search(study)
     _check_conflicts(study)
     return study
@@ -227,10 +231,25 @@ def _check_stages(study: Study) -> None:
     for j, name in enumerate(study.test.stages if study.test else ()):
         if name not in names:
             raise study.error(("test", "stages", j), unknown("stage", name, names))
-        if study.stage(name).select is None:
+        if study.test and study.test.scenarios == "winner" and study.stage(name).select is None:
             raise study.error(
                 ("test", "stages", j), f"stage {name} selects no winner; give it `select: {{metric: val/accuracy}}`"
             )
+
+
+def _check_leaks(study: Study) -> None:
+    """Raises StudyError where only scenarios that leak could be chosen: what they score chooses nothing."""
+    leaking = study.base.leaks  # what the next stage inherits; a winner never leaks
+    for i, stage in enumerate(study.stages):
+        levels = stage.grid.get("oversampling")
+        leaks = set(levels) == {"random-before-split"} if levels else leaking
+        if stage.select and leaks:
+            message = "every scenario oversamples before the split, and one that leaks is never selected; add random"
+            raise study.error(("stages", i, "select"), message)
+        leaking &= stage.select is None
+    for field, settings in study.settings():
+        if study.search and settings.leaks and field[0] in ("base", "search"):
+            raise study.error(field, "random-before-split leaks and is never searched; allowed: none, random")
 
 
 def _checked_level(study: Study, field: FieldPath, key: str, level: Any) -> Any:

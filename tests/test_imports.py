@@ -36,6 +36,7 @@ LIBRARIES = {
     "skorch": ("bench",),
     "matplotlib": ("report",),
     "imblearn": ("data",),
+    "minisom": ("models.baselines",),
     "kagglehub": ("data.sources",),
     "huggingface_hub": ("models",),
     "typer": ("cli",),

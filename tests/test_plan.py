@@ -7,7 +7,7 @@ import pytest
 
 from harness import plan
 from harness.plan import Digests, Job, Scenario, batches, derive_seed, fold_jobs, stage_scenarios, study_id
-from harness.prepare import check_names
+from harness.prepare import check_names, weights_digests
 from harness.settings import ADDED, Settings, decisive
 from harness.study import Study, load_study
 
@@ -293,8 +293,7 @@ def test_other_inputs_are_another_study(study_of: LoadText, changes: dict[str, A
 def test_every_study_that_comes_along_has_a_plan(file: Path) -> None:
     study = load_study(file)
     check_names(study)
-    every = [settings for _, settings in study.settings()]
-    given = digests(weights={(a.backbone, b.weights): "digest" for a in every for b in every})
+    given = digests(weights=weights_digests(study))
     for stage in study.stages:
         found = stage_scenarios(study, stage, None, given)
         assert len({s.id for s in found}) == len({s.name for s in found}) == stage.size

@@ -1,17 +1,22 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from huggingface_hub import constants
 from mlflow import MlflowClient
+from PIL import Image
 
+from harness.data.audit import audit_study
 from harness.data.manifest import read_dataset
-from harness.errors import BusyError, DataError, HarnessError, StudyError
+from harness.errors import BusyError, DataError, HarnessError, LeakageError, StudyError
 from harness.ledger import Ledger
 from harness.plan import Job
+from harness.prepare import prepare
 from harness.publish import report_study
 from harness.report.tables import arrays
 from harness.results import Metrics
@@ -302,6 +307,13 @@ def spoil_image(folder: Path) -> None:
     (folder / "train/A/trA0-9.png").write_text("no image")
 
 
+def plant_near_copy(folder: Path) -> None:
+    """A recompressed copy of a training image in test, which only the pixels give away."""
+    smooth = np.kron(np.random.default_rng(7).integers(0, 255, (8, 8)), np.ones((16, 16))).astype(np.uint8)
+    Image.fromarray(smooth).save(folder / "train/A/trX1-0.png")
+    Image.fromarray(smooth).save(folder / "test/A/teX2-0.jpg", quality=80)
+
+
 @pytest.mark.parametrize(
     ("override", "device", "spoil", "error", "message"),
     [
@@ -311,8 +323,15 @@ def spoil_image(folder: Path) -> None:
         ("base.head=no-such", "cpu", None, StudyError, "unknown head 'no-such'"),
         ("folds.k=7", "cpu", None, DataError, "7 folds need at least 7 patients"),
         ("base.epochs=1", "cpu", spoil_image, DataError, r"data\.path: 1 of 29 images cannot .*trA0-9\.png"),
+        (
+            "base.epochs=1",
+            "cpu",
+            plant_near_copy,
+            LeakageError,
+            r"data\.path: near-duplicate-across-splits: .*accept it",
+        ),
     ],
-    ids=["hub", "weights", "device", "head", "folds", "image"],
+    ids=["hub", "weights", "device", "head", "folds", "image", "audit"],
 )
 def test_a_wrong_request_is_refused_and_nothing_is_written(
     folder_study: Study, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -330,6 +349,62 @@ def test_a_wrong_request_is_refused_and_nothing_is_written(
         run_study(study, store, device, reporter)
     assert folder_study.study == "own"
     assert not store.root.exists()
+
+
+def tree(root: Path) -> dict[str, int]:
+    """Every file and folder below `root`, with the time of its last change."""
+    return {path.relative_to(root).as_posix(): path.stat().st_mtime_ns for path in [root, *root.rglob("*")]}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.positive=ILL", "the positive class ILL is not in the data"),
+        ("folds.k=20", "20 folds need at least 20 patients"),
+        ("base.weights=imagenet", "the hub cannot be reached"),
+    ],
+)
+def test_a_refused_study_of_phantoms_leaves_no_image_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_study: Callable[..., Study], override: str, message: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    (tmp_path / "store" / "cache").mkdir(parents=True)
+    before = tree(tmp_path / "store" / "cache")
+    with pytest.raises(HarnessError, match=message), Recorder() as reporter:
+        run_study(small_study("data.phantom.seed=9", override), Store(tmp_path / "store"), "cpu", reporter)
+    assert tree(tmp_path / "store" / "cache") == before
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["cache"]
+
+
+def test_an_audit_that_stops_a_run_leaves_a_used_store_as_it_was(
+    folder_study: Study, image_folder: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "used")
+    prepare(folder_study, store)
+    study = load_study(tmp_path / "own.yaml", ["base.epochs=1"], str(image_folder))
+    audit_study(study, prepare(study, store).dataset, prepare(study, store).folds, store)
+    before = {path: time for path, time in tree(store.root).items() if path != "."}
+    assert any(path.startswith("cache/pixels/") for path in before)
+    plant_near_copy(image_folder)
+    with pytest.raises(LeakageError, match="near-duplicate"), Recorder() as reporter:
+        run_study(study, store, "cpu", reporter)
+    assert {path: time for path, time in tree(store.root).items() if path != "."} == before
+
+
+def test_a_stored_fit_of_another_fold_assignment_is_never_shown_beside_this_one(
+    finished: Finished, store: Store
+) -> None:
+    copy_of(finished.store, store, "jobs", "data", "cache")
+    job = finished.run.states[0].scenarios[1].jobs[0]
+    path = store.jobs / job.id / "result.json"
+    record = json.loads(path.read_text())
+    assert record["facts"]["fold_digest"] == job.rows
+    path.write_text(json.dumps({**record, "facts": {**record["facts"], "fold_digest": "another"}}))
+    for command in (report_study, lambda study, at: run_in(study, at)):
+        with pytest.raises(LeakageError, match=rf"{job.id} was fitted on the fold another.*never mixes fold assign"):
+            command(finished.study, store)
+    assert not store.reports.exists()
 
 
 def test_the_report_is_written_again_from_stored_results(finished: Finished) -> None:

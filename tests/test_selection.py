@@ -79,3 +79,19 @@ def test_the_report_does_not_name_a_winner_that_the_folds_cannot_tell() -> None:
     decided = " ".join(selection_words(stage(BIG, SMALL_AND_WORSE)))
     assert "Cannot resolve" not in decided
     assert "**big** is better" in decided
+
+
+def leaking(name: str, accuracies: Sequence[float]) -> ScenarioState:
+    state = scenario(name, accuracies, parameters=1)
+    settings = state.scenario.settings.model_copy(update={"oversampling": "random-before-split"})
+    return ScenarioState(Scenario(name, name, settings), state.jobs, state.records)
+
+
+@pytest.mark.parametrize("rule", ["best", "cheapest-equivalent"])
+def test_a_scenario_that_leaks_never_wins_and_takes_no_place_in_the_correction(rule: str) -> None:
+    flattered = leaking("flattered", [0.99, 0.99, 1.0])
+    with_leak, without = (stage(*s, rule=rule) for s in ((flattered, BIG, EQUAL), (BIG, EQUAL)))
+    assert with_leak.best is without.best
+    assert with_leak.best is not flattered
+    assert contests(with_leak) == contests(without)
+    assert "flattered" not in " ".join(selection_words(with_leak))

@@ -182,6 +182,9 @@ MALFORMED = [
     ("{stages: [heads]}", "{stages: heads}", 16, "test.stages", "'heads' is given; input should be a valid list"),
     ("{stages: [heads]}", "{stages: []}", 16, "test.stages", "at least 1 item"),
     ("{stages: [heads]}", "{model: refit}", 16, "test.stages", "this key is missing"),
+    ("epochs: 2", "oversampling: random-before-split", 13, "stages[0].select", "one that leaks is never selected"),
+    (ONE_GRID, "      oversampling: [random-before-split]\n", 13, "stages[0].select", "that leaks is never selected"),
+    ("{stages: [heads]}", "{stages: [heads], scenarios: best}", 16, "test.scenarios", "best is given; allowed: winner"),
     ("{stages: [heads]}", "{stages: [heads], model: best}", 16, "test.model", "best is given; allowed: refit, folds"),
 ]  # fmt: skip
 

@@ -41,17 +41,24 @@ class Audit:
 def audit_study(
     study: Study, dataset: Dataset, folds: list[Fold], store: Store, progress: Progress = lambda *_: None
 ) -> Audit:
-    """The audit of a study's images and folds, from the store where it was made before."""
+    """The audit of a study's images and folds, from the store where it was made before.
+
+    What it decodes and finds is kept for the run, unless an error is found that stops it: then nothing is written.
+    """
     spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
     key = digest([AUDIT, dataset.digest, sorted(dataset.table["size"].tolist()), spec])
     path = store.cache / "audit" / f"{key}.json"
-    if not path.exists():
-        found = sorted(findings(study, dataset, folds, store, progress), key=lambda f: _rank(f.severity))
+    if path.exists():
+        stored = json.loads(path.read_text())
+        return Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]])
+    with store.draft() as draft:
+        found = sorted(findings(study, dataset, folds, draft, progress), key=lambda f: _rank(f.severity))
         accept = study.audit.accept
-        found = [Finding(f.name, f.severity, f.text, f.facts, f.name in accept) for f in found]
-        write_atomic(path, Audit(dataset.digest, found).to_json().encode())
-    stored = json.loads(path.read_text())
-    return Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]])
+        audit = Audit(dataset.digest, [Finding(f.name, f.severity, f.text, f.facts, f.name in accept) for f in found])
+        if not audit.blocking:
+            write_atomic(draft.cache / "audit" / path.name, audit.to_json().encode())
+            store.keep(draft)
+    return audit
 
 
 def require_clean(audit: Audit) -> None:

@@ -33,9 +33,14 @@ class _Task:
     folder: Path
 
 
+def phantom_path(spec: Phantom, store: Store) -> Path:
+    """Where the phantoms of this size and seed lie, once they are drawn."""
+    return store.data / f"phantom-v{VERSION}-{spec.train}-{spec.test}-{spec.seed}"
+
+
 def phantom_folder(spec: Phantom, store: Store) -> Path:
     """The image folder of the phantoms (train/ and test/), drawn now if it is not there yet."""
-    target = store.data / f"phantom-v{VERSION}-{spec.train}-{spec.test}-{spec.seed}"
+    target = phantom_path(spec, store)
     if target.is_dir():
         return target
     with new_folder(target.parent) as folder:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
+from harness.models.baselines import own_model
 from harness.models.heads import Shape
 from harness.plan import derive_seed, weights_file
-from harness.settings import Settings
+from harness.settings import CLASSIFIERS, NETWORKS, Settings
 
 HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
 
@@ -73,6 +74,10 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
 def _with_weights(settings: Settings, seed: int) -> Backbone:
     options = _options(settings)
     logging.getLogger("timm").setLevel(logging.ERROR)
+    if settings.backbone in NETWORKS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, settings.backbone))
+            return Backbone(own_model(NETWORKS[settings.backbone]))
     if settings.weights == "none":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, settings.backbone))
@@ -142,6 +147,8 @@ def _arguments(name: str) -> Iterable[str]:
 
 def check_weights(settings: Settings) -> None:
     """Finds out within seconds whether these weights can be had and fit the backbone. Raises HarnessError."""
+    if settings.backbone in NETWORKS or settings.backbone in CLASSIFIERS:
+        return
     if settings.weights == "imagenet":
         check_hub(settings.backbone)
     elif settings.weights != "none":

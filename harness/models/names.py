@@ -5,6 +5,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from harness.settings import CLASSIFIERS, NETWORKS
+
 # name -> "module:class". A new head is one class and one line here.
 HEADS = {
     "dropout-gap": "harness.models.heads:DropoutGap",
@@ -15,8 +17,8 @@ HEADS = {
 
 
 def known_backbone(name: str) -> bool:
-    """Whether timm has this backbone. timm itself, which takes seconds to import, is asked only before a refusal."""
-    return name in _names_in_source() or name in all_backbones()
+    """Whether there is this backbone. timm, which takes seconds to import, is asked itself only before a refusal."""
+    return name in NETWORKS or name in CLASSIFIERS or name in _names_in_source() or name in all_backbones()
 
 
 @cache
@@ -35,7 +37,7 @@ def _names_in_source() -> frozenset[str]:
 
 @cache
 def all_backbones() -> frozenset[str]:
-    """Every backbone name that timm knows, with and without tags."""
+    """Every backbone name: timm's, with and without tags, and the harness's own."""
     import timm
 
-    return frozenset(timm.list_models()) | frozenset(timm.list_models(include_tags=True))
+    return frozenset([*timm.list_models(), *timm.list_models(include_tags=True), *NETWORKS, *CLASSIFIERS])

@@ -7,14 +7,16 @@ import pandas as pd
 
 from harness.data.audit import Audit
 from harness.prepare import Inputs
+from harness.report.comparisons import OUT_OF_FOLD, TEST
 from harness.report.export import export_table
 from harness.report.marks import declared_looks
 from harness.report.schema import Statistics
-from harness.report.study_statistics import MAJORITY, TEST
+from harness.report.study_statistics import MAJORITY
 from harness.stages import StageState
 from harness.study import Study
 
 AUTHOR = "author must state"
+METRICS_OF = ("folds", OUT_OF_FOLD, TEST)
 CLAIM = "CLAIM"  # Mongan, Moy, Kahn 2020, Radiology: Artificial Intelligence 2:e200029, 42 items
 TRIPOD = "TRIPOD+AI"  # Collins et al. 2024, BMJ 385:e078378, 27 items
 
@@ -155,7 +157,7 @@ def _result_answers(known: Known) -> dict[str, str]:
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
-        "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on != "gap")),
+        "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on in METRICS_OF)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over patients; corrected resampled t, exact"
         " McNemar and DeLong tests, Holm over the comparisons of a stage",
         "test": f"the data's own test split, {looks} declared looks; no other site" if tested else "",

@@ -1,6 +1,6 @@
 """A study's numbers with their intervals, and its scenarios against each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from harness.training.metrics import confusion
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 OUT_OF_FOLD = "out of fold"
+TEST = "test set"
 
 
 def scenario_estimates(
@@ -81,11 +82,27 @@ def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -
     if not found:
         return []
     frames = {c.other.scenario.id: averaged(pooled(list(c.other.jobs), ledger)) for c in found}
-    top = averaged(pooled(list(found[0].top.jobs), ledger))
-    by_images = [_mcnemar(c, top, frames[c.other.scenario.id]) for c in found]
-    by_area = [_delong(c, top, frames[c.other.scenario.id], positive) for c in found] if positive else []
+    top = found[0].top
+    of_top = averaged(pooled(list(top.jobs), ledger))
+    pairs = [((top.scenario.name, c.other.scenario.name), frames[c.other.scenario.id]) for c in found]
+    by_images = [_mcnemar(pair, OUT_OF_FOLD, of_top, frame) for pair, frame in pairs]
+    by_area = [_delong(pair, OUT_OF_FOLD, of_top, frame, positive) for pair, frame in pairs] if positive else []
     metric = state.stage.select.metric if state.stage.select else ""
     return [_over_folds(c, metric, len(found)) for c in found] + _adjusted(by_images) + _adjusted(by_area)
+
+
+def test_comparisons(
+    winner: ScenarioState, others: Sequence[ScenarioState], ledger: Ledger, positive: str | None
+) -> list[Comparison]:
+    """The selected scenario against every other one that was scored on the same test images."""
+    top = averaged(pooled(list(winner.jobs), ledger))
+    by_images, by_area = [], []
+    for other in others:
+        pair, frame = (winner.scenario.name, other.scenario.name), averaged(pooled(list(other.jobs), ledger))
+        by_images.append(_mcnemar(pair, TEST, top, frame))
+        if positive:
+            by_area.append(_delong(pair, TEST, top, frame, positive))
+    return _adjusted(by_images) + _adjusted(by_area)
 
 
 def _over_folds(contest: Contest, metric: str, family: int) -> Comparison:
@@ -101,12 +118,12 @@ def _over_folds(contest: Contest, metric: str, family: int) -> Comparison:
     )  # fmt: skip
 
 
-def _mcnemar(contest: Contest, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
+def _mcnemar(pair: tuple[str, str], on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     first, second = _right(top), _right(other)
     second = second.reindex(first.index)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     return Comparison(
-        first=contest.top.scenario.name, second=contest.other.scenario.name, on=OUT_OF_FOLD, metric="accuracy",
+        first=pair[0], second=pair[1], on=on, metric="accuracy",
         test="exact McNemar", difference=float(first.mean() - second.mean()),
         p=mcnemar(only_first, only_second), only_first=only_first, only_second=only_second,
     )  # fmt: skip
@@ -118,12 +135,12 @@ def _right(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
 
 
-def _delong(contest: Contest, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison:
+def _delong(pair: tuple[str, str], on: str, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison:
     scores = [frame.set_index("image")[f"prob_{positive}"] for frame in (top, other)]
     second = scores[1].reindex(scores[0].index).to_numpy(np.float64)
     test = delong(scores[0].to_numpy(np.float64), second, (top["label"] == positive).to_numpy())
     return Comparison(
-        first=contest.top.scenario.name, second=contest.other.scenario.name, on=OUT_OF_FOLD, metric="roc_auc",
+        first=pair[0], second=pair[1], on=on, metric="roc_auc",
         test="DeLong", difference=test.difference, low=test.low, high=test.high, p=test.p,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, wrap
 
 import matplotlib
 
@@ -20,7 +20,7 @@ from harness.data.manifest import Dataset
 from harness.report.tables import arrays, confusion_table
 from harness.results import FoldRecord
 from harness.stages import ScenarioState
-from harness.training.metrics import ECE_BINS
+from harness.training.metrics import equal_mass_bins
 
 plt.rcParams.update(
     {
@@ -48,8 +48,14 @@ def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     return plt.subplots(figsize=(width, height), layout="constrained")
 
 
-def save(figure: Figure, path: Path, vector: bool = False) -> Path:
-    """The path of the figure, written and closed; with `vector` an SVG of the same name lies beside it."""
+def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = None) -> Path:
+    """The path of the figure, written and closed; with `vector` an SVG of the same name lies beside it.
+
+    mark: stands across the figure as a watermark; why its numbers are less than they seem.
+    """
+    if mark:
+        words = "\n".join(wrap(mark, 36))
+        figure.text(0.5, 0.5, words, rotation=20, ha="center", va="center", color="red", alpha=0.35, fontsize=13)
     figure.savefig(path)
     if vector:
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
@@ -57,8 +63,22 @@ def save(figure: Figure, path: Path, vector: bool = False) -> Path:
     return path
 
 
+def words_figure(words: str, title: str, path: Path) -> Path:
+    """A PNG and an SVG that say why there is no figure."""
+    figure, axes = new_figure(6.0, 2.0)
+    axes.text(0.5, 0.5, "\n".join(wrap(words, 70)), ha="center", va="center")
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.grid(visible=False)
+    return save(figure, path, vector=True)
+
+
 def validation_curves(
-    scenarios: Sequence[ScenarioState], metric: str, title: str, path: Path, vector: bool = False
+    scenarios: Sequence[ScenarioState],
+    metric: str,
+    title: str,
+    path: Path,
+    vector: bool = False,
+    mark: str | None = None,
 ) -> Path:
     """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
     figure, axes = new_figure(7.2, 4.2)
@@ -74,10 +94,10 @@ def validation_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
         figure.legend(loc="outside lower center", ncols=1 if len(scenarios) < 5 else 2, fontsize=8)
-    return save(figure, path, vector)
+    return save(figure, path, vector, mark)
 
 
-def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Path:
+def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
@@ -90,7 +110,7 @@ def learning_curves(records: Sequence[FoldRecord], title: str, path: Path) -> Pa
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend()
     figure.suptitle(title)
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
 def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
@@ -98,7 +118,9 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
     return np.array([[epoch[metric] for epoch in record.history] for record in records])
 
 
-def confusion_figure(frame: pd.DataFrame, title: str, path: Path, vector: bool = False) -> Path:
+def confusion_figure(
+    frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
     """A PNG: the confusion matrix with counts, and the share of each true class."""
     table = confusion_table(frame)
     counts = table.to_numpy()
@@ -115,10 +137,12 @@ def confusion_figure(frame: pd.DataFrame, title: str, path: Path, vector: bool =
     axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true", title=fill(title, TITLE))
     axes.grid(visible=False)
-    return save(figure, path, vector)
+    return save(figure, path, vector, mark)
 
 
-def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False) -> Path:
+def roc_figure(
+    frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
     """A PNG: the ROC curve of the positive class, or of every class against the rest."""
     figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
@@ -127,10 +151,12 @@ def roc_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=fill(title, TITLE), aspect="equal")
     axes.legend()
-    return save(figure, path, vector)
+    return save(figure, path, vector, mark)
 
 
-def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False) -> Path:
+def pr_figure(
+    frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
     """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
     figure, axes = new_figure(4.2, 4.0)
     for name, actual, score in _against_rest(frame, positive):
@@ -139,7 +165,7 @@ def pr_figure(frame: pd.DataFrame, positive: str | None, title: str, path: Path,
         axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", title=fill(title, TITLE), ylim=(0, 1.02))
     axes.legend()
-    return save(figure, path, vector)
+    return save(figure, path, vector, mark)
 
 
 def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -149,21 +175,29 @@ def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, 
     return [row for row in found if row[1].any() and not row[1].all()]
 
 
-def calibration_figure(frame: pd.DataFrame, title: str, path: Path, vector: bool = False) -> Path:
+def calibration_figure(
+    frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
     """A PNG: accuracy against confidence of the predicted class, in bins of equal mass."""
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), ECE_BINS) if len(part)]
+    parts = equal_mass_bins(confidence)
     figure, axes = new_figure(4.2, 4.0)
     low = 1 / probabilities.shape[1]
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
     axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
     axes.set(xlabel="confidence", ylabel="accuracy", title=fill(title, TITLE))
-    return save(figure, path, vector)
+    return save(figure, path, vector, mark)
 
 
 def prediction_figures(
-    frame: pd.DataFrame, positive: str | None, title: str, folder: Path, name: str = "{}", vector: bool = False
+    frame: pd.DataFrame,
+    positive: str | None,
+    title: str,
+    folder: Path,
+    name: str = "{}",
+    vector: bool = False,
+    mark: str | None = None,
 ) -> list[Path]:
     """The PNGs of one table of predictions: confusion matrix, ROC, precision-recall, calibration.
 
@@ -171,15 +205,17 @@ def prediction_figures(
     """
     paths = {kind: folder / f"{name.format(kind)}.png" for kind in ("confusion_matrix", "roc", "pr", "calibration")}
     return [
-        confusion_figure(frame, title, paths["confusion_matrix"], vector),
-        roc_figure(frame, positive, title, paths["roc"], vector),
-        pr_figure(frame, positive, title, paths["pr"], vector),
-        calibration_figure(frame, title, paths["calibration"], vector),
+        confusion_figure(frame, title, paths["confusion_matrix"], vector, mark),
+        roc_figure(frame, positive, title, paths["roc"], vector, mark),
+        pr_figure(frame, positive, title, paths["pr"], vector, mark),
+        calibration_figure(frame, title, paths["calibration"], vector, mark),
     ]
 
 
-def scenario_figures(state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path) -> list[Path]:
+def scenario_figures(
+    state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
+) -> list[Path]:
     """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
     name = f"{state.scenario.name}{dataset.mark}"
-    curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png")
-    return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder), curves]
+    curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png", mark)
+    return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder, mark=mark), curves]

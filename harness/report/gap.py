@@ -67,21 +67,31 @@ def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list
     found = [e for e in estimates if e.on == GAP]
     if not found:
         return []
-    rows, before = [], None
-    for e in found:
-        rows.append(
-            {"accuracy": e.metric, "value": e.value, "lost": None if before is None else before - e.value,
-             "cause": CAUSES.get(e.metric, "")}
-        )  # fmt: skip
-        before = e.value
-    table = pd.DataFrame(rows).astype({"lost": float})
+    subjects = {e.subject: [f for f in found if f.subject == e.subject] for e in found}
+    table = pd.DataFrame(row for steps in subjects.values() for row in _steps(steps)).astype({"lost": float})
+    lost = [f"{100 * (s[0].value - s[-1].value):.1f} points" for s in subjects.values()]
     controls = [f for name in ("shift", "resplit") for f in audit.named(name)]
     return [
-        f"## From cross-validation to test: {100 * (found[0].value - found[-1].value):.1f} points",
+        f"## From cross-validation to test: {', '.join(lost)}",
         "",
         *export_table(table, folder, "gap"),
         "The best threshold is found with the test labels, for this page alone; nothing is tuned by it.",
         "",
         *(f"- {finding.text}" for finding in controls),
         "",
+    ]
+
+
+def _steps(steps: list[Estimate]) -> list[dict[str, object]]:
+    """A row for each step of one scenario, with what is lost from the one before."""
+    before = [None, *(e.value for e in steps)]
+    return [
+        {
+            "scenario": e.subject,
+            "accuracy": e.metric,
+            "value": e.value,
+            "lost": None if last is None else last - e.value,
+            "cause": CAUSES.get(e.metric, ""),
+        }
+        for e, last in zip(steps, before, strict=False)
     ]

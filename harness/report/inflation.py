@@ -15,7 +15,7 @@ def leak_comparisons(scenarios: list[ScenarioState]) -> list[Comparison]:
     finished = {state.scenario.settings.model_dump_json(): state for state in scenarios if state.finished}
     found = []
     for leaking in finished.values():
-        if leaking.scenario.settings.oversampling == "random-before-split":
+        if leaking.scenario.settings.leaks:
             inside = leaking.scenario.settings.model_copy(update={"oversampling": "random"})
             twin = finished.get(inside.model_dump_json())
             found += [_compare(leaking, twin, metric) for metric in METRICS] if twin else []

@@ -12,11 +12,11 @@ from harness.report.schema import Estimate
 MOST_ROWS = 30
 
 
-def interval_figure(estimates: Sequence[Estimate], title: str, path: Path) -> Path:
+def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG and an SVG: a row for each metric, a point with its interval for each subject."""
     subjects = list(dict.fromkeys(e.subject for e in estimates))
     labels = list(dict.fromkeys(_label(e) for e in estimates))
-    figure, axes = new_figure(6.4, 0.8 + 0.42 * len(labels))
+    figure, axes = new_figure(6.4, 1.2 + 0.42 * len(labels) + 0.17 * len(subjects))
     for number, subject in enumerate(subjects):
         shift = 0.22 * (number - (len(subjects) - 1) / 2)
         for e in (e for e in estimates if e.subject == subject):
@@ -25,12 +25,14 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path) -> Pa
             axes.plot([e.low, e.high], [y, y], color=f"C{number}")
             axes.plot([e.value], [y], "o", color=f"C{number}", label=subject if _label(e) == labels[0] else None)
     axes.set(yticks=range(len(labels)), yticklabels=labels, title=title, xlabel="95 % interval")
-    axes.invert_yaxis()
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     figure.legend(loc="outside lower center", fontsize=8)
-    return save(figure, path, vector=True)
+    return save(figure, path, vector=True, mark=mark)
 
 
-def scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str], title: str, path: Path) -> Path:
+def scenario_intervals(
+    estimates: Sequence[Estimate], names: Sequence[str], title: str, path: Path, mark: str | None = None
+) -> Path:
     """A PNG and an SVG: a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold.
 
     The intervals are those over patients. names: of the scenarios; the best accuracy stands above.
@@ -48,7 +50,7 @@ def scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str], titl
             panel.plot([e.value], [y], "o", color="C0", markersize=4)
         panel.set(yticks=range(len(rows)), yticklabels=rows, xlabel=label, ylim=(-0.6, len(rows) - 0.4))
     figure.suptitle(title)
-    return save(figure, path, vector=True)
+    return save(figure, path, vector=True, mark=mark)
 
 
 def _label(e: Estimate) -> str:

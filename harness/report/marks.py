@@ -1,5 +1,7 @@
 """What watermarks the tables: choices and events that make their numbers less than they seem."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from harness.data.manifest import Dataset
@@ -12,7 +14,7 @@ LEAKS = "LEAKS: oversampled before the split"
 
 def scenario_mark(study: Study, settings: Settings) -> str | None:
     """The mark of every row that shows this scenario; None where nothing is to be said."""
-    marks = [LEAKS] if settings.oversampling == "random-before-split" else []
+    marks = [LEAKS] if settings.leaks else []
     return "; ".join([*marks, *study_marks(study)]) or None
 
 
@@ -20,6 +22,11 @@ def study_marks(study: Study) -> list[str]:
     """The marks of every row of the study."""
     marks = [] if study.folds.grouped else ["PATIENTS TORN APART: folds are not grouped"]
     return marks + [f"ACCEPTED: {name}" for name in study.audit.accept]
+
+
+def together(marks: Iterable[str | None]) -> str | None:
+    """The watermark of a figure that shows all of these: every different mark once; None where there is none."""
+    return "; ".join(dict.fromkeys(part for mark in marks if mark for part in mark.split("; "))) or None
 
 
 def test_mark(study: Study, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
@@ -36,5 +43,7 @@ def marked(table: pd.DataFrame, mark: str | None) -> pd.DataFrame:
 
 
 def declared_looks(study: Study) -> int:
-    """How often the study file says that the test set will be scored: once for each stage it names."""
-    return len(study.test.stages) if study.test else 0
+    """How often the study file says that the test set will be scored: once a stage it names, or once a scenario."""
+    if study.test is None:
+        return 0
+    return sum(study.stage(name).size if study.test.scenarios == "all" else 1 for name in study.test.stages)

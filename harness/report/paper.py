@@ -1,5 +1,6 @@
 """A paper's tables and figures beside ours: its value, ours, the difference, an interval; or why a cell is empty."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from harness.published import Item, OpenQuestion, Published
+from harness.published import Item, OpenQuestion, Published, PublishedModel
 from harness.report import figures
-from harness.report.comparisons import OUT_OF_FOLD
+from harness.report.comparisons import OUT_OF_FOLD, TEST
 from harness.report.export import export_table
 from harness.report.interval_figure import interval_figure
-from harness.report.marks import scenario_mark
+from harness.report.marks import scenario_mark, together
 from harness.report.published import model_estimates
 from harness.report.schema import Estimate, Statistics
-from harness.report.study_statistics import MAJORITY, TEST
+from harness.report.study_statistics import selected_test
 from harness.stages import ScenarioState, StageState
 from harness.statistics.rates import newcombe
 from harness.study import Study
@@ -37,9 +38,13 @@ class Sides:
 
     @property
     def ours_on_test(self) -> list[Estimate]:
-        """The estimates of the last scenario scored on the test set; empty where none is."""
-        found = [e for e in self.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
-        return [e for e in found if e.subject == found[-1].subject] if found else []
+        """The estimates of the selected scenario on the test set; empty where it is not scored."""
+        ours = selected_test(self.states, self.tests)
+        return self.on_test(ours.scenario.name) if ours else []
+
+    def on_test(self, subject: str) -> list[Estimate]:
+        """The estimates of this scenario on the test set."""
+        return [e for e in self.statistics.estimates if (e.on, e.subject) == (TEST, subject)]
 
 
 def paper_lines(sides: Sides) -> Lines:
@@ -94,45 +99,61 @@ def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
         finished = [s for s in state.scenarios if s.finished]
         if not finished:
             return [], f"not run: no scenario of stage {state.stage.name} is finished"
-        reference = (state.best or finished[0]).scenario.settings.model_dump(exclude={factor})
-        return [s for s in state.scenarios if s.scenario.settings.model_dump(exclude={factor}) == reference], ""
+        others = set(state.stage.grid) - {factor}
+        reference = (state.best or finished[0]).scenario.settings.model_dump(include=others)
+        return [s for s in state.scenarios if s.scenario.settings.model_dump(include=others) == reference], ""
     return [], f"no stage of the study {sides.study.study} varies {factor}"
 
 
 def _levels(sides: Sides, item: Item, name: str) -> Lines:
-    scenarios, why = levels_of(sides, item.factor or "")
-    if not scenarios:
-        return [f"Missing: {why}.", ""]
-    rows = [
-        {
-            str(item.factor): getattr(s.scenario.settings, item.factor or ""),
-            "in the paper": "yes" if item.factor == "head" else "",
-            "trained parameters": f"{s.cost:,.0f}" if s.records else "not run",
-            "folds": f"{len(s.records)}/{len(s.jobs)}",
-            "MLflow run": (ours.run_id if (ours := _validated(sides, s)) else None) or "",
-        }
-        for s in scenarios
-    ]
-    table = pd.DataFrame(rows)
-    return export_table(table.loc[:, (table != "").any()], sides.folder, name)
+    """The levels of a factor, what each costs and what it reaches: a table, and a figure of the intervals."""
+    rows, found = _level_rows(sides, item, f"{sides.published.paper} holds no figure of it")
+    shown = [e.model_copy(update={"subject": "ours", "metric": level}) for level, e in found.items()]
+    title, path = f"{item.item}, ours: accuracy out of fold", sides.folder / f"{name}.png"
+    if shown:
+        interval_figure(shown, title, path, together(e.mark for e in shown))
+    else:
+        figures.words_figure(str(rows[0]["missing"]), title, path)
+    return [*_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
 
 
 def _curves(sides: Sides, item: Item, name: str) -> Lines:
-    scenarios, why = levels_of(sides, item.factor or "")
-    if not scenarios:
-        return [f"Missing: {why}.", ""]
-    rows = []
-    for s in scenarios:
-        ours = _validated(sides, s)
-        missing = NOT_PRINTED if ours else f"{NOT_PRINTED}; ours: {len(s.records)} of {len(s.jobs)} folds are done"
-        rows.append(compared(str(getattr(s.scenario.settings, item.factor or "")), None, ours, missing))
-        rows[-1]["SD of the folds"] = s.summary.get("val/accuracy_std")
-        rows[-1]["mark"] = scenario_mark(sides.study, s.scenario.settings)
-    done = [s for s in scenarios if s.records]
-    figures.validation_curves(done, "val/accuracy", f"{item.item}, ours", sides.folder / f"{name}.png", vector=True)
+    """The levels of a factor: a table of their validation accuracy, and its curves by epoch."""
+    rows, _ = _level_rows(sides, item, NOT_PRINTED)
+    done = [s for s in levels_of(sides, item.factor or "")[0] if s.records]
+    title, path = f"{item.item}, ours", sides.folder / f"{name}.png"
+    if done:
+        mark = together(scenario_mark(sides.study, s.scenario.settings) for s in done)
+        figures.validation_curves(done, "val/accuracy", title, path, True, mark)
+    else:
+        figures.words_figure(str(rows[0]["missing"]), title, path)
     claims = [f"the paper reports {c.value} ({c.where})" for c in sides.published.cross_validation]
     words = f"Validation accuracy over all out-of-fold images, Wilson; {'; '.join(claims) or NOT_PRINTED}."
     return [words, "", *_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
+
+
+def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[str, Any]], dict[str, Estimate]]:
+    """A row for each level of the paper's and of ours, and our estimates by level. A hole says why it is one."""
+    factor = item.factor or ""
+    scenarios, why = levels_of(sides, factor)
+    by_level = {str(getattr(s.scenario.settings, factor)): s for s in scenarios}
+    why = why or f"not among the levels of the study {sides.study.study}"
+    rows: list[dict[str, Any]] = []
+    found: dict[str, Estimate] = {}
+    for level in dict.fromkeys([*item.levels, *by_level]):
+        s = by_level.get(level)
+        ours = _validated(sides, s) if s else None
+        hole = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
+        row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {hole}")
+        if s and s.records:
+            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.cost:,.0f}"}
+        if s:
+            row["mark"] = scenario_mark(sides.study, s.scenario.settings)
+        rows.append(row)
+        found |= {level: ours} if ours else {}
+    if not rows:
+        rows.append(compared(factor, None, None, f"{not_printed}; ours: {why}"))
+    return rows, found
 
 
 def _validated(sides: Sides, state: ScenarioState) -> Estimate | None:
@@ -165,26 +186,35 @@ def _classes(sides: Sides, item: Item, name: str) -> Lines:
 
 
 def _baseline(sides: Sides, item: Item, name: str) -> Lines:
+    """Each model of the paper beside ours: the same network where our study scored it, else our selected scenario."""
     lines: Lines = []
-    ours, why = sides.ours_on_test, _no_test(sides)
-    positive = sides.published.positive
     for number, model in enumerate(sides.published.models):
-        paper = model_estimates(sides.published, model)
-        keys = [("recall", c) for c in sides.published.classes] + [("f1", positive), ("accuracy", None)]
-        rows = []
-        for metric, of_class in keys:
-            theirs, mine = _pick(paper, metric, of_class), _pick(ours, metric, of_class)
-            words = (
-                f"true predictions, {of_class}"
-                if metric == "recall"
-                else f"{metric}, {of_class}"
-                if of_class
-                else metric
-            )
-            rows.append(compared(words, theirs, mine, why) | (_counts(theirs, mine) if metric == "recall" else {}))
-        layers = f", {model.layers} layers" if model.layers else ""
-        lines += [f"Against {model.name}{layers} ({model.where}):", "", *_export(rows, sides, f"{name}-{number + 1}")]
+        same = next((t for t in sides.tests if t.finished and t.scenario.settings.backbone == model.backbone), None)
+        ours = sides.on_test(same.scenario.name) if same else sides.ours_on_test
+        which = f"our {model.backbone}" if same else "our selected scenario"
+        rows = _baseline_rows(sides, model, ours)
+        words = f"{which}{f', {ours[0].subject},' if ours else ''} beside {model.name} ({model.where}):"
+        lines += [words[0].upper() + words[1:], "", *_export(rows, sides, f"{name}-{number + 1}")]
     return lines + _intervals(sides, item, name, ("recall", "accuracy"))
+
+
+def _baseline_rows(sides: Sides, model: PublishedModel, ours: list[Estimate]) -> list[dict[str, Any]]:
+    """Layers, true predictions of each class, F1 of the positive class, and accuracy."""
+    paper, why = model_estimates(sides.published, model), _no_test(sides)
+    depth = next((t for t in sides.tests if ours and t.scenario.name == ours[0].subject), None)
+    named = re.search(r"(?:resnet|vgg)(\d+)", depth.scenario.settings.backbone) if depth else None
+    layers: dict[str, Any] = {"quantity": "layers", "paper k/n": str(model.layers or "")}
+    layers["our k/n"] = named[1] if named else ""
+    layers["missing"] = None if named else why or "the name of our backbone does not say it"
+    rows = [layers | {"paper": None, "ours": None}] if model.layers else []
+    for of_class in sides.published.classes:
+        theirs, mine = _pick(paper, "recall", of_class), _pick(ours, "recall", of_class)
+        rows.append(compared(f"true predictions, {of_class}", theirs, mine, why) | _counts(theirs, mine))
+    keys: list[tuple[str, str | None]] = [("f1", sides.published.positive), ("accuracy", None)]
+    for metric, about in keys:
+        words = f"{metric}, {about}" if about else metric
+        rows.append(compared(words, _pick(paper, metric, about), _pick(ours, metric, about), why))
+    return rows
 
 
 def _pick(estimates: list[Estimate], metric: str, of_class: str | None) -> Estimate | None:
@@ -201,7 +231,9 @@ def _intervals(sides: Sides, item: Item, name: str, metrics: tuple[str, ...]) ->
     """The figure of an item: all models of the paper and ours, each with its interval."""
     models = [e for model in sides.published.models for e in model_estimates(sides.published, model)]
     shown = [e for e in [*models, *sides.ours_on_test] if e.metric in metrics and e.low is not None]
-    interval_figure(shown, f"{item.item}, 95 % intervals", sides.folder / f"{name}.png")
+    interval_figure(
+        shown, f"{item.item}, 95 % intervals", sides.folder / f"{name}.png", together(e.mark for e in shown)
+    )
     return [f"![{item.item}]({name}.png)", ""]
 
 

@@ -58,7 +58,8 @@ def _out_of_fold(study: Study, state: ScenarioState, inputs: Inputs, store: Stor
 def figure_lines(predicted: Predicted, title: str, inputs: Inputs) -> list[str]:
     """Confusion matrix, ROC, precision-recall and calibration in one row."""
     name = predicted.name("{}")
-    paths = prediction_figures(predicted.frame, inputs.dataset.positive, title, predicted.folder, name, vector=True)
+    positive, folder = inputs.dataset.positive, predicted.folder
+    paths = prediction_figures(predicted.frame, positive, title, folder, name, True, predicted.mark)
     words = ("confusion matrix", "ROC curve", "precision against recall", "calibration")
     return [*(f"![{word}]({path.name})" for word, path in zip(words, paths, strict=True)), ""]
 

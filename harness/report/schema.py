@@ -32,6 +32,7 @@ class Estimate(_Entry):
     metric: str
     of_class: Annotated[str | None, Field(description="the class it is about; null where it is about all")] = None
     value: float
+    at: Annotated[float | None, Field(description="the decision threshold, or a bin's mean confidence")] = None
     hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate")] = None
     n: Annotated[int | None, Field(description="n of k/n")] = None
     low: Annotated[float | None, Field(description="lower end of the 95 % interval")] = None

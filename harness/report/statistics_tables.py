@@ -41,6 +41,7 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
             "subject": e.subject,
             "metric": e.metric,
             "class": e.of_class or "all",
+            "at": e.at,
             "k/n": "" if e.hits is None else f"{e.hits}/{e.n}",
             "value": e.value,
             "low": e.low,
@@ -50,5 +51,5 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
             "mark": e.mark,
         }
         for e in estimates
-    ).astype({"low": float, "high": float, "patients low": float, "patients high": float})
+    ).astype({"at": float, "low": float, "high": float, "patients low": float, "patients high": float})
     return table.dropna(axis="columns", how="all")

@@ -3,18 +3,28 @@
 from harness.data.manifest import Dataset
 from harness.ledger import Ledger
 from harness.prepare import Inputs
-from harness.report.comparisons import OUT_OF_FOLD, RunOf, prediction_estimates, scenario_estimates, stage_comparisons
+from harness.report.comparisons import (
+    OUT_OF_FOLD,
+    TEST,
+    RunOf,
+    prediction_estimates,
+    scenario_estimates,
+    stage_comparisons,
+    test_comparisons,
+)
 from harness.report.estimates import rate
 from harness.report.gap import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
-from harness.report.marks import scenario_mark, test_mark
+from harness.report.marks import scenario_mark, test_mark, together
+from harness.report.reliability import RELIABILITY, reliability_estimates
 from harness.report.schema import Comparison, Estimate, Statistics
 from harness.report.tables import averaged, pooled
+from harness.report.thresholds import OPERATING, threshold_estimates
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 
-TEST = "test set"
 MAJORITY = "majority class"
+ON_TEST = (TEST, GAP, OPERATING, RELIABILITY + TEST)  # what a look at the test set gave
 
 
 def study_statistics(
@@ -39,19 +49,27 @@ def study_statistics(
             estimates += prediction_estimates(frame, test.scenario.name, TEST, positive, run_id)
             validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
             out_of_fold = averaged(pooled(list(validated.jobs), ledger))
-            estimates += gap_estimates(out_of_fold, frame, positive, test.scenario.name, run_id)
+            name = test.scenario.name
+            estimates += gap_estimates(out_of_fold, frame, positive, name, run_id)
+            estimates += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            estimates += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
+            estimates += reliability_estimates(frame, name, TEST, run_id)
     if estimates:
         estimates += majority_estimates(inputs.dataset)
     comparisons: list[Comparison] = []
     for state in states:
         comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
+    if winner := selected_test(states, tests):
+        others = [test for test in tests if test.finished and test is not winner]
+        comparisons += test_comparisons(winner, others, ledger, positive)
     inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
     marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
     seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
-    estimates = [
-        e.model_copy(update={"mark": (seen if e.on in (TEST, GAP) else marks).get(e.subject)}) for e in estimates
+    estimates = [e.model_copy(update={"mark": (seen if e.on in ON_TEST else marks).get(e.subject)}) for e in estimates]
+    comparisons = [
+        c.model_copy(update={"mark": together((seen if c.on == TEST else marks)[name] for name in (c.first, c.second))})
+        for c in comparisons
     ]
-    comparisons = [c.model_copy(update={"mark": marks[c.first] or marks[c.second]}) for c in comparisons]
     return Statistics(
         kind="study",
         name=study.study,
@@ -62,6 +80,13 @@ def study_statistics(
         comparisons=[*comparisons, *inflation],
         findings=inflation_findings(inflation),
     )
+
+
+def selected_test(states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:
+    """The scored scenario that the last selecting stage chose; None where that one is not scored."""
+    chosen = [state.best.scenario.id for state in states if state.stage.select and state.best]
+    scored = {test.scenario.id: test for test in tests if test.finished}
+    return next((scored[found] for found in reversed(chosen) if found in scored), None)
 
 
 def majority_estimates(dataset: Dataset) -> list[Estimate]:

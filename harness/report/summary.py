@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from harness.prepare import Inputs
+from harness.report.comparisons import TEST
 from harness.report.marks import scenario_mark
 from harness.report.schema import Estimate, Statistics
-from harness.report.study_statistics import MAJORITY, TEST
+from harness.report.study_statistics import MAJORITY
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 

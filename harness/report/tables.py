@@ -40,6 +40,8 @@ def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
 def _verdicts(state: StageState) -> dict[str, str]:
     """What the folds say of each scenario against the one with the best mean; by scenario id."""
     found = {c.other.scenario.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
+    leaking = [s for s in state.scenarios if state.stage.select and s.scenario.settings.leaks]
+    found |= {s.scenario.id: "leaks, takes no part" for s in leaking}
     return found | ({state.top.scenario.id: "best mean"} if state.top and found else {})
 
 

@@ -12,21 +12,21 @@ from harness.prepare import Inputs
 from harness.published import load_published
 from harness.report import figures, tables
 from harness.report.checklist import Known, write_checklist
-from harness.report.comparisons import RunOf
+from harness.report.comparisons import TEST, RunOf
 from harness.report.export import export_table, markdown
 from harness.report.gap import gap_lines
 from harness.report.interval_figure import scenario_intervals
-from harness.report.marks import declared_looks, marked, test_mark
+from harness.report.marks import scenario_mark, together
 from harness.report.page import Links, write_page
 from harness.report.paper import Sides, paper_lines
-from harness.report.predicted import Predicted, figure_lines, hardest_lines, winner_lines
+from harness.report.predicted import winner_lines
 from harness.report.schema import Statistics, write_statistics
-from harness.report.statistics_tables import comparison_table, estimate_table
-from harness.report.study_statistics import MAJORITY, TEST, selection_words, study_statistics
+from harness.report.statistics_tables import comparison_table
+from harness.report.study_statistics import selection_words, study_statistics
 from harness.report.summary import summary_lines
+from harness.report.test_set import TestSet, test_comparison_lines, test_lines
 from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, study_state, test_states
-from harness.statistics.rates import wilson
 from harness.store import Store, new_folder
 from harness.study import Study
 
@@ -59,6 +59,7 @@ def write_report(
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
+        about = TestSet(study, inputs, states, statistics, store, folder)
         summary = summary_lines(study, inputs, states, tests, statistics)
         text = [
             *_head(study, inputs),
@@ -67,7 +68,8 @@ def write_report(
             *_audit(audit, folder),
             *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
             *winner_lines(study, states, inputs, store, folder),
-            *(line for state in tests for line in _test(study, state, statistics, inputs, store, folder)),
+            *(line for state in tests for line in test_lines(about, state)),
+            *test_comparison_lines(about),
             *_findings(statistics),
             *gap_lines(statistics.estimates, audit, folder),
             *_paper(study, states, tests, statistics, folder),
@@ -148,12 +150,13 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     board = tables.leaderboard(state, study)
     title = f"{study.study}, stage {name}{inputs.dataset.mark}"
-    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True)
+    mark = together(scenario_mark(study, s.scenario.settings) for s in state.scenarios)
+    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
-        *_intervals(state, statistics, title, folder / f"intervals-{name}.png"),
+        *_intervals(state, statistics, title, mark, folder / f"intervals-{name}.png"),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
@@ -162,7 +165,7 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     if state.best and state.finished:
         lines += [*selection_words(state), ""]
     names = {scenario.scenario.name for scenario in state.scenarios}
-    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names]
+    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
     if state.missing:
@@ -171,55 +174,14 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     return lines
 
 
-def _intervals(state: StageState, statistics: Statistics, title: str, path: Path) -> list[str]:
+def _intervals(state: StageState, statistics: Statistics, title: str, mark: str | None, path: Path) -> list[str]:
     """The finished scenarios beside each other, out of fold; nothing where none is finished."""
     if not any(scenario.finished for scenario in state.scenarios):
         return []
-    scenario_intervals(statistics.estimates, [s.scenario.name for s in state.scenarios if s.finished], title, path)
+    names = [s.scenario.name for s in state.scenarios if s.finished]
+    scenario_intervals(statistics.estimates, names, title, path, mark)
     note = "*Out of fold, all folds together: 95 % intervals, patients drawn anew.*"
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
-
-
-def _test(
-    study: Study, state: ScenarioState, statistics: Statistics, inputs: Inputs, store: Store, folder: Path
-) -> list[str]:
-    scenario, ledger = state.scenario, Ledger(store)
-    lines = [f"## Test set: {scenario.name}", ""]
-    if not state.finished:
-        return [*lines, "Not scored yet.", ""]
-    positive = inputs.dataset.positive
-    frame = tables.averaged(tables.pooled(list(state.jobs), ledger))
-    metrics = tables.test_metrics(state, positive, ledger)
-    confusion = tables.confusion_table(frame)
-    right, total = int(confusion.to_numpy().trace()), len(frame)
-    low, high = wilson(right, total)
-    confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    classes = tables.class_table(frame)
-    board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
-    subjects = (scenario.name, MAJORITY)
-    shown = [e for e in statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
-    mark = test_mark(study, inputs.dataset, scenario.settings, ledger)
-    predicted = Predicted(scenario, "test", frame, mark, folder)
-    model = (
-        "refitted on all training images" if study.test and study.test.model == "refit" else "mean of the fold models"
-    )
-    return [
-        *lines,
-        *([f"**{mark}.**", ""] if mark else []),
-        f"Look {ledger.looks(inputs.dataset.digest, study.study)} of {declared_looks(study)} declared at this test set"
-        f" by this study in this store; {ledger.looks(inputs.dataset.digest)} by all studies.",
-        "",
-        f"The winner, chosen before the test set was opened, {model}, last epoch: accuracy **{right}/{total} ="
-        f" {right / total:.3f}**, 95 % interval {low:.3f} to {high:.3f} (Wilson).",
-        "",
-        *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
-        *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
-        "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
-        "",
-        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
-        *figure_lines(predicted, f"test set, {scenario.name}{inputs.dataset.mark}", inputs),
-        *hardest_lines(predicted, inputs, store),
-    ]
 
 
 def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str) -> list[str]:

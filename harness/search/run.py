@@ -13,7 +13,7 @@ from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_folds, prepare
 from harness.progress import Reporter
-from harness.runner import make_context, run_study
+from harness.runner import make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.publish import SearchPublisher
 from harness.search.queue import Queue
@@ -70,6 +70,7 @@ def run_search(
             check_stages(settings)
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)
+    require_audited(study, inputs, store, reporter)
     context = make_context(study, inputs, store, device, reporter)
     started = time.time()
     with store.locked(study.study):

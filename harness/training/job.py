@@ -18,14 +18,16 @@ from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.models.backbone import load_backbone
+from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head, reads_moments
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
-from harness.settings import Settings
+from harness.settings import CLASSIFIERS, Settings
 from harness.training.device import all_cores, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+from harness.training.learn import learn
 from harness.training.network import Network, compiles, fresh_backbone
 
 
@@ -65,7 +67,8 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": _device_name(device),
             "torch": torch.__version__,
             "threads": str(context.threads),
-            "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+            "parameters": _learnt(model),
+            **({"fold_digest": job.rows} if job.rows else {}),
             "seconds": time.perf_counter() - started,
             **how,
         },
@@ -79,6 +82,9 @@ def _fit(
 ) -> tuple[nn.Module, Fitted, dict[str, str | float]]:
     """The trained model, what came of it, and how it was fitted."""
     settings, device = job.scenario.settings, torch.device(context.device)
+    if settings.backbone in CLASSIFIERS:
+        classifier, pixels = _classifier(settings, context)
+        return classifier, learn(classifier, pixels, task, settings, job.seed, told), {"precision": "fp32"}
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
     whole = settings.trainable != "head"
     compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
@@ -108,7 +114,7 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     else:
         fold = context.folds[job.repeat, job.fold]
         train, validation = fold.train, fold.validation
-        if settings.oversampling == "random-before-split":
+        if settings.leaks:
             k = sum(repeat == job.repeat for repeat, _ in context.folds)
             leak_seed = derive_seed(context.seed, "leak", job.repeat)
             leaking = oversampled_before_split(dataset, fold, k, leak_seed, settings.oversampling_ratio)
@@ -116,6 +122,15 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     seed = derive_seed(job.seed, "oversampling")
     sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
+
+
+def _classifier(settings: Settings, context: Context) -> tuple[Classifier, Inputs]:
+    """A model that learns without gradients, and the pixels that it reads."""
+    device = torch.device(context.device)
+    model = own_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
+    assert isinstance(model, Classifier)
+    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    return model.to(device), PixelInputs(pixels, model.mean, model.std, device)
 
 
 def _whole_network(
@@ -173,6 +188,11 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.D
     for index, name in enumerate(dataset.classes):
         frame[f"prob_{name}"] = fitted.probabilities[:, index]
     return frame
+
+
+def _learnt(model: nn.Module) -> int:
+    """How many numbers were learnt, with gradients or, by a classifier, without."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Classifier))
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -59,10 +59,15 @@ def expected_calibration_error(probabilities: Probabilities, labels: Labels, bin
     """|accuracy - confidence| of the predicted class, averaged over bins of equal mass (Nixon et al. 2019)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
+    parts = equal_mass_bins(confidence, bins)
     gaps = [len(part) * abs(correct[part].mean() - confidence[part].mean()) for part in parts]
     return float(sum(gaps) / max(1, len(labels)))
+
+
+def equal_mass_bins(confidence: NDArray[np.float64], bins: int = ECE_BINS) -> list[Labels]:
+    """The rows of each bin, from the least confidence to the greatest."""
+    order = np.argsort(confidence, kind="stable")
+    return [part for part in np.array_split(order, bins) if len(part)]
 
 
 def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:

@@ -2,8 +2,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from harness.ledger import Ledger
 from harness.publish import report_study
@@ -35,6 +37,23 @@ def test_a_planted_leak_marks_every_row_that_it_touches_and_no_other(leaking: Fi
     for estimate in statistics.estimates:
         assert (LEAKS in (estimate.mark or "")) == ("random-before-split" in estimate.subject)
     assert all(c.mark for c in statistics.comparisons)  # each has the leaking scenario on one side
+
+
+def test_a_leak_and_undeclared_looks_stand_across_the_figures(leaking: Finished) -> None:
+    curves = leaking.run.report.parent / "curves-leak.png"
+    assert reddish(curves) > 500
+    (test,) = leaking.run.tests
+    assert not test.scenario.settings.leaks  # so its figure is clean
+    assert reddish(curves.with_name(f"test-confusion_matrix-{test.scenario.id}.png")) == 0
+    figures = {path.parts[-3]: path for path in leaking.store.artifacts.rglob("artifacts/confusion_matrix.png")}
+    marked = [reddish(path) > 500 for path in figures.values()]
+    assert sorted(marked) == [False, False, True]  # the test, the scenario that does not leak, the one that does
+
+
+def reddish(path: Path) -> int:
+    """How many pixels of a figure are of the watermark's colour, or nearly."""
+    red, green, blue = np.moveaxis(np.asarray(Image.open(path).convert("RGB"), dtype=int), -1, 0)
+    return int(((red > 200) & (red - green > 60) & (abs(green - blue) < 25)).sum())
 
 
 def test_the_report_states_the_inflation_as_the_folds_have_it(leaking: Finished) -> None:
@@ -77,11 +96,15 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
     assert ledger.looks(manifest, "small") == ledger.looks(manifest) == 2
     for report in (second.run.report, report_study(first, run.store)):
         assert "TEST SET SEEN 2 TIMES, 1 DECLARED" in report.read_text()
+        assert all(reddish(figure) > 500 for figure in report.parent.glob("test-confusion_matrix-*.png"))
+        assert reddish(report.parent / "curves-sampling.png") == 0
         written: Path = report.parent / "statistics.json"
         estimates = json.loads(written.read_text())["estimates"]
         marks = {e["on"]: e["mark"] for e in estimates if e["subject"] != "majority class"}
         seen = "TEST SET SEEN 2 TIMES, 1 DECLARED"
-        assert marks == {"folds": None, "out of fold": None, "test set": seen, "gap": seen}
+        on_test = ["test set", "gap", "test set, by threshold", "reliability, test set"]
+        of_folds = ["folds", "out of fold", "threshold sweep, out of fold", "reliability, out of fold"]
+        assert marks == dict.fromkeys(on_test, seen) | dict.fromkeys(of_folds)
 
 
 def test_folds_that_tear_patients_apart_and_accepted_errors_mark_everything(small_study: Callable[..., Study]) -> None:

@@ -57,14 +57,40 @@ def test_every_item_of_the_paper_is_there_in_every_form(page: Path) -> None:
     for item in ("Table II", "Fig. 7", "Fig. 8", "Table III", "Table IV", "Fig. 9", "Table V"):
         assert f"### {item}:" in text
     names = {path.name for path in page.parent.iterdir()}
-    for name in ("paper-table-iii", "paper-table-iv", "paper-fig-7", "paper-fig-9"):
+    items = ("table-ii", "fig-7", "fig-8", "table-iii", "table-iv", "fig-9")
+    for name in (f"paper-{item}" for item in items):
         assert {f"{name}.{kind}" for kind in ("csv", "tex", "png", "svg")} <= names
     assert {"paper-table-v-1.csv", "paper-table-v-2.csv", "paper-table-v.svg"} <= names
 
 
 def test_a_missing_cell_or_item_says_why(page: Path) -> None:
-    assert "Missing: no stage of the study small varies backbone." in page.read_text()
-    assert table(page, "paper-fig-7")["missing"].tolist() == ["the paper prints a curve, no number"] * 2
+    depths = table(page, "paper-fig-8")
+    assert list(depths.index) == ["resnet50.tv_in1k", "resnet101.tv_in1k", "resnet152.tv_in1k"]
+    assert set(depths["missing"]) == {
+        "the paper prints a curve, no number; ours: no stage of the study small varies backbone"
+    }
+    heads = table(page, "paper-fig-7")["missing"]
+    assert heads[["dropout-gap", "batchnorm-gap"]].tolist() == ["the paper prints a curve, no number"] * 2
+    assert heads["dropout-flatten"].endswith("ours: not among the levels of the study small")
+    assert table(page, "paper-table-v-1").loc["layers", "missing"] == "the name of our backbone does not say it"
+
+
+def test_every_cell_that_has_a_value_of_ours_knows_its_run(page: Path) -> None:
+    for path in page.parent.glob("paper-*.csv"):
+        found = pd.read_csv(path)
+        if "ours" in found:
+            ours = found[found["ours"].notna()]
+            assert len(ours) == 0 or ours["MLflow run"].notna().all(), path.name
+
+
+def test_the_papers_baseline_stands_beside_our_own_of_the_same_network(
+    own_store: Store, small_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    same = tmp_path / "paper.yaml"
+    same.write_text(PAPER.read_text().replace("backbone: vgg16.tv_in1k", "backbone: test_resnet"))
+    text = run_in(small_study(f"paper={same}"), own_store).run.report.read_text()
+    assert "Our selected scenario, " in text
+    assert "Our test_resnet, " in text
 
 
 def test_what_the_paper_leaves_open_is_listed_with_our_choice(page: Path) -> None:

@@ -1,0 +1,132 @@
+"""The harness's own models, which a deep network must beat: from nothing at all to a small network from scratch."""
+
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+def own_model(place: str, *arguments: Any) -> nn.Module:
+    """The model of the class at `module:class`, as the dicts of the settings name it."""
+    module, _, name = place.partition(":")
+    model = getattr(import_module(module), name)(*arguments)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+class SmallCnn(nn.Module):
+    """Four blocks of convolution, batch norm, ReLU and pooling: images [n, 3, H, W] -> maps [n, 128, H/16, W/16]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pretrained_cfg = {"mean": MEAN, "std": STD}
+        widths = (3, 16, 32, 64, 128)
+        self.blocks = nn.Sequential(*(self._block(*pair) for pair in pairwise(widths)))
+
+    @staticmethod
+    def _block(inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.MaxPool2d(2, ceil_mode=True),
+        )
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        features = self.blocks(images)
+        assert isinstance(features, Tensor)
+        return features
+
+
+class Classifier(nn.Module):
+    """Learns from all training images in one go, without gradients: images [n, 3, H, W] -> log-probabilities."""
+
+    mean, std = MEAN, STD
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.shares = _fixed(torch.full((1, classes), 1 / classes))  # of each class among the training images
+
+    def describe(self, images: Tensor) -> Tensor:
+        """What it sees of the images: [n, features]."""
+        raise NotImplementedError
+
+    def learn(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
+        """Learns from the features [n, d] of all training images and their classes [n], in `epochs` passes."""
+        raise NotImplementedError
+
+
+class Majority(Classifier):
+    """Gives every image the class shares of the training images, and so calls all by the commonest class."""
+
+    def describe(self, images: Tensor) -> Tensor:
+        return images.new_zeros(len(images), 0)
+
+    def learn(self, _features: NDArray[np.float32], labels: NDArray[np.int64], _epochs: int, _seed: int) -> None:
+        self.shares = _shares(labels, self.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.shares.log().expand(len(images), -1)
+
+
+class SelfOrganisingMap(Classifier):
+    """A Kohonen map of the images pooled to 16 x 16 gray levels; a node gives its training images' class shares."""
+
+    SIDE, NODES = 16, 10  # pixels of a pooled image, nodes of the map, each squared
+    SIGMA, RATE = 2.0, 0.5
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        size = self.SIDE**2
+        self.centre, self.scale = _fixed(torch.zeros(size)), _fixed(torch.ones(size))
+        self.codebook = _fixed(torch.zeros(self.NODES**2, size))
+        self.node_shares = _fixed(torch.full((self.NODES**2, classes), 1 / classes))
+
+    def describe(self, images: Tensor) -> Tensor:
+        return adaptive_avg_pool2d(images.mean(dim=1, keepdim=True), self.SIDE).flatten(1)
+
+    def learn(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
+        # Each node's shares are smoothed by one image that is of all classes in their overall shares.
+        from minisom import MiniSom
+
+        self.shares = _shares(labels, self.classes)
+        self.centre = _fixed(torch.from_numpy(features.mean(axis=0)))
+        self.scale = _fixed(torch.from_numpy(features.std(axis=0) + 1e-6))
+        standard = (features - self.centre.numpy()) / self.scale.numpy()
+        som = MiniSom(self.NODES, self.NODES, self.SIDE**2, sigma=self.SIGMA, learning_rate=self.RATE, random_seed=seed)
+        som.random_weights_init(standard)
+        som.train(standard, epochs, random_order=True, use_epochs=True)
+        self.codebook = _fixed(torch.from_numpy(som.get_weights().reshape(-1, self.SIDE**2).astype(np.float32)))
+        nodes = _nearest(torch.from_numpy(standard), self.codebook).numpy()
+        counts = np.zeros((self.NODES**2, self.classes), dtype=np.float32)
+        np.add.at(counts, (nodes, labels), 1)
+        counts += self.shares.numpy()
+        self.node_shares = _fixed(torch.from_numpy(counts / counts.sum(axis=1, keepdims=True)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        standard = (self.describe(images) - self.centre) / self.scale
+        return self.node_shares.log()[_nearest(standard, self.codebook)]
+
+
+def _nearest(points: Tensor, codebook: Tensor) -> Tensor:
+    """The node [n] that is nearest to each point [n, d]."""
+    return torch.cdist(points, codebook).argmin(dim=1)
+
+
+def _shares(labels: NDArray[np.int64], classes: int) -> nn.Parameter:
+    """The share [1, classes] of each class."""
+    counts = np.bincount(labels, minlength=classes).astype(np.float32)
+    return _fixed(torch.from_numpy(counts / counts.sum())[None])
+
+
+def _fixed(values: Tensor) -> nn.Parameter:
+    """Numbers that are learnt, counted and stored like any parameter, but not by gradients."""
+    return nn.Parameter(values, requires_grad=False)

@@ -1,0 +1,58 @@
+"""Whether a stated probability comes true: confidence against accuracy, in bins of equal mass."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness.report.estimates import rate
+from harness.report.export import export_table
+from harness.report.figures import new_figure, save
+from harness.report.predicted import Predicted
+from harness.report.schema import Estimate
+from harness.report.statistics_tables import estimate_table
+from harness.report.tables import arrays
+from harness.training.metrics import equal_mass_bins
+
+RELIABILITY = "reliability, "  # before what it is on
+
+
+def reliability_estimates(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
+    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the class it calls."""
+    _, probabilities, labels = arrays(frame)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    found = []
+    for number, part in enumerate(equal_mass_bins(confidence), start=1):
+        e = rate(subject, RELIABILITY + on, f"accuracy of bin {number}", int(correct[part].sum()), len(part))
+        found.append(e.model_copy(update={"at": float(confidence[part].mean()), "run_id": run_id}))
+    return found
+
+
+def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:
+    """The reliability of one scenario in Markdown; its table and its figure are written to the folder."""
+    subject, key = predicted.scenario.name, predicted.scenario.id
+    folder, mark = predicted.folder, predicted.mark
+    found = [e for e in estimates if e.subject == subject and e.on.startswith(RELIABILITY)]
+    if not found:
+        return []
+    sides = list(dict.fromkeys(e.on for e in found))
+    figure, axes = new_figure(4.6, 4.2)
+    lowest = min(e.low for e in found if e.low is not None)
+    axes.plot([lowest, 1], [lowest, 1], color="gray", lw=0.8, ls=":")
+    for number, on in enumerate(sides):
+        bins = [e for e in found if e.on == on]
+        table = pd.DataFrame([e.model_dump(include={"at", "value", "low", "high"}) for e in bins])
+        ends = [table["value"] - table["low"], table["high"] - table["value"]]
+        axes.errorbar(table["at"], table["value"], yerr=ends, marker="o", capsize=2, color=f"C{number}", label=on)
+    axes.set(xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=f"reliability: {title}")
+    figure.legend(loc="outside lower center", fontsize=8)
+    save(figure, folder / f"reliability-{key}.png", vector=True, mark=mark)
+    return [
+        "Reliability: of bins of equal mass, the mean confidence and the accuracy (Wilson); on the dotted line, what is"
+        " stated comes true.",
+        "",
+        *export_table(
+            estimate_table([e.model_copy(update={"subject": e.on}) for e in found]), folder, f"reliability-{key}"
+        ),
+        f"![reliability](reliability-{key}.png)",
+        "",
+    ]

@@ -1,0 +1,113 @@
+"""The section of one scenario on the test set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.ledger import Ledger
+from harness.prepare import Inputs
+from harness.report import tables
+from harness.report.comparisons import TEST
+from harness.report.export import export_table
+from harness.report.marks import declared_looks, marked, test_mark
+from harness.report.predicted import Predicted, figure_lines, hardest_lines
+from harness.report.reliability import reliability_lines
+from harness.report.schema import Statistics
+from harness.report.statistics_tables import comparison_table, estimate_table
+from harness.report.study_statistics import MAJORITY
+from harness.report.thresholds import threshold_lines
+from harness.stages import ScenarioState, StageState
+from harness.statistics.rates import wilson
+from harness.store import Store
+from harness.study import Study
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What every section about the test set needs."""
+
+    study: Study
+    inputs: Inputs
+    states: list[StageState]
+    statistics: Statistics
+    store: Store
+    folder: Path
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.store)
+
+
+def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
+    """The section in Markdown; tables and figures are written to the folder."""
+    scenario, folder = state.scenario, about.folder
+    lines = [f"## Test set: {scenario.name}", ""]
+    if not state.finished:
+        return [*lines, "Not scored yet.", ""]
+    dataset = about.inputs.dataset
+    frame = tables.averaged(tables.pooled(list(state.jobs), about.ledger))
+    mark = test_mark(about.study, dataset, scenario.settings, about.ledger)
+    confusion = tables.confusion_table(frame)
+    confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
+    metrics = tables.test_metrics(state, dataset.positive, about.ledger)
+    board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
+    classes = tables.class_table(frame)
+    title = f"{scenario.name}{dataset.mark}"
+    predicted = Predicted(scenario, "test", frame, mark, folder)
+    subjects = (scenario.name, MAJORITY)
+    shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
+    return [
+        *lines,
+        *([f"**{mark}.**", ""] if mark else []),
+        *_looks(about),
+        *_accuracy(about, state, int(confusion.to_numpy().trace()), len(frame)),
+        *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
+        *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
+        "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
+        "",
+        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
+        *figure_lines(predicted, f"test set, {title}", about.inputs),
+        *threshold_lines(about.statistics.estimates, predicted, title),
+        *reliability_lines(about.statistics.estimates, predicted, title),
+        *hardest_lines(predicted, about.inputs, about.store),
+    ]
+
+
+def _looks(about: TestSet) -> list[str]:
+    manifest, name = about.inputs.dataset.digest, about.study.study
+    return [
+        f"{about.ledger.looks(manifest, name)} of {declared_looks(about.study)} declared looks at this test set"
+        f" were taken by this study in this store; {about.ledger.looks(manifest)} by all studies.",
+        "",
+    ]
+
+
+def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> list[str]:
+    """Who this is, by which model, and what it reached."""
+    test, low_high = about.study.test, wilson(right, total)
+    selected = any(s.best and s.best.scenario.id == state.scenario.id for s in about.states if s.stage.select)
+    who = (
+        "The winner, chosen before the test set was opened" if selected else "Declared in the study file, not selected"
+    )
+    model = "refitted on all training images" if test and test.model == "refit" else "mean of the fold models"
+    return [
+        f"{who}; {model}, last epoch: accuracy **{right}/{total} ="
+        f" {right / total:.3f}**, 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
+        "",
+    ]
+
+
+def test_comparison_lines(about: TestSet) -> list[str]:
+    """The selected scenario against the others on the same test images; empty where it alone was scored."""
+    found = [c for c in about.statistics.comparisons if c.on == TEST]
+    if not found:
+        return []
+    words = f"{found[0].first}, selected before the test set was opened, against the others on the same test images:"
+    return [
+        "## On the test set, side by side",
+        "",
+        words,
+        "",
+        *export_table(comparison_table(found), about.folder, "comparisons-test"),
+    ]

@@ -1,0 +1,80 @@
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from harness.report.reliability import reliability_estimates
+from harness.report.schema import Statistics
+from harness.report.thresholds import GRID, OPERATING, POINT, SWEEP, operating_point, threshold_estimates
+from harness.training.metrics import expected_calibration_error
+from tests.conftest import Finished
+
+
+def predictions(seed: int, n: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    positive = rng.random(n) < 0.7
+    scores = np.clip(rng.normal(np.where(positive, 0.75, 0.5), 0.15), 0.001, 0.999).round(3)
+    labels = np.where(positive, "YES", "NO")
+    return pd.DataFrame({"label": labels, "prob_NO": 1 - scores, "prob_YES": scores})
+
+
+def test_the_operating_point_has_the_best_balanced_accuracy_of_all_thresholds() -> None:
+    frame = predictions(1)
+    actual, scores = frame["label"] == "YES", frame["prob_YES"]
+    tried = {cut: balanced_accuracy_score(actual, scores >= cut) for cut in np.unique(scores)}
+    assert tried[operating_point(frame, "YES")] == pytest.approx(max(tried.values()))
+
+
+def test_where_no_threshold_beats_chance_the_usual_one_stays() -> None:
+    frame = pd.DataFrame({"label": ["NO", "YES"], "prob_NO": [0.1, 0.9], "prob_YES": [0.9, 0.1]})
+    assert operating_point(frame, "YES") == 0.5
+
+
+def test_the_test_set_has_no_part_in_the_operating_point_and_is_scored_at_it() -> None:
+    out_of_fold = predictions(2)
+    found = [threshold_estimates(out_of_fold, predictions(seed), "YES", "s", "run") for seed in (3, 4)]
+    points = [next(e.value for e in of_test if e.metric == POINT) for of_test in found]
+    assert points[0] == points[1] == operating_point(out_of_fold, "YES")
+    test = predictions(3)
+    called = test["prob_YES"] >= points[0]
+    at_point = {e.metric: e for e in found[0] if e.on == OPERATING and e.at == points[0]}
+    assert at_point["balanced_accuracy"].value == pytest.approx(balanced_accuracy_score(test["label"] == "YES", called))
+    assert at_point["recall"].hits == int((called & (test["label"] == "YES")).sum())
+    assert {e.at for e in found[0] if e.on == OPERATING} == {0.5, points[0]}
+    assert all(e.run_id == "run" for e in found[0])
+
+
+def test_the_sweep_goes_from_calling_all_to_calling_none() -> None:
+    found = [e for e in threshold_estimates(predictions(5), None, "YES", "s", None) if e.on == SWEEP]
+    for metric, sign in (("recall", -1), ("specificity", 1)):
+        values = [e.value for e in found if e.metric == metric]
+        assert len(values) == len(GRID) + 1
+        assert all(sign * (b - a) >= 0 for a, b in pairwise(values))
+
+
+def test_without_a_positive_class_there_is_no_threshold() -> None:
+    assert threshold_estimates(predictions(6), None, None, "s", None) == []
+
+
+def test_the_bins_of_the_reliability_table_give_the_calibration_error() -> None:
+    frame = predictions(7)
+    found = reliability_estimates(frame, "s", "test set", None)
+    n = sum(e.n or 0 for e in found)
+    assert n == len(frame)
+    error = sum((e.n or 0) * abs(e.value - (e.at or 0)) for e in found) / n
+    probabilities = frame[["prob_NO", "prob_YES"]].to_numpy()
+    labels = (frame["label"] == "YES").to_numpy().astype(np.int64)
+    assert error == pytest.approx(expected_calibration_error(probabilities, labels))
+
+
+def test_the_report_states_the_operating_point_with_tables_and_figures(finished: Finished) -> None:
+    folder, (test,) = finished.run.report.parent, finished.run.tests
+    statistics = Statistics.model_validate_json((folder / "statistics.json").read_text())
+    (point,) = [e.value for e in statistics.estimates if e.metric == POINT]
+    assert f"**Operating point: {point:.3f}.**" in (folder / "report.md").read_text()
+    sweep = pd.read_csv(folder / f"thresholds-{test.scenario.id}.csv")
+    assert sweep.loc[sweep["operating point"] == "operating point", "threshold"].tolist() == [pytest.approx(point)]
+    for name in ("thresholds", "reliability"):
+        assert all((folder / f"{name}-{test.scenario.id}.{kind}").exists() for kind in ("csv", "tex", "png", "svg"))

@@ -1,0 +1,84 @@
+"""The study of the baselines, with small stand-ins for its big networks."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from harness.ledger import Ledger
+from harness.report.schema import Statistics
+from harness.report.tables import arrays, averaged, pooled
+from harness.stages import ScenarioState
+from harness.statistics.paired import mcnemar
+from harness.store import Store
+from harness.study import load_study
+from tests.conftest import ROOT, Finished, run_in, runs_of
+
+SMALL = [
+    "data={source: phantom, image_size: 32, positive: PNEUMONIA, phantom: {train: 48, test: 24}}",
+    "folds.k=2",
+    "base.weights=none",
+    "base.epochs=2",
+    "base.learning_rate=0.001",
+    "stages.0.grid.backbone=[test_resnet, small-cnn, som, majority]",
+]
+
+
+@pytest.fixture(scope="module")
+def baselines(new_store: Callable[[], Store]) -> Finished:
+    return run_in(load_study(ROOT / "studies" / "baselines.yaml", SMALL), new_store())
+
+
+def test_every_baseline_is_on_the_same_folds_and_the_same_test_images(baselines: Finished) -> None:
+    ledger, (stage,) = Ledger(baselines.store), baselines.run.states
+    assert not baselines.run.failed
+    for states in (stage.scenarios, baselines.run.tests):
+        assert [s.scenario.settings.backbone for s in states] == ["test_resnet", "small-cnn", "som", "majority"]
+        images = [sorted(pooled(list(s.jobs), ledger)["image"]) for s in states]
+        assert all(names == images[0] for names in images)
+
+
+def test_the_majority_class_scores_what_the_counts_say(baselines: Finished) -> None:
+    test = next(t for t in baselines.run.tests if t.scenario.settings.backbone == "majority")
+    ((_, record),) = test.records.items()
+    assert record.metrics["test/accuracy"] == 18 / 24
+    assert record.metrics["test/roc_auc"] == 0.5
+    assert record.metrics["test/brier"] == pytest.approx(0.75 * 0.25)
+
+
+def test_what_a_baseline_does_not_have_is_not_claimed(baselines: Finished) -> None:
+    params = {run.data.params["backbone"]: run.data.params for run in runs_of(baselines.store, "scenario")}
+    assert [params[name]["head"] for name in ("small-cnn", "som", "majority")] == ["dropout-gap", "none", "none"]
+    assert {params[name]["weights"] for name in ("small-cnn", "som", "majority")} == {"none"}
+
+
+def test_all_are_declared_looks_and_stand_side_by_side(baselines: Finished) -> None:
+    (manifest,) = [path.name for path in (baselines.store.root / "looks").iterdir()]
+    assert Ledger(baselines.store).looks(manifest, "baselines") == 4
+    text = baselines.run.report.read_text()
+    assert "4 of 4 declared looks" in text
+    assert "SEEN" not in text
+    assert text.count("Declared in the study file, not selected") == 3
+    side_by_side = pd.read_csv(baselines.run.report.parent / "comparisons-test.csv")
+    assert len(side_by_side) == 6
+    assert len(set(side_by_side["first"])) == 1
+
+
+def test_the_tests_on_test_images_are_of_the_stored_predictions(baselines: Finished) -> None:
+    ledger, (stage,) = Ledger(baselines.store), baselines.run.states
+    statistics = Statistics.model_validate_json((baselines.run.report.parent / "statistics.json").read_text())
+    assert stage.best is not None
+    found = [c for c in statistics.comparisons if c.on == "test set" and c.test == "exact McNemar"]
+    assert {c.first for c in found} == {stage.best.scenario.name}
+    right = {t.scenario.name: _right(t, ledger) for t in baselines.run.tests}
+    for c in found:
+        both = pd.DataFrame({"first": right[c.first], "second": right[c.second]})
+        counts = [int((both["first"] & ~both["second"]).sum()), int((both["second"] & ~both["first"]).sum())]
+        assert [c.only_first, c.only_second] == counts
+        assert c.p == pytest.approx(mcnemar(*counts))
+
+
+def _right(state: ScenarioState, ledger: Ledger) -> "pd.Series[bool]":
+    frame = averaged(pooled(list(state.jobs), ledger))
+    _, probabilities, labels = arrays(frame)
+    return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
