@@ -94,7 +94,8 @@ def test_links_within_the_images_and_class_folders_that_are_links_are_followed(
     (image_folder / "train/B").rename(tmp_path / "elsewhere")
     (image_folder / "train/B").symlink_to(tmp_path / "elsewhere")
     (image_folder / "train/A/link-0.png").symlink_to(first_image(image_folder))
-    assert len(read(image_folder).table) == 29
+    (tmp_path / "elsewhere/link-1.png").symlink_to("trB0-0.png")
+    assert len(read(image_folder).table) == 30
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,9 @@ def test_the_audit_counts_and_names_what_is_left_out(study: Study, image_folder:
     assert finding.severity == "warning"
     assert "1 of 28 images cannot be read: train/A/trA0-0.png (" in finding.text
     assert finding.facts["count"] == 1
+    first_image(image_folder).unlink()
+    inputs = prepare(study, store)  # the same manifest
+    assert audit_study(study, inputs.dataset, inputs.folds, store).named("bad-images") == []
 
 
 def test_that_bad_images_may_be_skipped_changes_no_id_and_which_were_does(study: Study, image_folder: Path) -> None:
