@@ -26,4 +26,4 @@ def join_words(environment: MutableMapping[str, str]) -> None:
     if "=" in words[-2:]:
         key, _, whole[-1] = whole[-1].partition("=")
         environment[HELD] = f"{key}="
-    environment |= {"COMP_WORDS": "\n".join(whole), "COMP_CWORD": str(len(whole) - 1)}
+    environment.update({"COMP_WORDS": "\n".join(whole), "COMP_CWORD": str(len(whole) - 1)})
