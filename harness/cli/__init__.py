@@ -23,6 +23,7 @@ COMMANDS = (
     model.predict,
     model.export,
     care.doctor,
+    care.cache,
     look.ui,
     measure.bench,
 )
