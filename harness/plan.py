@@ -12,6 +12,7 @@ from typing import Any, Literal
 from harness.settings import Settings, decisive
 from harness.study import Stage, Study
 
+PLACES = {"path", "on_bad_image"}  # of `data`: how the manifest came about, whose digest is part of every id
 NUMERICS = 2  # raise it when a change of the code changes results: every job gets a new id
 
 
@@ -167,7 +168,7 @@ def search_id(study: Study, digests: Digests) -> str:
     """The hash of a search and of all that it reads; not of how far it is to go (trials, timeout, confirm)."""
     content = study.model_dump(
         include={"study": True, "data": True, "folds": True, "base": True, "seed": True, "search": True},
-        exclude={"data": {"path"}, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
+        exclude={"data": PLACES, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
     content["base"] = decisive(content["base"])
     weights = sorted(digests.weights.values())
@@ -181,7 +182,7 @@ def study_id(study: Study, digests: Digests) -> str:
         "search": True,
         "paper": True,
         "checkpoint_every": True,
-        "data": {"path"},
+        "data": PLACES,
         "base": {"weights"},
     }
     content = study.model_dump(exclude=aside)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = SOURCES[study.data.source](study.data, store)
-            dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
+            accepted = study.audit.accept if accepted is None else accepted
+            dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
         folds = _folds(study, dataset, store)
     return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
 
@@ -131,8 +133,8 @@ def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
         return make_folds(dataset, study.folds)
 
 
-def keep_folds(study: Study, inputs: Inputs, store: Store) -> None:
-    """Leaves the folds in the store for the next command; for when nothing can be refused any more."""
+def keep_inputs(study: Study, inputs: Inputs, store: Store) -> None:
+    """Leaves folds and bad images in the store for the next command; for when nothing can be refused any more."""
     path = _folds_file(study, inputs.dataset, store)
     if not path.exists():
         rows = [
@@ -140,7 +142,23 @@ def keep_folds(study: Study, inputs: Inputs, store: Store) -> None:
             for f in inputs.folds
         ]
         write_atomic(path, json.dumps(rows).encode())
+    skipped = inputs.dataset.skipped
+    if skipped and _known_bad(store, skipped.looked_at) is None:
+        write_atomic(_bad_file(store, skipped.looked_at), json.dumps(dict(skipped.reasons)).encode())
 
 
 def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:
     return store.cache / "folds" / f"{digest([dataset.digest, study.folds.model_dump()])}.json"
+
+
+def _known_bad(store: Store, looked_at: str) -> dict[str, str] | None:
+    """The bad images that an earlier command found among the same files."""
+    path = _bad_file(store, looked_at)
+    if not path.exists():
+        return None
+    known: dict[str, str] = json.loads(path.read_text())
+    return known
+
+
+def _bad_file(store: Store, looked_at: str) -> Path:
+    return store.cache / "bad-images" / f"{looked_at}.json"

@@ -23,7 +23,7 @@ from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
+from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import Relay
@@ -95,7 +95,7 @@ def _run(
 ) -> Run:
     """The run itself, for the holder of the study's lock."""
     store.sweep()
-    keep_folds(study, inputs, store)
+    keep_inputs(study, inputs, store)
     ledger = Ledger(store)
     with Relay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
         fitter = Fitter(ledger, context, executor, relay, reporter, only)

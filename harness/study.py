@@ -39,6 +39,7 @@ class Data(Model):
     positive: str | None = None
     patient: str | None = None
     limit: Count | None = None
+    on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out what cannot be read
     val: Literal["ignore", "train"] = "ignore"
     phantom: Phantom = Phantom()
 

@@ -55,6 +55,8 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState]) -> None:
             [[*key, *row] for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)],
         )
     )
+    if dataset.skipped and dataset.skipped.reasons:
+        console.print(f"{dataset.skipped}\n", style="bold")
     rows = [
         [fold.repeat, fold.fold, *_pairs(dataset.counts(fold.train)), *_pairs(dataset.counts(fold.validation))]
         for fold in inputs.folds[: 3 * study.folds.k]

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
-from harness.prepare import Inputs, keep_folds, prepare
+from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
 from harness.runner import make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
@@ -75,7 +75,7 @@ def run_search(
     started = time.time()
     with store.locked(study.study):
         store.sweep()
-        keep_folds(study, inputs, store)
+        keep_inputs(study, inputs, store)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
         with SearchPublisher(study, inputs, store, search_id(study, inputs.digests), queue, reporter) as publisher:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from harness.data.cache import Pixels
+from harness.data.decode import Pixels
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, reads_moments
