@@ -25,6 +25,7 @@ COMMANDS = (
     model.predict,
     model.export,
     care.doctor,
+    care.cache,
     look.ui,
     measure.bench,
     write.new,
