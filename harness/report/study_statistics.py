@@ -38,48 +38,86 @@ def study_statistics(
 ) -> Statistics:
     """The contents of the study's `statistics.json`, from stored results."""
     positive = inputs.dataset.positive
-    estimates: list[Estimate] = []
-    for scenario, _ in all_scenarios(states):
-        if scenario.finished:
-            estimates += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.scenario.id))
-    for test in tests:
-        if test.finished:
-            frame = averaged(pooled(list(test.jobs), ledger))
-            run_id = run_of("test", test.scenario.id)
-            estimates += prediction_estimates(frame, test.scenario.name, TEST, positive, run_id)
-            validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
-            out_of_fold = averaged(pooled(list(validated.jobs), ledger))
-            name = test.scenario.name
-            estimates += gap_estimates(out_of_fold, frame, positive, name, run_id)
-            estimates += threshold_estimates(out_of_fold, frame, positive, name, run_id)
-            estimates += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
-            estimates += reliability_estimates(frame, name, TEST, run_id)
+    estimates = _validation_estimates(states, ledger, positive, run_of)
+    estimates += _test_estimates(states, tests, ledger, positive, run_of)
     if estimates:
         estimates += majority_estimates(inputs.dataset)
-    comparisons: list[Comparison] = []
-    for state in states:
-        comparisons += [c for c in stage_comparisons(state, ledger, positive) if c not in comparisons]
-    if winner := selected_test(states, tests):
-        others = [test for test in tests if test.finished and test is not winner]
-        comparisons += test_comparisons(winner, others, ledger, positive)
     inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
-    marks = {s.scenario.name: scenario_mark(study, s.scenario.settings) for s, _ in all_scenarios(states)}
-    seen = {s.scenario.name: test_mark(study, inputs.dataset, s.scenario.settings, ledger) for s in tests}
-    estimates = [e.model_copy(update={"mark": (seen if e.on in ON_TEST else marks).get(e.subject)}) for e in estimates]
-    comparisons = [
-        c.model_copy(update={"mark": together((seen if c.on == TEST else marks)[name] for name in (c.first, c.second))})
-        for c in comparisons
-    ]
+    marks = _Marks(study, inputs, states, tests, ledger)
     return Statistics(
         kind="study",
         name=study.study,
         study_id=study_id,
         manifest_digest=inputs.dataset.digest,
         folds_digest=inputs.digests.all_folds,
-        estimates=estimates,
-        comparisons=[*comparisons, *inflation],
+        estimates=[marks.estimate(e) for e in estimates],
+        comparisons=[*(marks.comparison(c) for c in _comparisons(states, tests, ledger, positive)), *inflation],
         findings=inflation_findings(inflation),
     )
+
+
+def _validation_estimates(
+    states: list[StageState], ledger: Ledger, positive: str | None, run_of: RunOf
+) -> list[Estimate]:
+    found: list[Estimate] = []
+    for scenario, _ in all_scenarios(states):
+        if scenario.finished:
+            found += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.scenario.id))
+    return found
+
+
+def _test_estimates(
+    states: list[StageState], tests: list[ScenarioState], ledger: Ledger, positive: str | None, run_of: RunOf
+) -> list[Estimate]:
+    """What the test set says, and how it differs from what validation said of the same scenario."""
+    found: list[Estimate] = []
+    for test in tests:
+        if test.finished:
+            frame, name = averaged(pooled(list(test.jobs), ledger)), test.scenario.name
+            run_id = run_of("test", test.scenario.id)
+            validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
+            out_of_fold = averaged(pooled(list(validated.jobs), ledger))
+            found += prediction_estimates(frame, name, TEST, positive, run_id)
+            found += gap_estimates(out_of_fold, frame, positive, name, run_id)
+            found += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            found += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
+            found += reliability_estimates(frame, name, TEST, run_id)
+    return found
+
+
+def _comparisons(
+    states: list[StageState], tests: list[ScenarioState], ledger: Ledger, positive: str | None
+) -> list[Comparison]:
+    """Within every stage, and on the test set of what was selected with the rest; each once."""
+    found: list[Comparison] = []
+    for state in states:
+        found += [c for c in stage_comparisons(state, ledger, positive) if c not in found]
+    if winner := selected_test(states, tests):
+        others = [test for test in tests if test.finished and test is not winner]
+        found += test_comparisons(winner, others, ledger, positive)
+    return found
+
+
+class _Marks:
+    """Why a number is less than it seems, put on every estimate and comparison that it touches."""
+
+    def __init__(
+        self, study: Study, inputs: Inputs, states: list[StageState], tests: list[ScenarioState], ledger: Ledger
+    ) -> None:
+        scenarios = [state.scenario for state, _ in all_scenarios(states)]
+        self._validated = {s.name: scenario_mark(study, s.settings) for s in scenarios}
+        tested = [state.scenario for state in tests]
+        self._tested = {s.name: test_mark(study, inputs.dataset, s.settings, ledger) for s in tested}
+
+    def estimate(self, found: Estimate) -> Estimate:
+        """The same with its mark."""
+        marks = self._tested if found.on in ON_TEST else self._validated
+        return found.model_copy(update={"mark": marks.get(found.subject)})
+
+    def comparison(self, found: Comparison) -> Comparison:
+        """The same with the marks of both sides."""
+        marks = self._tested if found.on == TEST else self._validated
+        return found.model_copy(update={"mark": together(marks[name] for name in (found.first, found.second))})
 
 
 def selected_test(states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:

@@ -63,12 +63,7 @@ def run_search(
     device = str(choose_device(device))
     inputs = prepare(study, store)
     check_heads(study, inputs)
-    with study.blamed("base", "weights"):
-        for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
-            check_weights(settings)
-    with study.blamed("base", "trainable"):
-        for settings in {(s.backbone, s.trainable): s for _, s in study.settings()}.values():
-            check_stages(settings)
+    _check_backbones(study)
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)
     require_audited(study, inputs, store, reporter)
@@ -95,6 +90,16 @@ def run_search(
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url()
     return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
+
+
+def _check_backbones(study: Study) -> None:
+    """Raises StudyError where the weights of a backbone cannot be had, or it has no such part to train."""
+    with study.blamed("base", "weights"):
+        for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
+            check_weights(settings)
+    with study.blamed("base", "trainable"):
+        for settings in {(s.backbone, s.trainable): s for _, s in study.settings()}.values():
+            check_stages(settings)
 
 
 def _first_points(study: Study, search: Search) -> list[Point]:
