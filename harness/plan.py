@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ class Digests:
     manifest: str
     folds: Mapping[tuple[int, int], str]  # (repeat, fold)
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
+    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own heads, by their source
 
     @property
     def all_folds(self) -> str:
@@ -141,6 +142,8 @@ def _identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     """The settings as they decide the numbers: the weights by their content, not by their path."""
     values = decisive(settings.model_dump())
     values["weights"] = digests.weights[settings.backbone, settings.weights]
+    if settings.head in digests.heads:
+        values["head"] = [settings.head, digests.heads[settings.head]]
     return values
 
 
@@ -171,8 +174,7 @@ def search_id(study: Study, digests: Digests) -> str:
         exclude={"data": PLACES, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
     content["base"] = decisive(content["base"])
-    weights = sorted(digests.weights.values())
-    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
+    return _whole_id(content, digests)
 
 
 def study_id(study: Study, digests: Digests) -> str:
@@ -191,5 +193,11 @@ def study_id(study: Study, digests: Digests) -> str:
         del content["test"]["scenarios"]  # younger than the first results, as it is by default
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
+    return _whole_id(content, digests)
+
+
+def _whole_id(content: dict[str, Any], digests: Digests) -> str:
+    """The hash of what a study file says and of all that it reads."""
+    heads = [dict(digests.heads)] if digests.heads else []
     weights = sorted(digests.weights.values())
-    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
+    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights, *heads])

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
 from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
+from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest, weights_file
 from harness.published import load_published
@@ -36,6 +37,7 @@ class Inputs:
     dataset: Dataset
     folds: list[Fold]
     digests: Digests
+    heads: Mapping[str, str]  # the user's own, as their source
 
     def fold(self, repeat: int, number: int) -> Fold:
         """The fold at these coordinates."""
@@ -49,14 +51,15 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
-    weights = weights_digests(study)
+    weights, heads = weights_digests(study), _own_heads(study)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = SOURCES[study.data.source](study.data, store)
             accepted = study.audit.accept if accepted is None else accepted
             dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
         folds = _folds(study, dataset, store)
-    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
+    sources = {name: source_digest(source) for name, source in heads.items()}
+    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights, sources), heads)
 
 
 @contextmanager
@@ -89,10 +92,20 @@ def check_names(study: Study) -> None:
         with study.blamed("data", "patient"):
             patient_rule(study.data.patient)
     for field, settings in study.settings():
-        if settings.head not in HEADS:
+        if settings.head not in HEADS and not is_custom(settings.head):
             raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))
         if not known_backbone(settings.backbone):
             raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
+
+
+def _own_heads(study: Study) -> dict[str, str]:
+    """The sources of the heads that are the user's own. Raises StudyError, naming the place in the study file."""
+    found: dict[str, str] = {}
+    for field, settings in study.settings():
+        if is_custom(settings.head) and settings.head not in found:
+            with study.blamed(*_at(field, "head")):
+                found[settings.head] = head_source(settings.head, study.folder)
+    return found
 
 
 def _at(field: Field, name: str) -> Field:

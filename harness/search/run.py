@@ -13,7 +13,7 @@ from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
-from harness.runner import make_context, require_audited, run_study
+from harness.runner import check_heads, make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.publish import SearchPublisher
 from harness.search.queue import Queue
@@ -62,6 +62,7 @@ def run_search(
         check_storage(storage)
     device = str(choose_device(device))
     inputs = prepare(study, store)
+    check_heads(study, inputs)
     with study.blamed("base", "weights"):
         for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
             check_weights(settings)

@@ -11,10 +11,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from harness.tracking.connection import is_lost
 from harness.tracking.health import orphaned_runs, schema_problem
-from harness.tracking.stored import stored_run
+from harness.tracking.stored import HEADS_FOLDER, stored_run
 from harness.tracking.tracker import Tracker
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-__all__ = ["Tracker", "is_lost", "orphaned_runs", "schema_problem", "stored_run"]
+__all__ = ["HEADS_FOLDER", "Tracker", "is_lost", "orphaned_runs", "schema_problem", "stored_run"]
