@@ -1,11 +1,16 @@
 """The client of a store's MLflow database, and the experiment of a study."""
 
+import logging
+
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 
+from harness.errors import disk_is_full
 from harness.failpoints import failpoint
 from harness.store import Store
+
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
 
 
 def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
@@ -44,9 +49,14 @@ def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses."""
+    """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses.
+
+    A full disk under the store's own database is no lost server: there is no room for the results either.
+    """
     if isinstance(error, RestException):
         return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+    if disk_is_full(error):
+        return False
     return isinstance(error, MlflowException | ConnectionError) or type(error).__module__.startswith("requests")
 
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
+from harness.cli import make_app
 from harness.compute import Compute
 from harness.errors import HarnessError
+from harness.ledger import Ledger
+from harness.prepare import prepare
 from harness.runner import run_study
 from harness.store import Store
 from harness.study import Study
@@ -60,6 +64,26 @@ def test_any_client_can_use_the_experiment(
     assert len(runs) == 2
     client.log_text(runs[0].info.run_id, "seen", "review.txt")
     assert {"predictions.parquet", "review.txt"} <= {f.path for f in client.list_artifacts(runs[0].info.run_id)}
+
+
+@services
+@pytest.mark.usefixtures("clean")
+def test_the_chosen_model_is_used_from_elsewhere(
+    server: MlflowServer, small_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    stages = "stages=[{name: one, grid: {head: [batchnorm-gap]}, select: {}}]"
+    study = small_study("study=shared", "base.epochs=1", "test={stages: [one]}", stages)
+    store = Store(tmp_path / "store", server.url)
+    with Recorder() as reporter:
+        run = run_study(study, store, "cpu", reporter, compute=Compute("inline"))
+    scored = Ledger(store).predictions(run.tests[0].jobs[0].id)
+    root = prepare(study, store).dataset.root
+    arguments = ["predict", "models:/shared@champion", *(str(root / image) for image in scored["image"]), "--csv"]
+    arguments += ["--device", "cpu", "--store", str(tmp_path / "another"), "--tracking-uri", server.url]
+    told = CliRunner().invoke(make_app(), arguments, catch_exceptions=False).stdout
+    found = [float(line.split(",")[-1]) for line in told.splitlines()[1:]]
+    assert found == scored["prob_PNEUMONIA"].tolist()
+    assert not (tmp_path / "another").exists()
 
 
 @pytest.mark.parametrize(
