@@ -4,7 +4,7 @@ import logging
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 
 from harness.errors import disk_is_full
 from harness.failpoints import failpoint
@@ -53,11 +53,11 @@ def is_lost(error: Exception) -> bool:
 
     A full disk under the store's own database is no lost server: there is no room for the results either.
     """
-    if isinstance(error, RestException):
-        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
     if disk_is_full(error):
         return False
-    return isinstance(error, MlflowException | ConnectionError) or type(error).__module__.startswith("requests")
+    if isinstance(error, MlflowException):
+        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+    return isinstance(error, ConnectionError) or type(error).__module__.startswith("requests")
 
 
 def _client(store: Store) -> MlflowClient:

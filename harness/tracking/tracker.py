@@ -267,7 +267,7 @@ class Tracker:
         scenario: Scenario | None = None,
     ) -> str:  # fmt: skip
         """The id of the run of this level and key, made at the first call below the run `parent`."""
-        run_id = self._runs.get((level, key))
+        run_id, known = self._runs.get((level, key)), dict[str, str]()
         if run_id is None:
             common = {
                 "harness.level": level,
@@ -287,8 +287,10 @@ class Tracker:
             failpoint("tracking.created")
         elif run_id not in self._active and run_id not in self._finished:
             self._client.update_run(run_id, status="RUNNING")
+            known = self._client.get_run(run_id).data.params  # MLflow refuses another path to the same weights
         if run_id not in self._active and run_id not in self._finished:
-            self._client.log_batch(run_id, params=params(self._study, scenario))
+            missing = [param for param in params(self._study, scenario) if param.key not in known]
+            self._client.log_batch(run_id, params=missing)
             self._client.log_inputs(run_id, datasets=[self._dataset])
             self._active.add(run_id)
         return run_id

@@ -1,6 +1,4 @@
 import pytest
-pytest.register_assert_rewrite("tests.faults.kills", "tests.faults.cells")
-import pytest
 
 from tests.faults.rig import Rig
 

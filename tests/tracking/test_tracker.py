@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import sklearn.metrics as sk
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from PIL import Image
 
 from harness.environment import provenance
@@ -23,6 +26,7 @@ from harness.stages import stage_state
 from harness.store import Store
 from harness.study import Study, load_study
 from harness.tracking import Tracker
+from harness.tracking.connection import is_lost
 from harness.training.metrics import classification_metrics
 from tests.conftest import Finished, runs_of
 
@@ -368,6 +372,33 @@ def test_what_a_killed_process_left_running_is_discarded_only_by_the_next_holder
     assert [run.info.run_id for run in runs_of(store, "fold")] == [killed]
     watching.discard_leftovers()
     assert runs_of(store, "fold") == []
+
+
+def test_a_run_that_is_taken_up_with_the_same_weights_from_elsewhere_keeps_its_params(
+    store: Store, parts: Parts
+) -> None:
+    new, job = parts
+    first = new().scenario_run(job.scenario, ["heads"])
+    moved = replace(job.scenario, settings=job.scenario.settings.model_copy(update={"weights": "moved.safetensors"}))
+    assert new().scenario_run(moved, ["heads"]) == first
+    (run,) = runs_of(store, "scenario")
+    assert run.data.params["weights"] == job.scenario.settings.weights
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (MlflowException("API request to http://x failed with exception"), True),
+        (MlflowException("not allowed", error_code=INVALID_PARAMETER_VALUE), False),
+        (RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": ""}), True),
+        (RestException({"error_code": "PERMISSION_DENIED", "message": ""}), False),
+        (ConnectionResetError(), True),
+        (MlflowException("database or disk is full"), False),
+        (ValueError("a mistake of ours"), False),
+    ],
+)
+def test_a_server_that_refuses_is_not_a_lost_one(error: Exception, lost: bool) -> None:
+    assert is_lost(error) is lost
 
 
 def test_a_finished_job_is_known_at_the_next_start_and_has_one_run(store: Store, parts: Parts) -> None:
