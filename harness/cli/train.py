@@ -123,13 +123,14 @@ def reproduce(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The MLflow run of a fold or a test.")],
     store: StorePath = MLRUNS,
     device: DeviceName = "auto",
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
     from harness.progress import Reporter
     from harness.store import Store
     from harness.terminal import show_reproduction
 
-    at = Store(store)
+    at = Store(store, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"reproducing {run_id}")
         from harness.reproduce import reproduce as run_again
