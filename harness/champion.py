@@ -40,9 +40,11 @@ def publish_champion(
         return
     (job,) = test.jobs
     weights = (Ledger(store).path(job.id) / "model.safetensors").read_bytes()
-    facts = test.records[job.id].facts
+    facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
     try:
-        classifier = stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, context.device)
+        classifier = stored_classifier(
+            job, inputs.dataset, study.study, study.seed, weights, facts, context.device, source
+        )
     except HarnessError as error:
         reporter.say(f"the chosen model is not registered: {error}")
         return

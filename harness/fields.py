@@ -17,13 +17,14 @@ def higher_is_better(metric: str) -> bool:
     return not metric.endswith(LOWER_IS_BETTER)
 
 
-def _name(value: str) -> str:
+def checked_name(value: str) -> str:
+    """The value. Raises ValueError where it can be no name of a study or stage."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) or not value.strip("."):
         raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and not dots alone")
     return value
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(checked_name)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 

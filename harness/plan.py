@@ -5,13 +5,14 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.settings import Settings, decisive
 from harness.study import Stage, Study
 
+PLACES = {"path", "on_bad_image"}  # of `data`: how the manifest came about, whose digest is part of every id
 NUMERICS = 2  # raise it when a change of the code changes results: every job gets a new id
 
 
@@ -22,6 +23,7 @@ class Digests:
     manifest: str
     folds: Mapping[tuple[int, int], str]  # (repeat, fold)
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
+    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own heads, by their source
 
     @property
     def all_folds(self) -> str:
@@ -140,6 +142,8 @@ def _identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     """The settings as they decide the numbers: the weights by their content, not by their path."""
     values = decisive(settings.model_dump())
     values["weights"] = digests.weights[settings.backbone, settings.weights]
+    if settings.head in digests.heads:
+        values["head"] = [settings.head, digests.heads[settings.head]]
     return values
 
 
@@ -167,11 +171,10 @@ def search_id(study: Study, digests: Digests) -> str:
     """The hash of a search and of all that it reads; not of how far it is to go (trials, timeout, confirm)."""
     content = study.model_dump(
         include={"study": True, "data": True, "folds": True, "base": True, "seed": True, "search": True},
-        exclude={"data": {"path"}, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
+        exclude={"data": PLACES, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
     content["base"] = decisive(content["base"])
-    weights = sorted(digests.weights.values())
-    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
+    return _whole_id(content, digests)
 
 
 def study_id(study: Study, digests: Digests) -> str:
@@ -181,7 +184,7 @@ def study_id(study: Study, digests: Digests) -> str:
         "search": True,
         "paper": True,
         "checkpoint_every": True,
-        "data": {"path"},
+        "data": PLACES,
         "base": {"weights"},
     }
     content = study.model_dump(exclude=aside)
@@ -190,5 +193,11 @@ def study_id(study: Study, digests: Digests) -> str:
         del content["test"]["scenarios"]  # younger than the first results, as it is by default
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
+    return _whole_id(content, digests)
+
+
+def _whole_id(content: dict[str, Any], digests: Digests) -> str:
+    """The hash of what a study file says and of all that it reads."""
+    heads = [dict(digests.heads)] if digests.heads else []
     weights = sorted(digests.weights.values())
-    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights])
+    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights, *heads])

@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
 from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
+from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.plan import Digests, digest, weights_file
 from harness.published import load_published
@@ -35,6 +37,7 @@ class Inputs:
     dataset: Dataset
     folds: list[Fold]
     digests: Digests
+    heads: Mapping[str, str]  # the user's own, as their source
 
     def fold(self, repeat: int, number: int) -> Fold:
         """The fold at these coordinates."""
@@ -48,13 +51,15 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
-    weights = weights_digests(study)
+    weights, heads = weights_digests(study), _own_heads(study)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = SOURCES[study.data.source](study.data, store)
-            dataset = read_dataset(root, study.data, study.audit.accept if accepted is None else accepted)
+            accepted = study.audit.accept if accepted is None else accepted
+            dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
         folds = _folds(study, dataset, store)
-    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights))
+    sources = {name: source_digest(source) for name, source in heads.items()}
+    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights, sources), heads)
 
 
 @contextmanager
@@ -87,10 +92,20 @@ def check_names(study: Study) -> None:
         with study.blamed("data", "patient"):
             patient_rule(study.data.patient)
     for field, settings in study.settings():
-        if settings.head not in HEADS:
+        if settings.head not in HEADS and not is_custom(settings.head):
             raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))
         if not known_backbone(settings.backbone):
             raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
+
+
+def _own_heads(study: Study) -> dict[str, str]:
+    """The sources of the heads that are the user's own. Raises StudyError, naming the place in the study file."""
+    found: dict[str, str] = {}
+    for field, settings in study.settings():
+        if is_custom(settings.head) and settings.head not in found:
+            with study.blamed(*_at(field, "head")):
+                found[settings.head] = head_source(settings.head, study.folder)
+    return found
 
 
 def _at(field: Field, name: str) -> Field:
@@ -131,8 +146,8 @@ def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
         return make_folds(dataset, study.folds)
 
 
-def keep_folds(study: Study, inputs: Inputs, store: Store) -> None:
-    """Leaves the folds in the store for the next command; for when nothing can be refused any more."""
+def keep_inputs(study: Study, inputs: Inputs, store: Store) -> None:
+    """Leaves folds and bad images in the store for the next command; for when nothing can be refused any more."""
     path = _folds_file(study, inputs.dataset, store)
     if not path.exists():
         rows = [
@@ -140,7 +155,23 @@ def keep_folds(study: Study, inputs: Inputs, store: Store) -> None:
             for f in inputs.folds
         ]
         write_atomic(path, json.dumps(rows).encode())
+    skipped = inputs.dataset.skipped
+    if skipped and _known_bad(store, skipped.looked_at) is None:
+        write_atomic(_bad_file(store, skipped.looked_at), json.dumps(dict(skipped.reasons)).encode())
 
 
 def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:
     return store.cache / "folds" / f"{digest([dataset.digest, study.folds.model_dump()])}.json"
+
+
+def _known_bad(store: Store, looked_at: str) -> dict[str, str] | None:
+    """The bad images that an earlier command found among the same files."""
+    path = _bad_file(store, looked_at)
+    if not path.exists():
+        return None
+    known: dict[str, str] = json.loads(path.read_text())
+    return known
+
+
+def _bad_file(store: Store, looked_at: str) -> Path:
+    return store.cache / "bad-images" / f"{looked_at}.json"

@@ -15,6 +15,7 @@ from harness.data.folds import folds_json
 from harness.environment import environment, provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
+from harness.models.custom import file_name
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
@@ -26,7 +27,7 @@ from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
-from harness.tracking import Tracker, reachable
+from harness.tracking import HEADS_FOLDER, Tracker, reachable
 
 
 class RootRun(ABC):
@@ -248,6 +249,10 @@ def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> lis
     (folder / "folds.json").write_text(json.dumps(folds, indent=1))
     (folder / "audit.json").write_text(audit_study(study, inputs.dataset, inputs.folds, store).to_json())
     (folder / "environment.txt").write_text(environment())
+    for head, source in inputs.heads.items():
+        path = folder / HEADS_FOLDER / file_name(head)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
     return sorted(folder.iterdir())
 
 

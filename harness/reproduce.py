@@ -44,10 +44,11 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     """
     from harness.tracking import reachable, stored_run
 
-    with reachable(store), TemporaryDirectory() as folder:
-        job_id, study_file = stored_run(store, run_id, Path(folder))
+    with TemporaryDirectory() as folder:
+        with reachable(store):
+            job_id, study_file = stored_run(store, run_id, Path(folder))
         study = load_study(study_file)
-    inputs, ledger = prepare(study, store), Ledger(store)
+        inputs, ledger = prepare(study, store), Ledger(store)
     job = _find(study, inputs, ledger, job_id)
     if job is None or not ledger.done(job_id):
         raise StudyError(

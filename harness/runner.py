@@ -22,8 +22,9 @@ from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
+from harness.models.custom import head_class
 from harness.plan import Job, batches, stage_scenarios, study_id
-from harness.prepare import Inputs, keep_folds, nothing_left_if_refused, prepare
+from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import StudyRelay
@@ -74,6 +75,7 @@ def run_study(
         if tests_only:
             _require_finished(study, inputs, ledger)
         if not _is_done(study, inputs, ledger):
+            check_heads(study, inputs)
             _check_backbones(study, inputs)
         store.refuse_if_busy(study.study)  # before the images are decoded
         executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
@@ -95,7 +97,7 @@ def _run(
 ) -> Run:
     """The run itself, for the holder of the study's lock."""
     store.sweep()
-    keep_folds(study, inputs, store)
+    keep_inputs(study, inputs, store)
     ledger = Ledger(store)
     with StudyRelay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
         fitter = Fitter(ledger, context, executor, relay, reporter, only)
@@ -128,6 +130,14 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     states = study_state(study, inputs.digests, ledger)
     tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
     return all(state.finished for state in states) and all(test.finished for test in tests)
+
+
+def check_heads(study: Study, inputs: Inputs) -> None:
+    """Raises HarnessError, naming the place in the study file, where the file of a user's own head cannot be run."""
+    for field, settings in study.settings():
+        if settings.head in inputs.heads:
+            with study.blamed(*(("base", "head") if field == ("base",) else field)):
+                head_class(settings.head, inputs.heads[settings.head])
 
 
 def _check_backbones(study: Study, inputs: Inputs) -> None:
@@ -252,5 +262,5 @@ def make_context(
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     return Context(
         inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device,
-        compute.threads, compute.compile, store.checkpoints, study.checkpoint_every,
+        compute.threads, compute.compile, store.checkpoints, study.checkpoint_every, inputs.heads,
     )  # fmt: skip

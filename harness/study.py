@@ -39,6 +39,7 @@ class Data(Model):
     positive: str | None = None
     patient: str | None = None
     limit: Count | None = None
+    on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out what cannot be read
     val: Literal["ignore", "train"] = "ignore"
     phantom: Phantom = Phantom()
 
@@ -122,7 +123,12 @@ class Study(Model):
     @property
     def paper_file(self) -> Path | None:
         """The file of the paper that this study repeats, found beside the study file."""
-        return Path(self._name).parent / self.paper if self.paper else None
+        return self.folder / self.paper if self.paper else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study file."""
+        return Path(self._name).parent
 
     @property
     def factors(self) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.bench.run import Measured
+    from harness.cached import Entry
     from harness.data.audit import Audit
     from harness.doctor import Check
     from harness.reproduce import Reproduction
@@ -54,6 +55,8 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState]) -> None:
             [[*key, *row] for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)],
         )
     )
+    if dataset.skipped and dataset.skipped.reasons:
+        console.print(f"{dataset.skipped}\n", style="bold")
     rows = [
         [fold.repeat, fold.fold, *_pairs(dataset.counts(fold.train)), *_pairs(dataset.counts(fold.validation))]
         for fold in inputs.folds[: 3 * study.folds.k]
@@ -108,6 +111,15 @@ def show_audit(audit: "Audit") -> None:
     """Prints what the audit found, errors first."""
     rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
     _console().print(_table("audit", ["severity", "finding", ""], rows))
+
+
+def show_cache(store: Store, entries: "list[Entry]", verb: str) -> None:
+    """Prints what the cache holds or what was removed of it, and how much that is."""
+    console, total = _console(), sum(entry.size for entry in entries) / 2**20
+    if entries:
+        rows = [[e.kind, e.text, f"{e.size / 2**20:,.1f}"] for e in entries]
+        console.print(_table(f"{verb} in {store.cache}", ["kind", "what", "MiB"], rows))
+    console.print(f"{verb}: {total:,.1f} MiB")
 
 
 def show_status(status: "Status") -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from harness.bench.figure import Bench, Goal, Row, in_turns, ratio
-from harness.data.cache import Pixels, open_pixels, pixel_cache
+from harness.data.cache import open_pixels, pixel_cache
+from harness.data.decode import Pixels
 from harness.data.manifest import Dataset
 from harness.prepare import prepare
 

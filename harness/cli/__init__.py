@@ -1,5 +1,6 @@
 """The command line. Heavy modules are imported inside the commands, so that `--help` and `plan` stay quick."""
 
+import os
 import signal
 import sys
 import traceback
@@ -7,7 +8,8 @@ from types import FrameType
 
 import typer
 
-from harness.cli import care, look, measure, model, train
+from harness.cli import care, look, measure, model, train, write
+from harness.cli.completion import join_words
 from harness.errors import HarnessError, Stopped, disk_is_full, redact
 
 COMMANDS = (
@@ -23,15 +25,17 @@ COMMANDS = (
     model.predict,
     model.export,
     care.doctor,
+    care.cache,
     look.ui,
     measure.bench,
+    write.new,
+    write.schema,
 )
 
 
 def make_app() -> typer.Typer:
     """The application with all commands."""
     app = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         help="Benchmark studies of image classifiers: plan, run, compare, report.",
@@ -43,6 +47,8 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """The console script: errors of the request end in one line on standard error and their exit code."""
+    if "_HARNESS_COMPLETE" in os.environ:  # the shell asks what may follow
+        join_words(os.environ)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:

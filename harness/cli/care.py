@@ -1,9 +1,9 @@
-"""The commands that look after a study and its store: status, rerun, doctor."""
+"""The commands that look after a study and its store: status, rerun, doctor, cache."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,3 +76,21 @@ def doctor(
     show_checks(checks)
     if any(check.verdict == "bad" for check in checks):
         raise typer.Exit(1)
+
+
+def cache(
+    store: StorePath = MLRUNS,
+    clear: Annotated[
+        Literal["pixels", "features", "all"] | None, typer.Option("--clear", help="Remove these; runs make them anew.")
+    ] = None,
+) -> None:
+    """Shows what is kept only to be quick, and how large it is; --clear removes it."""
+    from harness.cached import KINDS, entries
+    from harness.cached import clear as remove
+    from harness.store import Store
+    from harness.terminal import show_cache
+
+    at = Store(store)
+    if clear:
+        show_cache(at, remove(at, KINDS if clear == "all" else (clear,)), "removed")
+    show_cache(at, entries(at), "kept")

@@ -21,7 +21,7 @@ def plan(
 ) -> None:
     """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
     from harness.ledger import Ledger
-    from harness.prepare import keep_folds, prepare
+    from harness.prepare import keep_inputs, prepare
     from harness.stages import study_state
     from harness.store import Store
     from harness.study import load_study
@@ -29,7 +29,7 @@ def plan(
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     inputs = prepare(loaded, at)
-    keep_folds(loaded, inputs, at)
+    keep_inputs(loaded, inputs, at)
     states = study_state(loaded, inputs.digests, Ledger(at))
     show_plan(loaded, inputs, states)
     if simulated:

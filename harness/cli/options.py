@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli.completion import complete_override
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
 DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
 StorePath = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where everything produced is kept.")]
@@ -12,7 +14,13 @@ TrackingUri = Annotated[
     str | None, typer.Option("--tracking-uri", metavar="URL", help="An MLflow server that the runs go to.")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a field, e.g. base.epochs=1.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Another value for a field, e.g. base.epochs=1.",
+        autocompletion=complete_override,
+    ),
 ]
 DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="auto, inline, process or ray.")]

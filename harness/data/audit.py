@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import get_args
 
-from harness.data.cache import Progress
 from harness.data.checks import Finding, Severity, findings
+from harness.data.decode import Progress
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset
 from harness.errors import LeakageError
@@ -46,7 +46,8 @@ def audit_study(
     What it decodes and finds is kept for the run, unless an error is found that stops it: then nothing is written.
     """
     spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
-    key = digest([AUDIT, dataset.digest, sorted(dataset.table["size"].tolist()), spec])
+    skipped = dataset.skipped and dict(dataset.skipped.reasons)
+    key = digest([AUDIT, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
     path = store.cache / "audit" / f"{key}.json"
     if path.exists():
         stored = json.loads(path.read_text())

@@ -2,26 +2,19 @@
 
 import mmap
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
+from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
 from harness.data.manifest import Dataset
 from harness.errors import DataError
 from harness.failpoints import failpoint
 from harness.plan import digest
 from harness.store import Store, new_folder, one_maker
-
-DECODER = 1  # raise it when the pixels that come out change
-TOGETHER = 16  # images that a thread decodes before it hands them over
-Pixels = NDArray[np.uint8]  # [n, channels, height, width]; one channel where every image is gray
-Progress = Callable[[int, int], None]  # done, total
 
 
 def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progress = lambda *_: None) -> Path:
@@ -35,16 +28,16 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
     if not path.exists():
         with one_maker(path):
             if not path.exists():
-                _make(path, [dataset.root / image for image in dataset.table["image"]], image_size, progress)
+                _make(path, dataset, image_size, progress)
     return path
 
 
-def _make(path: Path, files: list[Path], size: int, progress: Progress) -> None:
+def _make(path: Path, dataset: Dataset, size: int, progress: Progress) -> None:
     with new_folder(path.parent) as folder:
         part = folder / path.name
         # Most medical images are gray: one channel, until the first coloured image says otherwise.
-        if not _decode_all(files, size, part, 1, progress):
-            _decode_all(files, size, part, 3, progress)
+        if not _decode_all(dataset, size, part, 1, progress):
+            _decode_all(dataset, size, part, 3, progress)
         failpoint("pixels.written")
         part.replace(path)
         failpoint("pixels.replaced")
@@ -69,15 +62,15 @@ def pieces(pixels: Pixels, rows: int = 256) -> Iterator[Pixels]:
         release(pixels)
 
 
-def _decode_all(files: list[Path], size: int, part: Path, channels: int, progress: Progress) -> bool:
+def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress: Progress) -> bool:
     """Fills the file `part`, image by image; False as soon as one is coloured and there is but one channel."""
-    bad: list[str] = []
+    files, bad = [dataset.root / image for image in dataset.table["image"]], dict[str, str]()
     with part.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
-        for index, image in enumerate(_decoded(files, size)):
+        for index, image in enumerate(decoded(files, dataset.table["sha256"].tolist(), size)):
             if isinstance(image, str):
-                bad.append(image)
+                bad[str(files[index])] = image
             elif image.ndim == 3 and channels == 1:
                 return False
             else:
@@ -87,64 +80,5 @@ def _decode_all(files: list[Path], size: int, part: Path, channels: int, progres
         file.flush()
         os.fsync(file.fileno())
     if bad:
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise DataError(f"{len(bad)} of {len(files)} images cannot be read: {'; '.join(bad[:5])}{more}")
+        raise DataError(unreadable(bad, len(files)))
     return True
-
-
-def _decoded(files: list[Path], size: int) -> Iterator[Pixels | str]:
-    """The decoded images in order, a bounded number ahead; a string says why one cannot be read.
-
-    Pillow decodes and resizes outside of Python's lock, so that threads use every core. They take several images at a
-    time, and are no more than the cores: handing the lock on costs as much as a small image.
-    """
-
-    def decode_all(part: list[Path]) -> list[Pixels | str]:
-        return [_decode(file, size) for file in part]
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    waiting: deque[Future[list[Pixels | str]]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
-        for start in range(0, len(files), TOGETHER):
-            waiting.append(pool.submit(decode_all, files[start : start + TOGETHER]))
-            if len(waiting) > 2 * cores:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def _decode(file: Path, size: int) -> Pixels | str:
-    try:
-        return decode(file, size)
-    except Exception as error:  # Pillow raises almost anything on a broken file
-        reason = str(error).replace(f" {str(file)!r}", "").splitlines()
-        return f"{file} ({reason[0] if reason else type(error).__name__})"
-
-
-def decode(file: Path | BinaryIO, size: int) -> Pixels:
-    """The image as bytes, [size, size] where it is gray and [size, size, 3] where it is not. Bilinear, antialiased."""
-    with Image.open(file) as opened:
-        if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or 2**63):
-            raise ValueError(f"{opened.width} x {opened.height} pixels are more than Pillow's safe limit")
-        opened.load()
-        ImageOps.exif_transpose(opened, in_place=True)
-        return resized(opened, size)
-
-
-def resized(image: Image.Image, size: int) -> Pixels:
-    """The bytes of an upright image, as `decode` gives them."""
-    image = _eight_bit(image)
-    if image.mode != "L":
-        image = image.convert("RGB")
-        red, green, blue = image.split()
-        if red.tobytes() == green.tobytes() == blue.tobytes():
-            image = red
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Images of 16 bits a pixel keep their high byte; Pillow itself would clip them at 255."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
-    return image.convert("L") if image.mode in ("1", "LA", "F") else image

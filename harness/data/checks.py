@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from harness.data.cache import Progress, open_pixels, pixel_cache
+from harness.data.cache import open_pixels, pixel_cache
+from harness.data.decode import Progress
 from harness.data.duplicates import exact_groups, image_hashes, near_pairs, thumbnails
 from harness.data.folds import Fold
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
@@ -41,6 +42,7 @@ def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, pr
     """Everything that the audit finds, in the order that it looks."""
     pixels = open_pixels(pixel_cache(dataset, study.data.image_size, store, progress))
     yield from _counts(dataset)
+    yield from _skipped(dataset)
     yield from _exact_duplicates(dataset)
     pairs = near_pairs(image_hashes(pixels))
     yield from _near_duplicates(dataset, [pair[:2] for pair in pairs])
@@ -67,6 +69,13 @@ def _counts(dataset: Dataset) -> Iterator[Finding]:
             "patients_with_one_image": int((sizes == 1).sum()),
         }  # fmt: skip
         yield Finding("counts", "note", f"{split} {label}: {len(rows):,} images of {len(sizes):,} patients", facts)
+
+
+def _skipped(dataset: Dataset) -> Iterator[Finding]:
+    skipped = dataset.skipped
+    if skipped and skipped.reasons:
+        facts = {"count": len(skipped.reasons), "reasons": dict(skipped.reasons)}
+        yield Finding("bad-images", "warning", str(skipped), facts)
 
 
 def _exact_duplicates(dataset: Dataset) -> Iterator[Finding]:

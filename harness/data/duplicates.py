@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.cache import Pixels, pieces
+from harness.data.cache import pieces
+from harness.data.decode import Pixels
 
 HASH_SIDE = 16  # 255 bits: on 5,840 chest radiographs the nearest two different images differ in 40 of them
 NEAR = 16  # bits; recompressed or slightly rescaled copies stay below

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
+from harness.data.decode import DECODER, decoded, endings, reason, unreadable
 from harness.data.patients import patients
 from harness.errors import DataError, LeakageError
 from harness.plan import digest
@@ -21,6 +21,18 @@ from harness.study import Data
 
 SPLITS = ("train", "test")
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The bad images that a study leaves out, and why. looked_at: the hash of all `of` files that were found."""
+
+    looked_at: str
+    of: int
+    reasons: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"left out (data.on_bad_image: skip): {unreadable(self.reasons, self.of)}"
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Dataset:
     classes: tuple[str, ...]
     positive: str | None  # None with three classes or more
     synthetic: bool
+    skipped: Skipped | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -64,35 +77,100 @@ class Dataset:
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
 
-def read_dataset(root: Path, spec: Data, accepted: Collection[str] = ()) -> Dataset:
+Known = Callable[[str], Mapping[str, str] | None]
+
+
+def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_bad: Known = lambda _: None) -> Dataset:
     """The dataset of the image folder `root`, as the study file asks for it.
 
-    accepted: the audit's error findings that the study file lets pass by name.
+    accepted: the audit's error findings that the study file lets pass by name. known_bad: the bad images of an earlier
+    look at the same files, by their hash; where it gives None, and bad images are to be skipped, each is decoded.
 
     Raises DataError and LeakageError.
     """
     folders = {"train": "train", "test": "test"} | ({"val": "train"} if spec.val == "train" else {})
     found = [(path, split) for folder, split in folders.items() for path in _class_images(root, folder)]
-    images = [path.relative_to(root).as_posix() for path, _ in found]
+    rows = [_Row(path, path.relative_to(root).as_posix(), split) for path, split in found]
     with ThreadPoolExecutor() as pool:
-        hashes = list(pool.map(_hash, [path for path, _ in found]))
+        rows = list(pool.map(_looked_at, rows))
+    skipped = _skipped(rows, known_bad) if spec.on_bad_image == "skip" else None
+    bad = skipped.reasons if skipped else {row.image: row.bad for row in rows if row.bad}
+    if bad and not skipped:
+        raise DataError(unreadable({str(root / image): why for image, why in bad.items()}, len(rows)))
+    good = [row for row in rows if row.image not in bad]
+    _check_what_is_left(rows, good)
+    images = [row.image for row in good]
     rule = spec.patient or ("phantom" if spec.source == "phantom" else None)
     table = pd.DataFrame(
         {
             "image": images,
-            "split": [split for _, split in found],
-            "label": [image.split("/")[1] for image in images],
+            "split": [row.split for row in good],
+            "label": [row.label for row in good],
             "patient": patients(images, rule),
-            "sha256": [sha for sha, _ in hashes],
-            "size": [size for _, size in hashes],
+            "sha256": [row.sha256 for row in good],
+            "size": [row.size for row in good],
         }
     )
     table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
-    dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom")
+    dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom", skipped)
     _check_classes(dataset)
     _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A file that is named like an image. bad: why it is none, where that is seen without decoding it."""
+
+    path: Path
+    image: str
+    split: str
+    sha256: str = ""
+    size: int = 0
+    bad: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.image.split("/")[1]
+
+    @property
+    def homes(self) -> list[Path]:
+        """Where a link may lead: the image folder, and the class folder, which may be a link itself."""
+        depth = self.image.count("/")
+        return [self.path.parents[depth].resolve(), self.path.parents[depth - 2].resolve()]
+
+
+def _looked_at(row: _Row) -> _Row:
+    """The row with the hash of its file, or with the reason why that is not read."""
+    try:
+        if row.path.is_symlink() and not any(row.path.resolve().is_relative_to(home) for home in row.homes):
+            return replace(row, bad="a link out of the image folder")
+        if not row.path.is_file():
+            return replace(row, bad="not a file")
+        content = row.path.read_bytes()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+        return replace(row, bad=reason(error))
+    return replace(row, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _skipped(rows: list[_Row], known_bad: Known) -> Skipped:
+    """The bad ones among these images."""
+    looked_at = digest([DECODER, [[row.image, row.bad or row.sha256] for row in rows]])
+    known = known_bad(looked_at)
+    if known is None:
+        there = [row for row in rows if not row.bad]
+        results = decoded([row.path for row in there], [row.sha256 for row in there], size=8)
+        reasons = {row.image: result for row, result in zip(there, results, strict=True) if isinstance(result, str)}
+        known = {row.image: row.bad or reasons[row.image] for row in rows if row.bad or row.image in reasons}
+    return Skipped(looked_at, len(rows), known)
+
+
+def _check_what_is_left(rows: list[_Row], good: list[_Row]) -> None:
+    """Raises DataError where a whole class of a split was left out."""
+    lost = {(row.split, row.label) for row in rows} - {(row.split, row.label) for row in good}
+    for split, label in sorted(lost):
+        raise DataError(f"no image of class {label} in {split}/ can be read; mend them, or remove the folder")
 
 
 def _class_images(root: Path, folder: str) -> Iterator[Path]:
@@ -110,16 +188,14 @@ def _class_images(root: Path, folder: str) -> Iterator[Path]:
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    for parent, _, names in os.walk(folder):
+    readable = endings()
+    for parent, folders, names in os.walk(folder):
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in readable:
                 yield Path(parent, name)
-
-
-def _hash(path: Path) -> tuple[str, int]:
-    content = path.read_bytes()
-    return hashlib.sha256(content).hexdigest(), len(content)
+        for name in folders:  # a linked folder is not walked through; it is named, and not passed over in silence
+            if not name.startswith(".") and Path(parent, name).is_symlink():
+                yield Path(parent, name)
 
 
 def _positive(spec: Data, classes: tuple[str, ...]) -> str | None:

@@ -9,17 +9,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from harness.errors import HarnessError
+from harness.models.custom import head_class
 from harness.models.names import HEADS
 from harness.settings import Settings
 
 Shape = tuple[int, int, int]  # C, H, W of the features
 
 
-def make_head(settings: Settings, shape: Shape, classes: int) -> nn.Module:
-    """The head that the settings name, for features of this shape: [n, C, H, W] -> logits [n, classes]."""
-    module, _, name = HEADS[settings.head].partition(":")
-    head = getattr(import_module(module), name)(shape, classes, settings)
-    assert isinstance(head, nn.Module)
+def make_head(settings: Settings, shape: Shape, classes: int, source: str | None = None, seed: int = 0) -> nn.Module:
+    """The head that the settings name, for features of this shape: [n, C, H, W] -> logits [n, classes].
+
+    source: of the file of a head of the user's own; what its constructor draws comes from the seed.
+    """
+    if source is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            head = head_class(settings.head, source)(shape, classes, settings)
+    else:
+        module, _, name = HEADS[settings.head].partition(":")
+        head = getattr(import_module(module), name)(shape, classes, settings)
+    if not isinstance(head, nn.Module):
+        raise HarnessError(f"{settings.head} is no torch.nn.Module")
     return head
 
 
@@ -158,5 +169,6 @@ def initialise(head: nn.Module, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in head.modules():
-            if isinstance(module, (nn.Linear, nn.BatchNorm2d)):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()

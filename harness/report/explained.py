@@ -5,7 +5,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from harness.data.cache import Pixels, open_pixels, pixel_cache
+from harness.data.cache import open_pixels, pixel_cache
+from harness.data.decode import Pixels
 from harness.explanations import Explanations, explanations_file
 from harness.plan import Job
 from harness.prepare import Inputs

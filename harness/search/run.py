@@ -10,9 +10,9 @@ from pathlib import Path
 
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
-from harness.prepare import keep_folds, prepare
+from harness.prepare import keep_inputs, prepare
 from harness.progress import Reporter
-from harness.runner import make_context, require_audited, run_study
+from harness.runner import check_heads, make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
 from harness.search.relay import SearchRelay
@@ -61,6 +61,7 @@ def run_search(
         check_storage(storage)
     device = str(choose_device(device))
     inputs = prepare(study, store)
+    check_heads(study, inputs)
     with study.blamed("base", "weights"):
         for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
             check_weights(settings)
@@ -74,7 +75,7 @@ def run_search(
     started = time.time()
     with store.locked(study.study):
         store.sweep()
-        keep_folds(study, inputs, store)
+        keep_inputs(study, inputs, store)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
         with SearchRelay(study, inputs, store, queue, target, reporter) as relay:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from harness.data.cache import Pixels
+from harness.data.decode import Pixels
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, reads_moments
@@ -46,6 +46,7 @@ class About:
     job: str
     manifest: str  # the digest of the images that it was fitted and tested on
     synthetic: bool
+    head_source: str | None = None  # of a head of the user's own
 
 
 class Classifier:
@@ -56,7 +57,8 @@ class Classifier:
         network = nn.Sequential()
         network.add_module("backbone", backbone)
         network.add_module("head", head)
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device)
+        backbone.to(memory_format=torch.channels_last)  # as in training, where the head stays as it is
         self.network, self.backbone, self.head = network.eval(), backbone, head
 
     def predict(self, images: Sequence[AnyImage]) -> pd.DataFrame:
@@ -128,16 +130,19 @@ class Classifier:
         weights = (folder / WEIGHTS).read_bytes() if (folder / WEIGHTS).is_file() else b""
         if hashlib.sha256(weights).hexdigest() != digest:
             raise HarnessError(f"{folder / WEIGHTS} is not the file that was saved; copy the folder again")
-        backbone, head = plain_network(about.settings, len(about.classes), seed=0, weights="none")
+        classes, source = len(about.classes), about.head_source
+        backbone, head = plain_network(about.settings, classes, seed=0, weights="none", source=source)
         load_states(backbone, head, weights)
         return Classifier(about, backbone, head, where)
 
 
-def plain_network(settings: Settings, classes: int, seed: int, weights: str) -> tuple[Backbone, nn.Module]:
-    """A backbone with these weights, and a head on it with any."""
+def plain_network(
+    settings: Settings, classes: int, seed: int, weights: str, source: str | None = None
+) -> tuple[Backbone, nn.Module]:
+    """A backbone with these weights, and a head on it with any. source: of a head of the user's own."""
     backbone = load_backbone(settings.model_copy(update={"weights": weights, "trainable": "all"}), seed)
     shape = feature_shape(backbone, settings.image_size or 0)
-    return backbone, make_head(settings, shape, classes)
+    return backbone, make_head(settings, shape, classes, source)
 
 
 def load_states(backbone: Backbone, head: nn.Module, weights: bytes) -> None:

@@ -8,7 +8,7 @@ from captum.attr import LayerGradCam
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.data.cache import Pixels
+from harness.data.decode import Pixels
 from harness.serving.classifier import Classifier
 from harness.training.device import deterministic
 

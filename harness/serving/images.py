@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.data.cache import Pixels, decode, resized
+from harness.data.decode import Pixels, decode, reason, resized
 from harness.errors import DataError
 
 AnyImage = Path | str | bytes | NDArray[Any]
@@ -42,9 +42,7 @@ def _read(image: AnyImage, number: int, size: int) -> Pixels:
     except IsADirectoryError:
         raise DataError(f"{name} is a folder; name image files, such as {name}/*") from None
     except Exception as error:  # Pillow raises almost anything on a broken file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        reason = "not an image that Pillow reads" if reason.startswith("cannot identify") else reason
-        raise DataError(f"{name} cannot be read: {reason}") from None
+        raise DataError(f"{name} cannot be read: {reason(error)}") from None
 
 
 def _picture(array: NDArray[Any], number: int) -> Image.Image:

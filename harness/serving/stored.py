@@ -1,6 +1,7 @@
 """The classifier of a test job as its stored weights give it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import safetensors.torch
 import torch
@@ -12,21 +13,24 @@ from harness.serving.classifier import About, Classifier, load_states, plain_net
 
 
 def stored_classifier(
-    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: Mapping[str, str | float], device: str
-) -> Classifier:
+    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: Mapping[str, str | float], device: str,
+    source: str | None = None,
+) -> Classifier:  # fmt: skip
     """The whole network of a job.
 
-    facts: of the job's record. seed: of the study. weights: the job's safetensors file; where the backbone is frozen it
-    holds the head alone, and the backbone is loaded anew. Raises HarnessError where its weights cannot be had.
+    facts: of the job's record. seed: of the study.
+    source: of a head of the user's own. weights: the job's safetensors file; where the backbone is frozen it holds the
+    head alone, and the backbone is loaded anew. Raises HarnessError where its weights cannot be had.
     """
     settings = job.scenario.settings
     frozen = settings.trainable == "head"
-    backbone, head = plain_network(settings, len(dataset.classes), seed, settings.weights if frozen else "none")
+    start = settings.weights if frozen else "none"
+    backbone, head = plain_network(settings, len(dataset.classes), seed, start, source)
     if frozen:
         head.load_state_dict(safetensors.torch.load(weights))
     else:
         load_states(backbone, head, weights)
-    about = _about(job, dataset, study, facts, backbone)
+    about = replace(_about(job, dataset, study, facts, backbone), head_source=source)
     return Classifier(about, backbone, head, torch.device(device))
 
 

@@ -1,5 +1,6 @@
 """What a run of an earlier start says of its job."""
 
+import shutil
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -9,9 +10,11 @@ from harness.errors import StudyError
 from harness.store import Store
 from harness.tracking.connection import search_runs
 
+HEADS_FOLDER = "heads"  # of a study run's artifacts: the files of heads of the user's own
+
 
 def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
-    """The job of a fold or test run, and its study file, copied into `folder`.
+    """The job of a fold or test run, and its study file, copied into `folder` with the heads of the user's own.
 
     Raises StudyError where there is no such run.
     """
@@ -30,5 +33,8 @@ def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
         raise StudyError(f"run {run_id} is a {level or 'foreign'} run; name the run of a fold or of a test")
     query = f"tags.`harness.level` = 'study' AND tags.`harness.study_id` = '{run.data.tags['harness.study_id']}'"
     (study, *_) = search_runs(client, run.info.experiment_id, query)
+    if client.list_artifacts(study.info.run_id, HEADS_FOLDER):
+        heads = client.download_artifacts(study.info.run_id, HEADS_FOLDER, str(folder / "downloaded"))
+        shutil.copytree(heads, folder, dirs_exist_ok=True)
     path = client.download_artifacts(study.info.run_id, "study.yaml", str(folder))
     return run.data.tags["harness.job_id"].partition(",")[0], Path(path)

@@ -1,6 +1,9 @@
 """The features of a frozen backbone, computed once and kept: every head, fold and later run reads the same files."""
 
 import json
+import math
+import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,23 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from harness.cached import size_of
 from harness.data.cache import open_pixels
+from harness.errors import HarnessError
 from harness.failpoints import failpoint
 from harness.models.backbone import Backbone, feature_shape
 from harness.models.heads import Shape
 from harness.plan import digest
 from harness.settings import Settings
-from harness.store import new_folder, sync_folder
+from harness.store import new_folder, one_maker, sync_folder
 from harness.training.allocator import kept_memory
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, PixelInputs, Rows
 
 EXTRACTOR = 2  # raise it when the features that come out change
 BATCH = 64
+LIMIT = "HARNESS_CACHE_GIB"  # how much all features of a store may take
+LIMIT_GIB = 100.0
 Array = NDArray[np.float32]
 
 
@@ -67,14 +73,15 @@ def frozen_features(
     kept = folder / digest([EXTRACTOR, version("timm"), about])
     passes = 0
     if not kept.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{kept.name}.lock"):
+        with one_maker(kept):
             if not kept.is_dir():
                 backbone = load().to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
                 inputs = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, device)
+                shape = feature_shape(backbone, size)
+                _require_room(folder, len(rows), shape, settings.backbone)
                 with new_folder(folder) as new:
                     started = time.perf_counter()
-                    passes = _extract(backbone, inputs, rows, feature_shape(backbone, size), device, precision, new)
+                    passes = _extract(backbone, inputs, rows, shape, device, precision, new)
                     about |= {"passes": passes, "seconds": time.perf_counter() - started}
                     (new / "about.json").write_text(json.dumps(about, indent=1))
                     sync_folder(new)
@@ -82,6 +89,32 @@ def frozen_features(
                     new.rename(kept)
                     failpoint("features.replaced")
     return Features(kept / "maps.npy", kept / "moments.npy", passes)
+
+
+def _require_room(folder: Path, images: int, shape: Shape, backbone: str) -> None:
+    """Raises HarnessError where the features would not fit below the limit, or on the disk: before any is computed."""
+    needed = images * (math.prod(shape) + 2 * shape[0]) * 4
+    kept, free = size_of(folder) if folder.is_dir() else 0, shutil.disk_usage(folder).free
+    limit = _limit()
+    if kept + needed <= limit and needed < free:
+        return
+    raise HarnessError(
+        f"the features of {backbone} for {images:,} images take {_gib(needed)}: the cache holds {_gib(kept)} of at most"
+        f" {_gib(limit)}, and {_gib(free)} of the disk are free; `harness cache --clear features` makes room,"
+        f" {LIMIT}=N raises the limit, a smaller data.image_size takes less"
+    )
+
+
+def _limit() -> float:
+    given = os.environ.get(LIMIT, "")
+    try:
+        return float(given or LIMIT_GIB) * 2**30
+    except ValueError:
+        raise HarnessError(f"{LIMIT}={given}: expected a number of GiB, such as {LIMIT_GIB:g}") from None
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.3g} GiB"
 
 
 def _extract(

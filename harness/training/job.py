@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class Context:
     compile: Compile = "auto"
     checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
     checkpoint_every: int | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own, as their source
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
@@ -181,7 +182,7 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
 
 
 def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
-    head = make_head(settings, shape, len(context.dataset.classes))
+    head = make_head(settings, shape, len(context.dataset.classes), context.heads.get(settings.head), seed)
     initialise(head, seed)
     return head
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import failures, fuzz, kills
+from tests.faults import failures, fuzz, images, kills
 from tests.faults.rig import ROOT, Rig
 
 Case = Callable[[], int]  # gives how many faults were injected and mended, or raises
@@ -77,6 +77,12 @@ def _failures(rig: Rig) -> Iterator[Case]:
         yield partial(failures.fail, rig, fault)
 
 
+def _bad_images(rig: Rig) -> Iterator[Case]:
+    for name in images.KINDS:
+        yield partial(images.bad_image, rig, name)
+    yield partial(images.changed_image, rig)
+
+
 def _malformed(_rig: Rig) -> Iterator[Case]:
     yield partial(_tests, "refused or error or wrong", "tests/test_strict_yaml.py", "tests/test_study.py")
 
@@ -105,6 +111,7 @@ ROWS = (
     Row("5", "8 processes may be the first to use a store", 10, _first_users),
     Row("6", "killed in the save of a checkpoint", 20, _checkpoint_kills),
     Row("8", "one failure does not end the grid", 4, _failures),
+    Row("9", "a bad image is named, or left out and told", 8, _bad_images),
     Row("13", "a malformed study file is one line", 60, _malformed),
     Row("13", "fuzzed study files: no traceback", 100_000, _fuzz),
 )  # fmt: skip

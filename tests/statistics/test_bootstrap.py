@@ -36,6 +36,33 @@ def test_its_width_is_that_of_the_cluster_variance() -> None:
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.06)
 
 
+WEIL = {  # (pups alive after 21 days, after 4 days) of each litter: Weil 1970, in Table 1 of Rao & Scott 1992
+    "control": "13/13 12/12 9/9 9/9 8/8 8/8 12/13 11/12 9/10 9/10 8/9 11/13 4/5 5/7 7/10 7/10",
+    "treated": "12/12 11/11 10/10 9/9 10/11 9/10 9/10 8/9 8/9 4/5 7/9 4/7 5/10 3/6 3/10 0/7",
+}
+
+
+@pytest.mark.parametrize(("group", "design_effect"), [("control", 1.232495), ("treated", 3.952861)])
+def test_litters_have_the_published_design_effect(group: str, design_effect: float) -> None:
+    """Of Rao & Scott 1992, Biometrics 48:577, to seven digits as the R package PF documents them for `rsb`.
+
+    Theirs is the linearised variance of the ratio with m / (m - 1) for m litters, over that of as many single pups.
+    """
+    litters = [(int(alive), int(of)) for alive, of in (litter.split("/") for litter in WEIL[group].split())]
+    hits = np.concatenate([np.arange(of) < alive for alive, of in litters])
+    litter = np.repeat(np.arange(len(litters)), [of for _, of in litters])
+    survival, drawn = ratio(hits, np.ones(len(hits), dtype=bool)), list[float]()
+
+    def noted(weights: np.ndarray) -> float:
+        drawn.append(survival(weights))
+        return drawn[-1]
+
+    cluster_bootstrap(litter, [noted], resamples=20_000)
+    of_single_pups = hits.mean() * (1 - hits.mean()) / len(hits)
+    effect = np.var(drawn) * len(litters) / (len(litters) - 1) / of_single_pups
+    assert effect == pytest.approx(design_effect, rel=0.05)
+
+
 def test_the_weighted_area_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(5)
     scores, positive = rng.integers(0, 20, 300) / 20, rng.random(300) < 0.4

@@ -8,6 +8,7 @@ import torch
 
 from harness.data.cache import open_pixels, pixel_cache
 from harness.data.manifest import Dataset, read_dataset
+from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
 from harness.settings import Settings
 from harness.store import Store
@@ -39,7 +40,7 @@ class Case:
     @property
     def kept(self) -> list[Path]:
         """The folders of kept features."""
-        return [path for path in self.folder.iterdir() if path.is_dir()]
+        return [path for path in self.folder.glob("*") if path.is_dir()]
 
 
 @pytest.fixture
@@ -100,5 +101,23 @@ def test_a_backbone_that_fails_leaves_nothing_behind(case: Case) -> None:
     rows = case.dataset.rows("train")
     with pytest.raises(RuntimeError):
         frozen_features(SETTINGS, broken, "none:0", case.pixels, rows, case.folder, CPU, "fp32")
-    assert case.kept == []
+    assert not case.folder.exists()
     assert case.features().passes == 20
+
+
+def test_features_beyond_the_limit_are_refused_before_they_are_computed(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.features()
+    (kept,) = case.kept
+    size = sum(path.stat().st_size for path in kept.iterdir())
+    monkeypatch.setenv("HARNESS_CACHE_GIB", str(1.1 * size / 2**30))
+    with pytest.raises(HarnessError, match=r"test_resnet for 8 images take .* GiB: .*`harness cache --clear features`"):
+        case.features("test")
+    assert case.kept == [kept]
+    assert case.features().passes == 0, "what is kept is read"
+    monkeypatch.setenv("HARNESS_CACHE_GIB", "much")
+    with pytest.raises(HarnessError, match="HARNESS_CACHE_GIB=much: expected a number of GiB, such as 100"):
+        case.features("test")
+    monkeypatch.setenv("HARNESS_CACHE_GIB", str(3 * size / 2**30))
+    assert case.features("test").passes == 8

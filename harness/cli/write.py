@@ -1,0 +1,27 @@
+"""The commands for who writes studies: new, schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Images in train/CLASS and test/CLASS.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the study file goes.")] = Path("studies"),
+) -> None:
+    """Writes a first study file from a folder of images."""
+    from harness.new import write_study
+
+    written = write_study(name, data, out / f"{name}.yaml")
+    print(f"{written}: read it through, then: harness plan {written}")
+
+
+def schema() -> None:
+    """Prints the JSON Schema of the study file, for editors."""
+    import json
+
+    from harness.schema import study_schema
+
+    print(json.dumps(study_schema(), indent=1))

@@ -1,0 +1,65 @@
+"""A head of the user's own, named by `module:Class` in the study file: one Python file beside it or on PYTHONPATH."""
+
+import ast
+import hashlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import HarnessError, StudyError
+
+
+def is_custom(head: str) -> bool:
+    """Whether this names a class of the user's."""
+    return ":" in head
+
+
+def file_name(head: str) -> str:
+    """The name of the file that the head stands in: `heads/pooling.py` for `heads.pooling:MaxPool`."""
+    return head.partition(":")[0].replace(".", "/") + ".py"
+
+
+def head_source(head: str, folder: Path) -> str:
+    """The source of the file that the head stands in, found without running it. folder: of the study file.
+
+    Raises StudyError.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", head):
+        raise StudyError(f"{head!r} is given; a head of your own is module:Class")
+    places = (folder, *(Path(place) for place in sys.path))
+    found = next((place / file_name(head) for place in places if (place / file_name(head)).is_file()), None)
+    if found is None:
+        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH; a head of your own is module:Class")
+    try:
+        source = found.read_text(encoding="utf-8")
+        parts = ast.parse(source).body
+    except (SyntaxError, ValueError) as error:
+        raise StudyError(f"{found} is no Python: {error}") from None
+    classes = [part.name for part in parts if isinstance(part, ast.ClassDef)]
+    if head.partition(":")[2] not in classes:
+        raise StudyError(f"{found} has no class {head.partition(':')[2]}; it has: {', '.join(classes) or 'none'}")
+    return source
+
+
+def source_digest(source: str) -> str:
+    """The hash of a head's source, which decides the numbers as the settings do."""
+    return f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
+
+
+def head_class(head: str, source: str) -> Callable[..., Any]:
+    """The class, after its file was run as a module of its own. Raises HarnessError where that fails."""
+    name = f"harness_head_{source_digest(source)[7:23]}"
+    if name not in sys.modules:
+        module = ModuleType(name)
+        sys.modules[name] = module  # before it runs: dataclasses look themselves up there
+        try:
+            exec(compile(source, file_name(head), "exec"), module.__dict__)
+        except Exception as error:
+            del sys.modules[name]
+            reason = (str(error).splitlines() or [""])[0]
+            raise HarnessError(f"{file_name(head)} cannot be run: {type(error).__name__}: {reason}") from None
+    found: Callable[..., Any] = getattr(sys.modules[name], head.partition(":")[2])
+    return found
