@@ -115,7 +115,8 @@ def test_a_study_s_server_is_restarted_and_has_every_row_once(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     store = Store(tmp_path / "store", team.server.url)
-    with Outage(team.server, signal.SIGKILL) as reporter:
+    reporter = Outage(team.server, signal.SIGKILL)
+    with reporter:
         done = run_study(small_study(), store, "cpu", reporter, compute=Compute("process", workers=4))
     assert (done.failed, len(reporter.outcomes)) == (0, 7)
     assert reporter.about_the_server == TOLD
@@ -132,7 +133,8 @@ def test_a_search_s_server_is_restarted_and_has_every_row_once(team: Team, tmp_p
     file, target = tmp_path / "tiny.yaml", 12
     file.write_text(SEARCH)
     study, store = load_study(file), Store(tmp_path / "store", team.server.url)
-    with Outage(team.server, signal.SIGTERM) as reporter:
+    reporter = Outage(team.server, signal.SIGTERM)
+    with reporter:
         done = run_search(study, store, "cpu", reporter, 4, target, team.optuna)
     assert reporter.about_the_server == TOLD
     check_exact(study, store, done, target, team.optuna)
