@@ -19,8 +19,7 @@ from harness.report.tables import arrays
 from harness.serving.classifier import Classifier
 from harness.serving.explain import grad_cam
 from harness.serving.stored import stored_classifier
-from harness.settings import CLASSIFIERS
-from harness.stages import ScenarioState, StageState
+from harness.stages import ScenarioState
 from harness.store import Store
 from harness.study import Study
 from harness.training.job import Context
@@ -56,20 +55,6 @@ def publish_champion(
         saved.mkdir()
         classifier.save(saved)
         publisher.publish_champion(test, saved)
-
-
-def final_test(study: Study, states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:
-    """The test of the last stage that is scored on the test set.
-
-    None where it is not done, or its model is no single network: the mean of the fold models, or a baseline.
-    """
-    if study.test is None or study.test.model != "refit":
-        return None
-    wanted = [state.best.scenario.id for state in states if state.stage.name in study.test.stages and state.best]
-    test = next((test for test in tests if wanted and test.scenario.id == wanted[-1]), None)
-    if test is None or not test.finished or test.scenario.settings.backbone in CLASSIFIERS:
-        return None
-    return test
 
 
 def explain(classifier: Classifier, job: Job, inputs: Inputs, pixels: Mapping[int, Path], store: Store) -> Explanations:

@@ -6,7 +6,8 @@ import re
 
 def redact(text: str) -> str:
     """The text with `***` for the password of every URL in it: for all that is printed, logged or stored."""
-    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)  # up to the last @: a password may hold one itself
+    # Up to the last @: a password may hold one itself. One slash is enough: a path leaves out the second one.
+    text = re.sub(r"(:/+[^:/@\s]*):\S*@", r"\1:***@", text)
     return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
 
 

@@ -193,7 +193,8 @@ class Publisher(RootRun):
         run_id = self._tracker.find("test", state.scenario.id)
         assert run_id is not None
         with self._store.scratch() as folder:
-            figures = explanation_figures(state.jobs[0], self._inputs, self._store, folder)
+            mark = test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger)
+            figures = explanation_figures(state.jobs[0], self._inputs, self._store, folder, mark)
             self._tracker.log_files(run_id, figures, "grad-cam")
         dataset = self._inputs.dataset
         words = f"{state.scenario.name}, refitted on all training images{dataset.mark}; study id {self._study_id}"

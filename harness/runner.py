@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
-from harness.champion import final_test, publish_champion
+from harness.champion import publish_champion
 from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
@@ -31,7 +31,7 @@ from harness.relay import StudyRelay
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
-from harness.stages import ScenarioState, StageState, look_key, stage_state, study_state, test_states
+from harness.stages import ScenarioState, StageState, final_test, look_key, stage_state, study_state, test_states
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
@@ -105,7 +105,9 @@ def _run(
         tests = _run_tests(study, inputs, states, fitter, relay)
         publisher = relay.settled()
         chosen = final_test(study, states, tests)
-        if chosen is not None:
+        if isinstance(chosen, str):
+            reporter.say(f"no model is registered: {chosen}")
+        elif chosen is not None:
             publish_champion(study, inputs, store, chosen, publisher, context, reporter)
         identity, links = study_id(study, inputs.digests), publisher.links(states)
         report = write_report(study, inputs, identity, store, publisher.run_of, links)

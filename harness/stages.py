@@ -8,7 +8,7 @@ from harness.errors import LeakageError
 from harness.ledger import Ledger
 from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
-from harness.settings import Settings
+from harness.settings import CLASSIFIERS, Settings
 from harness.statistics import ALPHA
 from harness.statistics.paired import Test, corrected_t, holm
 from harness.study import Stage, Study
@@ -186,3 +186,23 @@ def scenario_state(scenario: Scenario, jobs: Sequence[Job], ledger: Ledger) -> S
                 f" is {job.rows}; one table never mixes fold assignments: remove that folder, and run the study again"
             )
     return ScenarioState(scenario, tuple(jobs), records)
+
+
+def final_test(
+    study: Study, states: Sequence[StageState], tests: Sequence[ScenarioState]
+) -> ScenarioState | str | None:
+    """The test whose one network is the study's champion: of the last stage that is scored on the test set.
+
+    Or in words why the study ends without one; None where it asks for no test, or the test is not done.
+    """
+    if study.test is None or not tests or not all(test.finished for test in tests):
+        return None
+    if study.test.model != "refit":
+        return "the test set is scored by the mean of the fold models, no single network; `model: refit` gives one"
+    wanted = [state.best.scenario.id for state in states if state.stage.name in study.test.stages and state.best]
+    test = next((test for test in tests if wanted and test.scenario.id == wanted[-1]), None)
+    if test is None:
+        return "no stage that is scored on the test set selects a winner"
+    if test.scenario.settings.backbone in CLASSIFIERS:
+        return f"{test.scenario.settings.backbone} is a baseline and not a network that can be packaged"
+    return test

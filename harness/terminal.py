@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from harness.costs import Costs
 from harness.prepare import Inputs
 from harness.resolution import resolution
 from harness.stages import StageState, all_scenarios
@@ -37,8 +38,8 @@ def _console() -> Console:
     return Console(width=240 if piped else None, highlight=False, soft_wrap=piped, markup=False)
 
 
-def show_plan(study: Study, inputs: Inputs, states: list[StageState]) -> None:
-    """Prints the plan of a study: the data, the folds, every stage with its scenarios, and what is done."""
+def show_plan(study: Study, inputs: Inputs, states: list[StageState], costs: Costs | None = None) -> None:
+    """Prints the plan of a study: the data, the folds, every stage with its scenarios, what is done, and the cost."""
     console, dataset = _console(), inputs.dataset
     if dataset.synthetic:
         console.print(SYNTHETIC, style="bold")
@@ -71,6 +72,44 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState]) -> None:
     more = f", and up to {waiting} more once the winners are known" if waiting else ""
     console.print(resolution(study, inputs))
     console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
+    if costs is not None:
+        _show_costs(console, costs)
+    elif not all(jobs.values()):
+        console.print("cost: not known yet; --probe times each network for some steps")
+
+
+def _show_costs(console: Console, costs: Costs) -> None:
+    """What is left, extrapolated; each line with the machine that it was measured on."""
+    rows = [
+        [
+            cost.probe.network,
+            cost.fits,
+            f"{cost.seconds / cost.epochs:.3g} s",
+            _duration(cost.seconds / cost.fits),
+            _duration(cost.extraction) if cost.extraction else "-",
+            f"{cost.probe.memory / 2**30:.1f} GiB",
+        ]
+        for cost in costs.networks
+    ]
+    heads = ["network", "fits left", "an epoch", "a fit", "features, once", "memory"]
+    console.print()
+    console.print(_table("cost of the fits left, EXTRAPOLATED from a probe", heads, rows))
+    for where, images in sorted(
+        {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
+    ):
+        console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
+    unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
+    console.print(
+        f"in all: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
+        " (gray; three times that if coloured) and kept features"
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _show_stage(console: Console, state: StageState) -> None:

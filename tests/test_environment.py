@@ -10,7 +10,9 @@ from harness.errors import redact
         ("search s.yaml --storage postgresql://ann:word@host:5432/name", "postgresql://ann:***@host:5432/name"),
         ("postgresql+psycopg://ann:a@b:c/d@host/name --trials 3", "postgresql+psycopg://ann:***@host/name --trials 3"),
         ("postgresql://host/name?user=ann&password=word&sslmode=on", "host/name?user=ann&password=***&sslmode=on"),
+        ("cannot read http:/ann:word@host/x", "http:/ann:***@host/x"),
         ("postgresql://ann@host/name", "postgresql://ann@host/name"),
+        ("models:/name@champion", "models:/name@champion"),
         ("run s.yaml --set data.path=http://host:80/a", "run s.yaml --set data.path=http://host:80/a"),
     ],
 )

@@ -15,11 +15,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "doctor", "rerun", "reproduce", "status", "search", "bench", "runner", "relay", "champion",
-    "publish", "report", "new", "schema", "resolution", "tracking", "progress", "explanations", "simulate",
-    "durations", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule", "serving",
-    "training", "models", "data", "environment", "cached", "processes", "compute", "plan", "results", "store",
-    "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics", "errors", "failpoints",
+    "cli", "terminal", "outline", "costs", "doctor", "rerun", "reproduce", "status", "search", "bench", "runner",
+    "relay", "champion", "publish", "report", "new", "schema", "resolution", "tracking", "progress", "explanations",
+    "simulate", "durations", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule",
+    "serving", "training", "models", "data", "environment", "cached", "processes", "compute", "probes", "plan",
+    "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
+    "errors", "failpoints",
 )  # fmt: skip
 
 # library -> the only places that may import it

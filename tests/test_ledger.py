@@ -1,3 +1,4 @@
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -5,10 +6,13 @@ from typing import Any
 import pandas as pd
 import pyarrow
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from harness.errors import JobError
 from harness.ledger import Ledger
 from harness.results import FoldRecord, FoldResult
-from harness.store import Store
+from harness.store import NEW, Store
 
 
 def result(job_id: str = "job", accuracy: float = 0.1 + 0.2, model: bytes | None = None) -> FoldResult:
@@ -98,3 +102,48 @@ def test_of_a_job_that_two_studies_finish_at_once_the_first_stays(ledger: Ledger
     ledger.save(replace(late, predictions=racing))
     assert ledger.record("job").metrics["val/accuracy"] == 0.1
     assert files(ledger) == ["job", "job/classes.json", "job/predictions.parquet", "job/result.json"]
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+metrics = st.dictionaries(st.text(min_size=1, max_size=20), finite, max_size=5)
+records = st.builds(
+    FoldRecord,
+    job_id=st.text("0123456789abcdef", min_size=16, max_size=16),
+    history=st.lists(metrics, max_size=3),
+    selected_epoch=st.integers(1, 100_000),
+    metrics=metrics,
+    class_counts=st.dictionaries(
+        st.sampled_from(["before", "after"]), st.dictionaries(st.text(max_size=9), st.integers(0, 10**9), max_size=3)
+    ),
+    facts=st.dictionaries(st.text(max_size=9), st.one_of(st.text(max_size=20), finite), max_size=5),
+)
+
+
+@settings(max_examples=25)  # each of them writes files and waits for the disk
+@given(st.lists(records, max_size=6), st.lists(st.integers(0, 5), max_size=4))
+@example([result().record, result().record], [0, 0])
+def test_whatever_is_saved_failed_and_set_aside_the_ledger_says_what_happened_last(
+    saved: list[FoldRecord], set_aside: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Store(Path(folder)))
+        first: dict[str, FoldRecord] = {}
+        for record in saved:
+            ledger.begin(record.job_id)
+            ledger.save(FoldResult(record, result().predictions))
+            first.setdefault(record.job_id, record)
+        for index in set_aside:
+            job_id = saved[index].job_id if index < len(saved) else ""
+            if first.pop(job_id, None):
+                moved = ledger.set_aside(job_id)
+                assert (moved / "result.json").is_file()
+                ledger.fail(JobError(job_id, "once more"))
+        for job_id in {record.job_id for record in saved}:
+            assert ledger.done(job_id) == (job_id in first)
+            if job_id in first:
+                assert ledger.record(job_id) == first[job_id]  # to the last bit
+                assert ledger.note(job_id) is None
+            else:
+                assert ledger.note(job_id) == {"status": "failed", "reason": "once more"}
+        assert {path.name for path in ledger.root.glob("*")} == first.keys()
+        assert not list(Path(folder).rglob(f"{NEW}*"))

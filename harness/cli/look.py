@@ -1,13 +1,22 @@
 """The commands that look: plan, audit, report, ui. They train nothing."""
 
+import json
 import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, Overrides, StorePath, StudyFile, TrackingUri
+from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, StudyFile, TrackingUri
 from harness.errors import HarnessError, StudyError
+
+if TYPE_CHECKING:
+    from harness.prepare import Inputs
+    from harness.probes import Probe
+    from harness.settings import Settings
+    from harness.stages import StageState
+    from harness.store import Store
 
 
 def plan(
@@ -18,8 +27,14 @@ def plan(
     simulated: Annotated[
         bool, typer.Option("--simulate", help="Replay recorded durations on 1, 8, 64 and 512 devices.")
     ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time each network for some steps first, and say what is left will take.")
+    ] = False,
+    device: DeviceName = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Shows stages, scenarios, folds and jobs, and what is done already. Trains nothing."""
+    """Shows stages, scenarios, folds and jobs, and what is done already; with the last probe's cost. Trains nothing."""
+    from harness.costs import study_costs
     from harness.ledger import Ledger
     from harness.prepare import keep_inputs, prepare
     from harness.stages import study_state
@@ -31,12 +46,36 @@ def plan(
     inputs = prepare(loaded, at)
     keep_inputs(loaded, inputs, at)
     states = study_state(loaded, inputs.digests, Ledger(at))
-    show_plan(loaded, inputs, states)
+    if probe:
+        _probe(inputs, states, at, device)
+    costs = study_costs(loaded, inputs, states, at)
+    if as_json:
+        from harness.outline import outline
+
+        print(json.dumps(outline(loaded, inputs, states, costs), indent=1))
+        return
+    show_plan(loaded, inputs, states, costs)
     if simulated:
         from harness.simulate import simulations
         from harness.terminal import show_simulations
 
         show_simulations(simulations(states))
+
+
+def _probe(inputs: "Inputs", states: "list[StageState]", store: "Store", device: str) -> None:
+    """Takes a probe of every network that has fits to do, and keeps them in the store."""
+    from harness.costs import take_probes
+    from harness.environment import code_and_machine
+    from harness.training.device import choose_device
+    from harness.training.probe import probe
+
+    where, machine = choose_device(device), code_and_machine()["machine"]
+
+    def one(settings: "Settings") -> "Probe":
+        print(f"probing {settings.backbone} at {settings.image_size} px", file=sys.stderr)
+        return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads.get(settings.head))
+
+    take_probes(states, store, one)
 
 
 def audit(
@@ -74,6 +113,8 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
     checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the page's path and every number as JSON.")] = False,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Writes the report again from the stored results, without training."""
     if (study is None) == (published is None) or (published is None) != (out is None):
@@ -89,11 +130,15 @@ def report(
         from harness.store import Store
         from harness.study import load_study
 
-        loaded, at = load_study(study, overrides or [], data), Store(store)
+        loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri)
         from harness.publish import report_study
 
         page = report_study(loaded, at).with_name("index.html")
-        print(page.with_name("checklist.md") if checklist else page)
+        if as_json:
+            numbers = json.loads(page.with_name("statistics.json").read_text())
+            print(json.dumps({"study": loaded.study, "page": str(page), **numbers}, indent=1))
+        else:
+            print(page.with_name("checklist.md") if checklist else page)
         if show:
             typer.launch(page.as_uri())
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DeviceName, StorePath
+from harness.cli.options import MLRUNS, DeviceName, StorePath, TrackingUri
 
 if TYPE_CHECKING:
     from harness.serving.classifier import Classifier
+    from harness.store import Store
 
 Model = Annotated[
     str,
@@ -24,9 +25,12 @@ def predict(
     store: StorePath = MLRUNS,
     device: DeviceName = "auto",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Prints the class and the probabilities of images, by the model that a study chose."""
-    found = _classifier(model, store, device).predict(images)
+    from harness.store import Store
+
+    found = _classifier(model, Store(store, tracking_uri), device).predict(images)
     found.insert(0, "image", [str(image) for image in images])
     print(found.to_csv(index=False) if csv else found.to_string(index=False, float_format="{:.4f}".format), end="")
     if not csv:
@@ -37,9 +41,12 @@ def export(
     model: Model,
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.", show_default=False)],
     store: StorePath = MLRUNS,
+    tracking_uri: TrackingUri = None,
 ) -> None:
     """Writes a model as ONNX, checked against torch."""
-    classifier = _classifier(model, store, "cpu")
+    from harness.store import Store
+
+    classifier = _classifier(model, Store(store, tracking_uri), "cpu")
     from harness.serving.onnx import CHECKED, TOLERANCE, export_onnx
 
     difference = export_onnx(classifier, onnx)
@@ -49,7 +56,7 @@ def export(
     )
 
 
-def _classifier(model: str, store: Path, device: str) -> "Classifier":
+def _classifier(model: str, store: "Store", device: str) -> "Classifier":
     """The classifier that MODEL names, on a device."""
     folder = _folder(model, store)
     from harness.serving.classifier import Classifier
@@ -57,10 +64,8 @@ def _classifier(model: str, store: Path, device: str) -> "Classifier":
     return Classifier.load(folder, device)
 
 
-def _folder(model: str, store: Path) -> Path:
+def _folder(model: str, store: "Store") -> Path:
     """Where the classifier that MODEL names lies."""
-    from harness.store import Store
-
     if model.startswith(("models:/", "runs:/")):
         uri = model
     elif Path(model).suffix in (".yaml", ".yml"):
@@ -71,4 +76,4 @@ def _folder(model: str, store: Path) -> Path:
         return Path(model)
     from harness.tracking.champion import champion_folder
 
-    return champion_folder(Store(store), uri)
+    return champion_folder(store, uri)

@@ -22,17 +22,20 @@ WORDS = (
 )
 
 
-def explanation_lines(job: Job, inputs: Inputs, store: Store, folder: Path) -> list[str]:
+def explanation_lines(job: Job, inputs: Inputs, store: Store, folder: Path, mark: str | None = None) -> list[str]:
     """A part in Markdown with the figures of a job's maps, written into `folder`; nothing where there are no maps."""
-    figures = explanation_figures(job, inputs, store, folder)
+    figures = explanation_figures(job, inputs, store, folder, mark)
     if not figures:
         return []
     lines = [f"![Grad-CAM of test images called {path.stem.rsplit('-', 1)[1]}]({path.name})" for path in figures]
     return ["### Where the model looked", "", WORDS, "", *lines, ""]
 
 
-def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
-    """The figures of a job's maps, those called rightly and those called wrongly; none where there are no maps."""
+def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path, mark: str | None = None) -> list[Path]:
+    """The figures of a job's maps, those called rightly and those called wrongly; none where there are no maps.
+
+    mark: the watermark of what is said about the test set.
+    """
     found = Explanations.load(explanations_file(store, job.id))
     if found is None:
         return []
@@ -42,11 +45,11 @@ def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path) ->
         if side.any():
             path = folder / f"grad-cam-{job.scenario.id}-{word}.png"
             title = f"test images called {word}, {job.scenario.name}{inputs.dataset.mark}"
-            paths.append(_figure(found, np.flatnonzero(side), pixels, title, path))
+            paths.append(_figure(found, np.flatnonzero(side), pixels, title, path, mark))
     return paths
 
 
-def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str, path: Path) -> Path:
+def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str, path: Path, mark: str | None) -> Path:
     """The images above, the same under their maps below."""
     figure, axes = plt.subplots(
         2, len(chosen), figsize=(1.7 * max(len(chosen), 3), 4.3), layout="constrained", squeeze=False
@@ -65,4 +68,4 @@ def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str,
             f"true {found.true[index]}\ncalled {found.called[index]}, {found.probability[index]:.2f}", fontsize=7
         )
     figure.suptitle(title, fontsize=9)
-    return save(figure, path)
+    return save(figure, path, mark=mark)

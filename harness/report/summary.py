@@ -7,7 +7,7 @@ from harness.report.comparisons import TEST
 from harness.report.marks import scenario_mark
 from harness.report.schema import Estimate, Statistics
 from harness.report.study_statistics import MAJORITY
-from harness.stages import ScenarioState, StageState, all_scenarios, contests
+from harness.stages import ScenarioState, StageState, all_scenarios, contests, final_test
 from harness.study import Study
 
 
@@ -17,6 +17,8 @@ def summary_lines(
     """The summary as a list in Markdown: what was compared, who won each stage, what the test set says."""
     found = [_compared(study, inputs, states), *(_won(study, state) for state in states)]
     found += [words for test in tests if test.finished for words in _tested(test, statistics)]
+    chosen = final_test(study, states, tests)
+    found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
     return [f"- {words}" for words in found if words]
 
 

@@ -72,7 +72,7 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         *threshold_lines(about.statistics.estimates, predicted, title),
         *reliability_lines(about.statistics.estimates, predicted, title),
         *hardest_lines(predicted, about.inputs, about.store),
-        *(line for job in state.jobs for line in explanation_lines(job, about.inputs, about.store, folder)),
+        *(line for job in state.jobs for line in explanation_lines(job, about.inputs, about.store, folder, mark)),
     ]
 
 

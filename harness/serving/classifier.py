@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harness.data.decode import Pixels
@@ -132,7 +133,11 @@ class Classifier:
             raise HarnessError(f"{folder / WEIGHTS} is not the file that was saved; copy the folder again")
         classes, source = len(about.classes), about.head_source
         backbone, head = plain_network(about.settings, classes, seed=0, weights="none", source=source)
-        load_states(backbone, head, weights)
+        try:
+            load_states(backbone, head, weights)
+        except (SafetensorError, RuntimeError) as error:  # RuntimeError: weights of another network
+            told = " ".join(str(error).split())[:200]
+            raise HarnessError(f"{folder / WEIGHTS} does not hold the weights of its model: {told}") from None
         return Classifier(about, backbone, head, where)
 
 

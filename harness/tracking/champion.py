@@ -107,6 +107,7 @@ def champion_folder(store: Store, uri: str) -> Path:
         path = Path(download_artifacts(artifact_uri=source, tracking_uri=store.tracking_uri))
     except (MlflowException, OSError):
         raise HarnessError(
-            f"{store.root} has no model {uri}; a study with a test: block (model: refit) registers one when it is run"
+            f"{store.server or store.root} has no model {uri}; a study with a test: block (model: refit) registers one"
+            " when it is run"
         ) from None
     return path / "artifacts" / "classifier"

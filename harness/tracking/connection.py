@@ -1,15 +1,20 @@
 """The client of a store's MLflow database, and the experiment of a study."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, disk_is_full
 from harness.failpoints import failpoint
 from harness.store import Store
+
+LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # what MLflow's errors say of a server that cannot answer
+
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
 
 
 def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
@@ -83,9 +88,14 @@ def first_line(error: Exception) -> str:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses."""
+    """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses.
+
+    A full disk under the store's own database is no lost server: there is no room for the results either.
+    """
+    if disk_is_full(error) and not isinstance(error, RestException):
+        return False
     if isinstance(error, MlflowException):
-        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+        return error.error_code in LOST
     return isinstance(error, ConnectionError) or type(error).__module__.startswith("requests")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -38,9 +39,14 @@ class Checkpoints:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
                 continue
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-            if json.loads(header["about"]) == self._about:
-                return _restore(safetensors.torch.load(content), json.loads(header["progress"]), model, optimizer)
+            try:
+                header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+                about, progress = json.loads(header["about"]), json.loads(header["progress"])
+                tensors = safetensors.torch.load(content)
+            except (ValueError, KeyError, TypeError, SafetensorError):  # nothing that `save` wrote
+                continue
+            if about == self._about:
+                return _restore(tensors, progress, model, optimizer)
         return [], None
 
     def save(self, model: nn.Module, optimizer: Optimizer, history: list[Metrics], selected: Selected | None) -> None:

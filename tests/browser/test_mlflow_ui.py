@@ -1,5 +1,6 @@
 """The MLflow UI at the printed URLs, as a reader sees it: MLflow's view states are documented nowhere, so held here."""
 
+import http.client
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +153,27 @@ def test_two_scenarios_side_by_side_differ_in_the_factor_and_show_their_means(sh
 def _run_url(finished: Finished, run_id: str, tab: str = "") -> str:
     base, _, _ = finished.run.url.partition("/runs?")
     return f"{base}/runs/{run_id}{tab}?workflowType=machine_learning"
+
+
+def _status(port: int, address: str = "127.0.0.1", **headers: str) -> int:
+    """How the UI answers a request for its experiments with these headers."""
+    connection = http.client.HTTPConnection(address, port, timeout=60)
+    with closing(connection):
+        connection.request(
+            "POST", "/api/2.0/mlflow/experiments/search", '{"max_results": 1}',
+            {"Content-Type": "application/json", **headers},
+        )  # fmt: skip
+        return connection.getresponse().status
+
+
+def test_the_ui_answers_this_machine_and_no_foreign_host(port: int) -> None:
+    for own in ("127.0.0.1", "localhost"):
+        assert _status(port, Host=f"{own}:{port}") == 200
+    for foreign in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "203.0.113.5"):
+        assert _status(port, Host=foreign) == 403, foreign
+    assert _status(port, Host=f"127.0.0.1:{port}", Origin="http://evil.example") == 403
+
+
+def test_the_ui_listens_on_one_address_alone(port: int) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        _status(port, "127.0.0.2")

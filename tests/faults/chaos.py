@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import failures, fuzz, images, kills
+from tests.faults import changes, disk, failures, fuzz, hostile, images, kills, workers
 from tests.faults.rig import ROOT, Rig
 
 Case = Callable[[], int]  # gives how many faults were injected and mended, or raises
@@ -72,15 +72,43 @@ def _checkpoint_kills(rig: Rig) -> Iterator[Case]:
             yield partial(kills.kill_checkpoint, rig, f"{place}:{number}")
 
 
+def _torn_checkpoints(pattern: str, _rig: Rig) -> Iterator[Case]:
+    yield partial(_tests, pattern, "tests/training/test_checkpoint.py")
+
+
 def _failures(rig: Rig) -> Iterator[Case]:
     for fault in failures.FAULTS:
         yield partial(failures.fail, rig, fault)
+
+
+def _full_disks(rig: Rig) -> Iterator[Case]:
+    for share in (0.15, 0.5, 0.85):
+        yield partial(disk.fill, rig, share)
 
 
 def _bad_images(rig: Rig) -> Iterator[Case]:
     for name in images.KINDS:
         yield partial(images.bad_image, rig, name)
     yield partial(images.changed_image, rig)
+
+
+def _dead_workers(rig: Rig) -> Iterator[Case]:
+    for seed in range(10):
+        yield partial(workers.kill_worker, rig, seed)
+
+
+def _lost_servers(_rig: Rig) -> Iterator[Case]:
+    yield partial(_tests, "lost_server", "tests/test_relay.py")
+
+
+def _changes(rig: Rig) -> Iterator[Case]:
+    for name in changes.CHANGES:
+        yield partial(changes.change, rig, name)
+
+
+def _hostile(rig: Rig) -> Iterator[Case]:
+    for name in hostile.CASES:
+        yield partial(hostile.hostile, rig, name)
 
 
 def _malformed(_rig: Rig) -> Iterator[Case]:
@@ -90,7 +118,7 @@ def _malformed(_rig: Rig) -> Iterator[Case]:
 def _tests(pattern: str, *files: str) -> int:
     """How many tests of these files whose name matches pass; none may fail."""
     command = [sys.executable, "-m", "pytest", "-n", "0", "-rN", "-k", pattern, *files]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "HARNESS_CHAOS": "1"})
     found = re.search(r"(\d+) passed", done.stdout)
     assert done.returncode == 0, done.stdout[-3000:]
     assert found, done.stdout[-3000:]
@@ -110,10 +138,17 @@ ROWS = (
     Row("4", "one runner for a study; a killed one holds nothing", 20, _two_runners),
     Row("5", "8 processes may be the first to use a store", 10, _first_users),
     Row("6", "killed in the save of a checkpoint", 20, _checkpoint_kills),
+    Row("6", "a checkpoint that was cut: the one before", 7, partial(_torn_checkpoints, "cut_anywhere")),
+    Row("6", "a checkpoint with another byte: the one before", 20, partial(_torn_checkpoints, "flipped_byte")),
+    Row("7", "a full disk is one line; with room the same command goes on", 3, _full_disks),
     Row("8", "one failure does not end the grid", 4, _failures),
     Row("9", "a bad image is named, or left out and told", 8, _bad_images),
+    Row("10", "a killed worker is noticed within 5 s, its job begun anew", 10, _dead_workers),
+    Row("11", "a lost tracking server: training goes on, every value there once", 5, _lost_servers),
+    Row("12", "what decides numbers changes by a byte: new fits, or a refusal", 10, _changes),
     Row("13", "a malformed study file is one line", 60, _malformed),
     Row("13", "fuzzed study files: no traceback", 100_000, _fuzz),
+    Row("14", "hostile archives and weights run nothing; passwords are not repeated", 12, _hostile),
 )  # fmt: skip
 
 

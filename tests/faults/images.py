@@ -29,13 +29,10 @@ class Kind:
     told: str = ""
 
 
-def _png(width: int, height: int) -> bytes:
-    """A PNG file of a few bytes that says it is so large."""
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"")),
-        (b"IEND", b""),
-    )
+def png(width: int, height: int, *more: tuple[bytes, bytes]) -> bytes:
+    """A PNG file that says it is so large, and holds no pixels. more: chunks with their names."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), *more, (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
     )
@@ -63,8 +60,8 @@ KINDS = {
     "empty": Kind(lambda path: path.write_bytes(b""), "not an image that Pillow reads"),
     "text": Kind(lambda path: path.write_text("this is text"), "not an image that Pillow reads"),
     "cut by two bytes": Kind(lambda path: path.write_bytes(path.read_bytes()[:-2]), "truncated"),
-    "bomb": Kind(lambda path: path.write_bytes(_png(60_000, 60_000)), "pixels"),
-    "half a bomb": Kind(lambda path: path.write_bytes(_png(12_000, 10_000)), "more than Pillow's safe limit"),
+    "bomb": Kind(lambda path: path.write_bytes(png(60_000, 60_000)), "pixels"),
+    "half a bomb": Kind(lambda path: path.write_bytes(png(12_000, 10_000)), "more than Pillow's safe limit"),
     "link out of the tree": Kind(_link_out, "a link out of the image folder"),
     "float pixels": Kind(lambda path: Image.fromarray(np.ones((32, 32), np.float32)).save(path, "TIFF"), "floats"),
     "CMYK": Kind(_cmyk),
@@ -79,7 +76,7 @@ def first_image(root: Path) -> Path:
 
 def bad_image(rig: Rig, name: str) -> int:
     """A run that is refused and leaves nothing behind; then one that leaves the image out, and says so."""
-    folder, image = _with_images(rig)
+    folder, image = with_images(rig)
     kind = KINDS[name]
     kind.spoil(image)
     before = tree(folder / "images")
@@ -100,7 +97,8 @@ def bad_image(rig: Rig, name: str) -> int:
     return 1
 
 
-def _with_images(rig: Rig) -> tuple[Path, Path]:
+def with_images(rig: Rig) -> tuple[Path, Path]:
+    """A folder with the study and a copy of its images, and the image that is to be spoilt."""
     folder = rig.empty()
     (drawn,) = (rig.reference / "mlruns/data").iterdir()
     shutil.copytree(drawn, folder / "images")
@@ -143,7 +141,7 @@ def changing() -> None:
 
 def changed_image(rig: Rig) -> int:
     """An image that changes while the command starts is named; the next command takes it as it is now."""
-    folder, image = _with_images(rig)
+    folder, image = with_images(rig)
     _refused(rig.run(folder, *RUN, *IMAGES, *SMALL, before=changing), image, "it has changed since the command started")
     assert not (folder / "mlruns").exists()
     assert rig.run(folder, *RUN, *IMAGES, *SMALL).code == 0

@@ -97,6 +97,8 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
     for report in (second.run.report, report_study(first, run.store)):
         assert "TEST SET SEEN 2 TIMES, 1 DECLARED" in report.read_text()
         assert all(reddish(figure) > 500 for figure in report.parent.glob("test-confusion_matrix-*.png"))
+        maps = list(report.parent.glob("grad-cam-*.png"))
+        assert maps and all(reddish(figure) > 500 for figure in maps)
         assert reddish(report.parent / "curves-sampling.png") == 0
         written: Path = report.parent / "statistics.json"
         estimates = json.loads(written.read_text())["estimates"]

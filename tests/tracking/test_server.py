@@ -9,10 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
+from harness.cli import make_app
 from harness.compute import Compute
 from harness.errors import HarnessError
 from harness.ledger import Ledger
+from harness.prepare import prepare
 from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.search.run import run_search
@@ -170,6 +173,23 @@ def test_a_wrong_password_is_refused_before_anything_is_trained(
         run_study(small_study(), Store(tmp_path / "store", team.server.url), "cpu", reporter)
     assert "not-the-word" not in str(refused.value)
     assert reporter.outcomes == []
+
+
+@services
+def test_the_chosen_model_is_used_from_elsewhere(team: Team, small_study: Callable[..., Study], tmp_path: Path) -> None:
+    stages = "stages=[{name: one, grid: {head: [batchnorm-gap]}, select: {}}]"
+    study = small_study("study=shared", "base.epochs=1", "test={stages: [one]}", stages)
+    store = Store(tmp_path / "store", team.server.url)
+    with Recorder() as reporter:
+        run = run_study(study, store, "cpu", reporter, compute=Compute("inline"))
+    scored = Ledger(store).predictions(run.tests[0].jobs[0].id)
+    root = prepare(study, store).dataset.root
+    arguments = ["predict", "models:/shared@champion", *(str(root / image) for image in scored["image"]), "--csv"]
+    arguments += ["--device", "cpu", "--store", str(tmp_path / "another"), "--tracking-uri", team.server.url]
+    told = CliRunner().invoke(make_app(), arguments, catch_exceptions=False).stdout
+    found = [float(line.split(",")[-1]) for line in told.splitlines()[1:]]
+    assert found == scored["prob_PNEUMONIA"].tolist()
+    assert not (tmp_path / "another").exists()
 
 
 @pytest.mark.parametrize(

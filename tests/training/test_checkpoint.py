@@ -1,4 +1,6 @@
+import hashlib
 import os
+import pickle
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,23 +93,32 @@ def epochs_in(folder: Path) -> int:
     return len(Checkpoints(folder, 1, ABOUT).load(*small())[0])
 
 
-def test_a_checkpoint_cut_anywhere_is_refused_and_the_one_before_is_used(two: list[Path]) -> None:
+@pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.5, 0.9, 0.99, 1])
+def test_a_checkpoint_cut_anywhere_is_refused_and_the_one_before_is_used(two: list[Path], share: float) -> None:
     content = two[1].read_bytes()
     assert epochs_in(two[1].parent) == 2
-    for share in (0, 0.01, 0.2, 0.5, 0.9, 0.99):
-        two[1].write_bytes(content[: int(len(content) * share)])
-        assert epochs_in(two[1].parent) == 1
-    two[1].write_bytes(content[:-1])
+    two[1].write_bytes(content[: min(int(len(content) * share), len(content) - 1)])
     assert epochs_in(two[1].parent) == 1
 
 
-def test_a_checkpoint_with_a_flipped_byte_is_refused_and_the_one_before_is_used(two: list[Path]) -> None:
+@pytest.mark.parametrize("seed", range(20))
+def test_a_checkpoint_with_a_flipped_byte_is_refused_and_the_one_before_is_used(two: list[Path], seed: int) -> None:
     content = two[1].read_bytes()
-    for place in random.Random(0).sample(range(len(content)), 20):
-        two[1].write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert epochs_in(two[1].parent) == 1
+    place = random.Random(seed).randrange(len(content))
+    two[1].write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    assert epochs_in(two[1].parent) == 1
     two[0].write_bytes(b"")
     assert epochs_in(two[1].parent) == 0
+
+
+@pytest.mark.parametrize(
+    "content", [pickle.dumps({"x": 1}), b"", b"\x05" + bytes(7) + b"[1,2]", b"\2" + bytes(7) + b"{}"]
+)
+def test_what_is_no_checkpoint_is_passed_over_even_under_the_name_of_its_own_hash(
+    two: list[Path], content: bytes
+) -> None:
+    (two[1].parent / f"000003-{hashlib.sha256(content).hexdigest()}.safetensors").write_bytes(content)
+    assert epochs_in(two[1].parent) == 2
 
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])

@@ -1,0 +1,46 @@
+"""The plan of a study as plain data, for scripts."""
+
+from dataclasses import asdict
+from typing import Any
+
+from harness.costs import Costs
+from harness.prepare import Inputs
+from harness.stages import StageState
+from harness.study import Study
+
+
+def outline(study: Study, inputs: Inputs, states: list[StageState], costs: Costs | None) -> dict[str, Any]:
+    """What `plan` shows: data, folds, stages with their scenarios and jobs, and the cost of what is left."""
+    dataset = inputs.dataset
+    counts = dataset.table.groupby(["split", "label"], sort=False).agg(
+        images=("image", "size"), patients=("patient", "nunique")
+    )
+    return {
+        "study": study.study,
+        "synthetic": dataset.synthetic,
+        "data": [
+            {"split": key[0], "class": key[1], "images": int(row[0]), "patients": int(row[1])}
+            for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)
+        ],
+        "manifest": inputs.digests.manifest,
+        "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": study.folds.grouped},
+        "stages": [_stage(state) for state in states],
+        "cost": None if costs is None else asdict(costs) | {"seconds": costs.seconds, "disk_bytes": costs.disk},
+    }
+
+
+def _stage(state: StageState) -> dict[str, Any]:
+    return {
+        "name": state.stage.name,
+        "waits_for": state.waits_for,
+        "winner": state.best.scenario.id if state.finished and state.best else None,
+        "scenarios": [
+            {
+                "name": s.scenario.name,
+                "id": s.scenario.id,
+                "settings": s.scenario.settings.model_dump(mode="json"),
+                "jobs": [{"id": job.id, "name": job.name, "done": job.id in s.records} for job in s.jobs],
+            }
+            for s in state.scenarios
+        ],
+    }
