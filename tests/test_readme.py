@@ -13,9 +13,9 @@ from harness.cli import make_app
 from tests.conftest import ROOT, draw_images
 
 README = (ROOT / "README.md").read_text()
-COMMAND = (".venv/bin/", "make ", "ray ", "mlflow ", "PATH=", "MLFLOW_")
+COMMAND = (".venv/bin/", "make ", "ray ", "mlflow ", "PATH=", "CUDA_VISIBLE_DEVICES=")
 NOT_RUN = {  # the beginning of a command, or a part of it -> why not here
-    "ray start": "a cluster: tests/executors",
+    "ray st": "a cluster: tests/executors",
     "--address": "a cluster: tests/executors",
     "mlflow ": "a server: tests/tracking, tests/serving",
     "PATH=": "a server: tests/serving",
@@ -26,7 +26,8 @@ NOT_RUN = {  # the beginning of a command, or a part of it -> why not here
     "make bench": "measures for minutes: tests/bench",
     "make search": "tests/search",
     "harness search": "tests/search",
-    "--jobs-per-device": "tests/executors",
+    "CUDA_VISIBLE_DEVICES": "GPUs: make bench-gpu",
+    "--workers": "tests/executors",
     "--executor inline": "tests/executors",
     "--onnx": "takes long: tests/serving",
     "path/to/": "the real radiographs: tests/data",
