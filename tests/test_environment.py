@@ -1,6 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
-from harness.environment import environment
+from harness import environment as environment_module
+from harness.environment import code_digest, environment
 from harness.errors import redact
 
 
@@ -24,3 +28,19 @@ def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
 def test_the_command_line_is_kept_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/x/harness", "search", "s.yaml", "--storage", "postgresql://ann:word@host/name"])
     assert "command harness search s.yaml --storage postgresql://ann:***@host/name\n" in environment()
+
+
+def test_any_byte_of_the_code_that_decides_numbers_changes_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(environment_module.PACKAGE, tmp_path / "harness")
+    before = code_digest()
+    monkeypatch.setattr(environment_module, "PACKAGE", copy)
+    assert code_digest() == before
+    (copy / "report/write.py").write_text("")
+    assert code_digest() == before
+    for part in ("training/fit.py", "models/heads.py", "data/folds.py"):
+        with (copy / part).open("a") as file:
+            file.write("\n")
+        assert code_digest() != before
+        before = code_digest()
