@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 
@@ -52,9 +53,14 @@ def code_and_machine() -> dict[str, str]:
 
 
 def code_digest() -> str:
-    """The hash of the code that decides numbers, every byte of it: 16 hex digits."""
-    files = sorted(file for part in DECISIVE for file in (PACKAGE / part).rglob("*.py"))
-    content = [[file.relative_to(PACKAGE).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    """The hash of the code that decides numbers, every byte of it, as this process first found it: 16 hex digits."""
+    return _code_digest(PACKAGE)
+
+
+@cache
+def _code_digest(package: Path) -> str:
+    files = sorted(file for part in DECISIVE for file in (package / part).rglob("*.py"))
+    content = [[file.relative_to(package).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
     return digest(content)
 
 
