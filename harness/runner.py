@@ -28,7 +28,7 @@ from harness.plan import Job, batches, stage_scenarios, study_id
 from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
-from harness.relay import Relay
+from harness.relay import StudyRelay
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
@@ -110,7 +110,7 @@ def _run(
     store.sweep()
     keep_inputs(study, inputs, store)
     ledger = Ledger(store)
-    with Relay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
+    with StudyRelay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
         fitter = Fitter(ledger, context, executor, relay, reporter, only)
         states = _run_stages(study, inputs, fitter, relay)
         tests = _run_tests(study, inputs, states, fitter, relay)
@@ -171,7 +171,7 @@ def _check_backbones(study: Study, inputs: Inputs) -> None:
                 check(settings)
 
 
-def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Relay) -> list[StageState]:
+def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: StudyRelay) -> list[StageState]:
     """The states of all stages after their jobs were run, each stage on the settings of the last winner."""
     states: list[StageState] = []
     start: Settings | None = None
@@ -195,7 +195,7 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Relay
 
 
 def _run_tests(
-    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: Relay
+    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: StudyRelay
 ) -> list[ScenarioState]:
     """The winners scored on the test set, now that every selection is made. Without test images there is nothing."""
     if not len(inputs.dataset.rows("test")):

@@ -21,14 +21,14 @@ def failpoints(rig: Rig) -> Iterator[str]:
     yield from dict.fromkeys([*first, *last, *(f"{name}:{passes // 2 + 1}" for name, passes in every)])
 
 
-def kill_at(rig: Rig, *places: str) -> int:
+def kill_at(rig: Rig, *places: str, command: tuple[str, ...] = RUN) -> int:
     """Starts the study once for each failpoint, is killed there each time, and lets it finish. Gives the kills."""
     folder, kills = rig.place(), 0
     for place in places:
-        ended = rig.run(folder, *RUN, failpoint=place)
+        ended = rig.run(folder, *command, failpoint=place)
         assert ended.code in (-signal.SIGKILL, 0), ended
         kills += ended.code == -signal.SIGKILL
-    _finish(rig, folder)
+    _finish(rig, folder, command)
     return kills
 
 
@@ -79,8 +79,8 @@ def kill_report(rig: Rig) -> int:
     return 1
 
 
-def _finish(rig: Rig, folder: Path) -> None:
-    rig.finish(folder, *RUN)
+def _finish(rig: Rig, folder: Path, command: tuple[str, ...] = RUN) -> None:
+    rig.finish(folder, *command)
     rig.check(folder)
 
 
