@@ -27,7 +27,7 @@ from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
-from harness.tracking import HEADS_FOLDER, Tracker
+from harness.tracking import HEADS_FOLDER, Tracker, reachable
 
 
 class RootRun(ABC):
@@ -61,9 +61,13 @@ class RootRun(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
+        status = "KILLED"  # also where a signal comes upon the last words
+        try:
+            if error is None:
+                self.close()
+            status = "FAILED" if error is None or isinstance(error, Exception) else "KILLED"
+        finally:
+            self._tracker.close_all(status)
 
 
 class Publisher(RootRun):
@@ -218,7 +222,7 @@ class Publisher(RootRun):
         for scenario, _ in all_scenarios(states):
             runs[scenario.scenario.name] = self.run_of("scenario", scenario.scenario.id)
             runs[f"test: {scenario.scenario.name}"] = self.run_of("test", scenario.scenario.id)
-        found = {words: self._tracker.run_url(run_id) for words, run_id in runs.items() if run_id}
+        found = {words: self._tracker.links.run(run_id) for words, run_id in runs.items() if run_id}
         return self.views(states) | found
 
     def views(self, states: list[StageState]) -> dict[str, str]:
@@ -231,13 +235,13 @@ class Publisher(RootRun):
             *(f"metrics.`{name}`" for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))),
         ]
         ascending = select is not None and not select.maximize
-        found = {"leaderboard": self._tracker.share_view(columns, f"metrics.`{metric}_mean`", ascending)}
+        found = {"leaderboard": self._tracker.links.leaderboard(columns, f"metrics.`{metric}_mean`", ascending)}
         shown = list(dict.fromkeys([metric, "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
         for factor in self._study.factors:
             levels = [str(level) for stage in self._study.stages for level in stage.grid.get(factor, ())]
-            found[f"curves by {factor}"] = self._tracker.share_curves(factor, levels, shown)
+            found[f"curves by {factor}"] = self._tracker.links.curves(factor, levels, shown)
         tree = [f"metrics.`{metric}`", f"metrics.`{metric}_mean`", *(f"params.`{f}`" for f in self._study.factors)]
-        return found | {"all runs": self._tracker.share_tree(tree)}
+        return found | {"all runs": self._tracker.links.tree(tree)}
 
 
 def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
@@ -297,8 +301,11 @@ def report_study(study: Study, store: Store) -> Path:
 
 
 def study_views(study: Study, store: Store, port: int) -> dict[str, str]:
-    """The views of the study in the UI that serves this store on `port`: words -> URL."""
+    """The views of the study in the UI of its server, or in that which serves this store on `port`: words -> URL."""
     inputs = prepare(study, store)
     states = study_state(study, inputs.digests, Ledger(store), provisional=True)
-    found = Publisher(study, inputs, store).views(states)
+    with reachable(store):
+        found = Publisher(study, inputs, store).views(states)
+    if store.server is not None:
+        return found
     return {words: url.replace(":5000/", f":{port}/") for words, url in found.items()}

@@ -1,25 +1,29 @@
 """A publisher whose tracking server may be lost: training goes on, and what MLflow missed is told to it afterwards."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 from harness.errors import HarnessError, TrackingError
 from harness.ledger import Ledger
 from harness.plan import Job
-from harness.publish import Publisher
+from harness.publish import Publisher, RootRun
 from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, scenario_state
-from harness.tracking import is_lost
+from harness.tracking import first_line, is_lost
 
 PAUSE = 5.0  # seconds between two attempts to reach a server that was lost
 PATIENCE = 120.0  # seconds that the end of a run waits for it
+LOST = "the tracking server is lost; every fit is stored, and the same command adds them to it"
 
-Call = Callable[[Publisher], None]
+P = TypeVar("P", bound=RootRun)
+R = TypeVar("R")
 
 
-class Relay:
+class Relay(ABC, Generic[P]):
     """Passes on to a publisher what happens. One that has lost its server is replaced by a new one.
 
     The ledger is the truth, so a new publisher brings MLflow up to date as the start of a run does: what it finds of
@@ -27,51 +31,32 @@ class Relay:
     stands there twice.
     """
 
-    def __init__(self, make: Callable[[], Publisher], ledger: Ledger, say: Callable[[str], None]) -> None:
-        self._make, self._ledger, self._say = make, ledger, say
-        self._live: Publisher | None = None
-        self._journal: list[Call] = []  # what a new publisher has to be told first
+    def __init__(self, make: Callable[[], P], say: Callable[[str], None]) -> None:
+        self._make, self._say = make, say
+        self._live: P | None = None
         self._try_at = 0.0
 
-    def __enter__(self) -> "Relay":
+    @abstractmethod
+    def _bring_up_to_date(self, publisher: P) -> None:
+        """Tells a new publisher what happened before it was made."""
+
+    def __enter__(self) -> Self:
         try:
             self._live = self._make().__enter__()
         except Exception as error:
             if not is_lost(error):
                 raise
-            raise HarnessError(f"--tracking-uri: no MLflow server answers: {_first_line(error)}") from None
+            raise HarnessError(f"--tracking-uri: no MLflow server answers: {first_line(error)}") from None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pass(lambda publisher: publisher.__exit__(kind, error, trace))
+        if isinstance(error, Exception) and is_lost(error):
+            raise TrackingError(LOST) from None
 
-    def enter_stage(self, state: StageState) -> None:
-        """See Publisher."""
-        self._keep(lambda publisher: publisher.enter_stage(self._now(state)))
-
-    def leave_stage(self, state: StageState) -> None:
-        """See Publisher."""
-        self._keep(lambda publisher: publisher.leave_stage(state))
-
-    def job_started(self, job: Job) -> None:
-        """See Publisher."""
-        self._pass(lambda publisher: publisher.job_started(job))
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        """See Publisher."""
-        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
-
-    def job_ended(self, job: Job, outcome: Outcome) -> None:
-        """See Publisher."""
-        self._pass(lambda publisher: publisher.job_ended(job, outcome))
-
-    def publish_test(self, state: ScenarioState, stages: list[str]) -> None:
-        """See Publisher."""
-        self._keep(lambda publisher: publisher.publish_test(state, stages))
-
-    def settled(self) -> Publisher:
+    def settled(self) -> P:
         """The publisher, its server up to date, for the end of a run; waits for a server that was lost.
 
         Raises TrackingError where that takes too long.
@@ -79,31 +64,24 @@ class Relay:
         deadline = time.monotonic() + PATIENCE
         while self._live is None and not self._reconnect():
             if time.monotonic() > deadline:
-                raise TrackingError(
-                    "the tracking server is lost; every fit is stored, and the same command adds them to it"
-                )
+                raise TrackingError(LOST)
             time.sleep(0.5)
         assert self._live is not None
         return self._live
 
-    def _keep(self, call: Call) -> None:
-        self._journal.append(call)
-        if self._live is None:
-            self._reconnect()  # which tells the whole journal
-        else:
-            self._pass(call)
-
-    def _pass(self, call: Call) -> None:
+    def _pass(self, call: Callable[[P], R]) -> R | None:
+        """What the publisher answers; None where its server is lost."""
         if self._live is None and not self._reconnect():
-            return
+            return None
         assert self._live is not None
         try:
-            call(self._live)
+            return call(self._live)
         except Exception as error:
             if not is_lost(error):
                 raise
             self._live = None
-            self._say(f"the tracking server is lost ({_first_line(error)}); training goes on")
+            self._say(f"the tracking server is lost ({first_line(error)}); training goes on")
+            return None
 
     def _reconnect(self) -> bool:
         """Whether the server is back, and has been told all."""
@@ -111,8 +89,7 @@ class Relay:
             return False
         try:
             publisher = self._make().__enter__()
-            for call in self._journal:
-                call(publisher)
+            self._bring_up_to_date(publisher)
         except Exception as error:
             if not is_lost(error):
                 raise
@@ -122,11 +99,45 @@ class Relay:
         self._say("the tracking server is back, and up to date")
         return True
 
+
+class StudyRelay(Relay[Publisher]):
+    """That of a study's run; see Publisher for what it passes on."""
+
+    def __init__(self, make: Callable[[], Publisher], ledger: Ledger, say: Callable[[str], None]) -> None:
+        super().__init__(make, say)
+        self._ledger = ledger
+        self._journal: list[Callable[[Publisher], None]] = []
+
+    def enter_stage(self, state: StageState) -> None:
+        self._keep(lambda publisher: publisher.enter_stage(self._now(state)))
+
+    def leave_stage(self, state: StageState) -> None:
+        self._keep(lambda publisher: publisher.leave_stage(state))
+
+    def job_started(self, job: Job) -> None:
+        self._pass(lambda publisher: publisher.job_started(job))
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
+
+    def job_ended(self, job: Job, outcome: Outcome) -> None:
+        self._pass(lambda publisher: publisher.job_ended(job, outcome))
+
+    def publish_test(self, state: ScenarioState, stages: list[str]) -> None:
+        self._keep(lambda publisher: publisher.publish_test(state, stages))
+
+    def _keep(self, call: Callable[[Publisher], None]) -> None:
+        self._journal.append(call)
+        if self._live is None:
+            self._reconnect()  # which tells the whole journal
+        else:
+            self._pass(call)
+
+    def _bring_up_to_date(self, publisher: Publisher) -> None:
+        for call in self._journal:
+            call(publisher)
+
     def _now(self, state: StageState) -> StageState:
         """The state as the ledger has it by now."""
         scenarios = tuple(scenario_state(s.scenario, s.jobs, self._ledger) for s in state.scenarios)
         return replace(state, scenarios=scenarios)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

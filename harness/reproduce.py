@@ -42,10 +42,11 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
 
     Raises StudyError where the run, its study file or its images are not what they were.
     """
-    from harness.tracking import stored_run
+    from harness.tracking import reachable, stored_run
 
     with TemporaryDirectory() as folder:
-        job_id, study_file = stored_run(store, run_id, Path(folder))
+        with reachable(store):
+            job_id, study_file = stored_run(store, run_id, Path(folder))
         study = load_study(study_file)
         inputs, ledger = prepare(study, store), Ledger(store)
     job = _find(study, inputs, ledger, job_id)
@@ -55,6 +56,11 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
             f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
         )
     stored = ledger.record(job_id)
+    if "threads" not in stored.facts:
+        raise StudyError(
+            f"run {run_id}: its result is older than the record of a fit's threads, which decide its last digits;"
+            " fit it anew: harness rerun STUDY --scenario NAME --fold N"
+        )
     mode: Compile = "on" if stored.facts.get("compile") == "on" else "off"
     compute = Compute(threads=int(stored.facts["threads"]), compile=mode)
     context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)

@@ -18,6 +18,7 @@ from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.durations import durations
+from harness.environment import code_digest
 from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger
@@ -27,11 +28,20 @@ from harness.plan import Job, batches, stage_scenarios, study_id
 from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
-from harness.relay import Relay
+from harness.relay import StudyRelay
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
-from harness.stages import ScenarioState, StageState, final_test, look_key, stage_state, study_state, test_states
+from harness.stages import (
+    ScenarioState,
+    StageState,
+    final_test,
+    look_key,
+    require_one_code,
+    stage_state,
+    study_state,
+    test_states,
+)
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
@@ -75,6 +85,7 @@ def run_study(
         if tests_only:
             _require_finished(study, inputs, ledger)
         if not _is_done(study, inputs, ledger):
+            require_same_code(study, inputs, ledger)
             check_heads(study, inputs)
             _check_backbones(study, inputs)
         store.refuse_if_busy(study.study)  # before the images are decoded
@@ -99,7 +110,7 @@ def _run(
     store.sweep()
     keep_inputs(study, inputs, store)
     ledger = Ledger(store)
-    with Relay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
+    with StudyRelay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
         fitter = Fitter(ledger, context, executor, relay, reporter, only)
         states = _run_stages(study, inputs, fitter, relay)
         tests = _run_tests(study, inputs, states, fitter, relay)
@@ -142,6 +153,13 @@ def check_heads(study: Study, inputs: Inputs) -> None:
                 head_class(settings.head, inputs.heads[settings.head])
 
 
+def require_same_code(study: Study, inputs: Inputs, ledger: Ledger) -> None:
+    """Raises HarnessError where fits of the study were made by other code than would make the missing ones."""
+    states = study_state(study, inputs.digests, ledger)
+    tests = test_states(study, states, inputs.digests, ledger)
+    require_one_code([*(s for state in states for s in state.scenarios), *tests], code_digest())
+
+
 def _check_backbones(study: Study, inputs: Inputs) -> None:
     """Raises HarnessError, naming the place in the study file, where weights cannot be had or stages are not there."""
     scenarios = [s.settings for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
@@ -153,7 +171,7 @@ def _check_backbones(study: Study, inputs: Inputs) -> None:
                 check(settings)
 
 
-def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Relay) -> list[StageState]:
+def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: StudyRelay) -> list[StageState]:
     """The states of all stages after their jobs were run, each stage on the settings of the last winner."""
     states: list[StageState] = []
     start: Settings | None = None
@@ -177,7 +195,7 @@ def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: Relay
 
 
 def _run_tests(
-    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: Relay
+    study: Study, inputs: Inputs, states: list[StageState], fitter: "Fitter", publisher: StudyRelay
 ) -> list[ScenarioState]:
     """The winners scored on the test set, now that every selection is made. Without test images there is nothing."""
     if not len(inputs.dataset.rows("test")):

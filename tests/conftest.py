@@ -7,7 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from harness.results import Outcome
     from harness.runner import Run
     from harness.training.job import Context
+    from tests.ray_cluster import RayCluster
 
 settings.register_profile("harness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("harness")
@@ -103,6 +104,16 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
 def store(new_store: Callable[[], Store]) -> Store:
     """A store with a prepared MLflow database."""
     return new_store()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[RayCluster]":
+    """A Ray cluster of two nodes with one CPU each."""
+    pytest.importorskip("ray")
+    from tests.ray_cluster import cluster
+
+    with cluster(tmp_path_factory.mktemp("nodes")) as found:
+        yield found
 
 
 SMALL_STUDY = """\

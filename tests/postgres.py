@@ -20,6 +20,15 @@ def programs() -> Path | None:
     return folders[-1] if folders else None
 
 
+def create_database(url: str, name: str) -> str:
+    """The URL of a new database on the server that has the one at `url`."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
     """The URL of a database on a new server."""

@@ -1,4 +1,4 @@
-"""An MLflow server of the tests' own, with PostgreSQL behind it and a store of artifacts."""
+"""An MLflow server of the tests' own, with PostgreSQL behind it, a store of artifacts, and users with passwords."""
 
 import os
 import signal
@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+LOGIN = {"MLFLOW_TRACKING_USERNAME": "tester", "MLFLOW_TRACKING_PASSWORD": "n0t-to-be-shown"}
+
 
 class MlflowServer:
-    """A server that can be stopped and started again at the same address."""
+    """A server that can be stopped and started again at the same address, for who knows LOGIN."""
 
     def __init__(self, database: str, folder: Path) -> None:
         with socket.socket() as free:
@@ -22,16 +24,30 @@ class MlflowServer:
         self._command = [
             sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--serve-artifacts",
             "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "1",
+            "--workers", "1", "--app-name", "basic-auth",
         ]  # fmt: skip
+        self._users = folder / "users.ini"
+        self._users.write_text(
+            f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/users.db\n"
+            f"admin_username = {LOGIN['MLFLOW_TRACKING_USERNAME']}\n"
+            f"admin_password = {LOGIN['MLFLOW_TRACKING_PASSWORD']}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+            "auth_cache_ttl_seconds = 600\n"  # else it hashes the password, slowly, at each request
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Starts it; it answers some seconds later."""
-        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = {
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_AUTH_CONFIG_PATH": str(self._users),
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "for sessions in a browser",
+        }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env={**os.environ, **quiet}, stdout=log, stderr=log, start_new_session=True
+                self._command, env=environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def wait(self, seconds: float = 240) -> None:
@@ -45,9 +61,9 @@ class MlflowServer:
                 time.sleep(0.2)
         raise TimeoutError(self._log.read_text()[-3000:])
 
-    def kill(self) -> None:
-        """Kills it, whatever it is at."""
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Ends it, at once or, by SIGTERM, in order."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, number)
             self._process.wait()
             self._process = None

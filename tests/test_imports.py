@@ -36,7 +36,7 @@ LIBRARIES = {
     "optuna": ("search",),
     "psutil": ("machine",),
     "pynvml": ("machine",),
-    "ray": ("executors.ray",),
+    "ray": ("executors.ray", "executors.shipment"),
     "lightning": ("bench",),
     "skorch": ("bench",),
     "matplotlib": ("report",),

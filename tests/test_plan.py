@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -302,3 +305,34 @@ def test_every_study_that_comes_along_has_a_plan(file: Path) -> None:
 
 def test_studies_come_along() -> None:
     assert {"quickstart", "pneumonia", "pneumonia-frozen"} <= {file.stem for file in STUDIES}
+
+
+LARGE = """\
+study: large
+data: {source: phantom, image_size: 32, phantom: {train: 120, test: 24}}
+folds: {k: 5, repeats: 4}
+base: {backbone: test_resnet, weights: none}
+stages:
+  - name: all
+    grid:
+      head: [dropout-gap, dropout-flatten, batchnorm-gap, batchnorm-flatten]
+      oversampling: [none, random]
+      learning_rate: [RATES]
+      dropout: [0.1, 0.2, 0.3, 0.4, 0.5]
+      batch_size: [8, 16, 32, 64, 128]
+""".replace("RATES", ", ".join(f"{n}.0e-5" for n in range(1, 26)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units")
+def test_a_plan_of_100_000_fits_takes_no_more_memory_than_a_small_machine_has(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text(LARGE)
+    command = [sys.executable, "-m", "harness.cli", "plan", "large.yaml", "--store", "runs"]
+    with (tmp_path / "plan.txt").open("w") as out:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=out)
+    _, code, used = os.wait4(process.pid, 0)
+    process.returncode = code  # so that nobody waits for it again
+    told = (tmp_path / "plan.txt").read_text()
+    assert code == 0
+    assert "jobs: 100000 known, 0 done\n" in told
+    assert len(told.splitlines()) < 200, "a plan is to be read"
+    assert used.ru_maxrss < 400 * 1024  # KiB; twice what it took as this was written, most of it Python's libraries

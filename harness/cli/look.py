@@ -151,13 +151,14 @@ def ui(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    tracking_uri: TrackingUri = None,
 ) -> None:
-    """Serves the MLflow UI of the store on 127.0.0.1."""
+    """Serves the MLflow UI of the store on 127.0.0.1; with --tracking-uri it only names the views on that server."""
     from harness.store import Store
     from harness.terminal import ui_command
 
-    at = Store(store)
-    if not at.database.exists():
+    at = Store(store, tracking_uri)
+    if not at.has_runs:
         raise HarnessError(f"{at.root} holds no runs yet; start with: harness run STUDY --store {store}")
     if study is not None:
         from harness.publish import study_views
@@ -165,5 +166,8 @@ def ui(
 
         for words, url in study_views(load_study(study, overrides or [], data), at, port).items():
             print(f"{words}: {url}", flush=True)
+    if at.server is not None:
+        print(f"all studies: {at.server}")
+        return
     command, environment = ui_command(at, port)
     os.execvpe(command[0], command, environment)

@@ -4,19 +4,15 @@ import os
 import re
 import signal
 import socket
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-import numpy as np
 import ray
-from filelock import FileLock
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -24,10 +20,10 @@ from harness.compute import Compute
 from harness.errors import HarnessError, JobError
 from harness.executors import OnStart, each_epoch_once
 from harness.executors.inline import job_error
-from harness.plan import Batch, Job, digest, weights_file
+from harness.executors.shipment import Shipment, pack, unpack
+from harness.plan import Batch, Job
 from harness.results import Metrics, OnEpoch, Outcome
 from harness.schedule import Estimate, Schedule, by_epochs
-from harness.store import write_atomic
 from harness.training.job import Context, run_job
 
 ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
@@ -56,7 +52,7 @@ class RayExecutor:
         if not schedule:
             return
         tell, attempts = each_epoch_once(on_epoch), Counter[str]()
-        shipment = ray.put(_pack(context, self._shared, schedule.jobs()))
+        shipment = ray.put(pack(context, self._shared, schedule.jobs()))
         mailbox = _Mailbox.options(scheduling_strategy=_here()).remote()  # type: ignore[attr-defined]
         flying: dict[Any, tuple[Job, str]] = {}
         try:
@@ -207,10 +203,10 @@ class _Mailbox:
 
 
 @ray.remote(max_retries=0)  # the driver begins lost jobs anew: it knows which, and where
-def _fit(job: Job, shipment: "_Shipment", mailbox: Any) -> Outcome:
+def _fit(job: Job, shipment: "Shipment", mailbox: Any) -> Outcome:
     """The outcome of a job. Raises what may not happen again; a loss that is not finite does."""
     told = []
-    context, here = _unpack(shipment, job)
+    context, here = unpack(shipment, job)
     try:
         return run_job(here, context, lambda *epoch: told.append(mailbox.add.remote(*epoch)))
     except FloatingPointError as error:
@@ -218,53 +214,3 @@ def _fit(job: Job, shipment: "_Shipment", mailbox: Any) -> Outcome:
     finally:
         with suppress(RayError):
             ray.get(told[-1:], timeout=10)  # so that no epoch comes after the outcome
-
-
-@dataclass(frozen=True)
-class _Shipment:
-    """What the jobs of a run need on a node: file contents go through the object store, once to each node."""
-
-    context: Context
-    files: Mapping[str, Any]  # path at the driver -> reference to its content; empty where nodes see the same files
-
-
-def _pack(context: Context, shared: bool, jobs: Iterable[Job]) -> _Shipment:
-    if shared:
-        return _Shipment(context, {})
-    weights = {job.scenario.settings.weights for job in jobs} - {"imagenet", "none"}
-    paths = [*context.pixels.values(), *(weights_file(name) for name in weights)]
-    return _Shipment(context, {str(path): ray.put(np.fromfile(path, np.uint8)) for path in paths})
-
-
-def _unpack(shipment: _Shipment, job: Job) -> tuple[Context, Job]:
-    """The context and the job with the paths of this node."""
-    context, settings = shipment.context, job.scenario.settings
-    if not shipment.files:
-        return context, job
-    folder, size = _node_folder(), settings.image_size or 0
-    pixels = {size: _fetch(shipment, context.pixels[size], folder / context.pixels[size].name)}
-    context = replace(context, pixels=pixels, features=folder / "features")
-    if settings.weights in ("imagenet", "none"):
-        return context, job
-    content = context.digests.weights[settings.backbone, settings.weights]
-    path = _fetch(shipment, weights_file(settings.weights), folder / f"{digest(content)}.safetensors")
-    here = settings.model_copy(update={"weights": str(path)})
-    digests = replace(context.digests, weights={(settings.backbone, str(path)): content})
-    return replace(context, digests=digests), replace(job, scenario=replace(job.scenario, settings=here))
-
-
-def _fetch(shipment: _Shipment, source: Path, target: Path) -> Path:
-    """The copy on this node of the driver's file `source`, written by the first job that needs it."""
-    with FileLock(f"{target}.lock"):
-        if not target.exists():
-            write_atomic(target, ray.get(shipment.files[str(source)]).tobytes())
-    return target
-
-
-def _node_folder() -> Path:
-    """Where a node keeps files, named by their content, from one study to the next; nobody else may write there."""
-    folder = Path(tempfile.gettempdir(), f"harness-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise HarnessError(f"{folder} belongs to somebody else; set TMPDIR on the nodes")
-    return folder

@@ -27,8 +27,8 @@ from harness.training.job import Context
 class Listener(Protocol):
     """Is told what happens in the trials. A worker process tells its parent, which alone writes to MLflow."""
 
-    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
-        """The id of the trial's MLflow run."""
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
+        """The id of the trial's MLflow run; None while the tracking server is lost."""
         ...
 
     def job_started(self, job: Job) -> None: ...
@@ -81,7 +81,8 @@ class TrialRunner:
         scenario = point_scenario(self._study, suggest(self._search, trial), self._digests)
         run_id = self._listener.trial_started(trial.user_attrs["slot"], trial.number, scenario)
         trial.set_user_attr("scenario_id", scenario.id)
-        trial.set_user_attr("mlflow_run_id", run_id)
+        if run_id is not None:
+            trial.set_user_attr("mlflow_run_id", run_id)
         objective, records = self._search.objective, list[FoldRecord]()
         jobs = fold_jobs(self._study, scenario, self._digests)
         for step, job in enumerate(jobs):

@@ -5,11 +5,9 @@ from pathlib import Path
 from harness.errors import JobError
 from harness.plan import Job, Scenario, fold_jobs
 from harness.prepare import Inputs
-from harness.progress import Reporter
 from harness.publish import RootRun, publish_fold
 from harness.results import Metrics
-from harness.search.queue import Queue, has_ended
-from harness.search.results import TrialResult, trial_result
+from harness.search.results import TrialResult
 from harness.stages import scenario_state
 from harness.store import Store
 from harness.study import Study
@@ -18,15 +16,12 @@ from harness.study import Study
 class SearchPublisher(RootRun):
     """Keeps MLflow in step with the trials and the ledger."""
 
-    def __init__(
-        self, study: Study, inputs: Inputs, store: Store, search_id: str, queue: Queue, reporter: Reporter
-    ) -> None:
+    def __init__(self, study: Study, inputs: Inputs, store: Store, search_id: str) -> None:
         assert study.search is not None
         super().__init__(study, inputs, store, search_id)
-        self._search, self._search_id, self._queue, self._reporter = study.search, search_id, queue, reporter
+        self._search, self._search_id = study.search, search_id
         self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains
-        self.target = 0
         self.whole = False
 
     @property
@@ -57,12 +52,14 @@ class SearchPublisher(RootRun):
 
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         """Adds an epoch to the curves of a job."""
-        self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
+        if job_id in self._streams:
+            self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
 
     def job_ended(self, job: Job, error: JobError | None) -> None:
         """Closes the run of a job, or makes it, where the job was done before."""
         if error is not None:
-            self._tracker.fail(self._streams.pop(job.id), error)
+            run_id = self._streams.pop(job.id, None) or self._tracker.start_fold(job, [], self._trial_runs[job.id])
+            self._tracker.fail(run_id, error)
         elif not self._tracker.is_finished("fold", job.id):
             run_id = self._tracker.start_fold(job, [], self._trial_runs[job.id])
             streamed = self._streams.pop(job.id, None) is not None
@@ -72,19 +69,6 @@ class SearchPublisher(RootRun):
         """Takes back the run of a job whose worker died: the job is begun anew, and so are its curves."""
         self._streams.pop(job.id, None)
         self._tracker.discard("fold", job.id)
-
-    def trial_ended(self, number: int) -> None:
-        """Makes the run of an ended trial whole, and says how it went."""
-        trial = self._queue.trial(number)
-        if not has_ended(trial):  # put back, or the second of its slot
-            return
-        result = trial_result(self._study, trial, self._inputs.digests, self._ledger)
-        self.publish(result)
-        ended = len([slot for slot in self._queue.ended() if slot < self.target])
-        how = {"complete": f"{result.value}", "pruned": f"pruned after {result.folds} of {len(result.jobs)} folds"}
-        if result.value is not None:
-            how["complete"] = f"{self._search.objective.metric} {result.value:.4f}"
-        self._reporter.say(f"  [{ended}/{self.target}] {result.scenario.name}: {how.get(result.state, result.error)}")
 
     def publish(self, result: TrialResult) -> None:
         """Makes the run of an ended trial whole, with those of its folds; nothing where it is."""
@@ -121,7 +105,7 @@ class SearchPublisher(RootRun):
         names = ["objective", *(["cost"] if objective.cost else []), f"{objective.metric}_std", "folds"]
         columns = [*(f"params.`{key}`" for key in self._search.space), *(f"metrics.`{name}`" for name in names)]
         columns.append("tags.`harness.state`")
-        return self._tracker.share_view(columns, "metrics.`objective`", not objective.maximize, level="trial")
+        return self._tracker.links.leaderboard(columns, "metrics.`objective`", not objective.maximize, level="trial")
 
 
 def _words(result: TrialResult, metric: str, synthetic: bool) -> str:

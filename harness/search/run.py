@@ -8,19 +8,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
-from harness.prepare import Inputs, keep_inputs, prepare
+from harness.prepare import keep_inputs, prepare
 from harness.progress import Reporter
 from harness.runner import check_heads, make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
-from harness.search.publish import SearchPublisher
 from harness.search.queue import Queue
+from harness.search.relay import SearchRelay
 from harness.search.report import write_search_report
-from harness.search.results import TrialResult, best_trial, trial_results
+from harness.search.results import TrialResult, best_trial
 from harness.search.storage import check_storage
-from harness.search.workers import Task, run_workers, work
+from harness.search.workers import Boss, Task, run_workers, work
 from harness.search_block import Point, Search
 from harness.store import Store
 from harness.study import Study
@@ -74,19 +73,19 @@ def run_search(
         keep_inputs(study, inputs, store)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
-        with SearchPublisher(study, inputs, store, search_id(study, inputs.digests), queue, reporter) as publisher:
-            publisher.target = target
+        with SearchRelay(study, inputs, store, queue, target, reporter) as relay:
             deadline = started + search.timeout if search.timeout else None
             if queue.fill(target, points):
                 reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
                 task = Task(study, store, context, name, storage, workers, deadline)
-                _run_trials(task, queue, publisher)
-            results = _take_stock(study, inputs, store, queue, publisher)
+                _run_trials(task, queue, relay)
+            results = relay.take_stock()
             missing = target - sum(result.slot < target for result in results)
-            publisher.whole = not missing
             timed_out = bool(missing and deadline and time.time() > deadline)
             best, confirmation = _confirm(study, store, results, device, reporter, run=not missing)
             report = write_search_report(study, inputs, store, queue, results, best, confirmation)
+            publisher = relay.settled()
+            publisher.whole = not missing
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url()
     return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
@@ -110,7 +109,7 @@ def _first_points(study: Study, search: Search) -> list[Point]:
     return [search.complete(given, base) for given in search.enqueue]
 
 
-def _run_trials(task: Task, queue: Queue, publisher: SearchPublisher) -> None:
+def _run_trials(task: Task, queue: Queue, boss: Boss) -> None:
     """Works until every trial has ended. Whatever ends this, no trial of this store's own search stays RUNNING.
 
     In a shared search that means to wait for the last trials of others, and to take those whose workers die.
@@ -120,23 +119,13 @@ def _run_trials(task: Task, queue: Queue, publisher: SearchPublisher) -> None:
             if not queue.waiting:
                 time.sleep(POLL)
             elif task.workers == 1:
-                work(task, queue, publisher)
+                work(task, queue, boss)
             else:
-                run_workers(task, queue, publisher)
+                run_workers(task, queue, boss)
             queue.sweep()  # a worker that died as it took a trial has told nobody
     finally:
         if queue.own:
             queue.sweep()
-
-
-def _take_stock(
-    study: Study, inputs: Inputs, store: Store, queue: Queue, publisher: SearchPublisher
-) -> list[TrialResult]:
-    """The results of all ended trials, MLflow brought up to date with them."""
-    results = trial_results(study, queue, inputs.digests, Ledger(store))
-    for result in results:
-        publisher.publish(result)
-    return results
 
 
 def _confirm(

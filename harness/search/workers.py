@@ -81,9 +81,10 @@ class Remote:
     def __init__(self, pipe: "Connection[Any, Any]") -> None:
         self._pipe = pipe
 
-    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
         self._pipe.send(("trial_started", (slot, number, scenario)))
-        return str(self._pipe.recv())
+        run_id: str | None = self._pipe.recv()
+        return run_id
 
     def job_started(self, job: Job) -> None:
         self._pipe.send(("job_started", (job,)))

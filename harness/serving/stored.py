@@ -44,7 +44,7 @@ def _about(job: Job, dataset: Dataset, study: str, facts: Mapping[str, str | flo
         mean=backbone.mean,
         std=backbone.std,
         batch=int(fewer or settings.batch_size),
-        threads=int(facts["threads"]),
+        threads=int(facts.get("threads", 1)),
         study=study,
         job=job.id,
         manifest=dataset.digest,

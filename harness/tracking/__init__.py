@@ -9,7 +9,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
-from harness.tracking.connection import is_lost
+from harness.tracking.connection import first_line, is_lost, reachable
 from harness.tracking.health import orphaned_runs, schema_problem
 from harness.tracking.stored import HEADS_FOLDER, stored_run
 from harness.tracking.tracker import Tracker
@@ -17,4 +17,6 @@ from harness.tracking.tracker import Tracker
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-__all__ = ["HEADS_FOLDER", "Tracker", "is_lost", "orphaned_runs", "schema_problem", "stored_run"]
+__all__ = [
+    "HEADS_FOLDER", "Tracker", "first_line", "is_lost", "orphaned_runs", "reachable", "schema_problem", "stored_run",
+]  # fmt: skip

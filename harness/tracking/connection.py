@@ -1,14 +1,18 @@
 """The client of a store's MLflow database, and the experiment of a study."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
-from harness.errors import disk_is_full
+from harness.errors import HarnessError, disk_is_full
 from harness.failpoints import failpoint
 from harness.store import Store
+
+LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # what MLflow's errors say of a server that cannot answer
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
 
@@ -35,7 +39,8 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
 def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
     """The same on a server, which chooses where artifacts go: every client can read and write them through it."""
     client = MlflowClient(tracking_uri=server)
-    experiment = client.get_experiment_by_name(name)
+    with _let_in(server):
+        experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
             return client, client.create_experiment(name)
@@ -48,15 +53,49 @@ def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
     return client, experiment.experiment_id
 
 
+@contextmanager
+def _let_in(server: str) -> Iterator[None]:
+    """Turns a server's refusal of the user into one line."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+            raise
+        raise HarnessError(
+            f"--tracking-uri {server}: the server refuses the user; give user and password by the environment"
+            " variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        ) from None
+
+
+@contextmanager
+def reachable(store: Store) -> Iterator[None]:
+    """Turns the refusal or the silence of the store's tracking server, if it has one, into one line."""
+    if store.server is None:
+        yield
+        return
+    try:
+        with _let_in(store.server):
+            yield
+    except Exception as error:
+        if not is_lost(error):
+            raise
+        raise HarnessError(f"--tracking-uri {store.server}: no MLflow server answers: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a server says, short."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def is_lost(error: Exception) -> bool:
     """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses.
 
     A full disk under the store's own database is no lost server: there is no room for the results either.
     """
-    if disk_is_full(error):
+    if disk_is_full(error) and not isinstance(error, RestException):
         return False
     if isinstance(error, MlflowException):
-        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+        return error.error_code in LOST
     return isinstance(error, ConnectionError) or type(error).__module__.startswith("requests")
 
 

@@ -23,8 +23,11 @@ def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
     client = MlflowClient(tracking_uri=store.tracking_uri)
     try:
         run = client.get_run(run_id)
-    except MlflowException:
-        raise StudyError(f"{store.root} has no run {run_id}; take the id from the MLflow UI") from None
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        where = store.server or store.root
+        raise StudyError(f"{where} has no run {run_id}; take the id from the MLflow UI") from None
     level = run.data.tags.get("harness.level")
     if level not in ("fold", "test"):
         raise StudyError(f"run {run_id} is a {level or 'foreign'} run; name the run of a fold or of a test")

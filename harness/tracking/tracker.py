@@ -1,16 +1,12 @@
 """MLflow as the view of a study: study run -> scenario runs -> fold runs, written by one process."""
 
-import json
-import math
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlflow.entities import Metric, RunTag
+from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
-from harness import views
 from harness.data.manifest import Dataset
 from harness.errors import JobError
 from harness.failpoints import failpoint
@@ -21,12 +17,9 @@ from harness.store import Store
 from harness.study import Study
 from harness.tracking.champion import Registry
 from harness.tracking.connection import open_experiment, search_runs
+from harness.tracking.curves import Curves
 from harness.tracking.entities import dataset_input, params
-
-BATCH = 900  # MLflow takes at most 1,000 metrics at once
-PATIENCE = 1.0  # seconds: epochs that follow each other faster are written together
-UI = "http://127.0.0.1:5000"
-TRAINING = "workflowType=machine_learning"  # else MLflow's side bar is that of language models
+from harness.tracking.links import Links
 
 
 class Tracker:
@@ -36,18 +29,17 @@ class Tracker:
         self, store: Store, study: Study, study_id: str, provenance: Mapping[str, str], dataset: Dataset
     ) -> None:
         self._study, self._study_id, self._provenance = study, study_id, provenance
-        self._ui = store.server or UI
         self._origin = f"{socket.gethostname()}:{store.root}"
         self._client, self.experiment_id = open_experiment(store, study.study)
         self._dataset = dataset_input(dataset, study)
+        self._curves = Curves(self._client)
         self.registry = Registry(self._client)
+        self.links = Links(self._client, self.experiment_id, study_id, store.server)
         self._context = resolve_tags()
         self._runs: dict[tuple[str, str], str] = {}  # (level, key) -> run id
         self._finished: set[str] = set()
         self._active: set[str] = set()
         self._leftovers: list[str] = []
-        self._waiting: dict[str, list[tuple[int, Metrics]]] = {}  # run id -> epochs that are not written yet
-        self._written: dict[str, float] = {}  # run id -> when its epochs were written last
         self._find_runs()
 
     def _find_runs(self) -> None:
@@ -142,32 +134,26 @@ class Tracker:
 
         With it goes how busy this machine is.
         """
-        self._waiting.setdefault(run_id, []).append((epoch, metrics | system_metrics()))
-        if time.monotonic() - self._written.get(run_id, -math.inf) > PATIENCE:
-            self._write_waiting(run_id)
-
-    def _write_waiting(self, run_id: str) -> None:
-        self._log_metrics(run_id, self._waiting.pop(run_id, []))
-        self._written[run_id] = time.monotonic()
+        self._curves.add(run_id, epoch, metrics | system_metrics())
 
     def log_record(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
         """Adds what a finished job says: its curves where they were not `streamed`, its facts, its selected epoch."""
         if streamed:
-            self._write_waiting(run_id)
+            self._curves.flush(run_id)
         else:
-            self._log_metrics(run_id, list(enumerate(record.history, start=1)))
+            self._curves.write(run_id, list(enumerate(record.history, start=1)))
         last = len(record.history)
         if record.selected_epoch != last:  # the last value is that of the predictions
-            self._log_metrics(run_id, [(last, record.metrics)], later=1)
+            self._curves.write(run_id, [(last, record.metrics)], later=1)
         numbers = {k: float(v) for k, v in record.facts.items() if isinstance(v, int | float)}
         words = {k: v for k, v in record.facts.items() if isinstance(v, str)}
-        self._log_metrics(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
+        self._curves.write(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
         self._client.log_batch(run_id, tags=[RunTag(f"harness.{name}", word) for name, word in words.items()])
 
     def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
         """Adds single values to a run; what a start that was killed has added stays as it is."""
         there = self._client.get_run(run_id).data.metrics
-        self._log_metrics(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
+        self._curves.write(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
 
     def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
         """Copies files to the artifacts of a run."""
@@ -188,7 +174,7 @@ class Tracker:
 
     def finish(self, run_id: str) -> None:
         """Marks a run whole; the completion tag comes last."""
-        self._write_waiting(run_id)
+        self._curves.flush(run_id)
         self._client.set_terminated(run_id, "FINISHED")
         failpoint("tracking.terminated")
         self._client.set_tag(run_id, "harness.complete", "true")
@@ -204,7 +190,7 @@ class Tracker:
 
     def close(self, run_id: str, status: str) -> None:
         """Ends a run that is not whole, as FAILED or KILLED."""
-        self._write_waiting(run_id)
+        self._curves.flush(run_id)
         self._client.set_terminated(run_id, status)
         self._active.discard(run_id)
 
@@ -212,7 +198,7 @@ class Tracker:
         """Moves the run of a job that will not be finished to MLflow's trash; the next call starts it anew."""
         run_id = self._runs.get((level, key))
         if run_id is not None and run_id not in self._finished:
-            self._waiting.pop(run_id, None)
+            self._curves.drop(run_id)
             self._client.delete_run(run_id)
             self._active.discard(run_id)
             del self._runs[level, key]
@@ -239,28 +225,6 @@ class Tracker:
         query = f"tags.`harness.study_id` = '{self._study_id}' AND attributes.status = 'RUNNING'"
         for run in search_runs(self._client, self.experiment_id, query):
             self.close(run.info.run_id, status)
-
-    def share_view(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
-        """The URL of the leaderboard: the scenarios (or trials) of this study with these columns, best first."""
-        return self._share(self._study_id, views.leaderboard(self._study_id, level, columns, order_by, ascending))
-
-    def share_curves(self, factor: str, levels: list[str], metrics: list[str]) -> str:
-        """The URL of the curves of these metrics by epoch, the folds of each level of a factor together."""
-        view = views.curves(self._study_id, factor, levels, metrics)
-        return self._share(f"{self._study_id}-{factor}", view) + "&compareRunsMode=CHART"
-
-    def share_tree(self, columns: list[str]) -> str:
-        """The URL of all runs of this study, every fold under its scenario."""
-        return self._share(f"{self._study_id}-tree", views.tree(self._study_id, columns))
-
-    def _share(self, key: str, view: views.View) -> str:
-        """The URL of a view, which the experiment keeps under `key`."""
-        self._client.set_experiment_tag(self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view))
-        return f"{self._ui}/#/experiments/{self.experiment_id}/runs?{TRAINING}&viewStateShareKey={key}"
-
-    def run_url(self, run_id: str) -> str:
-        """The URL of a run in the MLflow UI."""
-        return f"{self._ui}/#/experiments/{self.experiment_id}/runs/{run_id}?{TRAINING}"
 
     def start(
         self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],
@@ -294,11 +258,3 @@ class Tracker:
             self._client.log_inputs(run_id, datasets=[self._dataset])
             self._active.add(run_id)
         return run_id
-
-    def _log_metrics(self, run_id: str, epochs: list[tuple[int, Metrics]], later: int = 0) -> None:
-        """later: milliseconds; of two values at one step MLflow takes the later one for the last."""
-        now = int(time.time() * 1000) + later
-        metrics = [Metric(name, value, now, step) for step, values in epochs for name, value in values.items()]
-        for start in range(0, len(metrics), BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-            failpoint("tracking.metrics")

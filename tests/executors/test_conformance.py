@@ -15,7 +15,8 @@ from harness.executors.inline import InlineExecutor
 from harness.executors.process import ProcessExecutor
 from harness.plan import batches
 from harness.results import FoldResult, Metrics
-from tests.executors.conftest import Case, RayCluster, Told, run, same_results, spoilt
+from tests.executors.conftest import Case, Told, run, same_results, spoilt
+from tests.ray_cluster import RayCluster
 
 
 @dataclass(frozen=True)

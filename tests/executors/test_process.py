@@ -15,8 +15,9 @@ from harness.executors.inline import InlineExecutor
 from harness.executors.make import make_executor
 from harness.executors.process import ProcessExecutor
 from harness.results import FoldResult, Metrics
-from tests.executors.conftest import Case, Told, children_of, run, spoilt
+from tests.executors.conftest import Case, Told, run, spoilt
 from tests.executors.test_conformance import kill_children
+from tests.ray_cluster import children_of
 
 
 def test_a_job_that_loses_two_workers_is_a_job_error_and_the_others_go_on(case: Case) -> None:

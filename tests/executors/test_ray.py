@@ -8,7 +8,8 @@ from harness.compute import Compute
 from harness.errors import HarnessError
 from harness.results import Metrics
 from tests.conftest import CHAOS
-from tests.executors.conftest import Case, RayCluster, Told, run, same_results
+from tests.executors.conftest import Case, Told, run, same_results
+from tests.ray_cluster import RayCluster
 
 pytestmark = pytest.mark.ray
 MOMENTS = range(1, 11) if CHAOS else [4]

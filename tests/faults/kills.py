@@ -21,14 +21,14 @@ def failpoints(rig: Rig) -> Iterator[str]:
     yield from dict.fromkeys([*first, *last, *(f"{name}:{passes // 2 + 1}" for name, passes in every)])
 
 
-def kill_at(rig: Rig, *places: str) -> int:
+def kill_at(rig: Rig, *places: str, command: tuple[str, ...] = RUN) -> int:
     """Starts the study once for each failpoint, is killed there each time, and lets it finish. Gives the kills."""
     folder, kills = rig.place(), 0
     for place in places:
-        ended = rig.run(folder, *RUN, failpoint=place)
+        ended = rig.run(folder, *command, failpoint=place)
         assert ended.code in (-signal.SIGKILL, 0), ended
         kills += ended.code == -signal.SIGKILL
-    _finish(rig, folder)
+    _finish(rig, folder, command)
     return kills
 
 
@@ -79,16 +79,16 @@ def kill_report(rig: Rig) -> int:
     return 1
 
 
-def _finish(rig: Rig, folder: Path) -> None:
-    rig.finish(folder, *RUN)
+def _finish(rig: Rig, folder: Path, command: tuple[str, ...] = RUN) -> None:
+    rig.finish(folder, *command)
     rig.check(folder)
 
 
-def stop(rig: Rig, number: signal.Signals, seconds: float) -> float:
-    """Sends a signal some time after the first fold is done. Gives the seconds that the end took."""
+def stop(rig: Rig, number: signal.Signals, folds: int, seconds: float) -> float:
+    """Sends a signal some time after so many folds are done. Gives the seconds that the end took."""
     folder = rig.place()
     started = rig.start(folder, *RUN)
-    wait_until(lambda: "[1/12]" in started.read("err"))
+    wait_until(lambda: f"[{folds}/12]" in started.read("err"))
     time.sleep(seconds)
     sent = time.monotonic()
     started.kill(number)
@@ -98,14 +98,14 @@ def stop(rig: Rig, number: signal.Signals, seconds: float) -> float:
     assert ended.err.splitlines()[-1] == "stopped; the same command goes on from here"
     with sqlite3.connect(folder / "mlruns/mlflow.db") as database:
         states = {status for (status,) in database.execute("SELECT status FROM runs")}
-    assert states == {"FINISHED", "KILLED"}
+    assert states == {"FINISHED", "KILLED"}, (states, ended.err)
     _finish(rig, folder)
     return took
 
 
-def stop_in_time(rig: Rig, number: signal.Signals, seconds: float) -> int:
+def stop_in_time(rig: Rig, number: signal.Signals, folds: int, seconds: float) -> int:
     """A signal that is obeyed within 10 s."""
-    assert stop(rig, number, seconds) < 10
+    assert stop(rig, number, folds, seconds) < 10
     return 1
 
 

@@ -34,7 +34,7 @@ stages:
 test: {stages: [grid], model: refit}
 """
 RUN = ("run", "study.yaml", "--device", "cpu", "--executor", "inline")
-LIMIT = 120  # seconds after which a command hangs
+LIMIT = 300  # seconds after which a command hangs
 LEFTOVERS = (f"**/{NEW}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
 ASIDE = (
     "harness.command",

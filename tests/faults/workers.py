@@ -5,8 +5,8 @@ import random
 import signal
 import time
 
-from tests.executors.conftest import children_of
 from tests.faults.rig import LIMIT, Rig, wait_until
+from tests.ray_cluster import children_of
 
 RUN = ("run", "study.yaml", "--device", "cpu", "--executor", "process", "--workers", "2")
 NOTICED = 5.0  # seconds

@@ -39,17 +39,17 @@ def searched(study: Study, store: Store, workers: int = 1, trials: int | None = 
         return run_search(study, store, "cpu", reporter, workers, trials, None)
 
 
-def queue_of(study: Study, store: Store) -> Queue:
+def queue_of(study: Study, store: Store, url: str | None = None) -> Queue:
     assert study.search is not None
-    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).digests)}", store, None)
+    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).digests)}", store, url)
 
 
-def states_of(study: Study, store: Store) -> Counter[str]:
-    return Counter(trial.state.name for trial in queue_of(study, store).trials())
+def states_of(study: Study, store: Store, url: str | None = None) -> Counter[str]:
+    return Counter(trial.state.name for trial in queue_of(study, store, url).trials())
 
 
 def runs_of(store: Store, level: str) -> list[Run]:
-    client = MlflowClient(tracking_uri=store.database_uri)
+    client = MlflowClient(tracking_uri=store.tracking_uri)
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], f"tags.`harness.level` = '{level}'", max_results=5000))
@@ -59,11 +59,11 @@ def points_of(run: SearchRun) -> list[dict[str, Any]]:
     return [result.point for result in run.results]
 
 
-def check_exact(study: Study, store: Store, run: SearchRun, target: int) -> None:
+def check_exact(study: Study, store: Store, run: SearchRun, target: int, url: str | None = None) -> None:
     """Every slot ended once; nothing is RUNNING; every trial and every job has one run, whole and under its parent."""
     assert [result.slot for result in run.results] == list(range(target))
     assert (run.failed, run.lost) == (0, 0)
-    states = states_of(study, store)
+    states = states_of(study, store, url)
     assert states["RUNNING"] == states["WAITING"] == 0
     assert states["COMPLETE"] + states["PRUNED"] == target
     (search,) = runs_of(store, "search")
@@ -79,7 +79,7 @@ def check_exact(study: Study, store: Store, run: SearchRun, target: int) -> None
     assert set(jobs) == known
     assert {r.data.tags["mlflow.parentRunId"] for r in folds} <= {r.info.run_id for r in trials}
     for fold in folds:
-        client = MlflowClient(tracking_uri=store.database_uri)
+        client = MlflowClient(tracking_uri=store.tracking_uri)
         steps = [metric.step for metric in client.get_metric_history(fold.info.run_id, "val/accuracy")]
         assert steps == [1], "an epoch was logged more or less than once"
 
