@@ -20,7 +20,7 @@ LAYERS = (
     "simulate", "durations", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule",
     "serving", "training", "models", "data", "environment", "cached", "processes", "compute", "probes", "plan",
     "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
-    "errors", "failpoints",
+    "signals", "errors", "failpoints",
 )  # fmt: skip
 
 # library -> the only places that may import it

@@ -1,16 +1,15 @@
 """The command line. Heavy modules are imported inside the commands, so that `--help` and `plan` stay quick."""
 
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
 
 import typer
 
 from harness.cli import care, look, measure, model, train, write
 from harness.cli.completion import join_words
 from harness.errors import HarnessError, Stopped, disk_is_full, redact
+from harness.signals import obey_signals
 
 COMMANDS = (
     train.run,
@@ -49,8 +48,7 @@ def main() -> None:
     """The console script: errors of the request end in one line on standard error and their exit code."""
     if "_HARNESS_COMPLETE" in os.environ:  # the shell asks what may follow
         join_words(os.environ)
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    obey_signals()
     try:
         make_app()()
     except HarnessError as error:
@@ -65,7 +63,3 @@ def main() -> None:
         else:
             print(redact(traceback.format_exc()), file=sys.stderr)
         sys.exit(1)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    raise Stopped(number)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -10,11 +11,20 @@ from mlflow.exceptions import MlflowException, RestException
 
 from harness.errors import HarnessError, disk_is_full
 from harness.failpoints import failpoint
+from harness.signals import unbroken
 from harness.store import Store
 
 LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # what MLflow's errors say of a server that cannot answer
 
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
+
+
+class LocalClient(MlflowClient):
+    """A client of the store's own database. No signal breaks its calls off: the database would stay locked."""
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return found if name.startswith("_") or not callable(found) else unbroken()(found)
 
 
 def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
@@ -106,10 +116,10 @@ def _client(store: Store) -> MlflowClient:
         for path in store.root.glob(f"{store.database.name}*"):
             path.unlink()
     if store.database.exists():
-        return MlflowClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+        return LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
     making.touch()
     failpoint("tracking.making")
-    client = MlflowClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+    client = LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
     failpoint("tracking.made")
     making.unlink()
     return client
