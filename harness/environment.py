@@ -1,14 +1,19 @@
 """What a study ran on: Python, packages, machine, code."""
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 
 from harness.errors import redact
-from harness.plan import Digests
+from harness.plan import Digests, digest
+
+PACKAGE = Path(__file__).parent
+DECISIVE = ("data", "models", "training")  # the parts of the package whose code decides numbers
 
 
 def environment() -> str:
@@ -45,6 +50,18 @@ def code_and_machine() -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "command": _command(),
     }
+
+
+def code_digest() -> str:
+    """The hash of the code that decides numbers, every byte of it, as this process first found it: 16 hex digits."""
+    return _code_digest(PACKAGE)
+
+
+@cache
+def _code_digest(package: Path) -> str:
+    files = sorted(file for part in DECISIVE for file in (package / part).rglob("*.py"))
+    content = [[file.relative_to(package).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    return digest(content)
 
 
 def _command() -> str:

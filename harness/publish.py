@@ -61,9 +61,13 @@ class RootRun(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        self._tracker.close_all("FAILED" if error is None or isinstance(error, Exception) else "KILLED")
+        status = "KILLED"  # also where a signal comes upon the last words
+        try:
+            if error is None:
+                self.close()
+            status = "FAILED" if error is None or isinstance(error, Exception) else "KILLED"
+        finally:
+            self._tracker.close_all(status)
 
 
 class Publisher(RootRun):

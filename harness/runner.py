@@ -18,6 +18,7 @@ from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
 from harness.durations import durations
+from harness.environment import code_digest
 from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger
@@ -31,7 +32,16 @@ from harness.relay import StudyRelay
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
-from harness.stages import ScenarioState, StageState, final_test, look_key, stage_state, study_state, test_states
+from harness.stages import (
+    ScenarioState,
+    StageState,
+    final_test,
+    look_key,
+    require_one_code,
+    stage_state,
+    study_state,
+    test_states,
+)
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
@@ -75,6 +85,7 @@ def run_study(
         if tests_only:
             _require_finished(study, inputs, ledger)
         if not _is_done(study, inputs, ledger):
+            require_same_code(study, inputs, ledger)
             check_heads(study, inputs)
             _check_backbones(study, inputs)
         store.refuse_if_busy(study.study)  # before the images are decoded
@@ -140,6 +151,13 @@ def check_heads(study: Study, inputs: Inputs) -> None:
         if settings.head in inputs.heads:
             with study.blamed(*(("base", "head") if field == ("base",) else field)):
                 head_class(settings.head, inputs.heads[settings.head])
+
+
+def require_same_code(study: Study, inputs: Inputs, ledger: Ledger) -> None:
+    """Raises HarnessError where fits of the study were made by other code than would make the missing ones."""
+    states = study_state(study, inputs.digests, ledger)
+    tests = test_states(study, states, inputs.digests, ledger)
+    require_one_code([*(s for state in states for s in state.scenarios), *tests], code_digest())
 
 
 def _check_backbones(study: Study, inputs: Inputs) -> None:

@@ -1,10 +1,11 @@
 """How far a study is: each stage's scenarios, which of their jobs are done, and who won."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from harness.errors import LeakageError
+from harness.errors import HarnessError, LeakageError
 from harness.ledger import Ledger
 from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
@@ -119,7 +120,9 @@ def val_to_train(state: ScenarioState) -> float:
 def stage_state(study: Study, stage: Stage, start: Settings | None, digests: Digests, ledger: Ledger) -> StageState:
     """The state of one stage as the ledger has it; `start` are the settings of the last winner."""
     scenarios = stage_scenarios(study, stage, start, digests)
-    return StageState(stage, tuple(scenario_state(s, fold_jobs(study, s, digests), ledger) for s in scenarios))
+    states = tuple(scenario_state(s, fold_jobs(study, s, digests), ledger) for s in scenarios)
+    require_one_code(states)
+    return StageState(stage, states)
 
 
 def study_state(study: Study, digests: Digests, ledger: Ledger, provisional: bool = False) -> list[StageState]:
@@ -156,6 +159,21 @@ def test_states(study: Study, states: list[StageState], digests: Digests, ledger
             found = everyone if study.test.scenarios == "all" else winner
             chosen.update({s.scenario.id: s.scenario for s in found})
     return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in chosen.values()]
+
+
+def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:
+    """Raises HarnessError where fits that stand in one table were made by different code: a table never mixes it.
+
+    coming: the code of the fits that are still to be made.
+    """
+    codes = Counter(str(r.facts["code"]) for state in states for r in state.records.values() if "code" in r.facts)
+    if len({*codes, *([coming] if coming else [])}) > 1:
+        found = ", ".join(f"{count} by {code}" for code, count in codes.items())
+        raise HarnessError(
+            f"the code of harness/data, harness/models or harness/training has changed since fits of this study were"
+            f" made ({found}{f'; now it is {coming}' if coming else ''}), and one table never mixes code: go on with"
+            " the code that made them, or start anew in another --store"
+        )
 
 
 def look_key(test: ScenarioState) -> str:

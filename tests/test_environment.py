@@ -1,6 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
-from harness.environment import environment
+from harness import environment as environment_module
+from harness.environment import code_digest, environment
 from harness.errors import redact
 
 
@@ -24,3 +28,17 @@ def test_a_url_is_shown_without_its_password(text: str, shown: str) -> None:
 def test_the_command_line_is_kept_without_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/x/harness", "search", "s.yaml", "--storage", "postgresql://ann:word@host/name"])
     assert "command harness search s.yaml --storage postgresql://ann:***@host/name\n" in environment()
+
+
+def test_any_byte_of_the_code_that_decides_numbers_changes_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = [code_digest()]
+    for number, part in enumerate(["report/write.py", "training/fit.py", "models/heads.py", "data/folds.py"]):
+        copy = shutil.copytree(environment_module.PACKAGE, tmp_path / str(number))
+        with (copy / part).open("a") as file:
+            file.write("\n")
+        monkeypatch.setattr(environment_module, "PACKAGE", copy)
+        hashes.append(code_digest())
+    assert hashes[1] == hashes[0]  # a report decides no number
+    assert len(set(hashes)) == 4

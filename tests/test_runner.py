@@ -13,16 +13,18 @@ from PIL import Image
 
 from harness.data.audit import audit_study
 from harness.data.manifest import read_dataset
-from harness.errors import BusyError, DataError, HarnessError, LeakageError, StudyError
+from harness.errors import BusyError, DataError, HarnessError, LeakageError, Stopped, StudyError
 from harness.ledger import Ledger
 from harness.plan import Job
 from harness.prepare import prepare
 from harness.publish import report_study
 from harness.report.tables import arrays
+from harness.rerun import rerun
 from harness.results import Metrics
 from harness.runner import run_study
 from harness.store import Store
 from harness.study import Data, Study, load_study
+from harness.tracking.tracker import Tracker
 from harness.training.job import run_job
 from harness.training.metrics import classification_metrics
 from tests.conftest import PATIENT, Finished, Recorder, run_in, runs_of
@@ -453,3 +455,42 @@ def test_each_image_goes_through_a_frozen_backbone_once_and_never_again(
     warm = run_in(small_study(*frozen, "base.epochs=2"), store)
     assert warm.run.passes == {"test_resnet": 0}
     assert [len(cold.reporter.outcomes), len(warm.reporter.outcomes)] == [3, 3]
+
+
+def test_a_signal_upon_the_last_words_of_a_study_leaves_nothing_running(
+    store: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Tracker.finish
+
+    def stopped_at_the_study(tracker: Tracker, run_id: str) -> None:
+        if run_id == tracker.study_run():
+            raise Stopped(15)
+        finish(tracker, run_id)
+
+    study = small_study("stages=[{name: one}]", "test=null", "base.epochs=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "finish", stopped_at_the_study)
+        with Recorder() as reporter, pytest.raises(Stopped):
+            run_study(study, store, "cpu", reporter)
+    assert {run.info.status for run in runs_of(store, "study")} == {"KILLED"}
+    run_in(study, store)
+    assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
+
+
+def test_missing_fits_are_not_made_by_other_code_than_those_that_are_there(
+    store: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small_study("stages=[{name: one}]", "test=null", "base.epochs=1")
+    run_in(study, store)
+    monkeypatch.setattr("harness.runner.code_digest", lambda: "other")
+    run_in(study, store)  # nothing is missing
+    job = next(store.jobs.iterdir())
+    aside = job.rename(store.root / "aside")
+    before = sorted(store.root.rglob("*"))
+    with pytest.raises(HarnessError, match="one table never mixes code"), Recorder() as reporter:
+        run_study(study, store, "cpu", reporter)
+    assert sorted(store.root.rglob("*")) == before
+    aside.rename(job)
+    with pytest.raises(HarnessError, match="one table never mixes code"), Recorder() as reporter:
+        rerun(study, store, "cpu", reporter, "small", 0, 0)
+    assert job.exists()

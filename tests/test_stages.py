@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 
 from harness import stages
+from harness.errors import HarnessError
 from harness.ledger import Ledger
 from harness.plan import Digests, Job
 from harness.results import FoldRecord, FoldResult
@@ -257,3 +259,25 @@ def test_a_finished_stage_on_a_provisional_winner_is_not_tested(study_of: LoadTe
     save(ledger, heads.missing[0], accuracy=0.7, loss=0.7)
     states = study_state(study, DIGESTS, ledger, provisional=True)
     assert len(stages.test_states(study, states, DIGESTS, ledger)) == 1  # one scenario wins both stages
+
+
+def with_code(state: ScenarioState, *codes: str) -> ScenarioState:
+    """The scenario with fits by this code, as many as there are codes; one of no code is from before it was noted."""
+    records = {
+        job.id: FoldRecord(job.id, [], 1, {}, {}, {"code": code} if code else {})
+        for job, code in zip(state.jobs, codes, strict=False)
+    }
+    return replace(state, records=records)
+
+
+def test_fits_by_different_code_never_stand_in_one_table(study_of: LoadText, ledger: Ledger) -> None:
+    state = first(study_of(TEXT), ledger)
+    one, other = state.scenarios[:2]
+    stages.require_one_code([with_code(one, "new", "new"), with_code(other, "", "new")], "new")
+    for states, coming in (
+        ([with_code(one, "old", "new")], None),
+        ([with_code(one, "old"), with_code(other, "new")], None),
+        ([with_code(one, "old"), other], "new"),
+    ):
+        with pytest.raises(HarnessError, match=r"made \(.*1 by old.*\), and one table never mixes code"):
+            stages.require_one_code(states, coming)

@@ -17,6 +17,7 @@ from harness.data.cache import open_pixels
 from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
+from harness.environment import code_digest
 from harness.models.backbone import load_backbone
 from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head, reads_moments
@@ -71,6 +72,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
             "device": device_name(device),
             "torch": torch.__version__,
             "threads": str(context.threads),
+            "code": code_digest(),
             "parameters": _learnt(model),
             **({"fold_digest": job.rows} if job.rows else {}),
             "seconds": time.perf_counter() - started,

@@ -3,10 +3,12 @@
 import hashlib
 import importlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import timm
@@ -68,6 +70,19 @@ def numerics() -> None:
     importlib.import_module("harness.plan").NUMERICS += 1  # type: ignore[attr-defined]
 
 
+def _lose_a_fit(folder: Path) -> None:
+    shutil.rmtree(next((folder / "mlruns/jobs").iterdir()))
+
+
+def code() -> None:
+    """One more byte in a file of the code that decides numbers."""
+    environment: Any = importlib.import_module("harness.environment")
+    shutil.copytree(environment.PACKAGE, "harness", ignore=shutil.ignore_patterns("__pycache__"))
+    with Path("harness/training/fit.py").open("a") as file:
+        file.write("\n")
+    environment.PACKAGE = Path("harness")
+
+
 CHANGES = {
     "learning rate": Change(_replace("learning_rate: 1.0e-3", "learning_rate: 1.1e-3")),
     "batch size": Change(_replace("batch_size: 16", "batch_size: 15")),
@@ -80,6 +95,7 @@ CHANGES = {
     "byte of the weights": Change(lambda folder: flip(folder / WEIGHTS, -1)),
     "byte of the weights' header": Change(lambda folder: flip(folder / WEIGHTS, 8), f"the weights {WEIGHTS}"),
     "fold of a stored fit": Change(_other_fold, "one table never mixes fold assignments"),
+    "byte of the code": Change(_lose_a_fit, "one table never mixes code", before=code),
     "numerics of the code": Change(lambda _: None, before=numerics),
 }
 
@@ -93,6 +109,7 @@ def change(rig: Rig, name: str) -> int:
     old, what = _jobs(folder), CHANGES[name]
     assert len(old) == 2
     what.make(folder)
+    old = _jobs(folder)
     ended = rig.run(folder, *RUN, *OPTIONS, before=what.before)
     if what.refused:
         assert ended.code == 2, ended

@@ -53,7 +53,7 @@ def _double(rig: Rig) -> Iterator[Case]:
 
 def _signals(number: signal.Signals, rig: Rig) -> Iterator[Case]:
     for case in range(10):
-        yield partial(kills.stop_in_time, rig, number, random.Random(case).uniform(0, rig.seconds / 3))
+        yield partial(kills.stop_in_time, rig, number, 1 + case, random.Random(case).uniform(0, 0.2))
 
 
 def _two_runners(rig: Rig) -> Iterator[Case]:

@@ -84,11 +84,11 @@ def _finish(rig: Rig, folder: Path, command: tuple[str, ...] = RUN) -> None:
     rig.check(folder)
 
 
-def stop(rig: Rig, number: signal.Signals, seconds: float) -> float:
-    """Sends a signal some time after the first fold is done. Gives the seconds that the end took."""
+def stop(rig: Rig, number: signal.Signals, folds: int, seconds: float) -> float:
+    """Sends a signal some time after so many folds are done. Gives the seconds that the end took."""
     folder = rig.place()
     started = rig.start(folder, *RUN)
-    wait_until(lambda: "[1/12]" in started.read("err"))
+    wait_until(lambda: f"[{folds}/12]" in started.read("err"))
     time.sleep(seconds)
     sent = time.monotonic()
     started.kill(number)
@@ -98,14 +98,14 @@ def stop(rig: Rig, number: signal.Signals, seconds: float) -> float:
     assert ended.err.splitlines()[-1] == "stopped; the same command goes on from here"
     with sqlite3.connect(folder / "mlruns/mlflow.db") as database:
         states = {status for (status,) in database.execute("SELECT status FROM runs")}
-    assert states == {"FINISHED", "KILLED"}
+    assert states == {"FINISHED", "KILLED"}, (states, ended.err)
     _finish(rig, folder)
     return took
 
 
-def stop_in_time(rig: Rig, number: signal.Signals, seconds: float) -> int:
+def stop_in_time(rig: Rig, number: signal.Signals, folds: int, seconds: float) -> int:
     """A signal that is obeyed within 10 s."""
-    assert stop(rig, number, seconds) < 10
+    assert stop(rig, number, folds, seconds) < 10
     return 1
 
 

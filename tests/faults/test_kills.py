@@ -35,7 +35,7 @@ def test_a_kill_around_a_checkpoint_changes_no_number(rig: Rig, place: str) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_which_goes_on_later(rig: Rig, number: signal.Signals) -> None:
-    kills.stop(rig, number, 0.05)
+    kills.stop(rig, number, 1, 0.05)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
