@@ -42,6 +42,21 @@ def test_a_stored_number_that_was_changed_is_found(finished: Finished) -> None:
     assert found.differences["val/accuracy"] == pytest.approx(-0.01)
 
 
+def test_a_result_that_does_not_say_its_threads_is_refused_in_one_line(finished: Finished) -> None:
+    run_id, tags = runs(finished, "fold")[0]
+    path = Ledger(finished.store).path(tags["harness.job_id"]) / "result.json"
+    before = path.read_text()
+    record = json.loads(before)
+    del record["facts"]["threads"]
+    path.write_text(json.dumps(record))
+    try:
+        with pytest.raises(StudyError, match="is older than the record of a fit's threads") as refused:
+            reproduce(run_id, finished.store, "cpu", Reporter())
+    finally:
+        path.write_text(before)
+    assert "\n" not in str(refused.value)
+
+
 def test_only_a_fold_or_a_test_can_be_reproduced(finished: Finished) -> None:
     with pytest.raises(StudyError, match="has no run nothing"):
         reproduce("nothing", finished.store, "cpu", Reporter())

@@ -16,6 +16,7 @@ from harness.compute import Compute
 from harness.errors import HarnessError
 from harness.ledger import Ledger
 from harness.prepare import prepare
+from harness.publish import study_views
 from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.search.run import run_search
@@ -161,6 +162,7 @@ def test_any_client_can_use_the_experiment(team: Team, small_study: Callable[...
     client.log_text(runs[0].info.run_id, "seen", "review.txt")
     assert {"predictions.parquet", "review.txt"} <= {f.path for f in client.list_artifacts(runs[0].info.run_id)}
     assert reproduce(runs[0].info.run_id, store, "cpu", reporter).identical
+    assert study_views(study, store, 5000)["leaderboard"].startswith(f"{team.server.url}/#/experiments/")
 
 
 @services
@@ -214,3 +216,11 @@ def test_a_server_that_does_not_answer_at_the_start_is_an_error_of_the_request(
     with pytest.raises(HarnessError, match="--tracking-uri: no MLflow server answers: "), reporter:
         run_study(small_study(), store, "cpu", reporter)
     assert reporter.outcomes == []
+
+
+def test_the_views_of_a_server_that_does_not_answer_are_refused_in_one_line(
+    small_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    with pytest.raises(HarnessError, match=r"--tracking-uri http://127\.0\.0\.1:9: no MLflow") as refused:
+        study_views(small_study(), Store(tmp_path / "store", "http://127.0.0.1:9"), 5000)
+    assert "\n" not in str(refused.value)
