@@ -30,11 +30,11 @@ def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
         row["against the best"] = verdicts.get(scenario.scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
-        row["mark"] = scenario_mark(study, scenario.scenario.settings)
+        row["mark"] = scenario_mark(study, scenario.scenario.settings) or ""
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
     board = pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
-    return board if board["mark"].notna().any() else board.drop(columns="mark")
+    return board if board["mark"].any() else board.drop(columns="mark")
 
 
 def _verdicts(state: StageState) -> dict[str, str]:

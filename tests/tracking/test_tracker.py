@@ -390,8 +390,8 @@ def test_a_run_that_is_taken_up_with_the_same_weights_from_elsewhere_keeps_its_p
     [
         (MlflowException("API request to http://x failed with exception"), True),
         (MlflowException("not allowed", error_code=INVALID_PARAMETER_VALUE), False),
-        (RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": ""}), True),
-        (RestException({"error_code": "PERMISSION_DENIED", "message": ""}), False),
+        (RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": ""}), True),  # type: ignore[no-untyped-call]
+        (RestException({"error_code": "PERMISSION_DENIED", "message": ""}), False),  # type: ignore[no-untyped-call]
         (ConnectionResetError(), True),
         (MlflowException("database or disk is full"), False),
         (ValueError("a mistake of ours"), False),
