@@ -1,5 +1,6 @@
 """README's commands, run one after the other as a reader would, on a small data set in a store of their own."""
 
+import os
 import re
 import shlex
 import shutil
@@ -71,7 +72,10 @@ def test_every_make_target_is_there(command: str) -> None:
 
 def harness_line(command: str) -> str | None:
     """The last line that make would run; None where it would not."""
-    done = subprocess.run(["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True)
+    # Not as a part of the make that runs the tests, which would say where it is.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    make = ["make", "--no-print-directory", "-n", *shlex.split(command)[1:]]
+    done = subprocess.run(make, cwd=ROOT, env=environment, capture_output=True, text=True)
     return done.stdout.splitlines()[-1] if done.returncode == 0 else None
 
 
