@@ -1,4 +1,4 @@
-"""What a store keeps only to be quick: decoded pixels, features of frozen backbones, folds, audits."""
+"""What a store keeps only to be quick: decoded pixels, features of frozen backbones, folds, audits, probes."""
 
 import json
 import shutil
@@ -8,8 +8,6 @@ from pathlib import Path
 
 from harness.errors import BusyError
 from harness.store import NEW, Store, read_holder
-
-KINDS = ("pixels", "features", "folds", "audit")
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,12 @@ class Entry:
 
 def entries(store: Store) -> list[Entry]:
     """All that the cache of a store holds, kind by kind, the largest first."""
-    found = [_entry(kind, path) for kind in KINDS for path in _things(store.cache / kind)]
-    return sorted(found, key=lambda entry: (KINDS.index(entry.kind), -entry.size))
+    found = [_entry(folder.stem, path) for folder in _things(store.cache) for path in _parts(folder)]
+    return sorted(found, key=lambda entry: (entry.kind, -entry.size))
 
 
-def clear(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Entry]:
-    """What was removed. Raises BusyError while a study runs in the store, which may be reading it."""
+def clear(store: Store, kind: str | None = None) -> list[Entry]:
+    """What was removed: all of this kind, or all. Raises BusyError while a study runs in the store, and may read it."""
     for holder in sorted(store.locks.glob("*.json")):
         who = read_holder(holder)
         if who is not None:
@@ -37,7 +35,7 @@ def clear(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Entry]:
                 f"study {holder.stem} is running in {store.root}: process {who['pid']} on {who['host']};"
                 " clear the cache when it is done"
             )
-    removed = [entry for entry in entries(store) if entry.kind in kinds]
+    removed = [entry for entry in entries(store) if kind in (None, entry.kind)]
     for entry in removed:
         if entry.path.is_dir():
             shutil.rmtree(entry.path)
@@ -55,6 +53,10 @@ def size_of(path: Path) -> int:
 def _things(folder: Path) -> Iterator[Path]:
     """What lies whole in a folder of the cache: no locks, nothing half-written."""
     return (path for path in folder.glob("*") if not path.name.startswith((NEW, ".")))
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    return _things(path) if path.is_dir() else iter((path,))
 
 
 def _entry(kind: str, path: Path) -> Entry:

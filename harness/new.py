@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from harness.data.decode import endings
 from harness.data.patients import patients
 from harness.errors import DataError, StudyError
 from harness.fields import checked_name
@@ -82,7 +83,7 @@ def write_study(name: str, data: Path, target: Path) -> Path:
 def _images(data: Path, split: str) -> list[str]:
     if not (data / split).is_dir():
         raise DataError(f"{data} has no folder {split}/; expected train/CLASS/* and, for a test set, test/CLASS/*")
-    readable = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    readable = endings()
     files = (path for path in sorted((data / split).glob("*/**/*")) if path.suffix.lower() in readable)
     return [path.relative_to(data).as_posix() for path in files]
 

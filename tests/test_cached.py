@@ -28,12 +28,21 @@ def test_all_that_is_kept_is_shown_with_its_size(store: Store) -> None:
 
 def test_what_is_cleared_is_gone_and_the_rest_stays(store: Store) -> None:
     before = entries(store)
-    removed = clear(store, ("features",))
+    removed = clear(store, "features")
     assert removed == [entry for entry in before if entry.kind == "features"] != []
     assert entries(store) == [entry for entry in before if entry.kind != "features"]
     assert not any(entry.path.exists() for entry in removed)
     clear(store)
     assert entries(store) == []
+
+
+def test_what_other_parts_keep_there_is_shown_and_cleared_too(store: Store) -> None:
+    (store.cache / "probes.json").write_text("{}")
+    (store.cache / "bad-images").mkdir()
+    (store.cache / "bad-images" / "a.json").write_text("{}")
+    assert {"probes", "bad-images"} <= {entry.kind for entry in entries(store)}
+    clear(store)
+    assert not [path for path in store.cache.rglob("*") if path.is_file() and not path.name.endswith(".lock")]
 
 
 def test_nothing_is_cleared_while_a_study_runs(store: Store) -> None:

@@ -85,12 +85,12 @@ def cache(
     ] = None,
 ) -> None:
     """Shows what is kept only to be quick, and how large it is; --clear removes it."""
-    from harness.cached import KINDS, entries
     from harness.cached import clear as remove
+    from harness.cached import entries
     from harness.store import Store
     from harness.terminal import show_cache
 
     at = Store(store)
     if clear:
-        show_cache(at, remove(at, KINDS if clear == "all" else (clear,)), "removed")
+        show_cache(at, remove(at, None if clear == "all" else clear), "removed")
     show_cache(at, entries(at), "kept")
