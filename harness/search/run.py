@@ -8,19 +8,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.environment import code_digest
+from harness.ledger import Ledger
 from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
-from harness.prepare import keep_inputs, prepare
+from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
 from harness.runner import check_heads, make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
 from harness.search.relay import SearchRelay
 from harness.search.report import write_search_report
-from harness.search.results import TrialResult, best_trial
+from harness.search.results import TrialResult, best_trial, trial_results
 from harness.search.storage import check_storage
 from harness.search.workers import Boss, Task, run_workers, work
 from harness.search_block import Point, Search
+from harness.stages import require_one_code, scenario_state
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
@@ -73,6 +76,7 @@ def run_search(
         keep_inputs(study, inputs, store)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
+        _require_one_code(study, inputs, store, queue, target)
         with SearchRelay(study, inputs, store, queue, target, reporter) as relay:
             deadline = started + search.timeout if search.timeout else None
             if queue.fill(target, points):
@@ -89,6 +93,14 @@ def run_search(
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url()
     return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
+
+
+def _require_one_code(study: Study, inputs: Inputs, store: Store, queue: Queue, target: int) -> None:
+    """Raises HarnessError where trials of this store were fitted by other code than would fit the missing ones."""
+    ledger = Ledger(store)
+    ended = trial_results(study, queue, inputs.digests, ledger)
+    states = [scenario_state(result.scenario, result.done, ledger) for result in ended]
+    require_one_code(states, code_digest() if len(ended) < target else None)
 
 
 def _check_backbones(study: Study) -> None:

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from harness.data.manifest import Dataset
-from harness.errors import BusyError, StudyError
+from harness.errors import BusyError, HarnessError, StudyError
 from harness.ledger import Ledger
 from harness.plan import search_id
 from harness.prepare import prepare
@@ -209,6 +209,16 @@ def test_a_timeout_ends_a_start_and_not_the_search(study_of: StudyOf, store: Sto
     assert run.timed_out and not run.results
     assert states_of(study, store) == {"WAITING": 6}
     assert len(searched(study_of(), store).results) == 6  # the timeout is no part of what the search is
+
+
+def test_trials_by_other_code_are_not_joined(study_of: StudyOf, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of()
+    searched(study, store, trials=2)
+    monkeypatch.setattr("harness.search.run.code_digest", lambda: "other")
+    assert len(searched(study, store, trials=2).results) == 2, "there is nothing to fit"
+    with pytest.raises(HarnessError, match="now it is other"):
+        searched(study, store, trials=3)
+    assert states_of(study, store) == {"COMPLETE": 2}
 
 
 def test_a_smaller_target_withdraws_what_waits(study_of: StudyOf, store: Store) -> None:
