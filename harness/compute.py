@@ -7,17 +7,19 @@ from harness.errors import HarnessError
 
 EXECUTORS = ("auto", "inline", "process", "ray")
 Compile = Literal["auto", "on", "off"]
+Stack = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
 class Compute:
-    """The options. None decides a job's numbers but `threads` and `compile`, and these only in their last digits."""
+    """The options. `threads`, `compile` and `stack` change the last digits of a job's numbers; no other does."""
 
     executor: str = "auto"  # processes, where the machine takes several fits at a time, else inline
     workers: int | None = None  # at most so many fits at a time
     jobs_per_device: int = 1  # fits that share a GPU
     threads: int = 1  # of a fit on the CPU
     compile: Compile = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
+    stack: Stack = "auto"  # fit heads on one frozen backbone in one loop; auto: on CUDA
     address: str | None = None  # of a Ray cluster; None: a local one is started
     shared_store: bool = False  # the cluster's nodes see the store under the same path
 

@@ -13,7 +13,7 @@ from harness.settings import Settings, decisive
 from harness.study import Stage, Study
 
 PLACES = {"path", "on_bad_image"}  # of `data`: how the manifest came about, whose digest is part of every id
-NUMERICS = 2  # raise it when a change of the code changes results: every job gets a new id
+NUMERICS = 3  # raise it when a change of the code changes results: every job gets a new id
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from harness.stages import study_state, test_states
 from harness.store import Store
 from harness.study import Study, load_study
 from harness.training.device import choose_device
-from harness.training.job import run_job
+from harness.training.together import run_jobs
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
             job_id, study_file = stored_run(store, run_id, Path(folder))
         study = load_study(study_file)
         inputs, ledger = prepare(study, store), Ledger(store)
-    job = _find(study, inputs, ledger, job_id)
-    if job is None or not ledger.done(job_id):
+    stored = ledger.record(job_id) if ledger.done(job_id) else None
+    together = str(stored.facts.get("stack", job_id)).split() if stored else []  # the last digits are the whole stack's
+    jobs = _find(study, inputs, ledger, together)
+    if stored is None or len(jobs) < len(together):
         raise StudyError(
             f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
             f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
         )
-    stored = ledger.record(job_id)
     if "threads" not in stored.facts:
         raise StudyError(
             f"run {run_id}: its result is older than the record of a fit's threads, which decide its last digits;"
@@ -65,12 +66,16 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     compute = Compute(threads=int(stored.facts["threads"]), compile=mode)
     context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)
     context = replace(context, checkpoints=None)  # from the start, and nothing is kept
-    result = run_job(job, context, lambda *_: None)
-    return Reproduction(job, stored, result.record)
+    result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]
+    if isinstance(result, FloatingPointError):
+        raise result
+    return Reproduction(jobs[together.index(job_id)], stored, result.record)
 
 
-def _find(study: Study, inputs: Inputs, ledger: Ledger, job_id: str) -> Job | None:
+def _find(study: Study, inputs: Inputs, ledger: Ledger, ids: list[str]) -> list[Job]:
+    """The jobs of the study with these ids, in their order."""
     states = study_state(study, inputs.digests, ledger, provisional=True)
     scenarios = [s for state in states for s in state.scenarios]
     scenarios += test_states(study, states, inputs.digests, ledger)
-    return next((job for scenario in scenarios for job in scenario.jobs if job.id == job_id), None)
+    known = {job.id: job for scenario in scenarios for job in scenario.jobs}
+    return [known[job_id] for job_id in ids if job_id in known]

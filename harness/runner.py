@@ -283,4 +283,5 @@ def make_context(
     return Context(
         inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device,
         compute.threads, compute.compile, store.checkpoints, study.checkpoint_every, inputs.heads,
+        stack=compute.stack == "on" or (compute.stack == "auto" and device.startswith("cuda")),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.plan import Batch, Job
 
 Estimate = Callable[[Job], float]  # what a job costs, in any unit
+Stack = tuple[Job, ...]  # jobs that one worker fits together
 
 
 def by_epochs(job: Job) -> float:
@@ -15,11 +16,16 @@ def by_epochs(job: Job) -> float:
     return float(job.scenario.settings.epochs)
 
 
+def each_alone(jobs: Iterable[Job]) -> list[Stack]:
+    """No job shares a loop with another."""
+    return [(job,) for job in jobs]
+
+
 @dataclass
 class _Waiting:
-    """The jobs of one batch that nobody has taken, the longest first, and what they cost together."""
+    """The stacks of one batch that nobody has taken, the longest first, and what they cost together."""
 
-    jobs: deque[tuple[Job, float]]
+    stacks: deque[tuple[Stack, float]]
     cost: float
 
 
@@ -31,7 +37,9 @@ class Schedule:
     within sum / workers + the longest job.
     """
 
-    def __init__(self, batches: Iterable[Batch], estimate: Estimate) -> None:
+    def __init__(
+        self, batches: Iterable[Batch], estimate: Estimate, group: Callable[[Iterable[Job]], list[Stack]] = each_alone
+    ) -> None:
         self._batch_of: dict[str, str] = {}
         self._waiting: dict[str, _Waiting] = {}  # batches with jobs that wait
         self._untouched: list[tuple[float, int, str]] = []  # a heap
@@ -39,23 +47,23 @@ class Schedule:
         self._at: dict[Hashable, str] = {}  # worker -> the batch that it is at
         self._estimate = estimate
         for order, batch in enumerate(batches):
-            jobs = sorted(((job, estimate(job)) for job in batch.jobs), key=lambda pair: -pair[1])
-            self._waiting[batch.key] = _Waiting(deque(jobs), sum(cost for _, cost in jobs))
+            stacks = sorted(((stack, self._cost(stack)) for stack in group(batch.jobs)), key=lambda pair: -pair[1])
+            self._waiting[batch.key] = _Waiting(deque(stacks), sum(cost for _, cost in stacks))
             self._batch_of.update((job.id, batch.key) for job in batch.jobs)
-            heapq.heappush(self._untouched, (-jobs[0][1], order, batch.key))
+            heapq.heappush(self._untouched, (-stacks[0][1], order, batch.key))
 
     def __len__(self) -> int:
-        return sum(len(waiting.jobs) for waiting in self._waiting.values())
+        return sum(1 for _ in self.jobs())
 
     def jobs(self) -> Iterator[Job]:
         """Those that wait."""
-        return (job for waiting in self._waiting.values() for job, _ in waiting.jobs)
+        return (job for waiting in self._waiting.values() for stack, _ in waiting.stacks for job in stack)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def take(self, worker: Hashable) -> Job | None:
-        """The next job for this worker; None where nothing waits."""
+    def take(self, worker: Hashable) -> Stack | None:
+        """The next job for this worker, with those that are fitted together with it; None where nothing waits."""
         key = self._at.get(worker)
         if key not in self._waiting:
             key = self._next_batch()
@@ -63,20 +71,23 @@ class Schedule:
             return None
         self._at[worker] = key
         waiting = self._waiting[key]
-        job, cost = waiting.jobs.popleft()
+        stack, cost = waiting.stacks.popleft()
         waiting.cost -= cost
-        if not waiting.jobs:
+        if not waiting.stacks:
             del self._waiting[key]
             self._touched.pop(key, None)
-        return job
+        return stack
 
     def put_back(self, job: Job) -> None:
-        """Lets a job wait again, before all others of its batch."""
+        """Lets a job wait again, alone, before all others of its batch."""
         key, cost = self._batch_of[job.id], self._estimate(job)
         waiting = self._waiting.setdefault(key, _Waiting(deque(), 0.0))
-        waiting.jobs.appendleft((job, cost))
+        waiting.stacks.appendleft(((job,), cost))
         waiting.cost += cost
         self._touched[key] = None
+
+    def _cost(self, stack: Stack) -> float:
+        return sum(map(self._estimate, stack))
 
     def _next_batch(self) -> str | None:
         if self._untouched:

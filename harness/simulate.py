@@ -51,9 +51,9 @@ def simulate(batches: Iterable[Batch], seconds: Callable[[Job], float], estimate
     total = longest = makespan = 0.0
     while schedule:
         now, device = heapq.heappop(free)
-        job = schedule.take(device)
-        assert job is not None
-        took = seconds(job)
+        taken = schedule.take(device)
+        assert taken is not None
+        took = sum(map(seconds, taken))
         total, longest, makespan = total + took, max(longest, took), max(makespan, now + took)
         heapq.heappush(free, (now + took, device))
     return Simulated(devices, makespan, total / devices, longest)

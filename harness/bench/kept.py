@@ -9,7 +9,7 @@ from torch import nn
 
 from harness.models.heads import reads_moments
 from harness.store import Store
-from harness.training.inputs import FeatureInputs
+from harness.training.inputs import FeatureFiles, FeatureInputs
 
 
 def feature_files(store: Store) -> Path:
@@ -25,5 +25,5 @@ def _of_training(path: Path) -> bool:
 def feature_inputs(store: Store, head: nn.Module) -> FeatureInputs:
     """What the harness itself gives this head to read."""
     folder = feature_files(store)
-    files = [(0, folder / "maps.npy", folder / "moments.npy")]
+    files = [FeatureFiles(0, folder / "maps.npy", folder / "moments.npy")]
     return FeatureInputs(files, torch.device("cpu"), partial(reads_moments, head))

@@ -36,4 +36,8 @@ CompileMode = Annotated[
     Literal["auto", "on", "off"],
     typer.Option("--compile", help="torch.compile whole networks; auto: long fits on CUDA."),
 ]
+StackMode = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option("--stack", help="Fit the heads of a frozen backbone in one loop; auto: on CUDA."),
+]
 MLRUNS = Path("mlruns")

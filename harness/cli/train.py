@@ -15,6 +15,7 @@ from harness.cli.options import (
     JobsPerDevice,
     Overrides,
     SharedStore,
+    StackMode,
     StorePath,
     StudyFile,
     Threads,
@@ -35,12 +36,13 @@ def run(
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
     compile: CompileMode = "auto",
+    stack: StackMode = "auto",
     address: Address = None,
     shared_store: SharedStore = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    compute = Compute(executor, workers, jobs_per_device, threads, compile, address, shared_store)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
     _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=False)
 
 
@@ -55,12 +57,13 @@ def test(
     jobs_per_device: JobsPerDevice = 1,
     threads: Threads = 1,
     compile: CompileMode = "auto",
+    stack: StackMode = "auto",
     address: Address = None,
     shared_store: SharedStore = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    compute = Compute(executor, workers, jobs_per_device, threads, compile, address, shared_store)
+    compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
     _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=True)
 
 

@@ -4,10 +4,12 @@ import traceback
 from collections.abc import Iterable, Iterator
 
 from harness.errors import JobError
-from harness.executors import OnStart
+from harness.executors import OnStart, each_epoch_once
 from harness.plan import Batch, Job
 from harness.results import OnEpoch, Outcome
-from harness.training.job import Context, run_job
+from harness.schedule import Stack
+from harness.training.job import Context
+from harness.training.together import Fits, run_jobs, stacks
 
 
 class InlineExecutor:
@@ -16,21 +18,30 @@ class InlineExecutor:
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
     ) -> Iterator[tuple[Job, Outcome]]:
+        tell = each_epoch_once(on_epoch)
         for batch in batches:
-            for job in batch.jobs:
-                on_start(job)
-                yield job, outcome_of(job, context, on_epoch)
+            for stack in stacks(batch.jobs, context):
+                for job in stack:
+                    on_start(job)
+                yield from zip(stack, outcomes_of(stack, context, tell), strict=True)
 
     def close(self) -> None:
         """Nothing: there are no workers."""
 
 
-def outcome_of(job: Job, context: Context, on_epoch: OnEpoch) -> Outcome:
-    """The result of a job, or the JobError that says why there is none."""
+def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outcome]:
+    """The result of each job of a stack, or the JobError that says why there is none."""
     try:
-        return run_job(job, context, on_epoch)
+        ended = run_jobs(stack, context, on_epoch)
     except Exception as error:
-        return job_error(job, error)
+        return [job_error(job, error) for job in stack]
+    return named(stack, ended)
+
+
+def named(stack: Stack, ended: Fits) -> list[Outcome]:
+    """The outcomes, a JobError for each loss that was not finite."""
+    pairs = zip(stack, ended, strict=True)
+    return [job_error(job, end) if isinstance(end, FloatingPointError) else end for job, end in pairs]
 
 
 def job_error(job: Job, error: Exception) -> JobError:

@@ -6,22 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from harness.errors import JobError
 from harness.executors import OnStart, each_epoch_once
-from harness.executors.inline import outcome_of
+from harness.executors.inline import outcomes_of
 from harness.plan import Batch, Job
 from harness.processes import become_worker, worker_context
 from harness.results import Metrics, OnEpoch, Outcome
-from harness.schedule import Estimate, Schedule, by_epochs
+from harness.schedule import Estimate, Schedule, Stack, by_epochs
 from harness.training.job import Context
+from harness.training.together import stacks
 
 ATTEMPTS = 2  # of a job whose worker dies
 GRACE = 5.0  # seconds that workers have to clean up when they are ended
 
-Message = tuple[str, int, Metrics] | Outcome  # an epoch, or the end of the job
+Message = tuple[str, int, Metrics] | list[Outcome]  # an epoch, or the end of the jobs
 
 
 class ProcessExecutor:
@@ -37,11 +40,12 @@ class ProcessExecutor:
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
     ) -> Iterator[tuple[Job, Outcome]]:
-        schedule, content = Schedule(batches, self._estimate), pickle.dumps(context)
+        schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
+        content = pickle.dumps(context)
         tell, attempts = each_epoch_once(on_epoch), Counter[str]()
         try:
             while True:
-                for job in self._hand_out(schedule, content):
+                for job in chain.from_iterable(self._hand_out(schedule, content)):
                     attempts[job.id] += 1
                     if attempts[job.id] == 1:
                         on_start(job)
@@ -52,14 +56,15 @@ class ProcessExecutor:
                     if isinstance(message, tuple):
                         tell(*message)
                         continue
-                    job = worker.release()
-                    if message is None:
-                        how = worker.epitaph()
+                    stack = worker.release()
+                    if message is not None:
+                        yield from zip(stack, message, strict=True)
+                        continue
+                    for job in stack:
                         if attempts[job.id] < ATTEMPTS:
                             schedule.put_back(job)
-                            continue
-                        message = JobError(job.id, f"its worker died {ATTEMPTS} times ({how}); is there enough memory?")
-                    yield job, message
+                        else:
+                            yield job, _died(job, worker)
         finally:
             self._end(self._busy())
 
@@ -68,21 +73,21 @@ class ProcessExecutor:
         self._end(dict(self._workers))
 
     def _busy(self) -> "dict[int, _Worker]":
-        return {place: worker for place, worker in self._workers.items() if worker.job is not None}
+        return {place: worker for place, worker in self._workers.items() if worker.stack}
 
-    def _hand_out(self, schedule: Schedule, context: bytes) -> Iterator[Job]:
-        """The jobs that are begun now, one in each worker that is free. A dead worker is replaced."""
+    def _hand_out(self, schedule: Schedule, context: bytes) -> Iterator[Stack]:
+        """The jobs that are begun now, in each worker that is free. A dead worker is replaced."""
         for place, device in enumerate(self._devices):
             worker = self._workers.get(place)
-            if worker is not None and worker.job is not None:
+            if worker is not None and worker.stack:
                 continue
-            job = schedule.take(place)
-            if job is None:
+            stack = schedule.take(place)
+            if stack is None:
                 return
-            if worker is None or not worker.begin(job, context):
+            if worker is None or not worker.begin(stack, context):
                 self._workers[place] = _Worker(device)
-                self._workers[place].begin(job, context)
-            yield job
+                self._workers[place].begin(stack, context)
+            yield stack
 
     def _end(self, workers: "dict[int, _Worker]") -> None:
         for worker in workers.values():
@@ -97,7 +102,7 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """A worker process, the job that it is at, and the context that it has."""
+    """A worker process, the jobs that it is at, and the context that it has."""
 
     def __init__(self, device: str) -> None:
         context = worker_context(preload=__name__)
@@ -106,26 +111,25 @@ class _Worker:
         self.process = context.Process(target=_work, args=(theirs, device), daemon=True)
         self.process.start()
         theirs.close()
-        self.job: Job | None = None
+        self.stack: Stack = ()
         self._context = b""
 
-    def begin(self, job: Job, context: bytes) -> bool:
-        """Hands over a job; False where the worker is dead."""
-        self.job = job
+    def begin(self, stack: Stack, context: bytes) -> bool:
+        """Hands over jobs; False where the worker is dead."""
+        self.stack = stack
         try:
             if context is not self._context:
                 self.pipe.send(context)
                 self._context = context
-            self.pipe.send(job)
+            self.pipe.send(stack)
         except OSError:
             return False
         return True
 
-    def release(self) -> Job:
-        """The job that it was at; it is free now."""
-        job, self.job = self.job, None
-        assert job is not None
-        return job
+    def release(self) -> Stack:
+        """The jobs that it was at; it is free now."""
+        stack, self.stack = self.stack, ()
+        return stack
 
     def receive(self) -> Message | None:
         """What the worker says; None where it is dead."""
@@ -141,6 +145,10 @@ class _Worker:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
+def _died(job: Job, worker: _Worker) -> JobError:
+    return JobError(job.id, f"its worker died {ATTEMPTS} times ({worker.epitaph()}); is there enough memory?")
+
+
 def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]]:
     """What workers say, as soon as one says something; None where one is dead."""
     ready = wait([handle for worker in workers for handle in (worker.pipe, worker.process.sentinel)])
@@ -150,16 +158,16 @@ def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]
 
 
 def _work(pipe: "Connection[Any, Any]", device: str) -> None:
-    """The main function of a worker: contexts come as bytes, then jobs."""
+    """The main function of a worker: contexts come as bytes, then stacks of jobs."""
     become_worker()
     context: Context | None = None
     while True:
         try:
-            message: bytes | Job = pipe.recv()
+            message: bytes | Stack = pipe.recv()
         except EOFError:
             return
         if isinstance(message, bytes):
             context = replace(pickle.loads(message), device=device)
         else:
             assert context is not None
-            pipe.send(outcome_of(message, context, lambda *epoch: pipe.send(epoch)))
+            pipe.send(outcomes_of(message, context, lambda *epoch: pipe.send(epoch)))

@@ -5,9 +5,10 @@ import re
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,12 +20,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from harness.compute import Compute
 from harness.errors import HarnessError, JobError
 from harness.executors import OnStart, each_epoch_once
-from harness.executors.inline import job_error
+from harness.executors.inline import job_error, named
 from harness.executors.shipment import Shipment, pack, unpack
 from harness.plan import Batch, Job
 from harness.results import Metrics, OnEpoch, Outcome
-from harness.schedule import Estimate, Schedule, by_epochs
-from harness.training.job import Context, run_job
+from harness.schedule import Estimate, Schedule, Stack, by_epochs
+from harness.training.job import Context
+from harness.training.together import run_jobs, stacks
 
 ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
 POLL = 0.2  # seconds between two looks at what the workers tell
@@ -48,32 +50,33 @@ class RayExecutor:
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
     ) -> Iterator[tuple[Job, Outcome]]:
-        schedule = Schedule(batches, self._estimate)
+        schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
         if not schedule:
             return
         tell, attempts = each_epoch_once(on_epoch), Counter[str]()
         shipment = ray.put(pack(context, self._shared, schedule.jobs()))
         mailbox = _Mailbox.options(scheduling_strategy=_here()).remote()  # type: ignore[attr-defined]
-        flying: dict[Any, tuple[Job, str]] = {}
+        flying: dict[Any, tuple[Stack, str]] = {}
         try:
             while schedule or flying:
-                for job, node in self._free(schedule, flying):
-                    flying[self._submit(job, node, shipment, mailbox)] = job, node
-                    attempts[job.id] += 1
-                    if attempts[job.id] == 1:
-                        on_start(job)
+                for stack, node in self._free(schedule, flying):
+                    flying[self._submit(stack, node, shipment, mailbox)] = stack, node
+                    for job in stack:
+                        attempts[job.id] += 1
+                        if attempts[job.id] == 1:
+                            on_start(job)
                 done, _ = ray.wait(list(flying), num_returns=len(flying), timeout=POLL)
                 for message in ray.get(mailbox.drain.remote()):
                     tell(*message)
                 for task in done:
-                    job, _ = flying.pop(task)
-                    outcome = _outcome(job, task)
-                    if isinstance(outcome, _Lost):
-                        if attempts[job.id] < ATTEMPTS:
+                    stack, _ = flying.pop(task)
+                    for job, outcome in zip(stack, _outcomes(stack, task), strict=True):
+                        if not isinstance(outcome, _Lost):
+                            yield job, outcome
+                        elif attempts[job.id] < ATTEMPTS:
                             schedule.put_back(job)
-                            continue
-                        outcome = outcome.error
-                    yield job, outcome
+                        else:
+                            yield job, outcome.error
         finally:
             for task in flying:
                 with suppress(RayError):
@@ -84,25 +87,25 @@ class RayExecutor:
         """Leaves the cluster; a local one is ended."""
         ray.shutdown()
 
-    def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Job, str]]) -> Iterator[tuple[Job, str]]:
-        """The jobs that are begun now, each with its node: a node stays with the jobs of one frozen backbone."""
+    def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Stack, str]]) -> Iterator[tuple[Stack, str]]:
+        """The jobs that are begun now, with their node: a node stays with the jobs of one frozen backbone."""
         room = (self._workers or 2**30) - len(flying)
         busy = Counter(node for _, node in flying.values())
         for node, slots in _slots(self._wants).items():
             for _ in range(min(slots - busy[node], room)):
-                job = schedule.take(node)
-                if job is None:
+                stack = schedule.take(node)
+                if stack is None:
                     return
                 room -= 1
-                yield job, node
+                yield stack, node
 
-    def _submit(self, job: Job, node: str, shipment: Any, mailbox: Any) -> Any:
+    def _submit(self, stack: Stack, node: str, shipment: Any, mailbox: Any) -> Any:
         options = {
             "num_gpus": self._wants.get("GPU", 0),
             "num_cpus": self._wants.get("CPU", 0),
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
         }
-        return _fit.options(**options).remote(job, shipment, mailbox)
+        return _fit.options(**options).remote(stack, shipment, mailbox)
 
 
 def _connect(address: str | None) -> None:
@@ -168,16 +171,17 @@ class _Lost:
     error: JobError
 
 
-def _outcome(job: Job, task: Any) -> Outcome | _Lost:
+def _outcomes(stack: Stack, task: Any) -> Sequence[Outcome | _Lost]:
+    """The outcome of each job of a task."""
     try:
-        found: Outcome = ray.get(task)
+        found: list[Outcome] = ray.get(task)
         return found
-    except RayTaskError as error:  # an exception in the job
-        cause = error.cause if isinstance(error.cause, Exception) else error
-        return _Lost(JobError(job.id, job_error(job, cause).reason, f"Traceback on its node: {_plain(str(error))}"))
+    except RayTaskError as error:  # an exception in a job
+        cause, details = error.cause if isinstance(error.cause, Exception) else error, _plain(str(error))
+        return [_Lost(JobError(j.id, job_error(j, cause).reason, f"Traceback on its node: {details}")) for j in stack]
     except RayError as error:  # of its worker or node
-        how = str(error).splitlines()[0]
-        return _Lost(JobError(job.id, f"its worker or node died {ATTEMPTS} times: {how}", str(error)))
+        reason = f"its worker or node died {ATTEMPTS} times: {str(error).splitlines()[0]}"
+        return [_Lost(JobError(job.id, reason, str(error))) for job in stack]
 
 
 def _plain(text: str) -> str:
@@ -203,14 +207,13 @@ class _Mailbox:
 
 
 @ray.remote(max_retries=0)  # the driver begins lost jobs anew: it knows which, and where
-def _fit(job: Job, shipment: "Shipment", mailbox: Any) -> Outcome:
-    """The outcome of a job. Raises what may not happen again; a loss that is not finite does."""
+def _fit(stack: Stack, shipment: "Shipment", mailbox: Any) -> list[Outcome]:
+    """The outcome of each job. Raises what may not happen again; a loss that is not finite does."""
     told = []
-    context, here = unpack(shipment, job)
+    here = [unpack(shipment, job) for job in stack]
     try:
-        return run_job(here, context, lambda *epoch: told.append(mailbox.add.remote(*epoch)))
-    except FloatingPointError as error:
-        return job_error(job, error)
+        ended = run_jobs([job for _, job in here], here[0][0], lambda *epoch: told.append(mailbox.add.remote(*epoch)))
+        return named(stack, ended)
     finally:
         with suppress(RayError):
             ray.get(told[-1:], timeout=10)  # so that no epoch comes after the outcome

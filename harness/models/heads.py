@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from harness.errors import HarnessError
 from harness.models.custom import head_class
@@ -54,17 +53,22 @@ class Dropout(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return features
-        if features.device.type != "cpu":
-            return dropout(features, self.p)
-        return features * _mask(tuple(features.shape), self.p).to(features.dtype)
+        return features * dropout_mask(tuple(features.shape), self.p, features.device).to(features.dtype)
 
 
-def _mask(shape: tuple[int, ...], p: float) -> Tensor:
-    """A float32 mask of this shape: 0 with probability p, else 1 / (1 - p)."""
+def dropout_mask(
+    shape: tuple[int, ...], p: float, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """A float32 mask of this shape: 0 with probability p, else 1 / (1 - p).
+
+    generator: of this device; None is torch's own, and one with the same seed gives the same masks.
+    """
+    if device.type != "cpu":
+        return torch.empty(shape, device=device).bernoulli_(1 - p, generator=generator).div_(1 - p)
     bits = 8 if (p * 2**8).is_integer() else 16
     count = math.prod(shape)
-    generator = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
-    words = generator.integers(0, 2**64, -(-count * bits // 64), dtype=np.uint64)
+    numbers = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, (), generator=generator))))
+    words = numbers.integers(0, 2**64, -(-count * bits // 64), dtype=np.uint64)
     raw: NDArray[np.uint16] = words.view(f"u{bits // 8}")[:count]
     kept = raw >= min(round(p * 2**bits), 2**bits - 1)
     return torch.from_numpy(np.multiply(kept, np.float32(1 / (1 - p)), dtype=np.float32).reshape(shape))
@@ -114,7 +118,7 @@ class BatchNormGap(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(shape[0])
         self.linear = nn.Linear(shape[0], classes)
-        self._pixels = shape[1] * shape[2]
+        self.pixels = shape[1] * shape[2]
 
     def reads_moments(self) -> bool:
         """Always."""
@@ -133,7 +137,7 @@ class BatchNormGap(nn.Module):
         if self.training:
             between, mean = torch.var_mean(means, dim=0, correction=0)
             variance = variances.mean(dim=0) + between
-            count = len(means) * self._pixels
+            count = len(means) * self.pixels
             with torch.no_grad():
                 norm.running_mean.lerp_(mean, norm.momentum)
                 norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)

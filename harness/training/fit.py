@@ -14,10 +14,11 @@ from harness.plan import derive_seed
 from harness.results import Metrics
 from harness.settings import Settings
 from harness.training.augment import Augmentation
-from harness.training.checkpoint import Checkpoints
+from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, Rows
 from harness.training.metrics import Probabilities, classification_metrics
+from harness.training.optimizers import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -59,31 +60,78 @@ def fit(
     Raises FloatingPointError where the loss is not finite. What else a batch raises says where.
     """
     micro_batch = micro_batch or settings.batch_size
-    optimizer = _optimizer(model, settings)
+    optimizer = make_optimizer(model, settings)
     device = task.labels.device
     checkpoints = checkpoints or Checkpoints(None, None, {})
-    history, selected = checkpoints.load(model, optimizer)
-    best = Fitted(history, *selected) if selected else None
-    for epoch, metrics in enumerate(history, start=1):
-        on_epoch(epoch, metrics)
-    for epoch in range(len(history) + 1, settings.epochs + 1):
-        metrics = _train_epoch(model, optimizer, inputs, task, settings, seed, epoch, precision, micro_batch)
-        if task.every_epoch or epoch == settings.epochs:
-            probabilities = predict(model, inputs, task.evaluate, micro_batch, precision, device)
+    course = Course(task, settings, on_epoch, *checkpoints.load(model, optimizer))
+    while course.epoch <= settings.epochs:
+        metrics = _train_epoch(model, optimizer, inputs, task, settings, seed, course.epoch, precision, micro_batch)
+        scored = course.is_scored
+        course.add(metrics, predict(model, inputs, task.evaluate, micro_batch, precision, device) if scored else None)
+        if course.epoch <= settings.epochs:
+            checkpoints.save(model, optimizer, course.history, course.selected)
+    return course.fitted
+
+
+class Course:
+    """A fit as it goes: its epochs are told, its curves grow, an epoch is selected.
+
+    history, selected: what was done before, which is told again.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        on_epoch: Callable[[int, Metrics], None],
+        history: list[Metrics] | None = None,
+        selected: Selected | None = None,
+    ) -> None:
+        self._task, self._settings, self._on_epoch = task, settings, on_epoch
+        self._truth = task.labels.cpu().numpy()[task.evaluate]
+        self.history = history or []
+        self.selected = selected
+        for epoch, metrics in enumerate(self.history, start=1):
+            on_epoch(epoch, metrics)
+
+    @property
+    def epoch(self) -> int:
+        """The one that comes next, from 1."""
+        return len(self.history) + 1
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether predictions are made after the epoch that comes next."""
+        return self._task.every_epoch or self.epoch == self._settings.epochs
+
+    @property
+    def fitted(self) -> Fitted:
+        """The result, after the last epoch."""
+        assert self.selected is not None
+        return Fitted(self.history, *self.selected)
+
+    def add(self, metrics: Metrics, probabilities: Probabilities | None) -> None:
+        """Takes in an epoch: its training metrics, and what was predicted where it is scored.
+
+        Raises FloatingPointError where the predictions are not finite.
+        """
+        epoch = self.epoch
+        if probabilities is not None:
             if not np.isfinite(probabilities).all():
                 raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
-            scores = classification_metrics(probabilities, task.labels.cpu().numpy()[task.evaluate], task.positive)
-            if task.every_epoch:
-                metrics |= {f"val/{name}": value for name, value in scores.items()}
-            if _is_selected(settings, task, best, scores):
-                best = Fitted(history, epoch, scores, probabilities)
-        history.append(metrics)
-        on_epoch(epoch, metrics)
-        if epoch < settings.epochs:
-            kept = None if best is None else (best.selected_epoch, best.metrics, best.probabilities)
-            checkpoints.save(model, optimizer, history, kept)
-    assert best is not None
-    return best
+            scores = classification_metrics(probabilities, self._truth, self._task.positive)
+            if self._task.every_epoch:
+                metrics = metrics | {f"val/{name}": value for name, value in scores.items()}
+            if self._replaces(scores):
+                self.selected = epoch, scores, probabilities
+        self.history.append(metrics)
+        self._on_epoch(epoch, metrics)
+
+    def _replaces(self, scores: Metrics) -> bool:
+        """Whether an epoch with these scores replaces the one selected so far."""
+        if self.selected is None or self._settings.select_epoch == "last" or not self._task.every_epoch:
+            return True
+        return scores["accuracy"] > self.selected[1]["accuracy"]
 
 
 def _train_epoch(
@@ -108,7 +156,7 @@ def _train_epoch(
     for number, batch in enumerate(order, start=1):
         optimizer.zero_grad(set_to_none=True)
         with _located(epoch, number):
-            for rows in micro_batches(batch, micro_batch):
+            for rows in micro_batches(batch, micro_batch) if micro_batch < settings.batch_size else [batch]:
                 labels = task.labels[torch.from_numpy(rows).to(device)]
                 images = augment(inputs(rows), seen)
                 with autocast(precision, device):
@@ -119,7 +167,7 @@ def _train_epoch(
                 losses.append(loss.detach() * len(rows))
                 hits.append((logits.detach().argmax(dim=1) == labels).sum())
             optimizer.step()
-    return _training_metrics(losses, hits, len(task.train), epoch)
+    return training_metrics(torch.stack(losses).cpu(), int(torch.stack(hits).sum()), len(task.train), epoch)
 
 
 @contextmanager
@@ -156,30 +204,12 @@ def predict(
     return torch.cat(logits).cpu().double().softmax(dim=1).numpy()
 
 
-def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    rate, decay = settings.learning_rate, settings.weight_decay
-    fused = parameters[0].device.type in ("cuda", "cpu")
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=0.9, fused=fused)
-    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    return kind(parameters, lr=rate, weight_decay=decay, fused=fused)
+def training_metrics(losses: Tensor, hits: int, images: int, epoch: int) -> Metrics:
+    """Means over the epoch as the model trained. losses: of each batch, summed over its images.
 
-
-def _training_metrics(losses: list[Tensor], hits: list[Tensor], images: int, epoch: int) -> Metrics:
-    """Means over the epoch as the model trained; the only read from the device in an epoch."""
-    values = torch.stack(losses).cpu()
-    if not values.isfinite().all():
-        batch = int((~values.isfinite()).nonzero()[0]) + 1
-        raise FloatingPointError(f"the loss is {values[batch - 1].item()} in epoch {epoch}, batch {batch}")
-    return {
-        "train/loss": float(values.double().sum()) / images,
-        "train/accuracy": int(torch.stack(hits).sum()) / images,
-    }
-
-
-def _is_selected(settings: Settings, task: Task, best: Fitted | None, scores: Metrics) -> bool:
-    """Whether this epoch replaces the one kept so far."""
-    if best is None or settings.select_epoch == "last" or not task.every_epoch:
-        return True
-    return scores["accuracy"] > best.metrics["accuracy"]
+    Raises FloatingPointError where one is not finite.
+    """
+    if not losses.isfinite().all():
+        batch = int((~losses.isfinite()).nonzero()[0]) + 1
+        raise FloatingPointError(f"the loss is {losses[batch - 1].item()} in epoch {epoch}, batch {batch}")
+    return {"train/loss": float(losses.double().sum()) / images, "train/accuracy": hits / images}

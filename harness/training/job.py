@@ -28,7 +28,7 @@ from harness.training.checkpoint import Checkpoints
 from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
-from harness.training.inputs import FeatureInputs, Inputs, PixelInputs
+from harness.training.inputs import FeatureFiles, FeatureInputs, Inputs, PixelInputs
 from harness.training.learn import learn
 from harness.training.network import Network, compiles, fresh_backbone
 
@@ -49,38 +49,50 @@ class Context:
     checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
     checkpoint_every: int | None = None
     heads: Mapping[str, str] = field(default_factory=dict)  # the user's own, as their source
+    stack: bool = False  # heads on one frozen backbone are fitted in one loop
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
     make_deterministic(context.threads)
     started = time.perf_counter()
-    device = torch.device(context.device)
+    before, task = task_of(job, context)
+    model, fitted, how = _fit(job, context, task, for_job(on_epoch, job.id))
+    how |= {"parameters": _learnt(model), "seconds": time.perf_counter() - started}
+    weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
+    return result_of(job, context, before, task, fitted, how, weights)
+
+
+def task_of(job: Job, context: Context) -> tuple[Rows, Task]:
+    """The training rows before oversampling, and what is to be learnt."""
     before, train, evaluate = _rows(job, context)
-    labels = torch.from_numpy(context.dataset.labels).to(device)
+    labels = torch.from_numpy(context.dataset.labels).to(torch.device(context.device))
     classes = context.dataset.classes
     positive = classes.index(context.dataset.positive) if context.dataset.positive else None
-    task = Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
-    model, fitted, how = _fit(job, context, task, _for_job(on_epoch, job.id))
+    return before, Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
+
+
+def result_of(
+    job: Job, context: Context, before: Rows, task: Task, fitted: Fitted, how: Mapping[str, str | float],
+    weights: bytes | None = None,
+) -> FoldResult:  # fmt: skip
+    """The result of a fit. how: it was fitted; that joins the record's facts."""
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
         selected_epoch=fitted.selected_epoch,
         metrics=_metrics(job, fitted),
-        class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(train)},
+        class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(task.train)},
         facts={
-            "device": device_name(device),
+            "device": device_name(torch.device(context.device)),
             "torch": torch.__version__,
             "threads": str(context.threads),
             "code": code_digest(),
-            "parameters": _learnt(model),
             **({"fold_digest": job.rows} if job.rows else {}),
-            "seconds": time.perf_counter() - started,
             **how,
         },
     )
-    weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
-    return FoldResult(record, _predictions(job, context.dataset, evaluate, fitted), weights)
+    return FoldResult(record, _predictions(job, context.dataset, task.evaluate, fitted), weights)
 
 
 def _fit(
@@ -155,14 +167,22 @@ def _whole_network(
     device = torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     start = fresh_backbone(settings, weights, context.seed, device)
-    head = _head(settings, start.shape, context, seed).to(device)
+    head = new_head(settings, start.shape, context, seed).to(device)
     network = Network(start.backbone, head, batch, start.compiled if compiled else None)
     pixels = open_pixels(context.pixels[settings.image_size or 0])
     return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
 def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs, int]:
-    """The head, the kept features of its frozen backbone, and the images that had to go through the backbone now.
+    """The head, the kept features of its frozen backbone, and the images that had to go through the backbone now."""
+    device = torch.device(context.device)
+    files, passes = kept_features(job, context, precision)
+    head = new_head(job.scenario.settings, shape_of(files[0]), context, seed).to(device)
+    return head, FeatureInputs(files, device, partial(reads_moments, head)), passes
+
+
+def kept_features(job: Job, context: Context, precision: str) -> tuple[list[FeatureFiles], int]:
+    """The files of its frozen backbone's features, and the images that had to go through the backbone now.
 
     The features of the test images are made for a test job only.
     """
@@ -176,14 +196,19 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
         load = partial(load_backbone, settings, context.seed)
         with all_cores():
             kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
-        files.append((int(rows[0]), kept.maps, kept.moments))
+        files.append(FeatureFiles(int(rows[0]), kept.maps, kept.moments))
         passes += kept.passes
-    _, channels, height, width = np.load(files[0][1], mmap_mode="r").shape
-    head = _head(settings, (channels, height, width), context, seed).to(device)
-    return head, FeatureInputs(files, device, partial(reads_moments, head)), passes
+    return files, passes
 
 
-def _head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
+def shape_of(files: FeatureFiles) -> Shape:
+    """The shape of one image's map."""
+    _, channels, height, width = np.load(files.maps, mmap_mode="r").shape
+    return channels, height, width
+
+
+def new_head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
+    """The head before training, its weights drawn from the seed."""
     head = make_head(settings, shape, len(context.dataset.classes), context.heads.get(settings.head), seed)
     initialise(head, seed)
     return head
@@ -214,5 +239,6 @@ def _state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
 
 
-def _for_job(on_epoch: OnEpoch, job_id: str) -> Callable[[int, Metrics], None]:
+def for_job(on_epoch: OnEpoch, job_id: str) -> Callable[[int, Metrics], None]:
+    """What tells the epochs of one job."""
     return lambda epoch, metrics: on_epoch(job_id, epoch, metrics)

@@ -15,7 +15,7 @@ def test_without_cuda_every_row_says_that_it_was_not_measured(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     rows = gpu.measure(Bench(image_folder, "resnet18", "none", tmp_path, quick=True, say=print))
-    assert len(rows) == 5
+    assert len(rows) == 6
     assert {(row.value, row.verdict, row.work) for row in rows} == {
         (None, "not measured", "not measured: no CUDA device")
     }

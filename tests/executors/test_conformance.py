@@ -116,6 +116,36 @@ def test_another_context_is_taken_up(kind: Kind, case: Case) -> None:
     assert told.result(case.jobs[0]).record.facts["threads"] == "2"
 
 
+def test_heads_that_are_fitted_in_one_loop_give_the_same_results_everywhere(kind: Kind, case: Case) -> None:
+    context = replace(case.context, stack=True)
+    here, told = (run(executor, case.jobs, context) for executor in (InlineExecutor(), kind.executor))
+    assert sorted(job.id for job in told.started) == sorted(told.outcomes)
+    stacked = {job.id for job in case.jobs if "stack" in told.result(job).record.facts}
+    assert stacked == {job.id for job in case.jobs if job.scenario.settings.trainable == "head"}
+    for job in case.jobs:
+        assert told.result(job).record.history == here.result(job).record.history
+        assert told.epochs_of(job) == [1, 2]
+
+
+def test_a_stack_whose_worker_is_killed_is_done_all_the_same(
+    kind: Kind, case: Case, kill_workers: Callable[[], None]
+) -> None:
+    frozen = [job for job in case.jobs if job.scenario.settings.trainable == "head"]
+
+    class Killing(Told):
+        def on_epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+            super().on_epoch(job_id, epoch, metrics)
+            if len(self.epochs) == 1:
+                kill_workers()
+
+    told = run(kind.executor, frozen, replace(case.context, stack=True), Killing())
+    for job in frozen:
+        metrics = case.reference.result(job).record.metrics
+        assert told.result(job).record.metrics == pytest.approx(metrics, abs=1e-4)
+        assert told.epochs_of(job) == [1, 2]
+    assert len(told.started) == len(frozen)
+
+
 def test_a_job_whose_worker_is_killed_is_done_all_the_same(
     kind: Kind, case: Case, kill_workers: Callable[[], None]
 ) -> None:

@@ -14,7 +14,7 @@ from harness.settings import Settings
 from harness.store import Store
 from harness.study import Data
 from harness.training.features import Features, frozen_features
-from harness.training.inputs import FeatureInputs, PixelInputs
+from harness.training.inputs import FeatureFiles, FeatureInputs, PixelInputs
 from tests.conftest import PATIENT
 
 CPU = torch.device("cpu")
@@ -87,7 +87,7 @@ def test_other_images_weights_or_precision_are_other_features(case: Case) -> Non
 @pytest.mark.parametrize("moments", [False, True])
 def test_features_are_read_by_the_rows_of_the_manifest(case: Case, moments: bool) -> None:
     train, test = case.features("train"), case.features("test")
-    files = [(0, train.maps, train.moments), (20, test.maps, test.moments)]
+    files = [FeatureFiles(0, train.maps, train.moments), FeatureFiles(20, test.maps, test.moments)]
     inputs = FeatureInputs(files, CPU, lambda: moments)
     expected = [np.load(kept.moments if moments else kept.maps) for kept in (train, test)]
     np.testing.assert_array_equal(inputs(np.array([19, 3, 3])), expected[0][[19, 3, 3]])

@@ -271,3 +271,16 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(augment: str) -
     whole, parts = fitted(None), fitted(5)
     np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-4)
     assert parts.history[0]["train/loss"] == pytest.approx(whole.history[0]["train/loss"], rel=1e-4)
+
+
+def test_a_batch_goes_through_the_network_whole_and_so_does_one_that_a_last_image_joined() -> None:
+    sizes: list[int] = []
+    model, inputs = network(SETTINGS)
+
+    def recorded(rows: Rows) -> Tensor:
+        sizes.append(len(rows))
+        return inputs(rows)
+
+    task = replace(TASK, train=np.arange(33), every_epoch=False)
+    fit(model, recorded, task, SETTINGS.model_copy(update={"epochs": 1}), 0, "fp32", lambda *_: None)
+    assert sizes == [8, 8, 8, 9, *[8, 8, 4]]  # trained on, then scored

@@ -1,0 +1,95 @@
+"""Heads of one kind as a stack: parameters [fits, ...], features [fits, n, ...] -> logits [fits, n, classes].
+
+The same mathematics as in the heads themselves, for many fits in one kernel. The batches of a stack are as wide as the
+widest of its fits; what only fills them up has the weight 0 and takes part in nothing.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from harness.models.heads import BatchNormFlatten, BatchNormGap, DropoutFlatten, DropoutGap, Shape
+
+STACKABLE = (DropoutGap, DropoutFlatten, BatchNormGap, BatchNormFlatten)
+
+
+class StackedHead:
+    """The heads, which must be of one of STACKABLE and alike in all but their weights, for maps of this shape.
+
+    state: name -> the values of all fits, of parameters and buffers.
+    """
+
+    def __init__(self, heads: Sequence[nn.Module], shape: Shape) -> None:
+        first = heads[0]
+        assert isinstance(first, STACKABLE), "there is no stack of such heads"
+        self.p = first.dropout.p if isinstance(first, DropoutGap | DropoutFlatten) else 0.0
+        self._norm = first.norm if isinstance(first, BatchNormGap | BatchNormFlatten) else None
+        self._pools = isinstance(first, DropoutGap | BatchNormGap)
+        self._pixels = shape[1] * shape[2]
+        self.state = {name: torch.stack([h.state_dict()[name] for h in heads]) for name in first.state_dict()}
+        self.parameters = [self.state[name].requires_grad_() for name, _ in first.named_parameters()]
+
+    def reads_moments(self, training: bool) -> bool:
+        """Whether the moments [fits, n, 2, C] of the maps are enough; else it reads the maps [fits, n, C, h, w]."""
+        return self._pools and (self._norm is not None or self.p == 0 or not training)
+
+    def train(self, features: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
+        """The logits in training mode, after which running statistics have moved.
+
+        weight: [fits, n], 1 for an image and 0 for what fills up. mask: of dropout, where p is not 0.
+        """
+        if self._norm is not None:
+            return self._linear(self._normed(features, *self._batch_statistics(features, weight)))
+        return self._linear(self._reduced(features if mask is None else features * mask))
+
+    def evaluate(self, features: Tensor) -> Tensor:
+        """The logits in evaluation mode."""
+        if self._norm is not None:
+            return self._linear(self._normed(features, self.state["norm.running_mean"], self.state["norm.running_var"]))
+        return self._linear(self._reduced(features))
+
+    def _linear(self, features: Tensor) -> Tensor:
+        return torch.baddbmm(self.state["linear.bias"][:, None], features, self.state["linear.weight"].mT)
+
+    def _reduced(self, features: Tensor) -> Tensor:
+        if features.ndim == 4:
+            return features[:, :, 0]
+        return features.mean(dim=(3, 4)) if self._pools else features.flatten(2)
+
+    def _normed(self, features: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """The features normalised by these statistics [fits, C], then reduced."""
+        assert self._norm is not None
+        scale = ((variance + self._norm.eps).rsqrt() * self.state["norm.weight"])[:, None]
+        shift, mean = self.state["norm.bias"][:, None], mean[:, None]
+        if features.ndim == 4:
+            return (features[:, :, 0] - mean) * scale + shift
+        normed = (features - mean[..., None, None]) * scale[..., None, None] + shift[..., None, None]
+        return self._reduced(normed)
+
+    def _batch_statistics(self, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance [fits, C] over the images of the batch; the running ones take them in."""
+        means, variances = features.unbind(2) if features.ndim == 4 else _moments(features)
+        images = weight.sum(dim=1)[:, None]
+
+        def average(values: Tensor) -> Tensor:
+            return (values * weight[..., None]).sum(dim=1) / images.clamp(min=1)
+
+        mean = average(means)
+        variance = average(variances) + average((means - mean[:, None]).square())
+        count = images * self._pixels
+        self._run("mean", mean, images > 0)
+        self._run("var", variance * (count / (count - 1).clamp(min=1)), images > 0)
+        self.state["norm.num_batches_tracked"] += images[:, 0] > 0
+        return mean, variance
+
+    def _run(self, name: str, value: Tensor, active: Tensor) -> None:
+        assert self._norm is not None and self._norm.momentum is not None
+        running = self.state[f"norm.running_{name}"]
+        running.copy_(torch.where(active, running.lerp(value, self._norm.momentum), running))
+
+
+def _moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance [fits, n, C] of every map."""
+    variance, mean = torch.var_mean(maps, dim=(3, 4), correction=0)
+    return mean, variance

@@ -1,0 +1,77 @@
+"""The optimizers of a fit: torch's own, and the same over a stack of fits."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from harness.settings import Settings
+
+MOMENTUM = 0.9  # of SGD
+BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)
+
+
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """The optimizer that the settings name, over what is trained of the model."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    fused = parameters[0].device.type in ("cuda", "cpu")
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=MOMENTUM, fused=fused)
+    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    return kind(parameters, lr=rate, weight_decay=decay, betas=BETAS, eps=EPS, fused=fused)
+
+
+class StackedOptimizer:
+    """What make_optimizer gives, for parameters [fits, ...]: each fit has a rate, a decay and a step count of its own.
+
+    settings: of each fit, all with the same optimizer. state: all tensors that a step changes, beside the parameters.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], settings: Sequence[Settings]) -> None:
+        self._parameters, self._kind = parameters, settings[0].optimizer
+        device = parameters[0].device
+        self._rate = torch.tensor([s.learning_rate for s in settings], device=device)
+        self._decay = torch.tensor([s.weight_decay for s in settings], device=device)
+        self._first = [torch.zeros_like(p, requires_grad=False) for p in parameters]
+        self._second = [torch.zeros_like(p, requires_grad=False) for p in parameters]
+        self._steps = torch.zeros(len(settings), dtype=torch.float64, device=device)
+        self.state = [*self._first, *self._second, self._steps]
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], active: Tensor) -> None:
+        """Moves the parameters of the fits that are `active`, [fits]; the others stay as they are."""
+        self._steps += active
+        update = self._sgd if self._kind == "sgd" else self._adam
+        for index, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
+            update(index, parameter, gradient, _like(active, parameter))
+
+    def _sgd(self, index: int, parameter: Tensor, gradient: Tensor, active: Tensor) -> None:
+        rate, decay = _like(self._rate, parameter), _like(self._decay, parameter)
+        momentum = self._first[index] * MOMENTUM + gradient + decay * parameter
+        _set(self._first[index], momentum, active)
+        _set(parameter, parameter - rate * momentum, active)
+
+    def _adam(self, index: int, parameter: Tensor, gradient: Tensor, active: Tensor) -> None:
+        rate, decay = _like(self._rate, parameter), _like(self._decay, parameter)
+        start = parameter
+        if self._kind == "adamw":  # decay beside the gradient (Loshchilov and Hutter 2019)
+            start = parameter * (1 - rate * decay)
+        else:
+            gradient = gradient + decay * parameter
+        first = self._first[index].lerp(gradient, 1 - BETAS[0])
+        second = self._second[index] * BETAS[1] + gradient.square() * (1 - BETAS[1])
+        steps = self._steps.clamp(min=1)
+        short, long = (_like(1 - beta**steps, parameter).to(parameter.dtype) for beta in BETAS)
+        moved = start - rate / short * first / (second.sqrt() / long.sqrt() + EPS)
+        for old, new in ((self._first[index], first), (self._second[index], second), (parameter, moved)):
+            _set(old, new, active)
+
+
+def _like(values: Tensor, parameter: Tensor) -> Tensor:
+    """A value for each fit, [fits], as [fits, 1, ...]."""
+    return values.view(-1, *[1] * (parameter.ndim - 1))
+
+
+def _set(old: Tensor, new: Tensor, active: Tensor) -> None:
+    old.copy_(torch.where(active, new, old))
