@@ -36,12 +36,12 @@ class Bench:
     quick: bool
     say: Callable[[str], None]
 
-    def study(self, name: str, images: int, stages: list[dict[str, Any]], **base: object) -> Study:
-        """A study of at most `images` training images, with these stages over this base."""
+    def study(self, name: str, images: int, stages: list[dict[str, Any]], repeats: int = 1, **base: object) -> Study:
+        """A study of at most `images` training images in 3 folds, with these stages over this base."""
         content = {
             "study": name,
             "data": {"source": "folder", "path": str(self.data), "image_size": 150, "limit": images},
-            "folds": {"k": 3},
+            "folds": {"k": 3, "repeats": repeats},
             "base": {"backbone": self.backbone, "weights": self.weights, "trainable": "head", **base},
             "stages": stages,
             "audit": {"accept": ["duplicate-across-splits", "near-duplicate-across-splits", "label-conflict"]},
@@ -120,10 +120,6 @@ class Clock(Reporter):
         """Notes the time."""
         self.ended.append(time.perf_counter())
         super().finished(job, outcome)
-
-    @property
-    def seconds_per_fit(self) -> float:
-        return (self.ended[-1] - self.began) / len(self.ended)
 
 
 def quiet_run(study: Study, store: Store, executor: str = "auto", clock: Clock | None = None) -> Run:

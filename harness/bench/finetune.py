@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,13 @@ CPU = torch.device("cpu")
 def measure(bench: Bench) -> list[Row]:
     """The harness over the bare loop, in turns, with the same threads."""
     images, epochs, rounds = (60, 1, 1) if bench.quick else (240, 3, 3)
-    settings = {"backbone": "resnet18", "weights": "none", "trainable": "all", "epochs": epochs, "batch_size": 32}
+    settings: dict[str, Any] = {
+        "backbone": "resnet18",
+        "weights": "none",
+        "trainable": "all",
+        "epochs": epochs,
+        "batch_size": 32,
+    }
     study = bench.study("finetune", images, [{"name": "one"}], **settings)
     bare = _bare(study, bench)
     harness: list[float] = []

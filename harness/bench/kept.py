@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from harness.models.heads import reads_moments
+from harness.models.heads import reads
 from harness.store import Store
 from harness.training.inputs import FeatureFiles, FeatureInputs
 
@@ -26,4 +26,4 @@ def feature_inputs(store: Store, head: nn.Module) -> FeatureInputs:
     """What the harness itself gives this head to read."""
     folder = feature_files(store)
     files = [FeatureFiles(0, folder / "maps.npy", folder / "moments.npy")]
-    return FeatureInputs(files, torch.device("cpu"), partial(reads_moments, head))
+    return FeatureInputs(files, torch.device("cpu"), partial(reads, head))

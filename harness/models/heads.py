@@ -2,6 +2,7 @@
 
 import math
 from importlib import import_module
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from harness.models.names import HEADS
 from harness.settings import Settings
 
 Shape = tuple[int, int, int]  # C, H, W of the features
+Reads = Literal["maps", "moments", "means"]  # moments: mean and variance of each channel's map, [2, C]
 
 
 def make_head(settings: Settings, shape: Shape, classes: int, source: str | None = None, seed: int = 0) -> nn.Module:
@@ -33,10 +35,20 @@ def make_head(settings: Settings, shape: Shape, classes: int, source: str | None
     return head
 
 
-def reads_moments(head: nn.Module) -> bool:
-    """Whether a head, in its present mode, needs of each map [C, H, W] only the moments: mean and variance, [2, C]."""
-    says = getattr(head, "reads_moments", None)
-    return callable(says) and bool(says())
+def reads(head: nn.Module) -> Reads:
+    """What a head, in its present mode, needs of each map [C, H, W]: all of it, its moments, or its means.
+
+    A head that pools first says so by a method of this name; it then takes the moments [n, 2, C] or the means [n, C] in
+    place of the maps.
+    """
+    says = getattr(head, "reads", None)
+    found: Reads = says() if callable(says) else "maps"
+    return found
+
+
+def part_read(head: nn.Module, maps: Tensor, moments: Tensor) -> Tensor:
+    """What the head reads, of features in all their forms."""
+    return {"maps": maps, "moments": moments, "means": moments[:, 0].contiguous()}[reads(head)]
 
 
 class Dropout(nn.Module):
@@ -86,12 +98,12 @@ class DropoutGap(nn.Module):
         self.dropout = Dropout(settings.dropout)
         self.linear = nn.Linear(shape[0], classes)
 
-    def reads_moments(self) -> bool:
-        """While nothing is dropped."""
-        return not self.training or self.dropout.p == 0
+    def reads(self) -> Reads:
+        """The means, while nothing is dropped."""
+        return "maps" if self.training and self.dropout.p else "means"
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = features[:, 0] if features.ndim == 3 else _average(self.dropout(features))
+        pooled = features if features.ndim == 2 else _average(self.dropout(features))
         return _logits(self.linear, pooled)
 
 
@@ -120,9 +132,9 @@ class BatchNormGap(nn.Module):
         self.linear = nn.Linear(shape[0], classes)
         self.pixels = shape[1] * shape[2]
 
-    def reads_moments(self) -> bool:
-        """Always."""
-        return True
+    def reads(self) -> Reads:
+        """The moments."""
+        return "moments"
 
     def forward(self, features: Tensor) -> Tensor:
         pooled = self._normed_mean(features) if features.ndim == 3 else _average(self.norm(features))

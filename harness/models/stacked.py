@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.models.heads import BatchNormFlatten, BatchNormGap, DropoutFlatten, DropoutGap, Shape
+from harness.models.heads import BatchNormFlatten, BatchNormGap, DropoutFlatten, DropoutGap, Reads, Shape
 
 STACKABLE = (DropoutGap, DropoutFlatten, BatchNormGap, BatchNormFlatten)
 
@@ -30,9 +30,11 @@ class StackedHead:
         self.state = {name: torch.stack([h.state_dict()[name] for h in heads]) for name in first.state_dict()}
         self.parameters = [self.state[name].requires_grad_() for name, _ in first.named_parameters()]
 
-    def reads_moments(self, training: bool) -> bool:
-        """Whether the moments [fits, n, 2, C] of the maps are enough; else it reads the maps [fits, n, C, h, w]."""
-        return self._pools and (self._norm is not None or self.p == 0 or not training)
+    def reads(self, training: bool) -> Reads:
+        """What the heads read: maps [fits, n, C, h, w], moments [fits, n, 2, C] or means [fits, n, C]."""
+        if not self._pools or (training and self.p):
+            return "maps"
+        return "means" if self._norm is None else "moments"
 
     def train(self, features: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
         """The logits in training mode, after which running statistics have moved.
@@ -53,8 +55,8 @@ class StackedHead:
         return torch.baddbmm(self.state["linear.bias"][:, None], features, self.state["linear.weight"].mT)
 
     def _reduced(self, features: Tensor) -> Tensor:
-        if features.ndim == 4:
-            return features[:, :, 0]
+        if features.ndim == 3:
+            return features
         return features.mean(dim=(3, 4)) if self._pools else features.flatten(2)
 
     def _normed(self, features: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

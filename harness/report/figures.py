@@ -25,7 +25,6 @@ from harness.training.metrics import equal_mass_bins
 plt.rcParams.update(
     {
         "figure.dpi": 130,
-        "savefig.bbox": "tight",
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,

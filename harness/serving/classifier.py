@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from harness.data.decode import Pixels
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import make_head, reads_moments
+from harness.models.heads import make_head, part_read
 from harness.serving.images import AnyImage, read_images
 from harness.settings import Settings
 from harness.training.device import all_cores, choose_device, deterministic, resolve_precision
@@ -92,10 +92,10 @@ class Classifier:
             moments = np.empty((len(rows), 2, shape[0]), dtype=np.float32)
             with all_cores():
                 extract(self.backbone, inputs, rows, maps, moments, self.device, precision)
-            features = moments if reads_moments(self.head) else maps
+            features = part_read(self.head, torch.from_numpy(maps), torch.from_numpy(moments))
 
             def kept(rows: Rows) -> Tensor:
-                return torch.from_numpy(features[rows]).to(self.device)
+                return features[rows].to(self.device)
 
             return predict(self.head, kept, rows, self.about.batch, "fp32", self.device)
 

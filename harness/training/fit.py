@@ -150,8 +150,7 @@ def _train_epoch(
     device = task.labels.device
     augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
     order = shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch))
-    losses, hits = [], []
-    seen = 0
+    losses, guesses, truths, sizes, seen = [], [], [], [], 0
     model.train()
     for number, batch in enumerate(order, start=1):
         optimizer.zero_grad(set_to_none=True)
@@ -162,12 +161,16 @@ def _train_epoch(
                 with autocast(precision, device):
                     logits = model(images)
                 loss = cross_entropy(logits.float(), labels)
-                (loss * (len(rows) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                part = loss if len(rows) == len(batch) else loss * (len(rows) / len(batch))
+                part.backward()  # type: ignore[no-untyped-call]
                 seen += len(rows)
-                losses.append(loss.detach() * len(rows))
-                hits.append((logits.detach().argmax(dim=1) == labels).sum())
+                losses.append(loss.detach())
+                guesses.append(logits.detach())
+                truths.append(labels)
+                sizes.append(len(rows))
             optimizer.step()
-    return training_metrics(torch.stack(losses).cpu(), int(torch.stack(hits).sum()), len(task.train), epoch)
+    hits = int((torch.cat(guesses).argmax(dim=1) == torch.cat(truths)).sum())  # read from the device once in an epoch
+    return training_metrics(torch.stack(losses).cpu() * torch.tensor(sizes), hits, len(task.train), epoch)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.cache import release
+from harness.models.heads import Reads
 
 Rows = NDArray[np.int64]
 Inputs = Callable[[Rows], Tensor]  # rows of the manifest -> a batch on the device
@@ -26,6 +27,11 @@ class FeatureFiles:
     first: int  # row
     maps: Path
     moments: Path
+
+    def read(self, form: Reads) -> tuple[NDArray[np.float32], int]:
+        """The features in this form, mapped into memory, and at which step its rows stand for an image each."""
+        array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments, mmap_mode="c")
+        return (array.reshape(-1, array.shape[2]), 2) if form == "means" else (array, 1)
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor | None:
@@ -77,40 +83,43 @@ class PixelInputs:
 
 
 class FeatureInputs:
-    """Kept features of a frozen backbone: maps [n, C, h, w], or moments [n, 2, C] whenever the head reads those.
+    """Kept features of a frozen backbone, in the form that the head reads at the time.
 
     files: of each split.
     """
 
-    def __init__(self, files: list[FeatureFiles], device: torch.device, reads_moments: Callable[[], bool]) -> None:
-        def opened(path: Path) -> Inputs:
-            return _gather(np.load(path, mmap_mode="r"), device)
-
-        self._parts = [(part.first, opened(part.maps), opened(part.moments)) for part in files]
-        self._reads_moments = reads_moments
+    def __init__(self, files: list[FeatureFiles], device: torch.device, reads: Callable[[], Reads]) -> None:
+        self._files, self._device, self._reads = files, device, reads
+        self._opened: dict[tuple[FeatureFiles, Reads], tuple[Inputs, int]] = {}
 
     def __call__(self, rows: Rows) -> Tensor:
-        first, maps, moments = max((part for part in self._parts if part[0] <= rows[0]), key=lambda part: part[0])
-        return (moments if self._reads_moments() else maps)(rows - first)
+        part = max((part for part in self._files if part.first <= rows[0]), key=lambda part: part.first)
+        key = part, self._reads()
+        if key not in self._opened:
+            array, step = part.read(key[1])
+            self._opened[key] = _gather(array, self._device), step
+        gather, step = self._opened[key]
+        return gather((rows - part.first) * step)
 
 
 class ResidentFeatures:
-    """Kept features that lie on the device as a whole, maps or moments, from when they are first asked for."""
+    """Kept features that lie on the device as a whole, from when they are first asked for."""
 
     def __init__(self, files: FeatureFiles, device: torch.device) -> None:
         self._files, self._device = files, device
-        self._values: dict[Path, Tensor] = {}
+        self._opened: dict[Reads, tuple[Tensor, int]] = {}
 
-    def rows(self, index: Tensor, moments: bool) -> Tensor:
-        """The moments [fits, n, 2, C] or the maps [fits, n, C, h, w] of these rows [fits, n] of the manifest.
+    def rows(self, index: Tensor, form: Reads) -> Tensor:
+        """The features [fits, n, ...] of these rows [fits, n] of the manifest, in this form.
 
         Raises torch.OutOfMemoryError where the device has no room for all of them.
         """
-        path = self._files.moments if moments else self._files.maps
-        if path not in self._values:
-            whole = resident(np.load(path, mmap_mode="c"), self._device)
+        if form not in self._opened:
+            array, step = self._files.read(form)
+            whole = resident(array, self._device)
             if whole is None:
-                raise torch.OutOfMemoryError(f"{path.name} does not fit into the memory of {self._device}")
-            self._values[path] = whole
-        taken = self._values[path].index_select(0, index.flatten() - self._files.first)
+                raise torch.OutOfMemoryError(f"the {form} do not fit into the memory of {self._device}")
+            self._opened[form] = whole, step
+        whole, step = self._opened[form]
+        taken = whole.index_select(0, (index.flatten() - self._files.first) * step)
         return taken.view(*index.shape, *taken.shape[1:])

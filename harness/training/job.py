@@ -20,7 +20,7 @@ from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.environment import code_digest
 from harness.models.backbone import load_backbone
 from harness.models.baselines import Classifier, own_model
-from harness.models.heads import Shape, initialise, make_head, reads_moments
+from harness.models.heads import Shape, initialise, make_head, reads
 from harness.plan import Digests, Job, derive_seed
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import CLASSIFIERS, Settings
@@ -178,7 +178,7 @@ def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[
     device = torch.device(context.device)
     files, passes = kept_features(job, context, precision)
     head = new_head(job.scenario.settings, shape_of(files[0]), context, seed).to(device)
-    return head, FeatureInputs(files, device, partial(reads_moments, head)), passes
+    return head, FeatureInputs(files, device, partial(reads, head)), passes
 
 
 def kept_features(job: Job, context: Context, precision: str) -> tuple[list[FeatureFiles], int]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import make_head, reads_moments
+from harness.models.heads import make_head, part_read
 from harness.probes import Probe
 from harness.settings import Settings
 from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
@@ -73,7 +73,8 @@ def _features(
         work = partial(extract, backbone, images, np.arange(count), maps, moments, device, precision)
         work()
         seconds = _seconds(work, device)
-    return lambda rows: torch.from_numpy((moments if reads_moments(head) else maps)[rows]).to(device), seconds
+    kept = torch.from_numpy(maps), torch.from_numpy(moments)
+    return lambda rows: part_read(head, *(part[rows] for part in kept)).to(device), seconds
 
 
 def _timed(

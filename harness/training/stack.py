@@ -99,10 +99,10 @@ class _Stack:
         """For each fit the probabilities [n, classes] of the rows that it is scored on."""
         evaluated = [m.task.evaluate for m in self._members]
         rows = torch.from_numpy(_filled(evaluated, max(map(len, evaluated)))).to(self._device)
-        moments = self._head.reads_moments(training=False)
+        kind = self._head.reads(training=False)
         with torch.inference_mode():
             parts = torch.split(rows, self._members[0].settings.batch_size, dim=1)
-            logits = torch.cat([self._head.evaluate(self._features.rows(part, moments)) for part in parts], dim=1)
+            logits = torch.cat([self._head.evaluate(self._features.rows(part, kind)) for part in parts], dim=1)
         probabilities = logits.cpu().double().softmax(dim=2).numpy()
         return [own[: len(rows)] for own, rows in zip(probabilities, evaluated, strict=True)]
 
@@ -138,7 +138,7 @@ class _Stack:
     def _step(self) -> None:
         """One step of every fit that has a batch left. It reads buffers and writes buffers, and nothing waits."""
         rows, weight = (buffer.index_select(1, self._at).squeeze(1) for buffer in (self._rows, self._weight))
-        features = self._features.rows(rows, self._head.reads_moments(training=True))
+        features = self._features.rows(rows, self._head.reads(training=True))
         logits, labels = self._head.train(features, weight, self._mask), self._labels[rows]
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(weight)
         images = weight.sum(dim=1)

@@ -30,9 +30,10 @@ def batch() -> tuple[Tensor, Tensor]:
     return maps, weight
 
 
-def moments(maps: Tensor) -> Tensor:
+def read(stack: StackedHead, maps: Tensor, training: bool) -> Tensor:
+    """What the stack reads of these maps."""
     variance, mean = torch.var_mean(maps, dim=(-2, -1), correction=0)
-    return torch.stack((mean, variance), dim=-2)
+    return {"maps": maps, "moments": torch.stack((mean, variance), dim=-2), "means": mean}[stack.reads(training)]
 
 
 def state_of(stack: StackedHead, fit: int) -> dict[str, Tensor]:
@@ -48,8 +49,7 @@ def test_a_stack_gives_the_logits_the_gradients_and_the_statistics_of_its_heads(
     if mask is not None:
         for fit, n in enumerate(SIZES):
             mask[fit, :n] = dropout_mask((n, *SHAPE), dropout, maps.device, torch.Generator().manual_seed(fit))
-    read = moments(maps) if stack.reads_moments(training=True) else maps
-    logits = stack.train(read, weight, mask)
+    logits = stack.train(read(stack, maps, training=True), weight, mask)
     (logits.square().sum(dim=2) * weight).sum().backward()  # type: ignore[no-untyped-call]
     for fit, (head, n) in enumerate(zip(heads, SIZES, strict=True)):
         torch.manual_seed(fit)
@@ -66,7 +66,7 @@ def test_a_stack_gives_the_logits_the_gradients_and_the_statistics_of_its_heads(
 def test_a_stack_evaluates_as_its_heads_do(name: str) -> None:
     heads, (maps, _) = heads_of(name), batch()
     stack = StackedHead(heads, SHAPE)
-    logits = stack.evaluate(moments(maps) if stack.reads_moments(training=False) else maps)
+    logits = stack.evaluate(read(stack, maps, training=False))
     for fit, head in enumerate(heads):
         torch.testing.assert_close(logits[fit], head.eval()(maps[fit]), rtol=1e-4, atol=1e-3)
 
@@ -75,7 +75,7 @@ def test_a_stack_evaluates_as_its_heads_do(name: str) -> None:
 def test_the_statistics_of_a_fit_without_a_batch_stay_as_they_are(name: str) -> None:
     heads, (maps, weight) = heads_of(name), batch()
     stack, weight[1] = StackedHead(heads, SHAPE), 0
-    stack.train(moments(maps) if stack.reads_moments(training=True) else maps, weight, None)
+    stack.train(read(stack, maps, training=True), weight, None)
     torch.testing.assert_close(state_of(stack, 1), heads[1].state_dict(), rtol=0, atol=0)
     assert state_of(stack, 0)["norm.num_batches_tracked"] == heads[0].state_dict()["norm.num_batches_tracked"] + 1
 

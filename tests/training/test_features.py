@@ -10,11 +10,12 @@ from harness.data.cache import open_pixels, pixel_cache
 from harness.data.manifest import Dataset, read_dataset
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
+from harness.models.heads import Reads
 from harness.settings import Settings
 from harness.store import Store
 from harness.study import Data
 from harness.training.features import Features, frozen_features
-from harness.training.inputs import FeatureFiles, FeatureInputs, PixelInputs
+from harness.training.inputs import FeatureFiles, FeatureInputs, PixelInputs, ResidentFeatures
 from tests.conftest import PATIENT
 
 CPU = torch.device("cpu")
@@ -84,14 +85,19 @@ def test_other_images_weights_or_precision_are_other_features(case: Case) -> Non
     assert len({features.maps for features in found}) == len(case.kept) == case.loaded == 4
 
 
-@pytest.mark.parametrize("moments", [False, True])
-def test_features_are_read_by_the_rows_of_the_manifest(case: Case, moments: bool) -> None:
+@pytest.mark.parametrize("form", ["maps", "moments", "means"])
+def test_features_are_read_by_the_rows_of_the_manifest(case: Case, form: Reads) -> None:
     train, test = case.features("train"), case.features("test")
     files = [FeatureFiles(0, train.maps, train.moments), FeatureFiles(20, test.maps, test.moments)]
-    inputs = FeatureInputs(files, CPU, lambda: moments)
-    expected = [np.load(kept.moments if moments else kept.maps) for kept in (train, test)]
+    inputs = FeatureInputs(files, CPU, lambda: form)
+    expected = [np.load(kept.maps if form == "maps" else kept.moments) for kept in (train, test)]
+    if form == "means":
+        expected = [moments[:, 0] for moments in expected]
     np.testing.assert_array_equal(inputs(np.array([19, 3, 3])), expected[0][[19, 3, 3]])
     np.testing.assert_array_equal(inputs(np.array([27, 20])), expected[1][[7, 0]])
+    whole = ResidentFeatures(files[1], CPU)
+    rows = torch.tensor([[27, 20], [21, 21]])
+    np.testing.assert_array_equal(whole.rows(rows, form), expected[1][rows.numpy() - 20])
 
 
 def test_a_backbone_that_fails_leaves_nothing_behind(case: Case) -> None:
