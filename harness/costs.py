@@ -21,8 +21,8 @@ class NetworkCost:
     fits: int
     epochs: int  # of all fits
     seconds: float  # of all fits
-    extraction: float  # seconds, once before them
-    images: int  # of training and test, whose features a frozen backbone keeps
+    extraction: float  # seconds, once before the first fit on a frozen backbone
+    images: int  # of training and test, whose features are kept then
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,16 @@ def study_costs(study: Study, inputs: Inputs, states: list[StageState], store: S
         waiting[key if key in probes else None] += [j for j in scenario.jobs if j.id not in scenario.records]
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     images = len(inputs.dataset.table)
-    costs = [_network(inputs, jobs, probes[key], images) for key, jobs in waiting.items() if key is not None and jobs]
+    seen: set[str | None] = {None}  # of features that a network before needs too
+    costs = [
+        _network(inputs, jobs, probes[key], images, seen) for key, jobs in waiting.items() if key is not None and jobs
+    ]
     return Costs(costs, len(waiting[None]), sum(images * size**2 for size in sizes))
 
 
-def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int) -> NetworkCost:
-    keys = {features_key(job.scenario.settings) for job in jobs} - {None}
+def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: set[str | None]) -> NetworkCost:
+    keys = {features_key(job.scenario.settings) for job in jobs} - seen
+    seen |= keys
     return NetworkCost(
         probe=probe,
         fits=len(jobs),

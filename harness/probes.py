@@ -9,6 +9,7 @@ from harness.settings import CLASSIFIERS, Settings
 from harness.store import Store, write_atomic
 
 SHAPING = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")  # settings that decide a cost
+HEADS_TOO = ("head", "dropout")  # and these, where the head is all that is trained
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ def probe_key(settings: Settings) -> str | None:
     """What tells the probes of a study apart; None for a model that is not trained by gradients."""
     if settings.backbone in CLASSIFIERS:
         return None
-    return digest([getattr(settings, name) for name in SHAPING])
+    return digest(
+        [getattr(settings, name) for name in (*SHAPING, *(HEADS_TOO if settings.trainable == "head" else ()))]
+    )
 
 
 def load_probes(store: Store) -> dict[str, Probe]:

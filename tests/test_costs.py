@@ -53,6 +53,23 @@ def test_a_frozen_backbone_reads_each_image_once(small_study: Callable[..., Stud
     assert costs.disk == 72 * 32 * 32 + 72 * 10
 
 
+def test_heads_on_one_frozen_backbone_are_probed_apart_and_share_its_features(
+    small_study: Callable[..., Study], store: Store
+) -> None:
+    heads = "stages=[{name: all, grid: {head: [dropout-gap, dropout-flatten], oversampling: [none, random]}}]"
+    study = small_study("base.trainable=head", "base.epochs=1", "test=null", heads)
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store))
+    dear = {"dropout-gap": 1.0, "dropout-flatten": 5.0}
+    take_probes(states, store, lambda s: replace(PROBE, train=dear[s.head], score=0.0, extract=2.0, feature_bytes=10))
+    costs = study_costs(study, inputs, states, store)
+    assert costs is not None and len(costs.networks) == 2
+    assert sum(cost.extraction for cost in costs.networks) == 72 * 2.0
+    assert costs.disk == 72 * 32 * 32 + 72 * 10
+    one, five = sorted(cost.seconds for cost in costs.networks)
+    assert five == pytest.approx(5 * one)
+
+
 def test_what_is_done_costs_nothing(finished: Finished) -> None:
     inputs = prepare(finished.study, finished.store)
     states = study_state(finished.study, inputs.digests, Ledger(finished.store))

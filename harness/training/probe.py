@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import make_head, part_read
+from harness.models.heads import Shape, make_head, part_read
 from harness.probes import Probe
 from harness.settings import Settings
 from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
@@ -19,8 +19,8 @@ from harness.training.features import extract
 from harness.training.fit import Task, fit, predict
 from harness.training.inputs import Inputs, PixelInputs
 
-CPU_IMAGES = 16  # at a time, and in all: a large network on a CPU takes seconds for each
-GPU_BATCHES = 4
+CPU_IMAGES = 16  # at a time, and in all, through a backbone: a large one takes seconds for each on a CPU
+BATCHES = 4  # of a head, and of whole networks on a GPU
 
 
 def probe(settings: Settings, classes: int, device: torch.device, machine: str, source: str | None = None) -> Probe:
@@ -28,9 +28,9 @@ def probe(settings: Settings, classes: int, device: torch.device, machine: str, 
 
     Its weights are random: they do not matter for time or memory. source: of a head of the user's own.
     """
-    on_cpu = device.type == "cpu"
-    batch = min(settings.batch_size, CPU_IMAGES) if on_cpu else settings.batch_size
-    count = batch * (1 if on_cpu else GPU_BATCHES)
+    frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
+    batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
+    count = CPU_IMAGES if on_cpu else batch * BATCHES  # images through the backbone
     settings = settings.model_copy(update={"weights": "none", "batch_size": batch, "epochs": 2})
     _reset_peak(device)
     with deterministic(threads=1):
@@ -38,43 +38,49 @@ def probe(settings: Settings, classes: int, device: torch.device, machine: str, 
         shape = feature_shape(backbone, settings.image_size or 0)
         head = make_head(settings, shape, classes, source).to(device)
         pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size or 0] * 2), dtype=np.uint8)
-        images, extracting = PixelInputs(pixels, backbone.mean, backbone.std, device), 0.0
+        images: Inputs = PixelInputs(pixels, backbone.mean, backbone.std, device)
+        extracting = 0.0
         precision = resolve_precision(settings.precision, device)
-        if settings.trainable == "head":
-            inputs, extracting = _features(backbone, head, images, count, shape, device, precision)
-            model: nn.Module = head
-            precision = "fp32"
-        else:
-            inputs, model = images, nn.Sequential(backbone, head)
-        training, scoring = _timed(model, inputs, settings, count, classes, precision, device)
-    frozen = settings.trainable == "head"
+        model: nn.Module = nn.Sequential(backbone, head)
+        trained, inputs, trained_in = count, images, precision
+        if frozen:
+            extracting = _extraction(backbone, images, count, shape, device, precision)
+            trained = batch * BATCHES
+            model, inputs, trained_in = head, _features(head, trained, shape, device), "fp32"
+        training, scoring = _timed(model, inputs, settings, trained, classes, trained_in, device)
+    what = settings.head if frozen else settings.trainable
     return Probe(
-        network=f"{settings.backbone}, {settings.trainable} trained, {settings.image_size} px",
-        train=training / count,
-        score=scoring / count,
+        network=f"{settings.backbone}, {what} trained, {settings.image_size} px",
+        train=training / trained,
+        score=scoring / trained,
         extract=extracting / count,
         memory=_peak(device),
         feature_bytes=4 * (int(np.prod(shape)) + 2 * shape[0]) if frozen else 0,
-        images=count,
+        images=trained,
         machine=machine,
         device=device_name(device),
         day=datetime.now(UTC).date().isoformat(),
     )
 
 
-def _features(
-    backbone: Backbone, head: nn.Module, images: Inputs, count: int, shape: tuple[int, int, int], device: torch.device,
-    precision: str,
-) -> tuple[Inputs, float]:  # fmt: skip
-    """What a head reads of the images, and the seconds in which the frozen backbone computed it."""
+def _extraction(
+    backbone: Backbone, images: Inputs, count: int, shape: Shape, device: torch.device, precision: str
+) -> float:
+    """The seconds in which a frozen backbone computes the features of the images."""
     maps = np.empty((count, *shape), dtype=np.float32)
     moments = np.empty((count, 2, shape[0]), dtype=np.float32)
     with all_cores():
         work = partial(extract, backbone, images, np.arange(count), maps, moments, device, precision)
         work()
-        seconds = _seconds(work, device)
-    kept = torch.from_numpy(maps), torch.from_numpy(moments)
-    return lambda rows: part_read(head, *(part[rows] for part in kept)).to(device), seconds
+        return _seconds(work, device)
+
+
+def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -> Inputs:
+    """What a head reads of random features."""
+    maps = torch.rand(count, *shape)
+    variance, mean = torch.var_mean(maps, dim=(2, 3), correction=0)
+    moments = torch.stack((mean, variance), dim=1)
+    return lambda rows: part_read(head, maps[rows], moments[rows]).to(device)
 
 
 def _timed(
