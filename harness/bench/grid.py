@@ -17,6 +17,7 @@ from harness.results import FoldRecord
 from harness.runner import Run
 from harness.store import Store
 from harness.study import Study
+from harness.training.device import worker_count
 
 HEADS = ["dropout-gap", "dropout-flatten", "batchnorm-gap", "batchnorm-flatten"]
 GRID = [{"name": "grid", "grid": {"head": HEADS, "oversampling": ["none", "random"]}}]  # 8 scenarios x 3 folds
@@ -104,7 +105,8 @@ def _rows(fp32: _Timed, bf16: _Timed, warm: _Timed, naive: _NaiveLoops, work: st
 
     unique = len(bf16.inputs.dataset.rows("train"))
     cold_passes, warm_passes = (sum(timed.run.passes.values()) / unique for timed in (bf16, warm))
-    heads = (sum(float(r.facts["seconds"]) for r in bf16.records) - bf16.extraction) / bf16.wall
+    at_a_time = worker_count("cpu", 1, 1)
+    heads = (sum(float(r.facts["seconds"]) for r in bf16.records) - bf16.extraction) / at_a_time / bf16.wall
     return [
         against("naive loop / ours, bf16", naive.plain, bf16, 200, "bf16; the loop fp32, ImageFolder, NCHW"),
         against("naive loop / ours, fp32", naive.plain, fp32, 100, "fp32; the loop fp32, ImageFolder, NCHW"),
@@ -113,6 +115,7 @@ def _rows(fp32: _Timed, bf16: _Timed, warm: _Timed, naive: _NaiveLoops, work: st
         Row("backbone passes per unique image, warm", warm_passes, "The same study in a store that has the features.",
             Goal("==", 0)),
         Row("warm re-run / cold run", warm.wall / bf16.wall,
-            f"{work}, bf16; the goal is the share of fitting the heads in the cold run ({heads:.2f}) + 0.05.",
+            f"{work}, bf16; the goal is the share of fitting the heads, {at_a_time} at a time, in the cold run"
+            f" ({heads:.2f}) + 0.05.",
             Goal("<=", round(heads + 0.05, 3)), parts={"warm_s": warm.wall, "cold_s": bf16.wall}),
     ]  # fmt: skip

@@ -39,12 +39,27 @@ plt.rcParams.update(
 
 
 TITLE = 44  # characters of a line above a square figure
+LEGEND_LINE = 0.18  # inches
 INK = "#111111"  # on a coloured ground: black itself follows the page that a figure stands in
 
 
 def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     """An empty figure of this size in inches."""
     return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def _plain_figure(title: str, width: float = 4.2, height: float = 4.0, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty figure of this size in inches, its title above it, with margins that need no looking for.
+
+    A study draws five for each scenario, and half of the time of a small one went into the search for their layout.
+    """
+    words = fill(title, int(TITLE * width / 4.2))
+    figure = plt.figure(figsize=(width, height))
+    figure.suptitle(words, fontsize="large")
+    top = 0.18 + 0.17 * (words.count("\n") + 1)
+    columns = figure.subplots(1, panels, squeeze=False)[0]
+    figure.subplots_adjust(0.62 / width, 0.5 / height, 1 - 0.14 / width, 1 - top / height, wspace=0.22)
+    return figure, list(columns)
 
 
 def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = None) -> Path:
@@ -80,7 +95,8 @@ def validation_curves(
     mark: str | None = None,
 ) -> Path:
     """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
-    figure, axes = new_figure(7.2, 4.2)
+    columns = 1 if len(scenarios) < 5 else 2
+    figure, axes = new_figure(7.2, 3.6 + LEGEND_LINE * len(scenarios) / columns)
     for number, state in enumerate(scenarios):
         curves = _curves(list(state.records.values()), metric)
         if not curves.size:
@@ -92,13 +108,13 @@ def validation_curves(
     axes.set(xlabel="epoch", ylabel=metric, title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
-        figure.legend(loc="outside lower center", ncols=1 if len(scenarios) < 5 else 2, fontsize=8)
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
     return save(figure, path, vector, mark)
 
 
 def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
-    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
+    figure, panels = _plain_figure(title, 7.2, 3.0, panels=2)
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         for side, colour in (("train", "tab:gray"), ("val", "tab:blue")):
             curves = _curves(records, f"{side}/{name}")
@@ -108,7 +124,6 @@ def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark:
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].legend()
-    figure.suptitle(title)
     return save(figure, path, mark=mark)
 
 
@@ -124,7 +139,7 @@ def confusion_figure(
     table = confusion_table(frame)
     counts = table.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = new_figure(1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
+    figure, (axes,) = _plain_figure(title, 1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
     corners = np.arange(len(table) + 1) - 0.5
     axes.pcolormesh(corners, corners, shares, cmap="Blues", vmin=0, vmax=1)
     axes.invert_yaxis()
@@ -134,7 +149,7 @@ def confusion_figure(
     ticks = range(len(table))
     axes.set_xticks(ticks, list(table.columns))
     axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
-    axes.set(xlabel="predicted", ylabel="true", title=fill(title, TITLE))
+    axes.set(xlabel="predicted", ylabel="true")
     axes.grid(visible=False)
     return save(figure, path, vector, mark)
 
@@ -143,12 +158,12 @@ def roc_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
     """A PNG: the ROC curve of the positive class, or of every class against the rest."""
-    figure, axes = new_figure(4.2, 4.0)
+    figure, (axes,) = _plain_figure(title)
     for name, actual, score in _against_rest(frame, positive):
         false, true, _ = roc_curve(actual, score)
         axes.plot(false, true, label=name)
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title=fill(title, TITLE), aspect="equal")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.legend()
     return save(figure, path, vector, mark)
 
@@ -157,12 +172,12 @@ def pr_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
     """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
-    figure, axes = new_figure(4.2, 4.0)
+    figure, (axes,) = _plain_figure(title)
     for name, actual, score in _against_rest(frame, positive):
         precision, recall, _ = precision_recall_curve(actual, score)
         (line,) = axes.plot(recall, precision, label=name)
         axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
-    axes.set(xlabel="recall", ylabel="precision", title=fill(title, TITLE), ylim=(0, 1.02))
+    axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     axes.legend()
     return save(figure, path, vector, mark)
 
@@ -181,11 +196,11 @@ def calibration_figure(
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     parts = equal_mass_bins(confidence)
-    figure, axes = new_figure(4.2, 4.0)
+    figure, (axes,) = _plain_figure(title)
     low = 1 / probabilities.shape[1]
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
     axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
-    axes.set(xlabel="confidence", ylabel="accuracy", title=fill(title, TITLE))
+    axes.set(xlabel="confidence", ylabel="accuracy")
     return save(figure, path, vector, mark)
 
 
