@@ -55,7 +55,7 @@ chaos: .venv/installed-dev
 	$(BIN)/python -m tests.faults.chaos $(ROWS)
 
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 test-ui: .venv/installed-dev
 	$(BIN)/python -m pytest -m ui -rs

@@ -39,6 +39,17 @@ ROOT = Path(__file__).parents[1]
 TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with Ray go to one worker, since `ray stop`, a command of README's, ends every cluster of the machine.
+
+    README's test comes first: it takes longest, and no cluster of another test is up then.
+    """
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+    items.sort(key=lambda item: "test_readme" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def xrays() -> Path:
     """The real dataset, train/ and test/ below it."""

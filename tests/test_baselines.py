@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from harness.ledger import Ledger
 from harness.report.schema import Statistics
 from harness.report.tables import arrays, averaged, pooled
-from harness.stages import ScenarioState
+from harness.stages import ScenarioState, final_test
 from harness.statistics.paired import mcnemar
 from harness.store import Store
-from harness.study import load_study
+from harness.study import Study, load_study
 from tests.conftest import ROOT, Finished, run_in, runs_of
 
 SMALL = [
@@ -82,3 +83,18 @@ def _right(state: ScenarioState, ledger: Ledger) -> "pd.Series[bool]":
     frame = averaged(pooled(list(state.jobs), ledger))
     _, probabilities, labels = arrays(frame)
     return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
+
+
+def test_a_baseline_that_wins_is_scored_but_is_no_model_and_the_run_says_so(
+    small_study: Callable[..., Study], store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = small_study(
+        "base.backbone=majority", "stages=[{name: one, select: {metric: val/roc_auc}}]", "test.stages=[one]"
+    )
+    done = run_in(study, store)
+    assert [test.finished for test in done.run.tests] == [True]
+    words = "majority is a baseline and not a network that can be packaged"
+    assert final_test(study, done.run.states, done.run.tests) == words
+    assert f"no model is registered: {words}" in capsys.readouterr().err
+    assert MlflowClient(store.tracking_uri).search_registered_models() == []
+    assert words in (done.run.report.parent / "summary.md").read_text()
