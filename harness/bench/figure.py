@@ -34,7 +34,6 @@ class Bench:
     weights: str
     folder: Path
     quick: bool
-    say: Callable[[str], None]
 
     def study(self, name: str, images: int, stages: list[dict[str, Any]], repeats: int = 1, **base: object) -> Study:
         """A study of at most `images` training images in 3 folds, with these stages over this base."""

@@ -5,8 +5,10 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,13 +58,12 @@ def run_bench(
     rows: list[Row] = []
     broken: list[str] = []
     with TemporaryDirectory(prefix="bench-", dir=_made(store.root / "bench")) as folder:
-        bench = Bench(
-            images.absolute(), backbone, str(weights.absolute()) if weights else "none", Path(folder), quick, say
-        )
+        bench = Bench(images.absolute(), backbone, str(weights.absolute()) if weights else "none", Path(folder), quick)
         for name in only or FIGURES:
             say(f"bench: {name}")
             try:
-                rows += import_module(FIGURES[name]).measure(bench)
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                    rows += alone.submit(_measure, FIGURES[name], bench).result()
             except Exception as error:  # the other figures are worth having
                 broken.append(name)
                 say(traceback.format_exc())
@@ -72,6 +73,12 @@ def run_bench(
     content = {"head": head, "rows": [{**asdict(row), "verdict": row.verdict} for row in rows]}
     write_atomic(file, json.dumps(content, indent=1).encode())
     return Measured(head, rows, broken, file)
+
+
+def _measure(module: str, bench: Bench) -> list[Row]:
+    """The rows of a figure, in a process of its own: libraries and the allocator's settings would change the next."""
+    rows: list[Row] = import_module(module).measure(bench)
+    return rows
 
 
 def _made(folder: Path) -> Path:

@@ -15,7 +15,7 @@ SOME = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
 def bench(image_folder: Path, tmp_path: Path) -> Bench:
     folder = tmp_path / "bench"
     folder.mkdir()
-    return Bench(image_folder, "test_resnet", "none", folder, quick=True, say=print)
+    return Bench(image_folder, "test_resnet", "none", folder, quick=True)
 
 
 def test_decoding_is_timed_against_the_loop_and_every_pixel_compared(bench: Bench) -> None:

@@ -14,7 +14,7 @@ def test_without_cuda_every_row_says_that_it_was_not_measured(
     image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    rows = gpu.measure(Bench(image_folder, "resnet18", "none", tmp_path, quick=True, say=print))
+    rows = gpu.measure(Bench(image_folder, "resnet18", "none", tmp_path, quick=True))
     assert len(rows) == 6
     assert {(row.value, row.verdict, row.work) for row in rows} == {
         (None, "not measured", "not measured: no CUDA device")
@@ -40,5 +40,5 @@ def test_the_parts_that_need_no_gpu_run(image_folder: Path, monkeypatch: pytest.
 def test_the_figures_are_measured_on_a_gpu(image_folder: Path, tmp_path: Path) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    rows = gpu.measure(Bench(image_folder, "resnet18", "none", tmp_path, quick=True, say=print))
+    rows = gpu.measure(Bench(image_folder, "resnet18", "none", tmp_path, quick=True))
     assert all(row.value is not None and row.value > 0 for row in rows)

@@ -1,35 +1,37 @@
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from harness.bench import FIGURES
-from harness.bench.figure import Bench, Goal, Row
 from harness.bench.run import run_bench
 from harness.errors import HarnessError
 from harness.store import Store
 from harness.terminal import show_bench
 
+GOOD = """\
+from harness.bench.figure import Goal, Row
+
+def measure(bench):
+    assert (bench.data / "train").is_dir()
+    (bench.folder / "large").write_text("x")
+    return [Row("good figure", 2.5, "the exact work", Goal(">=", 5), 3, 2.0, 3.0, {"over_s": [1.0]})]
+"""
+BAD = """\
+def measure(bench):
+    raise RuntimeError("out of memory")
+"""
+
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two figures in place of the real ones: `good` is measured, `bad` breaks down."""
-
-    def good(bench: Bench) -> list[Row]:
-        assert (bench.data / "train").is_dir()
-        (bench.folder / "large").write_text("x")
-        return [Row("good figure", 2.5, "the exact work", Goal(">=", 5), 3, 2.0, 3.0, {"over_s": [1.0]})]
-
-    def bad(_bench: Bench) -> list[Row]:
-        raise RuntimeError("out of memory")
-
-    for name, measure in (("good", good), ("bad", bad)):
-        module = ModuleType(f"figure_{name}")
-        module.measure = measure  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setitem(FIGURES, name, module.__name__)
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    for name, text in (("good", GOOD), ("bad", BAD)):
+        (folder / f"figure_{name}.py").write_text(text)
+        monkeypatch.setitem(FIGURES, name, f"figure_{name}")
 
 
 @pytest.mark.usefixtures("figures")
