@@ -46,6 +46,12 @@ def reads(head: nn.Module) -> Reads:
     return found
 
 
+def moments_of(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance [..., C] of maps [..., C, H, W]; torch.var_mean takes twenty times as long on channels_last."""
+    mean = maps.mean(dim=(-2, -1))
+    return mean, (maps - mean[..., None, None]).square_().mean(dim=(-2, -1))
+
+
 def part_read(head: nn.Module, maps: Tensor, moments: Tensor) -> Tensor:
     """What the head reads, of features in all their forms."""
     return {"maps": maps, "moments": moments, "means": moments[:, 0].contiguous()}[reads(head)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.models.heads import BatchNormFlatten, BatchNormGap, DropoutFlatten, DropoutGap, Reads, Shape
+from harness.models.heads import BatchNormFlatten, BatchNormGap, DropoutFlatten, DropoutGap, Reads, Shape, moments_of
 
 STACKABLE = (DropoutGap, DropoutFlatten, BatchNormGap, BatchNormFlatten)
 
@@ -71,7 +71,7 @@ class StackedHead:
 
     def _batch_statistics(self, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance [fits, C] over the images of the batch; the running ones take them in."""
-        means, variances = features.unbind(2) if features.ndim == 4 else _moments(features)
+        means, variances = features.unbind(2) if features.ndim == 4 else moments_of(features)
         images = weight.sum(dim=1)[:, None]
 
         def average(values: Tensor) -> Tensor:
@@ -89,9 +89,3 @@ class StackedHead:
         assert self._norm is not None and self._norm.momentum is not None
         running = self.state[f"norm.running_{name}"]
         running.copy_(torch.where(active, running.lerp(value, self._norm.momentum), running))
-
-
-def _moments(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance [fits, n, C] of every map."""
-    variance, mean = torch.var_mean(maps, dim=(3, 4), correction=0)
-    return mean, variance

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import Shape, make_head, part_read
+from harness.models.heads import Shape, make_head, moments_of, part_read
 from harness.probes import Probe
 from harness.settings import Settings
 from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
@@ -78,8 +78,7 @@ def _extraction(
 def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -> Inputs:
     """What a head reads of random features."""
     maps = torch.rand(count, *shape)
-    variance, mean = torch.var_mean(maps, dim=(2, 3), correction=0)
-    moments = torch.stack((mean, variance), dim=1)
+    moments = torch.stack(moments_of(maps), dim=1)
     return lambda rows: part_read(head, maps[rows], moments[rows]).to(device)
 
 
