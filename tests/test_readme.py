@@ -125,7 +125,7 @@ class Reader:
 
     def follow(self, command: str) -> str | None:
         """What went wrong; None where all is well."""
-        line, log = self.line(command), self.folder.parent / "log"
+        line, log = self.line(command), self.folder.parent / f"log-{len(list(self.folder.parent.glob('log-*')))}"
         with log.open("w+") as file:
             process = subprocess.Popen(
                 ["bash", "-c", f"{line}\nexit $?"], cwd=self.folder, env=self._with_arguments(line), text=True,
@@ -172,7 +172,8 @@ class Reader:
             return "RUN_ID"
         local = f"sqlite:///{self.folder}/mlruns/mlflow.db"
         client = MlflowClient("http://127.0.0.1:5000" if "--tracking-uri" in command else local)
-        ids = [experiment.experiment_id for experiment in client.search_experiments()]
+        studies = [e for e in client.search_experiments() if re.fullmatch(r"quickstart|mine\d+", e.name)]  # no search
+        ids = [experiment.experiment_id for experiment in studies]
         runs = client.search_runs(ids, "tags.`harness.level` = 'fold' AND tags.`harness.complete` = 'true'")
         return str(runs[0].info.run_id)
 

@@ -201,7 +201,7 @@ def test_a_failure_that_is_mended_ends_in_a_finished_study(
         return fit(job, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.executors.inline.run_job", out_of_memory)
+        patch.setattr("harness.training.together.run_job", out_of_memory)
         first = run_in(study, store)
     assert first.run.failed == 1
     second = run_in(study, store)

@@ -41,7 +41,7 @@ def scenario_intervals(
     panels = list(dict.fromkeys(_label(e) for e in found if e.metric in ("accuracy", "roc_auc")))
     ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
     rows = [e.subject for e in ranked][-MOST_ROWS:]
-    size = (1.8 + 2.6 * len(panels), 0.9 + 0.28 * len(rows))
+    size = (1.8 + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * len(rows)))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for panel, label in zip(axes[0], panels, strict=True):
         for e in (e for e in found if _label(e) == label and e.subject in rows):

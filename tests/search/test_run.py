@@ -273,7 +273,7 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         wait_for(self.jobs.exists)
-        while self.killed < self.count and not self.stop.wait(self._random.uniform(0.1, 1.2)):
+        while self.killed < self.count and not self.stop.wait(self._random.uniform(0.1, 0.6)):
             workers = list(children_of_forkserver())
             if workers:
                 os.kill(self._random.choice(workers), signal.SIGKILL)
