@@ -17,7 +17,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from harness.cached import size_of
-from harness.data.cache import open_pixels
+from harness.data.cache import open_pixels, release
 from harness.errors import HarnessError
 from harness.failpoints import failpoint
 from harness.models.backbone import Backbone, feature_shape
@@ -143,5 +143,6 @@ def extract(
             features = features.float()
             mean, variance = moments_of(features)
             maps[start : start + BATCH] = features.cpu().numpy()
+            release(maps)  # what is written stays in the file, and need not stay in memory
             moments[start : start + BATCH] = torch.stack((mean, variance), dim=1).cpu().numpy()
     return passes

@@ -97,7 +97,7 @@ class FeatureInputs:
         key = part, self._reads()
         if key not in self._opened:
             array, step = part.read(key[1])
-            self._opened[key] = _gather(array, self._device), step
+            self._opened[key] = _released(array, _gather(array, self._device)), step
         gather, step = self._opened[key]
         return gather((rows - part.first) * step)
 
