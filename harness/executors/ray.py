@@ -29,6 +29,7 @@ from harness.training.job import Context
 from harness.training.together import run_jobs, stacks
 
 ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
+JOINS = 3  # requests for a server of one's own at ray://HOST:PORT
 POLL = 0.2  # seconds between two looks at what the workers tell
 
 
@@ -117,15 +118,27 @@ def _connect(address: str | None) -> None:
             ray.init(dashboard_host="127.0.0.1", **quiet)
         else:
             _knock(address)
-            ray.init(address=address, **quiet)
+            _join(address, quiet)
     except (OSError, ValueError, ImportError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = lines[-1] if isinstance(error, ConnectionAbortedError) else lines[0]  # a traceback of the server
         raise HarnessError(
             f"--address {address}: {reason}; give `auto` on a node of a running cluster, or ray://HOST:10001"
         ) from None
     finally:
         for number, handler in handlers.items():  # Ray puts its own in their place
             signal.signal(number, handler)
+
+
+def _join(address: str, quiet: Mapping[str, Any]) -> None:
+    """Joins the cluster. Some servers of a Ray client die as they are forked (ray-project/ray#63202): ask again."""
+    for attempt in range(1, JOINS + 1):
+        try:
+            ray.init(address=address, **quiet)
+            return
+        except ConnectionAbortedError:
+            if attempt == JOINS:
+                raise
 
 
 def _knock(address: str) -> None:

@@ -1,6 +1,7 @@
 """Ray's own: clusters of several nodes, on this machine, of which one is lost."""
 
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,28 @@ def test_where_nobody_listens_is_told_at_once(address: str) -> None:
 
     with pytest.raises(HarnessError, match=rf"--address {address}: .*; give `auto` on a node of a running cluster, or"):
         RayExecutor(Compute("ray", address=address), "cpu")
+
+
+@pytest.mark.parametrize(("failures", "joins"), [(2, True), (3, False)])
+def test_a_server_that_dies_as_it_starts_is_asked_for_again(
+    ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch, failures: int, joins: bool
+) -> None:
+    """One in ten of a Ray client's servers does: ray-project/ray#63202."""
+    import ray
+
+    init, left = ray.init, iter(range(failures))
+
+    def failing(**options: Any) -> object:
+        if next(left, None) is not None:
+            raise ConnectionAbortedError("Initialization failure from server:\nTraceback\nRuntimeError: it died")
+        return init(**options)
+
+    monkeypatch.setattr(ray, "init", failing)
+    if joins:
+        ray_cluster.executor().close()
+    else:
+        with pytest.raises(HarnessError, match=r"--address .*: RuntimeError: it died; give"):
+            ray_cluster.executor()
 
 
 def test_data_come_to_a_node_once_not_with_every_job(ray_cluster: RayCluster, case: Case) -> None:
