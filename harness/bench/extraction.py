@@ -12,26 +12,26 @@ from harness.data.cache import open_pixels, pixel_cache
 from harness.models.backbone import Backbone, load_backbone
 from harness.prepare import prepare
 from harness.training.allocator import kept_memory
-from harness.training.features import BATCH, frozen_features
+from harness.training.features import CPU_BATCH, frozen_features
 from harness.training.inputs import PixelInputs
 
 
 def measure(bench: Bench) -> list[Row]:
     """The roof over the extraction, in fp32 and bf16: 1 where everything but the convolutions were free."""
-    images, rounds = (2 * BATCH, 2) if bench.quick else (4 * BATCH, 3)
+    size, (images, rounds) = CPU_BATCH, (4 * CPU_BATCH, 2) if bench.quick else (8 * CPU_BATCH, 3)
     store = bench.store("extraction")
     study = bench.study("extraction", images + 64, [{"name": "one"}])
     settings = study.base.model_copy(update={"image_size": 150})
     pixels = pixel_cache(prepare(study, store).dataset, 150, store)
     backbone, rows, cpu = load_backbone(settings, 0), np.arange(images), torch.device("cpu")
-    batch = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:BATCH])
+    batch = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:size])
     found = []
     for precision, goal in (("fp32", 0.7), ("bf16", 0.8)):
         roof = _convolutions(backbone, batch, torch.bfloat16 if precision == "bf16" else torch.float32)
 
         def convolve(roof: list[tuple[nn.Conv2d, Tensor]] = roof) -> None:
             with torch.inference_mode(), kept_memory():
-                for _ in range(images // BATCH):
+                for _ in range(images // size):
                     for convolution, inputs in roof:
                         convolution(inputs)
 
@@ -43,9 +43,9 @@ def measure(bench: Bench) -> list[Row]:
         extract()
         times = in_turns({"roof": convolve, "extraction": extract}, rounds)
         work = (
-            f"{bench.backbone}, {images} images at 150 px, {torch.get_num_threads()} threads, {precision}: pixels"
-            " read, normalised, through the backbone, maps and moments written to disk. Roof: its convolutions alone,"
-            " channels last, on inputs that lie ready."
+            f"{bench.backbone}, {images} images at 150 px, {torch.get_num_threads()} threads, batches of"
+            f" {size}, {precision}: pixels read, normalised, through the backbone, maps and moments written to disk."
+            " Roof: its convolutions alone, channels last, on inputs that lie ready."
         )
         found.append(
             ratio(f"convolution roof / extraction, {precision}", times["roof"], times["extraction"],
