@@ -96,6 +96,13 @@ def make_scenario(study: Study, settings: Settings, factors: Iterable[str], dige
     return Scenario(digest(_identity(settings, digests)), _name(study, settings, factors), settings)
 
 
+def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:
+    """The scenario at a point of the space that the study is searched in."""
+    assert study.search is not None
+    settings = Settings.model_validate({**study.base.model_dump(), **point})
+    return make_scenario(study, settings, [key for key in study.search.space if key in point], digests)
+
+
 def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
     """The levels of all the study's factors, so that a scenario has one name in every stage."""
     levels = [(key, getattr(settings, key)) for key in factors]

@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 from harness.compute import Compile, Compute
 from harness.errors import StudyError
 from harness.ledger import Ledger
-from harness.plan import Job
+from harness.plan import Job, fold_jobs, point_scenario
 from harness.prepare import Inputs, prepare
 from harness.progress import Reporter
 from harness.results import FoldRecord, Metrics
 from harness.runner import make_context
+from harness.settings import Settings
 from harness.stages import study_state, test_states
 from harness.store import Store
 from harness.study import Study, load_study
@@ -46,12 +47,12 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
 
     with TemporaryDirectory() as folder:
         with reachable(store):
-            job_id, study_file = stored_run(store, run_id, Path(folder))
-        study = load_study(study_file)
+            run = stored_run(store, run_id, Path(folder))
+        study, job_id = load_study(run.study_file), run.job_id
         inputs, ledger = prepare(study, store), Ledger(store)
     stored = ledger.record(job_id) if ledger.done(job_id) else None
     together = str(stored.facts.get("stack", job_id)).split() if stored else []  # the last digits are the whole stack's
-    jobs = _find(study, inputs, ledger, together)
+    jobs = _find(study, run.settings, inputs, ledger, together)
     if stored is None or len(jobs) < len(together):
         raise StudyError(
             f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
@@ -72,10 +73,14 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     return Reproduction(jobs[together.index(job_id)], stored, result.record)
 
 
-def _find(study: Study, inputs: Inputs, ledger: Ledger, ids: list[str]) -> list[Job]:
-    """The jobs of the study with these ids, in their order."""
+def _find(study: Study, settings: Settings, inputs: Inputs, ledger: Ledger, ids: list[str]) -> list[Job]:
+    """The jobs of the study with these ids, in their order; of its search those with these settings."""
     states = study_state(study, inputs.digests, ledger, provisional=True)
     scenarios = [s for state in states for s in state.scenarios]
     scenarios += test_states(study, states, inputs.digests, ledger)
-    known = {job.id: job for scenario in scenarios for job in scenario.jobs}
+    jobs = [job for scenario in scenarios for job in scenario.jobs]
+    if study.search:
+        point = {key: getattr(settings, key) for key in study.search.space}
+        jobs += fold_jobs(study, point_scenario(study, point, inputs.digests), inputs.digests)
+    known = {job.id: job for job in jobs}
     return [known[job_id] for job_id in ids if job_id in known]

@@ -172,8 +172,7 @@ class Reader:
             return "RUN_ID"
         local = f"sqlite:///{self.folder}/mlruns/mlflow.db"
         client = MlflowClient("http://127.0.0.1:5000" if "--tracking-uri" in command else local)
-        studies = [e for e in client.search_experiments() if re.fullmatch(r"quickstart|mine\d+", e.name)]  # no search
-        ids = [experiment.experiment_id for experiment in studies]
+        ids = [experiment.experiment_id for experiment in client.search_experiments()]
         runs = client.search_runs(ids, "tags.`harness.level` = 'fold' AND tags.`harness.complete` = 'true'")
         return str(runs[0].info.run_id)
 

@@ -11,14 +11,13 @@ from harness.data.cache import pixel_cache
 from harness.errors import JobError
 from harness.executors.inline import InlineExecutor
 from harness.ledger import Ledger
-from harness.plan import Digests, Job, Scenario, fold_jobs, make_scenario
+from harness.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.progress import Reporter
 from harness.results import FoldRecord, Metrics, Outcome
 from harness.runner import Fitter
 from harness.search.queue import Queue
 from harness.search.samplers import suggest
-from harness.search_block import Objective, Point
-from harness.settings import Settings
+from harness.search_block import Objective
 from harness.store import Store
 from harness.study import Study
 from harness.training.job import Context
@@ -42,13 +41,6 @@ class Listener(Protocol):
     def trial_ended(self, number: int) -> None:
         """A trial has its final state in Optuna's storage."""
         ...
-
-
-def point_scenario(study: Study, point: Point, digests: Digests) -> Scenario:
-    """The scenario at a point of the study's space."""
-    assert study.search is not None
-    settings = Settings.model_validate({**study.base.model_dump(), **point})
-    return make_scenario(study, settings, [key for key in study.search.space if key in point], digests)
 
 
 def value_of(objective: Objective, records: list[FoldRecord]) -> float:

@@ -8,9 +8,8 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.ledger import Ledger
-from harness.plan import Digests, Job, Scenario, fold_jobs
+from harness.plan import Digests, Job, Scenario, fold_jobs, point_scenario
 from harness.report.export import rounded
-from harness.search.objective import point_scenario
 from harness.search.queue import Queue, slot_of
 from harness.search_block import Point
 from harness.study import Study

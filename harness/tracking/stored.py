@@ -1,20 +1,30 @@
 """What a run of an earlier start says of its job."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from harness.errors import StudyError
+from harness.settings import Settings
 from harness.store import Store
-from harness.tracking.connection import search_runs
 
 HEADS_FOLDER = "heads"  # of a study run's artifacts: the files of heads of the user's own
 
 
-def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
-    """The job of a fold or test run, and its study file, copied into `folder` with the heads of the user's own.
+@dataclass(frozen=True)
+class StoredRun:
+    """A run's job, the file of its study, and the settings that it was fitted with."""
+
+    job_id: str
+    study_file: Path
+    settings: Settings
+
+
+def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
+    """What a fold or test run says; its study file is copied into `folder`, with the heads of the user's own.
 
     Raises StudyError where there is no such run.
     """
@@ -31,10 +41,13 @@ def stored_run(store: Store, run_id: str, folder: Path) -> tuple[str, Path]:
     level = run.data.tags.get("harness.level")
     if level not in ("fold", "test"):
         raise StudyError(f"run {run_id} is a {level or 'foreign'} run; name the run of a fold or of a test")
-    query = f"tags.`harness.level` = 'study' AND tags.`harness.study_id` = '{run.data.tags['harness.study_id']}'"
-    (study, *_) = search_runs(client, run.info.experiment_id, query)
-    if client.list_artifacts(study.info.run_id, HEADS_FOLDER):
-        heads = client.download_artifacts(study.info.run_id, HEADS_FOLDER, str(folder / "downloaded"))
+    top = run
+    while parent := top.data.tags.get("mlflow.parentRunId"):
+        top = client.get_run(parent)
+    if client.list_artifacts(top.info.run_id, HEADS_FOLDER):
+        heads = client.download_artifacts(top.info.run_id, HEADS_FOLDER, str(folder / "downloaded"))
         shutil.copytree(heads, folder, dirs_exist_ok=True)
-    path = client.download_artifacts(study.info.run_id, "study.yaml", str(folder))
-    return run.data.tags["harness.job_id"].partition(",")[0], Path(path)
+    path = client.download_artifacts(top.info.run_id, "study.yaml", str(folder))
+    given = {key: value for key, value in run.data.params.items() if key in Settings.model_fields}
+    settings = Settings.model_validate_strings(given)
+    return StoredRun(run.data.tags["harness.job_id"].partition(",")[0], Path(path), settings)

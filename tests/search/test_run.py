@@ -22,6 +22,7 @@ from harness.ledger import Ledger
 from harness.plan import search_id
 from harness.prepare import prepare
 from harness.progress import Reporter
+from harness.reproduce import reproduce
 from harness.search.queue import Queue
 from harness.search.run import SearchRun, run_search
 from harness.store import Store
@@ -89,6 +90,15 @@ def reference(study_of: StudyOf, prepared: Store, tmp_path_factory: pytest.TempP
     """The search of six trials, run with one worker; tests only read it."""
     store = new_store(prepared, tmp_path_factory.mktemp("reference") / "store")
     return searched(study_of(), store), store
+
+
+def test_a_fold_of_a_trial_run_again_from_its_run_gives_the_same_metrics(study_of: StudyOf, store: Store) -> None:
+    searched(study_of("search.enqueue=[{head: batchnorm-gap, learning_rate: 1.0e-3}]"), store, trials=2)
+    for run in runs_of(store, "fold"):
+        found = reproduce(run.info.run_id, store, "cpu", Reporter())
+        assert found.job.id == run.data.tags["harness.job_id"]
+        assert found.identical
+
 
 
 def test_a_search_runs_trials_as_ordinary_jobs(study_of: StudyOf, reference: tuple[SearchRun, Store]) -> None:
