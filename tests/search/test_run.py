@@ -100,7 +100,6 @@ def test_a_fold_of_a_trial_run_again_from_its_run_gives_the_same_metrics(study_o
         assert found.identical
 
 
-
 def test_a_search_runs_trials_as_ordinary_jobs(study_of: StudyOf, reference: tuple[SearchRun, Store]) -> None:
     run, store = reference
     study = study_of()
