@@ -22,7 +22,7 @@ def status(
     from harness.status import study_status
     from harness.store import Store
     from harness.study import load_study
-    from harness.terminal import show_status
+    from harness.terminal.runs import show_status
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     if not at.root.exists():
@@ -48,7 +48,7 @@ def rerun(
     from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
-    from harness.terminal import show_reproduction
+    from harness.terminal.runs import show_reproduction
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     with Reporter() as reporter:
@@ -70,7 +70,7 @@ def doctor(
     from harness.doctor import examine
     from harness.store import Store
     from harness.study import load_study
-    from harness.terminal import show_checks
+    from harness.terminal.checks import show_checks
 
     checks = examine(Store(store), load_study(study, overrides or []) if study else None)
     show_checks(checks)
@@ -88,7 +88,7 @@ def cache(
     from harness.cached import clear as remove
     from harness.cached import entries
     from harness.store import Store
-    from harness.terminal import show_cache
+    from harness.terminal.checks import show_cache
 
     at = Store(store)
     if clear:

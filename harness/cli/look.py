@@ -40,7 +40,7 @@ def plan(
     from harness.stages import study_state
     from harness.store import Store
     from harness.study import load_study
-    from harness.terminal import show_plan
+    from harness.terminal.plan import show_plan
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     inputs = prepare(loaded, at)
@@ -57,7 +57,7 @@ def plan(
     show_plan(loaded, inputs, states, costs)
     if simulated:
         from harness.simulate import simulations
-        from harness.terminal import show_simulations
+        from harness.terminal.plan import show_simulations
 
         show_simulations(simulations(states))
 
@@ -90,7 +90,7 @@ def audit(
     from harness.prepare import prepare
     from harness.store import Store
     from harness.study import load_study
-    from harness.terminal import show_audit
+    from harness.terminal.checks import show_audit
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     inputs = prepare(loaded, at, accepted=ERRORS)  # an audit looks at everything first
@@ -155,7 +155,7 @@ def ui(
 ) -> None:
     """Serves the MLflow UI of the store on 127.0.0.1; with --tracking-uri it only names the views on that server."""
     from harness.store import Store
-    from harness.terminal import ui_command
+    from harness.ui import ui_command
 
     at = Store(store, tracking_uri)
     if not at.has_runs:

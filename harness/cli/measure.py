@@ -21,7 +21,7 @@ def bench(
     """Measures how fast the harness is, against what a user would do instead. Exit code 1 where a figure broke down."""
     from harness.bench.run import run_bench
     from harness.store import Store
-    from harness.terminal import show_bench
+    from harness.terminal.checks import show_bench
 
     measured = run_bench(Store(store), data, weights, only or [], quick, lambda text: print(text, file=sys.stderr))
     show_bench(measured)

@@ -82,7 +82,7 @@ def _run(
         from harness.runner import run_study
 
         done = run_study(study, store, device, reporter, tests_only, compute)
-    from harness.terminal import show_run
+    from harness.terminal.runs import show_run
 
     show_run(study, store, done)
     if done.failed or not all(state.finished for state in done.states):
@@ -115,7 +115,7 @@ def search(
         from harness.search.run import run_search
 
         done = run_search(loaded, at, device, reporter, workers, trials, storage)
-    from harness.terminal import show_search
+    from harness.terminal.runs import show_search
 
     show_search(loaded, at, done)
     if done.failed or done.lost:
@@ -131,7 +131,7 @@ def reproduce(
     """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
     from harness.progress import Reporter
     from harness.store import Store
-    from harness.terminal import show_reproduction
+    from harness.terminal.runs import show_reproduction
 
     at = Store(store, tracking_uri)
     with Reporter() as reporter:

@@ -7,7 +7,7 @@ from harness.bench import FIGURES
 from harness.bench.run import run_bench
 from harness.errors import HarnessError
 from harness.store import Store
-from harness.terminal import show_bench
+from harness.terminal.checks import show_bench
 
 GOOD = """\
 from harness.bench.figure import Goal, Row

@@ -1,0 +1,42 @@
+"""How tables stand on a terminal, and in a pipe."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
+
+
+def new_console() -> Console:
+    """Standard output; piped, it is as wide as its lines, so that nothing is cut."""
+    piped = not sys.stdout.isatty()
+    return Console(width=240 if piped else None, highlight=False, soft_wrap=piped, markup=False)
+
+
+def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table of plain text; columns of numbers are aligned to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numbers = bool(rows) and all(str(row[index])[:1].isdigit() or row[index] == "-" for row in rows)
+        table.add_column(column, justify="right" if numbers else "left", header_style="dim")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    table.caption = " "
+    return table
+
+
+def frame_table(title: str, frame: "pd.DataFrame") -> Table:
+    """The rows of a frame under the names of its columns."""
+    return rows_table(title, [str(column) for column in frame], frame.to_numpy().tolist())
+
+
+def relative(path: object) -> str:
+    """The path as seen from here, where it lies below."""
+    return os.path.relpath(str(path)) if os.path.relpath(str(path))[:2] != ".." else str(path)

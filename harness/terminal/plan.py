@@ -1,0 +1,139 @@
+"""The plan of a study: its data, folds, stages and what they will cost."""
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.costs import Costs
+from harness.prepare import Inputs
+from harness.resolution import resolution
+from harness.simulate import Simulated
+from harness.stages import StageState, all_scenarios
+from harness.study import Study
+from harness.terminal.console import SYNTHETIC, new_console, rows_table
+
+CLASSES = 3  # of more a line of the folds shows no single one
+
+
+def show_plan(study: Study, inputs: Inputs, states: list[StageState], costs: Costs | None = None) -> None:
+    """Prints the plan of a study: the data, the folds, every stage with its scenarios, what is done, and the cost."""
+    console, dataset = new_console(), inputs.dataset
+    if dataset.synthetic:
+        console.print(SYNTHETIC, style="bold")
+    if study.data.limit:
+        console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
+    console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}\n")
+    counts = dataset.table.groupby(["split", "label"], sort=False).agg(
+        images=("image", "size"), patients=("patient", "nunique")
+    )
+    console.print(
+        rows_table(
+            "data",
+            ["split", "class", "images", "patients"],
+            [[*key, *row] for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)],
+        )
+    )
+    if dataset.skipped and dataset.skipped.reasons:
+        console.print(f"{dataset.skipped}\n", style="bold")
+    console.print(_folds(study, inputs))
+    for state in states:
+        _show_stage(console, state)
+    jobs = {job.id: job.id in s.records for s, _ in all_scenarios(states) for job in s.jobs}
+    waiting = sum(state.stage.size * len(inputs.folds) for state in states if state.waits_for)
+    more = f", and up to {waiting} more once the winners are known" if waiting else ""
+    console.print(resolution(study, inputs))
+    console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
+    if costs is not None:
+        _show_costs(console, costs)
+    elif not all(jobs.values()):
+        console.print("cost: not known yet; --probe times each network for some steps")
+
+
+def _folds(study: Study, inputs: Inputs) -> Table:
+    """The images of each class on both sides of the first folds; of many classes the least and the most."""
+    sides = ("train", "val")
+    names = inputs.dataset.classes if len(inputs.dataset.classes) <= CLASSES else ("images", "in a class")
+    rows = [
+        [
+            fold.repeat,
+            fold.fold,
+            *_cells(inputs.dataset.counts(fold.train)),
+            *_cells(inputs.dataset.counts(fold.validation)),
+        ]
+        for fold in inputs.folds[: 3 * study.folds.k]
+    ]
+    grouped = "grouped by patient" if study.folds.grouped else "NOT grouped by patient"
+    heads = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
+    return rows_table(f"folds, {grouped}, digest {inputs.digests.all_folds}", heads, rows)
+
+
+def _cells(counts: dict[str, int]) -> list[object]:
+    images = counts.values()
+    return list(images) if len(images) <= CLASSES else [sum(images), f"{min(images)} to {max(images)}"]
+
+
+def _show_costs(console: Console, costs: Costs) -> None:
+    """What is left, extrapolated; each line with the machine that it was measured on."""
+    rows = [
+        [
+            cost.probe.network,
+            cost.fits,
+            f"{cost.seconds / cost.epochs:.3g} s",
+            _duration(cost.seconds / cost.fits),
+            _duration(cost.extraction) if cost.extraction else "-",
+            f"{cost.probe.memory / 2**30:.1f} GiB",
+        ]
+        for cost in costs.networks
+    ]
+    heads = ["network", "fits left", "an epoch", "a fit", "features, once", "memory"]
+    console.print()
+    console.print(rows_table("cost of the fits left, EXTRAPOLATED from a probe", heads, rows))
+    for where, images in sorted(
+        {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
+    ):
+        console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
+    unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
+    console.print(
+        f"in all: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
+        " (gray; three times that if coloured) and kept features"
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _show_stage(console: Console, state: StageState) -> None:
+    stage = state.stage
+    chosen = f", winner by mean {stage.select.metric} ({stage.select.rule})" if stage.select else ", no winner"
+    title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
+    if state.waits_for:
+        factors = "; ".join(f"{key}: {', '.join(map(str, levels))}" for key, levels in stage.grid.items())
+        console.print(f"{title}\n  {factors}\n  the rest from the winner of stage {state.waits_for}\n")
+        return
+    rows = [
+        [
+            s.scenario.name,
+            s.scenario.id,
+            f"{len(s.records)}/{len(s.jobs)}",
+            "winner" if state.finished and s is state.best else "",
+        ]
+        for s in state.scenarios[:50]
+    ]
+    console.print(rows_table(title, ["scenario", "id", "jobs done", ""], rows))
+    if len(state.scenarios) > 50:
+        console.print(f"  and {len(state.scenarios) - 50:,} more\n")
+
+
+def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
+    """Prints for each stage what its jobs would take on more devices, and what no schedule could go below."""
+    heads = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
+    for name, jobs, rows in stages:
+        cells = [
+            [s.devices, f"{s.makespan:.1f}", f"{s.bound:.1f}", f"{s.makespan / s.bound - 1:.1%}", f"{s.sum_bound:.1f}",
+             f"{s.longest:.1f}"]
+            for s in rows
+        ]  # fmt: skip
+        new_console().print(rows_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", heads, cells))

@@ -1,0 +1,102 @@
+"""How runs, searches and single fits have ended, or how far they are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.store import Store
+from harness.study import Study
+from harness.terminal.console import SYNTHETIC, frame_table, new_console, relative, rows_table
+
+if TYPE_CHECKING:
+    from harness.reproduce import Reproduction
+    from harness.runner import Run
+    from harness.search.run import SearchRun
+    from harness.status import Status
+
+
+def show_status(status: "Status") -> None:
+    """Prints every job that is not done, with the reason, and how many are."""
+    console = new_console()
+    at = f", held by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
+    rows = [[j.stage, j.scenario, j.job, j.status, j.why] for j in status.jobs if j.status != "done"]
+    if rows:
+        console.print(rows_table(f"{status.study}{at}", ["stage", "scenario", "job", "status", "why"], rows))
+    counts = ", ".join(f"{status.count(name)} {name}" for name in ("done", "running", "failed", "missing"))
+    console.print(f"{status.study}: {len(status.jobs)} jobs known: {counts}")
+    for line in status.waiting:
+        console.print(line)
+
+
+def show_reproduction(found: "Reproduction") -> None:
+    """Prints every metric as stored and as run again."""
+    metrics, again = found.stored.metrics, found.again.metrics
+    rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
+    job = found.job
+    new_console().print(
+        rows_table(f"{job.scenario.name}, {job.name}", ["metric", "stored", "again", "difference"], rows)
+    )
+    words = "identical" if found.identical else "NOT identical"
+    keys = ("device", "precision", "torch")
+    machines = [", ".join(str(r.facts[key]) for key in keys) for r in (found.stored, found.again)]
+    new_console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
+
+
+def show_run(study: Study, store: Store, run: "Run") -> None:
+    """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
+    from harness.ledger import Ledger
+    from harness.report import tables
+    from harness.report.export import rounded
+    from harness.statistics.rates import wilson
+
+    console = new_console()
+    for state in run.states:
+        if state.waits_for:
+            console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
+            continue
+        board = tables.leaderboard(state, study)
+        console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
+    for test in run.tests:
+        if test.finished:
+            frame = tables.averaged(tables.pooled(list(test.jobs), Ledger(store)))
+            console.print(frame_table(f"test set: {test.scenario.name}", rounded(tables.class_table(frame))))
+            confusion = tables.confusion_table(frame)
+            right, total = int(confusion.to_numpy().trace()), len(frame)
+            low, high = wilson(right, total)
+            console.print(
+                f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
+            )
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.failed:
+        console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
+    console.print(f"report: {relative(run.report.with_name('index.html'))}")
+    where = "" if store.root == Path("mlruns").absolute() else f" STORE={relative(store.root)}"
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
+    for words, url in run.views.items():
+        if url != run.url:
+            console.print(f"  {words}: {url}")
+
+
+def show_search(study: Study, store: Store, run: "SearchRun") -> None:
+    """Prints how a search ended: its best trials, the report and the UI."""
+    from harness.search.results import shown, trials_frame
+
+    console = new_console()
+    title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
+    if run.results:
+        board = trials_frame(study, run.results)
+        console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.timed_out:
+        console.print(f"{title}: search.timeout is over; the same command goes on", style="bold")
+    if run.confirmed:
+        c = run.confirmed
+        console.print(f"confirmed on fresh folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
+    if run.failed or run.lost:
+        console.print(
+            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command tries them", style="bold"
+        )
+    console.print(f"report: {relative(run.report)}")
+    where = "" if store.root == Path("mlruns").absolute() else f" --store {relative(store.root)}"
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: harness ui{where}, then {run.url}")
