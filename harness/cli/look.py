@@ -72,7 +72,7 @@ def _probe(inputs: "Inputs", states: "list[StageState]", store: "Store", device:
     where, machine = choose_device(device), code_and_machine()["machine"]
 
     def one(settings: "Settings") -> "Probe":
-        print(f"probing {settings.backbone} at {settings.image_size} px", file=sys.stderr)
+        print(f"probing {settings.backbone}, {settings.head}, at {settings.image_size} px", file=sys.stderr)
         return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads.get(settings.head))
 
     take_probes(states, store, one)
