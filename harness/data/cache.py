@@ -16,6 +16,8 @@ from harness.failpoints import failpoint
 from harness.plan import digest
 from harness.store import Store, new_folder, one_maker
 
+BUFFER = 2**20  # bytes: each write hands over Python's lock, which the threads that decode want too
+
 
 def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progress = lambda *_: None) -> Path:
     """The file with the pixels of the manifest's images, in its order, decoded now if it is not there yet.
@@ -65,7 +67,7 @@ def pieces(pixels: Pixels, rows: int = 256) -> Iterator[Pixels]:
 def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress: Progress) -> bool:
     """Fills the file `part`, image by image; False as soon as one is coloured and there is but one channel."""
     files, bad = [dataset.root / image for image in dataset.table["image"]], dict[str, str]()
-    with part.open("wb") as file:
+    with part.open("wb", buffering=BUFFER) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
         for index, image in enumerate(decoded(files, dataset.table["sha256"].tolist(), size)):
