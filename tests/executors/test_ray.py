@@ -59,7 +59,7 @@ def test_where_nobody_listens_is_told_at_once(address: str) -> None:
 def test_a_server_that_dies_as_it_starts_is_asked_for_again(
     ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch, failures: int, joins: bool
 ) -> None:
-    """One in ten of a Ray client's servers does: ray-project/ray#63202."""
+    """Some servers of a Ray client do: ray-project/ray#63202."""
     import ray
 
     init, left = ray.init, iter(range(failures))
