@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,8 +61,17 @@ class Machine:
         if workers:
             os.kill(workers[-1], signal.SIGKILL)
 
-    def kill(self) -> None:
-        """Kills -9 everything, as a power cut does."""
+    def kill(self, when: Callable[[], bool]) -> None:
+        """Kills -9 everything, as a power cut does, when this holds: it is asked while all stands still."""
+
+        def stands_so() -> bool:
+            assert self.process.poll() is None, f"it ended before: {self.said.read_text()}"
+            os.killpg(self.process.pid, signal.SIGSTOP)
+            if not (so := when()):
+                os.killpg(self.process.pid, signal.SIGCONT)
+            return so
+
+        wait_for(stands_so)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -83,11 +92,9 @@ def test_machines_that_die_lose_and_repeat_nothing(
     machine = Machine(stores[0], file, postgres, target)
     wait_for(lambda: jobs_in(stores[0]) >= 3)
     machine.kill_worker()
-    wait_for(lambda: jobs_in(stores[0]) >= 8)
-    machine.kill()
     queue = queue_at(study, stores[1], postgres)
-    left = Counter(trial.state for trial in queue.trials())
-    assert left[TrialState.RUNNING] and left[TrialState.WAITING], "killed too late to show anything"
+    machine.kill(when=lambda: jobs_in(stores[0]) >= 8 and bool(queue.trials(TrialState.RUNNING)))
+    assert queue.trials(TrialState.RUNNING) and queue.trials(TrialState.WAITING), "nothing is left to be found again"
 
     monkeypatch.setattr(module, "GRACE", 12)  # more than the heartbeat of a worker
     with Reporter() as reporter:
