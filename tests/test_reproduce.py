@@ -57,6 +57,19 @@ def test_a_result_that_does_not_say_its_threads_is_refused_in_one_line(finished:
     assert "\n" not in str(refused.value)
 
 
+def test_a_run_with_settings_of_another_version_is_refused_in_one_line(finished: Finished) -> None:
+    client = MlflowClient(tracking_uri=finished.store.tracking_uri)
+    run = client.create_run(
+        client.create_experiment("another-version"), tags={"harness.level": "fold", "harness.job_id": "0"}
+    )
+    client.log_text(run.info.run_id, "study: older", "study.yaml")
+    for name, value in {"backbone": "test_resnet", "epochs": "many"}.items():
+        client.log_param(run.info.run_id, name, value)
+    with pytest.raises(StudyError, match=r"settings that this version does not read \(epochs\)") as refused:
+        reproduce(run.info.run_id, finished.store, "cpu", Reporter())
+    assert "\n" not in str(refused.value)
+
+
 def test_only_a_fold_or_a_test_can_be_reproduced(finished: Finished) -> None:
     with pytest.raises(StudyError, match="has no run nothing"):
         reproduce("nothing", finished.store, "cpu", Reporter())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from pydantic import ValidationError
 
 from harness.errors import StudyError
 from harness.settings import Settings
@@ -26,7 +27,7 @@ class StoredRun:
 def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
     """What a fold or test run says; its study file is copied into `folder`, with the heads of the user's own.
 
-    Raises StudyError where there is no such run.
+    Raises StudyError where there is no such run, or another version wrote it.
     """
     if not store.has_runs:
         raise StudyError(f"{store.root} holds no runs; name the store with --store DIR")
@@ -49,5 +50,9 @@ def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
         shutil.copytree(heads, folder, dirs_exist_ok=True)
     path = client.download_artifacts(top.info.run_id, "study.yaml", str(folder))
     given = {key: value for key, value in run.data.params.items() if key in Settings.model_fields}
-    settings = Settings.model_validate_strings(given)
+    try:
+        settings = Settings.model_validate_strings(given)
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(part["loc"][0]) for part in error.errors() if part["loc"]})) or "its parameters"
+        raise StudyError(f"run {run_id} has settings that this version does not read ({fields}); use its own") from None
     return StoredRun(run.data.tags["harness.job_id"].partition(",")[0], Path(path), settings)

@@ -54,6 +54,8 @@ def _gather(array: NDArray[Any], device: torch.device) -> Inputs:
 
 def _released(array: NDArray[Any], gather: Inputs) -> Inputs:
     """The same, but of a mapped file no more than HELD bytes stay in memory, however large it is."""
+    if array.nbytes <= HELD:
+        return gather
     held = 0
 
     def rows_of(rows: Rows) -> Tensor:
