@@ -20,9 +20,9 @@ class Augmentation:
 
     def __init__(self, kind: str, images: int, seed: int, device: torch.device) -> None:
         rng = np.random.default_rng(seed)
-        flips, moves = rng.random(images) < 0.5, _moves(images, rng)
+        flips = rng.random(images) < 0.5
         self._flips = torch.from_numpy(flips).to(device) if "flip" in kind else None
-        self._moves = torch.from_numpy(moves).to(device) if "affine" in kind else None
+        self._moves = torch.from_numpy(_moves(images, rng)).to(device) if "affine" in kind else None
 
     def __call__(self, images: Tensor, first: int) -> Tensor:
         """first: the place of the first image in the epoch."""
