@@ -268,23 +268,18 @@ def test_a_study_without_a_search_is_refused(study_of: StudyOf, store: Store) ->
 
 
 class Killer(threading.Thread):
-    """Kills a worker process of this one, now and then, `count` times."""
+    """Kills a worker process of this one, some moment after every third job, `count` times."""
 
     def __init__(self, store: Store, count: int, seed: int) -> None:
         super().__init__(daemon=True)
-        self.jobs, self.count, self.killed, self._random, self.stop = (
-            store.jobs,
-            count,
-            0,
-            random.Random(seed),
-            threading.Event(),
-        )
+        self.jobs, self.count, self.killed = store.jobs, count, 0
+        self.stop, self._random = threading.Event(), random.Random(seed)
 
     def run(self) -> None:
         wait_for(self.jobs.exists)
-        while self.killed < self.count and not self.stop.wait(self._random.uniform(0.1, 0.6)):
-            workers = list(children_of_forkserver())
-            if workers:
+        while self.killed < self.count and not self.stop.wait(self._random.uniform(0, 0.3)):
+            workers, done = list(children_of_forkserver()), len(list(self.jobs.glob("[!.]*")))
+            if workers and done >= 3 * self.killed:
                 os.kill(self._random.choice(workers), signal.SIGKILL)
                 self.killed += 1
 
