@@ -64,5 +64,5 @@ def _entry(kind: str, path: Path) -> Entry:
 
 
 def _features(path: Path) -> str:
-    about = json.loads((path / "about.json").read_text())
+    about = json.loads((path / "about.json").read_text(encoding="utf-8"))
     return "{images:,} images of {image_size} px through {backbone} on {device} in {precision}".format(**about)

@@ -35,7 +35,7 @@ class Ledger:
 
     def record(self, job_id: str) -> FoldRecord:
         """The numbers of a finished job."""
-        return FoldRecord(**json.loads((self.path(job_id) / "result.json").read_text()))
+        return FoldRecord(**json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
 
     def predictions(self, job_id: str) -> "pd.DataFrame":
         """The predictions of a finished job, a row for each image."""
@@ -68,7 +68,7 @@ class Ledger:
     def note(self, job_id: str) -> dict[str, str] | None:
         """What is noted of a job that is not done: its `status`, `running` or `failed`, and the `reason`."""
         try:
-            found: dict[str, str] = json.loads((self._states / f"{job_id}.json").read_text())
+            found: dict[str, str] = json.loads((self._states / f"{job_id}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         return found
@@ -99,8 +99,8 @@ class Ledger:
     def _store(self, result: FoldResult) -> None:
         record = result.record
         with new_folder(self.root) as folder:
-            (folder / "result.json").write_text(json.dumps(record.to_json(), indent=1))
-            (folder / "classes.json").write_text(json.dumps(record.class_counts, indent=1))
+            (folder / "result.json").write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
+            (folder / "classes.json").write_text(json.dumps(record.class_counts, indent=1), encoding="utf-8")
             result.predictions.to_parquet(folder / "predictions.parquet", index=False)
             if result.model is not None:
                 (folder / "model.safetensors").write_bytes(result.model)

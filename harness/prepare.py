@@ -137,7 +137,7 @@ def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
     """The folds, from the store where an earlier command left them: to make them takes seconds."""
     path = _folds_file(study, dataset, store)
     if path.exists():
-        stored: list[dict[str, Any]] = json.loads(path.read_text())
+        stored: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         folds = [Fold(f["repeat"], f["fold"], np.array(f["train"]), np.array(f["validation"])) for f in stored]
         for fold in folds:
             check_fold(dataset, fold, study.folds.grouped)
@@ -169,7 +169,7 @@ def _known_bad(store: Store, looked_at: str) -> dict[str, str] | None:
     path = _bad_file(store, looked_at)
     if not path.exists():
         return None
-    known: dict[str, str] = json.loads(path.read_text())
+    known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return known
 
 

@@ -40,7 +40,11 @@ def probe_key(settings: Settings) -> str | None:
 def load_probes(store: Store) -> dict[str, Probe]:
     """The probes that were taken in this store."""
     path = store.cache / "probes.json"
-    return {key: Probe(**values) for key, values in json.loads(path.read_text()).items()} if path.exists() else {}
+    return (
+        {key: Probe(**values) for key, values in json.loads(path.read_text(encoding="utf-8")).items()}
+        if path.exists()
+        else {}
+    )
 
 
 def save_probes(store: Store, probes: Mapping[str, Probe]) -> None:

@@ -209,7 +209,7 @@ class Publisher(RootRun):
         run_id = self._tracker.find("study", self._study_id)
         if run_id is not None:
             self._tracker.log_files(run_id, sorted(folder.iterdir()), "report")
-            words = (folder / "summary.md").read_text()
+            words = (folder / "summary.md").read_text(encoding="utf-8")
             self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
 
     def run_of(self, level: str, key: str) -> str | None:
@@ -247,17 +247,18 @@ class Publisher(RootRun):
 def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
     """The files that say what a study reads and what it runs on, written into `folder`."""
     (folder / "study.yaml").write_text(
-        yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False)
+        yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False), encoding="utf-8"
     )
     inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
     folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
-    (folder / "folds.json").write_text(json.dumps(folds, indent=1))
-    (folder / "audit.json").write_text(audit_study(study, inputs.dataset, inputs.folds, store).to_json())
-    (folder / "environment.txt").write_text(environment())
+    (folder / "folds.json").write_text(json.dumps(folds, indent=1), encoding="utf-8")
+    audit = audit_study(study, inputs.dataset, inputs.folds, store)
+    (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
+    (folder / "environment.txt").write_text(environment(), encoding="utf-8")
     for head, source in inputs.heads.items():
         path = folder / HEADS_FOLDER / file_name(head)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source)
+        path.write_text(source, encoding="utf-8")
     return sorted(folder.iterdir())
 
 

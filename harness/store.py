@@ -159,7 +159,7 @@ def _name_of(holder: Path) -> str:
 def read_holder(path: Path) -> dict[str, Any] | None:
     """The pid and the host of the living process that wrote this file."""
     try:
-        who: dict[str, Any] = json.loads(path.read_text())
+        who: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if who["host"] == socket.gethostname():
             os.kill(who["pid"], 0)
     except PermissionError:  # it lives, and is another user's

@@ -38,7 +38,7 @@ def measure(bench: Bench) -> list[Row]:
         def extract(precision: str = precision) -> None:
             folder = bench.folder / "features" / str(len(list((bench.folder / "features").glob("*"))))
             kept = frozen_features(settings, lambda: backbone, "bench", pixels, rows, folder, cpu, precision)
-            assert json.loads((kept.maps.parent / "about.json").read_text())["passes"] == images
+            assert json.loads((kept.maps.parent / "about.json").read_text(encoding="utf-8"))["passes"] == images
 
         extract()
         times = in_turns({"roof": convolve, "extraction": extract}, rounds)

@@ -46,7 +46,7 @@ class Bench:
             "audit": {"accept": ["duplicate-across-splits", "near-duplicate-across-splits", "label-conflict"]},
         }
         file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(content, sort_keys=False))
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         return load_study(file)
 
     def store(self, name: str, cache_of: str | None = None) -> Store:

@@ -84,7 +84,7 @@ def _timed(study: Study, store: Store) -> _Timed:
     runs: list[Run] = []
     wall = seconds(lambda: runs.append(quiet_run(study, store)))
     records = [Ledger(store).record(path.name) for path in sorted(store.jobs.iterdir())]
-    about = [json.loads(path.read_text()) for path in (store.cache / "features").glob("*/about.json")]
+    about = [json.loads(path.read_text(encoding="utf-8")) for path in (store.cache / "features").glob("*/about.json")]
     return _Timed(prepare(study, store), runs[0], wall, records, sum(part["seconds"] for part in about))
 
 

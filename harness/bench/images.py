@@ -59,7 +59,7 @@ def _run(bench: Bench, images: int) -> _Used:
         "base": {"backbone": "test_resnet", "weights": "none", "epochs": 1},
         "stages": [{"name": "one"}],
     }
-    study.write_text(json.dumps(content))  # which is YAML too
+    study.write_text(json.dumps(content), encoding="utf-8")  # which is YAML too
     command = [sys.executable, "-m", "harness.cli", "run", str(study), "--executor", "inline"]
     return _used([*command, "--store", str(bench.folder / f"growth-{images}")])
 
@@ -77,7 +77,7 @@ def _draw(task: tuple[Path, int, int]) -> None:
 # A process begins with the peak of the one that starts it; this one is small.
 _LAUNCHER = """
 import json, resource, subprocess, sys
-done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps([done.returncode, done.stderr[-500:], used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
@@ -85,7 +85,9 @@ print(json.dumps([done.returncode, done.stderr[-500:], used.ru_utime + used.ru_s
 
 def _used(command: list[str]) -> _Used:
     """What a command takes. Raises RuntimeError where it fails."""
-    launched = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=True)
+    launched = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, *command], capture_output=True, encoding="utf-8", check=True
+    )
     code, said, cpu, peak = json.loads(launched.stdout)
     if code:
         raise RuntimeError(f"{' '.join(command)}: {said}")

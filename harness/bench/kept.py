@@ -19,7 +19,7 @@ def feature_files(store: Store) -> Path:
 
 
 def _of_training(path: Path) -> bool:
-    return int(json.loads(path.read_text())["first"]) == 0
+    return int(json.loads(path.read_text(encoding="utf-8"))["first"]) == 0
 
 
 def feature_inputs(store: Store, head: nn.Module) -> FeatureInputs:

@@ -135,7 +135,7 @@ def report(
 
         page = report_study(loaded, at).with_name("index.html")
         if as_json:
-            numbers = json.loads(page.with_name("statistics.json").read_text())
+            numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
             print(json.dumps({"study": loaded.study, "page": str(page), **numbers}, indent=1))
         else:
             print(page.with_name("checklist.md") if checklist else page)

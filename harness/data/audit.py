@@ -50,7 +50,7 @@ def audit_study(
     key = digest([AUDIT, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
     path = store.cache / "audit" / f"{key}.json"
     if path.exists():
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
         return Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]])
     with store.draft() as draft:
         found = sorted(findings(study, dataset, folds, draft, progress), key=lambda f: _rank(f.severity))

@@ -51,7 +51,7 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
             task.folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(initializer=become_worker) as pool:
             list(pool.map(_draw_patient, tasks, chunksize=16))
-        (folder / "SYNTHETIC.txt").write_text(f"{__doc__}\n")
+        (folder / "SYNTHETIC.txt").write_text(f"{__doc__}\n", encoding="utf-8")
         try:
             failpoint("phantom.written")
             folder.rename(target)

@@ -86,7 +86,9 @@ def write_checklist(known: Known, folder: Path) -> Path:
     table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
     note = "Subjects in our words; the wording is in the checklists."
     lines = [f"# {known.study.study}: CLAIM and TRIPOD+AI", "", note, ""]
-    (folder / "checklist.md").write_text("\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n")
+    (folder / "checklist.md").write_text(
+        "\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n", encoding="utf-8"
+    )
     return folder / "checklist.md"
 
 

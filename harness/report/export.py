@@ -33,5 +33,5 @@ def export_table(table: pd.DataFrame, folder: Path, name: str) -> list[str]:
     """The lines of the table in Markdown, rounded; NAME.csv (all digits) and NAME.tex are written to the folder."""
     table.to_csv(folder / f"{name}.csv", index=False)
     shown = rounded(table).fillna("")
-    (folder / f"{name}.tex").write_text(shown.to_latex(index=False, escape=True))
+    (folder / f"{name}.tex").write_text(shown.to_latex(index=False, escape=True), encoding="utf-8")
     return [*markdown(shown), ""]

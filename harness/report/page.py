@@ -31,7 +31,7 @@ def write_page(folder: Path, links: Links | None = None) -> Path:
     A figure that is there as SVG too comes in as SVG, which follows the reader's light or dark page.
     links: into MLflow, for the head of the page.
     """
-    text = (folder / "report.md").read_text()
+    text = (folder / "report.md").read_text(encoding="utf-8")
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     contents = _name_headings(tokens)
@@ -46,9 +46,9 @@ def write_page(folder: Path, links: Links | None = None) -> Path:
     parser.add_render_rule("table_open", lambda *_: '<div class="table" tabindex="0"><table>')
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
     body = parser.renderer.render(tokens, parser.options, {})
-    template = Template(Path(__file__).with_name("page.html").read_text(), autoescape=True)
+    template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"), autoescape=True)
     page = template.render(title=_title(tokens), contents=contents, body=Markup(body), links=dict(links or {}))
-    (folder / "index.html").write_text(page)
+    (folder / "index.html").write_text(page, encoding="utf-8")
     return folder / "index.html"
 
 
@@ -89,7 +89,7 @@ def _figure(folder: Path, source: str, words: str, number: int) -> str:
     """The figure as HTML without a reference to any file."""
     path = folder / source
     if path.with_suffix(".svg").is_file():
-        return _inline_svg(path.with_suffix(".svg").read_text(), words, f"f{number}-")
+        return _inline_svg(path.with_suffix(".svg").read_text(encoding="utf-8"), words, f"f{number}-")
     kind = mimetypes.guess_type(path.name)[0] or "image/png"
     data = base64.b64encode(path.read_bytes()).decode()
     return str(Markup('<img alt="{}" src="data:{};base64,{}">').format(words, kind, data))

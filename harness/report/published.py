@@ -141,7 +141,7 @@ def write_published(published: Published, out: Path) -> Path:
     """The path of `published.md` in the folder `out`, beside its statistics, tables (CSV, LaTeX) and figure."""
     statistics = published_statistics(published)
     with new_folder(out.absolute().parent) as folder:
-        (folder / "published.md").write_text("\n".join(_page(published, statistics, folder)) + "\n")
+        (folder / "published.md").write_text("\n".join(_page(published, statistics, folder)) + "\n", encoding="utf-8")
         write_statistics(statistics, folder)
         out.mkdir(exist_ok=True)
         for path in sorted(folder.iterdir()):

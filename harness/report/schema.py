@@ -96,5 +96,7 @@ class Statistics(_Entry):
 
 def write_statistics(statistics: Statistics, folder: Path) -> None:
     """Writes `statistics.json` and the schema that documents it, `statistics.schema.json`."""
-    (folder / "statistics.json").write_text(statistics.model_dump_json(indent=1) + "\n")
-    (folder / "statistics.schema.json").write_text(json.dumps(Statistics.model_json_schema(), indent=1) + "\n")
+    (folder / "statistics.json").write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / "statistics.schema.json").write_text(
+        json.dumps(Statistics.model_json_schema(), indent=1) + "\n", encoding="utf-8"
+    )

@@ -76,9 +76,9 @@ def write_report(
             *_paper(study, states, tests, statistics, folder),
             *_foot(study, inputs, states, study_id),
         ]
-        (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n")
-        (folder / "report.md").write_text("\n".join(text) + "\n")
-        (folder / "environment.txt").write_text(environment())
+        (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+        (folder / "environment.txt").write_text(environment(), encoding="utf-8")
         write_statistics(statistics, folder)
         write_page(folder, links)
         write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
@@ -119,7 +119,7 @@ def _data(study: Study, inputs: Inputs) -> list[str]:
 
 
 def _audit(audit: Audit, folder: Path) -> list[str]:
-    (folder / "audit.json").write_text(audit.to_json())
+    (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
     told = [f for f in audit.findings if f.name != "counts"]
     accepted = {f.name: " (accepted by name)" for f in told if f.severity == "error" and f.accepted}
     return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in told), ""]

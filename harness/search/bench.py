@@ -71,7 +71,7 @@ class Pair:
 def run(seed: int, pruner: str, folder: Path) -> tuple[Search, ScenarioState]:
     """One search, and the confirmation of its best scenario."""
     file = folder / "pruning.yaml"
-    file.write_text(STUDY)
+    file.write_text(STUDY, encoding="utf-8")
     study = load_study(file, [f"search.seed={seed}", f"search.pruner={pruner}"])
     store = Store(folder / "store")
     with Reporter() as reporter:
@@ -113,7 +113,7 @@ def main() -> None:
         pairs.append(pair)
     machine = environment().splitlines()[:3]
     content = {"machine": machine, "searches": [asdict(s) for s in searches], "pairs": [asdict(p) for p in pairs]}
-    (options.out / "search.json").write_text(json.dumps(content, indent=1) + "\n")
+    (options.out / "search.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print("\n".join(table(searches, pairs)))
 
 

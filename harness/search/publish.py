@@ -97,7 +97,7 @@ class SearchPublisher(RootRun):
     def publish_report(self, folder: Path) -> None:
         """Adds the report to the search's run."""
         self._tracker.log_files(self.run_id, sorted(folder.iterdir()), "report")
-        self._tracker.describe(self.run_id, (folder / "report.md").read_text())
+        self._tracker.describe(self.run_id, (folder / "report.md").read_text(encoding="utf-8"))
 
     def leaderboard_url(self) -> str:
         """The URL of the trials' leaderboard in the MLflow UI."""

@@ -58,7 +58,7 @@ def write_search_report(
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
             *_foot(study, inputs, queue, results, Ledger(store)),
         ]
-        (folder / "report.md").write_text("\n".join(text) + "\n")
+        (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
         write_page(folder)
         if target.exists():
             shutil.move(target, new / "old")

@@ -121,7 +121,7 @@ class Classifier:
         (folder / WEIGHTS).write_bytes(weights)
         about = asdict(self.about) | {"settings": self.about.settings.model_dump(mode="json")}
         text = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), "about": about}
-        (folder / ABOUT).write_text(json.dumps(text, indent=1))
+        (folder / ABOUT).write_text(json.dumps(text, indent=1), encoding="utf-8")
 
     @staticmethod
     def load(folder: Path, device: str = "auto") -> "Classifier":
@@ -160,7 +160,7 @@ def load_states(backbone: Backbone, head: nn.Module, weights: bytes) -> None:
 def _read_about(folder: Path) -> tuple[About, str]:
     """What the JSON file says, and the hash of the weights."""
     try:
-        text: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+        text: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         if text["format"] != FORMAT:
             raise HarnessError(f"{folder / ABOUT} has format {text['format']}; this version reads {FORMAT}")
         return TypeAdapter(About).validate_python(text["about"]), text["weights_sha256"]

@@ -83,7 +83,7 @@ def frozen_features(
                     started = time.perf_counter()
                     passes = _extract(backbone, inputs, rows, shape, device, precision, new)
                     about |= {"passes": passes, "seconds": time.perf_counter() - started}
-                    (new / "about.json").write_text(json.dumps(about, indent=1))
+                    (new / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
                     sync_folder(new)
                     failpoint("features.written")
                     new.rename(kept)

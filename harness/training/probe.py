@@ -110,7 +110,8 @@ def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew at what is used now
+        # Linux: the peak begins anew at what is used now
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak(device: torch.device) -> int:
@@ -118,7 +119,8 @@ def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
-        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+        told = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        (line,) = [line for line in told if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         import resource
