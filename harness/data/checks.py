@@ -15,6 +15,7 @@ from harness.data.folds import Fold
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.data.patients import patient_rule
+from harness.data.separation import UNKNOWN
 from harness.data.shift import resplit_control, train_test_shift
 from harness.statistics import ALPHA
 from harness.statistics.rates import two_proportions, wilson
@@ -43,10 +44,10 @@ def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, pr
     pixels = open_pixels(pixel_cache(dataset, study.data.image_size, store, progress))
     yield from _counts(dataset)
     yield from _skipped(dataset)
-    yield from _exact_duplicates(dataset)
+    yield from _exact_duplicates(dataset, study.folds.grouped)
     pairs = near_pairs(image_hashes(pixels))
     yield from _near_duplicates(dataset, [pair[:2] for pair in pairs])
-    yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
+    yield from _by_the_rule(dataset)
     for rule in study.audit.patients:
         yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
     yield from _priors(dataset)
@@ -62,13 +63,17 @@ def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, pr
 
 def _counts(dataset: Dataset) -> Iterator[Finding]:
     for (split, label), rows in dataset.table.groupby(["split", "label"], sort=False):
-        sizes = rows["patient"].value_counts()
-        facts = {
-            "split": split, "class": label, "images": len(rows), "patients": len(sizes),
-            "most_images_of_a_patient": int(sizes.max()), "patient": str(sizes.index[0]),
-            "patients_with_one_image": int((sizes == 1).sum()),
-        }  # fmt: skip
-        yield Finding("counts", "note", f"{split} {label}: {len(rows):,} images of {len(sizes):,} patients", facts)
+        facts: dict[str, Any] = {"split": split, "class": label, "images": len(rows), "patients": None}
+        words = "patients unknown"
+        if dataset.patient_rule is not None:
+            sizes = rows["patient"].value_counts()
+            words = f"{len(sizes):,} patients"
+            facts |= {
+                "patients": len(sizes), "most_images_of_a_patient": int(sizes.max()), "patient": str(sizes.index[0]),
+                "patients_with_one_image": int((sizes == 1).sum()),
+            }  # fmt: skip
+        text = f"{split} {label}: {len(rows):,} images{' of ' if facts['patients'] else ', '}{words}"
+        yield Finding("counts", "note", text, facts)
 
 
 def _skipped(dataset: Dataset) -> Iterator[Finding]:
@@ -78,7 +83,7 @@ def _skipped(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("bad-images", "warning", str(skipped), facts)
 
 
-def _exact_duplicates(dataset: Dataset) -> Iterator[Finding]:
+def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[Finding]:
     table, groups = dataset.table, exact_groups(dataset.table)
     if not groups:
         return
@@ -88,10 +93,11 @@ def _exact_duplicates(dataset: Dataset) -> Iterator[Finding]:
         split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in ("train", "test")
     }
     facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
-    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); folds keep them together"
+    kept = "folds keep them together" if grouped else "folds may split them"
+    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {kept}"
     yield Finding("duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}})
     for column, (name, what, severity) in _ACROSS.items():
-        if spread[column]:
+        if spread[column] and (column != "patient" or dataset.patient_rule is not None):
             words = f"{len(spread[column])} groups of identical files stand in several {what}, such as"
             yield _images(dataset, name, severity, words, spread[column])
 
@@ -115,7 +121,11 @@ def _near_duplicates(dataset: Dataset, pairs: list[tuple[int, int]]) -> Iterator
     for column, (name, severity) in kinds.items():
         found = [rows for rows in near if table.loc[rows, column].nunique() > 1]
         if found:
-            words = f"{len(found)} pairs of nearly identical images differ in {column}, such as"
+            differ = f"differ in {column}"
+            if column == "patient":
+                known = dataset.patient_rule is not None
+                differ = f"{'are of several patients' if known else 'of unknown patients'}: folds may split them"
+            words = f"{len(found)} pairs of nearly identical images {differ}, such as"
             yield _images(dataset, name, severity, words, found)
 
 
@@ -129,6 +139,18 @@ def _keys(dataset: Dataset, rule: str) -> pd.Series:
     """The patients by another rule; an image that it does not fit is a patient of its own."""
     key = patient_rule(rule)
     return pd.Series([key(image) or image for image in dataset.table["image"]])
+
+
+def _by_the_rule(dataset: Dataset) -> Iterator[Finding]:
+    """What the study's own rule says of patients; without one that nothing is known of them."""
+    if dataset.patient_rule is None:
+        text = f"{UNKNOWN}, and may stand in train and test; data.patient says how a file's name tells the patient"
+        yield Finding("patients-unknown", "warning", text)
+        return
+    yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
+    if dataset.table["patient"].is_unique:
+        text = "the rule data.patient finds no patient with two images: see whether it reads the file names rightly"
+        yield Finding("patients-alone", "warning", text)
 
 
 def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) -> Iterator[Finding]:
@@ -224,13 +246,14 @@ def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
 
 def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
     k, seed = study.folds.k, study.folds.seed
-    here = patient_leak(dataset, folds)
-    severity: Severity = "warning" if here.share else "note"
-    text = f"{here.share:.0%} of validation images have their patient in training, in the folds of this study"
-    yield Finding("patient-across-folds", severity, text, asdict(here))
-    plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
-    yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would, were folds not grouped", asdict(plain))
+    if dataset.patient_rule is not None:
+        here = patient_leak(dataset, folds)
+        severity: Severity = "warning" if here.share else "note"
+        text = f"{here.share:.0%} of validation images have their patient in training, in the folds of this study"
+        yield Finding("patient-across-folds", severity, text, asdict(here))
+        plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
+        yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would, were folds not grouped", asdict(plain))
     over = oversampling_leak(dataset, folds, k, seed)
     words = ", ".join(f"{share:.0%} of {name}" for name, share in over.by_class.items())
-    text = f"oversampling before the split would copy validation rows into training: {words}"
+    text = f"oversampling before the split, in scenarios that ask for it, copies validation rows into training: {words}"
     yield Finding("oversampling-would-leak", "note", text, asdict(over))

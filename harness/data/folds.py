@@ -1,4 +1,4 @@
-"""Cross-validation folds that cannot leak, and oversampling inside a fold."""
+"""Cross-validation folds that keep whole patients on one side, and oversampling inside a fold."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ class Fold:
 
 
 def make_folds(dataset: Dataset, spec: Folds) -> list[Fold]:
-    """The stratified folds of every repeat, whole patients on one side unless `grouped` is off.
+    """The stratified folds of every repeat; unless `grouped` is off, whole patients and identical files on one side.
+
+    Without a rule that tells patients (`Dataset.patient_rule`) each image counts as one.
 
     Raises DataError where k is too large for the data, and LeakageError should a fold ever leak.
     """
@@ -48,7 +50,7 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
         of_class = rows[dataset.labels[rows] == index]
         count = len(set(dataset.groups[of_class])) if spec.grouped else len(of_class)
         if count < spec.k:
-            unit = "patients" if spec.grouped else "images"
+            unit = "patients" if spec.grouped and dataset.patient_rule is not None else "images"
             raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}")
 
 
@@ -80,8 +82,12 @@ def fold_digests(dataset: Dataset, folds: list[Fold]) -> dict[tuple[int, int], s
 
 
 def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str, Any]:
-    """The fold assignment as stored in `folds.json`: image names, counts, and what proves that nothing leaked."""
+    """The fold assignment as stored in `folds.json`: image names, counts, and what stands on both sides.
+
+    `shared_patients` is null where no rule tells the patient of an image.
+    """
     images, patients = dataset.table["image"], dataset.table["patient"]
+    known = dataset.patient_rule is not None
     return {
         "digest": all_folds,
         "manifest": dataset.digest,
@@ -94,7 +100,7 @@ def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str,
                 "train_counts": dataset.counts(fold.train),
                 "validation_counts": dataset.counts(fold.validation),
                 "shared_images": len(set(images[fold.train]) & set(images[fold.validation])),
-                "shared_patients": len(set(patients[fold.train]) & set(patients[fold.validation])),
+                "shared_patients": len({*patients[fold.train]} & {*patients[fold.validation]}) if known else None,
             }
             for fold in folds
         ],

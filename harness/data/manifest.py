@@ -45,12 +45,18 @@ class Dataset:
     positive: str | None  # None with three classes or more
     synthetic: bool
     skipped: Skipped | None = None
+    patient_rule: str | None = None  # how a file's name tells the patient; None: each image counts as one
 
     @cached_property
     def digest(self) -> str:
         """The hash of what the numbers depend on; the place of the images is not part of it."""
         columns = ["image", "split", "label", "patient", "sha256"]
         return digest([list(self.classes), self.positive, self.table[columns].to_numpy().tolist()])
+
+    @cached_property
+    def test_images(self) -> frozenset[str]:
+        """The hashes of the test images."""
+        return frozenset(self.table.loc[self.rows("test"), "sha256"])
 
     @property
     def mark(self) -> str:
@@ -113,7 +119,7 @@ def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_b
     )
     table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
-    dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom", skipped)
+    dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom", skipped, rule)
     _check_classes(dataset)
     _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset

@@ -177,3 +177,37 @@ def test_of_a_large_dataset_whole_patients_are_drawn_up_to_the_limit(image_folde
     assert np.isin(some, dataset.rows("test")).sum() == 8
     others = np.setdiff1d(everything, some)
     assert not set(dataset.groups[some]) & set(dataset.groups[others])
+
+
+def test_without_a_rule_the_audit_says_nothing_of_patients_but_that_they_are_unknown(
+    tmp_path: Path, image_folder: Path
+) -> None:
+    (image_folder / "train/A/trA0-1.png").write_bytes((image_folder / "train/A/trA0-0.png").read_bytes())
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY.format(path=image_folder, patient=PATIENT, k=2).replace(f", patient: '{PATIENT}'", ""))
+    study, store = load_study(file), Store(tmp_path / "store")
+    inputs = prepare(study, store)
+    found = audit_study(study, inputs.dataset, inputs.folds, store)
+    assert one(found, "patients-unknown").severity == "warning"
+    names = {f.name for f in found.findings}
+    of_patients = {"patient-across-splits", "patient-across-folds", "ungrouped-would-leak", "duplicate-across-patients"}
+    assert not names & of_patients
+    assert all(f.facts["patients"] is None and "patients unknown" in f.text for f in found.named("counts"))
+
+
+def test_a_rule_that_finds_no_patient_with_two_images_is_a_warning(tmp_path: Path, image_folder: Path) -> None:
+    assert one(audit(tmp_path, image_folder, patient="(?P<patient>.+)"), "patients-alone").severity == "warning"
+    assert not audit(tmp_path, image_folder).named("patients-alone")
+
+
+def test_folds_that_are_not_grouped_are_not_said_to_keep_identical_files_together(
+    tmp_path: Path, image_folder: Path
+) -> None:
+    (image_folder / "train/A/trA0-1.png").write_bytes((image_folder / "train/A/trA0-0.png").read_bytes())
+    assert one(audit(tmp_path, image_folder), "duplicates").text.endswith("folds keep them together")
+    file = tmp_path / "study.yaml"
+    file.write_text(file.read_text().replace("{k: 2}", "{k: 2, grouped: false}"))
+    study, store = load_study(file), Store(tmp_path / "other")
+    inputs = prepare(study, store)
+    found = audit_study(study, inputs.dataset, inputs.folds, store)
+    assert one(found, "duplicates").text.endswith("folds may split them")

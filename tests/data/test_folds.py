@@ -26,7 +26,8 @@ def make_dataset(patients: list[tuple[str, int]], twins: int = 0) -> Dataset:
         table.loc[table["sha256"] == f"{2 * number}-0", "sha256"] = f"{2 * number + 1}-0"
     table.insert(0, "image", [f"train/{row['label']}/{i:04d}.png" for i, row in enumerate(rows)])
     table["split"] = "train"
-    return Dataset(Path(), table, tuple(sorted(set(table["label"]))), None, synthetic=False)
+    classes = tuple(sorted(set(table["label"])))
+    return Dataset(Path(), table, classes, None, synthetic=False, patient_rule="(?P<patient>p[0-9]+)")
 
 
 @st.composite

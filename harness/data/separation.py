@@ -1,0 +1,119 @@
+"""What stands on both sides of a split: counted here, and said in the same words wherever it is said."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.data.folds import Fold
+from harness.data.manifest import Dataset
+from harness.settings import Settings
+from harness.study import Study
+
+UNKNOWN = "patients unknown: each image counts as one; folds may split a patient"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How many patients and how many identical files stand on both sides of a split."""
+
+    patients: int | None  # None: no rule tells the patient of an image
+    files: int
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What was counted. `patients` and `test_patients` are None where no rule tells the patient of an image."""
+
+    patients: int | None  # of the training images
+    test_patients: int | None
+    alone: bool  # the rule finds no patient with two images
+    grouped: bool
+    folds: Shared  # on both sides of any fold
+    splits: Shared | None  # in train/ and in test/; None without test images
+    accepted: tuple[str, ...]  # the audit's errors that the study file lets pass
+
+    @property
+    def known(self) -> bool:
+        """Whether a rule tells the patient of an image."""
+        return self.patients is not None
+
+    @property
+    def sound(self) -> bool:
+        """Whether the folds keep patients together, as far as the rule tells them."""
+        return self.known and self.grouped and not self.alone
+
+    @property
+    def unit(self) -> str:
+        """What is drawn anew in a bootstrap."""
+        return "patients" if self.known else "images"
+
+    @property
+    def of_folds(self) -> str:
+        """Whether the folds keep patients together, and how that is known."""
+        if not self.known:
+            files = _count(self.folds.files, "identical file", "on both sides of a fold")
+            return UNKNOWN + ("" if self.grouped and not self.folds.files else f"; {files}")
+        count = f"{self.folds.patients:,} of {self.patients:,} patients on both sides of any fold (checked)"
+        alone = "; the rule finds no patient with two images" if self.alone else ""
+        return f"{'' if self.grouped else 'NOT '}grouped by patient: {count}{alone}"
+
+    @property
+    def of_splits(self) -> str:
+        """What training and test images share, and whether that was accepted."""
+        if self.splits is None:
+            return "there are no test images"
+        files = _count(self.splits.files, "identical file", "in training and in test")
+        parts = [files + self._accepted("duplicate-across-splits", self.splits.files)]
+        if self.known:
+            count = f"{self.splits.patients:,} of {self.test_patients:,} test patients in training too"
+            parts.insert(0, count + self._accepted("patient-across-splits", self.splits.patients or 0))
+        near = "near-duplicate-across-splits"
+        more = f"; nearly identical images in both are accepted ({near})" if near in self.accepted else ""
+        return f"{', '.join(parts)} (checked){more}{'' if self.known else '; patients unknown'}"
+
+    def _accepted(self, name: str, count: int) -> str:
+        return f" (accepted by name: {name})" if count and name in self.accepted else ""
+
+
+def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separation:
+    """What the folds and the splits of a study share."""
+    train, test = (dataset.rows(split) for split in ("train", "test"))
+    patients, files = (dataset.table[column].factorize()[0] for column in ("patient", "sha256"))
+    known = dataset.patient_rule is not None
+    sides = [(fold.train, fold.validation) for fold in folds]
+
+    def shared(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Shared:
+        of_patients, of_files = (
+            len(set().union(*(np.intersect1d(codes[a], codes[b]).tolist() for a, b in pairs)))
+            for codes in (patients, files)
+        )
+        return Shared(of_patients if known else None, of_files)
+
+    return Separation(
+        patients=len(np.unique(patients[train])) if known else None,
+        test_patients=len(np.unique(patients[test])) if known else None,
+        alone=known and len(np.unique(patients)) == len(patients),
+        grouped=study.folds.grouped,
+        folds=shared(sides),
+        splits=shared([(train, test)]) if len(test) else None,
+        accepted=tuple(study.audit.accept),
+    )
+
+
+def oversampling_words(scenarios: Iterable[Settings]) -> str:
+    """What oversampling does in these scenarios to the split of training and validation."""
+    every = list(scenarios)
+    leaking = sum(settings.leaks for settings in every)
+    if leaking:
+        return (
+            f"{leaking} of {len(every)} scenarios oversample BEFORE THE SPLIT: copies of their validation images stand"
+            " in training"
+        )
+    if any(settings.oversampling != "none" for settings in every):
+        return "oversampling copies training images alone"
+    return "no scenario oversamples"
+
+
+def _count(number: int, what: str, where: str) -> str:
+    return f"{number or 'no'} {what}{'s' if number > 1 else ''} {where}"

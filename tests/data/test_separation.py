@@ -1,0 +1,112 @@
+"""Sentences about patients say what was counted, and nothing of what nobody can know."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.data.folds import Fold, folds_json, make_folds
+from harness.data.manifest import Dataset, read_dataset
+from harness.data.separation import UNKNOWN, Separation, oversampling_words, separation
+from harness.study import Data, Folds, Study
+from tests.conftest import PATIENT
+from tests.data.test_folds import make_dataset
+
+StudyOf = Callable[..., Study]
+SHARED = [("A", 2)] * 6 + [("B", 2)] * 6
+ALONE = [("A", 1)] * 6 + [("B", 1)] * 6
+
+
+def found(study: Study, dataset: Dataset) -> Separation:
+    return separation(study, dataset, make_folds(dataset, study.folds))
+
+
+def test_with_a_rule_the_folds_say_how_many_patients_were_looked_for(small_study: StudyOf) -> None:
+    words = found(small_study(), make_dataset(SHARED)).of_folds
+    assert words == "grouped by patient: 0 of 12 patients on both sides of any fold (checked)"
+
+
+def test_folds_that_are_not_grouped_say_how_many_patients_they_split(small_study: StudyOf) -> None:
+    dataset, study = make_dataset(SHARED), small_study("folds.grouped=false")
+    folds = make_folds(dataset, Folds(k=2, grouped=False))
+    patients = dataset.table["patient"]
+    torn = set().union(*({*patients[f.train]} & {*patients[f.validation]} for f in folds))
+    assert torn
+    words = separation(study, dataset, folds).of_folds
+    assert words == f"NOT grouped by patient: {len(torn)} of 12 patients on both sides of any fold (checked)"
+
+
+def test_without_a_rule_nothing_is_said_to_be_checked_of_patients(small_study: StudyOf) -> None:
+    dataset = replace(make_dataset(ALONE), patient_rule=None)
+    said = found(small_study(), dataset)
+    assert said.of_folds == UNKNOWN
+    assert (said.patients, said.folds.patients, said.unit) == (None, None, "images")
+    folds = make_folds(dataset, Folds(k=2))
+    assert all(fold["shared_patients"] is None for fold in folds_json(dataset, folds, "")["folds"])
+
+
+def test_without_a_rule_and_grouping_identical_files_may_stand_on_both_sides(small_study: StudyOf) -> None:
+    dataset = replace(make_dataset(ALONE, twins=1), patient_rule=None)
+    torn = Fold(0, 0, dataset.rows("train")[::2], dataset.rows("train")[1::2])
+    words = separation(small_study("folds.grouped=false"), dataset, [torn]).of_folds
+    assert words == f"{UNKNOWN}; 1 identical file on both sides of a fold"
+
+
+def test_a_rule_by_which_every_image_is_its_own_patient_is_told(small_study: StudyOf) -> None:
+    said = found(small_study(), make_dataset(ALONE))
+    assert said.of_folds.endswith("; the rule finds no patient with two images")
+    assert not said.sound
+
+
+@pytest.mark.parametrize(
+    ("patient", "accept", "expected"),
+    [
+        (PATIENT, "[]", "0 of 4 test patients in training too, no identical file in training and in test (checked)"),
+        (None, "[]", "no identical file in training and in test (checked); patients unknown"),
+        (
+            r"(?P<patient>[AB]\d+)-",
+            "[patient-across-splits]",
+            "4 of 4 test patients in training too (accepted by name: patient-across-splits), no identical file in"
+            " training and in test (checked)",
+        ),
+        (
+            PATIENT,
+            "[near-duplicate-across-splits]",
+            "0 of 4 test patients in training too, no identical file in training and in test (checked); nearly"
+            " identical images in both are accepted (near-duplicate-across-splits)",
+        ),
+    ],
+)
+def test_training_and_test_say_what_they_share_and_what_was_accepted(
+    image_folder: Path, small_study: StudyOf, patient: str | None, accept: str, expected: str
+) -> None:
+    study = small_study(f"audit.accept={accept}")
+    dataset = read_dataset(image_folder, Data(source="folder", patient=patient), study.audit.accept)
+    assert found(study, dataset).of_splits == expected
+
+
+def test_an_identical_file_that_was_accepted_is_counted(image_folder: Path, small_study: StudyOf) -> None:
+    (image_folder / "test/A/teA9-0.png").write_bytes((image_folder / "train/A/trA0-0.png").read_bytes())
+    study = small_study("audit.accept=[duplicate-across-splits]")
+    dataset = read_dataset(image_folder, Data(source="folder"), study.audit.accept)
+    expected = "1 identical file in training and in test (accepted by name: duplicate-across-splits) (checked)"
+    assert found(study, dataset).of_splits == f"{expected}; patients unknown"
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        (["none"], "no scenario oversamples"),
+        (["none", "random"], "oversampling copies training images alone"),
+        (
+            ["random", "random-before-split"],
+            "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images stand in training",
+        ),
+    ],
+)
+def test_oversampling_is_said_to_see_training_images_alone_only_where_it_does(
+    small_study: StudyOf, levels: list[str], expected: str
+) -> None:
+    base = small_study().base
+    assert oversampling_words(base.model_copy(update={"oversampling": level}) for level in levels) == expected
