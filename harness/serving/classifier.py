@@ -28,7 +28,7 @@ from harness.training.features import BATCH, extract
 from harness.training.fit import predict
 from harness.training.inputs import PixelInputs, Rows
 
-FORMAT = 1  # raise it when a folder written before cannot be read any more
+FORMAT = 2  # raise it when a folder written before cannot be read any more
 WEIGHTS, ABOUT = "model.safetensors", "classifier.json"
 
 

@@ -8,7 +8,8 @@ from huggingface_hub import constants
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.models.backbone import Backbone, check_hub, check_stages, check_weights, feature_shape, load_backbone
+from harness.models.backbone import Backbone, check_stages, check_weights, feature_shape, load_backbone
+from harness.models.hub import check_hub
 from harness.settings import Settings
 
 
@@ -33,7 +34,7 @@ def state(backbone: Backbone) -> Tensor:
         ("test_efficientnet", 64, (256, 2, 2)),
         ("vgg11", 64, (512, 2, 2)),
         ("vgg11", 150, (512, 4, 4)),  # the map of the convolutions, where calling the model gives something else
-        ("test_vit", 64, (64, 17, 1)),  # 16 patches and the class token
+        ("test_vit", 64, (64, 4, 4)),  # 16 patches; the class token is no place of a map
         ("test_convnext", 64, (64, 2, 2)),
         ("swin_tiny_patch4_window7_224", 64, (768, 2, 2)),  # channels last in timm
     ],
@@ -55,12 +56,12 @@ def test_the_features_are_those_of_timm_before_pooling() -> None:
         torch.testing.assert_close(backbone(images), features_of(whole, images))
 
 
-def test_tokens_become_a_map_with_the_channels_first() -> None:
+def test_the_tokens_of_the_patches_become_a_map_on_their_grid() -> None:
     backbone = load_backbone(settings_of("test_vit"), seed=0).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
-        tokens = features_of(backbone.network, images)
-        torch.testing.assert_close(backbone(images)[..., 0], tokens.transpose(1, 2))
+        tokens = features_of(backbone.network, images)[:, 1:]
+        torch.testing.assert_close(backbone(images), tokens.transpose(1, 2).reshape(2, 64, 4, 4))
 
 
 @pytest.mark.parametrize(

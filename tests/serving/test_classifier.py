@@ -100,6 +100,11 @@ def test_the_tokens_of_a_transformer_are_a_square_map() -> None:
     assert grad_cam(classifier(backbone="test_vit"), PIXELS, np.array([0, 1, 0])).shape == (3, 4, 4)
 
 
+def test_features_that_are_one_vector_are_not_drawn() -> None:
+    with pytest.raises(HarnessError, match="test_vit3 gives one vector for the whole image"):
+        grad_cam(classifier(backbone="test_vit3"), PIXELS, np.array([0, 1, 0]))
+
+
 def test_onnx_gives_the_same_probabilities(tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -1,0 +1,38 @@
+"""The hub that timm's pretrained weights come from."""
+
+import timm
+
+from harness.errors import HarnessError
+
+HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
+
+
+def check_hub(name: str) -> None:
+    """Raises HarnessError where the ImageNet weights are neither here nor to be had: timm would retry for a minute."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
+    files = ("model.safetensors", "pytorch_model.bin")
+    if config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in files):
+        return
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+        raise HarnessError(
+            f"the ImageNet weights of {name} are not on this machine and the hub cannot be reached;"
+            " run once with a network, or give a file by --set base.weights=PATH.safetensors,"
+            " or train from random weights by --set base.weights=none"
+        )
+
+
+def _reachable(url: str) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_TIMEOUT).close()
+    except urllib.error.HTTPError:  # it answered
+        return True
+    except (OSError, ValueError):
+        return False
+    return True

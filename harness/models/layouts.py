@@ -1,0 +1,108 @@
+"""What a backbone gives of an image: one rule for every network of timm.
+
+map      Its last feature map, before timm pools it; whatever timm trains behind that map, such as the norm of ConvNeXt
+         or the last convolution of MobileNetV3, is left out. Every network whose features are a map that timm does not
+         pool by attention: ResNet, EfficientNet, ConvNeXt, Swin.
+tokens   The tokens of the patches, on their grid; class, distillation and register tokens are left out. Transformers
+         in whose feature by timm's own pooling no parameter takes part that the patches' tokens do not depend on:
+         ViT, DeiT, DINOv2, CLIP.
+pooled   timm's own pooled feature, a map of one place. Everything else, so that nothing is lost that was trained: a
+         norm behind the pooling (BEiT, EVA, Hiera), attention pooling (SigLIP, CLIP's ResNet), blocks of the class
+         token alone (CaiT, XCiT), class tokens of unknown place (VOLO, PiT), several maps at once (CrossViT, CoaT).
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from timm.layers import AttentionPool2d, AttentionPoolLatent, AttentionPoolPrr, RotAttentionPool2d
+from torch import Tensor, nn
+
+Layout = Literal["map", "tokens", "pooled"]
+
+ATTENTION_POOLS = (AttentionPool2d, RotAttentionPool2d, AttentionPoolLatent, AttentionPoolPrr)
+EXTRA_TOKEN = re.compile(r"(^|\.)(cls|class|dist|reg)_?token")
+
+
+def features_of(network: nn.Module, images: Tensor, layout: Layout) -> Tensor:
+    """The features [n, C, h, w] of images [n, 3, H, W]."""
+    if layout == "pooled":
+        features: Tensor = network(images)
+        return features[..., None, None]
+    features = network.forward_features(images)  # type: ignore[operator]
+    if layout == "tokens":
+        return _on_grid(features[:, prefix_tokens(network) or 0 :])
+    return features.permute(0, 3, 1, 2) if getattr(network, "output_fmt", "NCHW") == "NHWC" else features
+
+
+def _on_grid(tokens: Tensor) -> Tensor:
+    """Tokens [n, T, C] as [n, C, h, w], row by row; [n, C, T, 1] where they make no square."""
+    side = math.isqrt(tokens.shape[1])
+    shape = (side, side) if side**2 == tokens.shape[1] else (tokens.shape[1], 1)
+    return tokens.transpose(1, 2).unflatten(2, shape)
+
+
+def prefix_tokens(network: nn.Module) -> int | None:
+    """How many tokens stand before those of the patches; None where the network has some and does not tell."""
+    told: Any = getattr(network, "num_prefix_tokens", None)
+    if told is not None:
+        return int(told)
+    return None if any(EXTRA_TOKEN.search(name) for name, _ in network.named_parameters()) else 0
+
+
+def choose_layout(network: nn.Module, images: Tensor) -> Layout:
+    """The layout of a network's features, by a pass of these images; their values do not matter."""
+    with _layers_of_single_tokens(network, len(images)) as alone:
+        features = network.forward_features(images)  # type: ignore[operator]
+    dimensions = features.ndim if isinstance(features, Tensor) else 0
+    if dimensions == 4 and not any(isinstance(module, ATTENTION_POOLS) for module in network.modules()):
+        return "map"
+    prefix = prefix_tokens(network)
+    if dimensions != 3 or prefix is None or features.shape[1] <= prefix or (prefix and alone):
+        return "pooled"
+    return "tokens" if parameters_read(network, network(images)) <= parameters_read(network, features) else "pooled"
+
+
+@contextmanager
+def _layers_of_single_tokens(network: nn.Module, batch: int) -> Iterator[list[nn.Module]]:
+    """Collects the layers with parameters that see but the first tokens of each image, as a class token's own do.
+
+    Gradients do not tell them: in the shapes alone, what is cut from a joined tensor depends on all of its parts.
+    """
+    found: list[nn.Module] = []
+    most = max(prefix_tokens(network) or 0, 1)
+
+    def look(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        given = arguments[0] if arguments else None
+        seen = given.shape if isinstance(given, Tensor) else torch.Size()
+        if len(seen) in (2, 3) and seen[0] == batch and (len(seen) == 2 or seen[1] <= most):
+            found.append(module)
+
+    handles = [
+        module.register_forward_pre_hook(look)
+        for module in network.modules()
+        if any(True for _ in module.parameters(recurse=False))
+    ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def parameters_read(network: nn.Module, output: Any) -> frozenset[str]:
+    """The names of the parameters that these outputs depend on."""
+    total = sum((tensor.sum() for tensor in _tensors(output)), torch.zeros((), device="meta"))
+    named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    gradients = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
+    return frozenset(name for name, gradient in zip(named, gradients, strict=True) if gradient is not None)
+
+
+def _tensors(output: Any) -> Iterable[Tensor]:
+    if isinstance(output, Tensor):
+        return (output,)
+    parts = output.values() if isinstance(output, dict) else output
+    return (tensor for part in parts for tensor in _tensors(part) if tensor.is_floating_point())

@@ -1,0 +1,23 @@
+"""Networks as timm and the harness make them, without a classifier."""
+
+import logging
+from typing import Any
+
+import timm
+from torch import nn
+
+from harness.models.baselines import own_model
+from harness.settings import NETWORKS
+
+
+def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:
+    """The network called `name`, for images of this size; its weights are drawn, unless timm is told of others.
+
+    timm is asked for no more than `num_classes=0`: another pooling than a network's own would change its layers.
+    """
+    if name in NETWORKS:
+        return own_model(NETWORKS[name])
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    fixed: dict[str, Any] = {"img_size": image_size} if config and config.fixed_input_size else {}
+    return timm.create_model(name, num_classes=0, **fixed, **weights)
