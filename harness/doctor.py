@@ -79,10 +79,13 @@ def _store(store: Store) -> Iterator[Check]:
     yield Check("disk", "ok" if free > LOW_DISK else "look", f"{free / 2**30:,.1f} GiB free at {there}")
     if not store.database.exists():
         return
-    from harness.tracking import orphaned_runs, schema_problem
+    from harness.tracking import old_places, orphaned_runs, schema_problem
 
     problem = schema_problem(store)
     yield Check("database", "bad" if problem else "ok", problem or f"{store.database}, schema up to date")
+    moved = [str(place) for place in old_places(store).values()]
+    told = f"of a store in {', '.join(moved)}, which this one was moved or copied from; the next command mends that"
+    yield Check("artifacts", "look" if moved else "ok", told if moved else str(store.artifacts))
     if problem is None:
         held = {path.stem for path in store.locks.glob("*.json") if read_holder(path)}
         orphans = orphaned_runs(store, held)

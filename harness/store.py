@@ -26,7 +26,7 @@ class Store:
     """
 
     def __init__(self, root: Path, server: str | None = None) -> None:
-        self.root = root.absolute()
+        self.root = _utf8(root).absolute()
         self.server = None if server is None else _checked_address(server)
         self.jobs = self.root / "jobs"
         self.cache = self.root / "cache"
@@ -48,7 +48,7 @@ class Store:
     @property
     def database_uri(self) -> str:
         """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
-        return f"sqlite:///{self.database}"
+        return sqlite_uri(self.database)
 
     @property
     def tracking_uri(self) -> str:
@@ -110,6 +110,12 @@ class Store:
             with self.locked(study):
                 pass
 
+    def refuse_if_others_run(self) -> None:
+        """Raises BusyError where another process than this one runs any study here."""
+        for holder in self.locks.glob("*.json"):
+            if (who := read_holder(holder)) and who["pid"] != os.getpid():
+                self.refuse_if_busy(holder.stem)
+
     @contextmanager
     def locked(self, study: str) -> Iterator[None]:
         """Holds the study in this store; the system lets go of it when the process ends, however it ends.
@@ -131,6 +137,25 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _utf8(root: Path) -> Path:
+    """The path. Raises HarnessError where its name is not UTF-8: MLflow would read another one."""
+    try:
+        str(root).encode()
+    except UnicodeEncodeError:
+        raise HarnessError(f"--store {ascii(str(root))[1:-1]}: the name is not UTF-8; name another folder") from None
+    return root
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of an SQLite database as SQLAlchemy reads it, whatever characters its path holds.
+
+    The driver is named because of MLflow, which makes the folder of a plain `sqlite:///` without decoding its name.
+    """
+    from sqlalchemy.engine import URL
+
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
 def _checked_address(uri: str) -> str:

@@ -55,7 +55,7 @@ def test_orphaned_runs_and_a_foreign_schema_are_told(store: Store) -> None:
     database.close()
     check = named(examine(store), "database")
     assert check.verdict == "bad"
-    assert "mlflow db upgrade sqlite:///" in check.text
+    assert "mlflow db upgrade sqlite+pysqlite:///" in check.text
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:

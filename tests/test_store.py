@@ -90,7 +90,7 @@ def test_a_store_is_absolute_and_makes_nothing_until_it_is_used(
     monkeypatch.chdir(tmp_path)
     store = Store(Path("runs"))
     assert store.root == tmp_path / "runs"
-    assert store.database_uri == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert store.database_uri == f"sqlite+pysqlite:///{tmp_path}/runs/mlflow.db"
     assert tree(tmp_path) == []
 
 

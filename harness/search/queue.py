@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from harness.search.samplers import FoldMedian, slot_sampler
 from harness.search.storage import exclusive, open_storage, readable
 from harness.search_block import Point, Search
-from harness.store import Store
+from harness.store import Store, sqlite_uri
 
 HEARTBEAT, GRACE = 10, 60  # seconds
 RETRIES = 2  # of a trial whose worker died
@@ -42,7 +42,7 @@ class Queue:
 
     def __init__(self, search: Search, name: str, store: Store, url: str | None) -> None:
         self._search, self.own = search, url is None
-        self._url = url or f"sqlite:///{store.root / 'optuna.db'}"
+        self._url = url or sqlite_uri(store.root / "optuna.db")
         objective = search.objective
         directions: list[Literal["maximize", "minimize"]] = ["maximize" if objective.maximize else "minimize"]
         if objective.cost:

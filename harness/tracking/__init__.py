@@ -11,6 +11,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from harness.tracking.connection import first_line, is_lost, reachable
 from harness.tracking.health import orphaned_runs, schema_problem
+from harness.tracking.moved import bring_along, old_places
 from harness.tracking.stored import HEADS_FOLDER, stored_run
 from harness.tracking.tracker import Tracker
 
@@ -18,5 +19,6 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 __all__ = [
-    "HEADS_FOLDER", "Tracker", "first_line", "is_lost", "orphaned_runs", "reachable", "schema_problem", "stored_run",
+    "HEADS_FOLDER", "Tracker", "bring_along", "first_line", "is_lost", "old_places", "orphaned_runs", "reachable",
+    "schema_problem", "stored_run",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from PIL import Image
 import harness
 from harness.errors import HarnessError
 from harness.store import Store
+from harness.tracking.connection import open_client
 
 CHAMPION = "champion"  # the alias
 # what harness/serving and all that it imports need; the harness itself goes with the model as code
@@ -100,7 +101,7 @@ def champion_folder(store: Store, uri: str) -> Path:
     if named is None:
         raise HarnessError(f"{uri}: allowed: models:/NAME@{CHAMPION} and models:/NAME/VERSION")
     name, alias, number = named.groups()
-    client = MlflowClient(store.tracking_uri, registry_uri=store.tracking_uri)
+    client = open_client(store)
     try:
         number = number or client.get_model_version_by_alias(name, alias).version
         source = client.get_model_version_download_uri(name, number)

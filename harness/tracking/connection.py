@@ -13,6 +13,7 @@ from harness.errors import HarnessError, disk_is_full
 from harness.failpoints import failpoint
 from harness.signals import unbroken
 from harness.store import Store
+from harness.tracking.moved import bring_along
 
 LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # what MLflow's errors say of a server that cannot answer
 
@@ -27,6 +28,14 @@ class LocalClient(MlflowClient):
         return found if name.startswith("_") or not callable(found) else unbroken()(found)
 
 
+def open_client(store: Store) -> MlflowClient:
+    """The client of the store's MLflow, which has runs already."""
+    if store.server is not None:
+        return MlflowClient(tracking_uri=store.server, registry_uri=store.server)
+    bring_along(store)
+    return LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+
+
 def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
     """The client and the experiment. Database and experiment are made once, under a lock: their first use races."""
     from filelock import FileLock
@@ -35,6 +44,7 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
         return _open_on_server(store.server, name)
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
+    bring_along(store)
     with FileLock(store.locks / "mlflow.lock"):
         client = _client(store)
         experiment = client.get_experiment_by_name(name)

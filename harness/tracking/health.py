@@ -1,5 +1,6 @@
 """What the doctor asks of MLflow. Reads only."""
 
+import shlex
 import sqlite3
 from collections.abc import Collection
 from typing import Any
@@ -15,7 +16,7 @@ from harness.tracking.connection import search_runs
 def schema_problem(store: Store) -> str | None:
     """Why MLflow cannot use the store's database as it is; None where it can."""
     try:
-        with sqlite3.connect(f"file:{store.database}?mode=ro", uri=True) as database:
+        with sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True) as database:
             found = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
         database.close()
     except sqlite3.Error as error:
@@ -24,7 +25,8 @@ def schema_problem(store: Store) -> str | None:
     head = ScriptDirectory.from_config(utils._get_alembic_config(store.database_uri)).get_current_head()
     if found == [head]:
         return None
-    return f"{store.database}: schema {found}, MLflow here wants {head}; run: mlflow db upgrade {store.database_uri}"
+    address = shlex.quote(store.database_uri)
+    return f"{store.database}: schema {found}, MLflow here wants {head}; run: mlflow db upgrade {address}"
 
 
 def orphaned_runs(store: Store, held: Collection[str]) -> list[str]:

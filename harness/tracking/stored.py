@@ -4,12 +4,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from harness.errors import StudyError
 from harness.settings import Settings
 from harness.store import Store
+from harness.tracking.connection import open_client
 
 HEADS_FOLDER = "heads"  # of a study run's artifacts: the files of heads of the user's own
 
@@ -30,7 +30,7 @@ def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
     """
     if not store.has_runs:
         raise StudyError(f"{store.root} holds no runs; name the store with --store DIR")
-    client = MlflowClient(tracking_uri=store.tracking_uri)
+    client = open_client(store)
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

@@ -29,7 +29,7 @@ class Tracker:
         self, store: Store, study: Study, study_id: str, provenance: Mapping[str, str], dataset: Dataset
     ) -> None:
         self._study, self._study_id, self._provenance = study, study_id, provenance
-        self._origin = f"{socket.gethostname()}:{store.root}"
+        self._origin, self._server = f"{socket.gethostname()}:{store.root}", store.server
         self._client, self.experiment_id = open_experiment(store, study.study)
         self._dataset = dataset_input(dataset, study)
         self._curves = Curves(self._client)
@@ -50,13 +50,14 @@ class Tracker:
             if "harness.complete" in run.data.tags:
                 self._finished.add(run_id)
             elif level in ("fold", "test"):
-                if run.data.tags.get("harness.store") in (
-                    None,
-                    self._origin,
-                ):  # another store may be at work on its own
+                if self._is_own(run.data.tags.get("harness.store")):
                     self._leftovers.append(run_id)
                 continue
             self._runs[level, run.data.tags["harness.key"]] = run_id
+
+    def _is_own(self, origin: str | None) -> bool:
+        """Whether a run is this store's. On a server another store may be at work on its own."""
+        return self._server is None or origin in (None, self._origin)
 
     def discard_leftovers(self) -> None:
         """Moves to MLflow's trash what earlier starts left of jobs that did not finish; they are run anew.

@@ -1,0 +1,153 @@
+"""Stores that are moved or copied: what lies in a store goes with it."""
+
+import hashlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BusyError
+from harness.store import Store
+from harness.tracking import bring_along, old_places
+from tests.conftest import SMALL_STUDY, Finished, runs_of
+from tests.field.conftest import Harness
+
+MORE = "stages.0.grid={head: [dropout-gap, batchnorm-gap, dropout-flatten]}"
+
+
+@pytest.fixture
+def copied(harness: Harness, finished: Finished, tmp_path: Path) -> Store:  # noqa: ARG001 - in its folder
+    """A copy, in `copy`, of a store in which a study was run; its file is `s.yaml`."""
+    shutil.copytree(finished.store.root, tmp_path / "copy")
+    Path("s.yaml").write_text(SMALL_STUDY)
+    return Store(tmp_path / "copy")
+
+
+def content(folder: Path) -> dict[Path, str]:
+    """The hash of every file; not of what SQLite keeps while a database is open."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal", ".lock"))]
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def named_outside(store: Store) -> list[str]:
+    """What MLflow's database names by an absolute address that is not in the store's artifacts."""
+    found = []
+    with closing(sqlite3.connect(store.database)) as database:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+            ("model_versions", "source"),
+            ("model_versions", "storage_location"),
+        ):
+            rows = database.execute(f"SELECT {column} FROM {table} WHERE {column} LIKE '%artifacts%'").fetchall()
+            assert rows, (table, column)
+            found += [row[0] for row in rows if not row[0].startswith(f"{store.artifacts.as_uri()}/")]
+    return found
+
+
+def an_image(store: Store) -> str:
+    return str(next(store.data.rglob("test/*/*.png")))
+
+
+def test_a_run_in_a_copy_touches_no_file_of_the_original(harness: Harness, finished: Finished, copied: Store) -> None:
+    before = content(finished.store.root)
+    runs = len(runs_of(finished.store))
+    ended = harness("run", "s.yaml", "--store", "copy", "--set", MORE)
+    assert ended.code == 0, ended
+    (line,) = [line for line in ended.err.splitlines() if "was moved or copied" in line]
+    assert str(finished.store.root) in line
+    assert content(finished.store.root) == before
+    assert len(runs_of(finished.store)) == runs
+    assert named_outside(copied) == []
+    assert len(runs_of(copied)) > runs
+    for run in runs_of(copied):
+        assert any((copied.root / run.info.artifact_uri.partition("/copy/")[2]).iterdir())
+    assert named_outside(finished.store) == []
+    assert "was moved" not in harness("predict", "s.yaml", an_image(copied), "--store", str(finished.store.root)).err
+
+
+def test_a_moved_store_is_read_where_it_is(harness: Harness, copied: Store) -> None:
+    bring_along(copied)
+    moved = copied.root.rename("new place")
+    store, image = Store(moved), an_image(Store(moved))
+    doctor = harness("doctor", "--store", str(moved))
+    assert f"{copied.root}, which this one was moved or copied from" in " ".join(doctor.out.split())
+    assert list(old_places(store).values()) == [copied.root], "the doctor changes nothing"
+    first = harness("predict", "s.yaml", image, "--store", str(moved))
+    assert first.code == 0, first
+    assert f"was moved or copied from {copied.root}: the " in first.err
+    assert harness("predict", "s.yaml", image, "--store", str(moved)).err == ""
+    (fold, *_) = runs_of(store, "fold")
+    assert harness("reproduce", fold.info.run_id, "--store", str(moved)).code == 0
+    assert harness("report", "s.yaml", "--store", str(moved)).code == 0
+    assert named_outside(store) == []
+    assert not copied.root.exists()
+
+
+def test_runs_that_a_killed_process_left_are_discarded_after_a_move(harness: Harness, copied: Store) -> None:
+    fold = runs_of(copied, "fold")[0]
+    with closing(sqlite3.connect(copied.database)) as database, database:
+        database.execute("DELETE FROM tags WHERE key = 'harness.complete' AND run_uuid = ?", (fold.info.run_id,))
+        database.execute("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", (fold.info.run_id,))
+    assert harness("run", "s.yaml", "--store", "copy").code == 0
+    found = runs_of(copied, "fold")
+    assert fold.info.run_id not in [run.info.run_id for run in found]
+    assert {run.info.status for run in found} == {"FINISHED"}
+
+
+def test_a_store_by_another_name_has_not_moved(copied: Store) -> None:
+    bring_along(copied)
+    Path("link").symlink_to(copied.root, target_is_directory=True)
+    assert old_places(Store(Path("link"))) == {}
+
+
+def test_what_a_user_keeps_elsewhere_stays_there(copied: Store) -> None:
+    bring_along(copied)
+    with closing(sqlite3.connect(copied.database)) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = 'file:///other/artifacts/7' WHERE name = 'Default'"
+        )
+    assert old_places(copied) == {}
+
+
+def test_a_moved_store_of_a_server_is_left_alone(copied: Store) -> None:
+    bring_along(Store(copied.root, "http://127.0.0.1:1"))
+    assert old_places(copied)
+
+
+def test_a_moved_store_that_cannot_be_written_is_refused(harness: Harness, copied: Store) -> None:
+    with closing(sqlite3.connect(copied.database)) as database, database:
+        database.execute("CREATE TRIGGER t BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'is read-only'); END")
+    line = harness.refused("predict", "s.yaml", an_image(copied), "--store", "copy")
+    assert "was moved or copied from" in line
+    assert "is read-only" in line
+    assert len(old_places(copied)) == 1, "nothing of it was changed"
+
+
+def test_a_store_is_not_brought_along_under_a_running_study(copied: Store) -> None:
+    code = (
+        f"import sys; from harness.store import Store; from pathlib import Path\nwith Store(Path({str(copied.root)!r}))"
+    )
+    code += ".locked('small'): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(BusyError, match="study small is running already"):
+            bring_along(copied)
+        holder.communicate()
+    bring_along(copied)
+    assert old_places(copied) == {}
+
+
+def test_artifacts_that_are_still_in_the_old_place_are_told(
+    finished: Finished, copied: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fold, *_) = runs_of(finished.store, "fold")
+    shutil.rmtree(copied.artifacts / "small" / fold.info.run_id)
+    bring_along(copied)
+    assert "copy the artifacts of 1 runs that are still there" in capsys.readouterr().err
