@@ -12,6 +12,7 @@ from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layouts import Layout, features_of
 from harness.models.networks import new_network
+from harness.models.weights import in_a_line, load_file, load_pretrained
 from harness.plan import derive_seed, weights_file
 from harness.settings import CLASSIFIERS, NETWORKS, Settings
 
@@ -63,7 +64,7 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
     known = anatomy_of(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, settings.backbone))
-        network = _with_weights(settings)
+        network, _ = _with_weights(settings, known)
     _take_off_unread(network, known)
     backbone = Backbone(network, known.layout)
     backbone.freeze(last_stages(settings) if settings.trainable.startswith("last-") else known.read)
@@ -87,20 +88,20 @@ def _take_off_unread(network: nn.Module, known: Anatomy) -> None:
             setattr(network, name, nn.Identity())
 
 
-def _with_weights(settings: Settings) -> nn.Module:
-    options: dict[str, Any] = {"pretrained": True}
-    if settings.backbone in NETWORKS or settings.weights == "none":
-        return new_network(settings.backbone, settings.image_size or IMAGE_SIZE)
-    if settings.weights != "imagenet":
-        options["pretrained_cfg_overlay"] = {"file": str(weights_file(settings.weights))}
-    else:
-        check_hub(settings.backbone)
+def _with_weights(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
+    """The network with its weights, and the prefix that was taken off the names of their file."""
+    name, size = settings.backbone, settings.image_size or IMAGE_SIZE
+    if name in NETWORKS or settings.weights == "none":
+        return new_network(name, size), ""
+    if settings.weights == "imagenet":
+        check_hub(name)
     try:
-        return new_network(settings.backbone, settings.image_size or IMAGE_SIZE, **options)
+        if settings.weights == "imagenet":
+            return load_pretrained(name, size, known.read), ""
+        return load_file(name, size, known.read, weights_file(settings.weights))
     except Exception as error:  # whatever timm, safetensors and the hub raise
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise HarnessError(
-            f"the weights {settings.weights} cannot be loaded into {settings.backbone}: {reason}"
+            f"the weights {settings.weights} cannot be loaded into {name}: {in_a_line(error)}"
         ) from error
 
 
@@ -140,7 +141,7 @@ def check_weights(settings: Settings) -> None:
     if settings.weights == "imagenet":
         check_hub(settings.backbone)
     elif settings.weights != "none":
-        _with_weights(settings)
+        _with_weights(settings, anatomy_of(settings))
 
 
 def check_stages(settings: Settings) -> None:

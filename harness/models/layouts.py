@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from timm.layers import AttentionPool2d, AttentionPoolLatent, AttentionPoolPrr, RotAttentionPool2d
+from timm.layers.attention_pool import AttentionPoolLatent, AttentionPoolPrr
+from timm.layers.attention_pool2d import AttentionPool2d, RotAttentionPool2d
 from torch import Tensor, nn
 
 Layout = Literal["map", "tokens", "pooled"]
@@ -42,7 +43,7 @@ def _on_grid(tokens: Tensor) -> Tensor:
     """Tokens [n, T, C] as [n, C, h, w], row by row; [n, C, T, 1] where they make no square."""
     side = math.isqrt(tokens.shape[1])
     shape = (side, side) if side**2 == tokens.shape[1] else (tokens.shape[1], 1)
-    return tokens.transpose(1, 2).unflatten(2, shape)
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, *shape)
 
 
 def prefix_tokens(network: nn.Module) -> int | None:
