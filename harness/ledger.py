@@ -2,7 +2,7 @@
 
 import json
 import shutil
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,26 @@ from harness.store import Store, new_folder, sync_folder, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.data.manifest import Dataset
+
+TEST_IMAGES = "test-images.json"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One scoring of test images. Those that are scored together, after one selection, have one time."""
+
+    study: str
+    key: str  # what was scored: the very jobs
+    study_id: str | None  # None: noted by a version that did not say
+    time: float
+    same: bool = True  # False: of some of the images, or of more
+
+
+def _short(dataset: "Dataset") -> set[str]:
+    """The hashes of the test images, as long as they must be to be told apart."""
+    return {image[:16] for image in dataset.test_images}
 
 
 class Ledger:
@@ -43,19 +63,33 @@ class Ledger:
 
         return pd.read_parquet(self.path(job_id) / "predictions.parquet")
 
-    def look(self, manifest: str, study: str, key: str) -> None:
-        """Notes that `study` scores something (`key`: its scenario and jobs) on the test set of this manifest.
+    def look(self, dataset: "Dataset", look: "Look") -> None:
+        """Notes that a study scores something on the test set of this dataset.
 
         To be called before the scoring, so that a look that is broken off counts too. The same look counts once:
         the numbers of a stored test do not change when they are read again.
         """
-        path = self.looks_root / manifest / study / f"{key}.json"
+        folder = self.looks_root / dataset.digest
+        if not (folder / TEST_IMAGES).exists():
+            write_atomic(folder / TEST_IMAGES, json.dumps(sorted(_short(dataset))).encode())
+        path = folder / look.study / f"{look.key}.json"
         if not path.exists():
-            write_atomic(path, json.dumps({"time": time.time()}).encode())
+            write_atomic(path, json.dumps({"time": look.time, "study_id": look.study_id}).encode())
 
-    def looks(self, manifest: str, study: str | None = None) -> int:
-        """How often the test set of this manifest was scored in this store, by this study or by any."""
-        return len(list((self.looks_root / manifest).glob(f"{study or '*'}/*.json")))
+    def looks(self, dataset: "Dataset") -> list["Look"]:
+        """Every look at test images of this dataset in this store, by whichever study, the first one first.
+
+        Another manifest of the same images (another positive class, patient rule or limit) is no other test set.
+        """
+        mine, found = _short(dataset), []
+        for folder in self.looks_root.glob("*"):
+            there = folder / TEST_IMAGES
+            images = set(json.loads(there.read_text(encoding="utf-8"))) if there.exists() else set()
+            same = folder.name == dataset.digest or images == mine
+            for path in folder.glob("*/*.json") if same or images & mine else ():
+                noted = json.loads(path.read_text(encoding="utf-8"))
+                found.append(Look(path.parent.name, path.stem, noted.get("study_id"), noted["time"], same))
+        return sorted(found, key=lambda look: (look.time, look.key))
 
     def begin(self, job_id: str) -> None:
         """Notes that a job is being fitted."""

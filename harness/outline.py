@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.costs import Costs
+from harness.data.separation import class_counts
 from harness.prepare import Inputs
 from harness.stages import StageState
 from harness.study import Study
@@ -11,19 +12,17 @@ from harness.study import Study
 
 def outline(study: Study, inputs: Inputs, states: list[StageState], costs: Costs | None) -> dict[str, Any]:
     """What `plan` shows: data, folds, stages with their scenarios and jobs, and the cost of what is left."""
-    dataset = inputs.dataset
-    counts = dataset.table.groupby(["split", "label"], sort=False).agg(
-        images=("image", "size"), patients=("patient", "nunique")
-    )
+    dataset, shared = inputs.dataset, inputs.separation
     return {
         "study": study.study,
         "synthetic": dataset.synthetic,
         "data": [
-            {"split": key[0], "class": key[1], "images": int(row[0]), "patients": int(row[1])}
-            for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)
+            {"split": split, "class": label, "images": images, "patients": patients if shared.known else None}
+            for split, label, images, patients in class_counts(dataset).to_numpy().tolist()
         ],
         "manifest": inputs.digests.manifest,
         "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": study.folds.grouped},
+        "separation": shared.facts(),
         "stages": [_stage(state) for state in states],
         "cost": None if costs is None else asdict(costs) | {"seconds": costs.seconds, "disk_bytes": costs.disk},
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.settings import Settings, decisive
+from harness.settings import Settings, decisive, level_text
 from harness.study import Stage, Study
 
 PLACES = {"path", "on_bad_image"}  # of `data`: how the manifest came about, whose digest is part of every id
@@ -113,8 +113,8 @@ def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
 
 def _level(key: str, level: Any) -> str:
     if isinstance(level, str):
-        return level
-    return f"{key}={level:.4g}" if isinstance(level, float) else f"{key}={level}"
+        return json.dumps(level) if " + " in level else level  # no level may look like two
+    return f"{key}={level_text(level)}"
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:

@@ -17,6 +17,7 @@ from harness.data.folds import Fold, check_fold, fold_digests, make_folds
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
+from harness.data.separation import Separation, separation
 from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
 from harness.models.custom import head_source, is_custom, source_digest
@@ -38,6 +39,7 @@ class Inputs:
     folds: list[Fold]
     digests: Digests
     heads: Mapping[str, str]  # the user's own, as their source
+    separation: Separation
 
     def fold(self, repeat: int, number: int) -> Fold:
         """The fold at these coordinates."""
@@ -59,7 +61,8 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
         folds = _folds(study, dataset, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
-    return Inputs(dataset, folds, Digests(dataset.digest, fold_digests(dataset, folds), weights, sources), heads)
+    digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources)
+    return Inputs(dataset, folds, digests, heads, separation(study, dataset, folds))
 
 
 @contextmanager

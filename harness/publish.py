@@ -20,7 +20,7 @@ from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
-from harness.report.marks import declared_looks, scenario_mark, test_mark
+from harness.report.marks import declared_looks, scenario_mark, taken_looks, test_mark
 from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
@@ -146,13 +146,13 @@ class Publisher(RootRun):
         if self._tracker.is_whole(run_id):
             return
         frame = pooled(list(state.jobs), self._ledger)
+        mark = scenario_mark(self._study, scenario.settings)
         with self._store.scratch() as folder:
             frame.to_parquet(folder / "predictions.parquet", index=False)
-            mark = scenario_mark(self._study, scenario.settings)
             scenario_figures(state, frame, self._inputs.dataset, folder, mark)
             self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.log_metrics(run_id, state.summary)
-        self._tracker.describe(run_id, _scenario_words(state, self._inputs.dataset.synthetic))
+        self._tracker.describe(run_id, _scenario_words(state, self._inputs, mark))
         self._tracker.finish(run_id)
 
     def publish_test(self, state: ScenarioState, stages: Iterable[str]) -> None:
@@ -168,7 +168,7 @@ class Publisher(RootRun):
         if len(state.jobs) == 1:
             self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
         self._tracker.log_metrics(run_id, metrics, state.scenario.settings.epochs)
-        looks = self._ledger.looks(self._inputs.dataset.digest, self._study.study)
+        looks = taken_looks(self._study, self._inputs.dataset, self._ledger)
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         with self._store.scratch() as folder:
@@ -273,13 +273,14 @@ def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, stream
 _TRAINED = {"all": "whole network trained", "head": "frozen"}
 
 
-def _scenario_words(state: ScenarioState, synthetic: bool) -> str:
+def _scenario_words(state: ScenarioState, inputs: Inputs, mark: str | None) -> str:
     s, means = state.scenario.settings, state.summary
     augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     return (
-        f"{'**SYNTHETIC DATA.** ' if synthetic else ''}{s.backbone} ({s.weights} weights,"
+        f"{'**SYNTHETIC DATA.** ' if inputs.dataset.synthetic else ''}{f'**{mark}.** ' if mark else ''}"
+        f"{s.backbone} ({s.weights} weights,"
         f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
-        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds: accuracy"
+        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({inputs.separation.of_folds}): accuracy"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
         f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from time import time
 from typing import Protocol
 
 from harness.champion import publish_champion
 from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
+from harness.data.separation import Separation
 from harness.durations import durations
 from harness.environment import code_digest
 from harness.executors import Executor
 from harness.executors.make import make_executor
-from harness.ledger import Ledger
+from harness.ledger import Ledger, Look
 from harness.models.backbone import check_stages, check_weights
 from harness.models.custom import head_class
 from harness.plan import Job, batches, stage_scenarios, study_id
@@ -60,6 +62,7 @@ class Run:
     passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     views: dict[str, str]  # of the study in the MLflow UI: words -> URL
+    separation: Separation
 
     @property
     def url(self) -> str:
@@ -127,7 +130,7 @@ def _run(
     for backbone, images in fitter.passes.items():
         read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
         reporter.say(f"frozen {backbone}: {read}")
-    return Run(states, tests, fitter.failed, fitter.passes, report, views)
+    return Run(states, tests, fitter.failed, fitter.passes, report, views, inputs.separation)
 
 
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -203,8 +206,10 @@ def _run_tests(
             fitter.reporter.say("no test/ images: no test evaluation")
         return []
     tests = test_states(study, states, inputs.digests, fitter.ledger)
+    identity, opened = study_id(study, inputs.digests), time()  # one time: all were selected before any is scored
     for before in tests:
-        fitter.ledger.look(inputs.digests.manifest, study.study, look_key(before))
+        fitter.ledger.look(inputs.dataset, Look(study.study, look_key(before), identity, opened))
+    for before in tests:
         fitter.run("test set", [job for job in before.jobs if job.id not in before.records])
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     for test in tests:

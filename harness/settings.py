@@ -28,6 +28,14 @@ def _trainable(value: str) -> str:
     return value
 
 
+def level_text(level: Any) -> str:
+    """The level of a factor as it is written everywhere: of a float the fewest digits that give it back."""
+    if not isinstance(level, float):
+        return str(level)
+    short = f"{level:.4g}"
+    return short if float(short) == level else repr(level)
+
+
 class Settings(Model):
     """All that decides how one network is trained; every field can be a factor of a grid."""
 

@@ -43,6 +43,11 @@ class Data(Model):
     val: Literal["ignore", "train"] = "ignore"
     phantom: Phantom = Phantom()
 
+    @property
+    def patient_rule(self) -> str | None:
+        """How a file's name tells the patient; None where it does not."""
+        return self.patient or ("phantom" if self.source == "phantom" else None)
+
 
 class Folds(Model):
     """The cross-validation protocol."""

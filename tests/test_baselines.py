@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.ledger import Ledger
+from harness.prepare import prepare
 from harness.report.schema import Statistics
 from harness.report.tables import arrays, averaged, pooled
 from harness.stages import ScenarioState, final_test
@@ -54,8 +55,8 @@ def test_what_a_baseline_does_not_have_is_not_claimed(baselines: Finished) -> No
 
 
 def test_all_are_declared_looks_and_stand_side_by_side(baselines: Finished) -> None:
-    (manifest,) = [path.name for path in (baselines.store.root / "looks").iterdir()]
-    assert Ledger(baselines.store).looks(manifest, "baselines") == 4
+    dataset = prepare(baselines.study, baselines.store).dataset
+    assert len(Ledger(baselines.store).looks(dataset)) == 4
     text = baselines.run.report.read_text()
     assert "4 of 4 declared looks" in text
     assert "SEEN" not in text

@@ -106,7 +106,7 @@ def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_b
     good = [row for row in rows if row.image not in bad]
     _check_what_is_left(rows, good)
     images = [row.image for row in good]
-    rule = spec.patient or ("phantom" if spec.source == "phantom" else None)
+    rule = spec.patient_rule
     table = pd.DataFrame(
         {
             "image": images,

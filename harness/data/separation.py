@@ -1,12 +1,13 @@
 """What stands on both sides of a split: counted here, and said in the same words wherever it is said."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 
 from harness.data.folds import Fold
-from harness.data.manifest import Dataset
+from harness.data.manifest import Dataset, Rows
 from harness.settings import Settings
 from harness.study import Study
 
@@ -49,6 +50,15 @@ class Separation:
         return "patients" if self.known else "images"
 
     @property
+    def of_patients(self) -> str:
+        """What stands behind the number of training images: how many patients they are of."""
+        return f" of {self.patients:,} patients" if self.known else ", patients unknown"
+
+    def facts(self) -> dict[str, object]:
+        """What was counted and the sentences that say it, for scripts."""
+        return asdict(self) | {"of_folds": self.of_folds, "of_splits": self.of_splits}
+
+    @property
     def of_folds(self) -> str:
         """Whether the folds keep patients together, and how that is known."""
         if not self.known:
@@ -76,29 +86,42 @@ class Separation:
         return f" (accepted by name: {name})" if count and name in self.accepted else ""
 
 
+def class_counts(dataset: Dataset) -> pd.DataFrame:
+    """Images and patients by split and class: the columns split, label, images and patients, which may be unknown."""
+    table = dataset.table.groupby(["split", "label"], sort=False)
+    frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
+    return frame if dataset.patient_rule is not None else frame.assign(patients="unknown")
+
+
 def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separation:
     """What the folds and the splits of a study share."""
     train, test = (dataset.rows(split) for split in ("train", "test"))
     patients, files = (dataset.table[column].factorize()[0] for column in ("patient", "sha256"))
     known = dataset.patient_rule is not None
-    sides = [(fold.train, fold.validation) for fold in folds]
 
-    def shared(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Shared:
-        of_patients, of_files = (
-            len(set().union(*(np.intersect1d(codes[a], codes[b]).tolist() for a, b in pairs)))
-            for codes in (patients, files)
-        )
-        return Shared(of_patients if known else None, of_files)
+    def shared(pairs: list[tuple[Rows, Rows]]) -> Shared:
+        return Shared(_on_both_sides(patients, pairs) if known else None, _on_both_sides(files, pairs))
 
     return Separation(
         patients=len(np.unique(patients[train])) if known else None,
         test_patients=len(np.unique(patients[test])) if known else None,
-        alone=known and len(np.unique(patients)) == len(patients),
+        alone=known and dataset.table["patient"].is_unique,
         grouped=study.folds.grouped,
-        folds=shared(sides),
+        folds=shared([(fold.train, fold.validation) for fold in folds]),
         splits=shared([(train, test)]) if len(test) else None,
         accepted=tuple(study.audit.accept),
     )
+
+
+def _on_both_sides(codes: Rows, pairs: list[tuple[Rows, Rows]]) -> int:
+    """How many codes stand on both sides of any of these pairs of rows."""
+    found = np.zeros(len(codes), dtype=bool)
+    for sides in pairs:
+        seen = np.zeros((2, len(codes)), dtype=bool)
+        for side, rows in zip(seen, sides, strict=True):
+            side[codes[rows]] = True
+        found |= seen.all(axis=0)
+    return int(found.sum())
 
 
 def oversampling_words(scenarios: Iterable[Settings]) -> str:

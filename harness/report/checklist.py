@@ -1,4 +1,4 @@
-"""CLAIM and TRIPOD+AI, filled in where the harness knows the answer; the rest is for the author."""
+"""CLAIM (2020) and TRIPOD+AI (2024), filled in where the harness knows the answer; the rest is for the author."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,19 +6,20 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.audit import Audit
+from harness.data.separation import oversampling_words
 from harness.prepare import Inputs
 from harness.report.comparisons import OUT_OF_FOLD, TEST
 from harness.report.export import export_table
 from harness.report.marks import declared_looks
 from harness.report.schema import Statistics
 from harness.report.study_statistics import MAJORITY
-from harness.stages import StageState
+from harness.stages import StageState, all_scenarios
 from harness.study import Study
 
 AUTHOR = "author must state"
 METRICS_OF = ("folds", OUT_OF_FOLD, TEST)
-CLAIM = "CLAIM"  # Mongan, Moy, Kahn 2020, Radiology: Artificial Intelligence 2:e200029, 42 items
-TRIPOD = "TRIPOD+AI"  # Collins et al. 2024, BMJ 385:e078378, 27 items
+CLAIM = "CLAIM 2020"  # Mongan, Moy, Kahn 2020, Radiology: Artificial Intelligence 2:e200029, 42 items
+TRIPOD = "TRIPOD+AI 2024"  # Collins et al. 2024, BMJ 385:e078378, 27 items
 
 # (checklist, item, subject in our words, the answer's name or None where a machine cannot know)
 ITEMS: list[tuple[str, str, str, str | None]] = [
@@ -84,8 +85,11 @@ def write_checklist(known: Known, folder: Path) -> Path:
     found = answers(known)
     rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
     table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
-    note = "Subjects in our words; the wording is in the checklists."
-    lines = [f"# {known.study.study}: CLAIM and TRIPOD+AI", "", note, ""]
+    note = (
+        "Subjects in our words; the wording is in the checklists. CLAIM is that of 2020; its update of 2024 has other"
+        " items, which are not filled in here."
+    )
+    lines = [f"# {known.study.study}: {CLAIM} and {TRIPOD}", "", note, ""]
     (folder / "checklist.md").write_text(
         "\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n", encoding="utf-8"
     )
@@ -98,17 +102,18 @@ def answers(known: Known) -> dict[str, str]:
 
 
 def _data_answers(known: Known) -> dict[str, str]:
-    study, dataset, folds = known.study, known.inputs.dataset, known.study.folds
+    study, dataset, folds, shared = known.study, known.inputs.dataset, known.study.folds, known.inputs.separation
     synthetic = " (SYNTHETIC, drawn by a procedure)" if dataset.synthetic else ""
-    limit = f"a class-stratified subset of whole patients, {study.data.limit} images a split"
-    grouped = "patients and identical files" if folds.grouped else "images only; PATIENTS STAND ON BOTH SIDES"
+    whole = " of whole patients" if shared.known else ""
+    limit = f"a class-stratified subset{whole}, {study.data.limit} images a split"
+    rule = f", by the rule {dataset.patient_rule}" if shared.known else ""
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
         "preprocessing": f"decoded once, resized to {study.data.image_size} px, normalised as the weights were trained",
         "subset": limit if study.data.limit else "all images of the split",
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
         f" digest {known.inputs.digests.all_folds}; the test split is the data's own",
-        "disjoint": f"{grouped}, by the rule {study.data.patient or 'one patient an image'}",
+        "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}{rule}",
         "counts": "; ".join(f.text for f in known.audit.named("counts")),
         "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in known.audit.named(name)),
         "resolution": known.resolution,
@@ -118,12 +123,14 @@ def _data_answers(known: Known) -> dict[str, str]:
 def _levels(study: Study, name: str) -> str:
     found = dict.fromkeys(str(getattr(settings, name)) for _, settings in study.settings())
     names = [Path(level).name for level in found] if name == "weights" else list(found)
+    names = names if len(set(names)) == len(found) else list(found)  # two files of one name in two folders
     return f"{name} {', '.join(names)}"
 
 
 def _model_answers(known: Known) -> dict[str, str]:
     study = known.study
     facts = [r.facts for state in known.states for s in state.scenarios for r in s.records.values()]
+    scenarios = [s.scenario.settings for s, _ in all_scenarios(known.states)]
     torch = ", ".join(sorted({f"torch {f['torch']} ({f['device']}, {f['precision']})" for f in facts}))
     training = (
         "augment",
@@ -147,8 +154,7 @@ def _model_answers(known: Known) -> dict[str, str]:
         "training": f"{'; '.join(_levels(study, name) for name in training)}; {len(facts)} fits",
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(study, 'select_epoch')}" if rules else "",
         "ensemble": ensemble,
-        "imbalance": f"{_levels(study, 'oversampling')}, applied to training images of a fold"
-        + (" or BEFORE THE SPLIT where so named" if "random-before-split" in _levels(study, "oversampling") else ""),
+        "imbalance": f"{_levels(study, 'oversampling')}; {oversampling_words(scenarios)}",
         "reproduction": "harness reproduce RUN_ID fits any fold again; the test model is kept as safetensors",
     }
 
@@ -160,7 +166,8 @@ def _result_answers(known: Known) -> dict[str, str]:
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
         "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on in METRICS_OF)),
-        "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over patients; corrected resampled t, exact"
+        "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
+        f"{known.inputs.separation.unit}; corrected resampled t, exact"
         " McNemar and DeLong tests, Holm over the comparisons of a stage",
         "test": f"the data's own test split, {looks} declared looks; no other site" if tested else "",
         "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",

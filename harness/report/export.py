@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.settings import Settings, level_text
+
 NUMBER = re.compile(r"(< )?-?\d")
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as it is read: three decimals, SDs behind their means, and a dash where there is no number."""
+    """The table as it is read: three decimals, SDs behind their means, and a dash where there is no number.
+
+    The levels of a factor are not rounded: what differs looks different.
+    """
     text = table.astype(object)
     for column in table.select_dtypes("float"):
-        small = column in ("learning_rate", "weight_decay")
-        text[column] = ["-" if pd.isna(v) else f"{v:g}" if small else f"{v:.3f}" for v in table[column]]
+        word = level_text if column in Settings.model_fields else "{:.3f}".format
+        text[column] = ["-" if pd.isna(v) else word(v) for v in table[column]]
     for column in [name for name in table if f"{name} SD" in table]:
         text[column] = text[column] + " ± " + text.pop(f"{column} SD")
     return text

@@ -17,7 +17,10 @@ SIDE = 112  # pixels of a thumbnail
 
 
 def confident_errors(frame: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
-    """The images that were called wrongly, the surest first: image, patient, true class, called class, probability."""
+    """The images that were called wrongly, the surest first: image, patient, true class, called class, probability.
+
+    Without the patient where each image counts as one.
+    """
     classes, probabilities, labels = arrays(frame)
     called = probabilities.argmax(axis=1)
     table = pd.DataFrame(
@@ -29,6 +32,8 @@ def confident_errors(frame: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
             "probability": probabilities.max(axis=1),
         }
     )
+    if (table["patient"] == table["image"]).all():
+        table = table.drop(columns="patient")
     wrong: pd.DataFrame = table[called != labels]
     return wrong.sort_values(["probability", "image"], ascending=[False, True]).head(most).reset_index(drop=True)
 

@@ -10,12 +10,17 @@ from harness.settings import Settings
 from harness.study import Study
 
 LEAKS = "LEAKS: oversampled before the split"
+BEST_EPOCH = "BEST EPOCH: chosen on the images that score it"
 
 
 def scenario_mark(study: Study, settings: Settings) -> str | None:
-    """The mark of every row that shows this scenario; None where nothing is to be said."""
-    marks = [LEAKS] if settings.leaks else []
-    return "; ".join([*marks, *study_marks(study)]) or None
+    """The mark of every row that shows this scenario in validation; None where nothing is to be said."""
+    best = [BEST_EPOCH] if settings.select_epoch == "best" else []
+    return "; ".join([*_leaks(settings), *best, *study_marks(study)]) or None
+
+
+def _leaks(settings: Settings) -> list[str]:
+    return [LEAKS] if settings.leaks else []
 
 
 def study_marks(study: Study) -> list[str]:
@@ -30,16 +35,23 @@ def together(marks: Iterable[str | None]) -> str | None:
 
 
 def test_mark(study: Study, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
-    """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones."""
-    looks, declared = ledger.looks(dataset.digest, study.study), declared_looks(study)
+    """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones.
+
+    No epoch is chosen on test images: there the last one is scored.
+    """
+    looks, declared = taken_looks(study, dataset, ledger), declared_looks(study)
     seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
-    mark = scenario_mark(study, settings)
-    return "; ".join([*([mark] if mark else []), *seen]) or None
+    return "; ".join([*_leaks(settings), *study_marks(study), *seen]) or None
 
 
 def marked(table: pd.DataFrame, mark: str | None) -> pd.DataFrame:
     """The table with its mark in every row; as it is where there is none."""
     return table.assign(mark=mark) if mark else table
+
+
+def taken_looks(study: Study, dataset: Dataset, ledger: Ledger) -> int:
+    """How often studies of this name have scored this test set in this store."""
+    return sum(look.same and look.study == study.study for look in ledger.looks(dataset))
 
 
 def declared_looks(study: Study) -> int:

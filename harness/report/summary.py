@@ -25,12 +25,11 @@ def summary_lines(
 def _compared(study: Study, inputs: Inputs, states: list[StageState]) -> str:
     scenarios = [state for state, _ in all_scenarios(states)]
     done, asked = sum(len(s.records) for s in scenarios), sum(len(s.jobs) for s in scenarios)
-    rows = inputs.dataset.table.loc[inputs.dataset.rows("train")]
-    patients = rows["patient"].nunique()
+    images = len(inputs.dataset.rows("train"))
     fits = f"all {asked} fits are done" if done == asked else f"**{done} of {asked} fits are done**"
     return (
         f"{len(scenarios)} scenario{'s' * (len(scenarios) != 1)} ({' x '.join(study.factors) or 'no factor'}) over"
-        f" {len(inputs.folds)} folds of {len(rows):,} training images of {patients:,} patients; {fits}."
+        f" {len(inputs.folds)} folds of {images:,} training images{inputs.separation.of_patients}; {fits}."
     )
 
 

@@ -1,24 +1,25 @@
 """The section of one scenario on the test set."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from harness.ledger import Ledger
+from harness.ledger import Ledger, Look
 from harness.prepare import Inputs
 from harness.report import tables
 from harness.report.comparisons import TEST
 from harness.report.explained import explanation_lines
 from harness.report.export import export_table
-from harness.report.marks import declared_looks, marked, test_mark
+from harness.report.marks import declared_looks, marked, taken_looks, test_mark
 from harness.report.predicted import Predicted, figure_lines, hardest_lines
 from harness.report.reliability import reliability_lines
 from harness.report.schema import Statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.report.study_statistics import MAJORITY
 from harness.report.thresholds import threshold_lines
-from harness.stages import ScenarioState, StageState
+from harness.stages import ScenarioState, StageState, look_key
 from harness.statistics.rates import wilson
 from harness.store import Store
 from harness.study import Study
@@ -65,9 +66,11 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         *_accuracy(about, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
-        "95 % intervals by Wilson (areas by DeLong), and by drawing patients anew, 2,000 times:",
+        f"95 % intervals by Wilson (areas by DeLong), and by drawing {about.inputs.separation.unit} anew, 2,000 times:",
         "",
-        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
+        *export_table(
+            _of_unit(estimate_table(shown), about.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
+        ),
         *figure_lines(predicted, f"test set, {title}", about.inputs),
         *threshold_lines(about.statistics.estimates, predicted, title),
         *reliability_lines(about.statistics.estimates, predicted, title),
@@ -76,22 +79,53 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     ]
 
 
+def _of_unit(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """The table of estimates with the bootstrap's columns named after what it draws anew."""
+    return table.rename(columns={f"patients {end}": f"{unit} {end}" for end in ("low", "high")})
+
+
 def _looks(about: TestSet) -> list[str]:
-    manifest, name = about.inputs.dataset.digest, about.study.study
+    dataset = about.inputs.dataset
+    looks = about.ledger.looks(dataset)
+    part = sum(not look.same for look in looks)
+    more = f"; {part} more at some of its images, by other manifests" if part else ""
+    taken = taken_looks(about.study, dataset, about.ledger)
     return [
-        f"{about.ledger.looks(manifest, name)} of {declared_looks(about.study)} declared looks at this test set"
-        f" were taken by this study in this store; {about.ledger.looks(manifest)} by all studies.",
+        f"{taken} of {declared_looks(about.study)} declared looks at this test set were taken by this study in this"
+        f" store; {len(looks) - part} by all studies{more}.",
         "",
     ]
+
+
+def _chosen(about: TestSet, state: ScenarioState) -> str:
+    """When the winner was chosen, as far as the recorded looks tell: before the test set was opened, or after."""
+    looks = about.ledger.looks(about.inputs.dataset)
+    own = next((look for look in looks if (look.study, look.key) == (about.study.study, look_key(state))), None)
+    if own is None:
+        return "chosen; this store has no record of when the test set was opened"
+    earlier, later = (
+        [look for look in looks if look.time < own.time],
+        [look for look in looks if look.time > own.time],
+    )
+    if earlier:
+        return f"NOT by a first look: test images had been scored before in this store ({_by(earlier)})"
+    if own.study_id != about.statistics.study_id:
+        return f"NOT by a first look: this model was scored before, for study id {own.study_id or 'unknown'}"
+    if later:
+        return f"which this store scored first; test images were scored again since ({_by(later)})"
+    return "chosen before the test set was opened in this store"
+
+
+def _by(looks: list[Look]) -> str:
+    """How many looks were taken by which study: `mine 2, other 1`."""
+    return ", ".join(f"{name} {count}" for name, count in Counter(look.study for look in looks).items())
 
 
 def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> list[str]:
     """Who this is, by which model, and what it reached."""
     test, low_high = about.study.test, wilson(right, total)
     selected = any(s.best and s.best.scenario.id == state.scenario.id for s in about.states if s.stage.select)
-    who = (
-        "The winner, chosen before the test set was opened" if selected else "Declared in the study file, not selected"
-    )
+    who = f"The winner, {_chosen(about, state)}" if selected else "Declared in the study file, not selected"
     model = "refitted on all training images" if test and test.model == "refit" else "mean of the fold models"
     return [
         f"{who}; {model}, last epoch: accuracy **{right}/{total} ="
@@ -100,12 +134,13 @@ def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> l
     ]
 
 
-def test_comparison_lines(about: TestSet) -> list[str]:
+def test_comparison_lines(about: TestSet, tests: list[ScenarioState]) -> list[str]:
     """The selected scenario against the others on the same test images; empty where it alone was scored."""
     found = [c for c in about.statistics.comparisons if c.on == TEST]
     if not found:
         return []
-    words = f"{found[0].first}, selected before the test set was opened, against the others on the same test images:"
+    winner = next(test for test in tests if test.scenario.name == found[0].first)
+    words = f"{found[0].first}, {_chosen(about, winner)}, against the others on the same test images:"
     return [
         "## On the test set, side by side",
         "",

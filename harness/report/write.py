@@ -3,9 +3,8 @@
 import shutil
 from pathlib import Path
 
-import pandas as pd
-
 from harness.data.audit import Audit, audit_study
+from harness.data.separation import class_counts, oversampling_words
 from harness.environment import environment
 from harness.failpoints import failpoint
 from harness.ledger import Ledger
@@ -27,7 +26,7 @@ from harness.report.study_statistics import selection_words, study_statistics
 from harness.report.summary import summary_lines
 from harness.report.test_set import TestSet, test_comparison_lines, test_lines
 from harness.resolution import resolution
-from harness.stages import ScenarioState, StageState, study_state, test_states
+from harness.stages import ScenarioState, StageState, all_scenarios, study_state, test_states
 from harness.store import Store, new_folder
 from harness.study import Study
 
@@ -65,12 +64,12 @@ def write_report(
         text = [
             *_head(study, inputs),
             *("## Summary", "", *summary, ""),
-            *_data(study, inputs),
+            *_data(study, inputs, states),
             *_audit(audit, folder),
             *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
             *winner_lines(study, states, inputs, store, folder),
             *(line for state in tests for line in test_lines(about, state)),
-            *test_comparison_lines(about),
+            *test_comparison_lines(about, tests),
             *_findings(statistics),
             *gap_lines(statistics.estimates, audit, folder),
             *_paper(study, states, tests, statistics, folder),
@@ -102,18 +101,17 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
     return lines
 
 
-def _data(study: Study, inputs: Inputs) -> list[str]:
-    spec = study.folds
+def _data(study: Study, inputs: Inputs, states: list[StageState]) -> list[str]:
+    spec, shared = study.folds, inputs.separation
+    kept = shared.of_folds if shared.sound else f"**{shared.of_folds}**"
+    known = [s.scenario.settings for s, _ in all_scenarios(states)]
     return [
         "## Data and folds",
         "",
-        *markdown(data_table(inputs)),
+        *markdown(class_counts(inputs.dataset)),
         "",
-        f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class,"
-        f" {'grouped by patient' if spec.grouped else '**not grouped by patient**'}; oversampling sees training"
-        " images only. No image"
-        + (" and no patient" if spec.grouped else "")
-        + " stands in training and validation of the same fold, or in training and test (checked).",
+        f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {kept}."
+        f" Across the splits: {shared.of_splits}. In training: {oversampling_words(known)}.",
         "",
     ]
 
@@ -139,13 +137,6 @@ def _paper(
     return paper_lines(Sides(load_published(study.paper_file), study, states, tests, statistics, folder))
 
 
-def data_table(inputs: Inputs) -> pd.DataFrame:
-    """Images and patients by split and class."""
-    table = inputs.dataset.table.groupby(["split", "label"], sort=False)
-    frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
-    return frame.sort_values(["split", "label"], ascending=[False, True], ignore_index=True)
-
-
 def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inputs, folder: Path) -> list[str]:
     name = state.stage.name
     lines = [f"## Stage {name}", ""]
@@ -160,7 +151,7 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
-        *_intervals(state, statistics, title, mark, folder / f"intervals-{name}.png"),
+        *_intervals(state, statistics, title, mark, folder, inputs.separation.unit),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
@@ -178,13 +169,15 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     return lines
 
 
-def _intervals(state: StageState, statistics: Statistics, title: str, mark: str | None, path: Path) -> list[str]:
+def _intervals(
+    state: StageState, statistics: Statistics, title: str, mark: str | None, folder: Path, unit: str
+) -> list[str]:
     """The finished scenarios beside each other, out of fold; nothing where none is finished."""
     if not any(scenario.finished for scenario in state.scenarios):
         return []
-    names = [s.scenario.name for s in state.scenarios if s.finished]
+    names, path = [s.scenario.name for s in state.scenarios if s.finished], folder / f"intervals-{state.stage.name}.png"
     scenario_intervals(statistics.estimates, names, title, path, mark)
-    note = "*Out of fold, all folds together: 95 % intervals, patients drawn anew.*"
+    note = f"*Out of fold, all folds together: 95 % intervals, {unit} drawn anew.*"
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
 
 

@@ -12,7 +12,7 @@ from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.export import markdown, rounded
 from harness.report.page import write_page
-from harness.report.write import SYNTHETIC
+from harness.report.write import BEST_EPOCH, SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
@@ -46,6 +46,7 @@ def write_search_report(
             f"# {study.study}: search",
             "",
             *([SYNTHETIC, ""] if inputs.dataset.synthetic else []),
+            *([BEST_EPOCH, ""] if any(r.scenario.settings.select_epoch == "best" for r in results) else []),
             *_headline(study, results, confirmation),
             *_effort(study, results),
             *_importances(shares),
@@ -177,6 +178,6 @@ def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult]
         "## Provenance",
         "",
         f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.search.seed}, study seed {study.seed}",
-        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
+        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`, {inputs.separation.of_folds}",
         f"- {len(facts)} fits in this store, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
     ]

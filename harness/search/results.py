@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.ledger import Ledger
 from harness.plan import Digests, Job, Scenario, fold_jobs, point_scenario
 from harness.report.export import rounded
+from harness.report.marks import scenario_mark
 from harness.search.queue import Queue, slot_of
 from harness.search_block import Point
 from harness.study import Study
@@ -77,11 +78,13 @@ def trials_frame(study: Study, results: list[TrialResult]) -> pd.DataFrame:
             **({objective.cost: np.nan if result.cost is None else result.cost} if objective.cost else {}),
             "folds": f"{result.folds}/{len(result.jobs)}",
             "state": result.state,
+            "mark": scenario_mark(study, result.scenario.settings) or "",
         }
         for result in ranked
     ]
     columns = ["trial", *study.search.space, objective.metric, *([objective.cost] if objective.cost else [])]
-    return pd.DataFrame(rows, columns=[*columns, "folds", "state"])
+    board = pd.DataFrame(rows, columns=[*columns, "folds", "state", "mark"])
+    return board if board["mark"].any() else board.drop(columns="mark")
 
 
 def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +92,17 @@ def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     assert study.search is not None
     metric = study.search.objective.metric
     words = ["-" if pd.isna(value) else f"{value:.4f}" for value in frame[metric]]
-    return rounded(frame.assign(**{metric: words}))
+    drawn = {key: _apart(frame[key]) for key in study.search.space if frame[key].dtype == float}
+    return rounded(frame.assign(**{metric: words}, **drawn))
+
+
+def _apart(values: pd.Series) -> list[str]:
+    """Numbers drawn from a range in as few digits, four at least, as keep different ones apart."""
+    for digits in range(4, 18):
+        words = ["-" if pd.isna(value) else f"{value:.{digits}g}" for value in values]
+        if len(set(words)) == values.nunique(dropna=False):
+            break
+    return words
 
 
 def best_trial(study: Study, results: list[TrialResult]) -> TrialResult | None:

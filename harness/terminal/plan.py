@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.costs import Costs
+from harness.data.separation import class_counts, oversampling_words
 from harness.prepare import Inputs
 from harness.resolution import resolution
 from harness.simulate import Simulated
@@ -22,21 +23,17 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState], costs: Cos
     if study.data.limit:
         console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
     console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}\n")
-    counts = dataset.table.groupby(["split", "label"], sort=False).agg(
-        images=("image", "size"), patients=("patient", "nunique")
-    )
-    console.print(
-        rows_table(
-            "data",
-            ["split", "class", "images", "patients"],
-            [[*key, *row] for key, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)],
-        )
-    )
+    counts = class_counts(dataset).to_numpy().tolist()
+    console.print(rows_table("data", ["split", "class", "images", "patients"], counts))
     if dataset.skipped and dataset.skipped.reasons:
         console.print(f"{dataset.skipped}\n", style="bold")
     console.print(_folds(study, inputs))
+    if len(dataset.rows("test")):
+        console.print(f"training and test: {inputs.separation.of_splits}\n")
     for state in states:
         _show_stage(console, state)
+    if any(s.scenario.settings.leaks for s, _ in all_scenarios(states)):
+        console.print(oversampling_words(s.scenario.settings for s, _ in all_scenarios(states)), style="bold")
     jobs = {job.id: job.id in s.records for s, _ in all_scenarios(states) for job in s.jobs}
     waiting = sum(state.stage.size * len(inputs.folds) for state in states if state.waits_for)
     more = f", and up to {waiting} more once the winners are known" if waiting else ""
@@ -61,9 +58,8 @@ def _folds(study: Study, inputs: Inputs) -> Table:
         ]
         for fold in inputs.folds[: 3 * study.folds.k]
     ]
-    grouped = "grouped by patient" if study.folds.grouped else "NOT grouped by patient"
     heads = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
-    return rows_table(f"folds, {grouped}, digest {inputs.digests.all_folds}", heads, rows)
+    return rows_table(f"folds, {inputs.separation.of_folds}; digest {inputs.digests.all_folds}", heads, rows)
 
 
 def _cells(counts: dict[str, int]) -> list[object]:

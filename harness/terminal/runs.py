@@ -43,12 +43,19 @@ def show_reproduction(found: "Reproduction") -> None:
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
     """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
+    from harness.data.separation import oversampling_words
     from harness.ledger import Ledger
     from harness.report import tables
     from harness.report.export import rounded
+    from harness.stages import all_scenarios
     from harness.statistics.rates import wilson
 
     console = new_console()
+    console.print(f"folds: {run.separation.of_folds}")
+    known = [s.scenario.settings for s, _ in all_scenarios(run.states)]
+    if any(settings.leaks for settings in known):
+        console.print(oversampling_words(known), style="bold")
+    console.print()
     for state in run.states:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")

@@ -24,8 +24,9 @@ def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
 
 def params(study: Study, scenario: Scenario | None) -> list[Param]:
     """Every resolved setting under its own name."""
+    grouped = study.folds.grouped if study.data.patient_rule else "patients unknown"
     values: dict[str, Any] = {
-        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": study.folds.grouped,
+        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": grouped,
         "folds_seed": study.folds.seed, "seed": study.seed, "positive": study.data.positive,
         "source": study.data.source, "limit": study.data.limit,
     }  # fmt: skip
