@@ -3,7 +3,7 @@
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
+from harness.report.folder import other_words
 from harness.report.marks import declared_looks, scenario_mark, taken_looks, test_mark
 from harness.report.tables import averaged, pooled, test_metrics
 from harness.report.write import write_report
@@ -27,7 +28,7 @@ from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
-from harness.tracking import HEADS_FOLDER, Tracker, reachable
+from harness.tracking import HEADS_FOLDER, JOB_ID, STUDY_IDS, Tracker, reachable
 
 
 class RootRun(ABC):
@@ -188,21 +189,29 @@ class Publisher(RootRun):
         self._tracker.finish(run_id)
 
     def has_champion(self, state: ScenarioState) -> bool:
-        """Whether the model of this test evaluation is the study's champion."""
+        """Whether the model of this test evaluation is registered, be it by another study; it is the champion then."""
         run_id = self._tracker.find("test", state.scenario.id)
-        return run_id is not None and self._tracker.registry.is_champion(self._study.study, run_id)
+        known = self._tracker.registry.crown(self._study.study, self._study_id, state.jobs[0].id)
+        if known == "newly" and run_id is not None:
+            self._publish_explanations(run_id, state)
+        return known is not None
 
     def publish_champion(self, state: ScenarioState, classifier: Path) -> None:
         """Logs the saved classifier of a published test evaluation, with its explanations, as the study's champion."""
         run_id = self._tracker.find("test", state.scenario.id)
         assert run_id is not None
+        self._publish_explanations(run_id, state)
+        dataset = self._inputs.dataset
+        words = f"{state.scenario.name}, refitted on all training images{dataset.mark}; study id {self._study_id}"
+        tags = {STUDY_IDS: self._study_id, JOB_ID: state.jobs[0].id}
+        self._tracker.registry.log(run_id, self._study.study, classifier, dataset.classes, words, tags)
+
+    def _publish_explanations(self, run_id: str, state: ScenarioState) -> None:
+        """Adds the pictures of where the model looked to the run of its test."""
         with self._store.scratch() as folder:
             mark = test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger)
             figures = explanation_figures(state.jobs[0], self._inputs, self._store, folder, mark)
             self._tracker.log_files(run_id, figures, "grad-cam")
-        dataset = self._inputs.dataset
-        words = f"{state.scenario.name}, refitted on all training images{dataset.mark}; study id {self._study_id}"
-        self._tracker.registry.log(run_id, self._study.study, classifier, dataset.classes, words)
 
     def publish_report(self, folder: Path) -> None:
         """Adds the report to the study's run, if there is one."""
@@ -287,13 +296,18 @@ def _scenario_words(state: ScenarioState, inputs: Inputs, mark: str | None) -> s
     )
 
 
-def report_study(study: Study, store: Store) -> Path:
-    """The path of the report, written from stored results and added to the study's run."""
+def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda _: None) -> Path:
+    """The path of the report, written from stored results and added to the study's run.
+
+    say: is told where a report of another study of this name is kept.
+    """
     inputs = prepare(study, store)
     states = study_state(study, inputs.digests, Ledger(store), provisional=True)
     if not any(scenario.records for state in states for scenario in state.scenarios):
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
     identity = study_id(study, inputs.digests)
+    if words := other_words(store.reports / study.study, identity):
+        say(words)
     if not store.has_runs:
         return write_report(study, inputs, identity, store)
     publisher = Publisher(study, inputs, store)

@@ -31,6 +31,7 @@ from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepar
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import StudyRelay
+from harness.report.folder import other_words
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
@@ -96,7 +97,7 @@ def run_study(
         require_audited(study, inputs, store, reporter)
     with closing(executor):
         context = make_context(study, inputs, store, device, reporter, compute)
-        with store.locked(study.study):
+        with store.locked(study.study, study_id(study, inputs.digests)):
             return _run(study, inputs, store, executor, context, reporter, only)
 
 
@@ -112,7 +113,9 @@ def _run(
     """The run itself, for the holder of the study's lock."""
     store.sweep()
     keep_inputs(study, inputs, store)
-    ledger = Ledger(store)
+    ledger, identity = Ledger(store), study_id(study, inputs.digests)
+    if words := other_words(store.reports / study.study, identity):
+        reporter.say(words)
     with StudyRelay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
         fitter = Fitter(ledger, context, executor, relay, reporter, only)
         states = _run_stages(study, inputs, fitter, relay)
@@ -123,8 +126,7 @@ def _run(
             reporter.say(f"no model is registered: {chosen}")
         elif chosen is not None:
             publish_champion(study, inputs, store, chosen, publisher, context, reporter)
-        identity, links = study_id(study, inputs.digests), publisher.links(states)
-        report = write_report(study, inputs, identity, store, publisher.run_of, links)
+        report = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
         publisher.publish_report(report.parent)
         views = publisher.views(states)
     for backbone, images in fitter.passes.items():

@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from harness.errors import StudyError
 from harness.ledger import Ledger
-from harness.plan import Job
+from harness.plan import Job, study_id
 from harness.prepare import Inputs
+from harness.report.folder import own_report
 from harness.stages import StageState, study_state, test_states
 from harness.store import Store, read_holder
 from harness.study import Study
@@ -31,9 +32,11 @@ class Status:
     """The cells of a study whose scenarios are known, what waits for a winner, and who is at work."""
 
     study: str
-    holder: dict[str, Any] | None  # pid and host
+    study_id: str
+    holder: dict[str, Any] | None  # pid and host of who is at work under this name
     jobs: list[JobStatus]
     waiting: list[str]
+    report: str | None  # the folder of this study's report
 
     def count(self, status: State) -> int:
         """How many jobs are in this state."""
@@ -44,14 +47,17 @@ def study_status(study: Study, inputs: Inputs, store: Store) -> Status:
     """The status of a study in this store."""
     ledger = Ledger(store)
     holder = read_holder(store.locks / f"{study.study}.json")
+    identity = study_id(study, inputs.digests)
+    held = holder is not None and holder.get("study_id") in (None, identity)  # or another study of this name
     states = study_state(study, inputs.digests, ledger)
     jobs: dict[str, JobStatus] = {}
     for stage, job in _jobs(study, states, inputs, ledger):
-        jobs.setdefault(job.id, _job_status(stage, job, ledger, holder is not None))
+        jobs.setdefault(job.id, _job_status(stage, job, ledger, held))
     waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in states if s.waits_for]
     if study.test and not all(state.finished for state in states):
         waiting.append("the test set waits for every stage")
-    return Status(study.study, holder, list(jobs.values()), waiting)
+    report = own_report(store.reports / study.study, identity)
+    return Status(study.study, identity, holder, list(jobs.values()), waiting, str(report) if report else None)
 
 
 def _jobs(study: Study, states: list[StageState], inputs: Inputs, ledger: Ledger) -> list[tuple[str, Job]]:

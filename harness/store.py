@@ -117,10 +117,10 @@ class Store:
                 self.refuse_if_busy(holder.stem)
 
     @contextmanager
-    def locked(self, study: str) -> Iterator[None]:
+    def locked(self, study: str, study_id: str | None = None) -> Iterator[None]:
         """Holds the study in this store; the system lets go of it when the process ends, however it ends.
 
-        Raises BusyError, naming the holder.
+        study_id: which study of this name is run. Raises BusyError, naming the holder.
         """
         from filelock import FileLock, Timeout
 
@@ -132,7 +132,8 @@ class Store:
         except Timeout:
             raise BusyError(f"study {study} is running already in {self.root}: {_name_of(holder)}") from None
         try:
-            write_atomic(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+            who = {"pid": os.getpid(), "host": socket.gethostname(), "study_id": study_id}
+            write_atomic(holder, json.dumps(who).encode())
             yield
         finally:
             holder.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,7 +134,7 @@ def report(
         loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri)
         from harness.publish import report_study
 
-        page = report_study(loaded, at).with_name("index.html")
+        page = report_study(loaded, at, partial(print, file=sys.stderr)).with_name("index.html")
         if as_json:
             numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
             print(json.dumps({"study": loaded.study, "page": str(page), **numbers}, indent=1))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DeviceName, StorePath, TrackingUri
+from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, TrackingUri
 
 if TYPE_CHECKING:
     from harness.serving.classifier import Classifier
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A study file (its champion), an MLflow URI such as models:/NAME@champion, or a folder."
+        metavar="MODEL", help="A study file (its own model), an MLflow URI such as models:/NAME@champion, or a folder."
     ),
 ]
 
@@ -22,7 +22,9 @@ Model = Annotated[
 def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files of any size.")],
+    data: DataPath = None,
     store: StorePath = MLRUNS,
+    overrides: Overrides = None,
     device: DeviceName = "auto",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
     tracking_uri: TrackingUri = None,
@@ -30,7 +32,8 @@ def predict(
     """Prints the class and the probabilities of images, by the model that a study chose."""
     from harness.store import Store
 
-    found = _classifier(model, Store(store, tracking_uri), device).predict(images)
+    at = Store(store, tracking_uri)
+    found = _classifier(_folder(model, at, data, overrides), device).predict(images)
     found.insert(0, "image", [str(image) for image in images])
     print(found.to_csv(index=False) if csv else found.to_string(index=False, float_format="{:.4f}".format), end="")
     if not csv:
@@ -40,13 +43,15 @@ def predict(
 def export(
     model: Model,
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.", show_default=False)],
+    data: DataPath = None,
     store: StorePath = MLRUNS,
+    overrides: Overrides = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Writes a model as ONNX, checked against torch."""
     from harness.store import Store
 
-    classifier = _classifier(model, Store(store, tracking_uri), "cpu")
+    classifier = _classifier(_folder(model, Store(store, tracking_uri), data, overrides), "cpu")
     from harness.serving.onnx import CHECKED, TOLERANCE, export_onnx
 
     difference = export_onnx(classifier, onnx)
@@ -56,24 +61,22 @@ def export(
     )
 
 
-def _classifier(model: str, store: "Store", device: str) -> "Classifier":
-    """The classifier that MODEL names, on a device."""
-    folder = _folder(model, store)
+def _classifier(folder: Path, device: str) -> "Classifier":
+    """The classifier in a folder, on a device."""
     from harness.serving.classifier import Classifier
 
     return Classifier.load(folder, device)
 
 
-def _folder(model: str, store: "Store") -> Path:
-    """Where the classifier that MODEL names lies."""
-    if model.startswith(("models:/", "runs:/")):
-        uri = model
-    elif Path(model).suffix in (".yaml", ".yml"):
+def _folder(model: str, store: "Store", data: str | None, overrides: list[str] | None) -> Path:
+    """Where the classifier that MODEL names lies. data, overrides: those that the study was run with."""
+    is_study = Path(model).suffix in (".yaml", ".yml")
+    if not is_study and not model.startswith(("models:/", "runs:/")):
+        return Path(model)
+    if is_study:
         from harness.study import load_study
 
-        uri = f"models:/{load_study(Path(model), []).study}@champion"
-    else:
-        return Path(model)
-    from harness.tracking.champion import champion_folder
+        study = load_study(Path(model), overrides or [], data)
+    from harness.tracking.champion import champion_folder, study_model
 
-    return champion_folder(store, uri)
+    return champion_folder(store, study_model(study, store) if is_study else model)

@@ -1,6 +1,5 @@
 """The report of a study: Markdown, CSV tables and PNG figures in one folder, from stored results alone."""
 
-import shutil
 from pathlib import Path
 
 from harness.data.audit import Audit, audit_study
@@ -14,6 +13,7 @@ from harness.report import figures, tables
 from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import TEST, RunOf
 from harness.report.export import export_table, markdown
+from harness.report.folder import replace_report
 from harness.report.gap import gap_lines
 from harness.report.interval_figure import scenario_intervals
 from harness.report.marks import scenario_mark, together
@@ -46,6 +46,8 @@ def write_report(
     links: Links | None = None,
 ) -> Path:
     """The path of `report.md` in the study's report folder, which is replaced as a whole; index.html is the same page.
+
+    The report of another study of the same name is kept beside it.
 
     run_of: gives the MLflow run of a level and a key, for the numbers to name it. links: into MLflow, for index.html.
     """
@@ -82,11 +84,7 @@ def write_report(
         write_page(folder, links)
         write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
         failpoint("report.written")
-        if target.exists():
-            shutil.move(target, new / "old")
-            failpoint("report.moved")
-        folder.rename(target)
-        failpoint("report.replaced")
+        replace_report(folder, target, study_id)
     return target / "report.md"
 
 

@@ -1,5 +1,6 @@
 """The report of a search: what was found, what it is worth, and what mattered."""
 
+import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from harness.ledger import Ledger
+from harness.plan import search_id
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.export import markdown, rounded
+from harness.report.folder import replace_report
 from harness.report.page import write_page
 from harness.report.write import BEST_EPOCH, SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
@@ -60,10 +63,10 @@ def write_search_report(
             *_foot(study, inputs, queue, results, Ledger(store)),
         ]
         (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+        identity = search_id(study, inputs.digests)
+        (folder / "search.json").write_text(json.dumps({"search_id": identity}) + "\n", encoding="utf-8")
         write_page(folder)
-        if target.exists():
-            shutil.move(target, new / "old")
-        folder.rename(target)
+        replace_report(folder, target, identity)
     return target / "report.md"
 
 

@@ -14,6 +14,7 @@ from harness.models.backbone import check_stages, check_weights
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
+from harness.report.folder import other_words
 from harness.runner import check_heads, make_context, require_audited, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
@@ -74,6 +75,8 @@ def run_search(
     with store.locked(study.study):
         store.sweep()
         keep_inputs(study, inputs, store)
+        if words := other_words(store.reports / f"{study.study}-search", search_id(study, inputs.digests)):
+            reporter.say(words)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
         _require_one_code(study, inputs, store, queue, target)

@@ -25,6 +25,8 @@ def show_status(status: "Status") -> None:
     console.print(f"{status.study}: {len(status.jobs)} jobs known: {counts}")
     for line in status.waiting:
         console.print(line)
+    report = relative(status.report) if status.report else "not written yet"
+    console.print(f"study id {status.study_id}, report: {report}")
 
 
 def show_reproduction(found: "Reproduction") -> None:

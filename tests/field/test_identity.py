@@ -1,0 +1,105 @@
+"""Two study files of one name: model, report, looks and status belong to what was run, not to the name."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from harness.plan import study_id
+from harness.prepare import prepare
+from harness.store import Store
+from harness.study import load_study
+from tests.field.conftest import Harness, draw, four, write_study
+
+IMAGE = "d/test/ILL/img000.png"
+
+
+def other_images() -> None:
+    """Images of the classes CAT and DOG in `e`."""
+    for split, count in (("train", 8), ("test", 4)):
+        draw(Path("e", split, "CAT"), count, 60)
+        draw(Path("e", split, "DOG"), count)
+
+
+def id_of(file: str) -> str:
+    study, store = load_study(Path(file)), Store(Path("mlruns"))
+    return study_id(study, prepare(study, store).digests)
+
+
+def called(harness: Harness, model: str) -> list[str]:
+    """The classes that a model knows."""
+    ended = harness("predict", model, IMAGE, "--csv", "--device", "cpu")
+    assert ended.code == 0, ended
+    return sorted(word.removeprefix("prob_") for word in ended.out.splitlines()[0].split(",") if "prob_" in word)
+
+
+def versions(name: str = "s") -> int:
+    uri = Store(Path("mlruns")).database_uri
+    return len(MlflowClient(uri, registry_uri=uri).search_model_versions(f"name='{name}'"))
+
+
+def test_two_studies_of_one_name_keep_their_models_and_reports_apart(harness: Harness) -> None:
+    four()
+    other_images()
+    write_study("a.yaml")
+    write_study("b.yaml", path="e")
+    assert "another study" not in harness("run", "a.yaml").err
+    kept = Path("mlruns/reports", f"s-{id_of('a.yaml')[:8]}")
+    told = harness("run", "b.yaml").err
+    assert f"its report is kept in reports/{kept.name}" in told
+    assert called(harness, "a.yaml") == ["ILL", "WELL"]
+    assert called(harness, "b.yaml") == called(harness, "models:/s@champion") == ["CAT", "DOG"]
+    assert "ILL" in (kept / "report.md").read_text(encoding="utf-8")
+    assert "CAT" in Path("mlruns/reports/s/report.md").read_text(encoding="utf-8")
+    status = json.loads(harness("status", "a.yaml", "--json").out)
+    assert (status["study_id"], Path(status["report"]).name) == (id_of("a.yaml"), kept.name)
+    again = harness("report", "a.yaml")
+    assert f"reports/s-{id_of('b.yaml')[:8]}" in again.err
+    assert "ILL" in Path("mlruns/reports/s/report.md").read_text(encoding="utf-8")
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["s", f"s-{id_of('b.yaml')[:8]}"]
+    assert harness("run", "a.yaml").code == 0
+    assert called(harness, "models:/s@champion") == ["ILL", "WELL"]
+    assert versions() == 2, "the model of a.yaml was registered already"
+
+
+def test_an_edited_file_that_ends_with_the_same_refit_has_the_same_model(harness: Harness) -> None:
+    four()
+    write_study()
+    harness("run", "s.yaml")
+    more = Path("s.yaml").read_text(encoding="utf-8").replace("test:", "  - {name: b, grid: {epochs: [1]}}\ntest:")
+    Path("more.yaml").write_text(more, encoding="utf-8")
+    assert id_of("more.yaml") != id_of("s.yaml")
+    assert harness("run", "more.yaml").code == 0
+    assert called(harness, "more.yaml") == called(harness, "s.yaml") == ["ILL", "WELL"]
+    assert versions() == 1
+
+
+def test_a_file_that_has_no_model_is_told_whose_the_stores_is(harness: Harness) -> None:
+    four()
+    write_study()
+    harness("run", "s.yaml")
+    line = harness.refused("predict", "s.yaml", IMAGE, "--set", "base.epochs=1")
+    assert f"models:/s@champion is of study id {id_of('s.yaml')}" in line
+    assert "harness run STUDY" in line
+    Path("d").rename("gone")
+    assert "d is not a folder" in (line := harness.refused("predict", "s.yaml", "gone/test/ILL/img000.png"))
+    assert "models:/s@champion" in line
+    assert harness("predict", "s.yaml", "gone/test/ILL/img000.png", "--data", "gone").code == 0
+
+
+def test_levels_that_differ_look_different_wherever_they_stand(harness: Harness) -> None:
+    four()
+    write_study(grid="{dropout: [0.5, 0.500001], learning_rate: [0.01, 0.0100000001]}", test="")
+    (stage,) = json.loads(harness("plan", "s.yaml", "--json").out)["stages"]
+    names = {scenario["name"] for scenario in stage["scenarios"]}
+    assert "dropout=0.5 + learning_rate=0.01" in names and "dropout=0.500001 + learning_rate=0.0100000001" in names
+    assert len(names) == 4
+    harness("run", "s.yaml")
+    folder = Path("mlruns/reports/s")
+    statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+    assert {e["subject"] for e in statistics["estimates"]} - {"majority class"} == names
+    table = [line.split(" | ")[:2] for line in (folder / "report.md").read_text(encoding="utf-8").splitlines()]
+    shown = {tuple(cell.strip("| ") for cell in row) for row in table}
+    assert {("0.5", "0.01"), ("0.500001", "0.01"), ("0.5", "0.0100000001"), ("0.500001", "0.0100000001")} <= shown
+    assert len(pd.read_csv(folder / "leaderboard-a.csv")[["dropout", "learning_rate"]].drop_duplicates()) == 4
