@@ -1,28 +1,45 @@
-"""One image file as bytes of eight bits, or the reason why it cannot be."""
+"""One image file as bytes of eight bits, or the reason why it cannot be.
+
+The rules, for the files of a study, of `predict` and of a served model alike:
+
+- Transparent pixels are laid on white, as a browser shows them; alpha that is opaque everywhere is dropped.
+- Of 16 bits the high byte is kept, the other way round where the file says that 0 is white.
+- Signed integers, integers of 32 bits and floats are refused, as nobody knows what is black and what is white.
+- Of several frames or pages the first is read, upright as its EXIF data say.
+- All other modes become gray or RGB of 8 bits as Pillow converts them, inks without a colour profile.
+"""
 
 import hashlib
 import io
+import logging
 import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
-DECODER = 1  # raise it when the pixels that come out change
+DECODER = 2  # raise it when the pixels that come out change
 TOGETHER = 16  # images that a thread decodes before it hands them over
 NO_IMAGES = {"EPS"}  # a program, that Pillow would have Ghostscript run
 PNG_END = b"IEND\xaeB`\x82"
+PHOTOMETRIC, SAMPLE_FORMAT = 262, 339  # tags of TIFF
+WHITE_IS_ZERO, SIGNED = 0, 2  # their values
+UNSCALED = "scale them from black to white, and save the image with 8 or 16 unsigned bits"
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]; one channel where every image is gray
 Progress = Callable[[int, int], None]  # done, total
+Counting = Callable[[str, int, int], None]  # what, done, total
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused here, not only warned of
+# What matters of it is refused here or counted by the audit.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def endings() -> set[str]:
@@ -78,10 +95,11 @@ def reason(error: Exception) -> str:
 
 
 def unreadable(bad: Mapping[str, str], total: int) -> str:
-    """The line that names bad images, with the reason of each; five at most."""
+    """The line that names bad images, five at most, and after those of one reason the reason."""
     more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-    named = "; ".join(f"{file} ({why})" for file, why in list(bad.items())[:5])
-    return f"{len(bad)} of {total} images cannot be read: {named}{more}"
+    named = groupby(list(bad.items())[:5], key=lambda item: item[1])
+    told = "; ".join(f"{', '.join(file for file, _ in files)} ({why})" for why, files in named)
+    return f"{len(bad)} of {total} images cannot be read: {told}{more}"
 
 
 def decode(file: Path | BinaryIO, size: int) -> Pixels:
@@ -92,6 +110,7 @@ def decode(file: Path | BinaryIO, size: int) -> Pixels:
     with Image.open(file, formats=_formats()) as opened:
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or 2**63):
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than Pillow's safe limit")
+        _require_known_range(opened)
         opened.load()
         if opened.format == "PNG":
             _require_end(file)
@@ -110,9 +129,32 @@ def _require_end(file: Path | BinaryIO) -> None:
         raise ValueError("image file is truncated: its last chunk is missing")
 
 
+def _require_known_range(opened: ImageFile.ImageFile) -> None:
+    """Raises ValueError where nobody knows which number is black, which is white, or which is transparent."""
+    kind = f"{opened.format} {opened.mode}"
+    if opened.mode == "F":
+        raise ValueError(f"its pixels are floats, whose range is not known; {UNSCALED}")
+    if SIGNED in _tag(opened, SAMPLE_FORMAT) or kind == "FITS I;16":
+        raise ValueError(f"its pixels are signed integers, whose range is not known; {UNSCALED}")
+    if opened.mode == "I" and opened.format != "PPM":  # Pillow scales those to 16 bits by the maximum that they name
+        raise ValueError(f"its pixels are integers of 32 bits, whose range is not known; {UNSCALED}")
+    if kind in ("PNG L", "PNG RGB") and "transparency" in opened.info and opened.tile[0].args != opened.mode:
+        raise ValueError(
+            "it has a transparent colour and not 8 bits, where Pillow does not find it; save it with 8 bits"
+        )
+
+
+def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
+    """The values of a tag of TIFF; none in other images."""
+    value = getattr(image, "tag_v2", {}).get(number, ())
+    return value if isinstance(value, tuple) else (value,)
+
+
 def resized(image: Image.Image, size: int) -> Pixels:
     """The bytes of an upright image, as `decode` gives them."""
-    image = _eight_bit(image)
+    image = _on_white(_high_byte(image))
+    if image.mode in ("1", "LA"):
+        image = image.convert("L")
     if image.mode != "L":
         image = image.convert("RGB")
         red, green, blue = image.split()
@@ -121,11 +163,31 @@ def resized(image: Image.Image, size: int) -> Pixels:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Images of 16 bits a pixel keep their high byte; Pillow itself would clip them at 255."""
+def _high_byte(image: Image.Image) -> Image.Image:
+    """Images of 16 bits a pixel as the high byte of each, white where they are transparent; others as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    high = (values >> 8).astype(np.uint8)
+    if _tag(image, PHOTOMETRIC) == (WHITE_IS_ZERO,):  # of 8 bits Pillow itself turns them
+        high = 255 - high
+    if "transparency" in image.info:
+        high[values == image.info["transparency"]] = 255
+    return Image.fromarray(high)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """The image on a white ground where any of it is transparent; else as it is."""
+    if not is_transparent(image):
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel lets the ground through, wholly or in part."""
+    if not image.has_transparency_data:
+        return False
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floats, whose range is not known; save it with 8 or 16 bits")
-    return image.convert("L") if image.mode in ("1", "LA") else image
+        return bool((np.asarray(image) == image.info["transparency"]).any())
+    return image.convert("RGBA").getchannel("A").getextrema() != (255, 255)

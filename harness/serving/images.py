@@ -53,4 +53,4 @@ def _picture(array: NDArray[Any], number: int) -> Image.Image:
             f"image {number}: an array of shape {array.shape} and type {array.dtype}; allowed: uint8 [height, width]"
             " or [height, width, 3 or 4], uint16 [height, width]"
         )
-    return Image.fromarray(array.astype(np.int32) if array.dtype == np.uint16 else array)
+    return Image.fromarray(array)

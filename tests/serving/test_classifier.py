@@ -75,6 +75,10 @@ def test_files_bytes_and_arrays_of_any_size_are_one_image(tmp_path: Path) -> Non
     assert np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[0], pixels[2])
     assert np.array_equal(pixels[3, 0], pixels[3, 2])
     assert read_images([array[..., 0], array[..., 0].astype(np.uint16) << 8], 64).std(axis=0).max() == 0
+    clear = np.dstack([array, np.random.default_rng(2).integers(0, 256, array.shape[:2], dtype=np.uint8)])
+    Image.fromarray(clear).save(file)
+    pixels = read_images([file, clear, array], 64)
+    assert np.array_equal(pixels[0], pixels[1]) and pixels[0].mean() > pixels[2].mean() + 30  # laid on white
     with pytest.raises(DataError, match=r"image 1: an array of shape \(4, 4\) and type float64"):
         read_images([np.zeros((4, 4))], 64)
 
