@@ -271,9 +271,8 @@ class Fitter:
 
 def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
     """Looks through the images. Raises LeakageError or DataError, and writes nothing, where they stop the run."""
-    counting = partial(reporter.counting, f"images decoded at {study.data.image_size} px")
     with study.blamed("data", "source" if study.data.path is None else "path"):
-        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, counting))
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting))
 
 
 def make_context(

@@ -89,13 +89,15 @@ def audit(
     """Looks through the images for leaks, duplicates and shifts. Trains nothing."""
     from harness.data.audit import ERRORS, audit_study, require_clean
     from harness.prepare import prepare
+    from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
     from harness.terminal.checks import show_audit
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     inputs = prepare(loaded, at, accepted=ERRORS)  # an audit looks at everything first
-    found = audit_study(loaded, inputs.dataset, inputs.folds, at)
+    with Reporter() as reporter:
+        found = audit_study(loaded, inputs.dataset, inputs.folds, at, reporter.counting)
     if as_json:
         print(found.to_json())
     else:

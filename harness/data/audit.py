@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import get_args
 
-from harness.data.checks import Finding, Severity, findings
-from harness.data.decode import Progress
+from harness.data.checks import findings
+from harness.data.decode import DECODER, Counting
+from harness.data.finding import Finding, Severity
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset
 from harness.errors import LeakageError
@@ -39,7 +40,7 @@ class Audit:
 
 
 def audit_study(
-    study: Study, dataset: Dataset, folds: list[Fold], store: Store, progress: Progress = lambda *_: None
+    study: Study, dataset: Dataset, folds: list[Fold], store: Store, counting: Counting = lambda *_: None
 ) -> Audit:
     """The audit of a study's images and folds, from the store where it was made before.
 
@@ -47,13 +48,13 @@ def audit_study(
     """
     spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
     skipped = dataset.skipped and dict(dataset.skipped.reasons)
-    key = digest([AUDIT, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
+    key = digest([AUDIT, DECODER, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
     path = store.cache / "audit" / f"{key}.json"
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         return Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]])
     with store.draft() as draft:
-        found = sorted(findings(study, dataset, folds, draft, progress), key=lambda f: _rank(f.severity))
+        found = sorted(findings(study, dataset, folds, draft, counting), key=lambda f: _rank(f.severity))
         accept = study.audit.accept
         audit = Audit(dataset.digest, [Finding(f.name, f.severity, f.text, f.facts, f.name in accept) for f in found])
         if not audit.blocking:

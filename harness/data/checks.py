@@ -1,22 +1,26 @@
 """What the audit looks at, one check after the other."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from harness.data.cache import open_pixels, pixel_cache
-from harness.data.decode import Progress
-from harness.data.duplicates import exact_groups, image_hashes, near_pairs, thumbnails
+from harness.data.decode import Counting, Progress
+from harness.data.duplicates import HASHED_AT, REACH, exact_groups, near_groups
+from harness.data.finding import Finding, Severity
 from harness.data.folds import Fold
+from harness.data.grays import gray_findings, is_blank
+from harness.data.headers import file_findings, headers
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.data.patients import patient_rule
 from harness.data.separation import UNKNOWN
 from harness.data.shift import resplit_control, train_test_shift
+from harness.data.survey import Survey, survey
 from harness.statistics import ALPHA
 from harness.statistics.rates import two_proportions, wilson
 from harness.store import Store
@@ -25,36 +29,27 @@ from harness.study import Study
 SHIFTED = 0.7  # the area from which a shift is a warning
 LOOKED_AT = 10_000  # images at most, for what is fitted to them: more would not tell more
 WIDE = 0.1  # half the width of a recall's interval from which a validation set is too small
-Severity = Literal["error", "warning", "note"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing found. `accepted`: the study file lets this error pass by its name."""
-
-    name: str
-    severity: Severity
-    text: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    accepted: bool = False
-
-
-def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, progress: Progress) -> Iterator[Finding]:
+def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, counting: Counting) -> Iterator[Finding]:
     """Everything that the audit finds, in the order that it looks."""
-    pixels = open_pixels(pixel_cache(dataset, study.data.image_size, store, progress))
+    size = max(study.data.image_size, HASHED_AT)  # in fewer pixels there is too little to tell images apart
+    pixels = open_pixels(pixel_cache(dataset, size, store, partial(counting, f"images decoded at {size} px")))
+    seen = survey(pixels, dataset.labels, partial(counting, "images looked through"))
+    files = headers(dataset, partial(counting, "image files looked through"))
     yield from _counts(dataset)
     yield from _skipped(dataset)
     yield from _exact_duplicates(dataset, study.folds.grouped)
-    pairs = near_pairs(image_hashes(pixels))
-    yield from _near_duplicates(dataset, [pair[:2] for pair in pairs])
+    yield from _near_duplicates(dataset, seen, files, partial(counting, "images compared"))
     yield from _by_the_rule(dataset)
     for rule in study.audit.patients:
         yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
     yield from _priors(dataset)
-    yield from _sizes(dataset)
+    yield from file_findings(dataset, files)
+    yield from gray_findings(dataset, seen, files["mode"])
     rows = drawn(dataset, LOOKED_AT)
     looked_at = replace(dataset, table=dataset.table.loc[rows].reset_index(drop=True))
-    small = thumbnails(pixels, 16)[rows]
+    small = seen.thumbnails[rows]
     yield from _shifts(looked_at, small)
     yield from _resplit(looked_at, small)
     yield from _small_validation(dataset, folds)
@@ -109,24 +104,40 @@ _ACROSS: dict[str, tuple[str, str, Severity]] = {
 }
 
 
-def _near_duplicates(dataset: Dataset, pairs: list[tuple[int, int]]) -> Iterator[Finding]:
-    table = dataset.table
-    near = [list(pair) for pair in pairs if table["sha256"][pair[0]] != table["sha256"][pair[1]]]
-    yield Finding("near-duplicates", "note", f"{len(near)} pairs of nearly identical images", {"pairs": len(near)})
-    kinds: dict[str, tuple[str, Severity]] = {
-        "split": ("near-duplicate-across-splits", "error"),
-        "label": ("near-duplicate-across-labels", "warning"),
-        "patient": ("near-duplicate-across-patients", "warning"),
-    }
-    for column, (name, severity) in kinds.items():
-        found = [rows for rows in near if table.loc[rows, column].nunique() > 1]
+def _near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progress: Progress) -> Iterator[Finding]:
+    """Groups of nearly identical images; the first of identical files stands for all of them."""
+    blank, copies = is_blank(seen), dataset.table["sha256"].duplicated().to_numpy()
+    rows = np.flatnonzero(~blank & ~copies)
+    near = near_groups(seen.hashes[rows], progress)
+    sizes = np.unique(near.groups, return_counts=True)[1]
+    groups, images = int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
+    small = int((files[["width", "height"]].min(axis=1) < HASHED_AT).sum())
+    text = f"{groups} groups of nearly identical images" + (f" ({images:,} images)" if groups else "")
+    if blank.any():
+        text += f"; {blank.sum():,} blank images were not looked at"
+    if small:
+        text += f"; {small:,} images are smaller than {HASHED_AT} px, so that recompressed copies of them may be missed"
+    if not near.complete:
+        text += f"; of images that are much alike, each was compared with the next {REACH:,} only"
+    facts = {"groups": groups, "images": images, "blank": int(blank.sum()), "small": small, "complete": near.complete}
+    yield Finding("near-duplicates", "note", text, facts)
+    for column, (name, severity) in _NEAR_ACROSS.items():
+        values = dataset.table[column].to_numpy()[rows]
+        found = {int(near.groups[a]): [int(rows[a]), int(rows[b])] for a, b in near.pairs if values[a] != values[b]}
         if found:
             differ = f"differ in {column}"
             if column == "patient":
                 known = dataset.patient_rule is not None
                 differ = f"{'are of several patients' if known else 'of unknown patients'}: folds may split them"
-            words = f"{len(found)} pairs of nearly identical images {differ}, such as"
-            yield _images(dataset, name, severity, words, found)
+            words = f"{len(found)} groups of nearly identical images {differ}, such as"
+            yield _images(dataset, name, severity, words, list(found.values()))
+
+
+_NEAR_ACROSS: dict[str, tuple[str, Severity]] = {
+    "split": ("near-duplicate-across-splits", "error"),
+    "label": ("near-duplicate-across-labels", "warning"),
+    "patient": ("near-duplicate-across-patients", "warning"),
+}
 
 
 def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups: list[list[int]]) -> Finding:
@@ -177,27 +188,6 @@ def _priors(dataset: Dataset) -> Iterator[Finding]:
         text = f"{name}: {shares[0]:.1%} of train and {shares[1]:.1%} of test"
         facts = {"class": name, "train": shares[0], "test": shares[1], "p": p}
         yield Finding("prior", "warning" if p < ALPHA / len(dataset.classes) else "note", text, facts)
-
-
-def _sizes(dataset: Dataset) -> Iterator[Finding]:
-    def header(image: str) -> tuple[str, str]:
-        with Image.open(dataset.root / image) as opened:
-            return f"{opened.width} x {opened.height}", opened.mode
-
-    table = pd.DataFrame([header(image) for image in dataset.table["image"]], columns=["size", "mode"])
-    sizes, modes = table["size"].value_counts(), table["mode"].value_counts()
-    text = f"{len(sizes)} image sizes, most often {sizes.index[0]} ({sizes.iloc[0]:,}); modes {', '.join(modes.index)}"
-    facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
-    yield Finding("sizes", "note", text, facts)
-    by_class = {
-        n: table["mode"][dataset.labels == i].value_counts(normalize=True) for i, n in enumerate(dataset.classes)
-    }
-    shares = {name: float(share.get(modes.index[0], 0)) for name, share in by_class.items()}
-    if max(shares.values()) - min(shares.values()) > WIDE:
-        text = (
-            f"the mode {modes.index[0]} tells classes apart: {', '.join(f'{v:.0%} of {n}' for n, v in shares.items())}"
-        )
-        yield Finding("modes-by-class", "warning", text, {"shares": shares})
 
 
 def drawn(dataset: Dataset, limit: int) -> Rows:

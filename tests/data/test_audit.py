@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from harness.data.audit import ERRORS, Audit, audit_study, require_clean
-from harness.data.checks import Finding, drawn
+from harness.data.checks import drawn
+from harness.data.finding import Finding
 from harness.data.manifest import read_dataset
 from harness.errors import LeakageError, StudyError
 from harness.prepare import prepare
@@ -72,7 +73,7 @@ def test_the_duplicates_of_the_real_data(real: Audit) -> None:
     assert facts["across"] == {"splits": 0, "classes": 0, "patients": 1}
     pair = ["test/NORMAL/NORMAL2-IM-0095-0001.jpeg", "test/NORMAL/NORMAL2-IM-0096-0001.jpeg"]
     assert one(real, "duplicate-across-patients").facts["first"] == [pair]
-    assert one(real, "near-duplicates").facts["pairs"] == 0
+    assert one(real, "near-duplicates").facts["groups"] == 0
 
 
 def test_the_patients_of_the_real_data_by_the_right_key_and_by_the_naive_one(real: Audit) -> None:

@@ -1,0 +1,30 @@
+"""What an audit says of one thing."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.data.manifest import Dataset, Rows
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. `accepted`: the study file lets this error pass by its name."""
+
+    name: str
+    severity: Severity
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    accepted: bool = False
+
+
+def counted(dataset: Dataset, rows: Rows) -> tuple[str, dict[str, Any]]:
+    """These rows of a dataset as text, `12 images (9 of A, 3 of B), such as train/A/1.png`, and as facts."""
+    by_class = {name: count for name, count in dataset.counts(rows).items() if count}
+    largest = sorted(by_class.items(), key=lambda item: -item[1])[:3]
+    of = ", ".join(f"{count:,} of {name}" for name, count in largest)
+    more = ", ..." if len(by_class) > len(largest) else ""
+    first = dataset.table["image"].iloc[rows[:20]].tolist()
+    text = f"{len(rows):,} images ({of}{more}), such as {first[0]}"
+    return text, {"count": len(rows), "by_class": by_class, "first": first}

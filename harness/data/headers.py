@@ -1,0 +1,68 @@
+"""What the image files themselves are: their sizes and modes, transparent pixels, frames that are not read."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from harness.data.decode import Progress, is_transparent
+from harness.data.finding import Finding, counted
+from harness.data.manifest import Dataset
+
+WIDE = 0.1  # the difference between classes in the share of a mode from which it tells them apart
+
+
+def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFrame:
+    """A row for every image: width, height, mode, whether it has several frames, whether any pixel is transparent."""
+    files = [dataset.root / image for image in dataset.table["image"]]
+    rows = []
+    with ThreadPoolExecutor() as pool:
+        for row in pool.map(_header, files):
+            rows.append(row)
+            progress(len(rows), len(files))
+    return pd.DataFrame(rows, columns=["width", "height", "mode", "frames", "transparent"])
+
+
+def _header(file: Path) -> tuple[int, int, str, bool, bool]:
+    with Image.open(file) as opened:
+        mode = opened.mode  # a palette may be gone once the pixels are there
+        frames = opened.format != "PSD" and getattr(opened, "is_animated", False)  # of layers all are in the first
+        if opened.has_transparency_data:
+            opened.load()
+        return opened.width, opened.height, mode, frames, is_transparent(opened)
+
+
+def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[Finding]:
+    """What the headers tell."""
+    yield from _sizes(found)
+    yield from _modes(dataset, found["mode"])
+    for name, column, words in (
+        ("transparency", "transparent", "have transparent pixels; they are laid on white"),
+        ("frames", "frames", "hold several frames or pages, of which only the first is read"),
+    ):
+        rows = np.flatnonzero(found[column])
+        if len(rows):
+            text, facts = counted(dataset, rows)
+            yield Finding(name, "note", f"{text}, {words}", facts)
+
+
+def _sizes(found: pd.DataFrame) -> Iterator[Finding]:
+    sizes = (found["width"].astype(str) + " x " + found["height"].astype(str)).value_counts()
+    modes = found["mode"].value_counts()
+    text = f"{len(sizes)} image sizes, most often {sizes.index[0]} ({sizes.iloc[0]:,}); modes {', '.join(modes.index)}"
+    facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
+    yield Finding("sizes", "note", text, facts)
+
+
+def _modes(dataset: Dataset, modes: pd.Series) -> Iterator[Finding]:
+    commonest = modes.value_counts().index[0]
+    shares = {
+        name: float((modes[dataset.labels == index] == commonest).mean()) for index, name in enumerate(dataset.classes)
+    }
+    if max(shares.values()) - min(shares.values()) > WIDE:
+        words = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+        text = f"the mode {commonest} tells classes apart: {words}"
+        yield Finding("modes-by-class", "warning", text, {"shares": shares})

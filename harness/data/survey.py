@@ -1,0 +1,55 @@
+"""One look at every image: what the audit must know of the pixels, and never holds at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.cache import pieces
+from harness.data.decode import Pixels, Progress
+from harness.data.duplicates import HASHED_AT, Hashes, Thumbnails, perceptual_hashes
+from harness.data.manifest import Rows
+
+SIDE = 16  # pixels of a thumbnail
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the pixels of n images tell.
+
+    thumbnails: [n, 16, 16]; hashes: [n, 4]; brightest, spread: [n], the highest level of any pixel and the widest range
+    of a channel; levels: [classes, 256], how many pixels of a class have each gray level.
+    """
+
+    thumbnails: Thumbnails
+    hashes: Hashes
+    brightest: NDArray[np.uint8]
+    spread: NDArray[np.uint8]
+    levels: NDArray[np.int64]
+
+
+def survey(pixels: Pixels, labels: Rows, progress: Progress = lambda *_: None) -> Survey:
+    """What the pixels, of 32 px or more, tell. labels: [n] class indices."""
+    thumbnails, hashes, highest, lowest = [], [], [], []
+    levels, done = np.zeros((int(labels.max()) + 1, 256), dtype=np.int64), 0
+    for piece in pieces(pixels):
+        gray = piece.mean(axis=1, dtype=np.float32)
+        thumbnails.append(pooled(gray, SIDE))
+        hashes.append(perceptual_hashes(pooled(gray, HASHED_AT)))
+        highest.append(piece.max(axis=(2, 3)))
+        lowest.append(piece.min(axis=(2, 3)))
+        for label, image in zip(labels[done:], gray, strict=False):
+            levels[label] += np.bincount(image.round().astype(np.uint8).ravel(), minlength=256)
+        done += len(piece)
+        progress(done, len(pixels))
+    high, low = np.concatenate(highest), np.concatenate(lowest)
+    spread = (high - low).max(axis=1)
+    return Survey(np.concatenate(thumbnails), np.concatenate(hashes), high.max(axis=1), spread, levels)
+
+
+def pooled(gray: NDArray[np.float32], side: int) -> Thumbnails:
+    """Gray images [n, side, side] of at most their size, each pixel the mean of its block."""
+    edges = np.linspace(0, gray.shape[-1], side + 1).round().astype(int)
+    areas = np.outer(np.diff(edges), np.diff(edges)).astype(np.float32)
+    sums = np.add.reduceat(np.add.reduceat(gray, edges[:-1], axis=2), edges[:-1], axis=1)
+    return np.asarray(sums / areas)
