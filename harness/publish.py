@@ -22,7 +22,7 @@ from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
 from harness.report.folder import other_words
 from harness.report.marks import declared_looks, scenario_mark, taken_looks, test_mark
-from harness.report.tables import averaged, pooled, test_metrics
+from harness.report.tables import ensemble, pooled, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
@@ -165,7 +165,7 @@ class Publisher(RootRun):
             return
         run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
         metrics = test_metrics(state, self._inputs.dataset.positive, self._ledger)
-        frame = averaged(pooled(list(state.jobs), self._ledger))
+        frame = ensemble(pooled(list(state.jobs), self._ledger))
         if len(state.jobs) == 1:
             self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
         self._tracker.log_metrics(run_id, metrics, state.scenario.settings.epochs)

@@ -26,4 +26,7 @@ def resolution(study: Study, inputs: Inputs) -> str:
         if n:
             found = f"from {100 * surplus / n:.1f} points" if surplus else "nothing"
             points.append(f"on {n:,} {words} images {found}")
-    return f"{line}; where {DISCORDANT:.0%} are judged differently, {', '.join(points)}"
+    return (
+        f"{line}; of two fitted models, which say nothing of their recipes, McNemar's test tells apart, where"
+        f" {DISCORDANT:.0%} are judged differently, {', '.join(points)}"
+    )

@@ -14,6 +14,9 @@ from harness.statistics import ALPHA
 from harness.statistics.paired import Test, corrected_t, holm
 from harness.study import Stage, Study
 
+COUNTED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "specificity", "mcc")  # of called images
+ORDERED = ("roc_auc", "pr_auc")  # of the images' order
+
 
 @dataclass(frozen=True)
 class ScenarioState:
@@ -101,9 +104,14 @@ def contests(state: StageState) -> list[Contest]:
         return []
     metric, top = state.stage.select.metric, state.top
     others = [s for s in state.scenarios if s.finished and s is not top and not s.scenario.settings.leaks]
-    tests = [corrected_t(fold_differences(top, other, metric), val_to_train(top)) for other in others]
+    tests = [fold_test(top, other, metric) for other in others]
     adjusted = holm([test.p for test in tests])
     return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
+
+
+def fold_test(first: ScenarioState, second: ScenarioState, metric: str) -> Test:
+    """The corrected resampled t-test of the first minus the second over their folds; both are finished."""
+    return corrected_t(fold_differences(first, second, metric), val_to_train(first), least_step(first, metric))
 
 
 def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -> list[float]:
@@ -115,6 +123,23 @@ def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -
 def val_to_train(state: ScenarioState) -> float:
     """n_val / n_train of a fold: 1 / (k - 1)."""
     return 1 / (len({job.fold for job in state.jobs}) - 1)
+
+
+def least_step(state: ScenarioState, metric: str) -> float:
+    """By how much the least change of one fold's predictions moves a metric; 0 for losses, which have no steps.
+
+    One image that is called otherwise moves accuracy by 1 / n_val, and the other counted metrics by that on average.
+    One pair of images that is ordered otherwise moves the area under a ROC curve by one of its positive x negative
+    pairs. The validation images are those of a stratified fold: the training images, before oversampling, x n_val /
+    n_train.
+    """
+    name, ratio = metric.removeprefix("val/"), val_to_train(state)
+    counts = [r.class_counts["before"].values() for r in state.records.values() if "before" in r.class_counts]
+    if not counts or name not in COUNTED + ORDERED:
+        return 0.0
+    classes = [ratio * mean(map(float, of_class)) for of_class in zip(*counts, strict=True)]
+    images = sum(classes)
+    return 1 / (images if name in COUNTED else max(n * (images - n) for n in classes))
 
 
 def stage_state(study: Study, stage: Stage, start: Settings | None, digests: Digests, ledger: Ledger) -> StageState:

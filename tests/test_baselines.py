@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from harness.ledger import Ledger
 from harness.prepare import prepare
 from harness.report.schema import Statistics
-from harness.report.tables import arrays, averaged, pooled
+from harness.report.tables import arrays, ensemble, pooled
 from harness.stages import ScenarioState, final_test
 from harness.statistics.paired import mcnemar
 from harness.store import Store
@@ -81,7 +81,7 @@ def test_the_tests_on_test_images_are_of_the_stored_predictions(baselines: Finis
 
 
 def _right(state: ScenarioState, ledger: Ledger) -> "pd.Series[bool]":
-    frame = averaged(pooled(list(state.jobs), ledger))
+    frame = ensemble(pooled(list(state.jobs), ledger))
     _, probabilities, labels = arrays(frame)
     return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
 

@@ -6,125 +6,167 @@ import numpy as np
 import pandas as pd
 
 from harness.ledger import Ledger
-from harness.report.estimates import from_confusion
+from harness.report.estimates import from_confusion, over_repeats
 from harness.report.schema import Comparison, Estimate, Verdict, verdict_of
-from harness.report.tables import SHOWN, arrays, averaged, pooled
+from harness.report.tables import arrays, by_repeat, ensemble, pooled
 from harness.stages import Contest, ScenarioState, StageState, contests
-from harness.statistics.bootstrap import Statistic, area, cluster_bootstrap, ratio
-from harness.statistics.paired import delong, delong_interval, holm, mcnemar
+from harness.statistics.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
+from harness.statistics.paired import Test, delong, holm, mcnemar, mean_area
 from harness.training.metrics import confusion
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
+Pair = tuple[str, str]  # the names of two scenarios
 OUT_OF_FOLD = "out of fold"
+FIRST_REPEAT = "out of fold, first repeat"
 TEST = "test set"
 
 
 def scenario_estimates(
     state: ScenarioState, ledger: Ledger, positive: str | None, run_id: str | None
 ) -> list[Estimate]:
-    """What a finished scenario reached: means over the folds, and rates of its pooled out-of-fold predictions."""
-    summary = state.summary
+    """What a finished scenario reached: every metric in its folds, and the rates of its out-of-fold predictions."""
+    values = fold_values(state)
     means = [
         Estimate(
-            subject=state.scenario.name, on="folds", metric=name, value=summary[f"val/{name}_mean"],
-            sd=summary.get(f"val/{name}_std"), n=len(state.records), run_id=run_id,
+            subject=state.scenario.name, on="folds", metric=name, value=state.summary[f"val/{name}_mean"],
+            sd=state.summary.get(f"val/{name}_std"), n=len(state.records), folds=values[name], run_id=run_id,
         )
-        for name in SHOWN
+        for name in values
     ]  # fmt: skip
-    frame = averaged(pooled(list(state.jobs), ledger))
+    frame = pooled(list(state.jobs), ledger)
     return means + prediction_estimates(frame, state.scenario.name, OUT_OF_FOLD, positive, run_id)
+
+
+def fold_values(state: ScenarioState) -> dict[str, list[float]]:
+    """Each validation metric in every fold that is done, repeat after repeat."""
+    records = [state.records[job.id].metrics for job in state.jobs if job.id in state.records]
+    names = [name for name in records[0] if name.startswith("val/")] if records else []
+    return {name.removeprefix("val/"): [metrics[name] for metrics in records] for name in names}
 
 
 def prediction_estimates(
     frame: pd.DataFrame, subject: str, on: str, positive: str | None, run_id: str | None
 ) -> list[Estimate]:
-    """The rates, scores and areas of one row of predictions for each image, with intervals over patients."""
-    classes, probabilities, labels = arrays(frame)
-    found = from_confusion(confusion(probabilities, labels), classes, subject, on)
-    for name in [positive] if positive else classes:
-        index = classes.index(name)
-        if min(np.sum(labels == index), np.sum(labels != index)) >= 2:
-            value, low, high = delong_interval(probabilities[:, index], labels == index)
-            found.append(
-                Estimate(
-                    subject=subject, on=on, metric="roc_auc", of_class=name, value=value, n=len(labels),
-                    low=low, high=high, method="DeLong",
-                )
-            )  # fmt: skip
-    statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, frame)) is not None}
-    bounds_of = cluster_bootstrap(pd.factorize(frame["patient"])[0], list(statistics.values()))
+    """The rates, scores and areas of predictions, with intervals over patients; of repeats the means of theirs.
+
+    The intervals over patients draw each with all its rows: every repeat of a resample has the same patients.
+    """
+    parts = by_repeat(frame)
+    matrices = [confusion(*arrays(part)[1:]) for part in parts]
+    classes = arrays(parts[0])[0]
+    found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in matrices])
+    found += _areas(parts, [positive] if positive else classes, subject, on)
+    statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, parts)) is not None}
+    bounds_of = cluster_bootstrap(pd.factorize(parts[0]["patient"])[0], list(statistics.values()))
     for index, (low, high) in zip(statistics, bounds_of, strict=True):
-        found[index] = found[index].model_copy(update={"bootstrap_low": low, "bootstrap_high": high})
+        if np.isfinite(low):
+            found[index] = found[index].model_copy(update={"bootstrap_low": low, "bootstrap_high": high})
     return [estimate.model_copy(update={"run_id": run_id}) for estimate in found]
 
 
-def _statistic(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
+def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on: str) -> list[Estimate]:
+    """The area under the ROC curve of each of these classes that has two images on both sides."""
+    found = []
+    for name in names:
+        actual = (parts[0]["label"] == name).to_numpy()
+        if min(actual.sum(), (~actual).sum()) < 2:
+            continue
+        scores = np.stack([part[f"prob_{name}"].to_numpy(np.float64) for part in parts])
+        area_of = mean_area(scores, actual)
+        method = f"{area_of.method}; the scores of all folds in one order" if on == OUT_OF_FOLD else area_of.method
+        found.append(
+            Estimate(
+                subject=subject, on=on, metric="roc_auc", of_class=name, value=area_of.value, n=len(actual),
+                low=area_of.low, high=area_of.high, method=method, repeats=len(parts),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame]) -> Statistic | None:
     """What the bootstrap computes anew for this estimate; None where it is left to the other intervals."""
+    each = [_of_repeat(estimate, part) for part in parts]
+    known = [statistic for statistic in each if statistic is not None]
+    return mean_of(known) if len(known) == len(each) else None
+
+
+def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
     classes, probabilities, labels = arrays(frame)
     called = probabilities.argmax(axis=1)
-    if estimate.n == 0:  # nothing was called so: no resample has a value
-        return None
     if estimate.metric == "accuracy":
         return ratio(called == labels, np.ones(len(labels), dtype=bool))
     if estimate.of_class is None:
         return None
     index = classes.index(estimate.of_class)
-    if estimate.metric == "recall":
-        return ratio(called == labels, labels == index)
-    if estimate.metric == "precision":
-        return ratio(called == labels, called == index)
+    among = {"recall": labels == index, "precision": called == index}.get(estimate.metric)
+    if among is not None:
+        return ratio(called == labels, among) if among.any() else None  # nothing is so: no resample has a value
     return area(probabilities[:, index], labels == index) if estimate.metric == "roc_auc" else None
 
 
 def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -> list[Comparison]:
-    """The stage's top scenario against every other: over folds, and on the same out-of-fold images."""
+    """The stage's top scenario against every other: over folds, and on the same out-of-fold images.
+
+    Of several repeats the images are compared in the first: p values have no mean.
+    """
     found = contests(state)
     if not found:
         return []
-    frames = {c.other.scenario.id: averaged(pooled(list(c.other.jobs), ledger)) for c in found}
-    top = found[0].top
-    of_top = averaged(pooled(list(top.jobs), ledger))
-    pairs = [((top.scenario.name, c.other.scenario.name), frames[c.other.scenario.id]) for c in found]
-    by_images = [_mcnemar(pair, OUT_OF_FOLD, of_top, frame) for pair, frame in pairs]
-    by_area = [_delong(pair, OUT_OF_FOLD, of_top, frame, positive) for pair, frame in pairs] if positive else []
     metric = state.stage.select.metric if state.stage.select else ""
-    return [_over_folds(c, metric, len(found)) for c in found] + _adjusted(by_images) + _adjusted(by_area)
+    recipes = [_of_contest(c, metric, len(found)) for c in found]
+    scenarios = [found[0].top, *(c.other for c in found)]
+    repeats = [by_repeat(pooled(list(s.jobs), ledger)) for s in scenarios]
+    fitted = [(s.scenario.name, parts[0]) for s, parts in zip(scenarios, repeats, strict=True)]
+    return recipes + image_comparisons(fitted, FIRST_REPEAT if len(repeats[0]) > 1 else OUT_OF_FOLD, positive)
 
 
 def test_comparisons(
     winner: ScenarioState, others: Sequence[ScenarioState], ledger: Ledger, positive: str | None
 ) -> list[Comparison]:
     """The selected scenario against every other one that was scored on the same test images."""
-    top = averaged(pooled(list(winner.jobs), ledger))
-    by_images, by_area = [], []
-    for other in others:
-        pair, frame = (winner.scenario.name, other.scenario.name), averaged(pooled(list(other.jobs), ledger))
-        by_images.append(_mcnemar(pair, TEST, top, frame))
-        if positive:
-            by_area.append(_delong(pair, TEST, top, frame, positive))
-    return _adjusted(by_images) + _adjusted(by_area)
+    fitted = [(s.scenario.name, ensemble(pooled(list(s.jobs), ledger))) for s in (winner, *others)]
+    return image_comparisons(fitted, TEST, positive)
 
 
-def _over_folds(contest: Contest, metric: str, family: int) -> Comparison:
-    test, top, other = contest.test, contest.top.scenario.name, contest.other.scenario.name
-    finite = bool(np.isfinite(test.low))
-    verdict: Verdict = "cannot resolve"
-    if contest.resolved:
-        verdict = "first is better"  # the top is so by the direction of its metric
+def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
+    found = over_folds(contest.top.scenario.name, contest.other.scenario.name, metric, contest.test)
+    verdict: Verdict = "first is better" if contest.resolved else "cannot resolve"  # by the direction of its metric
+    return found.model_copy(update={"p_holm": contest.p_holm, "comparisons": family, "verdict": verdict})
+
+
+def over_folds(first: str, second: str, metric: str, test: Test) -> Comparison:
+    """A test over folds as a comparison, neither adjusted nor with a verdict yet."""
+    low, high = _ends(test)
     return Comparison(
-        first=top, second=other, on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
-        difference=test.difference, low=test.low if finite else None, high=test.high if finite else None,
-        p=test.p, p_holm=contest.p_holm, comparisons=family, verdict=verdict,
+        first=first, second=second, on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
+        compares="recipes", difference=test.difference, low=low, high=high, p=test.p,
     )  # fmt: skip
 
 
-def _mcnemar(pair: tuple[str, str], on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
+def _ends(test: Test) -> tuple[float, float] | tuple[None, None]:
+    """The interval of a test, where it has one."""
+    return (test.low, test.high) if np.isfinite(test.low) else (None, None)
+
+
+def image_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, positive: str | None) -> list[Comparison]:
+    """The fitted models of the first scenario against those of each other, image by image: McNemar's and DeLong's test.
+
+    They tell these fitted models apart, on these images. Two fits by one recipe are told apart, too: so there is no
+    verdict about scenarios in them.
+    """
+    (first, top), *others = fitted
+    by_calls = [_mcnemar((first, name), on, top, other) for name, other in others]
+    by_area = [_delong((first, name), on, top, other, positive) for name, other in others] if positive else []
+    return _holm(by_calls) + _holm([c for c in by_area if c])
+
+
+def _mcnemar(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
     first, second = _right(top), _right(other)
     second = second.reindex(first.index)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     return Comparison(
         first=pair[0], second=pair[1], on=on, metric="accuracy",
-        test="exact McNemar", difference=float(first.mean() - second.mean()),
+        test="exact McNemar", compares="fitted models", difference=float(first.mean() - second.mean()),
         p=mcnemar(only_first, only_second), only_first=only_first, only_second=only_second,
     )  # fmt: skip
 
@@ -135,20 +177,32 @@ def _right(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
 
 
-def _delong(pair: tuple[str, str], on: str, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison:
+def _delong(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison | None:
+    """The comparison of two areas; None where a class has fewer than two images, whose spread nobody knows."""
+    actual = (top["label"] == positive).to_numpy()
+    if min(actual.sum(), (~actual).sum()) < 2:
+        return None
     scores = [frame.set_index("image")[f"prob_{positive}"] for frame in (top, other)]
     second = scores[1].reindex(scores[0].index).to_numpy(np.float64)
-    test = delong(scores[0].to_numpy(np.float64), second, (top["label"] == positive).to_numpy())
+    test = delong(scores[0].to_numpy(np.float64), second, actual)
+    low, high = _ends(test)
     return Comparison(
         first=pair[0], second=pair[1], on=on, metric="roc_auc",
-        test="DeLong", difference=test.difference, low=test.low, high=test.high, p=test.p,
+        test="DeLong", compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
     )  # fmt: skip
 
 
-def _adjusted(family: list[Comparison]) -> list[Comparison]:
-    """The comparisons of one test with Holm's p and the verdict that it gives."""
+def judged(family: list[Comparison]) -> list[Comparison]:
+    """Comparisons of recipes with Holm's p over all of them and the verdict that it gives; more must be better."""
+    return [
+        c.model_copy(update={"verdict": verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)})
+        for c in _holm(family)
+    ]
+
+
+def _holm(family: list[Comparison]) -> list[Comparison]:
+    """The comparisons with their p adjusted for their number."""
     adjusted = holm([c.p if c.p is not None else 1.0 for c in family])
     return [
-        c.model_copy(update={"p_holm": p, "comparisons": len(family), "verdict": verdict_of(c.difference, p)})
-        for c, p in zip(family, adjusted, strict=True)
+        c.model_copy(update={"p_holm": p, "comparisons": len(family)}) for c, p in zip(family, adjusted, strict=True)
     ]

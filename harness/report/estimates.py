@@ -1,5 +1,8 @@
 """Estimates with their intervals, from a confusion matrix or from predictions."""
 
+from collections.abc import Sequence
+from statistics import mean
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,7 @@ from harness.report.schema import Estimate
 from harness.statistics.rates import wilson
 from harness.training.metrics import matrix_scores, rate_counts
 
+WILSON_OF_MEAN = "Wilson, of the mean rate on the images of one repeat"
 Matrix = NDArray[np.int64]  # [true, called]
 
 
@@ -33,3 +37,21 @@ def from_confusion(matrix: Matrix, classes: list[str], subject: str, on: str) ->
         found.append(Estimate(subject=subject, on=on, metric="f1", of_class=name, value=f1))
     scores = matrix_scores(matrix)
     return found + [Estimate(subject=subject, on=on, metric=name, value=value) for name, value in scores.items()]
+
+
+def over_repeats(each: Sequence[Sequence[Estimate]]) -> list[Estimate]:
+    """The estimates of one repeat of the folds after the other, averaged number by number; one alone stays as it is."""
+    return [_mean(same) if len(same) > 1 else same[0] for same in zip(*each, strict=True)]
+
+
+def _mean(same: Sequence[Estimate]) -> Estimate:
+    """The mean of one number over the repeats, on the images of one: no repeat adds an image to them."""
+    value, at = mean(e.value for e in same), [e.at for e in same if e.at is not None]
+    n = round(mean(e.n or 0 for e in same)) if same[0].n is not None else None
+    found = same[0].model_copy(
+        update={"value": value, "at": mean(at) if at else None, "hits": None, "n": n, "repeats": len(same)}
+    )
+    if same[0].low is not None and n is not None:
+        low, high = wilson(value * n, n)
+        return found.model_copy(update={"low": low, "high": high, "method": WILSON_OF_MEAN})
+    return found

@@ -1,6 +1,6 @@
 """The figures of a study, from stored results alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill, wrap
 
@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from harness.data.manifest import Dataset
-from harness.report.tables import arrays, confusion_table
+from harness.report.tables import arrays, by_repeat, confusion_table
 from harness.results import FoldRecord
 from harness.stages import ScenarioState
 from harness.training.metrics import equal_mass_bins
@@ -135,7 +135,7 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
 def confusion_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: the confusion matrix with counts, and the share of each true class."""
+    """A PNG: the confusion matrix with counts (of several repeats their means), and the share of each true class."""
     table = confusion_table(frame)
     counts = table.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -144,7 +144,8 @@ def confusion_figure(
     axes.pcolormesh(corners, corners, shares, cmap="Blues", vmin=0, vmax=1)
     axes.invert_yaxis()
     for (row, column), share in np.ndenumerate(shares):
-        text = f"{int(counts[row, column]):,}\n{share:.1%}"
+        count = counts[row, column]
+        text = f"{count:,.1f}\n{share:.1%}" if counts.dtype.kind == "f" else f"{count:,}\n{share:.1%}"
         axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else INK)
     ticks = range(len(table))
     axes.set_xticks(ticks, list(table.columns))
@@ -157,11 +158,11 @@ def confusion_figure(
 def roc_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: the ROC curve of the positive class, or of every class against the rest."""
+    """A PNG: the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
     figure, (axes,) = _plain_figure(title)
-    for name, actual, score in _against_rest(frame, positive):
+    for number, name, actual, score in _against_rest(frame, positive):
         false, true, _ = roc_curve(actual, score)
-        axes.plot(false, true, label=name)
+        axes.plot(false, true, label=name, color=f"C{number}")
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.legend()
@@ -171,35 +172,45 @@ def roc_figure(
 def pr_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: precision against recall of the positive class, or of every class, with its share as the base line."""
+    """A PNG: precision against recall of the positive class, or of every class, with its share as the base line.
+
+    A curve for each repeat.
+    """
     figure, (axes,) = _plain_figure(title)
-    for name, actual, score in _against_rest(frame, positive):
+    for number, name, actual, score in _against_rest(frame, positive):
         precision, recall, _ = precision_recall_curve(actual, score)
-        (line,) = axes.plot(recall, precision, label=name)
-        axes.axhline(actual.mean(), color=line.get_color(), lw=0.8, ls=":")
+        axes.plot(recall, precision, label=name, color=f"C{number}")
+        axes.axhline(actual.mean(), color=f"C{number}", lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     axes.legend()
     return save(figure, path, vector, mark)
 
 
-def _against_rest(frame: pd.DataFrame, positive: str | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    classes, probabilities, labels = arrays(frame)
-    chosen = [positive] if positive else classes
-    found = [(name, labels == classes.index(name), probabilities[:, classes.index(name)]) for name in chosen]
-    return [row for row in found if row[1].any() and not row[1].all()]
+def _against_rest(
+    frame: pd.DataFrame, positive: str | None
+) -> Iterator[tuple[int, str | None, np.ndarray, np.ndarray]]:
+    """Number, name, true images and scores of every class that is shown, in each repeat; the first has the name."""
+    for repeat, part in enumerate(by_repeat(frame)):
+        classes, probabilities, labels = arrays(part)
+        for number, name in enumerate([positive] if positive else classes):
+            actual = labels == classes.index(name)
+            if actual.any() and not actual.all():
+                yield number, None if repeat else name, actual, probabilities[:, classes.index(name)]
 
 
 def calibration_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: accuracy against confidence of the predicted class, in bins of equal mass."""
-    _, probabilities, labels = arrays(frame)
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    parts = equal_mass_bins(confidence)
+    """A PNG: accuracy against confidence of the predicted class, in bins of equal mass, a line for each repeat."""
     figure, (axes,) = _plain_figure(title)
-    low = 1 / probabilities.shape[1]
+    low = 1 / len(arrays(frame)[0])
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
-    axes.plot([confidence[part].mean() for part in parts], [correct[part].mean() for part in parts], marker="o")
+    for part in by_repeat(frame):
+        _, probabilities, labels = arrays(part)
+        confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        bins = equal_mass_bins(confidence)
+        stated, true = [confidence[rows].mean() for rows in bins], [correct[rows].mean() for rows in bins]
+        axes.plot(stated, true, marker="o", color="C0")
     axes.set(xlabel="confidence", ylabel="accuracy")
     return save(figure, path, vector, mark)
 

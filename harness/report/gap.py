@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.data.audit import Audit
 from harness.report.export import export_table
 from harness.report.schema import Estimate
-from harness.report.tables import arrays
+from harness.report.tables import arrays, by_repeat
 
 GAP = "gap"
 STEPS = ("cross-validation", "at the test set's class shares", "test, at its best threshold", "test")
@@ -26,7 +28,7 @@ def gap_estimates(
     """The accuracies from cross-validation to test, a step for each cause; their differences add up to the gap.
 
     The best threshold is found with the test labels: it belongs to this analysis alone and tunes nothing.
-    Empty without a positive class.
+    Empty without a positive class. Out of fold each value is the mean of those of the repeats.
     """
     if positive is None:
         return []
@@ -41,14 +43,19 @@ def gap_estimates(
 
 
 def _accuracy(frame: pd.DataFrame) -> float:
+    return mean(float(_right(part).mean()) for part in by_repeat(frame))
+
+
+def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each image is called rightly."""
     _, probabilities, labels = arrays(frame)
-    return float((probabilities.argmax(axis=1) == labels).mean())
+    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
+    return right
 
 
 def _recalls(frame: pd.DataFrame) -> dict[str, float]:
-    classes, probabilities, labels = arrays(frame)
-    right = probabilities.argmax(axis=1) == labels
-    return {name: float(right[labels == i].mean()) for i, name in enumerate(classes) if (labels == i).any()}
+    parts = [(_right(part), part["label"].to_numpy()) for part in by_repeat(frame)]
+    return {name: mean(float(right[of == name].mean()) for right, of in parts) for name in frame["label"].unique()}
 
 
 def best_accuracy(frame: pd.DataFrame, positive: str) -> float:

@@ -9,7 +9,7 @@ from PIL import Image
 from harness.data.cache import open_pixels
 from harness.report.export import export_table
 from harness.report.marks import marked
-from harness.report.tables import arrays
+from harness.report.tables import arrays, by_repeat
 
 SHOWN = 12
 THUMBNAILS = "thumbnails"
@@ -19,8 +19,27 @@ SIDE = 112  # pixels of a thumbnail
 def confident_errors(frame: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
     """The images that were called wrongly, the surest first: image, patient, true class, called class, probability.
 
-    Without the patient where each image counts as one.
+    Without the patient where each image counts as one. Of several repeats those first that most of them called wrongly.
     """
+    parts = by_repeat(frame)
+    wrong, keys = pd.concat([_errors(part) for part in parts], ignore_index=True), ["probability"]
+    if len(parts) > 1:
+        wrong, keys = _commonest(wrong), ["repeats wrong", "probability"]
+    ascending = [*(False for _ in keys), True]
+    return wrong.sort_values([*keys, "image"], ascending=ascending).head(most).reset_index(drop=True)
+
+
+def _commonest(wrong: pd.DataFrame) -> pd.DataFrame:
+    """Each image once: how many repeats called it wrongly, what most of them called, and their mean probability."""
+    wrong = wrong.assign(times=wrong.groupby("image")["image"].transform("size"))
+    same = wrong.groupby([key for key in wrong if key != "probability"], as_index=False, sort=False)
+    calls = same.agg(probability=("probability", "mean"), alike=("image", "size"))
+    calls = calls.sort_values("alike", ascending=False, kind="stable").drop_duplicates("image")
+    return calls.drop(columns="alike").rename(columns={"times": "repeats wrong"})
+
+
+def _errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """The images that one repeat called wrongly."""
     classes, probabilities, labels = arrays(frame)
     called = probabilities.argmax(axis=1)
     table = pd.DataFrame(
@@ -35,7 +54,7 @@ def confident_errors(frame: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
     if (table["patient"] == table["image"]).all():
         table = table.drop(columns="patient")
     wrong: pd.DataFrame = table[called != labels]
-    return wrong.sort_values(["probability", "image"], ascending=[False, True]).head(most).reset_index(drop=True)
+    return wrong
 
 
 def error_lines(
@@ -46,8 +65,7 @@ def error_lines(
     images: the manifest's, in the order of the pixel file.
     """
     table = marked(confident_errors(frame), mark)
-    wrong = int((arrays(frame)[1].argmax(axis=1) != arrays(frame)[2]).sum())
-    if not wrong:
+    if not len(table):
         return ["No image was called wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
     stored = open_pixels(pixels)
@@ -60,8 +78,17 @@ def error_lines(
     lines = export_table(table, folder, name)
     head, rule, *body = lines[:-1]
     pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
-    words = f"{wrong} of {len(frame)} images were called wrongly; the {len(table)} surest of these errors:"
+    words = f"{_how_many(frame)}; the {len(table)} surest of these errors:"
     return [words, "", f"| {head}", f"|---{rule}", *pictured, ""]
+
+
+def _how_many(frame: pd.DataFrame) -> str:
+    """How many images were called wrongly, of several repeats on average."""
+    parts = by_repeat(frame)
+    wrong = sum(len(_errors(part)) for part in parts)
+    if len(parts) == 1:
+        return f"{wrong} of {len(parts[0])} images were called wrongly"
+    return f"In the mean of {len(parts)} repeats {wrong / len(parts):.1f} of {len(parts[0])} images were called wrongly"
 
 
 def _thumbnail(pixels: np.ndarray, path: Path) -> None:

@@ -1,17 +1,18 @@
 """How much a leak flatters: the same scenario with oversampling inside the fold and before the split."""
 
-import numpy as np
-
+from harness.report.comparisons import judged, over_folds
 from harness.report.marks import LEAKS
-from harness.report.schema import Comparison, Finding, verdict_of
-from harness.stages import ScenarioState, fold_differences, val_to_train
-from harness.statistics.paired import corrected_t
+from harness.report.schema import Comparison, Finding
+from harness.stages import ScenarioState, fold_test
 
 METRICS = ("balanced_accuracy", "recall", "specificity", "roc_auc", "accuracy")
 
 
 def leak_comparisons(scenarios: list[ScenarioState]) -> list[Comparison]:
-    """Every finished scenario that oversamples before the split against its twin that does so inside the fold."""
+    """Every finished scenario that oversamples before the split against its twin that does so inside the fold.
+
+    One family of tests: Holm's p is over all of them.
+    """
     finished = {state.scenario.settings.model_dump_json(): state for state in scenarios if state.finished}
     found = []
     for leaking in finished.values():
@@ -19,19 +20,13 @@ def leak_comparisons(scenarios: list[ScenarioState]) -> list[Comparison]:
             inside = leaking.scenario.settings.model_copy(update={"oversampling": "random"})
             twin = finished.get(inside.model_dump_json())
             found += [_compare(leaking, twin, metric) for metric in METRICS] if twin else []
-    return found
+    return judged(found)
 
 
 def _compare(leaking: ScenarioState, twin: ScenarioState, metric: str) -> Comparison:
-    test = corrected_t(fold_differences(leaking, twin, f"val/{metric}"), val_to_train(twin))
-    finite = bool(np.isfinite(test.low))
-    return Comparison(
-        first=leaking.scenario.name, second=twin.scenario.name, on="folds", metric=metric,
-        test="corrected resampled t", difference=test.difference,
-        low=test.low if finite else None, high=test.high if finite else None, p=test.p,
-        verdict=verdict_of(test.difference, test.p),
-        mark=LEAKS,
-    )  # fmt: skip
+    test = fold_test(leaking, twin, f"val/{metric}")
+    found = over_folds(leaking.scenario.name, twin.scenario.name, metric, test)
+    return found.model_copy(update={"mark": LEAKS})
 
 
 def inflation_findings(comparisons: list[Comparison]) -> list[Finding]:
@@ -40,7 +35,8 @@ def inflation_findings(comparisons: list[Comparison]) -> list[Finding]:
         Finding(
             kind="inflation",
             text=f"{c.first}: oversampling before the split changes the balanced accuracy of {c.second} by"
-            f" {100 * c.difference:+.1f} points over the folds (p = {c.p:.2g}, corrected resampled t)",
+            f" {100 * c.difference:+.1f} points over the folds (corrected resampled t, p = {c.p:.2g},"
+            f" {c.p_holm:.2g} by Holm over {c.comparisons} tests)",
         )
         for c in comparisons
         if c.metric == "balanced_accuracy"

@@ -35,10 +35,12 @@ def scenario_intervals(
 ) -> Path:
     """A PNG and an SVG: a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold.
 
-    The intervals are those over patients. names: of the scenarios; the best accuracy stands above.
+    The intervals are those over patients, or dotted those of the estimate where all resamples agree.
+    names: of the scenarios; the best accuracy stands above.
     """
-    found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.bootstrap_low is not None]
-    panels = list(dict.fromkeys(_label(e) for e in found if e.metric in ("accuracy", "roc_auc")))
+    shown = ("accuracy", "roc_auc")
+    found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.metric in shown]
+    panels = list(dict.fromkeys(_label(e) for e in found))
     ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
     rows = [e.subject for e in ranked][-MOST_ROWS:]
     size = (1.8 + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * len(rows)))
@@ -46,7 +48,9 @@ def scenario_intervals(
     for panel, label in zip(axes[0], panels, strict=True):
         for e in (e for e in found if _label(e) == label and e.subject in rows):
             y = rows.index(e.subject)
-            panel.plot([e.bootstrap_low, e.bootstrap_high], [y, y], color="C0")
+            by_patients = e.bootstrap_low is not None
+            ends = [e.bootstrap_low, e.bootstrap_high] if by_patients else [e.low, e.high]
+            panel.plot(ends, [y, y], color="C0", ls="-" if by_patients else ":")
             panel.plot([e.value], [y], "o", color="C0", markersize=4)
         panel.set(yticks=range(len(rows)), yticklabels=rows, xlabel=label, ylim=(-0.6, len(rows) - 0.4))
     figure.suptitle(title)

@@ -13,7 +13,7 @@ from harness.report.export import export_table
 from harness.report.figures import prediction_figures
 from harness.report.hardest import error_lines
 from harness.report.marks import marked, scenario_mark
-from harness.report.tables import averaged, class_table, pooled
+from harness.report.tables import class_table, pooled
 from harness.stages import ScenarioState, StageState
 from harness.store import Store
 from harness.study import Study
@@ -21,7 +21,7 @@ from harness.study import Study
 
 @dataclass(frozen=True)
 class Predicted:
-    """The predictions of a scenario, a row for each image, and where its files go: `ON-<what>-<scenario id>`."""
+    """The predictions of a scenario, one of each image and repeat, and where files go: `ON-<what>-<scenario id>`."""
 
     scenario: Scenario
     on: str
@@ -40,14 +40,25 @@ def winner_lines(study: Study, states: list[StageState], inputs: Inputs, store: 
     return [line for scenario in chosen.values() for line in _out_of_fold(study, scenario, inputs, store, folder)]
 
 
+_REPEATS = (
+    " Each of the {repeats} repeats of the folds has one prediction of every image: counts and rates are computed in"
+    " each and then averaged, never the predictions; each has its curve."
+)
+_AREA = (
+    "The ROC AUC to go by is the mean over the folds, in the leaderboard: one order of all folds' scores mixes those of"
+    " different models, which the curves here do."
+)
+
+
 def _out_of_fold(study: Study, state: ScenarioState, inputs: Inputs, store: Store, folder: Path) -> list[str]:
-    frame, mark = averaged(pooled(list(state.jobs), Ledger(store))), scenario_mark(study, state.scenario.settings)
-    predicted = Predicted(state.scenario, "oof", frame, mark, folder)
+    frame, mark = pooled(list(state.jobs), Ledger(store)), scenario_mark(study, state.scenario.settings)
+    predicted, repeats = Predicted(state.scenario, "oof", frame, mark, folder), study.folds.repeats
     return [
         f"## Out of fold: {state.scenario.name}",
         "",
         *([f"**{mark}.**", ""] if mark else []),
-        "Every training image as the models saw it that were not trained on it, all folds together.",
+        "Every training image as the models saw it that were not trained on it, all folds together."
+        f"{_REPEATS.format(repeats=repeats) if repeats > 1 else ''} {_AREA}",
         "",
         *figure_lines(predicted, f"out of fold, {state.scenario.name}{inputs.dataset.mark}", inputs),
         *export_table(marked(class_table(frame), mark), folder, predicted.name("classes")),

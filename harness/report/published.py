@@ -90,7 +90,7 @@ def _comparison(published: Published, claim: Claim) -> Comparison:
     if paired.p_high < ALPHA:  # whatever the overlap
         verdict = "first is better" if hits[0] > hits[1] else "second is better"
     return Comparison(
-        first=claim.better, second=claim.worse, on=TEST, metric="accuracy",
+        first=claim.better, second=claim.worse, on=TEST, metric="accuracy", compares="fitted models",
         test="two proportions; exact McNemar over all overlaps that the class totals allow (p_low, p_high)",
         difference=(hits[0] - hits[1]) / total, low=low, high=high, statistic=z, p=p,
         only_first=paired.fewest[0], only_second=paired.fewest[1],
@@ -100,7 +100,8 @@ def _comparison(published: Published, claim: Claim) -> Comparison:
 
 
 def _claim_finding(c: Comparison) -> Finding:
-    assert c.low is not None and c.high is not None and c.p_low is not None and c.p_high is not None
+    assert c.verdict is not None and c.low is not None and c.high is not None
+    assert c.p_low is not None and c.p_high is not None
     if c.p_low >= ALPHA:
         paired = "no overlap of their errors makes exact McNemar significant"
     elif c.p_high < ALPHA:
@@ -125,7 +126,8 @@ def _gap(published: Published, claim: CrossValidation) -> Comparison:
     difference = float(exact(claim.value)) - hits[1] / images
     return Comparison(
         first=f"{claim.model}, cross-validation", second=f"{claim.model}, test", on="different images",
-        metric=claim.metric, test="two proportions", difference=difference, low=low, high=high, statistic=z, p=p,
+        metric=claim.metric, test="two proportions", compares="fitted models",
+        difference=difference, low=low, high=high, statistic=z, p=p,
         verdict=verdict_of(z, p),
     )  # fmt: skip
 

@@ -4,20 +4,27 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from harness.report.estimates import rate
+from harness.report.estimates import over_repeats, rate
 from harness.report.export import export_table
 from harness.report.figures import new_figure, save
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
-from harness.report.tables import arrays
+from harness.report.tables import arrays, by_repeat
 from harness.training.metrics import equal_mass_bins
 
 RELIABILITY = "reliability, "  # before what it is on
 
 
 def reliability_estimates(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
-    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the class it calls."""
+    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the class it calls.
+
+    Of several repeats the bins are made in each, and the first bins are averaged, the second, and so on.
+    """
+    return over_repeats([_bins(part, subject, on, run_id) for part in by_repeat(frame)])
+
+
+def _bins(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
     _, probabilities, labels = arrays(frame)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     found = []

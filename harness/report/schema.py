@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.statistics import ALPHA
 
-SCHEMA = 1  # raise it when a field changes its meaning
+SCHEMA = 2  # raise it when a field changes its meaning
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
+Compared = Literal["recipes", "fitted models"]
 
 
 def verdict_of(difference: float, p: float) -> Verdict:
@@ -33,14 +34,16 @@ class Estimate(_Entry):
     of_class: Annotated[str | None, Field(description="the class it is about; null where it is about all")] = None
     value: float
     at: Annotated[float | None, Field(description="the decision threshold, or a bin's mean confidence")] = None
-    hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate")] = None
-    n: Annotated[int | None, Field(description="n of k/n")] = None
+    hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate of one repeat")] = None
+    n: Annotated[int | None, Field(description="n of k/n: the images, each once, however many repeats")] = None
+    repeats: Annotated[int, Field(description="over how many repeats of the folds value is the mean")] = 1
     low: Annotated[float | None, Field(description="lower end of the 95 % interval")] = None
     high: float | None = None
     method: Annotated[str | None, Field(description="how low and high were found")] = None
     bootstrap_low: Annotated[float | None, Field(description="95 % percentile interval, patients drawn anew")] = None
     bootstrap_high: float | None = None
     sd: Annotated[float | None, Field(description="standard deviation over the folds")] = None
+    folds: Annotated[list[float] | None, Field(description="the value in each fold, repeat after repeat")] = None
     run_id: Annotated[str | None, Field(description="the MLflow run that it comes from")] = None
     mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
 
@@ -53,6 +56,13 @@ class Comparison(_Entry):
     on: str
     metric: str
     test: Annotated[str, Field(description="the test that gave p")]
+    compares: Annotated[
+        Compared,
+        Field(
+            description="`recipes`: training with these settings, anew in each fold; `fitted models`: the very models "
+            "that were fitted, on these very images, which says nothing about another fit by the same recipe"
+        ),
+    ]
     difference: float
     low: Annotated[float | None, Field(description="95 % interval of the difference")] = None
     high: float | None = None
@@ -66,7 +76,9 @@ class Comparison(_Entry):
     only_second_most: int | None = None
     p_low: Annotated[float | None, Field(description="least p over all overlaps that class totals allow")] = None
     p_high: float | None = None
-    verdict: Verdict = "cannot resolve"
+    verdict: Annotated[
+        Verdict | None, Field(description="null for `fitted models` of a study: no verdict about scenarios follows")
+    ] = None
     mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
 
 

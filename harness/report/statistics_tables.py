@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from harness.report.estimates import WILSON_OF_MEAN
 from harness.report.schema import Comparison, Estimate
+
+FITTED = (
+    "The verdict is that of the folds alone, where each recipe is trained anew. The rows that compare fitted models"
+    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) tell these very models apart on these"
+    " very images, taken as independent; two fits by one recipe differ so, too: no scenario is better by them."
+)
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -14,13 +21,14 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "first": c.first,
             "second": c.second,
             "metric": c.metric,
+            "compares": c.compares,
             "test": c.test,
             "difference": c.difference,
             "low": c.low,
             "high": c.high,
             "p": p_text(c.p),
             "p (Holm)": p_text(c.p_holm),
-            "verdict": c.verdict,
+            "verdict": c.verdict or "-",
             "mark": c.mark,
         }
         for c in comparisons
@@ -42,7 +50,7 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
             "metric": e.metric,
             "class": e.of_class or "all",
             "at": e.at,
-            "k/n": "" if e.hits is None else f"{e.hits}/{e.n}",
+            "k/n": _counts(e),
             "value": e.value,
             "low": e.low,
             "high": e.high,
@@ -53,3 +61,10 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
         for e in estimates
     ).astype({"at": float, "low": float, "high": float, "patients low": float, "patients high": float})
     return table.dropna(axis="columns", how="all")
+
+
+def _counts(e: Estimate) -> str:
+    """k/n of a rate; of several repeats the mean k."""
+    if e.hits is not None:
+        return f"{e.hits}/{e.n}"
+    return f"{e.value * e.n:.1f}/{e.n}" if e.n and e.method == WILSON_OF_MEAN else ""

@@ -18,12 +18,13 @@ from harness.report.inflation import inflation_findings, leak_comparisons
 from harness.report.marks import scenario_mark, test_mark, together
 from harness.report.reliability import RELIABILITY, reliability_estimates
 from harness.report.schema import Comparison, Estimate, Statistics
-from harness.report.tables import averaged, pooled
+from harness.report.tables import ensemble, pooled, test_metrics
 from harness.report.thresholds import OPERATING, threshold_estimates
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 
 MAJORITY = "majority class"
+OF_A_CLASS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
 ON_TEST = (TEST, GAP, OPERATING, RELIABILITY + TEST)  # what a look at the test set gave
 
 
@@ -73,16 +74,30 @@ def _test_estimates(
     found: list[Estimate] = []
     for test in tests:
         if test.finished:
-            frame, name = averaged(pooled(list(test.jobs), ledger)), test.scenario.name
+            frame, name = ensemble(pooled(list(test.jobs), ledger)), test.scenario.name
             run_id = run_of("test", test.scenario.id)
             validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
-            out_of_fold = averaged(pooled(list(validated.jobs), ledger))
+            out_of_fold = pooled(list(validated.jobs), ledger)
             found += prediction_estimates(frame, name, TEST, positive, run_id)
+            found += _scores(test, positive, ledger, run_id)
             found += gap_estimates(out_of_fold, frame, positive, name, run_id)
             found += threshold_estimates(out_of_fold, frame, positive, name, run_id)
             found += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
             found += reliability_estimates(frame, name, TEST, run_id)
     return found
+
+
+def _scores(test: ScenarioState, positive: str | None, ledger: Ledger, run_id: str | None) -> list[Estimate]:
+    """What the test table shows beyond rates of images: losses and, without a positive class, means over classes."""
+    values = {k.removeprefix("test/"): v for k, v in test_metrics(test, positive, ledger).items()}
+    means = {name: f"{name}, mean over classes" for name in OF_A_CLASS if positive is None}
+    return [
+        Estimate(
+            subject=test.scenario.name, on=TEST, metric=means.get(name, name), value=values[name], run_id=run_id,
+            of_class=positive if name in OF_A_CLASS else None,
+        )
+        for name in (*means, *(name for name in ("loss", "pr_auc", "brier", "ece") if name not in means))
+    ]  # fmt: skip
 
 
 def _comparisons(

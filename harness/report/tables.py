@@ -16,7 +16,10 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
 def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
-    """The scenarios of a stage, best first: their factors, folds done, mean and SD of each metric, and the verdict."""
+    """The scenarios of a stage: their factors, folds done, mean and SD of each metric, and the verdict.
+
+    The best stands first; those that lack folds, whose means are of other images, stand below all that are finished.
+    """
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
     verdicts = _verdicts(state)
@@ -33,7 +36,9 @@ def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
         row["mark"] = scenario_mark(study, scenario.scenario.settings) or ""
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
-    board = pd.DataFrame(rows).sort_values(metric, ascending=ascending, kind="stable", ignore_index=True)
+    board = pd.DataFrame(rows).assign(unfinished=[not scenario.finished for scenario in state.scenarios])
+    board = board.sort_values(["unfinished", metric], ascending=[True, ascending], kind="stable", ignore_index=True)
+    board = board.drop(columns="unfinished")
     return board if board["mark"].any() else board.drop(columns="mark")
 
 
@@ -51,10 +56,26 @@ def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:
     return pd.concat([ledger.predictions(job.id) for job in done], ignore_index=True)
 
 
-def averaged(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for each image: the mean of its probabilities over the jobs that scored it."""
+def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for each image: the mean of its probabilities over the models that scored it.
+
+    On the test set that is the model of `model: folds`. Out of fold it would be no model of the study: see by_repeat.
+    """
     probabilities = [column for column in frame if str(column).startswith("prob_")]
     return frame.groupby(["image", "patient", "label"], as_index=False, sort=False)[probabilities].mean()
+
+
+def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The predictions of each repeat of the folds, a row for each image, in one order of the images.
+
+    What is said out of fold is computed in each repeat and then averaged, as its probabilities must not be: their mean
+    over repeats is the score of an ensemble. A table without the column `repeat` is one. (Folds that leak score some
+    images more than once in a repeat.)
+    """
+    if "repeat" not in frame:
+        return [frame]
+    first, *others = (ensemble(part) for _, part in frame.groupby("repeat"))
+    return [first, *(part.set_index("image").loc[first["image"]].reset_index() for part in others)]
 
 
 def arrays(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
@@ -67,24 +88,29 @@ def arrays(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64], NDArray
 
 def test_metrics(state: ScenarioState, positive: str | None, ledger: Ledger) -> dict[str, float]:
     """The metrics of a scenario on the test set, as `test/<metric>`, from the mean prediction of its models."""
-    classes, probabilities, labels = arrays(averaged(pooled(list(state.jobs), ledger)))
+    classes, probabilities, labels = arrays(ensemble(pooled(list(state.jobs), ledger)))
     index = classes.index(positive) if positive else None
     return {f"test/{k}": v for k, v in classification_metrics(probabilities, labels, index).items()}
 
 
 def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The confusion matrix, true classes down, predicted classes across."""
-    classes, probabilities, labels = arrays(frame)
-    table = pd.DataFrame(confusion(probabilities, labels), index=classes, columns=classes)
-    return table.rename_axis(index="true", columns="predicted")
+    """The confusion matrix, true classes down, predicted classes across; of several repeats their mean counts."""
+    parts = [arrays(part) for part in by_repeat(frame)]
+    matrices = [confusion(probabilities, labels) for _, probabilities, labels in parts]
+    classes, counts = parts[0][0], matrices[0] if len(matrices) == 1 else np.mean(matrices, axis=0)
+    return pd.DataFrame(counts, index=classes, columns=classes).rename_axis(index="true", columns="predicted")
 
 
 def class_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall, F1 and specificity of every class with its number of images; recall with Wilson's interval."""
-    classes, probabilities, labels = arrays(frame)
-    values = per_class_table(probabilities, labels)
-    table = pd.DataFrame({"class": classes, **values}).astype({"support": int})
-    hits = (values["recall"] * values["support"]).round()
-    bounds = [wilson(int(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
+    """Precision, recall, F1 and specificity of every class with its number of images; recall with Wilson's interval.
+
+    Of several repeats the mean of their rates, on the images of one.
+    """
+    parts = [arrays(part) for part in by_repeat(frame)]
+    tables = [per_class_table(probabilities, labels) for _, probabilities, labels in parts]
+    values = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
+    table = pd.DataFrame({"class": parts[0][0], **values}).astype({"support": int})
+    hits = np.diag(confusion_table(frame))
+    bounds = [wilson(float(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
     table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
     return table

@@ -16,7 +16,7 @@ from harness.report.marks import declared_looks, marked, taken_looks, test_mark
 from harness.report.predicted import Predicted, figure_lines, hardest_lines
 from harness.report.reliability import reliability_lines
 from harness.report.schema import Statistics
-from harness.report.statistics_tables import comparison_table, estimate_table
+from harness.report.statistics_tables import FITTED, comparison_table, estimate_table
 from harness.report.study_statistics import MAJORITY
 from harness.report.thresholds import threshold_lines
 from harness.stages import ScenarioState, StageState, look_key
@@ -48,7 +48,7 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
     dataset = about.inputs.dataset
-    frame = tables.averaged(tables.pooled(list(state.jobs), about.ledger))
+    frame = tables.ensemble(tables.pooled(list(state.jobs), about.ledger))
     mark = test_mark(about.study, dataset, scenario.settings, about.ledger)
     confusion = tables.confusion_table(frame)
     confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
@@ -147,4 +147,6 @@ def test_comparison_lines(about: TestSet, tests: list[ScenarioState]) -> list[st
         words,
         "",
         *export_table(comparison_table(found), about.folder, "comparisons-test"),
+        FITTED,
+        "",
     ]

@@ -8,13 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from harness.report.estimates import Matrix, from_confusion
+from harness.report.estimates import Matrix, from_confusion, over_repeats
 from harness.report.export import export_table
 from harness.report.figures import new_figure, save
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
-from harness.report.tables import arrays
+from harness.report.tables import arrays, by_repeat
 
 SWEEP = "threshold sweep, out of fold"
 OPERATING = "test set, by threshold"
@@ -32,8 +32,13 @@ COLUMNS = {
 
 
 def operating_point(out_of_fold: pd.DataFrame, positive: str) -> float:
-    """The threshold of the best balanced accuracy (Youden 1950) on these predictions, never on the test set's."""
-    actual, scores = (out_of_fold["label"] == positive).to_numpy(), out_of_fold[f"prob_{positive}"].to_numpy(np.float64)
+    """The threshold of the best balanced accuracy (Youden 1950) on these predictions, never on the test set's.
+
+    Of several repeats it is one threshold for all, with the best mean over them: that of their rows together, as every
+    repeat has the same images.
+    """
+    rows = pd.concat(by_repeat(out_of_fold))
+    actual, scores = (rows["label"] == positive).to_numpy(), rows[f"prob_{positive}"].to_numpy(np.float64)
     false, true, cuts = roc_curve(actual, scores)
     best = int(np.argmax(true - false))
     return float(cuts[best]) if np.isfinite(cuts[best]) else USUAL  # no cut is better than chance
@@ -62,7 +67,8 @@ def threshold_estimates(
 def _at(frame: pd.DataFrame, threshold: float, positive: str, subject: str, on: str) -> list[Estimate]:
     """The rates of the positive class, and those of all classes, at one threshold."""
     classes, _, _ = arrays(frame)
-    found = from_confusion(matrix_at(frame, threshold, positive), classes, subject, on)
+    each = [matrix_at(part, threshold, positive) for part in by_repeat(frame)]
+    found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in each])
     wanted = [e for e in found if e.metric in COLUMNS and e.of_class in (None, positive)]
     return [e.model_copy(update={"at": threshold}) for e in wanted]
 

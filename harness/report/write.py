@@ -21,7 +21,7 @@ from harness.report.page import Links, write_page
 from harness.report.paper import Sides, paper_lines
 from harness.report.predicted import winner_lines
 from harness.report.schema import Statistics, write_statistics
-from harness.report.statistics_tables import comparison_table
+from harness.report.statistics_tables import FITTED, comparison_table
 from harness.report.study_statistics import selection_words, study_statistics
 from harness.report.summary import summary_lines
 from harness.report.test_set import TestSet, test_comparison_lines, test_lines
@@ -160,7 +160,7 @@ def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inpu
     names = {scenario.scenario.name for scenario in state.scenarios}
     compared = [c for c in statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
     if compared:
-        lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
+        lines += [*export_table(comparison_table(compared), folder, f"comparisons-{name}"), FITTED, ""]
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
@@ -175,7 +175,11 @@ def _intervals(
         return []
     names, path = [s.scenario.name for s in state.scenarios if s.finished], folder / f"intervals-{state.stage.name}.png"
     scenario_intervals(statistics.estimates, names, title, path, mark)
-    note = f"*Out of fold, all folds together: 95 % intervals, {unit} drawn anew.*"
+    note = (
+        f"*Out of fold, all folds together: 95 % intervals, {unit} drawn anew (dotted, by Wilson, where all draws"
+        " agree). The means over the folds in the table above lead: one order of all folds' scores mixes those of"
+        " different models, and its ROC AUC is mostly lower.*"
+    )
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
 
 

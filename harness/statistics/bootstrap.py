@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.statistics import LEVEL
+from harness.statistics import LEVEL, ROUNDING
 from harness.statistics.rates import Interval
 
 RESAMPLES = 2000
@@ -24,7 +24,8 @@ def cluster_bootstrap(
 
     After Davison & Hinkley 1997, Bootstrap Methods, section 3.8.
     clusters: [n] the patient of every image. A statistic takes the weight of every image; resamples in which
-    it is undefined (nan) are left out.
+    it is undefined (nan) are left out. Where all resamples agree (everything right, one patient) there is no interval
+    but (nan, nan): none of them differs, which is not to know the value.
     """
     _, members = np.unique(clusters, return_inverse=True)
     count = int(members.max()) + 1
@@ -35,7 +36,14 @@ def cluster_bootstrap(
         weights = drawn[members].astype(np.float64)
         values[index] = [statistic(weights) for statistic in statistics]
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    known = high - low > ROUNDING
+    ends = (np.where(known, end, np.nan).tolist() for end in (low, high))
+    return list(zip(*ends, strict=True))
+
+
+def mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    """The statistic `mean of these`, all on the same resample."""
+    return lambda weights: float(np.mean([statistic(weights) for statistic in statistics]))
 
 
 def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.statistics import LEVEL
+from harness.statistics import LEVEL, ROUNDING
+from harness.statistics.rates import wilson
 
 
 @dataclass(frozen=True)
@@ -19,24 +20,28 @@ class Test:
     p: float
 
 
-def corrected_t(differences: Sequence[float], val_to_train: float, level: float = LEVEL) -> Test:
+def corrected_t(differences: Sequence[float], val_to_train: float, step: float = 0.0, level: float = LEVEL) -> Test:
     """The corrected resampled t-test over folds (Nadeau & Bengio 2003, Machine Learning 52:239, section 4).
 
     The folds' training sets overlap, so that the variance of the mean is (1/J + n_val/n_train) s^2, not s^2/J.
-    differences: one for each of the J folds. val_to_train: n_val / n_train.
+    differences: one for each of the J folds. val_to_train: n_val / n_train. step: by how much the least change of
+    one fold's predictions moves the metric, 1 / n_val for an accuracy; 0 where there is no such step.
+
+    Differences that agree to within one step say nothing of their spread, the only measure that the test has: of
+    equal scenarios with few folds and images many agree by chance, and no p can be had from them. So where s is below
+    that of J differences of which one is a step away from the rest, step / sqrt(J), nothing is resolved: p is 1 and
+    the interval has no ends.
     """
     values = np.asarray(differences, dtype=float)
-    mean = float(values.mean())
-    if len(values) < 2:
+    mean, count = float(values.mean()), len(values)
+    spread = float(values.std(ddof=1)) if count > 1 else 0.0
+    if spread < max(step / np.sqrt(count) * (1 - ROUNDING), ROUNDING):
         return Test(mean, -np.inf, np.inf, 1.0)
     from scipy.special import stdtr, stdtrit
 
-    error = float(values.std(ddof=1) * np.sqrt(1 / len(values) + val_to_train))
-    if error == 0:
-        return Test(mean, mean, mean, 1.0 if mean == 0 else 0.0)
-    degrees = len(values) - 1
-    half = float(stdtrit(degrees, 0.5 + level / 2)) * error
-    return Test(mean, mean - half, mean + half, float(2 * stdtr(degrees, -abs(mean) / error)))
+    error = spread * float(np.sqrt(1 / count + val_to_train))
+    half = float(stdtrit(count - 1, 0.5 + level / 2)) * error
+    return Test(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -77,27 +82,49 @@ def delong(first: NDArray[np.float64], second: NDArray[np.float64], positive: ND
     """The difference of two areas under the ROC curve on the same images (DeLong et al. 1988, Biometrics 44:837).
 
     first, second: [n] scores; positive: [n]. Placements by midranks (Sun & Xu 2014, IEEE SPL 21:1389).
+    Where the images show no spread at all (both curves perfect, or without any order) p is 1 and there is no interval.
     """
     from scipy.special import ndtr, ndtri
 
     areas, covariance = auc_covariance(np.stack([first, second]), positive)
     difference = float(areas[0] - areas[1])
     error = float(np.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])))
-    if error == 0:
-        return Test(difference, difference, difference, 1.0 if difference == 0 else 0.0)
+    if error < _least_error(positive):
+        return Test(difference, -np.inf, np.inf, 1.0)
     half = float(ndtri(0.5 + LEVEL / 2)) * error
     return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))
 
 
-def delong_interval(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = LEVEL
-) -> tuple[float, float, float]:
-    """The area under one ROC curve and the ends of its interval by DeLong's variance, within [0, 1]."""
+def _least_error(positive: NDArray[np.bool_]) -> float:
+    """Half of the error that one tied pair of images makes: what is below it is floating point."""
+    return 0.25 / (int(positive.sum()) * int((~positive).sum()))
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area under the ROC curve, its interval, and how that was found."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+def mean_area(scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = LEVEL) -> Area:
+    """The mean area under the ROC curves of one or more scorings of the same images, its interval within [0, 1].
+
+    scores: [scorings, n]. By DeLong's covariance of the areas. Where that is zero, as of a perfect curve, it knows
+    nothing of the error: then Wilson's interval on as many pairs as can be formed with no image in two of them.
+    """
     from scipy.special import ndtri
 
-    areas, covariance = auc_covariance(scores[None], positive)
-    value, half = float(areas[0]), float(ndtri(0.5 + level / 2)) * float(np.sqrt(covariance[0, 0]))
-    return value, max(0.0, value - half), min(1.0, value + half)
+    areas, covariance = auc_covariance(scores, positive)
+    value, error = float(areas.mean()), float(np.sqrt(max(0.0, covariance.mean())))
+    if error < _least_error(positive):
+        pairs = int(min(positive.sum(), (~positive).sum()))
+        return Area(value, *wilson(value * pairs, pairs, level), f"Wilson on {pairs} separate pairs of images")
+    half = float(ndtri(0.5 + level / 2)) * error
+    return Area(value, max(0.0, value - half), min(1.0, value + half), "DeLong")
 
 
 def auc_covariance(
@@ -120,8 +147,9 @@ def auc_covariance(
 
 def holm(ps: Sequence[float]) -> list[float]:
     """The p values adjusted for their number (Holm 1979), in the order given."""
-    if not ps:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(list(ps), method="holm")[1]]
+    order = np.argsort(ps, kind="stable")
+    raised = np.asarray(ps, dtype=float)[order] * np.arange(len(ps), 0, -1)
+    adjusted = np.empty(len(ps))
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    found: list[float] = adjusted.tolist()
+    return found

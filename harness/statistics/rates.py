@@ -1,18 +1,25 @@
 """Proportions: their intervals, and the difference of two that were counted on different images."""
 
+import math
+
 from harness.statistics import LEVEL
 
 Interval = tuple[float, float]
 
 
-def wilson(hits: int, n: int, level: float = LEVEL) -> Interval:
-    """Wilson's score interval of the proportion hits / n (Wilson 1927, JASA 22:209); (0, 1) for n = 0."""
+def wilson(hits: float, n: int, level: float = LEVEL) -> Interval:
+    """Wilson's score interval of the proportion hits / n (Wilson 1927, JASA 22:209); (0, 1) for n = 0.
+
+    hits: a count, or a mean of counts on the same n images.
+    """
     if n == 0:
         return 0.0, 1.0
-    from scipy.stats import binomtest
+    from scipy.special import ndtri
 
-    found = binomtest(hits, n).proportion_ci(level, method="wilson")
-    return float(found.low), float(found.high)
+    z, rate = float(ndtri(0.5 + level / 2)), hits / n
+    width = 2 * (n + z**2)
+    centre, half = (2 * n * rate + z**2) / width, z / width * math.sqrt(4 * n * rate * (1 - rate) + z**2)
+    return 0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half
 
 
 def newcombe(hits: tuple[int, int], n: tuple[int, int], level: float = LEVEL) -> Interval:

@@ -66,7 +66,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
     for test in run.tests:
         if test.finished:
-            frame = tables.averaged(tables.pooled(list(test.jobs), Ledger(store)))
+            frame = tables.ensemble(tables.pooled(list(test.jobs), Ledger(store)))
             console.print(frame_table(f"test set: {test.scenario.name}", rounded(tables.class_table(frame))))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)

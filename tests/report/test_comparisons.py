@@ -2,15 +2,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.ledger import Ledger
+from harness.report.comparisons import image_comparisons
 from harness.report.schema import Statistics
 from harness.report.tables import arrays, pooled
 from harness.stages import StageState
-from harness.statistics.paired import delong, holm
+from harness.statistics.paired import corrected_t, delong, holm
 from tests.conftest import Finished
 
 
@@ -89,6 +91,50 @@ def test_holm_is_over_the_comparisons_of_one_test(statistics: Statistics) -> Non
         for size in {c.comparisons for c in family}:
             assert size == 1  # the small study compares two scenarios in each stage
         assert [c.p_holm for c in family] == [holm([c.p or 0.0])[0] for c in family]
+
+
+def test_only_the_folds_give_a_verdict(finished: Finished, statistics: Statistics) -> None:
+    kinds = {(c.test, c.compares, c.verdict is None) for c in statistics.comparisons}
+    assert kinds == {
+        ("corrected resampled t", "recipes", False),
+        ("exact McNemar", "fitted models", True),
+        ("DeLong", "fitted models", True),
+    }
+    table = pd.read_csv(finished.run.report.parent / "comparisons-heads.csv", keep_default_na=False)
+    verdicts = dict(zip(table["test"], table["verdict"], strict=True))
+    assert (verdicts["exact McNemar"], verdicts["DeLong"]) == ("-", "-")
+    assert "no scenario is better by them" in finished.run.report.read_text()
+
+
+def test_the_t_test_can_be_redone_from_the_fold_values(statistics: Statistics) -> None:
+    for c in (c for c in statistics.comparisons if c.on == "folds"):
+        first, second = (
+            next(e for e in statistics.estimates if (e.subject, e.on, e.metric) == (name, "folds", c.metric))
+            for name in (c.first, c.second)
+        )
+        assert first.folds is not None
+        assert second.folds is not None
+        assert (first.value, first.sd) == pytest.approx((np.mean(first.folds), np.std(first.folds, ddof=1)))
+        found = corrected_t(np.subtract(first.folds, second.folds).tolist(), 1.0)
+        assert (found.difference, found.p) == pytest.approx((c.difference, c.p))
+
+
+def test_every_number_of_the_test_table_is_in_the_statistics(finished: Finished, statistics: Statistics) -> None:
+    (test,) = finished.run.tests
+    (row,) = pd.read_csv(finished.run.report.parent / f"test-metrics-{test.scenario.id}.csv").to_dict("records")
+    of_test = [e for e in statistics.estimates if (e.subject, e.on) == (test.scenario.name, "test set")]
+    for name, value in row.items():
+        (found,) = [e for e in of_test if e.metric == name and e.of_class in (None, "PNEUMONIA")]
+        assert found.value == pytest.approx(value)
+
+
+def test_one_image_of_a_class_has_no_test_of_areas() -> None:
+    """DeLong's variance needs two; McNemar's test needs none."""
+    frame = pd.DataFrame(
+        {"image": list("abc"), "patient": list("abc"), "label": ["YES", "NO", "NO"], "prob_YES": [0.9, 0.1, 0.2]}
+    )
+    frame["prob_NO"] = 1 - frame["prob_YES"]
+    assert [c.test for c in image_comparisons([("a", frame), ("b", frame)], "test set", "YES")] == ["exact McNemar"]
 
 
 def test_the_tables_of_the_report_are_there_in_every_form(finished: Finished) -> None:

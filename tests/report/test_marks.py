@@ -12,6 +12,7 @@ from harness.prepare import prepare
 from harness.publish import report_study
 from harness.report.marks import LEAKS
 from harness.report.schema import Statistics
+from harness.statistics.paired import holm
 from harness.store import Store
 from harness.study import Study
 from tests.conftest import Finished, run_in
@@ -55,6 +56,16 @@ def reddish(path: Path) -> int:
     """How many pixels of a figure are of the watermark's colour, or nearly."""
     red, green, blue = np.moveaxis(np.asarray(Image.open(path).convert("RGB"), dtype=int), -1, 0)
     return int(((red > 200) & (red - green > 60) & (abs(green - blue) < 25)).sum())
+
+
+def test_all_tests_of_inflation_are_adjusted_together(leaking: Finished) -> None:
+    statistics = Statistics.model_validate_json((leaking.run.report.parent / "statistics.json").read_text())
+    found = [c for c in statistics.comparisons if c.mark == LEAKS]
+    assert len(found) == len({c.metric for c in found}) == 5
+    assert {c.comparisons for c in found} == {5}
+    assert [c.p_holm for c in found] == holm([c.p or 0.0 for c in found])
+    verdicts = [c.verdict != "cannot resolve" for c in found]
+    assert verdicts == [c.p_holm is not None and c.p_holm < 0.05 for c in found]
 
 
 def test_the_report_states_the_inflation_as_the_folds_have_it(leaking: Finished) -> None:

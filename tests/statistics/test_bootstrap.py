@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from harness.statistics.bootstrap import area, cluster_bootstrap, ratio
+from harness.statistics.bootstrap import area, cluster_bootstrap, mean_of, ratio
 
 
 def test_with_one_image_for_each_patient_it_is_the_ordinary_bootstrap() -> None:
@@ -72,5 +72,25 @@ def test_the_weighted_area_is_that_of_scikit_learn() -> None:
 
 def test_a_class_that_is_drawn_in_no_resample_leaves_them_out() -> None:
     positive = np.array([True, False, False, False])
-    ((low, high),) = cluster_bootstrap(np.arange(4), [area(np.array([0.9, 0.1, 0.2, 0.3]), positive)])
-    assert (low, high) == (1, 1)
+    ((low, high),) = cluster_bootstrap(np.arange(4), [area(np.array([0.25, 0.1, 0.2, 0.3]), positive)])
+    assert (low, high) == (0, 1)
+
+
+def test_resamples_that_all_agree_give_no_interval() -> None:
+    everything = np.ones(30, dtype=bool)
+    right = ratio(everything, everything)
+    one_patient = ratio(np.arange(30) < 20, everything)
+    assert np.isnan(cluster_bootstrap(np.arange(30), [right])).all()
+    assert np.isnan(cluster_bootstrap(np.zeros(30, dtype=np.int64), [one_patient])).all()
+    assert not np.isnan(cluster_bootstrap(np.arange(30), [one_patient])).any()
+
+
+def test_the_mean_of_statistics_is_taken_within_each_resample() -> None:
+    """Of a repeat and its opposite the mean is the same in every resample; of a repeat and itself it is that."""
+    hits, everything = np.random.default_rng(7).random(60) < 0.7, np.ones(60, dtype=bool)
+    one, opposite = ratio(hits, everything), ratio(~hits, everything)
+    alone, twice, mirrored = cluster_bootstrap(
+        np.arange(60) // 2, [one, mean_of([one, one]), mean_of([one, opposite])], resamples=500
+    )
+    assert twice == alone
+    assert np.isnan(mirrored).all()

@@ -6,8 +6,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from harness.statistics.paired import auc_covariance, corrected_t, delong, delong_interval, holm, mcnemar, mcnemar_range
+from harness.statistics.paired import auc_covariance, corrected_t, delong, holm, mcnemar, mcnemar_range, mean_area
+from harness.statistics.rates import wilson
 
 # DeLong, DeLong & Clarke-Pearson 1988, as printed in SAS/STAT's example "Comparing Receiver Operating
 # Characteristic Curves": albumin, total protein, 10 - K-G score, and whether surgery helped.
@@ -50,8 +52,38 @@ def test_delong_equals_the_definition_by_pairs_also_with_ties() -> None:
 def test_the_interval_of_one_area_is_a_normal_one_with_delongs_error() -> None:
     scores, positive = ovarian()
     half = 1.96 * 0.0927
-    assert delong_interval(scores[0], positive) == pytest.approx((0.7366, 0.7366 - half, 0.7366 + half), abs=2e-4)
-    assert delong_interval(positive.astype(float), positive) == (1, 1, 1)
+    found = mean_area(scores[:1], positive)
+    assert (found.value, found.low, found.high) == pytest.approx((0.7366, 0.7366 - half, 0.7366 + half), abs=2e-4)
+    assert found.method == "DeLong"
+
+
+@pytest.mark.parametrize(("score", "value"), [(1.0, 1.0), (-1.0, 0.0), (0.0, 0.5)])
+def test_an_area_without_any_spread_is_not_known_for_sure(score: float, value: float) -> None:
+    """12 of the 43 women did not gain: 12 pairs without a woman in two of them, all of one order."""
+    _, positive = ovarian()
+    found = mean_area((score * positive)[None], positive)
+    assert found.method == "Wilson on 12 separate pairs of images"
+    assert (found.value, found.low, found.high) == (value, *wilson(12 * value, 12))
+    assert found.high - found.low > 0.2
+
+
+def test_the_mean_of_several_areas_on_the_same_images_has_the_error_of_all_their_covariances() -> None:
+    """Of a linear contrast L of areas the variance is L S L' (DeLong et al. 1988, formula 5); here L is 1/3 each."""
+    scores, positive = ovarian()
+    areas, covariance = auc_covariance(scores, positive)
+    found = mean_area(scores, positive)
+    assert found.value == pytest.approx(areas.mean())
+    weights = np.full(3, 1 / 3)
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(weights @ covariance @ weights), rel=1e-6)
+    assert mean_area(np.stack([scores[0]] * 5), positive) == mean_area(scores[:1], positive)
+
+
+@pytest.mark.parametrize(("score", "difference"), [(0.0, 0.5), (-1.0, 1.0)])
+def test_delong_of_curves_without_any_spread_resolves_nothing(score: float, difference: float) -> None:
+    _, positive = ovarian()
+    found = delong(positive.astype(float), score * positive, positive)
+    assert found.difference == difference
+    assert (found.p, found.low, found.high) == (1.0, -np.inf, np.inf)
 
 
 def test_delong_of_equal_scores_finds_nothing() -> None:
@@ -88,6 +120,34 @@ def test_corrected_t_of_one_fold_says_nothing() -> None:
     assert corrected_t([0.5], 0.5).p == 1.0
 
 
+NOTHING = (1.0, -np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("differences", "step"),
+    [
+        ([0.05, 0.05], 0.0),
+        ([0.0, 0.0, 0.0], 0.0),
+        ([0.95 - 0.9, 0.85 - 0.8, 0.75 - 0.7], 0.0),  # equal but for floating point
+        ([2 / 40, 2 / 40], 1 / 40),
+        ([2 / 160, 2 / 161], 1 / 160.5),  # two images each: the folds are not of one size
+        ([7 / 40, 7 / 41, 7 / 40], 3 / 121),
+    ],
+)
+def test_differences_without_a_spread_resolve_nothing(differences: list[float], step: float) -> None:
+    found = corrected_t(differences, 1 / (len(differences) - 1), step)
+    assert (found.p, found.low, found.high) == NOTHING
+    assert found.difference == pytest.approx(np.mean(differences))
+
+
+def test_differences_one_step_apart_are_tested_as_ever() -> None:
+    differences = [20 / 40, 20 / 40, 21 / 40]
+    found = corrected_t(differences, 0.5, 1 / 40)
+    assert found == corrected_t(differences, 0.5)
+    assert found.p < 0.01
+    assert (corrected_t(differences, 0.5, 1.01 / 40).p, corrected_t(differences, 0.5, 1.01 / 40).low) == NOTHING[:2]
+
+
 @pytest.mark.parametrize(("b", "c"), [(24, 18), (75, 69), (3, 14), (0, 6), (0, 0)])
 def test_mcnemar_is_the_exact_test_of_statsmodels(b: int, c: int) -> None:
     assert mcnemar(b, c) == pytest.approx(statsmodels_mcnemar([[0, b], [c, 0]], exact=True).pvalue if b + c else 1.0)
@@ -110,6 +170,13 @@ def test_holm_of_a_worked_example() -> None:
     """p = 0.01, 0.04, 0.03, 0.005 in four tests: Holm's step-down by hand."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels_also_with_ties() -> None:
+    rng = np.random.default_rng(6)
+    for count in range(1, 9):
+        ps = (rng.random(count) ** 3).round(2).tolist()
+        assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1].tolist())
 
 
 def test_the_corrected_t_test_gives_what_scikit_learn_prints_for_its_own_example() -> None:

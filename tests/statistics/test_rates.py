@@ -18,6 +18,13 @@ def test_wilson_gives_the_printed_intervals_of_newcombe(hits: int, n: int, print
     assert wilson(hits, n) == pytest.approx(printed, abs=0.00005)
 
 
+def test_wilson_of_a_mean_of_counts_lies_between_those_of_the_counts() -> None:
+    low, mean, high = (wilson(hits, 40) for hits in (31, 31.5, 32))
+    assert low[0] < mean[0] < high[0]
+    assert low[1] < mean[1] < high[1]
+    assert wilson(31.5, 40) == pytest.approx(proportion_confint(31.5, 40, method="wilson"), abs=1e-9)
+
+
 def test_wilson_of_nothing_is_everything() -> None:
     assert wilson(0, 0) == (0, 1)
 

@@ -1,0 +1,74 @@
+"""Networks that differ by nothing but chance: whoever is called better or worse here is called so falsely."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.store import Store
+from tests.conftest import runs_of
+from tests.field.conftest import Harness
+
+STUDY = """\
+study: equals
+data: {source: phantom, image_size: 32, positive: PNEUMONIA, phantom: {train: 64, test: 32}}
+folds: {k: 2, repeats: 2}
+base: {backbone: test_resnet, weights: none, epochs: 1, batch_size: 8, learning_rate: 1.0e-2}
+stages:
+  - name: grid
+    grid: {weight_decay: [1.0e-12, 2.0e-12]}
+    select: {metric: val/accuracy}
+test: {stages: [grid], scenarios: all, model: folds}
+"""
+CALLED = re.compile(r"is better|better in|\bworse\b")
+
+
+class Equals:
+    """The study of equal networks as it was run: its words and its numbers."""
+
+    def __init__(self, harness: Harness, store: Store) -> None:
+        Path("s.yaml").write_text(STUDY)
+        ended = harness("run", "s.yaml", "--device", "cpu", "--store", str(store.root))
+        assert ended.code == 0, ended
+        self.terminal, self.store = ended.out + ended.err, store
+        self.folder = self.store.reports / "equals"
+        self.report = (self.folder / "report.md").read_text()
+        self.statistics: dict[str, Any] = json.loads((self.folder / "statistics.json").read_text())
+
+    def values(self, on: str, metric: str) -> list[float]:
+        """The value of each scenario."""
+        return [
+            e["value"]
+            for e in self.statistics["estimates"]
+            if (e["on"], e["metric"]) == (on, metric) and e["subject"] != "majority class"
+        ]
+
+
+def test_chance_alone_is_nowhere_called_better_or_worse(harness: Harness, store: Store) -> None:
+    equals = Equals(harness, store)
+    comparisons = equals.statistics["comparisons"]
+    image_by_image = [c for c in comparisons if c["test"] in ("exact McNemar", "DeLong")]
+    assert min(c["p_holm"] for c in image_by_image) < 0.05  # fitted models do differ, by chance alone
+    assert {c["verdict"] for c in image_by_image} == {None}
+    assert {c["compares"] for c in image_by_image} == {"fitted models"}
+    assert {c["on"] for c in image_by_image} == {"out of fold, first repeat", "test set"}
+    assert {c["verdict"] for c in comparisons if c not in image_by_image} == {"cannot resolve"}
+    notes = [run.data.tags.get("mlflow.note.content", "") for run in runs_of(equals.store)]
+    for text in (equals.terminal, equals.report, (equals.folder / "summary.md").read_text(), *notes):
+        assert not CALLED.search(text.replace("no scenario is better by them", ""))
+
+    # with repeats, what is said out of fold is said of one network, not of the mean of several
+    folds, out_of_fold = equals.values("folds", "accuracy"), equals.values("out of fold", "accuracy")
+    assert out_of_fold == pytest.approx(folds, abs=1e-9)  # folds of one size
+    for e in equals.statistics["estimates"]:
+        if (e["on"], e["metric"]) == ("out of fold", "accuracy") and e["subject"] != "majority class":
+            assert (e["n"], e["repeats"]) == (64, 2)
+            assert e["low"] < e["value"] < e["high"]
+    board = pd.read_csv(equals.folder / "leaderboard-grid.csv")
+    assert sorted(board["val/accuracy"]) == pytest.approx(sorted(folds))
+    assert "Each of the 2 repeats of the folds has one prediction of every image" in equals.report
+    assert np.ptp(folds) > 0
