@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score, roc_auc_score
 
 from harness.report import figures
@@ -159,10 +160,9 @@ def test_the_surest_errors_are_those_of_most_repeats(tmp_path: Path) -> None:
     times = wrong.groupby("image").size()
     assert table["image"].is_unique
     assert table["repeats wrong"].tolist() == sorted(times, reverse=True)[: len(table)]
-    for row in table.itertuples():
-        assert row[table.columns.get_loc("repeats wrong") + 1] == times[row.image]
-        sure = wrong[wrong["image"] == row.image][["prob_NO", "prob_YES"]].max(axis=1).mean()
-        assert row.probability == pytest.approx(sure)
+    assert table["repeats wrong"].tolist() == times[table["image"]].tolist()
+    sure = wrong.assign(sure=wrong[["prob_NO", "prob_YES"]].max(axis=1)).groupby("image")["sure"].mean()
+    assert table["probability"].tolist() == pytest.approx(sure[table["image"]].tolist())
     np.save(tmp_path / "pixels.npy", np.zeros((IMAGES, 1, 16, 16), dtype=np.uint8))
     images = pd.Series([f"train/{i:02}.png" for i in range(IMAGES)])
     words = error_lines(FRAME, images, tmp_path / "pixels.npy", tmp_path, "hard", None)[0]
@@ -170,7 +170,7 @@ def test_the_surest_errors_are_those_of_most_repeats(tmp_path: Path) -> None:
 
 
 def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[plt.Axes] = []
+    drawn: list[Axes] = []
     monkeypatch.setattr(plt, "close", lambda figure: drawn.append(figure.axes[0]))
     figures.prediction_figures(FRAME, "YES", "title", tmp_path)
     monkeypatch.undo()
