@@ -181,4 +181,4 @@ def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.Mo
     assert [words.split("\n")[0] for words in counts] == [f"{count:,.1f}" for count in matrix.ravel()]
     assert len(roc.lines) == len(calibration.lines) == REPEATS + 1
     assert len(pr.lines) == 2 * REPEATS
-    assert [text.get_text() for text in roc.get_legend().get_texts()] == ["YES"]
+    assert roc.get_legend_handles_labels()[1] == ["YES"]
