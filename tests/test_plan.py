@@ -77,6 +77,22 @@ def test_a_scenario_is_named_after_the_levels_of_all_factors(study_of: LoadText)
     assert scenarios(study_of(TEXT, "stages=[{name: only}]", "test=null"))[0].name == "demo"
 
 
+@pytest.mark.parametrize(
+    ("key", "levels", "names"),
+    [
+        ("dropout", "[0.5, 0.500001, 0]", ["dropout=0.5", "dropout=0.500001", "dropout=0"]),
+        ("learning_rate", "[1.0e-5, 1.00001e-5]", ["learning_rate=1e-05", "learning_rate=1.00001e-05"]),
+        ("weights", "[x/a.safetensors, y/a.safetensors]", ["x/a.safetensors", "y/a.safetensors"]),
+        ("head", "['p + q.py:N', 'q.py:N']", ['"p + q.py:N"', "q.py:N"]),
+    ],
+)
+def test_levels_that_differ_give_names_that_differ(study_of: LoadText, key: str, levels: str, names: list[str]) -> None:
+    study = study_of(TEXT, f"stages=[{{name: only, grid: {{{key}: {levels}}}}}]", "test=null")
+    files = {("resnet18", f"{folder}/a.safetensors"): f"sha256:{folder}" for folder in "xy"}
+    given = digests(weights=digests().weights | files)
+    assert [scenario.name for scenario in scenarios(study, given=given)] == names
+
+
 def test_a_stage_starts_from_the_settings_it_inherits(study_of: LoadText) -> None:
     study = study_of(TEXT)
     winner = scenarios(study)[5].settings

@@ -179,6 +179,11 @@ def test_tables_for_readers_have_three_decimals_and_dashes() -> None:
     assert rounded(table).to_numpy().tolist() == [["0.0001", "0.988", "a"], ["1e+30", "-", "b"]]
 
 
+def test_levels_of_a_factor_are_not_rounded() -> None:
+    table = pd.DataFrame({"dropout": [0.5, 0.500001, float("nan")], "val/f1": [0.5, 0.500001, 0.1]})
+    assert rounded(table).to_numpy().tolist() == [["0.5", "0.500"], ["0.500001", "0.500"], ["-", "0.100"]]
+
+
 def test_the_deviation_stands_behind_its_mean() -> None:
     table = rounded(
         pd.DataFrame({"val/f1": [0.91234, 0.5], "val/f1 SD": [0.0101, float("nan")], "folds": ["3/3", "1/3"]})

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,9 +11,10 @@ from harness.ledger import Ledger
 from harness.plan import fold_jobs
 from harness.prepare import prepare
 from harness.progress import Reporter
+from harness.report.marks import BEST_EPOCH
 from harness.search.analysis import importances
 from harness.search.confirm import confirmed
-from harness.search.results import best_trial, pareto_front, trials_frame
+from harness.search.results import best_trial, pareto_front, shown, trials_frame
 from harness.search.run import SearchRun, run_search
 from harness.stages import study_state
 from harness.store import Store
@@ -71,6 +73,22 @@ def test_a_search_that_confirms_nothing_says_so(study_of: StudyOf, store: Store)
     assert run.confirmed is None
     assert "**Not confirmed.**" in run.report.read_text()
     assert confirmed(load_study(run.report.parent / "best.yaml"), "val/roc_auc", store) is None
+
+
+def test_a_search_whose_epochs_were_chosen_by_their_own_score_says_so(study_of: StudyOf, store: Store) -> None:
+    run = searched(study_of("search.trials=1", "base.select_epoch=best"), store)
+    assert "**Flattering choice.**" in run.report.read_text()
+    assert pd.read_csv(run.report.parent / "trials.csv")["mark"].tolist() == [BEST_EPOCH]
+
+
+def test_numbers_drawn_from_a_range_are_shown_in_the_digits_that_keep_them_apart(
+    done: tuple[Study, Store, SearchRun],
+) -> None:
+    study, _, run = done
+    frame = trials_frame(study, run.results).head(2).assign(dropout=[0.5, 0.500001], learning_rate=[1 / 3, np.nan])
+    board = shown(study, frame)
+    assert board["dropout"].tolist() == ["0.5", "0.500001"]
+    assert board["learning_rate"].tolist() == ["0.3333", "-"]
 
 
 def test_the_report_counts_what_was_fitted(done: tuple[Study, Store, SearchRun]) -> None:
