@@ -15,7 +15,8 @@ from harness.study import Study
 def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
     """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
     name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
-    table = pd.DataFrame({column: dataset.table[column].astype(object) for column in ("image", "label", "patient")})
+    columns = ["image", "label", *(["patient"] if dataset.patient_rule is not None else [])]
+    table = pd.DataFrame({column: dataset.table[column].astype(object) for column in columns})
     with warnings.catch_warnings():  # MLflow finds two names for one kind of source and says so
         warnings.simplefilter("ignore")
         entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
