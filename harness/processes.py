@@ -1,15 +1,54 @@
 """Worker processes that never outlive the process that started them."""
 
 import multiprocessing
+import multiprocessing.spawn
 import os
 import signal
+import subprocess
 import sys
 import threading
-from multiprocessing.connection import wait
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from harness.errors import HarnessError
 
-def worker_context(preload: str) -> Any:
+
+def start_worker(main: Callable[..., None], *arguments: Any) -> "tuple[Any, Connection[Any, Any]]":
+    """A process that runs `main` with these arguments and one end of a pipe, and the other end.
+
+    Raises HarnessError where no process can be started.
+    """
+    context = _context(preload=main.__module__)
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=main, args=(*arguments, theirs), daemon=True)
+    try:
+        process.start()
+    except (OSError, EOFError) as error:  # also of the process that workers are forked from
+        refuse_if_unable(main.__module__)
+        raise _unable(str(error) or type(error).__name__) from None
+    theirs.close()
+    return process, pipe
+
+
+def refuse_if_unable(module: str) -> None:
+    """Raises HarnessError, with its last words, where a new Python fails to import this module, as a worker has to."""
+    python = os.fsdecode(multiprocessing.spawn.get_executable())
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, env=environment)
+    except OSError as error:
+        raise _unable(f"{python}: {error.strerror}") from None
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise _unable(last or f"{python} ends with {done.returncode}")
+
+
+def _unable(reason: str) -> HarnessError:
+    return HarnessError(f"no worker process can be started: {reason}; with --workers 1 none is needed")
+
+
+def _context(preload: str) -> Any:
     """How worker processes are started; `preload` is the module that all of them need.
 
     Where forking is safe, they are forked from a process that has imported it, but computed nothing, yet.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from harness import relay
@@ -46,7 +47,7 @@ class Outage(Recorder):
             self.failed_requests += 1
             if self.failed_requests == 1 and name in WRITES:
                 request(*arguments, **options)  # it was written, only its answer is lost
-            raise ConnectionError("the server is gone")
+            raise requests.ConnectionError("the server is gone")
 
         return send
 

@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import care, look, measure, model, train, write
 from harness.cli.completion import join_words
+from harness.cli.streams import name_the_user, read_names_as_utf8, speak_plainly
 from harness.errors import HarnessError, Stopped, disk_is_full, redact
 from harness.signals import obey_signals
 
@@ -48,6 +49,9 @@ def main() -> None:
     """The console script: errors of the request end in one line on standard error and their exit code."""
     if "_HARNESS_COMPLETE" in os.environ:  # the shell asks what may follow
         join_words(os.environ)
+    read_names_as_utf8()
+    speak_plainly()
+    name_the_user()
     obey_signals()
     try:
         make_app()()

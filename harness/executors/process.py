@@ -15,7 +15,7 @@ from harness.errors import JobError
 from harness.executors import OnStart, each_epoch_once
 from harness.executors.inline import outcomes_of
 from harness.plan import Batch, Job
-from harness.processes import become_worker, worker_context
+from harness.processes import become_worker, refuse_if_unable, start_worker
 from harness.results import Metrics, OnEpoch, Outcome
 from harness.schedule import Estimate, Schedule, Stack, by_epochs
 from harness.training.job import Context
@@ -57,6 +57,8 @@ class ProcessExecutor:
                         tell(*message)
                         continue
                     stack = worker.release()
+                    if message is None and worker.failed:
+                        refuse_if_unable(__name__)
                     if message is not None:
                         yield from zip(stack, message, strict=True)
                         continue
@@ -105,12 +107,7 @@ class _Worker:
     """A worker process, the jobs that it is at, and the context that it has."""
 
     def __init__(self, device: str) -> None:
-        context = worker_context(preload=__name__)
-        pipe, theirs = context.Pipe()
-        self.pipe: Connection[Any, Any] = pipe
-        self.process = context.Process(target=_work, args=(theirs, device), daemon=True)
-        self.process.start()
-        theirs.close()
+        self.process, self.pipe = start_worker(_work, device)
         self.stack: Stack = ()
         self._context = b""
 
@@ -138,6 +135,12 @@ class _Worker:
                 return self.pipe.recv()  # type: ignore[no-any-return]
         return None
 
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it that was none of a job's, as where it cannot import what it needs."""
+        self.process.join()
+        return bool(self.process.exitcode == 1)
+
     def epitaph(self) -> str:
         """How the process ended."""
         self.process.join()
@@ -157,7 +160,7 @@ def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]
             yield worker, worker.receive()
 
 
-def _work(pipe: "Connection[Any, Any]", device: str) -> None:
+def _work(device: str, pipe: "Connection[Any, Any]") -> None:
     """The main function of a worker: contexts come as bytes, then stacks of jobs."""
     become_worker()
     context: Context | None = None

@@ -10,7 +10,7 @@ from harness.data.decode import Pixels
 from harness.explanations import Explanations, explanations_file
 from harness.plan import Job
 from harness.prepare import Inputs
-from harness.report.figures import save
+from harness.report.figures import named, save, titled
 from harness.store import Store
 
 WORDS = (
@@ -65,7 +65,8 @@ def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str,
             found.maps[index], extent=frame, cmap="inferno", vmin=0, vmax=1, alpha=0.5, interpolation="bilinear"
         )
         above.set_title(
-            f"true {found.true[index]}\ncalled {found.called[index]}, {found.probability[index]:.2f}", fontsize=7
+            f"true {named(found.true[index])}\ncalled {named(found.called[index])}, {found.probability[index]:.2f}",
+            fontsize=7,
         )
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(titled(title, 100), fontsize=9)
     return save(figure, path, mark=mark)

@@ -9,6 +9,8 @@ import pandas as pd
 from harness.settings import Settings, level_text
 
 NUMBER = re.compile(r"(< )?-?\d")
+# what Markdown would take for more than itself; an underscore or < within a sentence means nothing
+MARKS = re.compile(r"[\\`*\[\]|]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -25,13 +27,18 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     return text
 
 
+def escaped(text: object) -> str:
+    """The text as Markdown shows it, character by character, on one line."""
+    return MARKS.sub(r"\\\g<0>", " ".join(str(text).split("\n")))
+
+
 def markdown(table: pd.DataFrame) -> Iterator[str]:
     """The table in Markdown, numbers to the right."""
     right = [bool(len(table) and NUMBER.match(str(table[column].iloc[0]))) for column in table]
-    yield "| " + " | ".join(str(column) for column in table) + " |"
+    yield "| " + " | ".join(map(escaped, table)) + " |"
     yield "|" + "|".join("---:" if number else "---" for number in right) + "|"
     for row in table.itertuples(index=False):
-        yield "| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |"
+        yield "| " + " | ".join(map(escaped, row)) + " |"
 
 
 def export_table(table: pd.DataFrame, folder: Path, name: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The figures of a study, from stored results alone."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import fill, wrap
@@ -34,11 +35,15 @@ plt.rcParams.update(
         "lines.linewidth": 1.6,
         "svg.hashsalt": "harness",
         "svg.fonttype": "none",
+        "text.parse_math": False,  # a dollar sign is one: classes are named by users
     }
 )
 
 
 TITLE = 44  # characters of a line above a square figure
+TITLE_LINES = 4
+NAME = 40  # characters of a class in a figure
+SCENARIO = 120  # of a scenario: all its levels
 LEGEND_LINE = 0.18  # inches
 INK = "#111111"  # on a coloured ground: black itself follows the page that a figure stands in
 
@@ -48,12 +53,25 @@ def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     return plt.subplots(figsize=(width, height), layout="constrained")
 
 
+def named(name: str, most: int = NAME) -> str:
+    """A name as a figure can show it: one line that XML can hold, the middle left out where it is very long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    line = line if len(line) <= most else f"{line[: most // 2]}...{line[3 - most // 2 :]}"
+    return f" {line}" if line.startswith("_") else line  # which matplotlib leaves out of legends
+
+
+def titled(text: str, width: int) -> str:
+    """A title as a figure can show it, in lines of this width."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return fill(plain, width, max_lines=TITLE_LINES, placeholder=" ...")
+
+
 def _plain_figure(title: str, width: float = 4.2, height: float = 4.0, panels: int = 1) -> tuple[Figure, list[Axes]]:
     """An empty figure of this size in inches, its title above it, with margins that need no looking for.
 
     A study draws five for each scenario, and half of the time of a small one went into the search for their layout.
     """
-    words = fill(title, int(TITLE * width / 4.2))
+    words = titled(title, int(TITLE * width / 4.2))
     figure = plt.figure(figsize=(width, height))
     figure.suptitle(words, fontsize="large")
     top = 0.18 + 0.17 * (words.count("\n") + 1)
@@ -70,9 +88,11 @@ def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = No
     if mark:
         words = "\n".join(wrap(mark, 36))
         figure.text(0.5, 0.5, words, rotation=20, ha="center", va="center", color="red", alpha=0.35, fontsize=13)
-    figure.savefig(path)
-    if vector:
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks; the page's has it
+        figure.savefig(path)
+        if vector:
+            figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
     return path
 
@@ -81,7 +101,7 @@ def words_figure(words: str, title: str, path: Path) -> Path:
     """A PNG and an SVG that say why there is no figure."""
     figure, axes = new_figure(6.0, 2.0)
     axes.text(0.5, 0.5, "\n".join(wrap(words, 70)), ha="center", va="center")
-    axes.set(title=title, xticks=[], yticks=[])
+    axes.set(title=titled(title, 70), xticks=[], yticks=[])
     axes.grid(visible=False)
     return save(figure, path, vector=True)
 
@@ -103,9 +123,9 @@ def validation_curves(
             continue
         epochs = np.arange(1, curves.shape[1] + 1)
         style = "-" if number < 10 else "--"
-        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=state.scenario.name, marker=".")
+        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=named(state.scenario.name, SCENARIO), marker=".")
         axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=line.get_color(), alpha=0.1, lw=0)
-    axes.set(xlabel="epoch", ylabel=metric, title=title)
+    axes.set(xlabel="epoch", ylabel=metric, title=titled(title, 80))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
         figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
@@ -148,8 +168,8 @@ def confusion_figure(
         text = f"{count:,.1f}\n{share:.1%}" if counts.dtype.kind == "f" else f"{count:,}\n{share:.1%}"
         axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else INK)
     ticks = range(len(table))
-    axes.set_xticks(ticks, list(table.columns))
-    axes.set_yticks(ticks, list(table.index), rotation=90, va="center")
+    axes.set_xticks(ticks, [named(name) for name in table.columns])
+    axes.set_yticks(ticks, [named(name) for name in table.index], rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true")
     axes.grid(visible=False)
     return save(figure, path, vector, mark)
@@ -195,7 +215,7 @@ def _against_rest(
         for number, name in enumerate([positive] if positive else classes):
             actual = labels == classes.index(name)
             if actual.any() and not actual.all():
-                yield number, None if repeat else name, actual, probabilities[:, classes.index(name)]
+                yield number, None if repeat else named(name), actual, probabilities[:, classes.index(name)]
 
 
 def calibration_figure(

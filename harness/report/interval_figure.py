@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from harness.report.comparisons import OUT_OF_FOLD
-from harness.report.figures import new_figure, save
+from harness.report.figures import SCENARIO, named, new_figure, save, titled
 from harness.report.schema import Estimate
 
 MOST_ROWS = 30
@@ -23,8 +23,14 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark:
             assert e.low is not None and e.high is not None
             y = labels.index(_label(e)) + shift
             axes.plot([e.low, e.high], [y, y], color=f"C{number}")
-            axes.plot([e.value], [y], "o", color=f"C{number}", label=subject if _label(e) == labels[0] else None)
-    axes.set(yticks=range(len(labels)), yticklabels=labels, title=title, xlabel="95 % interval")
+            axes.plot(
+                [e.value],
+                [y],
+                "o",
+                color=f"C{number}",
+                label=named(subject, SCENARIO) if _label(e) == labels[0] else None,
+            )
+    axes.set(yticks=range(len(labels)), yticklabels=labels, title=titled(title, 70), xlabel="95 % interval")
     axes.set_ylim(len(labels) - 0.4, -0.6)
     figure.legend(loc="outside lower center", fontsize=8)
     return save(figure, path, vector=True, mark=mark)
@@ -52,10 +58,15 @@ def scenario_intervals(
             ends = [e.bootstrap_low, e.bootstrap_high] if by_patients else [e.low, e.high]
             panel.plot(ends, [y, y], color="C0", ls="-" if by_patients else ":")
             panel.plot([e.value], [y], "o", color="C0", markersize=4)
-        panel.set(yticks=range(len(rows)), yticklabels=rows, xlabel=label, ylim=(-0.6, len(rows) - 0.4))
-    figure.suptitle(title)
+        panel.set(
+            yticks=range(len(rows)),
+            yticklabels=[named(row, SCENARIO) for row in rows],
+            xlabel=label,
+            ylim=(-0.6, len(rows) - 0.4),
+        )
+    figure.suptitle(titled(title, 70))
     return save(figure, path, vector=True, mark=mark)
 
 
 def _label(e: Estimate) -> str:
-    return f"{e.metric}, {e.of_class}" if e.of_class else e.metric
+    return f"{e.metric}, {named(e.of_class)}" if e.of_class else e.metric

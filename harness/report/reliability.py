@@ -6,7 +6,7 @@ import pandas as pd
 
 from harness.report.estimates import over_repeats, rate
 from harness.report.export import export_table
-from harness.report.figures import new_figure, save
+from harness.report.figures import TITLE, new_figure, save, titled
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
@@ -50,7 +50,11 @@ def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title
         table = pd.DataFrame([e.model_dump(include={"at", "value", "low", "high"}) for e in bins])
         ends = [table["value"] - table["low"], table["high"] - table["value"]]
         axes.errorbar(table["at"], table["value"], yerr=ends, marker="o", capsize=2, color=f"C{number}", label=on)
-    axes.set(xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=f"reliability: {title}")
+    axes.set(
+        xlabel="mean confidence of the bin",
+        ylabel="accuracy, 95 % interval",
+        title=titled(f"reliability: {title}", TITLE),
+    )
     figure.legend(loc="outside lower center", fontsize=8)
     save(figure, folder / f"reliability-{key}.png", vector=True, mark=mark)
     return [

@@ -8,10 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report.figures import new_figure, save
+from harness.report.figures import named, new_figure, save
 
 # The table has the columns trial, state, value (NaN unless complete), partial (the mean over the folds fitted),
 # cost where there is one, and one for each parameter (None where it was not active).
@@ -124,7 +124,7 @@ def _positions(values: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[str]
         return values.to_numpy(np.float64), []
     words = [str(value) for value in values]
     labels = sorted(set(words))
-    return np.array([labels.index(word) for word in words], dtype=np.float64), labels
+    return np.array([labels.index(word) for word in words], dtype=np.float64), [named(label) for label in labels]
 
 
 def _label(axes: Axes, labels: list[str], log: bool) -> None:
@@ -133,3 +133,5 @@ def _label(axes: Axes, labels: list[str], log: bool) -> None:
         axes.margins(x=0.3)
     elif log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())  # others write powers as mathematics
+        axes.xaxis.set_minor_formatter(LogFormatter())

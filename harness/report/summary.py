@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from harness.prepare import Inputs
 from harness.report.comparisons import TEST
+from harness.report.export import escaped
 from harness.report.marks import scenario_mark
 from harness.report.schema import Estimate, Statistics
 from harness.report.study_statistics import MAJORITY
@@ -61,7 +62,8 @@ def _tested(test: ScenarioState, statistics: Statistics) -> Iterator[str]:
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.scenario.name, TEST, "recall")]
-    yield f"Found on the test set: {'; '.join(f'{e.hits} of {e.n} {e.of_class}, {_share(e)}' for e in recalls)}."
+    found = (f"{e.hits} of {e.n} {escaped(e.of_class)}, {_share(e)}" for e in recalls)
+    yield f"Found on the test set: {'; '.join(found)}."
 
 
 def _estimate(statistics: Statistics, subject: str, metric: str) -> Estimate:

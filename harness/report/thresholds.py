@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from harness.report.estimates import Matrix, from_confusion, over_repeats
 from harness.report.export import export_table
-from harness.report.figures import new_figure, save
+from harness.report.figures import new_figure, save, titled
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
@@ -127,6 +127,6 @@ def _figure(table: pd.DataFrame, point: float, title: str, path: Path, mark: str
     for column in ("sensitivity", "specificity", "balanced accuracy"):
         axes.plot(table["threshold"], table[column], label=column, marker=".")
     axes.axvline(point, color="gray", lw=0.8, ls="--", label=f"operating point {point:.3f}")
-    axes.set(xlabel="called positive from this probability on", ylabel="share", title=title, xlim=(0, 1))
+    axes.set(xlabel="called positive from this probability on", ylabel="share", title=titled(title, 56), xlim=(0, 1))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     save(figure, path, vector=True, mark=mark)

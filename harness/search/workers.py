@@ -10,7 +10,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from harness.errors import JobError
 from harness.plan import Job, Scenario
-from harness.processes import become_worker, worker_context
+from harness.processes import become_worker, refuse_if_unable, start_worker
 from harness.results import Metrics
 from harness.search.objective import Listener, TrialRunner
 from harness.search.queue import Queue
@@ -117,11 +117,7 @@ class _Process:
 
     def __init__(self, task: Task, device: str) -> None:
         self.device = device
-        context = worker_context(preload=__name__)
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_worker, args=(_on(task, device), theirs), daemon=True)
-        self.process.start()
-        theirs.close()
+        self.process, self.pipe = start_worker(_worker, _on(task, device))
         self.trial: int | None = None
         self.job: Job | None = None
 
@@ -167,6 +163,8 @@ def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
                 worker.process.join()
                 if worker.process.exitcode == 0:
                     continue
+                if worker.process.exitcode == 1:
+                    refuse_if_unable(__name__)
                 deaths += 1
                 _bury(worker, queue, boss)
                 if deaths > MAX_DEATHS:

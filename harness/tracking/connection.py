@@ -116,7 +116,8 @@ def is_lost(error: Exception) -> bool:
         return False
     if isinstance(error, MlflowException):
         return error.error_code in LOST
-    return isinstance(error, ConnectionError) or type(error).__module__.startswith("requests")
+    # Python's own ConnectionError is that of a pipe: of a worker, or of who reads the output.
+    return type(error).__module__.startswith(("requests", "urllib3"))
 
 
 def _client(store: Store) -> MlflowClient:

@@ -5,12 +5,14 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from harness.cli import main
+from tests.field.outsider import Outsider, python
 from tests.test_cli import Ended
 
 STUDY = """\
@@ -94,3 +96,16 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     before = signal.getsignal(signal.SIGTERM)
     yield Harness(monkeypatch, capsys)
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def outsider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outsider]:
+    """Runs commands as another user in an empty folder, which is the current one; skips where that cannot be."""
+    if os.geteuid():
+        pytest.skip("only root can play another user")
+    python()
+    with TemporaryDirectory() as folder:  # nobody else may enter pytest's own
+        Path(folder).chmod(0o755)
+        monkeypatch.chdir(folder)
+        yield Outsider()
+        monkeypatch.undo()

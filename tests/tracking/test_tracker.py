@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 import sklearn.metrics as sk
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -392,7 +393,9 @@ def test_a_run_that_is_taken_up_with_the_same_weights_from_elsewhere_keeps_its_p
         (MlflowException("not allowed", error_code=INVALID_PARAMETER_VALUE), False),
         (RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": ""}), True),  # type: ignore[no-untyped-call]
         (RestException({"error_code": "PERMISSION_DENIED", "message": ""}), False),  # type: ignore[no-untyped-call]
-        (ConnectionResetError(), True),
+        (requests.ConnectionError(), True),
+        (ConnectionResetError(), False),
+        (BrokenPipeError(), False),
         (MlflowException("database or disk is full"), False),
         (ValueError("a mistake of ours"), False),
     ],

@@ -1,0 +1,73 @@
+"""Names of users in figures and tables."""
+
+import html
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
+
+from harness.report.export import markdown
+from harness.report.figures import NAME, TITLE_LINES, named, titled, words_figure
+from harness.report.search_figures import slice_figure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "test_resnet",
+        "_a_",
+        "**b**",
+        "<b>",
+        "< 0.001",
+        "a|b",
+        "`c`",
+        "[x](y)",
+        "![x](y)",
+        "&amp; &",
+        "\\d",
+        "<http://x>",
+    ],
+)
+def test_a_cell_shows_every_character(text: str) -> None:
+    page = MarkdownIt("commonmark", {"html": False}).enable("table")
+    shown = re.search("<td[^>]*>(.*)</td>", page.render("\n".join(markdown(pd.DataFrame({"class": [text]})))))
+    assert shown is not None
+    assert html.unescape(shown[1]) == text
+
+
+def test_a_plain_name_is_written_as_it_is() -> None:
+    assert list(markdown(pd.DataFrame({"val/roc_auc": ["batchnorm-gap, lr_0.1"]})))[::2] == [
+        "| val/roc_auc |",
+        "| batchnorm-gap, lr_0.1 |",
+    ]
+
+
+def test_names_and_titles_in_figures_are_of_a_size() -> None:
+    long = "first " + "x" * 300 + " last"
+    assert len(named(long)) == NAME
+    assert named(long).startswith("first ")
+    assert named(long).endswith(" last")
+    assert named("a\nb\x1b") == "a b"
+    assert named("_rest") == " _rest", "a legend leaves out what begins with an underscore"
+    assert titled(long, 40).count("\n") < TITLE_LINES
+
+
+def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
+    words_figure("from 5$ to 10$ ^_^ {", "over $20$ \\frac", tmp_path / "words.png")
+    drawn = (tmp_path / "words.svg").read_text(encoding="utf-8")
+    assert "from 5$ to 10$ ^_^ {" in drawn
+    assert "over $20$ \\frac" in drawn
+
+
+def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr("harness.report.search_figures.save", lambda figure, _path: figures.append(figure))
+    trials = pd.DataFrame({"trial": [0, 1], "state": "complete", "value": [0.5, 0.6], "rate": [1e-4, 1e-2]})
+    slice_figure(trials, {"rate": True}, "val/accuracy", tmp_path / "slice.png")
+    figures[0].canvas.draw()
+    labels = [label.get_text() for label in figures[0].axes[0].get_xticklabels()]
+    assert "1e\N{MINUS SIGN}03" in labels
+    assert not any("$" in label for label in labels)
