@@ -20,6 +20,7 @@ def outline(study: Study, inputs: Inputs, states: list[StageState], costs: Costs
             {"split": split, "class": label, "images": images, "patients": patients if shared.known else None}
             for split, label, images, patients in class_counts(dataset).to_numpy().tolist()
         ],
+        "left_out": [asdict(left) | {"lost": left.lost, "text": str(left)} for left in dataset.left_out],
         "manifest": inputs.digests.manifest,
         "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": study.folds.grouped},
         "separation": shared.facts(),

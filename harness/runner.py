@@ -18,6 +18,7 @@ from harness.champion import publish_champion
 from harness.compute import Compute
 from harness.data.audit import audit_study, require_clean
 from harness.data.cache import pixel_cache
+from harness.data.manifest import unread_lines
 from harness.data.separation import Separation
 from harness.durations import durations
 from harness.environment import code_digest
@@ -138,6 +139,8 @@ def _run(
 def _require_finished(study: Study, inputs: Inputs, ledger: Ledger) -> None:
     if study.test is None:
         raise study.error(("test",), "the study has no test: block; add `test: {stages: [NAME]}`")
+    if not len(inputs.dataset.rows("test")):
+        raise study.error(("test",), f"there are no images to test on: {inputs.dataset.root} has no folder test/")
     for state in study_state(study, inputs.digests, ledger):
         if not state.finished:
             raise study.error(("test",), f"stage {state.stage.name} is not finished; first run: harness run STUDY")
@@ -204,8 +207,6 @@ def _run_tests(
 ) -> list[ScenarioState]:
     """The winners scored on the test set, now that every selection is made. Without test images there is nothing."""
     if not len(inputs.dataset.rows("test")):
-        if study.test:
-            fitter.reporter.say("no test/ images: no test evaluation")
         return []
     tests = test_states(study, states, inputs.digests, fitter.ledger)
     identity, opened = study_id(study, inputs.digests), time()  # one time: all were selected before any is scored
@@ -270,7 +271,12 @@ class Fitter:
 
 
 def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
-    """Looks through the images. Raises LeakageError or DataError, and writes nothing, where they stop the run."""
+    """Looks through the images, and says which are not read.
+
+    Raises LeakageError or DataError, and writes nothing, where they stop the run.
+    """
+    for line in unread_lines(study, inputs.dataset):
+        reporter.say(line)
     with study.blamed("data", "source" if study.data.path is None else "path"):
         require_clean(audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting))
 

@@ -13,7 +13,7 @@ from tests.conftest import draw_images
 
 
 def test_a_new_study_is_whole_and_finds_classes_patients_and_test_set(image_folder: Path, tmp_path: Path) -> None:
-    file = write_study("first", image_folder, tmp_path / "studies" / "first.yaml")
+    file = write_study("first", image_folder, tmp_path / "studies" / "first.yaml").path
     study = load_study(file)
     assert (study.study, study.data.positive, study.folds.k) == ("first", "B", 3)
     assert study.test is not None
@@ -28,20 +28,20 @@ def test_a_new_study_is_whole_and_finds_classes_patients_and_test_set(image_fold
 def test_a_rule_that_leaves_too_few_patients_is_no_rule(tmp_path: Path) -> None:
     names = [f"train/{label}/a{patient}_{n}.png" for label in "AB" for patient in (1, 2) for n in range(2)]
     folder = draw_images(tmp_path / "few", {name: seed for seed, name in enumerate(names)})
-    assert load_study(write_study("few", folder, tmp_path / "few.yaml")).data.patient is None
+    assert load_study(write_study("few", folder, tmp_path / "few.yaml").path).data.patient is None
 
 
 def test_broken_images_and_a_missing_schema_are_no_obstacle(image_folder: Path, tmp_path: Path) -> None:
     for image in (image_folder / "train/A").iterdir():
         image.write_bytes(b"")
-    file = write_study("first", image_folder, tmp_path / "new" / "first.yaml")
+    file = write_study("first", image_folder, tmp_path / "new" / "first.yaml").path
     assert json.loads(file.with_name("study.schema.json").read_text()) == study_schema()
 
 
 def test_names_without_a_rule_and_three_classes(tmp_path: Path) -> None:
     names = [f"train/{label}/{word}.png" for label in "ABC" for word in ("one", "two", "three")]
     folder = draw_images(tmp_path / "it's", {name: seed for seed, name in enumerate(names)})
-    study = load_study(write_study("three", folder, tmp_path / "three.yaml"))
+    study = load_study(write_study("three", folder, tmp_path / "three.yaml").path)
     assert (study.data.patient, study.data.positive, study.test) == (None, None, None)
     assert study.data.path == str(folder)
 

@@ -15,7 +15,9 @@ def new(
     from harness.new import write_study
 
     written = write_study(name, data, out / f"{name}.yaml")
-    print(f"{written}: read it through, then: harness plan {written}")
+    for note in written.notes:
+        print(note)
+    print(f"{written.path}: read it through, then: harness plan {written.path}")
 
 
 def schema() -> None:

@@ -1,10 +1,10 @@
 """The audit: what a reader must know of the images before a number is believed, with what stops a run."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
-from harness.data.checks import findings
+from harness.data.checks import findings, left_out
 from harness.data.decode import DECODER, Counting
 from harness.data.finding import Finding, Severity
 from harness.data.folds import Fold
@@ -52,7 +52,9 @@ def audit_study(
     path = store.cache / "audit" / f"{key}.json"
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]])
+        return _with_left_out(
+            Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]]), dataset
+        )
     with store.draft() as draft:
         found = sorted(findings(study, dataset, folds, draft, counting), key=lambda f: _rank(f.severity))
         accept = study.audit.accept
@@ -60,7 +62,13 @@ def audit_study(
         if not audit.blocking:
             write_atomic(draft.cache / "audit" / path.name, audit.to_json().encode())
             store.keep(draft)
-    return audit
+    return _with_left_out(audit, dataset)
+
+
+def _with_left_out(audit: Audit, dataset: Dataset) -> Audit:
+    """The audit with what the folder holds beside the images: that may change while they stay as they are."""
+    found = [*left_out(dataset), *audit.findings]
+    return replace(audit, findings=sorted(found, key=lambda finding: _rank(finding.severity)))
 
 
 def require_clean(audit: Audit) -> None:

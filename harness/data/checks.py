@@ -71,6 +71,12 @@ def _counts(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("counts", "note", text, facts)
 
 
+def left_out(dataset: Dataset) -> Iterator[Finding]:
+    """What lies in the image folder and is not read."""
+    for left in dataset.left_out:
+        yield Finding("left-out", "warning" if left.lost else "note", str(left), asdict(left))
+
+
 def _skipped(dataset: Dataset) -> Iterator[Finding]:
     skipped = dataset.skipped
     if skipped and skipped.reasons:

@@ -1,23 +1,25 @@
 """The manifest: every image of a study with its class, patient, split and hash."""
 
 import hashlib
-import os
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.data.decode import DECODER, decoded, endings, reason, unreadable
+from harness.data.decode import DECODER, decoded, reason, unreadable
+from harness.data.folder import read_folder, unreadable_file
+from harness.data.left_out import LeftOut
 from harness.data.patients import patients
 from harness.errors import DataError, LeakageError
 from harness.plan import digest
-from harness.study import Data
+from harness.study import Data, Study
 
 SPLITS = ("train", "test")
 Rows = NDArray[np.int64]
@@ -46,6 +48,7 @@ class Dataset:
     synthetic: bool
     skipped: Skipped | None = None
     patient_rule: str | None = None  # how a file's name tells the patient; None: each image counts as one
+    left_out: tuple[LeftOut, ...] = ()  # what lies in the folder and is not read
 
     @cached_property
     def digest(self) -> str:
@@ -94,9 +97,8 @@ def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_b
 
     Raises DataError and LeakageError.
     """
-    folders = {"train": "train", "test": "test"} | ({"val": "train"} if spec.val == "train" else {})
-    found = [(path, split) for folder, split in folders.items() for path in _class_images(root, folder)]
-    rows = [_Row(path, path.relative_to(root).as_posix(), split) for path, split in found]
+    listing = read_folder(root, spec.val)
+    rows = [_Row(root / found.image, found.image, found.split, found.label) for found in listing.images]
     with ThreadPoolExecutor() as pool:
         rows = list(pool.map(_looked_at, rows))
     skipped = _skipped(rows, known_bad) if spec.on_bad_image == "skip" else None
@@ -119,7 +121,8 @@ def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_b
     )
     table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
-    dataset = Dataset(root, table, classes, _positive(spec, classes), spec.source == "phantom", skipped, rule)
+    positive, synthetic = _positive(spec, classes), spec.source == "phantom"
+    dataset = Dataset(root, table, classes, positive, synthetic, skipped, rule, listing.left_out)
     _check_classes(dataset)
     _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset
@@ -132,13 +135,10 @@ class _Row:
     path: Path
     image: str
     split: str
+    label: str
     sha256: str = ""
     size: int = 0
     bad: str = ""
-
-    @property
-    def label(self) -> str:
-        return self.image.split("/")[1]
 
     @property
     def homes(self) -> list[Path]:
@@ -155,6 +155,8 @@ def _looked_at(row: _Row) -> _Row:
         if not row.path.is_file():
             return replace(row, bad="not a file")
         content = row.path.read_bytes()
+    except PermissionError as error:  # refused in any case: for the next user it is an image
+        raise unreadable_file(row.path, reason(error)) from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
         return replace(row, bad=reason(error))
     return replace(row, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
@@ -179,49 +181,37 @@ def _check_what_is_left(rows: list[_Row], good: list[_Row]) -> None:
         raise DataError(f"no image of class {label} in {split}/ can be read; mend them, or remove the folder")
 
 
-def _class_images(root: Path, folder: str) -> Iterator[Path]:
-    """The images in `root/folder/<class>/`, in order. Raises DataError for an empty class."""
-    if not (root / folder).is_dir():
-        if folder == "train":
-            raise DataError(f"{root} has no folder train/; expected train/CLASS/* and, for a test set, test/CLASS/*")
-        return
-    classes = sorted(path for path in (root / folder).iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in classes:
-        images = sorted(_image_files(path))
-        if not images:
-            raise DataError(f"class {path.name} is empty: {path} holds no image")
-        yield from images
-
-
-def _image_files(folder: Path) -> Iterator[Path]:
-    readable = endings()
-    for parent, folders, names in os.walk(folder):
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in readable:
-                yield Path(parent, name)
-        for name in folders:  # a linked folder is not walked through; it is named, and not passed over in silence
-            if not name.startswith(".") and Path(parent, name).is_symlink():
-                yield Path(parent, name)
-
-
 def _positive(spec: Data, classes: tuple[str, ...]) -> str | None:
     """The positive class: as given, or the last of two in the alphabet."""
-    if spec.positive is not None and spec.positive not in classes:
+    positive = spec.positive and normalize("NFC", spec.positive)
+    if positive is not None and positive not in classes:
         raise DataError(
-            f"the positive class {spec.positive} is not in the data; its classes: {', '.join(classes)}",
+            f"the positive class {positive} is not in the data; its classes: {', '.join(classes)}",
             ("data", "positive"),
         )
-    return spec.positive or (classes[-1] if len(classes) == 2 else None)
+    return positive or (classes[-1] if len(classes) == 2 else None)
 
 
 def _check_classes(dataset: Dataset) -> None:
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.root}/train has the classes {list(dataset.classes)}; at least two are needed")
     tested = set(dataset.table.loc[dataset.table["split"] == "test", "label"])
+    for label in sorted(tested - set(dataset.classes)):
+        alike = [name for name in dataset.classes if _folded(name) == _folded(label)]
+        if alike:
+            raise DataError(
+                f"train/ has the class {alike[0]!r} and test/ {label!r}, which differ by blanks or by case alone;"
+                " give both folders one name"
+            )
     if tested - set(dataset.classes):
         raise DataError(f"test/ has classes that train/ lacks: {', '.join(sorted(tested - set(dataset.classes)))}")
     if tested and set(dataset.classes) - tested:
         raise DataError(f"test/ lacks classes of train/: {', '.join(sorted(set(dataset.classes) - tested))}")
+
+
+def _folded(label: str) -> str:
+    """The name of a class as a person reads it: without outer and double blanks, in one case."""
+    return " ".join(label.split()).casefold()
 
 
 def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
@@ -238,6 +228,14 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
                 f"{len(shared)} {what} stand in train/ and in test/, such as {first['train']} and {first['test']};"
                 f" remove them from one side, mend data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
             )
+
+
+def unread_lines(study: Study, dataset: Dataset) -> list[str]:
+    """What a study leaves out of its folder, or asks of it in vain, in a line each."""
+    lines = [str(left) for left in dataset.left_out]
+    if study.test is not None and not len(dataset.rows("test")):
+        lines.append("no test set: there is no folder test/, so that `test:` scores nothing")
+    return lines
 
 
 def limited(dataset: Dataset, limit: int) -> Dataset:

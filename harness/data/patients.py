@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from unicodedata import normalize
 
 from harness.errors import DataError
 
@@ -47,8 +48,12 @@ def patient_rule(rule: str) -> PatientRule:
         raise DataError(f"{rule!r} names no rule and has no group `patient`; {allowed}", ("data", "patient"))
 
     def from_pattern(image: str) -> str | None:
+        image = normalize("NFC", image)  # an accent that is written in two ways makes no two patients
         match = pattern.search(image)
-        return match["patient"] if match else None
+        if not match or match["patient"] is None:
+            return None
+        # The split folder is no part of a patient's name: else one of train/ would never be found in test/.
+        return image[max(match.start("patient"), image.find("/") + 1) : match.end("patient")]
 
     return from_pattern
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.data.folder import require_folder
 from harness.data.phantom import phantom_folder
 from harness.errors import DataError
 from harness.store import Store
@@ -16,10 +17,7 @@ def _folder(spec: Data, _store: Store) -> Path:
     if spec.path is None:
         raise DataError("the source folder needs a path: data.path in the study file, or --data PATH")
     root = Path(os.path.expanduser(spec.path)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
-    if not spec.path or not os.path.isdir(root):  # noqa: PTH112 - pathlib raises for a name that is too long
-        raise DataError(
-            f"{spec.path} is not a folder; expected one with train/CLASS/* and, for a test set, test/CLASS/*"
-        )
+    require_folder(root, spec.path)
     return root
 
 
@@ -29,14 +27,15 @@ def _kermany(spec: Data, store: Store) -> Path:
     import kagglehub
 
     try:
-        root = Path(kagglehub.dataset_download(KERMANY)) / "chest_xray"
+        root = Path(kagglehub.dataset_download(KERMANY))
     except Exception as error:  # whatever the network, the service or its client raises
         reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
         raise DataError(
             f"the dataset {KERMANY} cannot be downloaded ({reason}); get it by hand from Kaggle, unpack it,"
             " and give the folder that holds train/ and test/ with --data PATH"
         ) from None
-    return root
+    layouts = (root / "chest_xray", root, root / "chest_xray" / "chest_xray")  # Kaggle's has changed before
+    return next((layout for layout in layouts if (layout / "train").is_dir()), root)
 
 
 def _phantom(spec: Data, store: Store) -> Path:

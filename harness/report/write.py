@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from harness.data.audit import Audit, audit_study
+from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
 from harness.environment import environment
 from harness.failpoints import failpoint
@@ -108,6 +109,7 @@ def _data(study: Study, inputs: Inputs, states: list[StageState]) -> list[str]:
         "",
         *markdown(class_counts(inputs.dataset)),
         "",
+        *(f"{line[0].upper()}{line[1:]}.\n" for line in unread_lines(study, inputs.dataset)),
         f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {kept}."
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(known)}.",
         "",

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.costs import Costs
+from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
 from harness.prepare import Inputs
 from harness.resolution import resolution
@@ -22,7 +23,10 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState], costs: Cos
         console.print(SYNTHETIC, style="bold")
     if study.data.limit:
         console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
-    console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}\n")
+    console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}")
+    for line in unread_lines(study, dataset):
+        console.print(line, style="bold")
+    console.print()
     counts = class_counts(dataset).to_numpy().tolist()
     console.print(rows_table("data", ["split", "class", "images", "patients"], counts))
     if dataset.skipped and dataset.skipped.reasons:
