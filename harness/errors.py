@@ -11,6 +11,17 @@ def redact(text: str) -> str:
     return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
 
 
+def printable(path: str) -> str:
+    """The path as it can be printed: bytes that are not UTF-8, and control characters, as escapes."""
+
+    def escaped(character: str) -> str:
+        if "\udc80" <= character <= "\udcff":  # how Python holds such a byte
+            return f"\\x{ord(character) - 0xDC00:02x}"
+        return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+    return "".join(map(escaped, path))
+
+
 def disk_is_full(error: BaseException | None) -> bool:
     """Whether this error, or one that it came from, says that nothing more can be written."""
     while error is not None:

@@ -107,7 +107,7 @@ def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> 
 
 def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
     """The levels of all the study's factors, so that a scenario has one name in every stage."""
-    levels = [(key, getattr(settings, key)) for key in factors]
+    levels = [(key, study.as_written(getattr(settings, key))) for key in factors]
     return " + ".join(_level(key, level) for key, level in levels) or study.study
 
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from harness.errors import DataError, HarnessError, StudyError
+from harness.errors import DataError, HarnessError, StudyError, printable
 from harness.fields import Count, Metric, Model, Name, higher_is_better
+from harness.paths import make_absolute
 from harness.refusals import from_pydantic, located, reason, unknown
 from harness.search_block import Search, search_problems
 from harness.settings import CONFLICTING, Settings, conflict
@@ -120,6 +121,7 @@ class Study(Model):
     _name: str = PrivateAttr(default="study")
     _lines: Lines = PrivateAttr(default_factory=dict)
     _overrides: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
+    _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
 
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that says where `field` was given: `file:line: field: message`."""
@@ -134,6 +136,10 @@ class Study(Model):
     def folder(self) -> Path:
         """The folder of the study file."""
         return Path(self._name).parent
+
+    def as_written(self, level: Any) -> Any:
+        """A level as the user wrote it: a path as it was before it was made absolute."""
+        return self._written.get(level, level) if isinstance(level, str) else level
 
     @property
     def factors(self) -> list[str]:
@@ -169,7 +175,7 @@ class Study(Model):
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
-    """The study in the file `path`, with `KEY=VALUE` overrides applied.
+    """The study in the file `path`, with `KEY=VALUE` overrides applied, and all paths absolute.
 
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
@@ -183,12 +189,13 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
         del lines[field]  # what an option replaced is no longer at its line
     if data_path is not None:
         data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
-        given[("data", "path")] = f"--data {data_path}"
+        given[("data", "path")] = f"--data {printable(data_path)}"
+    written = make_absolute(data, path, lines, given)
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
         raise from_pydantic(error, str(path), lines, given, Study) from None
-    study._name, study._lines, study._overrides = str(path), lines, given
+    study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
     _check_stages(study)
     _check_leaks(study)
     _check_search(study)

@@ -107,14 +107,17 @@ WRONG_OVERRIDES = {
     "stages.0.grid.backbone=[resnet5O]": "stages[0].grid.backbone[0]: unknown backbone 'resnet5O'",
     "base.head=dropout": "base.head: unknown head 'dropout'; did you mean dropout-gap",
     "stages.0.grid.head.1=dropout": "stages[0].grid.head[1]: unknown head 'dropout'; did you mean dropout-gap",
-    "base.weights=no.safetensors": "base.weights: no.safetensors is not there; name a .safetensors file",
+    "base.weights=no.safetensors": "base.weights: HERE/no.safetensors is not there; name a .safetensors file",
 }
 
 
 @pytest.mark.parametrize("override", WRONG_OVERRIDES)
 def test_a_wrong_override_is_one_line_and_nothing_is_written(harness: Harness, tmp_path: Path, override: str) -> None:
     before = tree(tmp_path)
-    refused(harness("plan", "study.yaml", "--set", override), f"--set {override}: {WRONG_OVERRIDES[override]}")
+    refused(
+        harness("plan", "study.yaml", "--set", override),
+        f"--set {override}: {WRONG_OVERRIDES[override]}".replace("HERE", str(tmp_path)),
+    )
     assert tree(tmp_path) == before
 
 
@@ -123,8 +126,8 @@ def test_a_wrong_override_is_one_line_and_nothing_is_written(harness: Harness, t
     [
         (["nothing.yaml"], "nothing.yaml: no such study file"),
         (["."], ".: cannot be read: Is a directory"),
-        (["study.yaml", "--data", "x"], "--data x: data.path: x is not a folder; expected one with train/CLASS"),
-        (["study.yaml", "--data", "study.yaml"], "--data study.yaml: data.path: study.yaml is not a folder"),
+        (["study.yaml", "--data", "x"], "--data x: data.path: HERE/x is not a folder; expected one with train/CLASS"),
+        (["study.yaml", "--data", "study.yaml"], "--data study.yaml: data.path: HERE/study.yaml is not a folder"),
         (["study.yaml", "--data", ""], "--data : data.path: "),
         (["study.yaml", "--set", "data.path=null"], "study.yaml:3: data.source: the source folder needs a path"),
         (["study.yaml", "--set", "data.source=phantom"], f"{FILE} the source phantom draws its own images"),
@@ -139,14 +142,14 @@ def test_a_wrong_request_is_one_line_and_nothing_is_written(
     harness: Harness, tmp_path: Path, arguments: list[str], told: str
 ) -> None:
     before = tree(tmp_path)
-    refused(harness("plan", *arguments), told)
+    refused(harness("plan", *arguments), told.replace("HERE", str(tmp_path)))
     assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda root: root.rename(root.parent / "moved"), "images is not a folder; expected one with train/CLASS/*"),
+        (lambda root: root.rename(root.parent / "moved"), "{root} is not a folder; expected one with train/CLASS/*"),
         (lambda root: shutil.rmtree(root / "train"), "{root} has no folder train/; expected train/CLASS/*"),
         (lambda root: (root / "train/C").mkdir(), "class C is empty: {root}/train/C holds no image"),
         (

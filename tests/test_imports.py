@@ -19,7 +19,7 @@ LAYERS = (
     "relay", "champion", "publish", "report", "new", "schema", "resolution", "tracking", "progress", "explanations",
     "simulate", "durations", "views", "machine", "stages", "prepare", "published", "ledger", "executors", "schedule",
     "serving", "training", "models", "data", "environment", "cached", "processes", "compute", "probes", "plan",
-    "results", "store", "study", "search_block", "settings", "refusals", "fields", "strict_yaml", "statistics",
+    "results", "store", "study", "search_block", "settings", "paths", "refusals", "fields", "strict_yaml", "statistics",
     "signals", "errors", "failpoints",
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ STUDIES = sorted((Path(__file__).parents[1] / "studies").glob("*.yaml"))
 TEXT = """\
 study: demo
 data: {source: folder, path: images, image_size: 64}
-base: {backbone: resnet18, weights: a.safetensors, epochs: 2}
+base: {backbone: resnet18, weights: /a.safetensors, epochs: 2}
 stages:
   - name: heads
     grid: {head: [dropout-gap, batchnorm-gap], epochs: [2, 3, 4]}
@@ -29,7 +29,7 @@ stages:
 test: {stages: [heads]}
 """
 OTHER_SETTINGS: dict[str, object] = {
-    "backbone": "resnet34", "weights": "b.safetensors", "trainable": "head", "head": "batchnorm-gap", "dropout": 0.25,
+    "backbone": "resnet34", "weights": "/b.safetensors", "trainable": "head", "head": "batchnorm-gap", "dropout": 0.25,
     "oversampling": "random", "oversampling_ratio": 0.5, "epochs": 9, "batch_size": 8, "optimizer": "sgd",
     "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
     "augment": "flip",
@@ -42,7 +42,7 @@ def digests(**changes: Any) -> Digests:
     given: dict[str, Any] = {
         "manifest": "images",
         "folds": {(repeat, fold): f"rows {repeat} {fold}" for repeat in (1, 0) for fold in (1, 0)},
-        "weights": {(name, f"{file}.safetensors"): f"sha256:{file}" for name in names for file in "ab"},
+        "weights": {(name, f"/{file}.safetensors"): f"sha256:{file}" for name in names for file in "ab"},
     }
     return Digests(**given | changes)
 
@@ -140,9 +140,9 @@ def test_a_field_that_was_added_later_leaves_the_ids_of_older_results_as_they_ar
 
 
 def test_weights_count_by_their_content_not_by_their_path(study_of: LoadText) -> None:
-    before, after = study_of(TEXT), study_of(TEXT, "base.weights=b.safetensors")
+    before, after = study_of(TEXT), study_of(TEXT, "base.weights=/b.safetensors")
     assert ids(jobs(after)) != ids(jobs(before))
-    same = digests(weights={("resnet18", "a.safetensors"): "sha256:a", ("resnet18", "b.safetensors"): "sha256:a"})
+    same = digests(weights={("resnet18", "/a.safetensors"): "sha256:a", ("resnet18", "/b.safetensors"): "sha256:a"})
     assert [s.id for s in scenarios(after, 0, same)] == [s.id for s in scenarios(before, 0, same)]
     assert ids(jobs(after, same)) == ids(jobs(before, same))
     assert study_id(after, same) == study_id(before, same)
@@ -165,7 +165,7 @@ def test_a_job_s_id_is_not_touched_by_what_leaves_the_numbers_as_they_are(study_
 
 
 @pytest.mark.parametrize(
-    "override", ["seed=1", "base.batch_size=8", "base.oversampling_ratio=0.5", "base.weights=b.safetensors"]
+    "override", ["seed=1", "base.batch_size=8", "base.oversampling_ratio=0.5", "base.weights=/b.safetensors"]
 )
 def test_what_decides_the_numbers_gives_every_job_another_id(study_of: LoadText, override: str) -> None:
     assert not set(ids(jobs(study_of(TEXT, override)))) & set(ids(jobs(study_of(TEXT))))
@@ -272,7 +272,7 @@ def test_jobs_that_train_their_backbone_stand_alone(study_of: LoadText) -> None:
 @pytest.mark.parametrize(
     ("key", "other", "shared"),
     [
-        ("backbone", "resnet34", False), ("weights", "b.safetensors", False), ("image_size", 32, False),
+        ("backbone", "resnet34", False), ("weights", "/b.safetensors", False), ("image_size", 32, False),
         ("precision", "bf16", False), ("trainable", "all", False), ("trainable", "last-1", False),
         ("head", "batchnorm-flatten", True),
         ("epochs", 9, True), ("dropout", 0.1, True), ("oversampling", "random", True),
@@ -300,7 +300,7 @@ def test_another_study_has_another_id(study_of: LoadText, override: str) -> None
 
 
 @pytest.mark.parametrize(
-    "changes", [{"manifest": "x"}, {"folds": {(0, 0): "x"}}, {"weights": {("resnet18", "a.safetensors"): "sha256:x"}}]
+    "changes", [{"manifest": "x"}, {"folds": {(0, 0): "x"}}, {"weights": {("resnet18", "/a.safetensors"): "sha256:x"}}]
 )
 def test_other_inputs_are_another_study(study_of: LoadText, changes: dict[str, Any]) -> None:
     study = study_of(TEXT)

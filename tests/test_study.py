@@ -55,7 +55,7 @@ def test_a_short_file_has_the_defaults(study_of: LoadText) -> None:
 def test_a_file_is_read_as_written(study_of: LoadText) -> None:
     study = study_of(TEXT)
     assert study.study == "demo"
-    assert (study.data.source, study.data.path) == ("folder", "images")
+    assert (study.data.source, study.data.path) == ("folder", str(study.folder / "images"))
     assert study.base.epochs == 2
     assert [(stage.name, stage.grid, stage.size) for stage in study.stages] == [
         ("heads", {"head": ["dropout-gap", "batchnorm-gap"]}, 2),
@@ -268,7 +268,7 @@ def test_of_two_overrides_the_later_holds(study_of: LoadText) -> None:
 
 def test_a_data_path_holds_over_file_and_override(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(TEXT)
-    assert load_study(tmp_path / "study.yaml", ["data.path=b"], "c").data.path == "c"
+    assert load_study(tmp_path / "study.yaml", ["data.path=b"], "c").data.path == str(Path("c").absolute())
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from stat import S_ISDIR
 from unicodedata import normalize
 
 from harness.data.decode import endings
-from harness.data.left_out import LeftOut, Tally, ending, printable
-from harness.errors import DataError
+from harness.data.left_out import LeftOut, Tally, ending
+from harness.errors import DataError, printable
 
 EXPECTED = "expected train/CLASS/* and, for a test set, test/CLASS/*"
 SYSTEM = {  # folders of systems, file servers and tools, in lower case; all names that start with a dot come to them
@@ -92,6 +92,7 @@ def _entries(folder: Path | Entry) -> list[Entry]:
     """What lies in a folder, in the order of its names, without litter. Raises DataError where it may not be read."""
     try:
         with os.scandir(folder) as inside:
+            os.stat(os.path.join(folder, os.curdir))  # noqa: PTH116, PTH118 - refused where it may be listed alone
             return sorted((e for e in inside if e.name.lower() not in LITTER), key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(os.fspath(folder), error) from None

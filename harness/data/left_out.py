@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harness.errors import printable
+
 NO_IMAGES = {  # endings of files that nobody takes for images
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log", ".ini",
     ".cfg", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".py", ".ipynb", ".sh", ".lnk", ".url", ".md5", ".sha256",
@@ -91,9 +93,3 @@ class Tally:
 def ending(path: str) -> str:
     """The ending of a file's name as endings are compared: `.png`."""
     return Path(path).suffix.lower()
-
-
-def printable(path: str) -> str:
-    """The path as it can be printed: bytes that are not UTF-8, and control characters, as escapes."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,9 +2,10 @@
 
 import ast
 import hashlib
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,10 +30,10 @@ def head_source(head: str, folder: Path) -> str:
     """
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", head):
         raise StudyError(f"{head!r} is given; a head of your own is module:Class")
-    places = (folder, *(Path(place) for place in sys.path))
-    found = next((place / file_name(head) for place in places if (place / file_name(head)).is_file()), None)
+    found = next((file for place in _places(folder) if (file := place / file_name(head)).is_file()), None)
     if found is None:
-        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH; a head of your own is module:Class")
+        here = " (the current folder has one: move it)" if Path(file_name(head)).is_file() else ""
+        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH{here}; a head of your own is module:Class")
     try:
         source = found.read_text(encoding="utf-8")
         parts = ast.parse(source).body
@@ -42,6 +43,13 @@ def head_source(head: str, folder: Path) -> str:
     if head.partition(":")[2] not in classes:
         raise StudyError(f"{found} has no class {head.partition(':')[2]}; it has: {', '.join(classes) or 'none'}")
     return source
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """Where heads are looked for. Not in the current folder, which Python may add of itself, unless it is named."""
+    named = {Path(place).absolute() for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place}
+    yield folder
+    yield from (place for place in map(Path, sys.path) if place.absolute() != Path.cwd() or Path.cwd() in named)
 
 
 def source_digest(source: str) -> str:

@@ -26,7 +26,7 @@ def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
-        row: dict[str, object] = {key: settings[key] for key in study.factors}
+        row: dict[str, object] = {key: study.as_written(settings[key]) for key in study.factors}
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
