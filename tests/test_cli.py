@@ -244,7 +244,7 @@ def test_weights_that_do_not_fit_are_refused(harness: Harness, tmp_path: Path) -
     assert (ended.code, ended.out) == (2, "")
     last = ended.err.splitlines()[-1]
     assert last.startswith(
-        "error: --set base.weights=w.safetensors: base.weights: the weights w.safetensors cannot be "
+        f"error: --set base.weights=w.safetensors: base.weights: the weights {tmp_path}/w.safetensors cannot be "
     )
     assert "Traceback" not in ended.err
     assert not Store(tmp_path / "mlruns").jobs.exists()

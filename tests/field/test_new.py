@@ -23,7 +23,7 @@ def guessed(harness: Harness, data: str = "d") -> tuple[str, dict[str, int]]:
     assert ended.code == 0, ended
     table = prepare(load_study(Path("n.yaml"), ["base.weights=none"]), Store(Path("st"))).dataset.table
     train = table[table["split"] == "train"]
-    return ended.out, train.groupby("label")["patient"].nunique().to_dict()
+    return ended.out, {str(label): rows["patient"].nunique() for label, rows in train.groupby("label")}
 
 
 def test_new_counts_what_plan_counts(harness: Harness) -> None:
