@@ -93,7 +93,7 @@ CHANGES = {
     "image of another class": Change(_relabel),
     "image gone": Change(lambda folder: first_image(folder / "images").unlink()),
     "byte of the weights": Change(lambda folder: flip(folder / WEIGHTS, -1)),
-    "byte of the weights' header": Change(lambda folder: flip(folder / WEIGHTS, 8), f"the weights {WEIGHTS}"),
+    "byte of the weights' header": Change(lambda folder: flip(folder / WEIGHTS, 8), f"{WEIGHTS} "),
     "fold of a stored fit": Change(_other_fold, "one table never mixes fold assignments"),
     "byte of the code": Change(_lose_a_fit, "one table never mixes code", before=code),
     "numerics of the code": Change(lambda _: None, before=numerics),
