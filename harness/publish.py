@@ -22,7 +22,7 @@ from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
 from harness.report.folder import other_words
 from harness.report.marks import declared_looks, scenario_mark, taken_looks, test_mark
-from harness.report.tables import ensemble, pooled, test_metrics
+from harness.report.tables import ensemble, pooled, scored, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
@@ -176,14 +176,14 @@ class Publisher(RootRun):
             frame.to_parquet(folder / "predictions.parquet", index=False)
             confusion_figure(
                 frame,
-                f"test set, {state.scenario.name}{self._inputs.dataset.mark}",
+                f"test set, {scored(state)}{self._inputs.dataset.mark}",
                 folder / "confusion_matrix.png",
                 mark=test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger),
             )
             self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.describe(
             run_id,
-            f"Test set, look {looks} of {declared} declared: accuracy"
+            f"Test set, {scored(state)}, look {looks} of {declared} declared: accuracy"
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.",
         )
         self._tracker.finish(run_id)

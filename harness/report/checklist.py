@@ -167,8 +167,8 @@ def _result_answers(known: Known) -> dict[str, str]:
     return {
         "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on in METRICS_OF)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
-        f"{known.inputs.separation.unit}; corrected resampled t, exact"
-        " McNemar and DeLong tests, Holm over the comparisons of a stage",
+        f"{known.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
+        " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
         "test": f"the data's own test split, {looks} declared looks; no other site" if tested else "",
         "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",
     }

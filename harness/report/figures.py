@@ -249,8 +249,12 @@ def prediction_figures(
     name: of the files, with the figure's own in place of {}.
     """
     paths = {kind: folder / f"{name.format(kind)}.png" for kind in ("confusion_matrix", "roc", "pr", "calibration")}
+    repeats = len(by_repeat(frame))
+    mean, title = (
+        (f"{title}, mean of {repeats} repeats", f"{title}, {repeats} repeats") if repeats > 1 else (title, title)
+    )
     return [
-        confusion_figure(frame, title, paths["confusion_matrix"], vector, mark),
+        confusion_figure(frame, mean, paths["confusion_matrix"], vector, mark),
         roc_figure(frame, positive, title, paths["roc"], vector, mark),
         pr_figure(frame, positive, title, paths["pr"], vector, mark),
         calibration_figure(frame, title, paths["calibration"], vector, mark),

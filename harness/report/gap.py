@@ -21,6 +21,11 @@ CAUSES = {
     STEPS[3]: "threshold shift: the cut at equal probability is not the test set's best",
 }
 
+ENSEMBLE = (
+    "Cross-validation scores each fold model alone, the test set the mean of them all: what that ensemble adds is in"
+    " the last two steps."
+)
+
 
 def gap_estimates(
     out_of_fold: pd.DataFrame, test: pd.DataFrame, positive: str | None, subject: str, run_id: str | None
@@ -84,6 +89,7 @@ def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list
         *export_table(table, folder, "gap"),
         "The best threshold is found with the test labels, for this page alone; nothing is tuned by it.",
         "",
+        *([ENSEMBLE, ""] if any(e.ensemble for e in estimates) else []),
         *(f"- {finding.text}" for finding in controls),
         "",
     ]

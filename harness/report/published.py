@@ -15,6 +15,9 @@ from harness.statistics.rates import newcombe, two_proportions
 from harness.store import new_folder
 
 TEST = "test set"
+FITTED = (
+    "A verdict is about two models as they were fitted once, on these images; another fit of the same recipe differs."
+)
 SHOWN = ("accuracy", "recall", "specificity", "balanced_accuracy", "mcc")
 
 
@@ -165,5 +168,6 @@ def _page(published: Published, statistics: Statistics, folder: Path) -> list[st
         *export_table(estimate_table(statistics.estimates), folder, "estimates"),
         "![intervals](intervals.png)", "",
         *(["## Comparisons", "", *export_table(comparisons, folder, "comparisons")] if len(comparisons) else []),
+        *([FITTED, ""] if len(comparisons) else []),
         "Every number stands in `statistics.json`, whose fields `statistics.schema.json` explains.",
     ]  # fmt: skip

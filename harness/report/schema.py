@@ -42,6 +42,9 @@ class Estimate(_Entry):
     method: Annotated[str | None, Field(description="how low and high were found")] = None
     bootstrap_low: Annotated[float | None, Field(description="95 % percentile interval, patients drawn anew")] = None
     bootstrap_high: float | None = None
+    ensemble: Annotated[
+        int | None, Field(description="of how many fold models the mean was scored; null for a single model")
+    ] = None
     sd: Annotated[float | None, Field(description="standard deviation over the folds")] = None
     folds: Annotated[list[float] | None, Field(description="the value in each fold, repeat after repeat")] = None
     run_id: Annotated[str | None, Field(description="the MLflow run that it comes from")] = None

@@ -25,7 +25,8 @@ from harness.study import Study
 
 MAJORITY = "majority class"
 OF_A_CLASS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
-ON_TEST = (TEST, GAP, OPERATING, RELIABILITY + TEST)  # what a look at the test set gave
+SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # what the model of the test set gave
+ON_TEST = (*SCORED, GAP)  # what a look at the test set gave
 
 
 def study_statistics(
@@ -78,12 +79,14 @@ def _test_estimates(
             run_id = run_of("test", test.scenario.id)
             validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
             out_of_fold = pooled(list(validated.jobs), ledger)
-            found += prediction_estimates(frame, name, TEST, positive, run_id)
-            found += _scores(test, positive, ledger, run_id)
-            found += gap_estimates(out_of_fold, frame, positive, name, run_id)
-            found += threshold_estimates(out_of_fold, frame, positive, name, run_id)
-            found += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
-            found += reliability_estimates(frame, name, TEST, run_id)
+            of_test = prediction_estimates(frame, name, TEST, positive, run_id)
+            of_test += _scores(test, positive, ledger, run_id)
+            of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
+            of_test += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
+            of_test += reliability_estimates(frame, name, TEST, run_id)
+            models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}
+            found += [e.model_copy(update=models) if e.on in SCORED else e for e in of_test]
     return found
 
 

@@ -8,6 +8,7 @@ from harness.report.export import escaped
 from harness.report.marks import scenario_mark
 from harness.report.schema import Estimate, Statistics
 from harness.report.study_statistics import MAJORITY
+from harness.report.tables import scored
 from harness.stages import ScenarioState, StageState, all_scenarios, contests, final_test
 from harness.study import Study
 
@@ -57,7 +58,7 @@ def _tested(test: ScenarioState, statistics: Statistics) -> Iterator[str]:
     """The test set: accuracy beside calling everything by the commonest class, and the recall of each class."""
     accuracy = _estimate(statistics, test.scenario.name, "accuracy")
     yield (
-        f"Test set, {test.scenario.name}: {accuracy.hits} of {accuracy.n} images right, {_share(accuracy)};"
+        f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} images right, {_share(accuracy)};"
         f" the commonest class alone gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )

@@ -65,6 +65,12 @@ def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(["image", "patient", "label"], as_index=False, sort=False)[probabilities].mean()
 
 
+def scored(test: ScenarioState) -> str:
+    """The name of what is scored on the test set: of a scenario's refit, or of the ensemble of its fold models."""
+    name, models = test.scenario.name, len(test.jobs)
+    return name if models == 1 else f"{name}, ensemble of {models} fold models"
+
+
 def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """The predictions of each repeat of the folds, a row for each image, in one order of the images.
 

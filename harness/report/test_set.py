@@ -44,7 +44,7 @@ class TestSet:
 def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     """The section in Markdown; tables and figures are written to the folder."""
     scenario, folder = state.scenario, about.folder
-    lines = [f"## Test set: {scenario.name}", ""]
+    lines = [f"## Test set: {tables.scored(state)}", ""]
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
     dataset = about.inputs.dataset
@@ -55,7 +55,7 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     metrics = tables.test_metrics(state, dataset.positive, about.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
-    title = f"{scenario.name}{dataset.mark}"
+    title = f"{tables.scored(state)}{dataset.mark}"
     predicted = Predicted(scenario, "test", frame, mark, folder)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
@@ -66,7 +66,8 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         *_accuracy(about, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
-        f"95 % intervals by Wilson (areas by DeLong), and by drawing {about.inputs.separation.unit} anew, 2,000 times:",
+        "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
+        f" and by drawing {about.inputs.separation.unit} anew, 2,000 times, where the draws differ:",
         "",
         *export_table(
             _of_unit(estimate_table(shown), about.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
@@ -126,7 +127,11 @@ def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> l
     test, low_high = about.study.test, wilson(right, total)
     selected = any(s.best and s.best.scenario.id == state.scenario.id for s in about.states if s.stage.select)
     who = f"The winner, {_chosen(about, state)}" if selected else "Declared in the study file, not selected"
-    model = "refitted on all training images" if test and test.model == "refit" else "mean of the fold models"
+    model = (
+        "refitted on all training images"
+        if test and test.model == "refit"
+        else "the ensemble of the fold models, the mean of their probabilities"
+    )
     return [
         f"{who}; {model}, last epoch: accuracy **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",

@@ -67,7 +67,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     for test in run.tests:
         if test.finished:
             frame = tables.ensemble(tables.pooled(list(test.jobs), Ledger(store)))
-            console.print(frame_table(f"test set: {test.scenario.name}", rounded(tables.class_table(frame))))
+            console.print(frame_table(f"test set: {tables.scored(test)}", rounded(tables.class_table(frame))))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)
             low, high = wilson(right, total)

@@ -60,6 +60,8 @@ def test_chance_alone_is_nowhere_called_better_or_worse(harness: Harness, store:
     notes = [run.data.tags.get("mlflow.note.content", "") for run in runs_of(equals.store)]
     for text in (equals.terminal, equals.report, (equals.folder / "summary.md").read_text(), *notes):
         assert not CALLED.search(text.replace("no scenario is better by them", ""))
+    verdicts = pd.read_csv(equals.folder / "comparisons-test.csv", keep_default_na=False)["verdict"]
+    assert set(verdicts) == {"-"}
 
     # with repeats, what is said out of fold is said of one network, not of the mean of several
     folds, out_of_fold = equals.values("folds", "accuracy"), equals.values("out of fold", "accuracy")
@@ -72,3 +74,12 @@ def test_chance_alone_is_nowhere_called_better_or_worse(harness: Harness, store:
     assert sorted(board["val/accuracy"]) == pytest.approx(sorted(folds))
     assert "Each of the 2 repeats of the folds has one prediction of every image" in equals.report
     assert np.ptp(folds) > 0
+
+    # the mean of the fold models is what the file declares for the test set, and is called what it is
+    for text in (equals.terminal, equals.report, (equals.folder / "summary.md").read_text(), "".join(notes)):
+        assert "weight_decay=1e-12, ensemble of 4 fold models" in text
+    ensembles = {e["on"]: e["ensemble"] for e in equals.statistics["estimates"] if e["subject"] != "majority class"}
+    assert ensembles.pop("test set") == ensembles.pop("test set, by threshold") == 4
+    assert ensembles.pop("reliability, test set") == 4
+    assert set(ensembles.values()) == {None}
+    assert "Cross-validation scores each fold model alone" in equals.report

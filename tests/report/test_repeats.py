@@ -176,6 +176,8 @@ def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.undo()
     plt.close("all")
     confusion, roc, pr, calibration = drawn
+    titles = [axes.figure.get_suptitle() for axes in drawn]
+    assert titles == ["title, mean of 4 repeats", *["title, 4 repeats"] * 3]
     counts = [text.get_text() for text in confusion.texts]
     matrix = confusion_table(FRAME).to_numpy()
     assert [words.split("\n")[0] for words in counts] == [f"{count:,.1f}" for count in matrix.ravel()]
