@@ -40,7 +40,10 @@ class Estimate(_Entry):
     low: Annotated[float | None, Field(description="lower end of the 95 % interval")] = None
     high: float | None = None
     method: Annotated[str | None, Field(description="how low and high were found")] = None
-    bootstrap_low: Annotated[float | None, Field(description="95 % percentile interval, patients drawn anew")] = None
+    bootstrap_low: Annotated[
+        float | None,
+        Field(description="95 % percentile interval: whole patients drawn anew, or images where patients are unknown"),
+    ] = None
     bootstrap_high: float | None = None
     ensemble: Annotated[
         int | None, Field(description="of how many fold models the mean was scored; null for a single model")
