@@ -88,7 +88,7 @@ def test_a_scenario_is_named_after_the_levels_of_all_factors(study_of: LoadText)
 )
 def test_levels_that_differ_give_names_that_differ(study_of: LoadText, key: str, levels: str, names: list[str]) -> None:
     study = study_of(TEXT, f"stages=[{{name: only, grid: {{{key}: {levels}}}}}]", "test=null")
-    files = {("resnet18", f"{folder}/a.safetensors"): f"sha256:{folder}" for folder in "xy"}
+    files = {("resnet18", str(Path(folder, "a.safetensors").absolute())): f"sha256:{folder}" for folder in "xy"}
     given = digests(weights={**digests().weights, **files})
     assert [scenario.name for scenario in scenarios(study, given=given)] == names
 
