@@ -64,20 +64,7 @@ def write_report(
         folder.mkdir()
         about = TestSet(study, inputs, states, statistics, store, folder)
         summary = summary_lines(study, inputs, states, tests, statistics)
-        text = [
-            *_head(study, inputs),
-            *("## Summary", "", *summary, ""),
-            *_data(study, inputs, states),
-            *_audit(audit, folder),
-            *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
-            *winner_lines(study, states, inputs, store, folder),
-            *(line for state in tests for line in test_lines(about, state)),
-            *test_comparison_lines(about, tests),
-            *_findings(statistics),
-            *gap_lines(statistics.estimates, audit, folder),
-            *_paper(study, states, tests, statistics, folder),
-            *_foot(study, inputs, states, study_id),
-        ]
+        text = _text(about, tests, audit, summary)
         (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n", encoding="utf-8")
         (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
         (folder / "environment.txt").write_text(environment(), encoding="utf-8")
@@ -87,6 +74,25 @@ def write_report(
         failpoint("report.written")
         replace_report(folder, target, study_id)
     return target / "report.md"
+
+
+def _text(about: TestSet, tests: list[ScenarioState], audit: Audit, summary: list[str]) -> list[str]:
+    """The lines of the report; its tables and figures are written to the folder."""
+    study, inputs, states, statistics, folder = about.study, about.inputs, about.states, about.statistics, about.folder
+    return [
+        *_head(study, inputs),
+        *("## Summary", "", *summary, ""),
+        *_data(study, inputs, states),
+        *_audit(audit, folder),
+        *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
+        *winner_lines(study, states, inputs, about.store, folder),
+        *(line for state in tests for line in test_lines(about, state)),
+        *test_comparison_lines(about, tests),
+        *_findings(statistics),
+        *gap_lines(statistics.estimates, audit, folder),
+        *_paper(study, states, tests, statistics, folder),
+        *_foot(study, inputs, states, statistics.study_id),
+    ]
 
 
 def _head(study: Study, inputs: Inputs) -> list[str]:
@@ -185,7 +191,7 @@ def _intervals(
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
 
 
-def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str) -> list[str]:
+def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str | None) -> list[str]:
     records = [record for state in states for s in state.scenarios for record in s.records.values()]
     machines = sorted({f"{r.facts['device']}, {r.facts['precision']}, torch {r.facts['torch']}" for r in records})
     seconds = sum(float(record.facts["seconds"]) for record in records)

@@ -8,6 +8,8 @@ from harness.study import Study
 from harness.terminal.console import SYNTHETIC, frame_table, new_console, relative, rows_table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
@@ -45,19 +47,13 @@ def show_reproduction(found: "Reproduction") -> None:
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
     """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
-    from harness.data.separation import oversampling_words
     from harness.ledger import Ledger
     from harness.report import tables
     from harness.report.export import rounded
-    from harness.stages import all_scenarios
     from harness.statistics.rates import wilson
 
     console = new_console()
-    console.print(f"folds: {run.separation.of_folds}")
-    known = [s.scenario.settings for s, _ in all_scenarios(run.states)]
-    if any(settings.leaks for settings in known):
-        console.print(oversampling_words(known), style="bold")
-    console.print()
+    _show_separation(console, run)
     for state in run.states:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
@@ -84,6 +80,18 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     for words, url in run.views.items():
         if url != run.url:
             console.print(f"  {words}: {url}")
+
+
+def _show_separation(console: "Console", run: "Run") -> None:
+    """Prints whether the folds keep patients together, and which scenarios leak."""
+    from harness.data.separation import oversampling_words
+    from harness.stages import all_scenarios
+
+    console.print(f"folds: {run.separation.of_folds}")
+    known = [s.scenario.settings for s, _ in all_scenarios(run.states)]
+    if any(settings.leaks for settings in known):
+        console.print(oversampling_words(known), style="bold")
+    console.print()
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
