@@ -9,6 +9,8 @@ import pandas as pd
 from harness.settings import Settings, level_text
 
 NUMBER = re.compile(r"(< )?-?\d")
+# factors of numbers; the metric `precision` bears the name of a factor of words
+FACTORS = [name for name, field in Settings.model_fields.items() if field.annotation is float]
 # what Markdown would take for more than itself; an underscore or < within a sentence means nothing
 MARKS = re.compile(r"[\\`*\[\]|]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
@@ -20,7 +22,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     """
     text = table.astype(object)
     for column in table.select_dtypes("float"):
-        word = level_text if column in Settings.model_fields else "{:.3f}".format
+        word = level_text if column in FACTORS else "{:.3f}".format
         text[column] = ["-" if pd.isna(v) else word(v) for v in table[column]]
     for column in [name for name in table if f"{name} SD" in table]:
         text[column] = text[column] + " ± " + text.pop(f"{column} SD")

@@ -179,6 +179,10 @@ def test_tables_for_readers_have_three_decimals_and_dashes() -> None:
     assert rounded(table).to_numpy().tolist() == [["0.0001", "0.988", "a"], ["1e+30", "-", "b"]]
 
 
+def test_the_metric_precision_is_no_factor_of_that_name() -> None:
+    assert rounded(pd.DataFrame({"precision": [31 / 54], "recall": [31 / 54]})).to_numpy().tolist() == [["0.574"] * 2]
+
+
 def test_levels_of_a_factor_are_not_rounded() -> None:
     table = pd.DataFrame({"dropout": [0.5, 0.500001, float("nan")], "val/f1": [0.5, 0.500001, 0.1]})
     assert rounded(table).to_numpy().tolist() == [["0.5", "0.500"], ["0.500001", "0.500"], ["-", "0.100"]]
