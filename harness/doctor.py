@@ -11,7 +11,9 @@ from typing import Literal
 
 from harness.errors import HarnessError
 from harness.ledger import Ledger
-from harness.models.backbone import check_weights
+from harness.models.examine import examine as look_at
+from harness.models.hub import check_hub
+from harness.networks import study_networks
 from harness.store import Store, read_holder
 from harness.study import Study
 from harness.training.device import choose_device, device_name
@@ -36,7 +38,7 @@ def examine(store: Store, study: Study | None = None) -> list[Check]:
         _device(),
         *_store(store),
         *_left_behind(store),
-        *(_weights(study) if study else ()),
+        *dict.fromkeys(_networks(study) if study else ()),
     ]
 
 
@@ -105,12 +107,17 @@ def _left_behind(store: Store) -> Iterator[Check]:
         yield Check("checkpoints", "ok", f"of {len(waiting)} unfinished fits, {size / 2**20:,.0f} MiB")
 
 
-def _weights(study: Study) -> Iterator[Check]:
-    """Whether the weights of every backbone can be had."""
-    for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
-        name = f"weights of {settings.backbone}"
+def _networks(study: Study) -> Iterator[Check]:
+    """Whether every network can be built for its images, and its weights can be had."""
+    for network in study_networks(study):
+        name = f"weights of {network.backbone}"
+        verdict = look_at(network)
+        if verdict.problem:
+            yield Check(name if verdict.setting == "weights" else f"network {network.backbone}", "bad", verdict.problem)
+            continue
         try:
-            check_weights(settings)
-            yield Check(name, "ok", f"{settings.weights}: there" if settings.weights != "none" else "none asked for")
+            if network.weights == "imagenet":
+                check_hub(network.backbone)
+            yield Check(name, "ok", f"{network.weights}: there" if network.weights != "none" else "none asked for")
         except HarnessError as error:
             yield Check(name, "bad", str(error))

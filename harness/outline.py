@@ -5,13 +5,16 @@ from typing import Any
 
 from harness.costs import Costs
 from harness.data.separation import class_counts
+from harness.networks import Networks
 from harness.prepare import Inputs
 from harness.stages import StageState
 from harness.study import Study
 
 
-def outline(study: Study, inputs: Inputs, states: list[StageState], costs: Costs | None) -> dict[str, Any]:
-    """What `plan` shows: data, folds, stages with their scenarios and jobs, and the cost of what is left."""
+def outline(
+    study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None
+) -> dict[str, Any]:
+    """What `plan` shows: data, folds, networks, stages with their scenarios and jobs, and the cost of what is left."""
     dataset, shared = inputs.dataset, inputs.separation
     return {
         "study": study.study,
@@ -24,6 +27,11 @@ def outline(study: Study, inputs: Inputs, states: list[StageState], costs: Costs
         "manifest": inputs.digests.manifest,
         "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": study.folds.grouped},
         "separation": shared.facts(),
+        "networks": [
+            asdict(network)
+            | {key: value for key, value in asdict(verdict).items() if key not in ("problem", "setting")}
+            for network, verdict in networks.found.items()
+        ],
         "stages": [_stage(state) for state in states],
         "cost": None if costs is None else asdict(costs) | {"seconds": costs.seconds, "disk_bytes": costs.disk},
     }

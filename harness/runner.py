@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from time import time
 from typing import Protocol
@@ -25,9 +24,9 @@ from harness.environment import code_digest
 from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger, Look
-from harness.models.backbone import check_stages, check_weights
 from harness.models.custom import head_class
-from harness.plan import Job, batches, stage_scenarios, study_id
+from harness.networks import look_at_networks
+from harness.plan import Job, batches, study_id
 from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
@@ -92,7 +91,8 @@ def run_study(
         if not _is_done(study, inputs, ledger):
             require_same_code(study, inputs, ledger)
             check_heads(study, inputs)
-            _check_backbones(study, inputs)
+            for remark in look_at_networks(study, inputs.digests, store, hub=True).remarks:
+                reporter.say(remark)
         store.refuse_if_busy(study.study)  # before the images are decoded
         executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
         require_audited(study, inputs, store, reporter)
@@ -166,17 +166,6 @@ def require_same_code(study: Study, inputs: Inputs, ledger: Ledger) -> None:
     states = study_state(study, inputs.digests, ledger)
     tests = test_states(study, states, inputs.digests, ledger)
     require_one_code([*(s for state in states for s in state.scenarios), *tests], code_digest())
-
-
-def _check_backbones(study: Study, inputs: Inputs) -> None:
-    """Raises HarnessError, naming the place in the study file, where weights cannot be had or stages are not there."""
-    scenarios = [s.settings for stage in study.stages for s in stage_scenarios(study, stage, None, inputs.digests)]
-    for other, check in (("weights", check_weights), ("trainable", check_stages)):
-        key = attrgetter("backbone", other)
-        levels = {key(s): field for field, s in study.settings() if {"backbone", other} & {*field}}
-        for pair, settings in {key(s): s for s in scenarios}.items():
-            with study.blamed(*levels.get(pair, ("base", other))):
-                check(settings)
 
 
 def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: StudyRelay) -> list[StageState]:

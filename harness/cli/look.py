@@ -37,15 +37,19 @@ def plan(
     """Shows stages, scenarios, folds and jobs, and what is done already; with the last probe's cost. Trains nothing."""
     from harness.costs import study_costs
     from harness.ledger import Ledger
-    from harness.prepare import keep_inputs, prepare
+    from harness.networks import look_at_networks
+    from harness.prepare import keep_inputs, nothing_left_if_refused, prepare
     from harness.stages import study_state
     from harness.store import Store
     from harness.study import load_study
     from harness.terminal.plan import show_plan
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
-    inputs = prepare(loaded, at)
+    with nothing_left_if_refused(loaded, at):
+        inputs = prepare(loaded, at)
+        networks = look_at_networks(loaded, inputs.digests, at)
     keep_inputs(loaded, inputs, at)
+    networks.keep()
     states = study_state(loaded, inputs.digests, Ledger(at))
     if probe:
         _probe(inputs, states, at, device)
@@ -53,9 +57,9 @@ def plan(
     if as_json:
         from harness.outline import outline
 
-        print(json.dumps(outline(loaded, inputs, states, costs), indent=1))
+        print(json.dumps(outline(loaded, inputs, states, networks, costs), indent=1))
         return
-    show_plan(loaded, inputs, states, costs)
+    show_plan(loaded, inputs, states, networks, costs)
     if simulated:
         from harness.simulate import simulations
         from harness.terminal.plan import show_simulations

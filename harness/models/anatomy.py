@@ -46,7 +46,8 @@ def anatomy(name: str, image_size: int) -> Anatomy:
             with coverage.watching(network):
                 features = features_of(network, images, layout)
     except Exception as error:  # whatever timm and torch raise
-        raise HarnessError(" ".join(str(error).split())[:160] or type(error).__name__) from error
+        reason = " ".join(str(error).split())[:160].strip()
+        raise HarnessError(reason or type(error).__name__) from error
     if features.ndim != 4:
         raise HarnessError(f"its features have the shape {tuple(features.shape[1:])}, and are no map")
     read = parameters_read(network, features)

@@ -14,7 +14,7 @@ from harness.models.layouts import Layout, features_of
 from harness.models.networks import new_network
 from harness.models.weights import in_a_line, load_file, load_pretrained
 from harness.plan import derive_seed, weights_file
-from harness.settings import CLASSIFIERS, NETWORKS, Settings
+from harness.settings import NETWORKS, Settings
 
 
 class Backbone(nn.Module):
@@ -64,7 +64,7 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
     known = anatomy_of(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, settings.backbone))
-        network, _ = _with_weights(settings, known)
+        network, _ = with_weights(settings, known)
     _take_off_unread(network, known)
     backbone = Backbone(network, known.layout)
     backbone.freeze(last_stages(settings) if settings.trainable.startswith("last-") else known.read)
@@ -88,7 +88,7 @@ def _take_off_unread(network: nn.Module, known: Anatomy) -> None:
             setattr(network, name, nn.Identity())
 
 
-def _with_weights(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
+def with_weights(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
     """The network with its weights, and the prefix that was taken off the names of their file."""
     name, size = settings.backbone, settings.image_size or IMAGE_SIZE
     if name in NETWORKS or settings.weights == "none":
@@ -132,19 +132,3 @@ def feature_shape(backbone: Backbone, image_size: int) -> Shape:
         image = torch.zeros(1, 3, image_size, image_size, device=parameter.device, dtype=parameter.dtype)
         _, channels, height, width = backbone(image).shape
     return channels, height, width
-
-
-def check_weights(settings: Settings) -> None:
-    """Finds out within seconds whether these weights can be had and fit the backbone. Raises HarnessError."""
-    if settings.backbone in NETWORKS or settings.backbone in CLASSIFIERS:
-        return
-    if settings.weights == "imagenet":
-        check_hub(settings.backbone)
-    elif settings.weights != "none":
-        _with_weights(settings, anatomy_of(settings))
-
-
-def check_stages(settings: Settings) -> None:
-    """Raises HarnessError where `trainable: last-N` asks for more stages than the backbone has."""
-    if settings.trainable.startswith("last-"):
-        last_stages(settings)

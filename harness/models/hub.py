@@ -1,5 +1,7 @@
 """The hub that timm's pretrained weights come from."""
 
+from typing import Any
+
 import timm
 
 from harness.errors import HarnessError
@@ -7,13 +9,19 @@ from harness.errors import HarnessError
 HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
 
 
+def require_pretrained(name: str) -> Any:
+    """The config of timm's own weights for this name. Raises HarnessError where there are none."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
+    return config
+
+
 def check_hub(name: str) -> None:
     """Raises HarnessError where the ImageNet weights are neither here nor to be had: timm would retry for a minute."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    config = timm.get_pretrained_cfg(name)
-    if config is None or not config.has_weights:
-        raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
+    config = require_pretrained(name)
     files = ("model.safetensors", "pytorch_model.bin")
     if config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in files):
         return

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.environment import code_digest
 from harness.ledger import Ledger
-from harness.models.backbone import check_stages, check_weights
+from harness.networks import look_at_networks
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
@@ -66,7 +66,8 @@ def run_search(
     device = str(choose_device(device))
     inputs = prepare(study, store)
     check_heads(study, inputs)
-    _check_backbones(study)
+    for remark in look_at_networks(study, inputs.digests, store, hub=True).remarks:
+        reporter.say(remark)
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)
     require_audited(study, inputs, store, reporter)
@@ -104,16 +105,6 @@ def _require_one_code(study: Study, inputs: Inputs, store: Store, queue: Queue, 
     ended = trial_results(study, queue, inputs.digests, ledger)
     states = [scenario_state(result.scenario, result.done, ledger) for result in ended]
     require_one_code(states, code_digest() if len(ended) < target else None)
-
-
-def _check_backbones(study: Study) -> None:
-    """Raises StudyError where the weights of a backbone cannot be had, or it has no such part to train."""
-    with study.blamed("base", "weights"):
-        for settings in {(s.backbone, s.weights): s for _, s in study.settings()}.values():
-            check_weights(settings)
-    with study.blamed("base", "trainable"):
-        for settings in {(s.backbone, s.trainable): s for _, s in study.settings()}.values():
-            check_stages(settings)
 
 
 def _first_points(study: Study, search: Search) -> list[Point]:

@@ -6,6 +6,7 @@ from rich.table import Table
 from harness.costs import Costs
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
+from harness.networks import Networks
 from harness.prepare import Inputs
 from harness.resolution import resolution
 from harness.simulate import Simulated
@@ -13,11 +14,15 @@ from harness.stages import StageState, all_scenarios
 from harness.study import Study
 from harness.terminal.console import SYNTHETIC, new_console, rows_table
 
+SHOWN = 50  # scenarios of a stage, and networks
+FEATURES = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled"}
 CLASSES = 3  # of more a line of the folds shows no single one
 
 
-def show_plan(study: Study, inputs: Inputs, states: list[StageState], costs: Costs | None = None) -> None:
-    """Prints the plan of a study: the data, the folds, every stage with its scenarios, what is done, and the cost."""
+def show_plan(
+    study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None = None
+) -> None:
+    """Prints a study's plan: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
     console, dataset = new_console(), inputs.dataset
     if dataset.synthetic:
         console.print(SYNTHETIC, style="bold")
@@ -34,6 +39,7 @@ def show_plan(study: Study, inputs: Inputs, states: list[StageState], costs: Cos
     console.print(_folds(study, inputs))
     if len(dataset.rows("test")):
         console.print(f"training and test: {inputs.separation.of_splits}\n")
+    _show_networks(console, networks)
     for state in states:
         _show_stage(console, state)
     if any(s.scenario.settings.leaks for s, _ in all_scenarios(states)):
@@ -64,6 +70,28 @@ def _folds(study: Study, inputs: Inputs) -> Table:
     ]
     heads = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
     return rows_table(f"folds, {inputs.separation.of_folds}; digest {inputs.digests.all_folds}", heads, rows)
+
+
+def _show_networks(console: Console, networks: Networks) -> None:
+    """What a head reads of each backbone, what training moves, and what one would not expect."""
+    rows = [
+        [
+            network.backbone,
+            f"{network.image_size} px",
+            f"{FEATURES[verdict.layout]}, {' x '.join(map(str, verdict.shape))}",
+            f"{verdict.parameters:,}",
+            f"{network.trainable}: {verdict.stage}" if verdict.stage else network.trainable,
+            f"{verdict.learnt:,}" if verdict.learnt else "the head's",
+        ]
+        for network, verdict in [*networks.found.items()][:SHOWN]
+    ]
+    if rows:
+        heads = ["backbone", "images", "features", "parameters", "trained", "learnt"]
+        console.print(rows_table("networks", heads, rows))
+    if len(networks.found) > SHOWN:
+        console.print(f"  and {len(networks.found) - SHOWN:,} more\n")
+    for remark in networks.remarks:
+        console.print(f"{remark}\n", style="bold")
 
 
 def _cells(counts: dict[str, int]) -> list[object]:
@@ -120,11 +148,11 @@ def _show_stage(console: Console, state: StageState) -> None:
             f"{len(s.records)}/{len(s.jobs)}",
             "winner" if state.finished and s is state.best else "",
         ]
-        for s in state.scenarios[:50]
+        for s in state.scenarios[:SHOWN]
     ]
     console.print(rows_table(title, ["scenario", "id", "jobs done", ""], rows))
-    if len(state.scenarios) > 50:
-        console.print(f"  and {len(state.scenarios) - 50:,} more\n")
+    if len(state.scenarios) > SHOWN:
+        console.print(f"  and {len(state.scenarios) - SHOWN:,} more\n")
 
 
 def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:

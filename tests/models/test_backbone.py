@@ -8,7 +8,7 @@ from huggingface_hub import constants
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.models.backbone import Backbone, check_stages, check_weights, feature_shape, load_backbone
+from harness.models.backbone import Backbone, feature_shape, last_stages, load_backbone
 from harness.models.hub import check_hub
 from harness.settings import Settings
 
@@ -86,7 +86,6 @@ def test_drawn_weights_follow_the_seed_and_nothing_else() -> None:
 
 def test_real_weights_load_and_normalise_with_one_half(lite0_weights: Path) -> None:
     settings = settings_of("tf_efficientnet_lite0", str(lite0_weights), 150)
-    check_weights(settings)
     backbone = load_backbone(settings, seed=0)
     assert backbone.mean == backbone.std == (0.5, 0.5, 0.5)
     assert feature_shape(backbone, 150) == (1280, 5, 5)
@@ -113,7 +112,7 @@ def test_a_weights_file_that_does_not_fit_is_an_error_of_one_line(tmp_path: Path
     else:
         path.write_text("no weights" if content == "text" else "")
     with pytest.raises(HarnessError, match=r"wrong\.safetensors cannot be loaded into test_resnet: .") as error:
-        check_weights(settings_of("test_resnet", str(path)))
+        load_backbone(settings_of("test_resnet", str(path)), seed=0)
     assert "\n" not in str(error.value)
 
 
@@ -132,17 +131,10 @@ def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("offline", [True, False], ids=["HF_HUB_OFFLINE", "no answer"])
-@pytest.mark.parametrize("ask", [check_weights, lambda s: load_backbone(s, seed=0)])
-def test_a_hub_that_cannot_be_reached_says_what_to_do(no_hub: pytest.MonkeyPatch, offline: bool, ask: object) -> None:
+def test_a_hub_that_cannot_be_reached_says_what_to_do(no_hub: pytest.MonkeyPatch, offline: bool) -> None:
     no_hub.setattr(constants, "HF_HUB_OFFLINE", offline)
-    assert callable(ask)
     with pytest.raises(HarnessError, match=r"weights of resnet50\.tv_in1k .* --set base\.weights=PATH\.safetensors"):
-        ask(settings_of("resnet50.tv_in1k", "imagenet"))
-
-
-def test_only_imagenet_weights_need_the_hub(no_hub: pytest.MonkeyPatch) -> None:
-    assert no_hub
-    check_weights(settings_of("resnet50.tv_in1k", "none"))
+        load_backbone(settings_of("resnet50.tv_in1k", "imagenet"), seed=0)
 
 
 def test_weights_that_are_on_this_machine_need_no_hub(no_hub: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -157,7 +149,7 @@ def test_weights_that_are_on_this_machine_need_no_hub(no_hub: pytest.MonkeyPatch
 
 def test_a_backbone_without_imagenet_weights_is_refused() -> None:
     with pytest.raises(HarnessError, match="no pretrained weights for resnet200; name a tag"):
-        check_weights(settings_of("resnet200", "imagenet"))
+        check_hub("resnet200")
 
 
 @pytest.mark.parametrize(
@@ -197,4 +189,4 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trained_batch_norm_does_not(
 @pytest.mark.parametrize("trainable", ["last-5", "last-6"])
 def test_more_stages_than_there_are_are_refused(trainable: str) -> None:
     with pytest.raises(HarnessError, match=r"test_resnet has 5 stages; allowed: head, last-1 to last-4, all$"):
-        check_stages(settings_of("test_resnet").model_copy(update={"trainable": trainable}))
+        last_stages(settings_of("test_resnet").model_copy(update={"trainable": trainable}))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.networks import Networks
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
@@ -34,7 +35,7 @@ def test_a_line_of_the_folds_stays_short(
     }  # fmt: skip
     (tmp_path / "many.yaml").write_text(yaml.safe_dump(content))
     study = load_study(tmp_path / "many.yaml")
-    show_plan(study, prepare(study, Store(tmp_path / "store")), [])
+    show_plan(study, prepare(study, Store(tmp_path / "store")), [], Networks({}, {}))
     lines = [[cell.strip() for cell in line.split("  ") if cell] for line in capsys.readouterr().out.splitlines()]
     assert ["repeat", "fold", *head] in lines
     assert ["0", "0", *fold] in lines

@@ -1,0 +1,146 @@
+"""The networks of a study, looked at before anything is trained: one pass of shapes, and its weights files.
+
+The answers are kept in the store, so that a second look takes no time, and torch need not be loaded for it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from harness.environment import code_digest
+from harness.errors import HarnessError
+from harness.models.verdicts import Network, Verdict
+from harness.plan import Digests, digest
+from harness.settings import CLASSIFIERS, Settings
+from harness.store import Store, write_atomic
+from harness.strict_yaml import Field
+from harness.study import Study
+
+UNREAD = 0.01  # the share of an image from which it is worth a line
+DECIDING = ("backbone", "weights", "trainable", "image_size")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """All networks that a study can meet, and what was found of each."""
+
+    found: Mapping[Network, Verdict]
+    files: Mapping[Network, Path]  # where that is kept
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user would not expect, a line each."""
+        lines = [line for network, verdict in self.found.items() for line in _remarks(network, verdict)]
+        return list(dict.fromkeys(lines))
+
+    def keep(self) -> None:
+        """Leaves the answers in the store for the next command; for when nothing can be refused any more."""
+        for network, verdict in self.found.items():
+            if not self.files[network].exists():
+                write_atomic(self.files[network], json.dumps(asdict(verdict)).encode())
+
+
+def _remarks(network: Network, verdict: Verdict) -> Iterator[str]:
+    if verdict.unread >= UNREAD:
+        size = f"{network.image_size} px"
+        yield f"{network.backbone} at {size}: its patches leave {verdict.unread:.1%} of each image unread"
+    if verdict.prefix:
+        yield f"{network.weights}: the prefix {verdict.prefix} is taken off the names in it"
+
+
+def look_at_networks(study: Study, digests: Digests, store: Store, hub: bool = False) -> Networks:
+    """All networks that the study can meet. hub: also whether timm's own weights can be had.
+
+    Raises StudyError, naming the place in the study file, for the first that cannot be built for its images, lacks the
+    stages or is not what the weights file holds.
+    """
+    networks = study_networks(study)
+    files = {network: _file(network, digests, store) for network in networks}
+    kept = {n: _read(path) for n, path in files.items() if path.exists()}
+    asked = [network for network in networks if network not in kept]
+    found = dict(zip(asked, _examined(asked), strict=True)) | kept
+    for network in networks:
+        verdict = found[network]
+        if verdict.problem:
+            raise study.error(_place(study, verdict.setting, network), verdict.problem)
+        if hub and network.weights == "imagenet":
+            from harness.models.hub import check_hub
+
+            with study.blamed(*_place(study, "weights", network)):
+                check_hub(network.backbone)
+    return Networks({network: found[network] for network in networks}, files)
+
+
+def study_networks(study: Study) -> list[Network]:
+    """The networks that stages or the search can come to, whoever wins."""
+    starts, found = [study.base], list[Settings]()
+    for stage in study.stages:
+        grid = {key: levels for key, levels in stage.grid.items() if key in DECIDING}
+        points = [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
+        settings = _distinct(start.model_copy(update=point) for start in starts for point in points)
+        found += settings
+        starts = settings if stage.select else starts
+    for point in study.search.reachable(DECIDING) if study.search else ():
+        found.append(study.base.model_copy(update={key: point[key] for key in DECIDING if key in point}))
+    resolved = (settings.resolved(study.data.image_size) for settings in found)
+    return [*dict.fromkeys(_network(settings) for settings in resolved if settings.backbone not in CLASSIFIERS)]
+
+
+def _distinct(settings: Iterable[Settings]) -> list[Settings]:
+    return list({tuple(getattr(each, name) for name in DECIDING): each for each in settings}.values())
+
+
+def _network(settings: Settings) -> Network:
+    return Network(settings.backbone, settings.weights, settings.trainable, settings.image_size or 0)
+
+
+def _file(network: Network, digests: Digests, store: Store) -> Path:
+    """Where the answer for a network is kept: by all that it depends on."""
+    weights = digests.weights[network.backbone, network.weights]
+    known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code_digest()]
+    return store.cache / "networks" / f"{digest(known)}.json"
+
+
+def _read(path: Path) -> Verdict:
+    return _verdict(json.loads(path.read_text()))
+
+
+def _verdict(values: dict[str, Any]) -> Verdict:
+    return Verdict(**values | {"shape": tuple(values["shape"])})
+
+
+def _examined(networks: list[Network]) -> list[Verdict]:
+    """The answers for these networks, from a process of its own where torch and timm are not loaded yet."""
+    if not networks:
+        return []
+    if "timm" in sys.modules:
+        from harness.models.examine import examine
+
+        return [examine(network) for network in networks]
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "harness.models.examine"],
+        input=json.dumps([asdict(network) for network in networks]),
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise HarnessError(f"the networks of the study could not be looked at: {last}")
+    return [_verdict(values) for values in json.loads(done.stdout.splitlines()[-1])]
+
+
+def _place(study: Study, setting: str, network: Network) -> Field:
+    """Where the study file gives a network this setting; that of its backbone where it names no size for it."""
+    for field, settings in study.settings():
+        if setting in field and getattr(settings, setting) == getattr(network, setting):
+            return field
+    if setting == "image_size" and study.base.image_size is None:
+        return _place(study, "backbone", network)
+    return ("base", setting)

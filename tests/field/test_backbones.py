@@ -1,0 +1,90 @@
+"""Backbones that do not take the images, or have no such stages: refused at the start, with what goes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.field.conftest import Harness, four, write_study
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "goes"),
+    [("crossvit_tiny_240", 64, "240"), ("inception_v3", 48, "96, 128, 299"), ("vit_tiny_patch16_224", 8, "32"),
+     ("hiera_tiny_224", 150, "224")],
+)  # fmt: skip
+def test_a_size_that_a_backbone_does_not_take_is_refused_at_plan(
+    harness: Harness, backbone: str, size: int, goes: str
+) -> None:
+    four(4)
+    write_study(backbone=backbone, size=size)
+    line = harness.refused("plan", "s.yaml")
+    assert line.startswith(f"error: s.yaml:4: base.backbone: {backbone} takes no images of {size} px: ")
+    assert "; sizes that go: " in line
+    assert goes in line
+    assert not Path("mlruns").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "search"])
+def test_nothing_is_begun_where_a_later_stage_could_not_be(harness: Harness, command: str) -> None:
+    """The second stage's size, on the backbone that may win the first."""
+    four(4)
+    stages = "{head: [dropout-gap]}\n    select: {metric: val/accuracy}\n  - name: b\n    grid: {image_size: [64, 240]}"
+    search = "search: {trials: 2, space: {image_size: {choices: [32, 48]}}}"
+    write_study(backbone="crossvit_tiny_240", size=240, grid=stages, test=search if command == "search" else "")
+    line = harness.refused(command, "s.yaml")
+    assert ": stages[1].grid.image_size[0]: crossvit_tiny_240 takes no images of 64 px: " in line
+    assert not Path("mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "trainable", "words"),
+    [("poolformer_s12", "last-1", "timm tells no stages of poolformer_s12; allowed: head, all"),
+     ("test_resnet", "last-9", "test_resnet has 5 stages; allowed: head, last-1 to last-4, all")],
+)  # fmt: skip
+def test_stages_that_a_backbone_lacks_are_refused_at_plan(
+    harness: Harness, backbone: str, trainable: str, words: str
+) -> None:
+    four(4)
+    write_study(backbone=backbone, size=64, trainable=trainable)
+    line = harness.refused("plan", "s.yaml")
+    assert line == f"error: s.yaml:4: base.trainable: trainable {trainable}: {words}"
+
+
+def test_pretrained_weights_that_timm_does_not_have_are_refused_at_plan(harness: Harness) -> None:
+    four(4)
+    write_study(backbone="resnet200", size=64)
+    line = harness.refused("plan", "s.yaml", "--set", "base.weights=imagenet")
+    assert line.startswith("error: --set base.weights=imagenet: base.weights: timm has no pretrained weights for resn")
+
+
+def test_the_plan_says_how_a_network_is_read_and_what_is_learnt(harness: Harness) -> None:
+    four(4)
+    write_study(backbone="vit_tiny_patch16_224", size=50, grid="{trainable: [head, last-1, all]}")
+    text = " ".join(harness("plan", "s.yaml").out.split())
+    assert "patch tokens, 192 x 3 x 3" in text
+    assert "last-1: blocks.11, norm 445,248" in text
+    assert "vit_tiny_patch16_224 at 50 px: its patches leave 7.8% of each image unread" in text
+    head, last, whole = json.loads(harness("plan", "s.yaml", "--json").out)["networks"]
+    assert (head["learnt"], last["learnt"]) == (0, 445_248)
+    assert whole["learnt"] == whole["parameters"] == head["parameters"]
+
+
+def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harness: Harness) -> None:
+    four(4)
+    write_study(backbone="crossvit_tiny_240", size=64)
+    ended = harness.apart("plan", "s.yaml")
+    assert (ended.code, "sizes that go: 240" in ended.err, Path("mlruns").exists()) == (2, True, False)
+    write_study()
+    assert harness.apart("plan", "s.yaml").code == 0
+    (kept,) = Path("mlruns/cache/networks").iterdir()
+    kept.write_text(kept.read_text().replace('"layout": "map"', '"layout": "pooled"'))
+    assert "timm's pooled" in harness("plan", "s.yaml").out
+
+
+@pytest.mark.parametrize("backbone", ["deit_tiny_distilled_patch16_224", "efficientvim_m1"])
+def test_names_that_never_worked_run_to_a_report(harness: Harness, backbone: str) -> None:
+    four(4)
+    write_study(backbone=backbone, size=64, test="")
+    assert harness("run", "s.yaml", "--executor", "inline").code == 0
+    assert Path("mlruns/reports/s/index.html").is_file()
