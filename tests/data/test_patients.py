@@ -31,6 +31,21 @@ def test_without_a_rule_each_image_is_a_patient_of_its_own() -> None:
     assert patients(["train/A/1.png", "train/B/1.png"], None) == ["train/A/1.png", "train/B/1.png"]
 
 
+def test_the_split_is_no_part_of_a_patient_s_name() -> None:
+    images = ["train/A/p7_1.png", "test/A/p7_2.png", "val/A/p7_3.png"]
+    assert patients(images, r"(?P<patient>.+)_\d") == ["A/p7"] * 3
+    assert patients(images, r"(?P<patient>[^/]+)_\d") == ["p7"] * 3
+
+
+def test_an_accent_in_two_normal_forms_is_one_patient() -> None:
+    assert patients(["train/A/Zo\u00e9_1.png", "test/A/Zoe\u0301_1.png"], "/(?P<patient>\\w+)_") == ["Zo\u00e9"] * 2
+
+
+def test_a_rule_whose_group_took_no_part_does_not_fit() -> None:
+    with pytest.raises(DataError, match="does not fit 1 of 1 images"):
+        patients(["train/A/7.png"], r"(?:(?P<patient>p\d)|\d)\.png")
+
+
 @pytest.mark.parametrize("rule", ["kermani", "(unclosed", r"p(\d+)", "(?P<person>.*)"])
 def test_a_rule_that_is_none_is_refused_with_what_is_allowed(rule: str) -> None:
     with pytest.raises(DataError, match=r"kermany, phantom, or a regular expression with a group \(\?P<patient>") as e:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,15 @@ def test_phantoms_are_drawn_into_the_store_and_take_no_path(tmp_path: Path) -> N
         root_of(tmp_path / "st", "phantom", path=str(folder))
 
 
-def test_kermany_is_what_kagglehub_downloads(
-    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("layout", ["chest_xray", "chest_xray/chest_xray", "."])
+def test_kermany_is_what_kagglehub_downloads_however_it_is_laid_out(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
-    image_folder.rename(tmp_path / "chest_xray")
-    monkeypatch.setattr(kagglehub, "dataset_download", {KERMANY: str(tmp_path)}.__getitem__)
-    assert root_of(tmp_path / "st", "kermany") == tmp_path / "chest_xray"
+    root = tmp_path / "download" / layout
+    root.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(image_folder, root)
+    monkeypatch.setattr(kagglehub, "dataset_download", {KERMANY: str(tmp_path / "download")}.__getitem__)
+    assert root_of(tmp_path / "st", "kermany") == root
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no route\nto host"), TimeoutError()])

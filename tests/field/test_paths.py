@@ -9,7 +9,9 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
+from harness.store import Store
 from harness.study import load_study
+from tests.conftest import runs_of
 from tests.field.conftest import Harness, draw, four, write_study
 
 
@@ -125,3 +127,15 @@ def test_a_head_of_the_current_folder_is_not_taken_unless_it_is_named(
     assert "no pool.py in proj or on PYTHONPATH (the current folder has one: move it)" in line
     monkeypatch.setenv("PYTHONPATH", os.curdir)
     assert harness("plan", "proj/s.yaml", "--set", "base.head=pool:Pool", "--set", "stages.0.grid={}").code == 0
+
+
+def test_a_fit_is_reproduced_from_any_folder(
+    harness: Harness, project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert harness("run", "proj/t.yaml", "--store", "st").code == 0
+    (run, *_) = runs_of(Store(Path("st")), "fold")
+    for folder in (project / "w", Path("/")):
+        monkeypatch.chdir(folder)
+        again = harness("reproduce", run.info.run_id, "--store", str(tmp_path / "st"))
+        assert (again.code, "NOT identical" in again.out) == (0, False), again
+        monkeypatch.chdir(tmp_path)
