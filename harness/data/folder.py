@@ -1,14 +1,13 @@
 """An image folder as every command reads it: the images of each split and class, and what is left out."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from errno import ELOOP
 from itertools import islice
 from pathlib import Path
 from stat import S_ISDIR
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from harness.data.decode import endings
 from harness.data.left_out import LeftOut, Tally, ending
@@ -213,6 +212,11 @@ def _content(folder: Entry) -> str:
     return f"{count}, with a train/ of its own" if inner else count if images else ""
 
 
+def as_read(label: str) -> str:
+    """The name of a class as a person reads it: without characters that are not seen, outer and double blanks."""
+    return " ".join("".join(character for character in label if category(character) != "Cf").split())
+
+
 def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -233,11 +237,13 @@ def _check_labels(root: Path, images: list[FoundImage]) -> None:
         found = [image for image in images if image.split == split]
         labels, seen = sorted({image.label for image in found}), dict[str, str]()
         for label in labels:
-            other = seen.setdefault(re.sub(r"\s+", " ", label.strip()), label)
+            if any(category(character) == "Cc" for character in label):
+                raise DataError(f"the class {label!r} of {split}/ has a control character in its name; rename it")
+            other = seen.setdefault(as_read(label), label)
             if other != label:
                 raise DataError(
-                    f"{printable(str(root))}/{split} has the classes {printable(other)!r} and {printable(label)!r},"
-                    " which differ by blanks alone; make them one folder"
+                    f"{printable(str(root))}/{split} has the classes {other!r} and {label!r}, which differ by blanks"
+                    " alone; make them one folder"
                 )
         for image in found:
             below = normalize("NFC", image.image.split("/")[2])

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.decode import DECODER, decoded, reason, unreadable
-from harness.data.folder import read_folder, unreadable_file
+from harness.data.folder import as_read, read_folder, unreadable_file
 from harness.data.left_out import LeftOut
 from harness.data.patients import patients
 from harness.errors import DataError, LeakageError
@@ -197,7 +197,7 @@ def _check_classes(dataset: Dataset) -> None:
         raise DataError(f"{dataset.root}/train has the classes {list(dataset.classes)}; at least two are needed")
     tested = set(dataset.table.loc[dataset.table["split"] == "test", "label"])
     for label in sorted(tested - set(dataset.classes)):
-        alike = [name for name in dataset.classes if _folded(name) == _folded(label)]
+        alike = [name for name in dataset.classes if as_read(name).casefold() == as_read(label).casefold()]
         if alike:
             raise DataError(
                 f"train/ has the class {alike[0]!r} and test/ {label!r}, which differ by blanks or by case alone;"
@@ -207,11 +207,6 @@ def _check_classes(dataset: Dataset) -> None:
         raise DataError(f"test/ has classes that train/ lacks: {', '.join(sorted(tested - set(dataset.classes)))}")
     if tested and set(dataset.classes) - tested:
         raise DataError(f"test/ lacks classes of train/: {', '.join(sorted(set(dataset.classes) - tested))}")
-
-
-def _folded(label: str) -> str:
-    """The name of a class as a person reads it: without outer and double blanks, in one case."""
-    return " ".join(label.split()).casefold()
 
 
 def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
