@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
+from harness.environment import versions
 from harness.errors import HarnessError
 from harness.ledger import Ledger
+from harness.mixed import mixed_versions
 from harness.models.examine import examine as look_at
 from harness.models.hub import check_hub
 from harness.networks import study_networks
@@ -38,6 +40,7 @@ def examine(store: Store, study: Study | None = None) -> list[Check]:
         _device(),
         *_store(store),
         *_left_behind(store),
+        *_versions(store),
         *dict.fromkeys(_networks(study) if study else ()),
     ]
 
@@ -105,6 +108,17 @@ def _left_behind(store: Store) -> Iterator[Check]:
     if waiting:
         size = sum(file.stat().st_size for name in waiting for file in (store.checkpoints / name).glob("*"))
         yield Check("checkpoints", "ok", f"of {len(waiting)} unfinished fits, {size / 2**20:,.0f} MiB")
+
+
+def _versions(store: Store) -> Iterator[Check]:
+    """What made the fits of the store, where that is not what is installed here."""
+    ledger = Ledger(store)
+    made = mixed_versions(
+        [ledger.record(path.name) for path in store.jobs.glob("*") if ledger.done(path.name)], versions()
+    )
+    if made:
+        text = f"of the packages that made fits of this store: {made}; a study goes on with the versions that began it"
+        yield Check("versions", "look", text)
 
 
 def _networks(study: Study) -> Iterator[Check]:

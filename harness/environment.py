@@ -13,6 +13,10 @@ from harness.errors import redact
 from harness.plan import Digests, digest
 
 PACKAGE = Path(__file__).parent
+PACKAGES = {  # those whose code decides numbers, and the modules that they bring
+    "torch": "torch", "timm": "timm", "Pillow": "PIL", "numpy": "numpy", "scikit-learn": "sklearn",
+    "imbalanced-learn": "imblearn",
+}  # fmt: skip
 DECISIVE = ("data", "models", "training")  # the parts of the package whose code decides numbers
 
 
@@ -41,15 +45,23 @@ def provenance(digests: Digests) -> dict[str, str]:
 
 def code_and_machine() -> dict[str, str]:
     """The commit, the versions, the machine and the command line."""
-    versions = {name: version(name) for name in ("torch", "timm", "scikit-learn", "imbalanced-learn", "numpy")}
     return {
         "git_commit": _git("rev-parse", "HEAD") or "not a checkout",
         "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
-        "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "versions": versions(),
         "python": platform.python_version(),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "command": _command(),
     }
+
+
+def versions() -> str:
+    """The versions of the packages that decide numbers: `torch 2.10.0, timm 1.0.31, ...`, without torch's build.
+
+    Of a package that is loaded it is the one that is at work; what lies on the disk may have been exchanged since.
+    """
+    found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in PACKAGES.items()}
+    return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())
 
 
 def code_digest() -> str:

@@ -15,13 +15,14 @@ from harness.data.folds import folds_json
 from harness.environment import environment, provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
+from harness.mixed import fit_marks
 from harness.models.custom import file_name
 from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
 from harness.report.folder import other_words
-from harness.report.marks import declared_looks, scenario_mark, taken_looks, test_mark
+from harness.report.marks import Marks, declared_looks, taken_looks
 from harness.report.tables import ensemble, pooled, scored, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome
@@ -147,7 +148,7 @@ class Publisher(RootRun):
         if self._tracker.is_whole(run_id):
             return
         frame = pooled(list(state.jobs), self._ledger)
-        mark = scenario_mark(self._study, scenario.settings)
+        mark = self._marks(state).scenario(scenario.settings)
         with self._store.scratch() as folder:
             frame.to_parquet(folder / "predictions.parquet", index=False)
             scenario_figures(state, frame, self._inputs.dataset, folder, mark)
@@ -155,6 +156,13 @@ class Publisher(RootRun):
         self._tracker.log_metrics(run_id, state.summary)
         self._tracker.describe(run_id, _scenario_words(state, self._inputs, mark))
         self._tracker.finish(run_id)
+
+    def _marks(self, state: ScenarioState) -> Marks:
+        """The marks of what is said of one scenario as soon as it is whole."""
+        return Marks(self._study, tuple(fit_marks([state])))
+
+    def _test_mark(self, state: ScenarioState) -> str | None:
+        return self._marks(state).test(self._inputs.dataset, state.scenario.settings, self._ledger)
 
     def publish_test(self, state: ScenarioState, stages: Iterable[str]) -> None:
         """Gives a finished test evaluation its run."""
@@ -178,7 +186,7 @@ class Publisher(RootRun):
                 frame,
                 f"test set, {scored(state)}{self._inputs.dataset.mark}",
                 folder / "confusion_matrix.png",
-                mark=test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger),
+                mark=self._test_mark(state),
             )
             self._tracker.log_files(run_id, sorted(folder.iterdir()))
         self._tracker.describe(
@@ -209,7 +217,7 @@ class Publisher(RootRun):
     def _publish_explanations(self, run_id: str, state: ScenarioState) -> None:
         """Adds the pictures of where the model looked to the run of its test."""
         with self._store.scratch() as folder:
-            mark = test_mark(self._study, self._inputs.dataset, state.scenario.settings, self._ledger)
+            mark = self._test_mark(state)
             figures = explanation_figures(state.jobs[0], self._inputs, self._store, folder, mark)
             self._tracker.log_files(run_id, figures, "grad-cam")
 

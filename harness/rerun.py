@@ -7,7 +7,7 @@ from harness.plan import Job
 from harness.prepare import prepare
 from harness.progress import Reporter
 from harness.reproduce import Reproduction
-from harness.runner import Run, require_same_code, run_study
+from harness.runner import Run, require_same_code, require_same_versions, run_study
 from harness.stages import study_state
 from harness.status import find_job
 from harness.store import Store
@@ -31,6 +31,7 @@ def rerun(study: Study, store: Store, device: str, reporter: Reporter, scenario:
     old = ledger.record(job.id) if ledger.done(job.id) else None
     if old is not None:
         require_same_code(study, inputs, ledger)
+        require_same_versions(study, inputs, store, to_fit=True)
         with store.locked(study.study):
             reporter.say(f"the old result is now in {ledger.set_aside(job.id)}")
     run = run_study(study, store, device, reporter, only={job.id})

@@ -20,10 +20,11 @@ from harness.data.cache import pixel_cache
 from harness.data.manifest import unread_lines
 from harness.data.separation import Separation
 from harness.durations import durations
-from harness.environment import code_digest
+from harness.environment import code_digest, versions
 from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger, Look
+from harness.mixed import every_state, require_one_version
 from harness.models.custom import head_class
 from harness.networks import look_at_networks
 from harness.plan import Job, batches, study_id
@@ -88,7 +89,9 @@ def run_study(
         inputs = prepare(study, store)
         if tests_only:
             _require_finished(study, inputs, ledger)
-        if not _is_done(study, inputs, ledger):
+        done = _is_done(study, inputs, ledger)
+        require_same_versions(study, inputs, store, to_fit=not done)
+        if not done:
             require_same_code(study, inputs, ledger)
             check_heads(study, inputs)
             for remark in look_at_networks(study, inputs.digests, store, hub=True).remarks:
@@ -165,7 +168,15 @@ def require_same_code(study: Study, inputs: Inputs, ledger: Ledger) -> None:
     """Raises HarnessError where fits of the study were made by other code than would make the missing ones."""
     states = study_state(study, inputs.digests, ledger)
     tests = test_states(study, states, inputs.digests, ledger)
-    require_one_code([*(s for state in states for s in state.scenarios), *tests], code_digest())
+    require_one_code(every_state(states, tests), code_digest())
+
+
+def require_same_versions(study: Study, inputs: Inputs, store: Store, to_fit: bool) -> None:
+    """Raises HarnessError where different versions of packages made the study's fits; also those still `to_fit`."""
+    ledger = Ledger(store)
+    states = study_state(study, inputs.digests, ledger)
+    found = every_state(states, test_states(study, states, inputs.digests, ledger))
+    require_one_version(found, store.mixed_versions, versions() if to_fit else None)
 
 
 def _run_stages(study: Study, inputs: Inputs, fitter: "Fitter", publisher: StudyRelay) -> list[StageState]:

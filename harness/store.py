@@ -23,11 +23,13 @@ class Store:
     """The folder (default `mlruns`) that holds everything a study produces.
 
     server: the address of an MLflow server that the runs go to, in place of a database in the folder.
+    mixed_versions: whether tables may hold fits that different versions of packages made, marked.
     """
 
-    def __init__(self, root: Path, server: str | None = None) -> None:
+    def __init__(self, root: Path, server: str | None = None, mixed_versions: bool = False) -> None:
         self.root = _utf8(root).absolute()
         self.server = None if server is None else _checked_address(server)
+        self.mixed_versions = mixed_versions
         self.jobs = self.root / "jobs"
         self.cache = self.root / "cache"
         self.data = self.root / "data"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from harness import environment as environment_module
-from harness.environment import code_digest, environment
+from harness.environment import code_digest, environment, versions
 from harness.errors import redact
 
 
@@ -42,3 +42,14 @@ def test_any_byte_of_the_code_that_decides_numbers_changes_its_hash(
         hashes.append(code_digest())
     assert hashes[1] == hashes[0]  # a report decides no number
     assert len(set(hashes)) == 4
+
+
+def test_the_versions_are_those_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+    import torch
+
+    found = dict(part.split(" ") for part in versions().split(", "))
+    assert list(found) == ["torch", "timm", "Pillow", "numpy", "scikit-learn", "imbalanced-learn"]
+    assert found["torch"] == torch.__version__.partition("+")[0], "a build for GPUs is no other version"
+    monkeypatch.setattr(timm, "__version__", "9.9")  # as if the package was exchanged under a running process
+    assert "timm 9.9" in versions()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, StudyFile
+from harness.cli.options import MLRUNS, DataPath, DeviceName, MixedVersions, Overrides, StorePath, StudyFile
 
 
 def status(
@@ -43,6 +43,7 @@ def rerun(
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     device: DeviceName = "auto",
+    mixed_versions: MixedVersions = False,
 ) -> None:
     """Fits one fold of one scenario again; its old result is set aside."""
     from harness.progress import Reporter
@@ -50,7 +51,7 @@ def rerun(
     from harness.study import load_study
     from harness.terminal.runs import show_reproduction
 
-    loaded, at = load_study(study, overrides or [], data), Store(store)
+    loaded, at = load_study(study, overrides or [], data), Store(store, mixed_versions=mixed_versions)
     with Reporter() as reporter:
         from harness.rerun import rerun as run_again
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, StudyFile, TrackingUri
+from harness.cli.options import (
+    MLRUNS,
+    DataPath,
+    DeviceName,
+    MixedVersions,
+    Overrides,
+    StorePath,
+    StudyFile,
+    TrackingUri,
+)
 from harness.errors import HarnessError, StudyError
 
 if TYPE_CHECKING:
@@ -122,6 +131,7 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page's path and every number as JSON.")] = False,
     tracking_uri: TrackingUri = None,
+    mixed_versions: MixedVersions = False,
 ) -> None:
     """Writes the report again from the stored results, without training."""
     if (study is None) == (published is None) or (published is None) != (out is None):
@@ -137,7 +147,7 @@ def report(
         from harness.store import Store
         from harness.study import load_study
 
-        loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri)
+        loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri, mixed_versions)
         from harness.publish import report_study
 
         page = report_study(loaded, at, partial(print, file=sys.stderr)).with_name("index.html")

@@ -40,4 +40,7 @@ StackMode = Annotated[
     Literal["auto", "on", "off"],
     typer.Option("--stack", help="Fit the heads of a frozen backbone in one loop; auto: on CUDA."),
 ]
+MixedVersions = Annotated[
+    bool, typer.Option("--mixed-versions", help="Allow fits by different versions of torch, timm, ...: marked.")
+]
 MLRUNS = Path("mlruns")

@@ -1,7 +1,7 @@
 """The commands that train: run, test, search, reproduce."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from harness.cli.options import (
     DeviceName,
     ExecutorName,
     JobsPerDevice,
+    MixedVersions,
     Overrides,
     SharedStore,
     StackMode,
@@ -23,6 +24,9 @@ from harness.cli.options import (
     Workers,
 )  # fmt: skip
 from harness.compute import Compute
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 
 def run(
@@ -40,10 +44,14 @@ def run(
     address: Address = None,
     shared_store: SharedStore = False,
     tracking_uri: TrackingUri = None,
+    mixed_versions: MixedVersions = False,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
+    from harness.store import Store
+
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
-    _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=False)
+    at = Store(store, tracking_uri, mixed_versions)
+    _run(study, data, at, overrides, device, compute, tests_only=False)
 
 
 def test(
@@ -61,22 +69,24 @@ def test(
     address: Address = None,
     shared_store: SharedStore = False,
     tracking_uri: TrackingUri = None,
+    mixed_versions: MixedVersions = False,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
+    from harness.store import Store
+
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
-    _run(study, data, store, tracking_uri, overrides, device, compute, tests_only=True)
+    at = Store(store, tracking_uri, mixed_versions)
+    _run(study, data, at, overrides, device, compute, tests_only=True)
 
 
 def _run(
-    study_file: Path, data: str | None, store_path: Path, tracking_uri: str | None, overrides: list[str] | None,
-    device: str, compute: Compute, tests_only: bool,
+    study_file: Path, data: str | None, store: "Store", overrides: list[str] | None, device: str, compute: Compute,
+    tests_only: bool,
 ) -> None:  # fmt: skip
     from harness.progress import Reporter
-    from harness.store import Store
     from harness.study import load_study
 
     study = load_study(study_file, overrides or [], data)
-    store = Store(store_path, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"{study.study}: loading")
         from harness.runner import run_study
@@ -103,13 +113,14 @@ def search(
         str | None, typer.Option(metavar="URL", help="Optuna's database, where several machines share a search.")
     ] = None,
     tracking_uri: TrackingUri = None,
+    mixed_versions: MixedVersions = False,
 ) -> None:
     """Searches the space of the study's search: block; a second start adds the trials that are missing."""
     from harness.progress import Reporter
     from harness.store import Store
     from harness.study import load_study
 
-    loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri)
+    loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri, mixed_versions)
     with Reporter() as reporter:
         reporter.say(f"{loaded.study}: loading")
         from harness.search.run import run_search

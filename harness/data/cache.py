@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
@@ -25,7 +26,7 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
     Of several processes one decodes and the others wait for it.
     Raises DataError naming every unreadable image (five at most); then nothing is written.
     """
-    key = digest([DECODER, image_size, dataset.table["sha256"].tolist()])
+    key = digest([DECODER, PIL.__version__, image_size, dataset.table["sha256"].tolist()])
     path = store.cache / "pixels" / f"{key}.npy"
     if not path.exists():
         with one_maker(path):

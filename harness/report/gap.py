@@ -105,6 +105,7 @@ def _steps(steps: list[Estimate]) -> list[dict[str, object]]:
             "value": e.value,
             "lost": None if last is None else last - e.value,
             "cause": CAUSES.get(e.metric, ""),
+            **({"mark": e.mark} if e.mark else {}),
         }
         for e, last in zip(steps, before, strict=False)
     ]

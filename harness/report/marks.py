@@ -1,22 +1,46 @@
 """What watermarks the tables: choices and events that make their numbers less than they seem."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pandas as pd
 
 from harness.data.manifest import Dataset
 from harness.ledger import Ledger
+from harness.mixed import every_state, fit_marks
 from harness.settings import Settings
+from harness.stages import ScenarioState, StageState
 from harness.study import Study
 
 LEAKS = "LEAKS: oversampled before the split"
 BEST_EPOCH = "BEST EPOCH: chosen on the images that score it"
 
 
-def scenario_mark(study: Study, settings: Settings) -> str | None:
-    """The mark of every row that shows this scenario in validation; None where nothing is to be said."""
-    best = [BEST_EPOCH] if settings.select_epoch == "best" else []
-    return "; ".join([*_leaks(settings), *best, *study_marks(study)]) or None
+@dataclass(frozen=True)
+class Marks:
+    """The marks of one study's numbers; `fits`: those that its fits give to every one of them."""
+
+    study: Study
+    fits: tuple[str, ...]
+
+    def scenario(self, settings: Settings) -> str | None:
+        """The mark of every row that shows this scenario in validation; None where nothing is to be said."""
+        best = [BEST_EPOCH] if settings.select_epoch == "best" else []
+        return "; ".join([*_leaks(settings), *best, *study_marks(self.study), *self.fits]) or None
+
+    def test(self, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
+        """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones.
+
+        No epoch is chosen on test images: there the last one is scored.
+        """
+        looks, declared = taken_looks(self.study, dataset, ledger), declared_looks(self.study)
+        seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
+        return "; ".join([*_leaks(settings), *study_marks(self.study), *self.fits, *seen]) or None
+
+
+def marks_of(study: Study, states: Iterable[StageState], tests: Iterable[ScenarioState]) -> Marks:
+    """The marks of a study with these fits."""
+    return Marks(study, tuple(fit_marks(every_state(states, tests))))
 
 
 def _leaks(settings: Settings) -> list[str]:
@@ -32,16 +56,6 @@ def study_marks(study: Study) -> list[str]:
 def together(marks: Iterable[str | None]) -> str | None:
     """The watermark of a figure that shows all of these: every different mark once; None where there is none."""
     return "; ".join(dict.fromkeys(part for mark in marks if mark for part in mark.split("; "))) or None
-
-
-def test_mark(study: Study, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
-    """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones.
-
-    No epoch is chosen on test images: there the last one is scored.
-    """
-    looks, declared = taken_looks(study, dataset, ledger), declared_looks(study)
-    seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
-    return "; ".join([*_leaks(settings), *study_marks(study), *seen]) or None
 
 
 def marked(table: pd.DataFrame, mark: str | None) -> pd.DataFrame:

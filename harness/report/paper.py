@@ -13,7 +13,7 @@ from harness.report import figures
 from harness.report.comparisons import OUT_OF_FOLD, TEST
 from harness.report.export import export_table
 from harness.report.interval_figure import interval_figure
-from harness.report.marks import scenario_mark, together
+from harness.report.marks import Marks, marks_of, together
 from harness.report.published import model_estimates
 from harness.report.schema import Estimate, Statistics
 from harness.report.study_statistics import selected_test
@@ -35,6 +35,10 @@ class Sides:
     tests: list[ScenarioState]
     statistics: Statistics
     folder: Path
+
+    @property
+    def marks(self) -> Marks:
+        return marks_of(self.study, self.states, self.tests)
 
     @property
     def ours_on_test(self) -> list[Estimate]:
@@ -123,7 +127,7 @@ def _curves(sides: Sides, item: Item, name: str) -> Lines:
     done = [s for s in levels_of(sides, item.factor or "")[0] if s.records]
     title, path = f"{item.item}, ours", sides.folder / f"{name}.png"
     if done:
-        mark = together(scenario_mark(sides.study, s.scenario.settings) for s in done)
+        mark = together(sides.marks.scenario(s.scenario.settings) for s in done)
         figures.validation_curves(done, "val/accuracy", title, path, True, mark)
     else:
         figures.words_figure(str(rows[0]["missing"]), title, path)
@@ -148,7 +152,7 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
         if s and s.records:
             row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.cost:,.0f}"}
         if s:
-            row["mark"] = scenario_mark(sides.study, s.scenario.settings)
+            row["mark"] = sides.marks.scenario(s.scenario.settings)
         rows.append(row)
         found |= {level: ours} if ours else {}
     if not rows:

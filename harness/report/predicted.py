@@ -12,11 +12,10 @@ from harness.prepare import Inputs
 from harness.report.export import export_table
 from harness.report.figures import prediction_figures
 from harness.report.hardest import error_lines
-from harness.report.marks import marked, scenario_mark
+from harness.report.marks import Marks, marked
 from harness.report.tables import class_table, pooled
 from harness.stages import ScenarioState, StageState
 from harness.store import Store
-from harness.study import Study
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class Predicted:
         return f"{self.on}-{what}-{self.scenario.id}"
 
 
-def winner_lines(study: Study, states: list[StageState], inputs: Inputs, store: Store, folder: Path) -> list[str]:
+def winner_lines(marks: Marks, states: list[StageState], inputs: Inputs, store: Store, folder: Path) -> list[str]:
     """A part in Markdown for each scenario that a finished stage selected, on the images that its folds left out."""
     chosen = {state.best.scenario.id: state.best for state in states if state.finished and state.best}
-    return [line for scenario in chosen.values() for line in _out_of_fold(study, scenario, inputs, store, folder)]
+    return [line for scenario in chosen.values() for line in _out_of_fold(marks, scenario, inputs, store, folder)]
 
 
 _REPEATS = (
@@ -50,9 +49,9 @@ _AREA = (
 )
 
 
-def _out_of_fold(study: Study, state: ScenarioState, inputs: Inputs, store: Store, folder: Path) -> list[str]:
-    frame, mark = pooled(list(state.jobs), Ledger(store)), scenario_mark(study, state.scenario.settings)
-    predicted, repeats = Predicted(state.scenario, "oof", frame, mark, folder), study.folds.repeats
+def _out_of_fold(marks: Marks, state: ScenarioState, inputs: Inputs, store: Store, folder: Path) -> list[str]:
+    frame, mark = pooled(list(state.jobs), Ledger(store)), marks.scenario(state.scenario.settings)
+    predicted, repeats = Predicted(state.scenario, "oof", frame, mark, folder), marks.study.folds.repeats
     return [
         f"## Out of fold: {state.scenario.name}",
         "",

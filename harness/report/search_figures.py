@@ -17,7 +17,7 @@ from harness.report.figures import named, new_figure, save
 # cost where there is one, and one for each parameter (None where it was not active).
 
 
-def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path) -> Path:
+def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path, mark: str | None = None) -> Path:
     """A PNG: the value of every trial, pruned ones at their last mean, and the best so far."""
     figure, axes = new_figure(7.2, 3.6)
     complete, pruned = table[table["state"] == "complete"], table[table["state"] == "pruned"]
@@ -29,10 +29,10 @@ def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path)
     axes.set(xlabel="trial", ylabel=metric, title="history")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def importances_figure(importances: Mapping[str, float], evaluator: str, path: Path) -> Path:
+def importances_figure(importances: Mapping[str, float], evaluator: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: how much of the variation each parameter explains."""
     figure, axes = new_figure(5.4, 0.9 + 0.4 * len(importances))
     names = list(importances)[::-1]
@@ -40,10 +40,12 @@ def importances_figure(importances: Mapping[str, float], evaluator: str, path: P
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set(xlabel="share of the variance", xlim=(0, 1.1), title=f"importance of the parameters ({evaluator})")
     axes.grid(False, axis="y")
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def curves_figure(curves: Sequence[tuple[str, Sequence[float]]], metric: str, path: Path) -> Path:
+def curves_figure(
+    curves: Sequence[tuple[str, Sequence[float]]], metric: str, path: Path, mark: str | None = None
+) -> Path:
     """A PNG: the running mean over the folds of each trial, by its state; the pruned ones end early."""
     figure, axes = new_figure(6.0, 3.6)
     shown: set[str] = set()
@@ -55,10 +57,12 @@ def curves_figure(curves: Sequence[tuple[str, Sequence[float]]], metric: str, pa
     axes.set(xlabel="folds", ylabel=f"mean {metric} so far", title="intermediate values")
     axes.set_xticks(range(1, max((len(means) for _, means in curves), default=1) + 1))
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def slice_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path) -> Path:
+def slice_figure(
+    table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path, mark: str | None = None
+) -> Path:
     """A PNG: the value of the complete trials against each parameter. parameters: name -> log scale."""
     complete = table[table["state"] == "complete"]
     columns = min(3, len(parameters))
@@ -79,10 +83,12 @@ def slice_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: st
     for axes in list(panels.flat)[len(parameters) :]:
         axes.set_visible(False)
     figure.colorbar(points, ax=panels, label="trial", shrink=0.8)
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def parallel_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path) -> Path:
+def parallel_figure(
+    table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path, mark: str | None = None
+) -> Path:
     """A PNG: a line for each complete trial across its parameters, coloured by its value."""
     complete = table[table["state"] == "complete"].sort_values("value")
     figure, axes = new_figure(1.8 * len(parameters) + 2, 3.8)
@@ -103,10 +109,12 @@ def parallel_figure(table: pd.DataFrame, parameters: Mapping[str, bool], metric:
     axes.set_xticks(range(len(parameters)), list(parameters))
     axes.set(yticks=[], title=f"complete trials; the lighter, the higher their {metric}")
     axes.margins(x=0.12)
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
-def pareto_figure(table: pd.DataFrame, front: Sequence[int], metric: str, cost: str, path: Path) -> Path:
+def pareto_figure(
+    table: pd.DataFrame, front: Sequence[int], metric: str, cost: str, path: Path, mark: str | None = None
+) -> Path:
     """A PNG: value against cost of the complete trials; `front` are the trials that none beats in both."""
     figure, axes = new_figure(5.4, 3.8)
     complete = table[table["state"] == "complete"]
@@ -115,7 +123,7 @@ def pareto_figure(table: pd.DataFrame, front: Sequence[int], metric: str, cost: 
     axes.plot(best["cost"], best["value"], "o-", ms=5, color="tab:red", label="Pareto front")
     axes.set(xlabel=cost, ylabel=metric, title=f"{metric} against {cost}")
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, mark=mark)
 
 
 def _positions(values: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[str]]:

@@ -15,7 +15,7 @@ from harness.report.comparisons import (
 from harness.report.estimates import rate
 from harness.report.gap import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
-from harness.report.marks import scenario_mark, test_mark, together
+from harness.report.marks import marks_of, together
 from harness.report.reliability import RELIABILITY, reliability_estimates
 from harness.report.schema import Comparison, Estimate, Statistics
 from harness.report.tables import ensemble, pooled, test_metrics
@@ -53,7 +53,7 @@ def study_statistics(
         manifest_digest=inputs.dataset.digest,
         folds_digest=inputs.digests.all_folds,
         estimates=[marks.estimate(e) for e in estimates],
-        comparisons=[*(marks.comparison(c) for c in _comparisons(states, tests, ledger, positive)), *inflation],
+        comparisons=[marks.comparison(c) for c in [*_comparisons(states, tests, ledger, positive), *inflation]],
         findings=inflation_findings(inflation),
     )
 
@@ -122,10 +122,10 @@ class _Marks:
     def __init__(
         self, study: Study, inputs: Inputs, states: list[StageState], tests: list[ScenarioState], ledger: Ledger
     ) -> None:
-        scenarios = [state.scenario for state, _ in all_scenarios(states)]
-        self._validated = {s.name: scenario_mark(study, s.settings) for s in scenarios}
+        scenarios, marks = [state.scenario for state, _ in all_scenarios(states)], marks_of(study, states, tests)
+        self._validated = {s.name: marks.scenario(s.settings) for s in scenarios}
         tested = [state.scenario for state in tests]
-        self._tested = {s.name: test_mark(study, inputs.dataset, s.settings, ledger) for s in tested}
+        self._tested = {s.name: marks.test(inputs.dataset, s.settings, ledger) for s in tested}
 
     def estimate(self, found: Estimate) -> Estimate:
         """The same with its mark."""
@@ -135,7 +135,8 @@ class _Marks:
     def comparison(self, found: Comparison) -> Comparison:
         """The same with the marks of both sides."""
         marks = self._tested if found.on == TEST else self._validated
-        return found.model_copy(update={"mark": together(marks[name] for name in (found.first, found.second))})
+        sides = [marks[name] for name in (found.first, found.second)]
+        return found.model_copy(update={"mark": together([found.mark, *sides])})
 
 
 def selected_test(states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from harness.prepare import Inputs
 from harness.report.comparisons import TEST
 from harness.report.export import escaped
-from harness.report.marks import scenario_mark
+from harness.report.marks import Marks, marks_of
 from harness.report.schema import Estimate, Statistics
 from harness.report.study_statistics import MAJORITY
 from harness.report.tables import scored
@@ -17,7 +17,8 @@ def summary_lines(
     study: Study, inputs: Inputs, states: list[StageState], tests: list[ScenarioState], statistics: Statistics
 ) -> list[str]:
     """The summary as a list in Markdown: what was compared, who won each stage, what the test set says."""
-    found = [_compared(study, inputs, states), *(_won(study, state) for state in states)]
+    marks = marks_of(study, states, tests)
+    found = [_compared(study, inputs, states), *(_won(marks, state) for state in states)]
     found += [words for test in tests if test.finished for words in _tested(test, statistics)]
     chosen = final_test(study, states, tests)
     found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
@@ -35,7 +36,7 @@ def _compared(study: Study, inputs: Inputs, states: list[StageState]) -> str:
     )
 
 
-def _won(study: Study, state: StageState) -> str:
+def _won(marks: Marks, state: StageState) -> str:
     """A stage's outcome; empty where it names no winner."""
     select, top = state.stage.select, state.top
     if select is None or top is None:
@@ -48,7 +49,7 @@ def _won(study: Study, state: StageState) -> str:
     if against and not open_ones:
         verdict = "; every other is worse"
     best = f"{top.scenario.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}."
-    mark = scenario_mark(study, top.scenario.settings)
+    mark = marks.scenario(top.scenario.settings)
     chosen = state.best if state.finished else None
     cheaper = f" The cheapest of these, {chosen.scenario.name}, goes on." if chosen and chosen is not top else ""
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"

@@ -6,16 +6,15 @@ from numpy.typing import NDArray
 
 from harness.ledger import Ledger
 from harness.plan import Job
-from harness.report.marks import scenario_mark
+from harness.report.marks import Marks
 from harness.stages import ScenarioState, StageState, contests
 from harness.statistics.rates import wilson
-from harness.study import Study
 from harness.training.metrics import classification_metrics, confusion, per_class_table
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
-def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
+def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     """The scenarios of a stage: their factors, folds done, mean and SD of each metric, and the verdict.
 
     The best stands first; those that lack folds, whose means are of other images, stand below all that are finished.
@@ -26,14 +25,14 @@ def leaderboard(state: StageState, study: Study) -> pd.DataFrame:
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
-        row: dict[str, object] = {key: study.as_written(settings[key]) for key in study.factors}
+        row: dict[str, object] = {key: marks.study.as_written(settings[key]) for key in marks.study.factors}
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
         row["against the best"] = verdicts.get(scenario.scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
-        row["mark"] = scenario_mark(study, scenario.scenario.settings) or ""
+        row["mark"] = marks.scenario(scenario.scenario.settings) or ""
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
     board = pd.DataFrame(rows).assign(unfinished=[not scenario.finished for scenario in state.scenarios])

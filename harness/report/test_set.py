@@ -12,7 +12,7 @@ from harness.report import tables
 from harness.report.comparisons import TEST
 from harness.report.explained import explanation_lines
 from harness.report.export import export_table
-from harness.report.marks import declared_looks, marked, taken_looks, test_mark
+from harness.report.marks import Marks, declared_looks, marked, taken_looks
 from harness.report.predicted import Predicted, figure_lines, hardest_lines
 from harness.report.reliability import reliability_lines
 from harness.report.schema import Statistics
@@ -29,12 +29,16 @@ from harness.study import Study
 class TestSet:
     """What every section about the test set needs."""
 
-    study: Study
+    marks: Marks
     inputs: Inputs
     states: list[StageState]
     statistics: Statistics
     store: Store
     folder: Path
+
+    @property
+    def study(self) -> Study:
+        return self.marks.study
 
     @property
     def ledger(self) -> Ledger:
@@ -49,9 +53,9 @@ def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
         return [*lines, "Not scored yet.", ""]
     dataset = about.inputs.dataset
     frame = tables.ensemble(tables.pooled(list(state.jobs), about.ledger))
-    mark = test_mark(about.study, dataset, scenario.settings, about.ledger)
+    mark = about.marks.test(dataset, scenario.settings, about.ledger)
     confusion = tables.confusion_table(frame)
-    confusion.to_csv(folder / f"test-confusion-{scenario.id}.csv")
+    marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
     metrics = tables.test_metrics(state, dataset.positive, about.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)

@@ -8,6 +8,7 @@ from harness.data.separation import class_counts, oversampling_words
 from harness.environment import environment
 from harness.failpoints import failpoint
 from harness.ledger import Ledger
+from harness.mixed import every_state, require_one_version
 from harness.prepare import Inputs
 from harness.published import load_published
 from harness.report import figures, tables
@@ -17,7 +18,7 @@ from harness.report.export import export_table, markdown
 from harness.report.folder import replace_report
 from harness.report.gap import gap_lines
 from harness.report.interval_figure import scenario_intervals
-from harness.report.marks import scenario_mark, together
+from harness.report.marks import Marks, marks_of, together
 from harness.report.page import Links, write_page
 from harness.report.paper import Sides, paper_lines
 from harness.report.predicted import winner_lines
@@ -56,13 +57,15 @@ def write_report(
     states = study_state(study, inputs.digests, ledger, provisional=True)
     tested = len(inputs.dataset.rows("test")) > 0
     tests = test_states(study, states, inputs.digests, ledger) if tested else []
+    require_one_version(every_state(states, tests), store.mixed_versions)
+    marks = marks_of(study, states, tests)
     statistics = study_statistics(study, inputs, study_id, states, tests, ledger, run_of)
     audit = audit_study(study, inputs.dataset, inputs.folds, store)
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
-        about = TestSet(study, inputs, states, statistics, store, folder)
+        about = TestSet(marks, inputs, states, statistics, store, folder)
         summary = summary_lines(study, inputs, states, tests, statistics)
         text = _text(about, tests, audit, summary)
         (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n", encoding="utf-8")
@@ -81,11 +84,12 @@ def _text(about: TestSet, tests: list[ScenarioState], audit: Audit, summary: lis
     study, inputs, states, statistics, folder = about.study, about.inputs, about.states, about.statistics, about.folder
     return [
         *_head(study, inputs),
+        *(line for mark in about.marks.fits for line in (f"**{mark}.**", "")),
         *("## Summary", "", *summary, ""),
         *_data(study, inputs, states),
         *_audit(audit, folder),
-        *(line for state in states for line in _stage(study, state, statistics, inputs, folder)),
-        *winner_lines(study, states, inputs, about.store, folder),
+        *(line for state in states for line in _stage(about.marks, state, statistics, inputs, folder)),
+        *winner_lines(about.marks, states, inputs, about.store, folder),
         *(line for state in tests for line in test_lines(about, state)),
         *test_comparison_lines(about, tests),
         *_findings(statistics),
@@ -143,15 +147,15 @@ def _paper(
     return paper_lines(Sides(load_published(study.paper_file), study, states, tests, statistics, folder))
 
 
-def _stage(study: Study, state: StageState, statistics: Statistics, inputs: Inputs, folder: Path) -> list[str]:
+def _stage(marks: Marks, state: StageState, statistics: Statistics, inputs: Inputs, folder: Path) -> list[str]:
     name = state.stage.name
     lines = [f"## Stage {name}", ""]
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
-    board = tables.leaderboard(state, study)
-    title = f"{study.study}, stage {name}{inputs.dataset.mark}"
-    mark = together(scenario_mark(study, s.scenario.settings) for s in state.scenarios)
+    board = tables.leaderboard(state, marks)
+    title = f"{marks.study.study}, stage {name}{inputs.dataset.mark}"
+    mark = together(marks.scenario(s.scenario.settings) for s in state.scenarios)
     figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
@@ -194,12 +198,14 @@ def _intervals(
 def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str | None) -> list[str]:
     records = [record for state in states for s in state.scenarios for record in s.records.values()]
     machines = sorted({f"{r.facts['device']}, {r.facts['precision']}, torch {r.facts['torch']}" for r in records})
+    packages = sorted({str(record.facts["versions"]) for record in records if "versions" in record.facts})
     seconds = sum(float(record.facts["seconds"]) for record in records)
     return [
         "## Provenance",
         "",
         f"- study id `{study_id}`, seed {study.seed}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
+        *(f"- fitted with {versions}" for versions in packages),
         f"- {len(records)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
         "",
         f"Every table here comes from one fold assignment, `{inputs.digests.all_folds}`.",

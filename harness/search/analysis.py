@@ -1,6 +1,7 @@
 """What a search says of its parameters: importances, and the interactive figures of Optuna."""
 
 import warnings
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def _stand_in(study: Study, search: Search, key: str) -> object:
     return dimension.choices[0] if dimension.choices else dimension.low
 
 
-def interactive_figures(study: Study, queue: Queue, path: Path) -> Path:
+def interactive_figures(study: Study, queue: Queue, path: Path, mark: str | None) -> Path:
     """One HTML page with the search's figures, which needs no network."""
     search = study.search
     assert search is not None
@@ -69,7 +70,7 @@ def interactive_figures(study: Study, queue: Queue, path: Path) -> Path:
         for index, figure in enumerate(figures)
     ]
     title = f"<!doctype html><meta charset='utf-8'><title>{study.study}: search</title>"
-    path.write_text("\n".join([title, *parts]), encoding="utf-8")
+    path.write_text("\n".join([title, *([f"<p><b>{escape(mark)}</b></p>"] if mark else []), *parts]), encoding="utf-8")
     return path
 
 

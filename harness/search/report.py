@@ -14,12 +14,13 @@ from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.export import markdown, rounded
 from harness.report.folder import replace_report
+from harness.report.marks import Marks, together
 from harness.report.page import write_page
 from harness.report.write import BEST_EPOCH, SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
-from harness.search.results import TrialResult, best_trial, pareto_front, shown, trials_frame
+from harness.search.results import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
 from harness.search_block import Search
 from harness.store import Store, new_folder
 from harness.study import Study
@@ -40,16 +41,18 @@ def write_search_report(
         folder = new / "report"
         folder.mkdir()
         shares = importances(study, queue)
+        marks = trial_marks(study, results, Ledger(store))
         if best_file is not None:
             shutil.copy(best_file, folder / "best.yaml")
-        board = trials_frame(study, results)
+        board = trials_frame(marks, results)
         board.to_csv(folder / "trials.csv", index=False)
-        figures = _figures(study, queue, results, shares, folder) if best_trial(study, results) else []
+        figures = _figures(marks, queue, results, shares, folder) if best_trial(study, results) else []
         text = [
             f"# {study.study}: search",
             "",
             *([SYNTHETIC, ""] if inputs.dataset.synthetic else []),
             *([BEST_EPOCH, ""] if any(r.scenario.settings.select_epoch == "best" for r in results) else []),
+            *(line for mark in marks.fits for line in (f"**{mark}.**", "")),
             *_headline(study, results, confirmation),
             *_effort(study, results),
             *_importances(shares),
@@ -123,29 +126,30 @@ def _importances(shares: Mapping[str, float]) -> Iterable[str]:
 
 
 def _figures(
-    study: Study, queue: Queue, results: list[TrialResult], shares: Mapping[str, float], folder: Path
+    marks: Marks, queue: Queue, results: list[TrialResult], shares: Mapping[str, float], folder: Path
 ) -> list[str]:
     """The names of the figures drawn into `folder`."""
-    search = study.search
+    study, search = marks.study, marks.study.search
+    mark = together(marks.scenario(result.scenario.settings) for result in results)
     assert search is not None
     objective, table, scales = search.objective, _table(search, results), _scales(search)
     metric = objective.metric
-    draw.history_figure(table, metric, objective.maximize, folder / "history.png")
-    draw.parallel_figure(table, scales, metric, folder / "parallel.png")
-    draw.slice_figure(table, scales, metric, folder / "slice.png")
+    draw.history_figure(table, metric, objective.maximize, folder / "history.png", mark)
+    draw.parallel_figure(table, scales, metric, folder / "parallel.png", mark)
+    draw.slice_figure(table, scales, metric, folder / "slice.png", mark)
     names = ["history", "parallel", "slice"]
     if shares:
-        draw.importances_figure(shares, EVALUATOR, folder / "importances.png")
+        draw.importances_figure(shares, EVALUATOR, folder / "importances.png", mark)
         names.insert(0, "importances")
     if objective.cost is None:
         curves = [(result.state, result.means) for result in results if result.means]
-        draw.curves_figure(curves, metric, folder / "intermediate.png")
+        draw.curves_figure(curves, metric, folder / "intermediate.png", mark)
         names.append("intermediate")
     else:
         front = [result.slot for result in pareto_front(study, results)]
-        draw.pareto_figure(table, front, metric, objective.cost, folder / "pareto.png")
+        draw.pareto_figure(table, front, metric, objective.cost, folder / "pareto.png", mark)
         names.insert(0, "pareto")
-    interactive_figures(study, queue, folder / "search.html")
+    interactive_figures(study, queue, folder / "search.html", mark)
     return names
 
 

@@ -8,11 +8,13 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.ledger import Ledger
+from harness.mixed import fit_marks
 from harness.plan import Digests, Job, Scenario, fold_jobs, point_scenario
 from harness.report.export import rounded
-from harness.report.marks import scenario_mark
+from harness.report.marks import Marks
 from harness.search.queue import Queue, slot_of
 from harness.search_block import Point
+from harness.stages import ScenarioState, scenario_state
 from harness.study import Study
 
 State = Literal["complete", "pruned", "failed"]
@@ -64,25 +66,36 @@ def trial_results(study: Study, queue: Queue, digests: Digests, ledger: Ledger) 
     return [trial_result(study, trial, digests, ledger) for _, trial in sorted(queue.ended().items())]
 
 
-def trials_frame(study: Study, results: list[TrialResult]) -> pd.DataFrame:
+def trial_states(results: list[TrialResult], ledger: Ledger) -> list[ScenarioState]:
+    """The fits of these trials that are in this store, as tables take them."""
+    return [scenario_state(result.scenario, result.done, ledger) for result in results]
+
+
+def trial_marks(study: Study, results: list[TrialResult], ledger: Ledger) -> Marks:
+    """The marks of these trials."""
+    return Marks(study, tuple(fit_marks(trial_states(results, ledger))))
+
+
+def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
     """A row for each trial, the best first, then the pruned and the failed."""
-    assert study.search is not None
-    objective = study.search.objective
+    search = marks.study.search
+    assert search is not None
+    objective = search.objective
     sign = -1 if objective.maximize else 1
     ranked = sorted(results, key=lambda r: (r.value is None, sign * (r.value or 0.0), r.cost or 0.0, r.slot))
     rows: list[dict[str, object]] = [
         {
             "trial": result.slot,
-            **{key: result.point.get(key) for key in study.search.space},
+            **{key: result.point.get(key) for key in search.space},
             objective.metric: np.nan if result.value is None else result.value,
             **({objective.cost: np.nan if result.cost is None else result.cost} if objective.cost else {}),
             "folds": f"{result.folds}/{len(result.jobs)}",
             "state": result.state,
-            "mark": scenario_mark(study, result.scenario.settings) or "",
+            "mark": marks.scenario(result.scenario.settings) or "",
         }
         for result in ranked
     ]
-    columns = ["trial", *study.search.space, objective.metric, *([objective.cost] if objective.cost else [])]
+    columns = ["trial", *search.space, objective.metric, *([objective.cost] if objective.cost else [])]
     board = pd.DataFrame(rows, columns=[*columns, "folds", "state", "mark"])
     return board if board["mark"].any() else board.drop(columns="mark")
 

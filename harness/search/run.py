@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.environment import code_digest
+from harness.environment import code_digest, versions
 from harness.ledger import Ledger
+from harness.mixed import require_one_version
 from harness.networks import look_at_networks
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_inputs, prepare
@@ -20,11 +21,11 @@ from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
 from harness.search.relay import SearchRelay
 from harness.search.report import write_search_report
-from harness.search.results import TrialResult, best_trial, trial_results
+from harness.search.results import TrialResult, best_trial, trial_results, trial_states
 from harness.search.storage import check_storage
 from harness.search.workers import Boss, Task, run_workers, work
 from harness.search_block import Point, Search
-from harness.stages import require_one_code, scenario_state
+from harness.stages import require_one_code
 from harness.store import Store
 from harness.study import Study
 from harness.training.device import choose_device
@@ -80,7 +81,7 @@ def run_search(
             reporter.say(words)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
-        _require_one_code(study, inputs, store, queue, target)
+        _require_one_origin(study, inputs, store, queue, target)
         with SearchRelay(study, inputs, store, queue, target, reporter) as relay:
             deadline = started + search.timeout if search.timeout else None
             if queue.fill(target, points):
@@ -99,12 +100,12 @@ def run_search(
     return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
 
 
-def _require_one_code(study: Study, inputs: Inputs, store: Store, queue: Queue, target: int) -> None:
-    """Raises HarnessError where trials of this store were fitted by other code than would fit the missing ones."""
-    ledger = Ledger(store)
-    ended = trial_results(study, queue, inputs.digests, ledger)
-    states = [scenario_state(result.scenario, result.done, ledger) for result in ended]
-    require_one_code(states, code_digest() if len(ended) < target else None)
+def _require_one_origin(study: Study, inputs: Inputs, store: Store, queue: Queue, target: int) -> None:
+    """Raises HarnessError where other code or versions fitted trials of this store than would fit the missing ones."""
+    ended = trial_results(study, queue, inputs.digests, Ledger(store))
+    states, all_done = trial_states(ended, Ledger(store)), len(ended) >= target
+    require_one_code(states, None if all_done else code_digest())
+    require_one_version(states, store.mixed_versions, None if all_done else versions())
 
 
 def _first_points(study: Study, search: Search) -> list[Point]:

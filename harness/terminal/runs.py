@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.mixed import changed_versions
 from harness.store import Store
 from harness.study import Study
 from harness.terminal.console import SYNTHETIC, frame_table, new_console, relative, rows_table
@@ -43,6 +44,8 @@ def show_reproduction(found: "Reproduction") -> None:
     keys = ("device", "precision", "torch")
     machines = [", ".join(str(r.facts[key]) for key in keys) for r in (found.stored, found.again)]
     new_console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
+    if apart := changed_versions(found.stored, found.again):
+        new_console().print(f"made by other versions of packages: {apart}")
 
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
@@ -50,15 +53,16 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.ledger import Ledger
     from harness.report import tables
     from harness.report.export import rounded
+    from harness.report.marks import marks_of
     from harness.statistics.rates import wilson
 
-    console = new_console()
+    console, marks = new_console(), marks_of(study, run.states, run.tests)
     _show_separation(console, run)
     for state in run.states:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
-        board = tables.leaderboard(state, study)
+        board = tables.leaderboard(state, marks)
         console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
     for test in run.tests:
         if test.finished:
@@ -70,6 +74,8 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(
                 f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
             )
+    for mark in marks.fits:
+        console.print(mark, style="bold")
     if study.data.source == "phantom":
         console.print(SYNTHETIC, style="bold")
     if run.failed:
@@ -96,12 +102,13 @@ def _show_separation(console: "Console", run: "Run") -> None:
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     """Prints how a search ended: its best trials, the report and the UI."""
-    from harness.search.results import shown, trials_frame
+    from harness.ledger import Ledger
+    from harness.search.results import shown, trial_marks, trials_frame
 
     console = new_console()
     title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
     if run.results:
-        board = trials_frame(study, run.results)
+        board = trials_frame(trial_marks(study, run.results, Ledger(store)), run.results)
         console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
     if study.data.source == "phantom":
         console.print(SYNTHETIC, style="bold")

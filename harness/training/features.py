@@ -70,7 +70,7 @@ def frozen_features(
         "backbone": settings.backbone, "weights": weights, "image_size": size, "precision": precision,
         "device": device.type, "pixels": pixels.stem, "first": int(rows[0]), "images": len(rows),
     }  # fmt: skip
-    kept = folder / digest([EXTRACTOR, version("timm"), about])
+    kept = folder / digest([EXTRACTOR, version("timm"), torch.__version__, about])
     passes = 0
     if not kept.is_dir():
         with one_maker(kept):

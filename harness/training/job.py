@@ -17,7 +17,7 @@ from harness.data.cache import open_pixels
 from harness.data.folds import Fold, oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
-from harness.environment import code_digest
+from harness.environment import code_digest, versions
 from harness.models.backbone import load_backbone
 from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head, reads
@@ -88,6 +88,7 @@ def result_of(
             "torch": torch.__version__,
             "threads": str(context.threads),
             "code": code_digest(),
+            "versions": versions(),
             **({"fold_digest": job.rows} if job.rows else {}),
             **how,
         },
@@ -126,9 +127,14 @@ def _fit(
 
 
 def _checkpoints(job: Job, context: Context, about: dict[str, str]) -> Checkpoints:
-    """The job's checkpoints; one is used only by the torch build, on the device and in the way that it was made."""
+    """The job's checkpoints; one is used only by the packages, on the device and in the way that it was made."""
     device = device_name(torch.device(context.device))
-    about |= {"device": device, "torch": torch.__version__, "threads": str(torch.get_num_threads())}
+    about |= {
+        "device": device,
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "versions": versions(),
+    }
     folder = context.checkpoints / job.id if context.checkpoints else None
     return Checkpoints(folder, context.checkpoint_every, about)
 

@@ -10,8 +10,7 @@ from PIL import Image
 from harness.ledger import Ledger
 from harness.prepare import prepare
 from harness.publish import report_study
-from harness.report.marks import BEST_EPOCH, LEAKS, scenario_mark
-from harness.report.marks import test_mark as marks_of_test
+from harness.report.marks import BEST_EPOCH, LEAKS, marks_of
 from harness.report.schema import Statistics
 from harness.statistics.paired import holm
 from harness.store import Store
@@ -123,14 +122,15 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
 
 def test_folds_that_tear_patients_apart_and_accepted_errors_mark_everything(small_study: Callable[..., Study]) -> None:
     study = small_study("folds.grouped=false", "audit.accept=[label-conflict]")
-    mark = scenario_mark(study, study.base)
+    mark = marks_of(study, [], []).scenario(study.base)
     assert mark == "PATIENTS TORN APART: folds are not grouped; ACCEPTED: label-conflict"
-    assert scenario_mark(small_study(), study.base) is None
+    assert marks_of(small_study(), [], []).scenario(study.base) is None
 
 
 def test_an_epoch_chosen_by_its_own_score_marks_validation_and_not_the_test(
     small_study: Callable[..., Study], finished: Finished
 ) -> None:
     study, ledger = small_study("base.select_epoch=best"), Ledger(finished.store)
-    assert scenario_mark(study, study.base) == BEST_EPOCH
-    assert marks_of_test(study, prepare(finished.study, finished.store).dataset, study.base, ledger) is None
+    assert marks_of(study, [], []).scenario(study.base) == BEST_EPOCH
+    dataset = prepare(finished.study, finished.store).dataset
+    assert marks_of(study, [], []).test(dataset, study.base, ledger) is None

@@ -64,7 +64,7 @@ def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
 
 def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr("harness.report.search_figures.save", lambda figure, _path: figures.append(figure))
+    monkeypatch.setattr("harness.report.search_figures.save", lambda figure, *_, **__: figures.append(figure))
     trials = pd.DataFrame({"trial": [0, 1], "state": "complete", "value": [0.5, 0.6], "rate": [1e-4, 1e-2]})
     slice_figure(trials, {"rate": True}, "val/accuracy", tmp_path / "slice.png")
     figures[0].canvas.draw()

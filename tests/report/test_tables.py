@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from harness.plan import Job, Scenario
 from harness.report import tables
+from harness.report.marks import Marks
 from harness.report.tables import class_table, confusion_table, ensemble, leaderboard
 from harness.results import FoldRecord
 from harness.settings import Settings
@@ -115,7 +116,7 @@ STUDY = Study(
 def board_of(values: dict[str, list[float]], metric: str = "val/accuracy") -> pd.DataFrame:
     states = tuple(scenario_state(head, folds, 3, metric) for head, folds in values.items())
     select = Select.model_validate({"metric": metric})
-    return leaderboard(StageState(Stage(name="s", select=select), states), STUDY)
+    return leaderboard(StageState(Stage(name="s", select=select), states), Marks(STUDY, ()))
 
 
 def test_the_leaderboard_has_means_and_sample_deviations_best_first() -> None:

@@ -11,7 +11,7 @@ from harness.ledger import Ledger
 from harness.plan import fold_jobs
 from harness.prepare import prepare
 from harness.progress import Reporter
-from harness.report.marks import BEST_EPOCH
+from harness.report.marks import BEST_EPOCH, Marks
 from harness.search.analysis import importances
 from harness.search.confirm import confirmed
 from harness.search.results import best_trial, pareto_front, shown, trials_frame
@@ -85,7 +85,11 @@ def test_numbers_drawn_from_a_range_are_shown_in_the_digits_that_keep_them_apart
     done: tuple[Study, Store, SearchRun],
 ) -> None:
     study, _, run = done
-    frame = trials_frame(study, run.results).head(2).assign(dropout=[0.5, 0.500001], learning_rate=[1 / 3, np.nan])
+    frame = (
+        trials_frame(Marks(study, ()), run.results)
+        .head(2)
+        .assign(dropout=[0.5, 0.500001], learning_rate=[1 / 3, np.nan])
+    )
     board = shown(study, frame)
     assert board["dropout"].tolist() == ["0.5", "0.500001"]
     assert board["learning_rate"].tolist() == ["0.3333", "-"]
@@ -126,7 +130,7 @@ def test_a_pruned_trial_never_wins(done: tuple[Study, Store, SearchRun]) -> None
     assert best is not None and best.state == "complete"
     high = [r.means[-1] for r in run.results if r.state == "pruned"]
     assert high
-    frame = trials_frame(study, run.results)
+    frame = trials_frame(Marks(study, ()), run.results)
     states = list(frame["state"])
     assert states == sorted(states)  # complete before pruned
 

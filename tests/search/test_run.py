@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -228,6 +230,20 @@ def test_trials_by_other_code_are_not_joined(study_of: StudyOf, store: Store, mo
     with pytest.raises(HarnessError, match="now it is other"):
         searched(study, store, trials=3)
     assert states_of(study, store) == {"COMPLETE": 2}
+
+
+def test_trials_by_other_versions_are_joined_only_where_that_is_allowed_and_marked(
+    study_of: StudyOf, store: Store
+) -> None:
+    searched(study_of(), store, trials=2)
+    for path in store.jobs.glob("*/result.json"):
+        path.write_text(re.sub(r"timm [0-9.]+", "timm 1.0.2", path.read_text()))
+    with pytest.raises(HarnessError, match=r"\(timm 1\.0\.2 \([0-9]+ fits\), now [0-9.]+\)"):
+        searched(study_of(), store, trials=3)
+    report = searched(study_of(), Store(store.root, mixed_versions=True), trials=3).report
+    assert "**MIXED VERSIONS: timm 1.0.2 (" in report.read_text()
+    assert all("MIXED VERSIONS" in row for row in pd.read_csv(report.with_name("trials.csv"))["mark"])
+    assert "MIXED VERSIONS" in report.with_name("search.html").read_text()
 
 
 def test_a_smaller_target_withdraws_what_waits(study_of: StudyOf, store: Store) -> None:
