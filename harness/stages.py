@@ -32,8 +32,16 @@ class ScenarioState:
 
     @property
     def cost(self) -> float:
+        """The number of parameters that its predictions depend on, trained or not, the mean over the folds done."""
+        return self._mean_of("parameters")
+
+    @property
+    def learnt(self) -> float:
         """The number of its trained parameters, the mean over the folds done."""
-        return mean(float(record.facts["parameters"]) for record in self.records.values())
+        return self._mean_of("trained_parameters")
+
+    def _mean_of(self, fact: str) -> float:
+        return mean(float(record.facts[fact]) for record in self.records.values())
 
     @property
     def summary(self) -> Metrics:

@@ -1,6 +1,7 @@
 """Jobs in worker processes that live as long as the executor: one for each GPU, or several on a device."""
 
 import pickle
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -145,11 +146,15 @@ class _Worker:
         """How the process ended."""
         self.process.join()
         code = self.process.exitcode
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
 
 
 def _died(job: Job, worker: _Worker) -> JobError:
-    return JobError(job.id, f"its worker died {ATTEMPTS} times ({worker.epitaph()}); is there enough memory?")
+    killed = worker.process.exitcode == -signal.SIGKILL  # what the kernel does to whoever takes too much memory
+    return JobError(
+        job.id,
+        f"its worker died {ATTEMPTS} times ({worker.epitaph()}){'; is there enough memory?' if killed else ''}",
+    )
 
 
 def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]]:

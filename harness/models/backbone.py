@@ -18,15 +18,26 @@ from harness.settings import NETWORKS, Settings
 
 
 class Backbone(nn.Module):
-    """Images [n, 3, H, W], normalised as the weights want them, -> feature maps [n, C, h, w]."""
+    """Images [n, 3, H, W], normalised as the weights want them, -> feature maps [n, C, h, w].
 
-    def __init__(self, network: nn.Module, layout: Layout = "map") -> None:
+    size: how many numbers of its parameters the features depend on.
+    """
+
+    def __init__(self, network: nn.Module, layout: Layout, size: int) -> None:
         super().__init__()
-        self.network, self.layout = network, layout
+        self.network, self.layout, self.size = network, layout, size
         config: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
         self.mean: tuple[float, ...] = tuple(config["mean"])
         self.std: tuple[float, ...] = tuple(config["std"])
         self._frozen: list[nn.Module] = []
+        self._contiguous = False
+
+    def put_on(self, device: torch.device) -> "Backbone":
+        """Moves to the device, in the memory layout in which its convolutions are fast there, or safe."""
+        self._contiguous = device.type == "cpu" and any(_is_unsafe(module) for module in self.network.modules())
+        layout = torch.contiguous_format if self._contiguous else torch.channels_last
+        self.to(device, memory_format=layout)  # type: ignore[call-overload]
+        return self
 
     def freeze(self, trained: Collection[str]) -> None:
         """Leaves of the network's parameters no others than these to training.
@@ -45,7 +56,18 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.contiguous() if self._contiguous else images
         return features_of(self.network, images, self.layout)
+
+
+def _is_unsafe(module: nn.Module) -> bool:
+    """Whether training this convolution in channels_last on a CPU writes past the memory that is oneDNN's.
+
+    That is the weight gradient of a strided convolution of 1 x 1 and fewer than 16 channels: uxlfoundation/oneDNN#6035.
+    """
+    if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1):
+        return False
+    return max(module.stride) > 1 and module.in_channels // module.groups < 16
 
 
 def _is_frozen(module: nn.Module) -> bool:
@@ -66,7 +88,7 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
         torch.manual_seed(derive_seed(seed, settings.backbone))
         network, _ = with_weights(settings, known)
     _take_off_unread(network, known)
-    backbone = Backbone(network, known.layout)
+    backbone = Backbone(network, known.layout, known.size(frozenset(known.read)))
     backbone.freeze(last_stages(settings) if settings.trainable.startswith("last-") else known.read)
     return backbone
 

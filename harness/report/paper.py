@@ -150,7 +150,7 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
         hole = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
         row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {hole}")
         if s and s.records:
-            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.cost:,.0f}"}
+            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.learnt:,.0f}"}
         if s:
             row["mark"] = sides.marks.scenario(s.scenario.settings)
         rows.append(row)

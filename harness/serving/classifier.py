@@ -59,7 +59,7 @@ class Classifier:
         network.add_module("backbone", backbone)
         network.add_module("head", head)
         network.to(device)
-        backbone.to(memory_format=torch.channels_last)  # as in training, where the head stays as it is
+        backbone.put_on(device)
         self.network, self.backbone, self.head = network.eval(), backbone, head
 
     def predict(self, images: Sequence[AnyImage]) -> pd.DataFrame:

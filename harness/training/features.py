@@ -42,12 +42,14 @@ class Features:
 
     `maps`: float32 [n, C, h, w]. `moments`: float32 [n, 2, C], of each image and channel the mean and the variance
     over its map, all that a head needs that pools first. `passes`: the images that went through the backbone now,
-    0 where the features were there already.
+    0 where the features were there already. `seconds`: what that took, now or before. `parameters`: of the backbone.
     """
 
     maps: Path
     moments: Path
     passes: int
+    seconds: float
+    parameters: int
 
 
 def frozen_features(
@@ -75,20 +77,21 @@ def frozen_features(
     if not kept.is_dir():
         with one_maker(kept):
             if not kept.is_dir():
-                backbone = load().to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+                backbone = load().put_on(device).eval()
                 inputs = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, device)
                 shape = feature_shape(backbone, size)
                 _require_room(folder, len(rows), shape, settings.backbone)
                 with new_folder(folder) as new:
                     started = time.perf_counter()
                     passes = _extract(backbone, inputs, rows, shape, device, precision, new)
-                    about |= {"passes": passes, "seconds": time.perf_counter() - started}
+                    about |= {"passes": passes, "seconds": time.perf_counter() - started, "parameters": backbone.size}
                     (new / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
                     sync_folder(new)
                     failpoint("features.written")
                     new.rename(kept)
                     failpoint("features.replaced")
-    return Features(kept / "maps.npy", kept / "moments.npy", passes)
+    told = json.loads((kept / "about.json").read_text(encoding="utf-8"))
+    return Features(kept / "maps.npy", kept / "moments.npy", passes, told["seconds"], told["parameters"])
 
 
 def _require_room(folder: Path, images: int, shape: Shape, backbone: str) -> None:

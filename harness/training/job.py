@@ -52,13 +52,29 @@ class Context:
     stack: bool = False  # heads on one frozen backbone are fitted in one loop
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """The kept features of a frozen backbone, as the jobs on it read them."""
+
+    files: list[FeatureFiles]
+    passes: int  # images that had to go through the backbone now
+    seconds: float  # that the extraction took, now or before: once for all jobs
+    parameters: int  # of the backbone
+
+    @property
+    def facts(self) -> dict[str, str | float]:
+        """What a job's record says of them."""
+        return {"backbone_passes": self.passes, "extraction_seconds": self.seconds}
+
+
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """The result of one job. Raises whatever goes wrong in it."""
     make_deterministic(context.threads)
+    frozen = kept_features(job, context) if job.scenario.settings.trainable == "head" else None
     started = time.perf_counter()
     before, task = task_of(job, context)
-    model, fitted, how = _fit(job, context, task, for_job(on_epoch, job.id))
-    how |= {"parameters": _learnt(model), "seconds": time.perf_counter() - started}
+    model, fitted, how = _fit(job, context, task, frozen, for_job(on_epoch, job.id))
+    how |= {"seconds": time.perf_counter() - started, **_sizes(model, frozen), **(frozen.facts if frozen else {})}
     weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
     return result_of(job, context, before, task, fitted, how, weights)
 
@@ -97,7 +113,7 @@ def result_of(
 
 
 def _fit(
-    job: Job, context: Context, task: Task, told: Callable[[int, Metrics], None]
+    job: Job, context: Context, task: Task, frozen: Frozen | None, told: Callable[[int, Metrics], None]
 ) -> tuple[nn.Module, Fitted, dict[str, str | float]]:
     """The trained model, what came of it, and how it was fitted."""
     settings, device = job.scenario.settings, torch.device(context.device)
@@ -105,19 +121,17 @@ def _fit(
         classifier, pixels = _classifier(settings, context)
         return classifier, learn(classifier, pixels, task, settings, job.seed, told), {"precision": "fp32"}
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
-    whole = settings.trainable != "head"
-    compiled = whole and compiles(context.compile, device, len(task.train) * settings.epochs)
+    compiled = frozen is None and compiles(context.compile, device, len(task.train) * settings.epochs)
     how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
 
     def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
-        if whole:
+        if frozen is None:
             model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
         else:
-            model, inputs, read = _head_alone(job, context, head_seed, precision)
-            how["backbone_passes"] = float(how.get("backbone_passes", 0)) + read
+            model, inputs = _head_alone(settings, context, head_seed, frozen)
         about = {"precision": precision, "compile": str(how["compile"]), "micro_batch": str(micro_batch)}
         kept = _checkpoints(job, context, about)
-        network_precision = precision if whole else "fp32"  # heads on kept features are small
+        network_precision = precision if frozen is None else "fp32"  # heads on kept features are small
         return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch, kept)
 
     (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
@@ -179,32 +193,30 @@ def _whole_network(
     return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
-def _head_alone(job: Job, context: Context, seed: int, precision: str) -> tuple[nn.Module, Inputs, int]:
-    """The head, the kept features of its frozen backbone, and the images that had to go through the backbone now."""
+def _head_alone(settings: Settings, context: Context, seed: int, frozen: Frozen) -> tuple[nn.Module, Inputs]:
+    """The head, and the kept features that it reads."""
     device = torch.device(context.device)
-    files, passes = kept_features(job, context, precision)
-    head = new_head(job.scenario.settings, shape_of(files[0]), context, seed).to(device)
-    return head, FeatureInputs(files, device, partial(reads, head)), passes
+    head = new_head(settings, shape_of(frozen.files[0]), context, seed).to(device)
+    return head, FeatureInputs(frozen.files, device, partial(reads, head))
 
 
-def kept_features(job: Job, context: Context, precision: str) -> tuple[list[FeatureFiles], int]:
-    """The files of its frozen backbone's features, and the images that had to go through the backbone now.
-
-    The features of the test images are made for a test job only.
-    """
+def kept_features(job: Job, context: Context) -> Frozen:
+    """The features of its frozen backbone, made now if they are not there; of the test images for a test job only."""
     settings, device = job.scenario.settings, torch.device(context.device)
+    precision = resolve_precision(settings.precision, device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
     pixels = context.pixels[settings.image_size or 0]
-    files, passes = [], 0
+    files, parts = [], []
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
         load = partial(load_backbone, settings, context.seed)
         with all_cores():
             kept = frozen_features(settings, load, identity, pixels, rows, context.features, device, precision)
         files.append(FeatureFiles(int(rows[0]), kept.maps, kept.moments))
-        passes += kept.passes
-    return files, passes
+        parts.append(kept)
+    passes, seconds = sum(part.passes for part in parts), sum(part.seconds for part in parts)
+    return Frozen(files, passes, seconds, parts[0].parameters)
 
 
 def shape_of(files: FeatureFiles) -> Shape:
@@ -236,9 +248,15 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.D
     return frame
 
 
-def _learnt(model: nn.Module) -> int:
-    """How many numbers were learnt, with gradients or, by a classifier, without."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Classifier))
+def _sizes(model: nn.Module, frozen: Frozen | None) -> dict[str, str | float]:
+    """How many numbers the predictions depend on, and how many were learnt, by gradients or without.
+
+    model: a whole network, or the head of a frozen one.
+    """
+    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Classifier))
+    head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
+    whole = sum(p.numel() for p in head.parameters()) + backbone + (frozen.parameters if frozen else 0)
+    return {"parameters": whole, "trained_parameters": learnt}
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

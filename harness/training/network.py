@@ -64,7 +64,7 @@ def fresh_backbone(settings: Settings, weights: str, seed: int, device: torch.de
 def _start(settings: Settings, _weights: str, seed: int, device: torch.device) -> Start:
     backbone = load_backbone(settings, seed)
     shape = feature_shape(backbone, settings.image_size or 0)
-    backbone = backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    backbone.put_on(device)
     state = {name: value.detach().clone() for name, value in backbone.state_dict().items()}
     return Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))
 

@@ -34,7 +34,7 @@ def probe(settings: Settings, classes: int, device: torch.device, machine: str, 
     settings = settings.model_copy(update={"weights": "none", "batch_size": batch, "epochs": 2})
     _reset_peak(device)
     with deterministic(threads=1):
-        backbone = load_backbone(settings, seed=0).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        backbone = load_backbone(settings, seed=0).put_on(device)
         shape = feature_shape(backbone, settings.image_size or 0)
         head = make_head(settings, shape, classes, source).to(device)
         pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size or 0] * 2), dtype=np.uint8)

@@ -62,11 +62,10 @@ def run_jobs(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
 
 def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
     make_deterministic(context.threads)
-    started = time.perf_counter()
     device = torch.device(context.device)
-    precision = resolve_precision(jobs[0].scenario.settings.precision, device)
-    files, passes = kept_features(jobs[0], context, precision)
-    shape = shape_of(files[0])
+    frozen = kept_features(jobs[0], context)
+    started = time.perf_counter()
+    shape = shape_of(frozen.files[0])
     tasks = [task_of(job, context) for job in jobs]
     members = [
         Member(
@@ -75,19 +74,22 @@ def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits
         )
         for job, (_, task) in zip(jobs, tasks, strict=True)
     ]  # fmt: skip
-    ended = fit_stack(members, ResidentFeatures(files[0], device), shape)
+    ended = fit_stack(members, ResidentFeatures(frozen.files[0], device), shape)
+    learnt = sum(parameter.numel() for parameter in members[0].head.parameters())
     how: dict[str, str | float] = {
-        "precision": precision,
+        "precision": resolve_precision(jobs[0].scenario.settings.precision, device),
         "compile": "off",
         "stack": " ".join(job.id for job in jobs),
-        "parameters": sum(parameter.numel() for parameter in members[0].head.parameters()),
+        "parameters": frozen.parameters + learnt,
+        "trained_parameters": learnt,
         "seconds": (time.perf_counter() - started) / len(jobs),
     }
     results: Fits = []
+    facts = frozen.facts
     for job, (before, task), fitted in zip(jobs, tasks, ended, strict=True):
         if isinstance(fitted, FloatingPointError):
             results.append(fitted)
         else:
-            results.append(result_of(job, context, before, task, fitted, how | {"backbone_passes": passes}))
-            passes = 0  # counted once
+            results.append(result_of(job, context, before, task, fitted, how | facts))
+            facts = frozen.facts | {"backbone_passes": 0}  # counted once
     return results

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -33,8 +34,24 @@ def test_a_job_that_loses_two_workers_is_a_job_error_and_the_others_go_on(case: 
         told = run(executor, [deadly, case.jobs[1]], case.context, Killing())
     error = told.outcomes[deadly.id]
     assert isinstance(error, JobError)
-    assert error.reason == "its worker died 2 times (signal 9); is there enough memory?"
+    assert error.reason == "its worker died 2 times (signal 9, Killed); is there enough memory?"
     assert isinstance(told.outcomes[case.jobs[1].id], FoldResult)
+
+
+def test_a_worker_that_crashes_is_not_said_to_lack_memory(case: Case) -> None:
+    deadly = spoilt(case.jobs[0], epochs=2000)
+
+    class Crashing(Told):
+        def on_epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+            super().on_epoch(job_id, epoch, metrics)
+            for child in multiprocessing.active_children():
+                assert child.pid is not None
+                os.kill(child.pid, signal.SIGABRT)
+
+    with closing(ProcessExecutor(["cpu"])) as executor:
+        error = run(executor, [deadly], case.context, Crashing()).outcomes[deadly.id]
+    assert isinstance(error, JobError)
+    assert error.reason == "its worker died 2 times (signal 6, Aborted)"
 
 
 def test_workers_live_from_one_run_to_the_next_and_end_with_the_executor(case: Case) -> None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness import plan
 from harness.data.cache import open_pixels
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
-from harness.plan import Job
+from harness.plan import Job, fold_jobs
 from harness.report.tables import arrays
 from harness.results import FoldResult, Metrics
 from harness.store import Store
@@ -231,7 +232,38 @@ def test_only_the_last_stages_are_trained_where_the_settings_say_so(
         state = safetensors.torch.load(result.model)
         moved = {key.split(".")[1] for key, value in start.items() if not torch.equal(value, state[f"backbone.{key}"])}
         assert ("layer1" in moved, "layer4" in moved) == (trainable == "all", True)
-    assert found["last-1"].record.facts["parameters"] == sum(
-        value.numel() for key, value in safetensors.torch.load(found["last-1"].model or b"").items()
-        if key.startswith(("backbone.network.layer4", "head.")) and "running" not in key and "num_batches" not in key
-    )  # fmt: skip
+    whole = {
+        key: value.numel() for key, value in safetensors.torch.load(found["last-1"].model or b"").items()
+        if "running" not in key and "num_batches" not in key
+    }  # fmt: skip
+    last = sum(size for key, size in whole.items() if key.startswith(("backbone.network.layer4", "head.")))
+    facts = {name: result.record.facts for name, result in found.items()}
+    assert (facts["last-1"]["parameters"], facts["last-1"]["trained_parameters"]) == (sum(whole.values()), last)
+    assert facts["all"]["parameters"] == facts["all"]["trained_parameters"] == sum(whole.values())
+
+
+def test_a_frozen_backbone_counts_and_its_extraction_is_billed_to_no_single_fit(
+    new_store: Callable[[], Store], small_study: Callable[..., Study]
+) -> None:
+    study = small_study("base.trainable=head", *ONE_EPOCH)
+    context, (first, *_) = context_of(study, new_store())
+    jobs = fold_jobs(study, first.scenario, context.digests)[:2]
+    cold, warm = (run_job(job, context, silent).record.facts for job in jobs)
+    (about,) = [json.loads(path.read_text()) for path in context.features.glob("*/about.json")]
+    assert (cold["backbone_passes"], warm["backbone_passes"]) == (len(context.dataset.rows("train")), 0)
+    assert cold["extraction_seconds"] == warm["extraction_seconds"] == about["seconds"] > 0
+    backbone = sum(p.numel() for p in load_backbone(first.scenario.settings, 0).parameters())
+    head = int(warm["trained_parameters"])
+    assert head < 1_000
+    assert cold["parameters"] == warm["parameters"] == backbone + head
+
+
+def test_what_nothing_reads_is_neither_counted_nor_stored(store: Store, small_study: Callable[..., Study]) -> None:
+    study = small_study(*ONE_EPOCH, "base.backbone=mobilenetv4_conv_small", "base.trainable=all")
+    context, _ = context_of(study, store)
+    (refit,) = final_jobs(study, context)
+    result = run_job(refit, context, silent)
+    stored = safetensors.torch.load(result.model or b"")
+    assert not any(key.startswith(("backbone.network.conv_head", "backbone.network.classifier")) for key in stored)
+    trained = [value.numel() for key, value in stored.items() if "running" not in key and "num_batches" not in key]
+    assert result.record.facts["trained_parameters"] == result.record.facts["parameters"] == sum(trained) < 1_300_000

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -34,6 +36,29 @@ def _no_module_is_kept() -> Iterator[None]:
 def case(new_store: Callable[[], Store], small_study: Callable[..., Study]) -> tuple[Context, list[Job]]:
     """The jobs of two heads, two folds each, of two epochs; 24 images in batches of 16."""
     return context_of(small_study(), new_store())
+
+
+TRAIN = """
+import torch
+from harness.models.backbone import load_backbone
+from harness.settings import Settings
+backbone = load_backbone(Settings(backbone="repvgg_a0", weights="none", image_size=128), 0)
+backbone.put_on(torch.device("cpu")).train()
+for _ in range(2):
+    images = torch.randn(4, 3, 128, 128).contiguous(memory_format=torch.channels_last)
+    backbone(images).square().mean().backward()
+"""
+
+
+def test_training_on_a_cpu_corrupts_no_memory() -> None:
+    """The convolution whose gradient in channels_last ends the process by SIGSEGV or SIGABRT."""
+    assert subprocess.run([sys.executable, "-c", TRAIN], check=False).returncode == 0
+
+
+def test_other_networks_are_laid_out_with_the_channels_last() -> None:
+    weight = load_backbone(SETTINGS, 0).put_on(CPU).network.get_parameter("layer1.0.conv1.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
 
 
 def test_a_trained_module_comes_back_to_its_start_bit_for_bit() -> None:

@@ -1,0 +1,17 @@
+from harness.results import FoldRecord
+from harness.search.objective import cost_of
+from harness.search_block import Objective
+
+
+def record(**facts: float) -> FoldRecord:
+    return FoldRecord("job", [], 1, {"val/accuracy": 0.5}, {}, dict(facts))
+
+
+def test_a_trial_costs_the_extraction_whichever_trial_it_was_made_for() -> None:
+    records = [
+        record(seconds=1.0, extraction_seconds=10.0, parameters=7, backbone_passes=passes) for passes in (24.0, 0.0)
+    ]
+    for order in (records, records[::-1]):
+        assert cost_of(Objective(cost="seconds"), order) == 11
+        assert cost_of(Objective(cost="parameters"), order) == 7
+    assert cost_of(Objective(cost="seconds"), [record(seconds=3.0), record(seconds=5.0)]) == 4
