@@ -23,7 +23,7 @@ from harness.bench.kept import feature_files, feature_inputs
 from harness.models.heads import make_head
 from harness.prepare import Inputs, prepare
 from harness.settings import Settings
-from harness.store import Store
+from harness.store import Store, sqlite_uri
 from harness.training.device import deterministic
 from harness.training.fit import Task, fit
 
@@ -71,7 +71,7 @@ def measure(bench: Bench) -> list[Row]:
     store = bench.store("peers")
     quiet_run(study, store)  # leaves the features
     data = _Data(prepare(study, store), store)
-    uri = f"sqlite:///{bench.folder}/lightning.db"
+    uri = sqlite_uri(bench.folder / "lightning.db")
     alone = {
         "lightning": partial(_lightning, data, uri=uri),
         "skorch": partial(_skorch, data),
