@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.cache import open_pixels
-from harness.errors import HarnessError
-from harness.explanations import Explanations, explanations_file
+from harness.explanations import Explanations, explanations_file, explanations_log, unregistered_log
+from harness.extras import attempt
 from harness.ledger import Ledger
 from harness.plan import Job, derive_seed
 from harness.prepare import Inputs
-from harness.progress import Reporter
 from harness.publish import Publisher
+from harness.report.explained import LOSS
 from harness.report.tables import arrays
 from harness.serving.classifier import Classifier
 from harness.serving.explain import grad_cam
@@ -22,39 +21,45 @@ from harness.serving.stored import stored_classifier
 from harness.stages import ScenarioState
 from harness.store import Store
 from harness.study import Study
+from harness.tracking import is_lost
 from harness.training.job import Context
 
 EXPLAINED = 6  # images called rightly, and as many called wrongly
 
 
 def publish_champion(
-    study: Study, inputs: Inputs, store: Store, test: ScenarioState, publisher: Publisher, context: Context,
-    reporter: Reporter,
-) -> None:  # fmt: skip
+    study: Study, inputs: Inputs, store: Store, test: ScenarioState, publisher: Publisher, context: Context
+) -> None:
     """Makes the refitted winner the study's champion in MLflow, with its explanations, unless it is that already.
 
-    Where the weights of its frozen backbone cannot be had any more, it says so and leaves it.
+    Where that cannot be done, as the weights of its frozen backbone are gone or it cannot be explained, it says so and
+    leaves it: what follows needs neither.
     """
-    if publisher.has_champion(test):
-        return
+    (job,) = test.jobs
+
+    def publish() -> None:
+        if publisher.has_champion(test):
+            return
+        classifier = _classifier(study, inputs, store, test, context.device)
+        path = explanations_file(store, job.id)
+        if not path.exists():
+            log = explanations_log(store, job.id)
+            attempt(LOSS, log, lambda: explain(classifier, job, inputs, context.pixels, store).save(path))
+        with store.scratch() as folder:
+            saved = folder / "classifier"  # its name in the MLflow model too
+            saved.mkdir()
+            classifier.save(saved)
+            publisher.publish_champion(test, saved)
+
+    attempt("the chosen model is not registered", unregistered_log(store, job.id), publish, passing=is_lost)
+
+
+def _classifier(study: Study, inputs: Inputs, store: Store, test: ScenarioState, device: str) -> Classifier:
+    """The whole network of a test. Raises HarnessError where its weights cannot be had."""
     (job,) = test.jobs
     weights = (Ledger(store).path(job.id) / "model.safetensors").read_bytes()
     facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
-    try:
-        classifier = stored_classifier(
-            job, inputs.dataset, study.study, study.seed, weights, facts, context.device, source
-        )
-    except HarnessError as error:
-        reporter.say(f"the chosen model is not registered: {error}")
-        return
-    path = explanations_file(store, job.id)
-    if not path.exists():
-        explain(classifier, job, inputs, context.pixels, store).save(path)
-    with TemporaryDirectory() as folder:
-        saved = Path(folder, "classifier")  # its name in the MLflow model too
-        saved.mkdir()
-        classifier.save(saved)
-        publisher.publish_champion(test, saved)
+    return stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
 
 
 def explain(classifier: Classifier, job: Job, inputs: Inputs, pixels: Mapping[int, Path], store: Store) -> Explanations:

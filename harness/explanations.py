@@ -38,3 +38,13 @@ class Explanations:
 def explanations_file(store: Store, job_id: str) -> Path:
     """Where the maps of a job are kept."""
     return store.root / "explanations" / f"{job_id}.npz"
+
+
+def explanations_log(store: Store, job_id: str) -> Path:
+    """Where it is kept why there are none."""
+    return explanations_file(store, job_id).with_suffix(".txt")
+
+
+def unregistered_log(store: Store, job_id: str) -> Path:
+    """Where it is kept why the model of a job is not registered."""
+    return store.root / "explanations" / f"{job_id}-model.txt"

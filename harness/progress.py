@@ -1,6 +1,8 @@
 """How a run tells what it is doing: a live bar in a terminal, plain lines elsewhere; on standard error."""
 
+import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -8,8 +10,20 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column
 
 from harness.errors import JobError
+from harness.extras import LOG
 from harness.plan import Job
 from harness.results import Metrics, Outcome
+
+
+class _Said(logging.Handler):
+    """Brings the harness's log to the lines of a reporter."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
 
 
 class Reporter:
@@ -31,14 +45,17 @@ class Reporter:
         self._total = self._done = 0
         self._started = 0.0
         self._jobs: dict[str, Job] = {}
+        self._said = _Said(self.say)
 
     def __enter__(self) -> "Reporter":
         self._progress.start()
+        LOG.addHandler(self._said)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        LOG.removeHandler(self._said)
         self._progress.stop()
 
     def say(self, text: str) -> None:

@@ -14,6 +14,7 @@ from harness.data.audit import audit_study
 from harness.data.folds import folds_json
 from harness.environment import environment, provenance
 from harness.errors import JobError
+from harness.extras import attempt
 from harness.ledger import Ledger
 from harness.mixed import fit_marks
 from harness.models.custom import file_name
@@ -29,7 +30,7 @@ from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
-from harness.tracking import HEADS_FOLDER, JOB_ID, STUDY_IDS, Tracker, reachable
+from harness.tracking import HEADS_FOLDER, JOB_ID, STUDY_IDS, Tracker, is_lost, reachable
 
 
 class RootRun(ABC):
@@ -47,6 +48,11 @@ class RootRun(ABC):
     @abstractmethod
     def close(self) -> None:
         """Marks the root run whole where everything below it is."""
+
+    def _attempt(self, what: str, run_id: str, upload: Callable[[], object]) -> None:
+        """Adds to a run what it can do without, or says why it lacks it."""
+        log = self._store.root / "unpublished" / f"{run_id}-{what}.txt"
+        attempt(f"{what} not added to MLflow", log, upload, passing=is_lost)
 
     def __enter__(self) -> Self:
         try:
@@ -151,8 +157,11 @@ class Publisher(RootRun):
         mark = self._marks(state).scenario(scenario.settings)
         with self._store.scratch() as folder:
             frame.to_parquet(folder / "predictions.parquet", index=False)
-            scenario_figures(state, frame, self._inputs.dataset, folder, mark)
-            self._tracker.log_files(run_id, sorted(folder.iterdir()))
+            self._tracker.log_files(run_id, [folder / "predictions.parquet"])
+            figures = folder / "figures"
+            figures.mkdir()
+            scenario_figures(state, frame, self._inputs.dataset, figures, mark)
+            self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
         self._tracker.log_metrics(run_id, state.summary)
         self._tracker.describe(run_id, _scenario_words(state, self._inputs, mark))
         self._tracker.finish(run_id)
@@ -182,13 +191,16 @@ class Publisher(RootRun):
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         with self._store.scratch() as folder:
             frame.to_parquet(folder / "predictions.parquet", index=False)
+            self._tracker.log_files(run_id, [folder / "predictions.parquet"])
+            figures = folder / "figures"
+            figures.mkdir()
             confusion_figure(
                 frame,
                 f"test set, {scored(state)}{self._inputs.dataset.mark}",
-                folder / "confusion_matrix.png",
+                figures / "confusion_matrix.png",
                 mark=self._test_mark(state),
             )
-            self._tracker.log_files(run_id, sorted(folder.iterdir()))
+            self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
         self._tracker.describe(
             run_id,
             f"Test set, {scored(state)}, look {looks} of {declared} declared: accuracy"
@@ -218,14 +230,18 @@ class Publisher(RootRun):
         """Adds the pictures of where the model looked to the run of its test."""
         with self._store.scratch() as folder:
             mark = self._test_mark(state)
-            figures = explanation_figures(state.jobs[0], self._inputs, self._store, folder, mark)
-            self._tracker.log_files(run_id, figures, "grad-cam")
+
+            def publish() -> None:
+                explanation_figures(state.jobs[0], self._inputs, self._store, folder, mark)
+                self._tracker.log_files(run_id, sorted(folder.iterdir()), "grad-cam")
+
+            self._attempt("Grad-CAM", run_id, publish)
 
     def publish_report(self, folder: Path) -> None:
         """Adds the report to the study's run, if there is one."""
         run_id = self._tracker.find("study", self._study_id)
         if run_id is not None:
-            self._tracker.log_files(run_id, sorted(folder.iterdir()), "report")
+            self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
             words = (folder / "summary.md").read_text(encoding="utf-8")
             self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
 

@@ -129,7 +129,7 @@ def _run(
         if isinstance(chosen, str):
             reporter.say(f"no model is registered: {chosen}")
         elif chosen is not None:
-            publish_champion(study, inputs, store, chosen, publisher, context, reporter)
+            publish_champion(study, inputs, store, chosen, publisher, context)
         report = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
         publisher.publish_report(report.parent)
         views = publisher.views(states)

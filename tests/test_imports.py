@@ -21,8 +21,7 @@ LAYERS = (
     "executors",
     "schedule", "serving", "training", "models", "data", "environment", "cached", "processes", "compute", "probes",
     "plan", "results", "store", "study", "search_block", "settings", "paths", "refusals", "fields", "strict_yaml",
-    "statistics",
-    "signals", "errors", "failpoints",
+    "statistics", "signals", "extras", "errors", "failpoints",
 )  # fmt: skip
 
 # library -> the only places that may import it

@@ -7,12 +7,15 @@ import numpy as np
 
 from harness.data.cache import open_pixels, pixel_cache
 from harness.data.decode import Pixels
-from harness.explanations import Explanations, explanations_file
+from harness.explanations import Explanations, explanations_file, explanations_log, unregistered_log
+from harness.extras import attempt, failure
 from harness.plan import Job
 from harness.prepare import Inputs
-from harness.report.figures import named, save, titled
+from harness.report.export import escaped
+from harness.report.figures import drawn, named, save, titled
 from harness.store import Store
 
+LOSS = "no Grad-CAM"  # what is said first where it fails
 WORDS = (
     "Grad-CAM of the last feature map, for the class that was called: the brighter, the more a place raised that"
     " class's score, relative to the brightest place of the same image; all dark, no place did. It shows where the"
@@ -23,12 +26,21 @@ WORDS = (
 
 
 def explanation_lines(job: Job, inputs: Inputs, store: Store, folder: Path, mark: str | None = None) -> list[str]:
-    """A part in Markdown with the figures of a job's maps, written into `folder`; nothing where there are no maps."""
-    figures = explanation_figures(job, inputs, store, folder, mark)
-    if not figures:
-        return []
-    lines = [f"![Grad-CAM of test images called {path.stem.rsplit('-', 1)[1]}]({path.name})" for path in figures]
-    return ["### Where the model looked", "", WORDS, "", *lines, ""]
+    """A part in Markdown with the figures of a job's maps, written into `folder`, or why there are no maps.
+
+    Nothing where none were to be made.
+    """
+    paths: list[Path] = []
+    log = folder / f"grad-cam-{job.scenario.id}.txt"
+    attempt(LOSS, log, lambda: paths.extend(explanation_figures(job, inputs, store, folder, mark)))
+    lines = [f"![Grad-CAM of test images called {path.stem.rsplit('-', 1)[1]}]({path.name})" for path in paths]
+    why = failure(log) or failure(explanations_log(store, job.id))
+    unregistered = failure(unregistered_log(store, job.id))
+    shown = [WORDS, "", *lines, ""] if lines else [f"{escaped(why)}.", ""] if why else []
+    return [
+        *(["### Where the model looked", "", *shown] if shown else []),
+        *([f"{escaped(unregistered)}.", ""] if unregistered else []),
+    ]
 
 
 def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path, mark: str | None = None) -> list[Path]:
@@ -49,6 +61,7 @@ def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path, ma
     return paths
 
 
+@drawn
 def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str, path: Path, mark: str | None) -> Path:
     """The images above, the same under their maps below."""
     figure, axes = plt.subplots(

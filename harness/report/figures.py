@@ -1,9 +1,13 @@
 """The figures of a study, from stored results alone."""
 
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from textwrap import fill, wrap
+from typing import ParamSpec
 
 import matplotlib
 
@@ -18,6 +22,8 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from harness.data.manifest import Dataset
+from harness.extras import attempt, failure
+from harness.report.export import escaped
 from harness.report.tables import arrays, by_repeat, confusion_table
 from harness.results import FoldRecord
 from harness.stages import ScenarioState
@@ -40,10 +46,13 @@ plt.rcParams.update(
 )
 
 
+P = ParamSpec("P")
+
 TITLE = 44  # characters of a line above a square figure
 TITLE_LINES = 4
 NAME = 40  # characters of a class in a figure
 SCENARIO = 120  # of a scenario: all its levels
+IMAGE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")  # in Markdown
 LEGEND_LINE = 0.18  # inches
 INK = "#111111"  # on a coloured ground: black itself follows the page that a figure stands in
 
@@ -51,6 +60,32 @@ INK = "#111111"  # on a coloured ground: black itself follows the page that a fi
 def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     """An empty figure of this size in inches."""
     return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def drawn(draw: Callable[P, Path]) -> Callable[P, Path]:
+    """The same function that draws a figure to its `path`, at the cost of no more than the figure where it fails."""
+    parameters = signature(draw)
+
+    @wraps(draw)
+    def spared(*args: P.args, **kwargs: P.kwargs) -> Path:
+        path: Path = parameters.bind(*args, **kwargs).arguments["path"]
+        if not attempt(f"no figure {path.stem}", path.with_suffix(".txt"), lambda: draw(*args, **kwargs)):
+            plt.close("all")
+            for part in (path, path.with_suffix(".svg")):
+                part.unlink(missing_ok=True)
+        return path
+
+    return spared
+
+
+def with_holes(lines: Iterable[str], folder: Path) -> list[str]:
+    """The lines in Markdown; where an image of the folder could not be drawn, they say why."""
+
+    def image_or_words(match: re.Match[str]) -> str:
+        why = failure((folder / match[1]).with_suffix(".txt"))
+        return match[0] if why is None else escaped(why)
+
+    return [IMAGE.sub(image_or_words, line) for line in lines]
 
 
 def named(name: str, most: int = NAME) -> str:
@@ -97,6 +132,7 @@ def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = No
     return path
 
 
+@drawn
 def words_figure(words: str, title: str, path: Path) -> Path:
     """A PNG and an SVG that say why there is no figure."""
     figure, axes = new_figure(6.0, 2.0)
@@ -106,6 +142,7 @@ def words_figure(words: str, title: str, path: Path) -> Path:
     return save(figure, path, vector=True)
 
 
+@drawn
 def validation_curves(
     scenarios: Sequence[ScenarioState],
     metric: str,
@@ -132,6 +169,7 @@ def validation_curves(
     return save(figure, path, vector, mark)
 
 
+@drawn
 def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
     figure, panels = _plain_figure(title, 7.2, 3.0, panels=2)
@@ -152,6 +190,7 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
     return np.array([[epoch[metric] for epoch in record.history] for record in records])
 
 
+@drawn
 def confusion_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
@@ -175,6 +214,7 @@ def confusion_figure(
     return save(figure, path, vector, mark)
 
 
+@drawn
 def roc_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
@@ -189,6 +229,7 @@ def roc_figure(
     return save(figure, path, vector, mark)
 
 
+@drawn
 def pr_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
@@ -218,6 +259,7 @@ def _against_rest(
                 yield number, None if repeat else named(name), actual, probabilities[:, classes.index(name)]
 
 
+@drawn
 def calibration_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:

@@ -1,5 +1,6 @@
 """The most confident errors of a model, as pictures: where to look first for wrong labels and blind spots."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from harness.data.cache import open_pixels
+from harness.extras import attempt
 from harness.report.export import export_table
 from harness.report.marks import marked
 from harness.report.tables import arrays, by_repeat
@@ -68,13 +70,13 @@ def error_lines(
     if not len(table):
         return ["No image was called wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
-    stored = open_pixels(pixels)
     links = []
     (folder / THUMBNAILS).mkdir(exist_ok=True)
-    for number, image in enumerate(table["image"]):
-        file = f"{THUMBNAILS}/{name}-{number + 1:02}.jpg"
-        _thumbnail(stored[rows[image]], folder / file)
-        links.append(f"![{number + 1}]({file})")
+    for number, image in enumerate(table["image"], start=1):
+        path = folder / THUMBNAILS / f"{name}-{number:02}.jpg"
+        draw = partial(_thumbnail, pixels, rows[image], path)
+        attempt(f"no thumbnail {path.stem}", path.with_suffix(".txt"), draw)
+        links.append(f"![{number}]({THUMBNAILS}/{path.name})")
     lines = export_table(table, folder, name)
     head, rule, *body = lines[:-1]
     pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
@@ -91,7 +93,8 @@ def _how_many(frame: pd.DataFrame) -> str:
     return f"In the mean of {len(parts)} repeats {wrong / len(parts):.1f} of {len(parts[0])} images were called wrongly"
 
 
-def _thumbnail(pixels: np.ndarray, path: Path) -> None:
-    """Writes the image [channels, height, width] as a small JPEG, as the network saw it."""
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+def _thumbnail(pixels: Path, row: int, path: Path) -> None:
+    """Writes an image of the pixel file as a small JPEG, as the network saw it."""
+    shown = open_pixels(pixels)[row]  # [channels, height, width]
+    image = Image.fromarray(shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0))
     image.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path, quality=80)

@@ -6,12 +6,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from harness.report.comparisons import OUT_OF_FOLD
-from harness.report.figures import SCENARIO, named, new_figure, save, titled
+from harness.report.figures import SCENARIO, drawn, named, new_figure, save, titled
 from harness.report.schema import Estimate
 
 MOST_ROWS = 30
 
 
+@drawn
 def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark: str | None = None) -> Path:
     """A PNG and an SVG: a row for each metric, a point with its interval for each subject."""
     subjects = list(dict.fromkeys(e.subject for e in estimates))
@@ -36,6 +37,7 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark:
     return save(figure, path, vector=True, mark=mark)
 
 
+@drawn
 def scenario_intervals(
     estimates: Sequence[Estimate], names: Sequence[str], title: str, path: Path, mark: str | None = None
 ) -> Path:

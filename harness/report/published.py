@@ -6,6 +6,7 @@ from pathlib import Path
 from harness.published import Claim, CrossValidation, PrintedValue, Published, PublishedModel, exact
 from harness.report.estimates import from_confusion
 from harness.report.export import export_table
+from harness.report.figures import with_holes
 from harness.report.interval_figure import interval_figure
 from harness.report.schema import Comparison, Estimate, Finding, Statistics, Verdict, verdict_of, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table
@@ -146,7 +147,8 @@ def write_published(published: Published, out: Path) -> Path:
     """The path of `published.md` in the folder `out`, beside its statistics, tables (CSV, LaTeX) and figure."""
     statistics = published_statistics(published)
     with new_folder(out.absolute().parent) as folder:
-        (folder / "published.md").write_text("\n".join(_page(published, statistics, folder)) + "\n", encoding="utf-8")
+        text = with_holes(_page(published, statistics, folder), folder)
+        (folder / "published.md").write_text("\n".join(text) + "\n", encoding="utf-8")
         write_statistics(statistics, folder)
         out.mkdir(exist_ok=True)
         for path in sorted(folder.iterdir()):

@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report.figures import named, new_figure, save
+from harness.report.figures import drawn, named, new_figure, save
 
 # The table has the columns trial, state, value (NaN unless complete), partial (the mean over the folds fitted),
 # cost where there is one, and one for each parameter (None where it was not active).
 
 
+@drawn
 def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path, mark: str | None = None) -> Path:
     """A PNG: the value of every trial, pruned ones at their last mean, and the best so far."""
     figure, axes = new_figure(7.2, 3.6)
@@ -32,6 +33,7 @@ def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path,
     return save(figure, path, mark=mark)
 
 
+@drawn
 def importances_figure(importances: Mapping[str, float], evaluator: str, path: Path, mark: str | None = None) -> Path:
     """A PNG: how much of the variation each parameter explains."""
     figure, axes = new_figure(5.4, 0.9 + 0.4 * len(importances))
@@ -43,6 +45,7 @@ def importances_figure(importances: Mapping[str, float], evaluator: str, path: P
     return save(figure, path, mark=mark)
 
 
+@drawn
 def curves_figure(
     curves: Sequence[tuple[str, Sequence[float]]], metric: str, path: Path, mark: str | None = None
 ) -> Path:
@@ -60,6 +63,7 @@ def curves_figure(
     return save(figure, path, mark=mark)
 
 
+@drawn
 def slice_figure(
     table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path, mark: str | None = None
 ) -> Path:
@@ -86,6 +90,7 @@ def slice_figure(
     return save(figure, path, mark=mark)
 
 
+@drawn
 def parallel_figure(
     table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path, mark: str | None = None
 ) -> Path:
@@ -112,6 +117,7 @@ def parallel_figure(
     return save(figure, path, mark=mark)
 
 
+@drawn
 def pareto_figure(
     table: pd.DataFrame, front: Sequence[int], metric: str, cost: str, path: Path, mark: str | None = None
 ) -> Path:

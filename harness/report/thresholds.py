@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from harness.report.estimates import Matrix, from_confusion, over_repeats
 from harness.report.export import export_table
-from harness.report.figures import new_figure, save, titled
+from harness.report.figures import drawn, new_figure, save, titled
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
@@ -121,7 +121,8 @@ def sweep_table(sweep: Sequence[Estimate], point: float) -> pd.DataFrame:
     return table
 
 
-def _figure(table: pd.DataFrame, point: float, title: str, path: Path, mark: str | None) -> None:
+@drawn
+def _figure(table: pd.DataFrame, point: float, title: str, path: Path, mark: str | None) -> Path:
     """A PNG and an SVG: sensitivity, specificity and balanced accuracy by threshold, the operating point as a line."""
     figure, axes = new_figure(5.6, 3.6)
     for column in ("sensitivity", "specificity", "balanced accuracy"):
@@ -129,4 +130,4 @@ def _figure(table: pd.DataFrame, point: float, title: str, path: Path, mark: str
     axes.axvline(point, color="gray", lw=0.8, ls="--", label=f"operating point {point:.3f}")
     axes.set(xlabel="called positive from this probability on", ylabel="share", title=titled(title, 56), xlim=(0, 1))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    save(figure, path, vector=True, mark=mark)
+    return save(figure, path, vector=True, mark=mark)

@@ -69,7 +69,7 @@ def write_report(
         summary = summary_lines(study, inputs, states, tests, statistics)
         text = _text(about, tests, audit, summary)
         (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n", encoding="utf-8")
-        (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text("\n".join(figures.with_holes(text, folder)) + "\n", encoding="utf-8")
         (folder / "environment.txt").write_text(environment(), encoding="utf-8")
         write_statistics(statistics, folder)
         write_page(folder, links)

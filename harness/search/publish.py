@@ -96,7 +96,8 @@ class SearchPublisher(RootRun):
 
     def publish_report(self, folder: Path) -> None:
         """Adds the report to the search's run."""
-        self._tracker.log_files(self.run_id, sorted(folder.iterdir()), "report")
+        run_id = self.run_id
+        self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
         self._tracker.describe(self.run_id, (folder / "report.md").read_text(encoding="utf-8"))
 
     def leaderboard_url(self) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.extras import attempt, failure
 from harness.ledger import Ledger
 from harness.plan import search_id
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.export import markdown, rounded
+from harness.report.figures import with_holes
 from harness.report.folder import replace_report
 from harness.report.marks import Marks, together
 from harness.report.page import write_page
@@ -40,7 +42,8 @@ def write_search_report(
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
-        shares = importances(study, queue)
+        shares: dict[str, float] = {}
+        attempt("no importances", folder / "importances.txt", lambda: shares.update(importances(study, queue)))
         marks = trial_marks(study, results, Ledger(store))
         if best_file is not None:
             shutil.copy(best_file, folder / "best.yaml")
@@ -55,7 +58,7 @@ def write_search_report(
             *(line for mark in marks.fits for line in (f"**{mark}.**", "")),
             *_headline(study, results, confirmation),
             *_effort(study, results),
-            *_importances(shares),
+            *_importances(shares, failure(folder / "importances.txt")),
             "## Trials",
             "",
             *markdown(shown(study, board.head(15))),
@@ -65,7 +68,7 @@ def write_search_report(
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
             *_foot(study, inputs, queue, results, Ledger(store)),
         ]
-        (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
         identity = search_id(study, inputs.digests)
         (folder / "search.json").write_text(json.dumps({"search_id": identity}) + "\n", encoding="utf-8")
         write_page(folder)
@@ -118,7 +121,9 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     ]
 
 
-def _importances(shares: Mapping[str, float]) -> Iterable[str]:
+def _importances(shares: Mapping[str, float], failed: str | None) -> Iterable[str]:
+    if failed:
+        return [f"{failed}.", ""]
     if not shares:
         return [f"No importances: they need {MIN_TRIALS} complete trials with different values and two parameters.", ""]
     table = pd.DataFrame({"parameter": list(shares), "share of the variance": list(shares.values())})
@@ -149,7 +154,8 @@ def _figures(
         front = [result.slot for result in pareto_front(study, results)]
         draw.pareto_figure(table, front, metric, objective.cost, folder / "pareto.png", mark)
         names.insert(0, "pareto")
-    interactive_figures(study, queue, folder / "search.html", mark)
+    page = folder / "search.html"
+    attempt("no search.html", page.with_suffix(".txt"), lambda: interactive_figures(study, queue, page, mark))
     return names
 
 
