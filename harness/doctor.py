@@ -39,8 +39,7 @@ def examine(store: Store, study: Study | None = None) -> list[Check]:
         *_packages(),
         _device(),
         *_store(store),
-        *_left_behind(store),
-        *_versions(store),
+        *(() if store.closed_part else (*_left_behind(store), *_versions(store))),
         *dict.fromkeys(_networks(study) if study else ()),
     ]
 
@@ -77,12 +76,13 @@ def _device() -> Check:
 
 def _store(store: Store) -> Iterator[Check]:
     there = next(path for path in (store.root, *store.root.parents) if path.exists())
-    writable = os.access(there, os.W_OK | os.X_OK)
+    closed = store.closed_part
     new = "" if there == store.root else ", not made yet"
-    yield Check("store", "ok" if writable else "bad", f"{store.root}{new}{'' if writable else ': not writable'}")
+    told = f": you may not read and write {'it' if closed == store.root else closed}" if closed else ""
+    yield Check("store", "bad" if closed else "ok", f"{store.root}{new}{told}")
     free = shutil.disk_usage(there).free
     yield Check("disk", "ok" if free > LOW_DISK else "look", f"{free / 2**30:,.1f} GiB free at {there}")
-    if not store.database.exists():
+    if closed or not store.database.exists():
         return
     from harness.tracking import old_places, orphaned_runs, schema_problem
 

@@ -1,7 +1,9 @@
 """What can go wrong, each kind with the exit code that it ends the command with."""
 
 import errno
+import os
 import re
+from pathlib import Path
 
 
 def redact(text: str) -> str:
@@ -30,6 +32,21 @@ def disk_is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def forbidden(error: BaseException | None) -> str | None:
+    """What this error, or one that it came from, says that may not be read or written here; None for other errors."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            place = str(Path(os.fsdecode(error.filename)).absolute()) if error.filename else "a file"
+            return f"{re.sub(r'/[.]new-[^/]*', '', place) or '/'}: {error.strerror}"  # not there yet: its folder
+        for words in ("attempt to write a readonly database", "unable to open database file"):
+            if words in str(error):
+                return f"the store's database: {words}"
+        if "No usable temporary directory" in str(error):
+            return "there is no folder for temporary files; name one by TMPDIR"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 class HarnessError(Exception):

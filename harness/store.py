@@ -62,6 +62,26 @@ class Store:
         """Whether there can be runs already."""
         return self.server is not None or self.database.exists()
 
+    @property
+    def closed_part(self) -> Path | None:
+        """What of the store, or above it where it is not made yet, may not be read or written here; None is usual."""
+        if not self.root.exists():
+            parts = [next(path for path in self.root.parents if path.exists())]
+        else:
+            parts = [self.root, *_inside(self.root), *_inside(self.cache), *_inside(self.locks)]
+        return next(
+            (part for part in parts if not os.access(part, os.R_OK | os.W_OK | (part.is_dir() and os.X_OK))), None
+        )
+
+    def require_open(self) -> None:
+        """Raises HarnessError where this user may not read and write the store: before anything is computed for it."""
+        part = self.closed_part
+        if part is not None:
+            raise HarnessError(
+                f"--store {self.root}: you may not read and write {'it' if part == self.root else part}; have it opened"
+                " for you, or name another folder"
+            )
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder for files on their way to elsewhere; it vanishes, at the latest when the store is swept."""
         return new_folder(self.root)
@@ -159,6 +179,11 @@ def sqlite_uri(path: Path) -> str:
     from sqlalchemy.engine import URL
 
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder that may be read; nothing where it may not, or is not there."""
+    return sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else []
 
 
 def _checked_address(uri: str) -> str:

@@ -9,7 +9,7 @@ import typer
 from harness.cli import care, look, measure, model, train, write
 from harness.cli.completion import join_words
 from harness.cli.streams import name_the_user, read_names_as_utf8, speak_plainly
-from harness.errors import HarnessError, Stopped, disk_is_full, redact
+from harness.errors import HarnessError, Stopped, disk_is_full, forbidden, redact
 from harness.signals import obey_signals
 
 COMMANDS = (
@@ -64,6 +64,9 @@ def main() -> None:
     except Exception as error:
         if disk_is_full(error):
             print("error: the disk is full; free some space, and the same command goes on from here", file=sys.stderr)
+        elif reason := forbidden(error):
+            print(f"error: {redact(reason)}", file=sys.stderr)
+            sys.exit(HarnessError.exit_code)
         else:
             print(redact(traceback.format_exc()), file=sys.stderr)
         sys.exit(1)

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, DeviceName, MixedVersions, Overrides, StorePath, StudyFile
+from harness.cli.options import (
+    MLRUNS,
+    DataPath,
+    DeviceName,
+    MixedVersions,
+    Overrides,
+    StorePath,
+    StudyFile,
+    open_store,
+)
 
 
 def status(
@@ -47,11 +56,10 @@ def rerun(
 ) -> None:
     """Fits one fold of one scenario again; its old result is set aside."""
     from harness.progress import Reporter
-    from harness.store import Store
     from harness.study import load_study
     from harness.terminal.runs import show_reproduction
 
-    loaded, at = load_study(study, overrides or [], data), Store(store, mixed_versions=mixed_versions)
+    loaded, at = load_study(study, overrides or [], data), open_store(store, mixed_versions=mixed_versions)
     with Reporter() as reporter:
         from harness.rerun import rerun as run_again
 
@@ -63,7 +71,9 @@ def rerun(
 
 
 def doctor(
-    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="Look at its weights, too.")] = None,
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Look at its weights, too.", readable=False)
+    ] = None,
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
 ) -> None:
@@ -93,5 +103,6 @@ def cache(
 
     at = Store(store)
     if clear:
+        at.require_open()
         show_cache(at, remove(at, None if clear == "all" else clear), "removed")
     show_cache(at, entries(at), "kept")

@@ -18,6 +18,7 @@ from harness.cli.options import (
     StorePath,
     StudyFile,
     TrackingUri,
+    open_store,
 )
 from harness.errors import HarnessError, StudyError
 
@@ -57,8 +58,9 @@ def plan(
     with nothing_left_if_refused(loaded, at):
         inputs = prepare(loaded, at)
         networks = look_at_networks(loaded, inputs.digests, at)
-    keep_inputs(loaded, inputs, at)
-    networks.keep()
+    if at.closed_part is None:
+        keep_inputs(loaded, inputs, at)
+        networks.keep()
     states = study_state(loaded, inputs.digests, Ledger(at))
     if probe:
         _probe(inputs, states, at, device)
@@ -119,14 +121,17 @@ def audit(
 
 
 def report(
-    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.")] = None,
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.", readable=False)] = None,
     data: DataPath = None,
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
     published: Annotated[
-        Path | None, typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.")
+        Path | None,
+        typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.", readable=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.", readable=False)
+    ] = None,
     checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the page's path and every number as JSON.")] = False,
@@ -144,10 +149,9 @@ def report(
 
         print(write_published(paper, out))
     elif study is not None:
-        from harness.store import Store
         from harness.study import load_study
 
-        loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri, mixed_versions)
+        loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
         from harness.publish import report_study
 
         page = report_study(loaded, at, partial(print, file=sys.stderr)).with_name("index.html")
@@ -162,7 +166,7 @@ def report(
 
 def ui(
     study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="Open at the leaderboard of this study.")
+        Path | None, typer.Argument(metavar="[STUDY]", help="Open at the leaderboard of this study.", readable=False)
     ] = None,
     data: DataPath = None,
     store: StorePath = MLRUNS,
@@ -177,6 +181,8 @@ def ui(
     at = Store(store, tracking_uri)
     if not at.has_runs:
         raise HarnessError(f"{at.root} holds no runs yet; start with: harness run STUDY --store {store}")
+    if at.server is None:
+        at.require_open()  # MLflow writes to a database that it reads
     if study is not None:
         from harness.publish import study_views
         from harness.study import load_study

@@ -21,7 +21,7 @@ Model = Annotated[
 
 def predict(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files of any size.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files of any size.", readable=False)],
     data: DataPath = None,
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
@@ -42,7 +42,9 @@ def predict(
 
 def export(
     model: Model,
-    onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.", show_default=False)],
+    onnx: Annotated[
+        Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.", show_default=False, readable=False)
+    ],
     data: DataPath = None,
     store: StorePath = MLRUNS,
     overrides: Overrides = None,
@@ -77,6 +79,8 @@ def _folder(model: str, store: "Store", data: str | None, overrides: list[str] |
         from harness.study import load_study
 
         study = load_study(Path(model), overrides or [], data)
+    if store.server is None and store.has_runs:
+        store.require_open()  # MLflow writes to a database that it reads
     from harness.tracking.champion import champion_folder, study_model
 
     return champion_folder(store, study_model(study, store) if is_study else model)

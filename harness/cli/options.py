@@ -1,15 +1,21 @@
 """The arguments and options that commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from harness.cli.completion import complete_override
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False)]
+if TYPE_CHECKING:
+    from harness.store import Store
+
+# readable=False: what may not be read is refused in one line where it is read, and not in a box here
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False, readable=False)]
 DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
-StorePath = Annotated[Path, typer.Option("--store", metavar="DIR", help="Where everything produced is kept.")]
+StorePath = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="Where everything produced is kept.", readable=False)
+]
 TrackingUri = Annotated[
     str | None, typer.Option("--tracking-uri", metavar="URL", help="An MLflow server that the runs go to.")
 ]
@@ -44,3 +50,12 @@ MixedVersions = Annotated[
     bool, typer.Option("--mixed-versions", help="Allow fits by different versions of torch, timm, ...: marked.")
 ]
 MLRUNS = Path("mlruns")
+
+
+def open_store(path: Path, tracking_uri: str | None = None, mixed_versions: bool = False) -> "Store":
+    """The store of a command that writes to it. Raises HarnessError where that may not be."""
+    from harness.store import Store
+
+    store = Store(path, tracking_uri, mixed_versions)
+    store.require_open()
+    return store

@@ -22,6 +22,7 @@ from harness.cli.options import (
     Threads,
     TrackingUri,
     Workers,
+    open_store,
 )  # fmt: skip
 from harness.compute import Compute
 
@@ -47,10 +48,9 @@ def run(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-    from harness.store import Store
 
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
-    at = Store(store, tracking_uri, mixed_versions)
+    at = open_store(store, tracking_uri, mixed_versions)
     _run(study, data, at, overrides, device, compute, tests_only=False)
 
 
@@ -72,10 +72,9 @@ def test(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-    from harness.store import Store
 
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
-    at = Store(store, tracking_uri, mixed_versions)
+    at = open_store(store, tracking_uri, mixed_versions)
     _run(study, data, at, overrides, device, compute, tests_only=True)
 
 
@@ -117,10 +116,9 @@ def search(
 ) -> None:
     """Searches the space of the study's search: block; a second start adds the trials that are missing."""
     from harness.progress import Reporter
-    from harness.store import Store
     from harness.study import load_study
 
-    loaded, at = load_study(study, overrides or [], data), Store(store, tracking_uri, mixed_versions)
+    loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
     with Reporter() as reporter:
         reporter.say(f"{loaded.study}: loading")
         from harness.search.run import run_search
@@ -141,10 +139,9 @@ def reproduce(
 ) -> None:
     """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
     from harness.progress import Reporter
-    from harness.store import Store
     from harness.terminal.runs import show_reproduction
 
-    at = Store(store, tracking_uri)
+    at = open_store(store, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"reproducing {run_id}")
         from harness.reproduce import reproduce as run_again

@@ -8,8 +8,12 @@ import typer
 
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")],
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Images in train/CLASS and test/CLASS.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the study file goes.")] = Path("studies"),
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Images in train/CLASS and test/CLASS.", readable=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the study file goes.", readable=False)
+    ] = Path("studies"),
 ) -> None:
     """Writes a first study file from a folder of images."""
     from harness.new import write_study

@@ -1,0 +1,90 @@
+"""Stores and folders that the user may not read or write: one line before anything is computed."""
+
+import shutil
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from harness.cli import COMMANDS
+from harness.errors import forbidden
+from tests.conftest import Finished
+from tests.field.conftest import four, write_study
+from tests.field.outsider import Outsider
+
+WRITING = (
+    ("run", "s.yaml"),
+    ("search", "s.yaml"),
+    ("report", "s.yaml"),
+    ("rerun", "s.yaml", "--scenario", "dropout-gap", "--fold", "0"),
+    ("reproduce", "a" * 32),
+    ("bench", "--quick"),
+    ("cache", "--clear", "all"),
+    ("ui",),
+    ("predict", "models:/small@champion", "d/test/ILL/img000.png"),
+)
+
+
+def opened(store: Path) -> None:
+    """Lets others read a store."""
+    for path in (store, *store.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+@pytest.mark.parametrize("command", WRITING, ids=lambda command: command[0])
+def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, command: tuple[str, ...]) -> None:
+    four()
+    write_study()
+    store = Path("mlruns")
+    (store / "jobs").mkdir(parents=True)
+    (store / "mlflow.db").touch()
+    closed = f"error: --store {store.absolute()}: you may not read and write "
+    opened(store)
+    assert outsider.refused(*command) == f"{closed}it; have it opened for you, or name another folder"
+    store.chmod(0o777)  # as of two users of one store
+    assert outsider.refused(*command) == (
+        f"{closed}{store.absolute()}/jobs; have it opened for you, or name another folder"
+    )
+    store.chmod(0o700)
+    assert "Permission denied" in (line := outsider.refused(*command)) or line.startswith(closed)
+    assert [path.name for path in sorted(store.iterdir())] == ["jobs", "mlflow.db"]
+
+
+def test_commands_that_read_do_so_in_a_store_that_may_not_be_written(outsider: Outsider, finished: Finished) -> None:
+    shutil.copytree(finished.store.root, "mlruns")
+    assert finished.study.folder is not None
+    shutil.copy(next(finished.study.folder.glob("*.yaml")), "s.yaml")
+    opened(Path("mlruns"))
+    before = sorted(Path("mlruns").rglob("*"))
+    for command in (("plan", "s.yaml"), ("status", "s.yaml"), ("audit", "s.yaml"), ("cache",)):
+        ended = outsider(*command)
+        assert (ended.code, ended.err) == (0, ""), command
+    doctor = outsider("doctor")
+    assert doctor.code == 1
+    assert "you may not read and write it" in doctor.out
+    assert sorted(Path("mlruns").rglob("*")) == before
+    Path("mlruns/cache/folds").chmod(0o700)
+    for command in (("plan", "s.yaml"), ("status", "s.yaml"), ("audit", "s.yaml")):
+        assert "cache/folds" in outsider.refused(*command)
+
+
+def test_a_study_file_and_a_folder_to_write_to_may_be_closed_too(outsider: Outsider) -> None:
+    four()
+    write_study()
+    Path("s.yaml").chmod(0o600)
+    assert outsider.refused("plan", "s.yaml") == "error: s.yaml: cannot be read: Permission denied"
+    line = outsider.refused("new", "mine", "--data", "d", "--out", ".")
+    assert line == f"error: {Path.cwd()}: Permission denied"
+
+
+def test_no_option_asks_whether_it_may_read_before_the_one_who_reads() -> None:
+    hints = [hint for command in COMMANDS for hint in get_type_hints(command, include_extras=True).values()]
+    paths = [hint.__metadata__[0] for hint in hints if hasattr(hint, "__metadata__") and "pathlib.Path" in str(hint)]
+    assert len(paths) > 20
+    assert [option.help for option in paths if option.readable] == []
+
+
+def test_a_missing_temporary_folder_is_said_in_words() -> None:
+    error = FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+    assert forbidden(error) == "there is no folder for temporary files; name one by TMPDIR"
+    assert forbidden(FileNotFoundError(2, "No such file")) is None
