@@ -109,7 +109,7 @@ def _file(network: Network, digests: Digests, store: Store) -> Path:
 
 
 def _read(path: Path) -> Verdict:
-    return _verdict(json.loads(path.read_text()))
+    return _verdict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _verdict(values: dict[str, Any]) -> Verdict:
@@ -128,7 +128,7 @@ def _examined(networks: list[Network]) -> list[Verdict]:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.models.examine"],
         input=json.dumps([asdict(network) for network in networks]),
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False,
+        capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONPATH": paths}, check=False,
     )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -25,8 +25,8 @@ from harness.executors import Executor
 from harness.executors.make import make_executor
 from harness.ledger import Ledger, Look
 from harness.mixed import every_state, require_one_version
-from harness.models.custom import head_class
-from harness.networks import look_at_networks
+from harness.models.trial import try_head
+from harness.networks import Networks, look_at_networks
 from harness.plan import Job, batches, study_id
 from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
@@ -93,8 +93,9 @@ def run_study(
         require_same_versions(study, inputs, store, to_fit=not done)
         if not done:
             require_same_code(study, inputs, ledger)
-            check_heads(study, inputs)
-            for remark in look_at_networks(study, inputs.digests, store, hub=True).remarks:
+            networks = look_at_networks(study, inputs.digests, store, hub=True)
+            check_heads(study, inputs, networks, "cpu" if compute.executor == "ray" else device)
+            for remark in networks.remarks:
                 reporter.say(remark)
         store.refuse_if_busy(study.study)  # before the images are decoded
         executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
@@ -156,12 +157,18 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     return all(state.finished for state in states) and all(test.finished for test in tests)
 
 
-def check_heads(study: Study, inputs: Inputs) -> None:
-    """Raises HarnessError, naming the place in the study file, where the file of a user's own head cannot be run."""
+def check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
+    """Raises HarnessError, naming the place in the study file, where a user's own head cannot be used.
+
+    Each is tried on the features of every network that it may stand on.
+    """
+    shapes = sorted({verdict.shape for verdict in networks.found.values()})
     for field, settings in study.settings():
         if settings.head in inputs.heads:
             with study.blamed(*(("base", "head") if field == ("base",) else field)):
-                head_class(settings.head, inputs.heads[settings.head])
+                for channels, height, width in shapes:
+                    shape, classes = (channels, height, width), len(inputs.dataset.classes)
+                    try_head(settings, inputs.heads[settings.head], shape, classes, device)
 
 
 def require_same_code(study: Study, inputs: Inputs, ledger: Ledger) -> None:

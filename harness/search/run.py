@@ -66,8 +66,9 @@ def run_search(
         check_storage(storage)
     device = str(choose_device(device))
     inputs = prepare(study, store)
-    check_heads(study, inputs)
-    for remark in look_at_networks(study, inputs.digests, store, hub=True).remarks:
+    networks = look_at_networks(study, inputs.digests, store, hub=True)
+    check_heads(study, inputs, networks, device)
+    for remark in networks.remarks:
         reporter.say(remark)
     name = f"{study.study}-{search_id(study, inputs.digests)}"
     target, points = search.target(trials), _first_points(study, search)

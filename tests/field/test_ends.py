@@ -43,3 +43,35 @@ def test_a_winner_that_can_be_neither_explained_nor_registered_has_its_report(ha
     assert (ended.code, "the chosen model is not registered" in ended.err) == (0, False)
     assert "the chosen model is not registered" not in (report / "report.md").read_text(encoding="utf-8")
     assert harness("predict", "s.yaml", "d/test/ILL/img000.png").code == 0
+
+
+def test_a_head_that_cannot_be_used_is_refused_before_anything_is_trained(harness: Harness) -> None:
+    four()
+    Path("own.py").write_text(UNEXPLAINED, encoding="utf-8")
+    write_study(grid="{head: ['own:Head', dropout-gap]}", test="")
+    assert harness("run", "s.yaml").code == 0
+    report = Path("mlruns/reports/s/report.md").read_text(encoding="utf-8")
+    Path("own.py").write_text(UNEXPLAINED.replace("shape, classes, settings", "shape, classes"), encoding="utf-8")
+    line = harness.refused("run", "s.yaml")
+    assert line.startswith("error: s.yaml:7: stages[0].grid.head[0]: own.py cannot be used: TypeError: ")
+    assert line.endswith(
+        "; expected: a torch.nn.Module made by Head(shape, classes, settings) that turns features [n, 96, 1, 1] into"
+        " logits [n, 2]"
+    )
+    assert Path("mlruns/reports/s/report.md").read_text(encoding="utf-8") == report
+
+
+def test_a_run_whose_fits_all_fail_leaves_an_earlier_report(harness: Harness) -> None:
+    four()
+    Path("own.py").write_text(UNEXPLAINED, encoding="utf-8")
+    write_study(grid="{head: ['own:Head']}", test="")
+    assert harness("run", "s.yaml").code == 0
+    report = Path("mlruns/reports/s/report.md").read_text(encoding="utf-8")
+    breaks = UNEXPLAINED.replace("return", "assert len(features) != 8\n        return")
+    Path("own.py").write_text(breaks, encoding="utf-8")
+    ended = harness("run", "s.yaml")
+    assert ended.code == 1
+    assert "2 jobs FAILED" in ended.out
+    assert "its report is kept in reports/s-" in ended.err
+    (kept,) = Path("mlruns/reports").glob("s-*/report.md")
+    assert kept.read_text(encoding="utf-8") == report
