@@ -18,12 +18,14 @@ from harness.environment import code_digest
 from harness.errors import HarnessError
 from harness.models.verdicts import Network, Verdict
 from harness.plan import Digests, digest
+from harness.search_block import Point, Search
 from harness.settings import CLASSIFIERS, Settings
 from harness.store import Store, write_atomic
 from harness.strict_yaml import Field
 from harness.study import Study
 
 UNREAD = 0.01  # the share of an image from which it is worth a line
+MOST = 32  # sizes of a range that are looked at one by one
 DECIDING = ("backbone", "weights", "trainable", "image_size")
 
 
@@ -88,9 +90,21 @@ def study_networks(study: Study) -> list[Network]:
         found += settings
         starts = settings if stage.select else starts
     for point in study.search.reachable(DECIDING) if study.search else ():
-        found.append(study.base.model_copy(update={key: point[key] for key in DECIDING if key in point}))
+        for size in _sizes(study.search, point):
+            point |= size
+            found.append(study.base.model_copy(update={key: point[key] for key in DECIDING if key in point}))
     resolved = (settings.resolved(study.data.image_size) for settings in found)
     return [*dict.fromkeys(_network(settings) for settings in resolved if settings.backbone not in CLASSIFIERS)]
+
+
+def _sizes(search: Search | None, point: Point) -> list[Point]:
+    """The image sizes that a point of a search stands for: of a long range its ends."""
+    sizes = search.space.get("image_size") if search else None
+    if sizes is None or sizes.choices is not None or "image_size" not in point:
+        return [{}]
+    levels = sizes.levels()
+    values = levels if len(levels) <= MOST else [levels[0], levels[-1]]
+    return [{"image_size": value} for value in values]
 
 
 def _distinct(settings: Iterable[Settings]) -> list[Settings]:
