@@ -85,6 +85,6 @@ def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harn
 @pytest.mark.parametrize("backbone", ["deit_tiny_distilled_patch16_224", "efficientvim_m1"])
 def test_names_that_never_worked_run_to_a_report(harness: Harness, backbone: str) -> None:
     four(4)
-    write_study(backbone=backbone, size=64, test="")
+    write_study(backbone=backbone, size=64)
     assert harness("run", "s.yaml", "--executor", "inline").code == 0
     assert Path("mlruns/reports/s/index.html").is_file()
