@@ -15,7 +15,7 @@ from harness.study import Stage, Study
 PLACES = {"path", "on_bad_image"}  # of `data`: how the manifest came about, whose digest is part of every id
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
 # 4: what timm trained behind its pooling is no longer left out, class and register tokens are no places of a map, and
-# parameters that nothing reads are not trained, counted or stored
+# parameters that nothing reads are not trained or counted
 
 
 @dataclass(frozen=True)

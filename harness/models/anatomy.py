@@ -14,6 +14,7 @@ from harness.models.layouts import Layout, choose_layout, features_of, parameter
 from harness.models.networks import new_network
 
 IMAGE_SIZE = 224  # where nothing names another
+LEAST = 0.001  # the share of a network that its last stage has at least
 BATCH = 2  # images: batch norm in training wants more than one
 
 
@@ -59,7 +60,8 @@ def anatomy(name: str, image_size: int) -> Anatomy:
 def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], ...]:
     """The read parameters as timm groups them coarsely.
 
-    A group of vectors alone, such as a norm, joins the one before it: it is no stage that one would train by itself.
+    What one would not train by itself is no stage, and joins the one before it: a group of vectors alone, such as a
+    norm, and at the end next to nothing, such as the rotary embedding that all blocks share.
     """
     from timm.models import group_parameters
 
@@ -68,6 +70,7 @@ def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], .
         groups = group_parameters(network, matcher)
     except Exception:  # no such method, or none for coarse groups
         return ()
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters() if name in read}
     weights = {name for name, parameter in network.named_parameters() if parameter.ndim > 1}
     stages: list[frozenset[str]] = []
     for _, group in sorted(groups.items()):
@@ -76,4 +79,6 @@ def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], .
             stages[-1] |= names
         elif names:
             stages.append(names)
+    while len(stages) > 1 and sum(sizes[name] for name in stages[-1]) < LEAST * sum(sizes.values()):
+        stages[-2:] = [stages[-2] | stages[-1]]
     return tuple(stages)

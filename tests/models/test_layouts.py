@@ -134,6 +134,12 @@ def test_what_nothing_reads_is_taken_off(name: str) -> None:
     )
 
 
+def test_what_all_blocks_share_is_no_last_stage() -> None:
+    known = anatomy("vit_small_patch16_rope_mixed_224", 32)
+    assert len(known.stages) == 13
+    assert {name.split(".")[0] for name in known.stages[-1]} == {"blocks", "norm", "rope"}
+
+
 @pytest.mark.parametrize(
     "name", ["swin_tiny_patch4_window7_224", "resnetv2_18", "densenet121", "vgg11_bn", "swiftformer_xs"]
 )
