@@ -172,7 +172,8 @@ def _stage(marks: Marks, state: StageState, statistics: Statistics, inputs: Inpu
     names = {scenario.scenario.name for scenario in state.scenarios}
     compared = [c for c in statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
     if compared:
-        lines += [*export_table(comparison_table(compared), folder, f"comparisons-{name}"), FITTED, ""]
+        lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
+        lines += [FITTED, ""] if any(c.compares == "fitted models" for c in compared) else []
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]

@@ -76,7 +76,10 @@ def test_the_report_states_the_inflation_as_the_folds_have_it(leaking: Finished)
         for s in leaking.run.states[0].scenarios
     }
     assert found.difference == pytest.approx(means["random-before-split"] - means["random"])
-    assert f"{100 * found.difference:+.1f} points" in leaking.run.report.read_text()
+    text = leaking.run.report.read_text(encoding="utf-8")
+    assert f"{100 * found.difference:+.1f} points" in text
+    assert {c.compares for c in statistics.comparisons} == {"recipes"}
+    assert "fitted models" not in text, "nothing is said of rows that are not there"
 
 
 def test_the_copies_in_validation_are_scored_as_such_a_study_scores_them(leaking: Finished) -> None:
