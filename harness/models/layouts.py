@@ -18,13 +18,17 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from timm.layers.attention_pool import AttentionPoolLatent, AttentionPoolPrr
-from timm.layers.attention_pool2d import AttentionPool2d, RotAttentionPool2d
+from timm.layers import attention_pool, attention_pool2d
 from torch import Tensor, nn
 
 Layout = Literal["map", "tokens", "pooled"]
 
-ATTENTION_POOLS = (AttentionPool2d, RotAttentionPool2d, AttentionPoolLatent, AttentionPoolPrr)
+ATTENTION_POOLS = tuple(  # every class of them in timm's two modules: the newest stand in newer versions alone
+    value
+    for module in (attention_pool, attention_pool2d)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and "AttentionPool" in name
+)
 EXTRA_TOKEN = re.compile(r"(^|\.)(cls|class|dist|reg)_?token")
 
 
