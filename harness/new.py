@@ -28,7 +28,7 @@ data:
   {patient}
 folds: {{k: {k}, repeats: 1, grouped: true, seed: 0}}
 base:                         # the settings of every scenario, where no factor varies them
-  backbone: resnet18.tv_in1k  # any timm model
+  backbone: resnet18.tv_in1k  # a timm model; `harness plan` says which sizes it takes
   weights: imagenet           # imagenet | none | PATH.safetensors
   trainable: head             # head (frozen backbone) | all | last-N (its last N stages too)
   epochs: 15

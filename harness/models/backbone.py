@@ -1,4 +1,4 @@
-"""Backbones: any timm model without its classifier, with the weights that a study names."""
+"""Backbones: timm models without their classifier, with the weights that a study names."""
 
 from collections.abc import Collection
 from typing import Any
