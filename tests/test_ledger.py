@@ -39,7 +39,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def test_looks_of_one_test_set_are_found_under_other_manifests_and_older_ones_are_read(ledger: Ledger) -> None:
-    first, second, part, other = (tested("AB", n, images) for n, images in enumerate(["pq", "pq", "qr", "xy"]))
+    first, second, part, other = (seen_images("AB", n, images) for n, images in enumerate(["pq", "pq", "qr", "xy"]))
     older = ledger.looks_root / first.digest / "old" / "key.json"
     older.parent.mkdir(parents=True)
     older.write_text('{"time": 1.0}')
@@ -56,7 +56,7 @@ def test_looks_of_one_test_set_are_found_under_other_manifests_and_older_ones_ar
     assert [look.key for look in ledger.looks(other)] == ["k4"]
 
 
-def tested(classes: str, positive: int, hashes: str) -> Dataset:
+def seen_images(classes: str, positive: int, hashes: str) -> Dataset:
     """A dataset with two test images; another `positive` is another manifest."""
     rows = [[f"test/{c}/{h}.png", "test", c, h, h * 64, 1] for c, h in zip(classes, hashes, strict=True)]
     table = pd.DataFrame(rows, columns=["image", "split", "label", "patient", "sha256", "size"])
