@@ -24,6 +24,11 @@ def printable(path: str) -> str:
     return "".join(map(escaped, path))
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; the name of its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def disk_is_full(error: BaseException | None) -> bool:
     """Whether this error, or one that it came from, says that nothing more can be written."""
     while error is not None:

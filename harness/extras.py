@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import HarnessError, disk_is_full, redact
+from harness.errors import HarnessError, disk_is_full, first_line, redact
 
 LOG = logging.getLogger("harness")  # its lines come to the terminal, by the Reporter or as Python prints any warning
 
@@ -23,7 +23,7 @@ def attempt(
     except Exception as error:
         if disk_is_full(error) or passing(error):
             raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         line = redact(f"{loss}: {first if isinstance(error, HarnessError) else f'{type(error).__name__}: {first}'}")
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(redact(f"{line}\n\n{traceback.format_exc()}"), encoding="utf-8")

@@ -22,7 +22,7 @@ from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
-from harness.report.folder import other_words
+from harness.report.folder import tell_of_other
 from harness.report.marks import Marks, declared_looks, taken_looks
 from harness.report.tables import ensemble, pooled, scored, test_metrics
 from harness.report.write import write_report
@@ -330,8 +330,7 @@ def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda
     if not any(scenario.records for state in states for scenario in state.scenarios):
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
     identity = study_id(study, inputs.digests)
-    if words := other_words(store.reports / study.study, identity):
-        say(words)
+    tell_of_other(store.reports / study.study, identity, say)
     if not store.has_runs:
         return write_report(study, inputs, identity, store)
     publisher = Publisher(study, inputs, store)

@@ -13,7 +13,7 @@ from harness.plan import Job
 from harness.publish import Publisher, RootRun
 from harness.results import Metrics, Outcome
 from harness.stages import ScenarioState, StageState, scenario_state
-from harness.tracking import first_line, is_lost
+from harness.tracking import is_lost, server_words
 
 PAUSE = 5.0  # seconds between two attempts to reach a server that was lost
 PATIENCE = 120.0  # seconds that the end of a run waits for it
@@ -46,7 +46,7 @@ class Relay(ABC, Generic[P]):
         except Exception as error:
             if not is_lost(error):
                 raise
-            raise HarnessError(f"--tracking-uri: no MLflow server answers: {first_line(error)}") from None
+            raise HarnessError(f"--tracking-uri: no MLflow server answers: {server_words(error)}") from None
         return self
 
     def __exit__(
@@ -80,7 +80,7 @@ class Relay(ABC, Generic[P]):
             if not is_lost(error):
                 raise
             self._live = None
-            self._say(f"the tracking server is lost ({first_line(error)}); training goes on")
+            self._say(f"the tracking server is lost ({server_words(error)}); training goes on")
             return None
 
     def _reconnect(self) -> bool:

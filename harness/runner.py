@@ -32,7 +32,7 @@ from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepar
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import StudyRelay
-from harness.report.folder import other_words
+from harness.report.folder import tell_of_other
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
@@ -93,10 +93,7 @@ def run_study(
         require_same_versions(study, inputs, store, to_fit=not done)
         if not done:
             require_same_code(study, inputs, ledger)
-            networks = look_at_networks(study, inputs.digests, store, hub=True)
-            check_heads(study, inputs, networks, "cpu" if compute.executor == "ray" else device)
-            for remark in networks.remarks:
-                reporter.say(remark)
+            require_usable(study, inputs, store, "cpu" if compute.executor == "ray" else device, reporter)
         store.refuse_if_busy(study.study)  # before the images are decoded
         executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
         require_audited(study, inputs, store, reporter)
@@ -119,8 +116,7 @@ def _run(
     store.sweep()
     keep_inputs(study, inputs, store)
     ledger, identity = Ledger(store), study_id(study, inputs.digests)
-    if words := other_words(store.reports / study.study, identity):
-        reporter.say(words)
+    tell_of_other(store.reports / study.study, identity, reporter.say)
     with StudyRelay(partial(Publisher, study, inputs, store), ledger, reporter.say) as relay:
         fitter = Fitter(ledger, context, executor, relay, reporter, only)
         states = _run_stages(study, inputs, fitter, relay)
@@ -157,7 +153,18 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     return all(state.finished for state in states) and all(test.finished for test in tests)
 
 
-def check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
+def require_usable(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> None:
+    """Looks at every network and head that the study can meet, and says what one would not expect of them.
+
+    Raises HarnessError, naming the place in the study file, for the first that cannot be used.
+    """
+    networks = look_at_networks(study, inputs.digests, store, hub=True)
+    _check_heads(study, inputs, networks, device)
+    for remark in networks.remarks:
+        reporter.say(remark)
+
+
+def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
     """Raises HarnessError, naming the place in the study file, where a user's own head cannot be used.
 
     Each is tried on the features of every network that it may stand on.

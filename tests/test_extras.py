@@ -9,7 +9,8 @@ import pytest
 from harness.errors import HarnessError, Stopped
 from harness.extras import attempt, failure
 from harness.progress import Reporter
-from harness.report.figures import prediction_figures, with_holes
+from harness.report.drawing import with_holes
+from harness.report.figures import prediction_figures
 from harness.report.hardest import error_lines
 
 

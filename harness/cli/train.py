@@ -48,7 +48,6 @@ def run(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
-
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
     at = open_store(store, tracking_uri, mixed_versions)
     _run(study, data, at, overrides, device, compute, tests_only=False)
@@ -72,7 +71,6 @@ def test(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
-
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
     at = open_store(store, tracking_uri, mixed_versions)
     _run(study, data, at, overrides, device, compute, tests_only=True)

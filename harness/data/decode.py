@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
+from harness.errors import first_line
+
 DECODER = 2  # raise it when the pixels that come out change
 TOGETHER = 16  # images that a thread decodes before it hands them over
 NO_IMAGES = {"EPS"}  # a program, that Pillow would have Ghostscript run
@@ -90,7 +92,7 @@ def reason(error: Exception) -> str:
     """Why an image cannot be read, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = first_line(error)
     return "not an image that Pillow reads" if text.startswith("cannot identify") else text
 
 

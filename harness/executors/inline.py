@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Iterable, Iterator
 
-from harness.errors import JobError
+from harness.errors import JobError, first_line
 from harness.executors import OnStart, each_epoch_once
 from harness.plan import Batch, Job
 from harness.results import OnEpoch, Outcome
@@ -46,6 +46,5 @@ def named(stack: Stack, ended: Fits) -> list[Outcome]:
 
 def job_error(job: Job, error: Exception) -> JobError:
     """The JobError of an exception: its first line and its notes as the reason, the traceback as the details."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    reason = " ".join([first, *getattr(error, "__notes__", [])])
+    reason = " ".join([first_line(error), *getattr(error, "__notes__", [])])
     return JobError(job.id, reason, "".join(traceback.format_exception(error)))

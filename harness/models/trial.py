@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, first_line
 from harness.models.custom import file_name, head_class
-from harness.models.heads import Shape, make_head, part_read
+from harness.models.heads import Shape, make_head, moments_of, part_read
 from harness.settings import Settings
 
 IMAGES = 4
@@ -21,7 +21,7 @@ def try_head(settings: Settings, source: str, shape: Shape, classes: int, device
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             _train_and_ask(settings, source, shape, classes, device)
     except Exception as error:  # a user's code raises anything
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = first_line(error)
         told = first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}"
         name = settings.head.rpartition(":")[2]
         raise HarnessError(
@@ -33,7 +33,7 @@ def try_head(settings: Settings, source: str, shape: Shape, classes: int, device
 def _train_and_ask(settings: Settings, source: str, shape: Shape, classes: int, device: str) -> None:
     head = make_head(settings, shape, classes, source).to(device)
     maps = torch.rand(IMAGES, *shape, device=device)
-    moments = torch.stack([maps.mean(dim=(2, 3)), maps.var(dim=(2, 3), correction=0)], dim=1)
+    moments = torch.stack(moments_of(maps), dim=1)
     for train in (True, False):
         logits = head.train(train)(part_read(head, maps, moments))
         _check(logits, classes)

@@ -11,8 +11,8 @@ from harness.explanations import Explanations, explanations_file, explanations_l
 from harness.extras import attempt, failure
 from harness.plan import Job
 from harness.prepare import Inputs
+from harness.report.drawing import drawn, named, save, titled
 from harness.report.export import escaped
-from harness.report.figures import drawn, named, save, titled
 from harness.store import Store
 
 LOSS = "no Grad-CAM"  # what is said first where it fails

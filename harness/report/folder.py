@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,15 +34,15 @@ def other_report(target: Path, identity: str) -> Path | None:
     return None if name in (None, identity[:DIGITS]) else _beside(target, name)
 
 
-def other_words(target: Path, identity: str) -> str | None:
-    """What is to be said where the report at `target` is that of another study of the same name."""
+def tell_of_other(target: Path, identity: str, say: Callable[[str], None]) -> None:
+    """Says, where the report at `target` is that of another study of the same name, where it will be kept."""
     aside = other_report(target, identity)
-    if aside is None:
-        return None
-    return (
-        f"this store has another study called {target.name} ({aside.name.removeprefix(f'{target.name}-')}; this one is"
-        f" {identity[:DIGITS]}): its report is kept in {aside.parent.name}/{aside.name}"
-    )
+    if aside is not None:
+        other = aside.name.removeprefix(f"{target.name}-")
+        say(
+            f"this store has another study called {target.name} ({other}; this one is {identity[:DIGITS]}): its report"
+            f" is kept in {aside.parent.name}/{aside.name}"
+        )
 
 
 def own_report(target: Path, identity: str) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from harness.report.comparisons import OUT_OF_FOLD
-from harness.report.figures import SCENARIO, drawn, named, new_figure, save, titled
+from harness.report.drawing import SCENARIO, drawn, named, new_figure, save, titled
 from harness.report.schema import Estimate
 
 MOST_ROWS = 30

@@ -11,6 +11,7 @@ import pandas as pd
 from harness.published import Item, OpenQuestion, Published, PublishedModel
 from harness.report import figures
 from harness.report.comparisons import OUT_OF_FOLD, TEST
+from harness.report.drawing import words_figure
 from harness.report.export import export_table
 from harness.report.interval_figure import interval_figure
 from harness.report.marks import Marks, marks_of, together
@@ -117,7 +118,7 @@ def _levels(sides: Sides, item: Item, name: str) -> Lines:
     if shown:
         interval_figure(shown, title, path, together(e.mark for e in shown))
     else:
-        figures.words_figure(str(rows[0]["missing"]), title, path)
+        words_figure(str(rows[0]["missing"]), title, path)
     return [*_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
 
 
@@ -130,7 +131,7 @@ def _curves(sides: Sides, item: Item, name: str) -> Lines:
         mark = together(sides.marks.scenario(s.scenario.settings) for s in done)
         figures.validation_curves(done, "val/accuracy", title, path, True, mark)
     else:
-        figures.words_figure(str(rows[0]["missing"]), title, path)
+        words_figure(str(rows[0]["missing"]), title, path)
     claims = [f"the paper reports {c.value} ({c.where})" for c in sides.published.cross_validation]
     words = f"Validation accuracy over all out-of-fold images, Wilson; {'; '.join(claims) or NOT_PRINTED}."
     return [words, "", *_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]

@@ -4,9 +4,9 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from harness.published import Claim, CrossValidation, PrintedValue, Published, PublishedModel, exact
+from harness.report.drawing import with_holes
 from harness.report.estimates import from_confusion
 from harness.report.export import export_table
-from harness.report.figures import with_holes
 from harness.report.interval_figure import interval_figure
 from harness.report.schema import Comparison, Estimate, Finding, Statistics, Verdict, verdict_of, write_statistics
 from harness.report.statistics_tables import comparison_table, estimate_table

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.report.drawing import TITLE, drawn, new_figure, save, titled
 from harness.report.estimates import over_repeats, rate
 from harness.report.export import export_table
-from harness.report.figures import TITLE, drawn, new_figure, save, titled
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report.figures import drawn, named, new_figure, save
+from harness.report.drawing import drawn, named, new_figure, save
 
 # The table has the columns trial, state, value (NaN unless complete), partial (the mean over the folds fitted),
 # cost where there is one, and one for each parameter (None where it was not active).

@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
+from harness.report.drawing import drawn, new_figure, save, titled
 from harness.report.estimates import Matrix, from_confusion, over_repeats
 from harness.report.export import export_table
-from harness.report.figures import drawn, new_figure, save, titled
 from harness.report.predicted import Predicted
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table

@@ -14,6 +14,7 @@ from harness.published import load_published
 from harness.report import figures, tables
 from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import TEST, RunOf
+from harness.report.drawing import with_holes
 from harness.report.export import export_table, markdown
 from harness.report.folder import replace_report
 from harness.report.gap import gap_lines
@@ -69,7 +70,7 @@ def write_report(
         summary = summary_lines(study, inputs, states, tests, statistics)
         text = _text(about, tests, audit, summary)
         (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n", encoding="utf-8")
-        (folder / "report.md").write_text("\n".join(figures.with_holes(text, folder)) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
         (folder / "environment.txt").write_text(environment(), encoding="utf-8")
         write_statistics(statistics, folder)
         write_page(folder, links)

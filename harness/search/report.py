@@ -13,8 +13,8 @@ from harness.ledger import Ledger
 from harness.plan import search_id
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
+from harness.report.drawing import with_holes
 from harness.report.export import markdown, rounded
-from harness.report.figures import with_holes
 from harness.report.folder import replace_report
 from harness.report.marks import Marks, together
 from harness.report.page import write_page

@@ -11,12 +11,11 @@ from pathlib import Path
 from harness.environment import code_digest, versions
 from harness.ledger import Ledger
 from harness.mixed import require_one_version
-from harness.networks import look_at_networks
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
-from harness.report.folder import other_words
-from harness.runner import check_heads, make_context, require_audited, run_study
+from harness.report.folder import tell_of_other
+from harness.runner import make_context, require_audited, require_usable, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
 from harness.search.relay import SearchRelay
@@ -66,11 +65,9 @@ def run_search(
         check_storage(storage)
     device = str(choose_device(device))
     inputs = prepare(study, store)
-    networks = look_at_networks(study, inputs.digests, store, hub=True)
-    check_heads(study, inputs, networks, device)
-    for remark in networks.remarks:
-        reporter.say(remark)
-    name = f"{study.study}-{search_id(study, inputs.digests)}"
+    require_usable(study, inputs, store, device, reporter)
+    identity = search_id(study, inputs.digests)
+    name = f"{study.study}-{identity}"
     target, points = search.target(trials), _first_points(study, search)
     require_audited(study, inputs, store, reporter)
     context = make_context(study, inputs, store, device, reporter)
@@ -78,8 +75,7 @@ def run_search(
     with store.locked(study.study):
         store.sweep()
         keep_inputs(study, inputs, store)
-        if words := other_words(store.reports / f"{study.study}-search", search_id(study, inputs.digests)):
-            reporter.say(words)
+        tell_of_other(store.reports / f"{study.study}-search", identity, reporter.say)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
         _require_one_origin(study, inputs, store, queue, target)

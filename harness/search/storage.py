@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from harness.errors import HarnessError, redact
+from harness.errors import HarnessError, first_line, redact
 
 LOOK = "it looks like postgresql://user@host/name; in a password write %40 for @ and %2F for /"
 LOCK_KEY = 0x6861726E65737301  # of PostgreSQL's advisory lock: `harness` and a number
@@ -60,13 +60,13 @@ def readable(url: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise HarnessError(f"{shown}: {_first_line(error)}; for PostgreSQL: pip install 'harness[postgres]'") from None
+        raise HarnessError(f"{shown}: {_words(error)}; for PostgreSQL: pip install 'harness[postgres]'") from None
     except OSError as error:
-        raise HarnessError(f"{shown}: {_first_line(error)}") from None
+        raise HarnessError(f"{shown}: {_words(error)}") from None
     except Exception as error:
         if not type(error).__module__.startswith("sqlalchemy"):
             raise
-        raise HarnessError(f"{shown}: cannot be opened: {_first_line(error)}; {LOOK}") from None
+        raise HarnessError(f"{shown}: cannot be opened: {_words(error)}; {LOOK}") from None
 
 
 def _shown(url: str) -> str:
@@ -80,5 +80,5 @@ def _shown(url: str) -> str:
     return redact(url)
 
 
-def _first_line(error: Exception) -> str:
-    return redact((str(error).strip() or type(error).__name__).splitlines()[0])
+def _words(error: Exception) -> str:
+    return redact(first_line(error))

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 
-from harness.errors import HarnessError, disk_is_full
+from harness.errors import HarnessError, disk_is_full, first_line
 from harness.failpoints import failpoint
 from harness.signals import unbroken
 from harness.store import Store
@@ -99,12 +99,12 @@ def reachable(store: Store) -> Iterator[None]:
     except Exception as error:
         if not is_lost(error):
             raise
-        raise HarnessError(f"--tracking-uri {store.server}: no MLflow server answers: {first_line(error)}") from None
+        raise HarnessError(f"--tracking-uri {store.server}: no MLflow server answers: {server_words(error)}") from None
 
 
-def first_line(error: Exception) -> str:
+def server_words(error: Exception) -> str:
     """What an error of a server says, short."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return first_line(error)[:200]
 
 
 def is_lost(error: Exception) -> bool:

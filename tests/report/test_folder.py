@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.folder import other_report, other_words, own_report, replace_report
+from harness.report.folder import other_report, own_report, replace_report, tell_of_other
 
 FIRST, SECOND = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -29,8 +29,11 @@ def test_another_study_of_the_name_is_kept_beside_and_comes_back(tmp_path: Path)
     target = tmp_path / "reports" / "s"
     written(tmp_path, FIRST, "one")
     assert other_report(target, FIRST) is None
-    words = other_words(target, SECOND)
-    assert words is not None and words.endswith("its report is kept in reports/s-aaaaaaaa")
+    said: list[str] = []
+    tell_of_other(target, FIRST, said.append)
+    assert said == []
+    tell_of_other(target, SECOND, said.append)
+    assert len(said) == 1 and said[0].endswith("its report is kept in reports/s-aaaaaaaa")
     written(tmp_path, SECOND, "two")
     assert lying(tmp_path) == {"s": "two", "s-aaaaaaaa": "one"}
     assert own_report(target, FIRST) == target.with_name("s-aaaaaaaa")

@@ -9,8 +9,8 @@ import pytest
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from harness.report.drawing import NAME, TITLE_LINES, named, titled, words_figure
 from harness.report.export import markdown
-from harness.report.figures import NAME, TITLE_LINES, named, titled, words_figure
 from harness.report.search_figures import slice_figure
 
 
