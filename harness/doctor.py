@@ -15,7 +15,7 @@ from harness.ledger import Ledger
 from harness.mixed import mixed_versions
 from harness.models.examine import examine as look_at
 from harness.models.hub import check_hub
-from harness.networks import study_networks
+from harness.preflight import study_networks
 from harness.store import Store, read_holder
 from harness.study import Study
 from harness.training.device import choose_device, device_name

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.costs import Costs
 from harness.data.separation import class_counts
-from harness.networks import Networks
+from harness.preflight import Networks
 from harness.prepare import Inputs
 from harness.stages import StageState
 from harness.study import Study

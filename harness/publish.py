@@ -22,8 +22,8 @@ from harness.plan import Job, study_id
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
-from harness.report.folder import tell_of_other
 from harness.report.marks import Marks, declared_looks, taken_looks
+from harness.report.place import tell_of_other
 from harness.report.tables import ensemble, pooled, scored, test_metrics
 from harness.report.write import write_report
 from harness.results import Metrics, Outcome

@@ -26,13 +26,13 @@ from harness.executors.make import make_executor
 from harness.ledger import Ledger, Look
 from harness.mixed import every_state, require_one_version
 from harness.models.trial import try_head
-from harness.networks import Networks, look_at_networks
 from harness.plan import Job, batches, study_id
+from harness.preflight import Networks, look_at_networks
 from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import StudyRelay
-from harness.report.folder import tell_of_other
+from harness.report.place import tell_of_other
 from harness.report.write import write_report
 from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings

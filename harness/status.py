@@ -7,7 +7,7 @@ from harness.errors import StudyError
 from harness.ledger import Ledger
 from harness.plan import Job, study_id
 from harness.prepare import Inputs
-from harness.report.folder import own_report
+from harness.report.place import own_report
 from harness.stages import StageState, study_state, test_states
 from harness.store import Store, read_holder
 from harness.study import Study

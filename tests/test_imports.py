@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     "cli", "terminal", "ui", "outline", "costs", "doctor", "rerun", "reproduce", "status", "search", "bench", "runner",
     "relay", "champion", "publish", "report", "new", "schema", "resolution", "tracking", "progress", "explanations",
-    "simulate", "durations", "views", "machine", "mixed", "stages", "networks", "prepare", "published", "ledger",
+    "simulate", "durations", "views", "machine", "mixed", "stages", "preflight", "prepare", "published", "ledger",
     "executors",
     "schedule", "serving", "training", "models", "data", "environment", "cached", "processes", "compute", "probes",
     "plan", "results", "store", "study", "search_block", "settings", "paths", "refusals", "fields", "strict_yaml",

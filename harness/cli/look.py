@@ -47,7 +47,7 @@ def plan(
     """Shows stages, scenarios, folds and jobs, and what is done already; with the last probe's cost. Trains nothing."""
     from harness.costs import study_costs
     from harness.ledger import Ledger
-    from harness.networks import look_at_networks
+    from harness.preflight import look_at_networks
     from harness.prepare import keep_inputs, nothing_left_if_refused, prepare
     from harness.stages import study_state
     from harness.store import Store

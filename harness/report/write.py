@@ -16,12 +16,12 @@ from harness.report.checklist import Known, write_checklist
 from harness.report.comparisons import TEST, RunOf
 from harness.report.drawing import with_holes
 from harness.report.export import export_table, markdown
-from harness.report.folder import replace_report
 from harness.report.gap import gap_lines
 from harness.report.interval_figure import scenario_intervals
 from harness.report.marks import Marks, marks_of, together
 from harness.report.page import Links, write_page
 from harness.report.paper import Sides, paper_lines
+from harness.report.place import replace_report
 from harness.report.predicted import winner_lines
 from harness.report.schema import Statistics, write_statistics
 from harness.report.statistics_tables import FITTED, comparison_table

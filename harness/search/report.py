@@ -15,9 +15,9 @@ from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.drawing import with_holes
 from harness.report.export import markdown, rounded
-from harness.report.folder import replace_report
 from harness.report.marks import Marks, together
 from harness.report.page import write_page
+from harness.report.place import replace_report
 from harness.report.write import BEST_EPOCH, SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed

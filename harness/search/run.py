@@ -14,7 +14,7 @@ from harness.mixed import require_one_version
 from harness.plan import search_id
 from harness.prepare import Inputs, keep_inputs, prepare
 from harness.progress import Reporter
-from harness.report.folder import tell_of_other
+from harness.report.place import tell_of_other
 from harness.runner import make_context, require_audited, require_usable, run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue

@@ -6,7 +6,7 @@ from rich.table import Table
 from harness.costs import Costs
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
-from harness.networks import Networks
+from harness.preflight import Networks
 from harness.prepare import Inputs
 from harness.resolution import resolution
 from harness.simulate import Simulated

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.networks import Networks
+from harness.preflight import Networks
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.folder import other_report, own_report, replace_report, tell_of_other
+from harness.report.place import other_report, own_report, replace_report, tell_of_other
 
 FIRST, SECOND = "aaaaaaaa11111111", "bbbbbbbb22222222"
 

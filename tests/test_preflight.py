@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from harness.networks import study_networks
+from harness.preflight import study_networks
 from harness.study import Study
 
 STUDY = """\
