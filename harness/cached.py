@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BusyError
-from harness.store import NEW, Store, read_holder
+from harness.files import NEW
+from harness.store import Store, read_holder
 
 
 @dataclass(frozen=True)

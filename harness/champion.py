@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.cache import open_pixels
+from harness.errors import attempt
 from harness.explanations import Explanations, explanations_file, explanations_log, unregistered_log
-from harness.extras import attempt
+from harness.identity import derive_seed
 from harness.ledger import Ledger
-from harness.plan import Job, derive_seed
+from harness.plan import Job
 from harness.prepare import Inputs
 from harness.publish import Publisher
 from harness.report.explained import LOSS
-from harness.report.tables import arrays
+from harness.report.predictions import arrays
 from harness.serving.classifier import Classifier
 from harness.serving.explain import grad_cam
 from harness.serving.stored import stored_classifier
@@ -22,7 +23,7 @@ from harness.stages import ScenarioState
 from harness.store import Store
 from harness.study import Study
 from harness.tracking import is_lost
-from harness.training.job import Context
+from harness.training.context import Context
 
 EXPLAINED = 6  # images called rightly, and as many called wrongly
 

@@ -1,13 +1,11 @@
 """Where and with how much jobs are fitted, as a command's options say it."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from harness.errors import HarnessError
+from harness.fields import Switch
 
 EXECUTORS = ("auto", "inline", "process", "ray")
-Compile = Literal["auto", "on", "off"]
-Stack = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +16,8 @@ class Compute:
     workers: int | None = None  # at most so many fits at a time
     jobs_per_device: int = 1  # fits that share a GPU
     threads: int = 1  # of a fit on the CPU
-    compile: Compile = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
-    stack: Stack = "auto"  # fit heads on one frozen backbone in one loop; auto: on CUDA
+    compile: Switch = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
+    stack: Switch = "auto"  # fit heads on one frozen backbone in one loop; auto: on CUDA
     address: str | None = None  # of a Ray cluster; None: a local one is started
     shared_store: bool = False  # the cluster's nodes see the store under the same path
 
@@ -30,3 +28,6 @@ class Compute:
             raise HarnessError(f"--workers {self.workers}: inline fits one job at a time; take --executor process")
         if self.executor != "ray" and (self.address or self.shared_store):
             raise HarnessError("--address and --shared-store are for --executor ray")
+
+
+AUTO = Compute()

@@ -10,7 +10,7 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 
 from harness.errors import redact
-from harness.plan import Digests, digest
+from harness.identity import digest
 
 PACKAGE = Path(__file__).parent
 PACKAGES = {  # those whose code decides numbers, and the modules that they bring
@@ -31,16 +31,6 @@ def environment() -> str:
         f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
     ]
     return "\n".join([*lines, "", *packages]) + "\n"
-
-
-def provenance(digests: Digests) -> dict[str, str]:
-    """What every run says of its origin: digests, code, versions, machine, command line."""
-    return {
-        "manifest_digest": digests.manifest,
-        "folds_digest": digests.all_folds,
-        "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
-        **code_and_machine(),
-    }
 
 
 def code_and_machine() -> dict[str, str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.store import Store, new_folder
+from harness.files import new_folder
+from harness.store import Store
 
 
 @dataclass(frozen=True)

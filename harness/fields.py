@@ -25,6 +25,7 @@ def checked_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(checked_name)]
+Switch = Literal["auto", "on", "off"]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.errors import JobError
 from harness.failpoints import failpoint
+from harness.files import new_folder, sync_folder, write_atomic
 from harness.results import FoldRecord, FoldResult
-from harness.store import Store, new_folder, sync_folder, write_atomic
+from harness.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

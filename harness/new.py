@@ -13,8 +13,8 @@ from harness.data.folder import read_folder, require_folder
 from harness.data.guesses import guess_patients
 from harness.errors import DataError, StudyError
 from harness.fields import checked_name
+from harness.files import write_atomic
 from harness.schema import study_schema
-from harness.store import write_atomic
 
 SCHEMA = "study.schema.json"  # beside the study, for editors
 TEMPLATE = """\

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import product
@@ -16,11 +16,13 @@ from typing import Any
 
 from harness.environment import code_digest
 from harness.errors import HarnessError
+from harness.files import write_atomic
+from harness.identity import Digests, digest
 from harness.models.verdicts import Network, Verdict
-from harness.plan import Digests, digest
+from harness.prepare import Inputs
 from harness.search_block import Point, Search
 from harness.settings import CLASSIFIERS, Settings
-from harness.store import Store, write_atomic
+from harness.store import Store
 from harness.strict_yaml import Field
 from harness.study import Study
 
@@ -158,3 +160,30 @@ def _place(study: Study, setting: str, network: Network) -> Field:
     if setting == "image_size" and study.base.image_size is None:
         return _place(study, "backbone", network)
     return ("base", setting)
+
+
+def require_usable(study: Study, inputs: Inputs, store: Store, device: str, say: Callable[[str], None]) -> None:
+    """Looks at every network and head that the study can meet, and says what one would not expect of them.
+
+    Raises HarnessError, naming the place in the study file, for the first that cannot be used.
+    """
+    networks = look_at_networks(study, inputs.digests, store, hub=True)
+    _check_heads(study, inputs, networks, device)
+    for remark in networks.remarks:
+        say(remark)
+
+
+def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
+    """Raises HarnessError, naming the place in the study file, where a user's own head cannot be used.
+
+    Each is tried on the features of every network that it may stand on.
+    """
+    from harness.models.trial import try_head
+
+    shapes = sorted({verdict.shape for verdict in networks.found.values()})
+    for field, settings in study.settings():
+        if settings.head in inputs.heads:
+            with study.blamed(*(("base", "head") if field == ("base",) else field)):
+                for channels, height, width in shapes:
+                    shape, classes = (channels, height, width), len(inputs.dataset.classes)
+                    try_head(settings, inputs.heads[settings.head], shape, classes, device)

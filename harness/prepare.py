@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,20 +13,23 @@ from typing import Any
 
 import numpy as np
 
+from harness.data.audit import audit_study, require_clean
+from harness.data.decode import Counting
 from harness.data.folds import Fold, check_fold, fold_digests, make_folds
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.manifest import Dataset, read_dataset, unread_lines
 from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
 from harness.data.separation import Separation, separation
 from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
+from harness.files import write_atomic
+from harness.identity import Digests, digest
 from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
-from harness.plan import Digests, digest, weights_file
 from harness.published import load_published
 from harness.refusals import unknown
-from harness.settings import CLASSIFIERS, NETWORKS
-from harness.store import Store, write_atomic
+from harness.settings import CLASSIFIERS, NETWORKS, weights_file
+from harness.store import Store
 from harness.strict_yaml import Field
 from harness.study import Study
 
@@ -178,3 +181,14 @@ def _known_bad(store: Store, looked_at: str) -> dict[str, str] | None:
 
 def _bad_file(store: Store, looked_at: str) -> Path:
     return store.cache / "bad-images" / f"{looked_at}.json"
+
+
+def require_audited(study: Study, inputs: Inputs, store: Store, say: Callable[[str], None], progress: Counting) -> None:
+    """Looks through the images, and says which are not read.
+
+    Raises LeakageError or DataError, and writes nothing, where they stop the run.
+    """
+    for line in unread_lines(study, inputs.dataset):
+        say(line)
+    with study.blamed("data", "source" if study.data.path is None else "path"):
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, progress))

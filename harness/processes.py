@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Stopped
 
 
 def start_worker(main: Callable[..., None], *arguments: Any) -> "tuple[Any, Connection[Any, Any]]":
@@ -72,3 +74,33 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
+
+
+_depth = 0
+_waiting: list[int] = []  # signals that came while something had to be whole
+
+
+def obey_signals() -> None:
+    """From now on a signal raises Stopped."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """A signal that comes within it raises Stopped at its end. For the main thread, where signals are handled."""
+    global _depth
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+        if _waiting and not _depth:
+            raise Stopped(_waiting.pop())
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    if _depth:
+        _waiting.append(number)
+    else:
+        raise Stopped(number)

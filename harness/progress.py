@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from harness.errors import JobError
-from harness.extras import LOG
+from harness.errors import LOG, JobError
 from harness.plan import Job
 from harness.results import Metrics, Outcome
 

@@ -1,81 +1,24 @@
 """What of a study goes to MLflow, and when: jobs as they train, scenarios when they are whole, the study at the end."""
 
-import json
-import sys
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import yaml
-
-from harness.data.audit import audit_study
-from harness.data.folds import folds_json
-from harness.environment import environment, provenance
 from harness.errors import JobError
-from harness.extras import attempt
+from harness.identity import study_id
 from harness.ledger import Ledger
 from harness.mixed import fit_marks
-from harness.models.custom import file_name
-from harness.plan import Job, study_id
+from harness.plan import Job
 from harness.prepare import Inputs, prepare
 from harness.report.explained import explanation_figures
 from harness.report.figures import confusion_figure, scenario_figures
 from harness.report.marks import Marks, declared_looks, taken_looks
-from harness.report.place import tell_of_other
-from harness.report.tables import ensemble, pooled, scored, test_metrics
-from harness.report.write import write_report
+from harness.report.predictions import ensemble, pooled, scored, test_metrics
 from harness.results import Metrics, Outcome
+from harness.root_run import RootRun, publish_fold
 from harness.stages import ScenarioState, StageState, all_scenarios, scenario_state, study_state
 from harness.store import Store
 from harness.study import Study
-from harness.tracking import HEADS_FOLDER, JOB_ID, STUDY_IDS, Tracker, is_lost, reachable
-
-
-class RootRun(ABC):
-    """The run of a study or of a search, and all below it. As a context manager it ends every run that it began."""
-
-    def __init__(self, study: Study, inputs: Inputs, store: Store, identity: str) -> None:
-        self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
-        self._tracker = Tracker(store, study, identity, provenance(inputs.digests), inputs.dataset)
-
-    @property
-    @abstractmethod
-    def run_id(self) -> str:
-        """The id of the root run, made at the first call."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Marks the root run whole where everything below it is."""
-
-    def _attempt(self, what: str, run_id: str, upload: Callable[[], object]) -> None:
-        """Adds to a run what it can do without, or says why it lacks it."""
-        log = self._store.root / "unpublished" / f"{run_id}-{what}.txt"
-        attempt(f"{what} not added to MLflow", log, upload, passing=is_lost)
-
-    def __enter__(self) -> Self:
-        try:
-            self._tracker.discard_leftovers()
-            run_id = self.run_id
-            if not self._tracker.is_whole(run_id):
-                with self._store.scratch() as folder:
-                    self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
-        except BaseException:
-            self.__exit__(*sys.exc_info())
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        status = "KILLED"  # also where a signal comes upon the last words
-        try:
-            if error is None:
-                self.close()
-            status = "FAILED" if error is None or isinstance(error, Exception) else "KILLED"
-        finally:
-            self._tracker.close_all(status)
+from harness.tracking import JOB_ID, STUDY_IDS, reachable
 
 
 class Publisher(RootRun):
@@ -277,32 +220,6 @@ class Publisher(RootRun):
         return found | {"all runs": self._tracker.links.tree(tree)}
 
 
-def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
-    """The files that say what a study reads and what it runs on, written into `folder`."""
-    (folder / "study.yaml").write_text(
-        yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False), encoding="utf-8"
-    )
-    inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
-    folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
-    (folder / "folds.json").write_text(json.dumps(folds, indent=1), encoding="utf-8")
-    audit = audit_study(study, inputs.dataset, inputs.folds, store)
-    (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
-    (folder / "environment.txt").write_text(environment(), encoding="utf-8")
-    for head, source in inputs.heads.items():
-        path = folder / HEADS_FOLDER / file_name(head)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source, encoding="utf-8")
-    return sorted(folder.iterdir())
-
-
-def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, streamed: bool) -> None:
-    """Makes the run of a finished job whole; `streamed` where its curves are there already."""
-    tracker.log_record(run_id, ledger.record(job.id), streamed)
-    folder = ledger.path(job.id)
-    tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
-    tracker.finish(run_id)
-
-
 _TRAINED = {"all": "whole network trained", "head": "frozen"}
 
 
@@ -318,25 +235,6 @@ def _scenario_words(state: ScenarioState, inputs: Inputs, mark: str | None) -> s
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
         f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."
     )
-
-
-def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda _: None) -> Path:
-    """The path of the report, written from stored results and added to the study's run.
-
-    say: is told where a report of another study of this name is kept.
-    """
-    inputs = prepare(study, store)
-    states = study_state(study, inputs.digests, Ledger(store), provisional=True)
-    if not any(scenario.records for state in states for scenario in state.scenarios):
-        raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
-    identity = study_id(study, inputs.digests)
-    tell_of_other(store.reports / study.study, identity, say)
-    if not store.has_runs:
-        return write_report(study, inputs, identity, store)
-    publisher = Publisher(study, inputs, store)
-    path = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
-    publisher.publish_report(path.parent)
-    return path
 
 
 def study_views(study: Study, store: Store, port: int) -> dict[str, str]:

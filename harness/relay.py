@@ -10,8 +10,9 @@ from typing import Generic, Self, TypeVar
 from harness.errors import HarnessError, TrackingError
 from harness.ledger import Ledger
 from harness.plan import Job
-from harness.publish import Publisher, RootRun
+from harness.publish import Publisher
 from harness.results import Metrics, Outcome
+from harness.root_run import RootRun
 from harness.stages import ScenarioState, StageState, scenario_state
 from harness.tracking import is_lost, server_words
 

@@ -4,18 +4,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.compute import Compile, Compute
+from harness.compute import Compute
 from harness.errors import StudyError
+from harness.fields import Switch
+from harness.fitter import make_context
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.plan import Job, fold_jobs, point_scenario
 from harness.prepare import Inputs, prepare
 from harness.progress import Reporter
 from harness.results import FoldRecord, Metrics
-from harness.runner import make_context
+from harness.runner import Run, require_same_code, require_same_versions, run_study
 from harness.settings import Settings
-from harness.stages import study_state, test_states
+from harness.stages import StageState, study_state, test_states
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from harness.training.device import choose_device
 from harness.training.together import run_jobs
 
@@ -63,7 +66,7 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
             f"run {run_id}: its result is older than the record of a fit's threads, which decide its last digits;"
             " fit it anew: harness rerun STUDY --scenario NAME --fold N"
         )
-    mode: Compile = "on" if stored.facts.get("compile") == "on" else "off"
+    mode: Switch = "on" if stored.facts.get("compile") == "on" else "off"
     compute = Compute(threads=int(stored.facts["threads"]), compile=mode)
     context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)
     context = replace(context, checkpoints=None)  # from the start, and nothing is kept
@@ -84,3 +87,45 @@ def _find(study: Study, settings: Settings, inputs: Inputs, ledger: Ledger, ids:
         jobs += fold_jobs(study, point_scenario(study, point, inputs.digests), inputs.digests)
     known = {job.id: job for job in jobs}
     return [known[job_id] for job_id in ids if job_id in known]
+
+
+def find_job(study: Study, states: list[StageState], scenario: str, fold: int, repeat: int) -> Job:
+    """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
+    from harness.refusals import unknown
+
+    known = {state.scenario.id: state for stage in states for state in stage.scenarios}
+    named = [state for state in known.values() if scenario in (state.scenario.id, state.scenario.name)]
+    if not named:
+        raise StudyError(f"--scenario: {unknown('scenario', scenario, [s.scenario.name for s in known.values()])}")
+    for job in named[0].jobs:
+        if (job.fold, job.repeat) == (fold, repeat):
+            return job
+    raise StudyError(
+        f"--fold {fold} --repeat {repeat}: the study has the folds 0 to {study.folds.k - 1}"
+        f" and the repeats 0 to {study.folds.repeats - 1}"
+    )
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The run, and the old numbers beside the new ones where there were old ones and the new fit did not fail."""
+
+    job: Job
+    run: Run
+    compared: Reproduction | None
+
+
+def rerun(study: Study, store: Store, device: str, reporter: Reporter, scenario: str, fold: int, repeat: int) -> Rerun:
+    """The job at these coordinates, fitted anew and published; other jobs stay as they are, missing ones missing."""
+    inputs, ledger = prepare(study, store), Ledger(store)
+    states = study_state(study, inputs.digests, ledger, provisional=True)
+    job = find_job(study, states, scenario, fold, repeat)
+    old = ledger.record(job.id) if ledger.done(job.id) else None
+    if old is not None:
+        require_same_code(study, inputs, ledger)
+        require_same_versions(study, inputs, store, to_fit=True)
+        with store.locked(study.study):
+            reporter.say(f"the old result is now in {ledger.set_aside(job.id)}")
+    run = run_study(study, store, device, reporter, only={job.id})
+    compared = Reproduction(job, old, ledger.record(job.id)) if old is not None and ledger.done(job.id) else None
+    return Rerun(job, run, compared)

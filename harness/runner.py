@@ -4,37 +4,31 @@ study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> 
            -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
 """
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import time
-from typing import Protocol
 
 from harness.champion import publish_champion
-from harness.compute import Compute
-from harness.data.audit import audit_study, require_clean
-from harness.data.cache import pixel_cache
-from harness.data.manifest import unread_lines
+from harness.compute import AUTO, Compute
 from harness.data.separation import Separation
 from harness.durations import durations
 from harness.environment import code_digest, versions
 from harness.executors import Executor
 from harness.executors.make import make_executor
+from harness.fitter import Fitter, make_context
+from harness.identity import study_id
 from harness.ledger import Ledger, Look
 from harness.mixed import every_state, require_one_version
-from harness.models.trial import try_head
-from harness.plan import Job, batches, study_id
-from harness.preflight import Networks, look_at_networks
-from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare
+from harness.preflight import require_usable
+from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare, require_audited
 from harness.progress import Reporter
 from harness.publish import Publisher
 from harness.relay import StudyRelay
 from harness.report.place import tell_of_other
 from harness.report.write import write_report
-from harness.results import FoldResult, Metrics, Outcome
 from harness.settings import Settings
 from harness.stages import (
     ScenarioState,
@@ -48,10 +42,8 @@ from harness.stages import (
 )
 from harness.store import Store
 from harness.study import Study
+from harness.training.context import Context
 from harness.training.device import choose_device
-from harness.training.job import Context
-
-AUTO = Compute()
 
 
 @dataclass(frozen=True)
@@ -93,10 +85,10 @@ def run_study(
         require_same_versions(study, inputs, store, to_fit=not done)
         if not done:
             require_same_code(study, inputs, ledger)
-            require_usable(study, inputs, store, "cpu" if compute.executor == "ray" else device, reporter)
+            require_usable(study, inputs, store, "cpu" if compute.executor == "ray" else device, reporter.say)
         store.refuse_if_busy(study.study)  # before the images are decoded
         executor, device = make_executor(compute, device, durations(study_state(study, inputs.digests, ledger)))
-        require_audited(study, inputs, store, reporter)
+        require_audited(study, inputs, store, reporter.say, reporter.counting)
     with closing(executor):
         context = make_context(study, inputs, store, device, reporter, compute)
         with store.locked(study.study, study_id(study, inputs.digests)):
@@ -151,31 +143,6 @@ def _is_done(study: Study, inputs: Inputs, ledger: Ledger) -> bool:
     states = study_state(study, inputs.digests, ledger)
     tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
     return all(state.finished for state in states) and all(test.finished for test in tests)
-
-
-def require_usable(study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter) -> None:
-    """Looks at every network and head that the study can meet, and says what one would not expect of them.
-
-    Raises HarnessError, naming the place in the study file, for the first that cannot be used.
-    """
-    networks = look_at_networks(study, inputs.digests, store, hub=True)
-    _check_heads(study, inputs, networks, device)
-    for remark in networks.remarks:
-        reporter.say(remark)
-
-
-def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
-    """Raises HarnessError, naming the place in the study file, where a user's own head cannot be used.
-
-    Each is tried on the features of every network that it may stand on.
-    """
-    shapes = sorted({verdict.shape for verdict in networks.found.values()})
-    for field, settings in study.settings():
-        if settings.head in inputs.heads:
-            with study.blamed(*(("base", "head") if field == ("base",) else field)):
-                for channels, height, width in shapes:
-                    shape, classes = (channels, height, width), len(inputs.dataset.classes)
-                    try_head(settings, inputs.heads[settings.head], shape, classes, device)
 
 
 def require_same_code(study: Study, inputs: Inputs, ledger: Ledger) -> None:
@@ -234,80 +201,20 @@ def _run_tests(
     return tests
 
 
-class Watcher(Protocol):
-    """Follows jobs: the publisher of a study, or what stands for it in a worker of a search."""
+def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda _: None) -> Path:
+    """The path of the report, written from stored results and added to the study's run.
 
-    def job_started(self, job: Job) -> None: ...
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
-
-    def job_ended(self, job: Job, outcome: Outcome) -> None: ...
-
-
-class Fitter:
-    """Runs jobs: each outcome goes first to the ledger, then to MLflow, then to whoever is watching."""
-
-    def __init__(
-        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter,
-        only: Collection[str] | None = None,
-    ) -> None:  # fmt: skip
-        self.ledger, self.reporter = ledger, reporter
-        self._publisher = publisher
-        self._context, self._executor, self._only = context, executor, only
-        self.failed = 0
-        self.passes: Counter[str] = Counter()
-
-    def run(self, name: str, jobs: list[Job]) -> None:
-        """Fits these jobs, whatever becomes of single ones."""
-        jobs = [job for job in jobs if self._only is None or job.id in self._only]
-        if not jobs:
-            return
-        self.reporter.begin(name, jobs)
-        for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
-            if isinstance(outcome, FoldResult):
-                self.ledger.save(outcome)
-                if "backbone_passes" in outcome.record.facts:
-                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
-            else:
-                self.ledger.fail(outcome)
-                self.failed += 1
-            self._publisher.job_ended(job, outcome)
-            self.reporter.finished(job, outcome)
-
-    def _started(self, job: Job) -> None:
-        self.ledger.begin(job.id)
-        self._publisher.job_started(job)
-        self.reporter.started(job)
-
-    def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        self._publisher.epoch(job_id, epoch, metrics)
-        self.reporter.epoch(job_id, epoch, metrics)
-
-
-def require_audited(study: Study, inputs: Inputs, store: Store, reporter: Reporter) -> None:
-    """Looks through the images, and says which are not read.
-
-    Raises LeakageError or DataError, and writes nothing, where they stop the run.
+    say: is told where a report of another study of this name is kept.
     """
-    for line in unread_lines(study, inputs.dataset):
-        reporter.say(line)
-    with study.blamed("data", "source" if study.data.path is None else "path"):
-        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting))
-
-
-def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
-) -> Context:
-    """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
-    sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
-    with study.blamed("data", "source" if study.data.path is None else "path"):
-        pixels = {}
-        for size in sorted(sizes):
-            counting = partial(reporter.counting, f"images decoded at {size} px")
-            pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
-    folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
-    return Context(
-        inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device,
-        compute.threads, compute.compile, store.checkpoints, study.checkpoint_every, inputs.heads,
-        stack=compute.stack == "on" or (compute.stack == "auto" and device.startswith("cuda")),
-    )  # fmt: skip
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store), provisional=True)
+    if not any(scenario.records for state in states for scenario in state.scenarios):
+        raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
+    identity = study_id(study, inputs.digests)
+    tell_of_other(store.reports / study.study, identity, say)
+    if not store.has_runs:
+        return write_report(study, inputs, identity, store)
+    publisher = Publisher(study, inputs, store)
+    path = write_report(study, inputs, identity, store, publisher.run_of, publisher.links(states))
+    publisher.publish_report(path.parent)
+    return path

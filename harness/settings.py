@@ -1,7 +1,9 @@
 """How one network is trained: the fields of `base`, of a grid and of a search space."""
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -89,3 +91,8 @@ def conflict(trainable: str, augment: str) -> str | None:
             " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
         )
     return None
+
+
+def weights_file(weights: str) -> Path:
+    """The path of a weights file as a study names it."""
+    return Path(os.path.expanduser(weights))  # noqa: PTH111 - pathlib raises for an unknown user

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from harness.errors import HarnessError, LeakageError
+from harness.identity import Digests, digest
 from harness.ledger import Ledger
-from harness.plan import Digests, Job, Scenario, digest, fold_jobs, stage_scenarios, test_jobs
+from harness.plan import Job, Scenario, fold_jobs, stage_scenarios, test_jobs
 from harness.results import FoldRecord, Metrics
 from harness.settings import CLASSIFIERS, Settings
 from harness.statistics import ALPHA

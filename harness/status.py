@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.errors import StudyError
+from harness.identity import study_id
 from harness.ledger import Ledger
-from harness.plan import Job, study_id
+from harness.plan import Job
 from harness.prepare import Inputs
 from harness.report.place import own_report
 from harness.stages import StageState, study_state, test_states
@@ -81,20 +81,3 @@ def _why(job: Job, ledger: Ledger, held: bool) -> tuple[State, str]:
     if note["status"] == "failed":
         return "failed", note["reason"] + kept
     return ("running", kept.removeprefix("; ")) if held else ("missing", f"broken off{kept}")
-
-
-def find_job(study: Study, states: list[StageState], scenario: str, fold: int, repeat: int) -> Job:
-    """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
-    from harness.refusals import unknown
-
-    known = {state.scenario.id: state for stage in states for state in stage.scenarios}
-    named = [state for state in known.values() if scenario in (state.scenario.id, state.scenario.name)]
-    if not named:
-        raise StudyError(f"--scenario: {unknown('scenario', scenario, [s.scenario.name for s in known.values()])}")
-    for job in named[0].jobs:
-        if (job.fold, job.repeat) == (fold, repeat):
-            return job
-    raise StudyError(
-        f"--fold {fold} --repeat {repeat}: the study has the folds 0 to {study.folds.k - 1}"
-        f" and the repeats 0 to {study.folds.repeats - 1}"
-    )

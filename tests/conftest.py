@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from harness.errors import JobError
+from harness.load import load_study
 from harness.progress import Reporter
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from harness.plan import Job
     from harness.results import Outcome
     from harness.runner import Run
-    from harness.training.job import Context
+    from harness.training.context import Context
     from tests.ray_cluster import RayCluster
 
 settings.register_profile("harness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -210,7 +211,7 @@ def context_of(study: Study, store: Store) -> "tuple[Context, list[Job]]":
     from harness.ledger import Ledger
     from harness.prepare import prepare
     from harness.stages import stage_state
-    from harness.training.job import Context
+    from harness.training.context import Context
 
     inputs = prepare(study, store)
     size = study.data.image_size

@@ -7,13 +7,14 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.prepare import prepare
+from harness.report.predictions import arrays, ensemble, pooled
 from harness.report.schema import Statistics
-from harness.report.tables import arrays, ensemble, pooled
 from harness.stages import ScenarioState, final_test
 from harness.statistics.paired import mcnemar
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from tests.conftest import ROOT, Finished, run_in, runs_of
 
 SMALL = [

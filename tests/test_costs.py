@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.costs import study_costs, take_probes
+from harness.costs import Probe, load_probes, save_probes, study_costs, take_probes
 from harness.ledger import Ledger
 from harness.prepare import prepare
-from harness.probes import Probe, load_probes, save_probes
 from harness.settings import Settings
 from harness.stages import study_state
 from harness.store import Store

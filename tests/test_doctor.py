@@ -9,7 +9,8 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Check, examine, release
-from harness.store import Store, new_folder
+from harness.files import new_folder
+from harness.store import Store
 from harness.study import Study
 from tests.conftest import ROOT, Finished
 

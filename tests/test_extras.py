@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.errors import HarnessError, Stopped
-from harness.extras import attempt, failure
+from harness.errors import HarnessError, Stopped, attempt, failure
 from harness.progress import Reporter
 from harness.report.drawing import with_holes
 from harness.report.figures import prediction_figures

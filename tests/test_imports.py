@@ -15,13 +15,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one layer; within it no two modules import each other.
 LAYERS = (
-    "cli", "terminal", "ui", "outline", "costs", "doctor", "rerun", "reproduce", "status", "search", "bench", "runner",
-    "relay", "champion", "publish", "report", "new", "schema", "resolution", "tracking", "progress", "explanations",
-    "simulate", "durations", "views", "machine", "mixed", "stages", "preflight", "prepare", "published", "ledger",
-    "executors",
-    "schedule", "serving", "training", "models", "data", "environment", "cached", "processes", "compute", "probes",
-    "plan", "results", "store", "study", "search_block", "settings", "paths", "refusals", "fields", "strict_yaml",
-    "statistics", "signals", "extras", "errors", "failpoints",
+    "cli", "terminal", "ui", "outline", "costs", "doctor", "reproduce", "search", "bench", "runner", "status",
+    "relay", "champion", "publish", "root_run", "report", "new", "schema", "resolution", "tracking", "fitter",
+    "progress", "explanations", "simulate", "durations", "machine", "mixed", "stages", "executors", "preflight",
+    "prepare", "published", "ledger", "schedule", "compute", "serving", "training", "models", "data", "environment",
+    "cached", "processes", "plan", "identity", "results", "store", "files", "load", "study", "search_block",
+    "settings", "paths", "refusals", "fields", "strict_yaml", "statistics", "errors", "failpoints",
 )  # fmt: skip
 
 # library -> the only places that may import it
@@ -47,9 +46,10 @@ LIBRARIES = {
     "huggingface_hub": ("models",),
     "typer": ("cli",),
     "rich": ("progress", "terminal"),
-    "yaml": ("strict_yaml", "publish", "search.confirm", "bench.figure"),
+    "yaml": ("strict_yaml", "root_run", "search.confirm", "bench.figure"),
     "pydantic": (
-        "serving.classifier", "study", "search_block", "settings", "refusals", "fields", "published", "report.schema",
+        "serving.classifier", "study", "load", "search_block", "settings", "refusals", "fields", "published",
+        "report.schema",
     ),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}

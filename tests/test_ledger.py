@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from harness.data.manifest import Dataset
 from harness.errors import JobError
+from harness.files import NEW
 from harness.ledger import Ledger, Look
 from harness.results import FoldRecord, FoldResult
-from harness.store import NEW, Store
+from harness.store import Store
 
 
 def result(job_id: str = "job", accuracy: float = 0.1 + 0.2, model: bytes | None = None) -> FoldResult:

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError, StudyError
+from harness.load import load_study
 from harness.new import write_study
 from harness.prepare import prepare
 from harness.schema import study_schema
 from harness.store import Store
-from harness.study import load_study
 from tests.conftest import draw_images
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from harness import plan
-from harness.plan import Digests, Job, Scenario, batches, derive_seed, fold_jobs, stage_scenarios, study_id
+from harness.identity import NUMERICS, Digests, derive_seed, study_id
+from harness.load import load_study
+from harness.plan import Job, Scenario, batches, fold_jobs, stage_scenarios
 from harness.prepare import check_names, weights_digests
 from harness.settings import ADDED, Settings, decisive
-from harness.study import Study, load_study
+from harness.study import Study
 
 LoadText = Callable[..., Study]
 
@@ -201,7 +203,7 @@ def test_another_numerics_version_gives_every_job_another_id(
 ) -> None:
     study = study_of(TEXT)
     before = ids(jobs(study))
-    monkeypatch.setattr(plan, "NUMERICS", plan.NUMERICS + 1)
+    monkeypatch.setattr("harness.plan.NUMERICS", NUMERICS + 1)
     assert not set(ids(jobs(study))) & set(before)
 
 

@@ -15,15 +15,15 @@ from harness.data.audit import audit_study
 from harness.data.manifest import read_dataset
 from harness.errors import BusyError, DataError, HarnessError, LeakageError, Stopped, StudyError
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.plan import Job
 from harness.prepare import prepare
-from harness.publish import report_study
-from harness.report.tables import arrays
-from harness.rerun import rerun
+from harness.report.predictions import arrays
+from harness.reproduce import rerun
 from harness.results import Metrics
-from harness.runner import run_study
+from harness.runner import report_study, run_study
 from harness.store import Store
-from harness.study import Data, Study, load_study
+from harness.study import Data, Study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job
 from harness.training.metrics import classification_metrics

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.load import load_study
 from harness.models.names import HEADS
 from harness.schema import override_words, study_schema
 from harness.settings import Settings
-from harness.study import load_study
 
 STUDIES = Path(__file__).parents[1] / "studies"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.errors import Stopped
-from harness.signals import obey_signals, unbroken
+from harness.processes import obey_signals, unbroken
 
 
 @pytest.fixture(autouse=True)

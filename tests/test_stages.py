@@ -8,8 +8,9 @@ import pytest
 
 from harness import stages
 from harness.errors import HarnessError
+from harness.identity import Digests
 from harness.ledger import Ledger
-from harness.plan import Digests, Job
+from harness.plan import Job
 from harness.results import FoldRecord, FoldResult
 from harness.stages import ScenarioState, StageState, all_scenarios, stage_state, study_state
 from harness.store import Store

@@ -7,8 +7,9 @@ import pytest
 from harness.errors import JobError, StudyError
 from harness.ledger import Ledger
 from harness.prepare import prepare
+from harness.reproduce import find_job
 from harness.stages import study_state
-from harness.status import JobStatus, Status, find_job, study_status
+from harness.status import JobStatus, Status, study_status
 from harness.store import Store
 from harness.study import Study
 from tests.conftest import Finished

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from harness.errors import BusyError, HarnessError
-from harness.store import Store, new_folder, write_atomic
+from harness.files import new_folder, write_atomic
+from harness.store import Store
 
 HOLD = """
 import sys

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import DataError, HarnessError, LeakageError, StudyError
+from harness.load import load_study
 from harness.refusals import unknown
 from harness.settings import Settings
-from harness.study import Study, load_study
+from harness.study import Study
 
 LoadText = Callable[..., Study]
 

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from harness.errors import HarnessError
+from harness.files import write_atomic
 from harness.models.anatomy import Anatomy, anatomy
 from harness.models.names import all_backbones
 from harness.models.networks import new_network
 from harness.settings import CLASSIFIERS, NETWORKS
-from harness.store import write_atomic
 
 TABLE = Path(__file__).parents[1] / "docs/backbones.md"
 SIZE, OTHERS = 224, (150, 64)  # pixels

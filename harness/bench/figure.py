@@ -11,12 +11,13 @@ from typing import Any, Literal
 import yaml
 
 from harness.compute import Compute
+from harness.load import load_study
 from harness.plan import Job
 from harness.progress import Reporter
 from harness.results import Outcome
 from harness.runner import Run, run_study
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 
 Seconds = list[float]  # of one way, a value for each round
 Way = Callable[[], object]

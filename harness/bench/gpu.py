@@ -14,7 +14,7 @@ from torchvision import datasets, transforms
 
 from harness.bench.figure import Bench, Goal, Row, seconds
 from harness.bench.grid import GRID
-from harness.compute import Compute, Stack
+from harness.compute import Compute, Switch
 from harness.ledger import Ledger
 from harness.models.backbone import load_backbone
 from harness.models.heads import make_head
@@ -53,7 +53,7 @@ def measure(bench: Bench) -> list[Row]:
     plain = plain_seconds("resnet50", bench.data / "train", 10 if bench.quick else 40, device)
     study = bench.study("gpu-grid", 5216, GRID, epochs=15, backbone="resnet50", weights="none")
     grid = seconds(lambda: _run(study, bench.store("gpu-grid"), "auto"))
-    ways: dict[Stack, float] = {}
+    ways: dict[Switch, float] = {}
     for way in ("off", "on"):
         store = bench.store(f"gpu-grid-{way}", cache_of="gpu-grid")
         _run(study, store, way)
@@ -162,7 +162,7 @@ def _peak(device: torch.device) -> tuple[float, str]:
     return best, f"peak {best / 1e12:.0f} TFLOP/s, the best of 20 products of 8192 x 8192 matrices here"
 
 
-def _run(study: Study, store: Store, stack: Stack) -> None:
+def _run(study: Study, store: Store, stack: Switch) -> None:
     reporter = Reporter()
     reporter.console.quiet = True
     with reporter:

@@ -19,9 +19,10 @@ from harness.bench.figure import Bench, Row
 from harness.data.phantom import phantom_folder
 from harness.environment import code_and_machine
 from harness.errors import HarnessError
+from harness.files import write_atomic
 from harness.models.names import known_backbone
 from harness.refusals import unknown
-from harness.store import Store, write_atomic
+from harness.store import Store
 from harness.study import Phantom
 
 IMAGES = 2000  # phantoms that are drawn where no data is given

@@ -10,7 +10,7 @@ from harness.cli import care, look, measure, model, train, write
 from harness.cli.completion import join_words
 from harness.cli.streams import name_the_user, read_names_as_utf8, speak_plainly
 from harness.errors import HarnessError, Stopped, disk_is_full, forbidden, redact
-from harness.signals import obey_signals
+from harness.processes import obey_signals
 
 COMMANDS = (
     train.run,

@@ -27,10 +27,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
 ) -> None:
     """Says what is done, running, failed and missing, and why. Changes nothing."""
+    from harness.load import load_study
     from harness.prepare import prepare
     from harness.status import study_status
     from harness.store import Store
-    from harness.study import load_study
     from harness.terminal.runs import show_status
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
@@ -55,13 +55,13 @@ def rerun(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Fits one fold of one scenario again; its old result is set aside."""
+    from harness.load import load_study
     from harness.progress import Reporter
-    from harness.study import load_study
     from harness.terminal.runs import show_reproduction
 
     loaded, at = load_study(study, overrides or [], data), open_store(store, mixed_versions=mixed_versions)
     with Reporter() as reporter:
-        from harness.rerun import rerun as run_again
+        from harness.reproduce import rerun as run_again
 
         done = run_again(loaded, at, device, reporter, scenario, fold, repeat)
     if done.compared is not None:
@@ -79,8 +79,8 @@ def doctor(
 ) -> None:
     """Looks at the machine and the store: one page. Exit code 1 where something is in the way. Changes nothing."""
     from harness.doctor import examine
+    from harness.load import load_study
     from harness.store import Store
-    from harness.study import load_study
     from harness.terminal.checks import show_checks
 
     checks = examine(Store(store), load_study(study, overrides or []) if study else None)

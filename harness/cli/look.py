@@ -23,8 +23,8 @@ from harness.cli.options import (
 from harness.errors import HarnessError, StudyError
 
 if TYPE_CHECKING:
+    from harness.costs import Probe
     from harness.prepare import Inputs
-    from harness.probes import Probe
     from harness.settings import Settings
     from harness.stages import StageState
     from harness.store import Store
@@ -47,11 +47,11 @@ def plan(
     """Shows stages, scenarios, folds and jobs, and what is done already; with the last probe's cost. Trains nothing."""
     from harness.costs import study_costs
     from harness.ledger import Ledger
+    from harness.load import load_study
     from harness.preflight import look_at_networks
     from harness.prepare import keep_inputs, nothing_left_if_refused, prepare
     from harness.stages import study_state
     from harness.store import Store
-    from harness.study import load_study
     from harness.terminal.plan import show_plan
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
@@ -103,10 +103,10 @@ def audit(
 ) -> None:
     """Looks through the images for leaks, duplicates and shifts. Trains nothing."""
     from harness.data.audit import ERRORS, audit_study, require_clean
+    from harness.load import load_study
     from harness.prepare import prepare
     from harness.progress import Reporter
     from harness.store import Store
-    from harness.study import load_study
     from harness.terminal.checks import show_audit
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
@@ -149,10 +149,10 @@ def report(
 
         print(write_published(paper, out))
     elif study is not None:
-        from harness.study import load_study
+        from harness.load import load_study
 
         loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
-        from harness.publish import report_study
+        from harness.runner import report_study
 
         page = report_study(loaded, at, partial(print, file=sys.stderr)).with_name("index.html")
         if as_json:
@@ -184,8 +184,8 @@ def ui(
     if at.server is None:
         at.require_open()  # MLflow writes to a database that it reads
     if study is not None:
+        from harness.load import load_study
         from harness.publish import study_views
-        from harness.study import load_study
 
         for words, url in study_views(load_study(study, overrides or [], data), at, port).items():
             print(f"{words}: {url}", flush=True)

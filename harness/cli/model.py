@@ -76,7 +76,7 @@ def _folder(model: str, store: "Store", data: str | None, overrides: list[str] |
     if not is_study and not model.startswith(("models:/", "runs:/")):
         return Path(model)
     if is_study:
-        from harness.study import load_study
+        from harness.load import load_study
 
         study = load_study(Path(model), overrides or [], data)
     if store.server is None and store.has_runs:

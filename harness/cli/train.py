@@ -24,9 +24,9 @@ from harness.cli.options import (
     Workers,
     open_store,
 )  # fmt: skip
-from harness.compute import Compute
 
 if TYPE_CHECKING:
+    from harness.compute import Compute
     from harness.store import Store
 
 
@@ -48,6 +48,8 @@ def run(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Runs all that is not done yet: stages, test set, report."""
+    from harness.compute import Compute
+
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
     at = open_store(store, tracking_uri, mixed_versions)
     _run(study, data, at, overrides, device, compute, tests_only=False)
@@ -71,17 +73,19 @@ def test(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Scores the winners of finished stages on the test set."""
+    from harness.compute import Compute
+
     compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
     at = open_store(store, tracking_uri, mixed_versions)
     _run(study, data, at, overrides, device, compute, tests_only=True)
 
 
 def _run(
-    study_file: Path, data: str | None, store: "Store", overrides: list[str] | None, device: str, compute: Compute,
+    study_file: Path, data: str | None, store: "Store", overrides: list[str] | None, device: str, compute: "Compute",
     tests_only: bool,
 ) -> None:  # fmt: skip
+    from harness.load import load_study
     from harness.progress import Reporter
-    from harness.study import load_study
 
     study = load_study(study_file, overrides or [], data)
     with Reporter() as reporter:
@@ -113,8 +117,8 @@ def search(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Searches the space of the study's search: block; a second start adds the trials that are missing."""
+    from harness.load import load_study
     from harness.progress import Reporter
-    from harness.study import load_study
 
     loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
     with Reporter() as reporter:

@@ -10,8 +10,9 @@ from harness.data.finding import Finding, Severity
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset
 from harness.errors import LeakageError
-from harness.plan import digest
-from harness.store import Store, write_atomic
+from harness.files import write_atomic
+from harness.identity import digest
+from harness.store import Store
 from harness.study import Acceptable, Study
 
 ERRORS: tuple[str, ...] = get_args(Acceptable)  # the names of findings that stop a run

@@ -14,8 +14,9 @@ from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
 from harness.data.manifest import Dataset
 from harness.errors import DataError
 from harness.failpoints import failpoint
-from harness.plan import digest
-from harness.store import Store, new_folder, one_maker
+from harness.files import new_folder, one_maker
+from harness.identity import digest
+from harness.store import Store
 
 BUFFER = 2**20  # bytes: each write hands over Python's lock, which the threads that decode want too
 

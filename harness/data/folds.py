@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.data.manifest import Dataset, Rows
 from harness.errors import DataError, LeakageError
-from harness.plan import derive_seed, digest
+from harness.identity import derive_seed, digest
 from harness.study import Folds
 
 

@@ -18,7 +18,7 @@ from harness.data.folder import as_read, read_folder, unreadable_file
 from harness.data.left_out import LeftOut
 from harness.data.patients import patients
 from harness.errors import DataError, LeakageError
-from harness.plan import digest
+from harness.identity import digest
 from harness.study import Data, Study
 
 SPLITS = ("train", "test")

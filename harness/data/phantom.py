@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.failpoints import failpoint
+from harness.files import new_folder
 from harness.processes import become_worker
-from harness.store import Store, new_folder
+from harness.store import Store
 from harness.study import Phantom
 
 VERSION = 1  # raise it when the drawings change

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from harness.plan import Batch, Job
 from harness.results import Metrics, OnEpoch, Outcome
-from harness.training.job import Context
+from harness.training.context import Context
 
 OnStart = Callable[[Job], None]  # called once for each job, when it begins
 

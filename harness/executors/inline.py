@@ -8,7 +8,7 @@ from harness.executors import OnStart, each_epoch_once
 from harness.plan import Batch, Job
 from harness.results import OnEpoch, Outcome
 from harness.schedule import Stack
-from harness.training.job import Context
+from harness.training.context import Context
 from harness.training.together import Fits, run_jobs, stacks
 
 

@@ -19,7 +19,7 @@ from harness.plan import Batch, Job
 from harness.processes import become_worker, refuse_if_unable, start_worker
 from harness.results import Metrics, OnEpoch, Outcome
 from harness.schedule import Estimate, Schedule, Stack, by_epochs
-from harness.training.job import Context
+from harness.training.context import Context
 from harness.training.together import stacks
 
 ATTEMPTS = 2  # of a job whose worker dies

@@ -25,7 +25,7 @@ from harness.executors.shipment import Shipment, pack, unpack
 from harness.plan import Batch, Job
 from harness.results import Metrics, OnEpoch, Outcome
 from harness.schedule import Estimate, Schedule, Stack, by_epochs
-from harness.training.job import Context
+from harness.training.context import Context
 from harness.training.together import run_jobs, stacks
 
 ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies

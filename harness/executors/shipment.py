@@ -12,9 +12,11 @@ import ray
 from filelock import FileLock
 
 from harness.errors import HarnessError
-from harness.plan import Job, digest, weights_file
-from harness.store import write_atomic
-from harness.training.job import Context
+from harness.files import write_atomic
+from harness.identity import digest
+from harness.plan import Job
+from harness.settings import weights_file
+from harness.training.context import Context
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import pandas as pd
 
 from harness.ledger import Ledger
 from harness.report.estimates import from_confusion, over_repeats
+from harness.report.predictions import arrays, by_repeat, ensemble, pooled
 from harness.report.schema import Comparison, Estimate, Verdict, verdict_of
-from harness.report.tables import arrays, by_repeat, ensemble, pooled
 from harness.stages import Contest, ScenarioState, StageState, contests
 from harness.statistics.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
 from harness.statistics.paired import Test, delong, holm, mcnemar, mean_area

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.extras import attempt, failure
+from harness.errors import attempt, failure
 from harness.report.export import escaped
 
 plt.rcParams.update(

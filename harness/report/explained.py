@@ -7,8 +7,8 @@ import numpy as np
 
 from harness.data.cache import open_pixels, pixel_cache
 from harness.data.decode import Pixels
+from harness.errors import attempt, failure
 from harness.explanations import Explanations, explanations_file, explanations_log, unregistered_log
-from harness.extras import attempt, failure
 from harness.plan import Job
 from harness.prepare import Inputs
 from harness.report.drawing import drawn, named, save, titled

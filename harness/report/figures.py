@@ -10,7 +10,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from harness.data.manifest import Dataset
 from harness.report.drawing import SCENARIO, drawn, named, new_figure, plain_figure, save, titled
-from harness.report.tables import arrays, by_repeat, confusion_table
+from harness.report.predictions import arrays, by_repeat
+from harness.report.tables import confusion_table
 from harness.results import FoldRecord
 from harness.stages import ScenarioState
 from harness.training.metrics import equal_mass_bins

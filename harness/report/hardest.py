@@ -8,10 +8,10 @@ import pandas as pd
 from PIL import Image
 
 from harness.data.cache import open_pixels
-from harness.extras import attempt
+from harness.errors import attempt
 from harness.report.export import export_table
 from harness.report.marks import marked
-from harness.report.tables import arrays, by_repeat
+from harness.report.predictions import arrays, by_repeat
 
 SHOWN = 12
 THUMBNAILS = "thumbnails"

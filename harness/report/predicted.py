@@ -13,7 +13,8 @@ from harness.report.export import export_table
 from harness.report.figures import prediction_figures
 from harness.report.hardest import error_lines
 from harness.report.marks import Marks, marked
-from harness.report.tables import class_table, pooled
+from harness.report.predictions import pooled
+from harness.report.tables import class_table
 from harness.stages import ScenarioState, StageState
 from harness.store import Store
 

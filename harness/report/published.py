@@ -3,6 +3,7 @@
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+from harness.files import new_folder
 from harness.published import Claim, CrossValidation, PrintedValue, Published, PublishedModel, exact
 from harness.report.drawing import with_holes
 from harness.report.estimates import from_confusion
@@ -13,7 +14,6 @@ from harness.report.statistics_tables import comparison_table, estimate_table
 from harness.statistics import ALPHA
 from harness.statistics.paired import mcnemar_range
 from harness.statistics.rates import newcombe, two_proportions
-from harness.store import new_folder
 
 TEST = "test set"
 FITTED = (

@@ -6,33 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from harness.report.drawing import TITLE, drawn, new_figure, save, titled
-from harness.report.estimates import over_repeats, rate
 from harness.report.export import export_table
 from harness.report.predicted import Predicted
+from harness.report.reliability_numbers import RELIABILITY
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
-from harness.report.tables import arrays, by_repeat
-from harness.training.metrics import equal_mass_bins
-
-RELIABILITY = "reliability, "  # before what it is on
-
-
-def reliability_estimates(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
-    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the class it calls.
-
-    Of several repeats the bins are made in each, and the first bins are averaged, the second, and so on.
-    """
-    return over_repeats([_bins(part, subject, on, run_id) for part in by_repeat(frame)])
-
-
-def _bins(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
-    _, probabilities, labels = arrays(frame)
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    found = []
-    for number, part in enumerate(equal_mass_bins(confidence), start=1):
-        e = rate(subject, RELIABILITY + on, f"accuracy of bin {number}", int(correct[part].sum()), len(part))
-        found.append(e.model_copy(update={"at": float(confidence[part].mean()), "run_id": run_id}))
-    return found
 
 
 def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:

@@ -13,13 +13,13 @@ from harness.report.comparisons import (
     test_comparisons,
 )
 from harness.report.estimates import rate
-from harness.report.gap import GAP, gap_estimates
+from harness.report.gap_numbers import GAP, gap_estimates
 from harness.report.inflation import inflation_findings, leak_comparisons
 from harness.report.marks import marks_of, together
-from harness.report.reliability import RELIABILITY, reliability_estimates
+from harness.report.predictions import ensemble, pooled, test_metrics
+from harness.report.reliability_numbers import RELIABILITY, reliability_estimates
 from harness.report.schema import Comparison, Estimate, Statistics
-from harness.report.tables import ensemble, pooled, test_metrics
-from harness.report.thresholds import OPERATING, threshold_estimates
+from harness.report.threshold_numbers import OPERATING, threshold_estimates
 from harness.stages import ScenarioState, StageState, all_scenarios, contests
 from harness.study import Study
 

@@ -6,9 +6,9 @@ from harness.prepare import Inputs
 from harness.report.comparisons import TEST
 from harness.report.export import escaped
 from harness.report.marks import Marks, marks_of
+from harness.report.predictions import scored
 from harness.report.schema import Estimate, Statistics
 from harness.report.study_statistics import MAJORITY
-from harness.report.tables import scored
 from harness.stages import ScenarioState, StageState, all_scenarios, contests, final_test
 from harness.study import Study
 

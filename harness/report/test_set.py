@@ -14,6 +14,7 @@ from harness.report.explained import explanation_lines
 from harness.report.export import export_table
 from harness.report.marks import Marks, declared_looks, marked, taken_looks
 from harness.report.predicted import Predicted, figure_lines, hardest_lines
+from harness.report.predictions import ensemble, pooled, scored, test_metrics
 from harness.report.reliability import reliability_lines
 from harness.report.schema import Statistics
 from harness.report.statistics_tables import FITTED, comparison_table, estimate_table
@@ -48,18 +49,18 @@ class TestSet:
 def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
     """The section in Markdown; tables and figures are written to the folder."""
     scenario, folder = state.scenario, about.folder
-    lines = [f"## Test set: {tables.scored(state)}", ""]
+    lines = [f"## Test set: {scored(state)}", ""]
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
     dataset = about.inputs.dataset
-    frame = tables.ensemble(tables.pooled(list(state.jobs), about.ledger))
+    frame = ensemble(pooled(list(state.jobs), about.ledger))
     mark = about.marks.test(dataset, scenario.settings, about.ledger)
     confusion = tables.confusion_table(frame)
     marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    metrics = tables.test_metrics(state, dataset.positive, about.ledger)
+    metrics = test_metrics(state, dataset.positive, about.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
-    title = f"{tables.scored(state)}{dataset.mark}"
+    title = f"{scored(state)}{dataset.mark}"
     predicted = Predicted(scenario, "test", frame, mark, folder)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]

@@ -7,6 +7,7 @@ from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
 from harness.environment import environment
 from harness.failpoints import failpoint
+from harness.files import new_folder
 from harness.ledger import Ledger
 from harness.mixed import every_state, require_one_version
 from harness.prepare import Inputs
@@ -30,7 +31,7 @@ from harness.report.summary import summary_lines
 from harness.report.test_set import TestSet, test_comparison_lines, test_lines
 from harness.resolution import resolution
 from harness.stages import ScenarioState, StageState, all_scenarios, study_state, test_states
-from harness.store import Store, new_folder
+from harness.store import Store
 from harness.study import Study
 
 SYNTHETIC = "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."

@@ -16,6 +16,7 @@ from statistics import mean
 
 from harness.environment import environment
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.prepare import prepare
 from harness.progress import Reporter
 from harness.search.results import best_trial
@@ -23,7 +24,6 @@ from harness.search.run import SearchRun, run_search
 from harness.stages import ScenarioState, fold_differences, study_state, val_to_train
 from harness.statistics.paired import corrected_t
 from harness.store import Store
-from harness.study import load_study
 
 STUDY = """\
 study: pruning

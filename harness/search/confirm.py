@@ -6,14 +6,16 @@ from statistics import mean, stdev
 
 import yaml
 
+from harness.files import write_atomic
+from harness.identity import derive_seed
 from harness.ledger import Ledger
-from harness.plan import derive_seed
+from harness.load import load_study
 from harness.prepare import prepare
 from harness.search.results import TrialResult
 from harness.search_block import Confirm
 from harness.stages import study_state
-from harness.store import Store, write_atomic
-from harness.study import Study, load_study
+from harness.store import Store
+from harness.study import Study
 
 NOTE = """\
 # Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the

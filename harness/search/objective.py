@@ -10,17 +10,17 @@ from optuna.trial import Trial, TrialState
 from harness.data.cache import pixel_cache
 from harness.errors import JobError
 from harness.executors.inline import InlineExecutor
+from harness.fitter import Fitter
 from harness.ledger import Ledger
 from harness.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.progress import Reporter
 from harness.results import FoldRecord, Metrics, Outcome
-from harness.runner import Fitter
 from harness.search.queue import Queue
 from harness.search.samplers import suggest
 from harness.search_block import Objective
 from harness.store import Store
 from harness.study import Study
-from harness.training.job import Context
+from harness.training.context import Context
 
 
 class Listener(Protocol):

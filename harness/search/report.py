@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.extras import attempt, failure
+from harness.errors import attempt, failure
+from harness.files import new_folder
+from harness.identity import search_id
 from harness.ledger import Ledger
-from harness.plan import search_id
 from harness.prepare import Inputs
 from harness.report import search_figures as draw
 from harness.report.drawing import with_holes
@@ -24,7 +25,7 @@ from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
 from harness.search.results import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
 from harness.search_block import Search
-from harness.store import Store, new_folder
+from harness.store import Store
 from harness.study import Study
 
 

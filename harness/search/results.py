@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.identity import Digests
 from harness.ledger import Ledger
 from harness.mixed import fit_marks
-from harness.plan import Digests, Job, Scenario, fold_jobs, point_scenario
+from harness.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.report.export import rounded
 from harness.report.marks import Marks
 from harness.search.queue import Queue, slot_of

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.environment import code_digest, versions
+from harness.fitter import make_context
+from harness.identity import search_id
 from harness.ledger import Ledger
 from harness.mixed import require_one_version
-from harness.plan import search_id
-from harness.prepare import Inputs, keep_inputs, prepare
+from harness.preflight import require_usable
+from harness.prepare import Inputs, keep_inputs, prepare, require_audited
 from harness.progress import Reporter
 from harness.report.place import tell_of_other
-from harness.runner import make_context, require_audited, require_usable, run_study
+from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
+from harness.search.publish import SearchRelay
 from harness.search.queue import Queue
-from harness.search.relay import SearchRelay
 from harness.search.report import write_search_report
 from harness.search.results import TrialResult, best_trial, trial_results, trial_states
 from harness.search.storage import check_storage
@@ -65,11 +67,11 @@ def run_search(
         check_storage(storage)
     device = str(choose_device(device))
     inputs = prepare(study, store)
-    require_usable(study, inputs, store, device, reporter)
+    require_usable(study, inputs, store, device, reporter.say)
     identity = search_id(study, inputs.digests)
     name = f"{study.study}-{identity}"
     target, points = search.target(trials), _first_points(study, search)
-    require_audited(study, inputs, store, reporter)
+    require_audited(study, inputs, store, reporter.say, reporter.counting)
     context = make_context(study, inputs, store, device, reporter)
     started = time.time()
     with store.locked(study.study):

@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.plan import derive_seed
+from harness.identity import derive_seed
 from harness.search_block import Dimension, Point, Search
 from harness.settings import Settings
 

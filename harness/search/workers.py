@@ -16,8 +16,8 @@ from harness.search.objective import Listener, TrialRunner
 from harness.search.queue import Queue
 from harness.store import Store
 from harness.study import Study
+from harness.training.context import Context
 from harness.training.device import spread_devices
-from harness.training.job import Context
 
 MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.mixed import changed_versions
+from harness.report.predictions import ensemble, pooled, scored
 from harness.store import Store
 from harness.study import Study
 from harness.terminal.console import SYNTHETIC, frame_table, new_console, relative, rows_table
@@ -66,8 +67,8 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
     for test in run.tests:
         if test.finished:
-            frame = tables.ensemble(tables.pooled(list(test.jobs), Ledger(store)))
-            console.print(frame_table(f"test set: {tables.scored(test)}", rounded(tables.class_table(frame))))
+            frame = ensemble(pooled(list(test.jobs), Ledger(store)))
+            console.print(frame_table(f"test set: {scored(test)}", rounded(tables.class_table(frame))))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)
             low, high = wilson(right, total)

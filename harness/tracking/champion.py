@@ -22,8 +22,8 @@ from PIL import Image
 
 import harness
 from harness.errors import HarnessError
+from harness.identity import study_id
 from harness.ledger import Ledger
-from harness.plan import study_id
 from harness.prepare import prepare
 from harness.stages import final_test, study_state, test_states
 from harness.store import Store

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException, RestException
 
 from harness.errors import HarnessError, disk_is_full, first_line
 from harness.failpoints import failpoint
-from harness.signals import unbroken
+from harness.processes import unbroken
 from harness.store import Store
 from harness.tracking.moved import bring_along
 

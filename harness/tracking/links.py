@@ -1,10 +1,16 @@
-"""URLs into the MLflow UI: views that an experiment keeps, and single runs."""
+"""URLs into the MLflow UI: ready views that an experiment keeps, and single runs.
+
+The format of a view is that of MLflow's shared view states, which is not documented: the browser tests hold it against
+the UI.
+"""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from mlflow import MlflowClient
 
-from harness import views
+View = dict[str, Any]
 
 UI = "http://127.0.0.1:5000"
 TRAINING = "workflowType=machine_learning"  # else MLflow's side bar is that of language models
@@ -19,22 +25,73 @@ class Links:
 
     def leaderboard(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
         """The URL of the scenarios (or trials) of this study with these columns, best first."""
-        return self._share(self._study_id, views.leaderboard(self._study_id, level, columns, order_by, ascending))
+        return self._share(self._study_id, _leaderboard_view(self._study_id, level, columns, order_by, ascending))
 
     def curves(self, factor: str, levels: list[str], metrics: list[str]) -> str:
         """The URL of the curves of these metrics by epoch, the folds of each level of a factor together."""
-        view = views.curves(self._study_id, factor, levels, metrics)
+        view = _curves_view(self._study_id, factor, levels, metrics)
         return self._share(f"{self._study_id}-{factor}", view) + "&compareRunsMode=CHART"
 
     def tree(self, columns: list[str]) -> str:
         """The URL of all runs of this study, every fold under its scenario."""
-        return self._share(f"{self._study_id}-tree", views.tree(self._study_id, columns))
+        return self._share(f"{self._study_id}-tree", _tree_view(self._study_id, columns))
 
     def run(self, run_id: str) -> str:
         """The URL of a run."""
         return f"{self._experiment}/runs/{run_id}?{TRAINING}"
 
-    def _share(self, key: str, view: views.View) -> str:
+    def _share(self, key: str, view: View) -> str:
         """The URL of a view, which the experiment keeps under `key`."""
         self._client.set_experiment_tag(self._experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view))
         return f"{self._experiment}/runs?{TRAINING}&viewStateShareKey={key}"
+
+
+def _leaderboard_view(study_id: str, level: str, columns: Sequence[str], order_by: str, ascending: bool) -> View:
+    """The runs of one level with these columns, best first."""
+    return {
+        "searchFilter": f"tags.`harness.study_id` = '{study_id}' AND tags.`harness.level` = '{level}'",
+        "orderByKey": order_by,
+        "orderByAsc": ascending,
+        "selectedColumns": list(columns),
+    }
+
+
+def _tree_view(study_id: str, columns: Sequence[str]) -> View:
+    """All runs of a study, the folds of each scenario under it, opened."""
+    return {
+        "searchFilter": f"tags.`harness.study_id` = '{study_id}'",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "selectedColumns": ["attributes.`Dataset`", "attributes.`Description`", *columns],
+        "groupBy": _groups(("tag", "harness.stage"), ("tag", "harness.scenario")),
+    }
+
+
+def _curves_view(study_id: str, factor: str, levels: Sequence[str], metrics: Sequence[str]) -> View:
+    """A chart for each metric by epoch: the mean over all folds of each level of a factor, with a band."""
+    return {
+        "searchFilter": f"tags.`harness.study_id` = '{study_id}' AND tags.`harness.level` = 'fold'",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "selectedColumns": [f"params.`{factor}`"],
+        "groupBy": _groups(("param", factor)),
+        "groupsExpanded": {f"param.{factor}.{level}": False for level in levels},
+        "useGroupedValuesInCharts": True,
+        "compareRunSections": [{"uuid": "epochs", "name": "by epoch", "display": True, "deleted": False}],
+        "compareRunCharts": [_line(metric) for metric in metrics],
+        "isAccordionReordered": True,
+    }
+
+
+def _groups(*keys: tuple[str, str]) -> View:
+    return {"aggregateFunction": "average", "groupByKeys": [{"mode": kind, "groupByData": name} for kind, name in keys]}
+
+
+def _line(metric: str) -> View:
+    return {
+        "type": "LINE", "uuid": metric, "metricSectionId": "epochs", "isGenerated": False, "deleted": False,
+        "runsCountToCompare": 100, "metricKey": metric, "selectedMetricKeys": [metric], "displayName": metric,
+        "lineSmoothness": 0, "scaleType": "linear", "xAxisKey": "step", "xAxisScaleType": "linear",
+        "selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [], "range": {},
+        "ignoreOutliers": False, "useGlobalXaxisKey": False, "useGlobalLineSmoothing": False,
+    }  # fmt: skip

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.failpoints import failpoint
+from harness.files import write_atomic
 from harness.results import Metrics
-from harness.store import write_atomic
 from harness.training.metrics import Probabilities
 
 SECONDS = 60.0  # without `every`, a checkpoint is due so long after the last one

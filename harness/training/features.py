@@ -20,11 +20,11 @@ from harness.cached import size_of
 from harness.data.cache import open_pixels, release
 from harness.errors import HarnessError
 from harness.failpoints import failpoint
+from harness.files import new_folder, one_maker, sync_folder
+from harness.identity import digest
 from harness.models.backbone import Backbone, feature_shape
 from harness.models.heads import Shape, moments_of
-from harness.plan import digest
 from harness.settings import Settings
-from harness.store import new_folder, one_maker, sync_folder
 from harness.training.allocator import kept_memory
 from harness.training.device import autocast
 from harness.training.inputs import Inputs, PixelInputs, Rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from harness.plan import derive_seed
+from harness.identity import derive_seed
 from harness.results import Metrics
 from harness.settings import Settings
 from harness.training.augment import Augmentation

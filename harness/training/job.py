@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,44 +11,26 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from harness.compute import Compile
 from harness.data.cache import open_pixels
-from harness.data.folds import Fold, oversample
+from harness.data.folds import oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.environment import code_digest, versions
+from harness.identity import derive_seed
 from harness.models.backbone import load_backbone
 from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head, reads
-from harness.plan import Digests, Job, derive_seed
+from harness.plan import Job
 from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.settings import CLASSIFIERS, Settings
 from harness.training.checkpoint import Checkpoints
+from harness.training.context import Context
 from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
 from harness.training.inputs import FeatureFiles, FeatureInputs, Inputs, PixelInputs
 from harness.training.learn import learn
 from harness.training.network import Network, compiles, fresh_backbone
-
-
-@dataclass(frozen=True)
-class Context:
-    """All that a worker needs for the jobs of one study; it can be pickled."""
-
-    dataset: Dataset
-    folds: Mapping[tuple[int, int], Fold]
-    digests: Digests
-    seed: int
-    pixels: Mapping[int, Path]  # image size -> pixel file
-    features: Path  # the folder of kept features
-    device: str
-    threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
-    compile: Compile = "auto"
-    checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
-    checkpoint_every: int | None = None
-    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own, as their source
-    stack: bool = False  # heads on one frozen backbone are fitted in one loop
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from harness.identity import derive_seed
 from harness.models.baselines import Classifier
-from harness.plan import derive_seed
 from harness.results import Metrics
 from harness.settings import Settings
 from harness.training.fit import Fitted, Task, predict

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from harness.compute import Compile
+from harness.fields import Switch
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape
 from harness.settings import Settings
@@ -69,7 +69,7 @@ def _start(settings: Settings, _weights: str, seed: int, device: torch.device) -
     return Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))
 
 
-def compiles(option: Compile, device: torch.device, images: int) -> bool:
+def compiles(option: Switch, device: torch.device, images: int) -> bool:
     """Whether a fit that sends this many images through its network compiles it: by its own work alone.
 
     What other fits there are must not matter: compiled kernels round differently, and the same job is to give the same

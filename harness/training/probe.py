@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.costs import Probe
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape, make_head, moments_of, part_read
-from harness.probes import Probe
 from harness.settings import Settings
 from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
 from harness.training.features import extract

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from harness.identity import derive_seed
 from harness.models.heads import Shape, dropout_mask
 from harness.models.stacked import StackedHead
-from harness.plan import derive_seed
 from harness.results import Metrics
 from harness.settings import Settings
 from harness.training.fit import Course, Fitted, Task, shuffled_batches, training_metrics

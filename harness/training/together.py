@@ -5,21 +5,14 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import torch
 
+from harness.identity import derive_seed
 from harness.models.names import HEADS
-from harness.plan import Job, derive_seed
+from harness.plan import Job
 from harness.results import FoldResult, OnEpoch
+from harness.training.context import Context
 from harness.training.device import make_deterministic, resolve_precision
 from harness.training.inputs import ResidentFeatures
-from harness.training.job import (
-    Context,
-    for_job,
-    kept_features,
-    new_head,
-    result_of,
-    run_job,
-    shape_of,
-    task_of,
-)
+from harness.training.job import for_job, kept_features, new_head, result_of, run_job, shape_of, task_of
 from harness.training.stack import Member, fit_stack
 
 MOST = 128  # jobs in a stack

@@ -12,7 +12,7 @@ from harness.data.cache import pixel_cache
 from harness.data.decode import decode
 from harness.data.manifest import Dataset, read_dataset
 from harness.errors import DataError
-from harness.plan import study_id
+from harness.identity import study_id
 from harness.prepare import keep_inputs, prepare
 from harness.store import Store
 from harness.study import Data, Study

@@ -12,7 +12,7 @@ from harness.plan import Job, batches
 from harness.results import FoldResult, Metrics, Outcome
 from harness.store import Store
 from harness.study import Study
-from harness.training.job import Context
+from harness.training.context import Context
 from tests.conftest import context_of
 
 

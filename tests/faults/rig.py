@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import failpoints
-from harness.store import NEW
+from harness.files import NEW
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\

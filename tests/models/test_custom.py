@@ -10,16 +10,18 @@ import torch
 
 from harness.compute import Compute
 from harness.errors import HarnessError, StudyError
+from harness.identity import study_id
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.models.heads import initialise, make_head
-from harness.plan import fold_jobs, stage_scenarios, study_id
+from harness.plan import fold_jobs, stage_scenarios
 from harness.prepare import prepare
 from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.serving.classifier import Classifier
 from harness.settings import Settings
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from harness.tracking.champion import champion_folder
 from tests.conftest import SMALL_STUDY, Recorder, runs_of
 

@@ -9,8 +9,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.ledger import Ledger
 from harness.report.comparisons import image_comparisons
+from harness.report.predictions import arrays, pooled
 from harness.report.schema import Statistics
-from harness.report.tables import arrays, pooled
 from harness.stages import StageState
 from harness.statistics.paired import corrected_t, delong, holm
 from tests.conftest import Finished

@@ -9,9 +9,9 @@ from PIL import Image
 
 from harness.ledger import Ledger
 from harness.prepare import prepare
-from harness.publish import report_study
 from harness.report.marks import BEST_EPOCH, LEAKS, marks_of
 from harness.report.schema import Statistics
+from harness.runner import report_study
 from harness.statistics.paired import holm
 from harness.store import Store
 from harness.study import Study

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from harness.errors import StudyError
+from harness.identity import study_id
 from harness.ledger import Ledger
-from harness.plan import study_id
 from harness.prepare import prepare
-from harness.publish import report_study
-from harness.report.tables import confusion_table, pooled
+from harness.report.predictions import pooled
+from harness.report.tables import confusion_table
+from harness.runner import report_study
 from harness.statistics.rates import newcombe
 from harness.store import Store
 from harness.study import Study

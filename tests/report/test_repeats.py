@@ -11,13 +11,14 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score,
 
 from harness.report import figures
 from harness.report.comparisons import OUT_OF_FOLD, prediction_estimates
-from harness.report.gap import STEPS, gap_estimates
+from harness.report.gap_numbers import STEPS, gap_estimates
 from harness.report.hardest import confident_errors, error_lines
-from harness.report.reliability import reliability_estimates
+from harness.report.predictions import by_repeat, ensemble
+from harness.report.reliability_numbers import reliability_estimates
 from harness.report.schema import Estimate
 from harness.report.statistics_tables import estimate_table
-from harness.report.tables import by_repeat, class_table, confusion_table, ensemble
-from harness.report.thresholds import SWEEP, operating_point, threshold_estimates
+from harness.report.tables import class_table, confusion_table
+from harness.report.threshold_numbers import SWEEP, operating_point, threshold_estimates
 from harness.statistics.rates import wilson
 
 REPEATS, IMAGES, PATIENTS = 4, 60, 20

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.plan import Job, Scenario
-from harness.report import tables
 from harness.report.marks import Marks
-from harness.report.tables import class_table, confusion_table, ensemble, leaderboard
+from harness.report.predictions import ensemble, pooled, test_metrics
+from harness.report.tables import class_table, confusion_table, leaderboard
 from harness.results import FoldRecord
 from harness.settings import Settings
 from harness.stages import ScenarioState, StageState
@@ -152,9 +152,9 @@ def test_pooled_predictions_and_test_metrics_come_from_the_ledger(finished: Fini
     from harness.ledger import Ledger
 
     ledger, (test,) = Ledger(finished.store), finished.run.tests
-    frame = tables.pooled(list(test.jobs), ledger)
+    frame = pooled(list(test.jobs), ledger)
     assert len(frame) == 24
     accuracy = ((frame["prob_PNEUMONIA"] > 0.5) == (frame["label"] == "PNEUMONIA")).mean()
-    metrics = tables.test_metrics(test, "PNEUMONIA", ledger)
+    metrics = test_metrics(test, "PNEUMONIA", ledger)
     assert metrics["test/accuracy"] == pytest.approx(accuracy)
-    assert metrics["test/specificity"] == pytest.approx(tables.test_metrics(test, "NORMAL", ledger)["test/recall"])
+    assert metrics["test/specificity"] == pytest.approx(test_metrics(test, "NORMAL", ledger)["test/recall"])

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from harness.report.reliability import reliability_estimates
+from harness.report.reliability_numbers import reliability_estimates
 from harness.report.schema import Statistics
-from harness.report.thresholds import GRID, OPERATING, POINT, SWEEP, operating_point, threshold_estimates
+from harness.report.threshold_numbers import GRID, OPERATING, POINT, SWEEP, operating_point, threshold_estimates
 from harness.training.metrics import expected_calibration_error
 from tests.conftest import Finished
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harness.plan import study_id
+from harness.identity import study_id
 from harness.prepare import prepare
 from harness.report.export import rounded
 from harness.report.write import write_report

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.load import load_study
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from tests.postgres import programs, server
 
 STUDY = """\

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from harness.errors import HarnessError
-from harness.plan import search_id
+from harness.identity import search_id
 from harness.prepare import prepare
 from harness.progress import Reporter
 from harness.search import queue as module

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.plan import fold_jobs
 from harness.prepare import prepare
 from harness.progress import Reporter
@@ -18,7 +19,7 @@ from harness.search.results import best_trial, pareto_front, shown, trials_frame
 from harness.search.run import SearchRun, run_search
 from harness.stages import study_state
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from tests.search.conftest import StudyOf, new_store
 from tests.search.test_run import queue_of, runs_of, searched
 

@@ -20,8 +20,8 @@ from mlflow.entities import Run
 
 from harness.data.manifest import Dataset
 from harness.errors import BusyError, HarnessError, StudyError
+from harness.identity import search_id
 from harness.ledger import Ledger
-from harness.plan import search_id
 from harness.prepare import prepare
 from harness.progress import Reporter
 from harness.reproduce import reproduce

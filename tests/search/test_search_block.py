@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StudyError
+from harness.load import load_study
 from harness.search_block import Search
-from harness.study import Study, load_study
+from harness.study import Study
 
 LoadText = Callable[[str], Study]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.load import load_study
 from harness.preflight import Networks
 from harness.prepare import prepare
 from harness.store import Store
-from harness.study import load_study
 from harness.terminal.plan import show_plan
 from tests.conftest import draw_images
 

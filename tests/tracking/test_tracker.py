@@ -15,17 +15,18 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from PIL import Image
 
-from harness.environment import provenance
 from harness.errors import JobError
 from harness.ledger import Ledger
+from harness.load import load_study
 from harness.plan import Job
 from harness.prepare import Inputs, prepare
-from harness.report.tables import arrays
+from harness.report.predictions import arrays
 from harness.results import FoldRecord
+from harness.root_run import provenance
 from harness.settings import Settings
 from harness.stages import stage_state
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from harness.tracking import Tracker
 from harness.tracking.connection import is_lost
 from harness.training.metrics import classification_metrics

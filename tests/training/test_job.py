@@ -12,16 +12,18 @@ from torch import nn
 
 from harness import plan
 from harness.data.cache import open_pixels
+from harness.load import load_study
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
 from harness.plan import Job, fold_jobs
-from harness.report.tables import arrays
+from harness.report.predictions import arrays
 from harness.results import FoldResult, Metrics
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
+from harness.training.context import Context
 from harness.training.fit import predict
 from harness.training.inputs import PixelInputs
-from harness.training.job import Context, run_job
+from harness.training.job import run_job
 from harness.training.metrics import classification_metrics
 from tests.conftest import context_of
 

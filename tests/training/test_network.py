@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-from harness.compute import Compile
+from harness.fields import Switch
 from harness.models.backbone import Backbone, load_backbone
 from harness.plan import Job
 from harness.settings import Settings
 from harness.store import Store
 from harness.study import Study
 from harness.training import network
+from harness.training.context import Context
 from harness.training.device import within_memory
-from harness.training.job import Context, run_job
+from harness.training.job import run_job
 from harness.training.network import compiles, fresh_backbone
 from tests.conftest import context_of
 
@@ -126,7 +127,7 @@ def test_one_backbone_is_compiled_twice_whatever_the_heads_the_folds_and_the_las
         ("on", CPU, 1, True), ("off", CUDA, 10**9, False),
     ],
 )  # fmt: skip
-def test_auto_compiles_long_fits_on_cuda(option: Compile, device: torch.device, images: int, expected: bool) -> None:
+def test_auto_compiles_long_fits_on_cuda(option: Switch, device: torch.device, images: int, expected: bool) -> None:
     assert compiles(option, device, images) == expected
 
 

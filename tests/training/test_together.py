@@ -20,7 +20,7 @@ from harness.runner import run_study
 from harness.store import Store
 from harness.study import Study
 from harness.training import together
-from harness.training.job import Context
+from harness.training.context import Context
 from harness.training.stack import fit_stack
 from harness.training.together import run_jobs, stacks
 from tests.conftest import context_of, runs_of

@@ -1,0 +1,29 @@
+"""Everything that a worker needs for the jobs of one study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.data.folds import Fold
+from harness.data.manifest import Dataset
+from harness.fields import Switch
+from harness.identity import Digests
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a worker needs for the jobs of one study; it can be pickled."""
+
+    dataset: Dataset
+    folds: Mapping[tuple[int, int], Fold]
+    digests: Digests
+    seed: int
+    pixels: Mapping[int, Path]  # image size -> pixel file
+    features: Path  # the folder of kept features
+    device: str
+    threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
+    compile: Switch = "auto"
+    checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
+    checkpoint_every: int | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own, as their source
+    stack: bool = False  # heads on one frozen backbone are fitted in one loop
