@@ -37,7 +37,7 @@ ui: setup
 	$(BIN)/harness ui --store $(STORE)
 
 bench-search: setup
-	$(BIN)/python -m harness.search.bench --out $(STORE)/bench $(ARGS)
+	$(BIN)/python -m tests.bench.pruning --out $(STORE)/bench $(ARGS)
 
 dashboard: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[dashboard]'
@@ -45,11 +45,11 @@ dashboard: setup
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
-	$(BIN)/harness bench --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+	$(BIN)/python -m tests.bench.run --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
 
 bench-gpu: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
-	$(BIN)/harness bench --only gpu --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python -m tests.bench.run --only gpu --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 chaos: .venv/installed-dev
 	$(BIN)/python -m tests.faults.chaos $(ROWS)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
-from harness.environment import versions
 from harness.errors import HarnessError
-from harness.ledger import Ledger
-from harness.mixed import mixed_versions
 from harness.models.examine import examine as look_at
 from harness.models.hub import check_hub
-from harness.preflight import study_networks
-from harness.store import Store, read_holder
+from harness.store import Ledger, Store
+from harness.store.store import read_holder
 from harness.study import Study
+from harness.study.mixed import mixed_versions
+from harness.study.provenance import versions
 from harness.training.device import choose_device, device_name
+from harness.training.preflight import study_networks
 
 LOW_DISK = 5 * 2**30  # bytes
 
@@ -84,7 +84,8 @@ def _store(store: Store) -> Iterator[Check]:
     yield Check("disk", "ok" if free > LOW_DISK else "look", f"{free / 2**30:,.1f} GiB free at {there}")
     if closed or not store.database.exists():
         return
-    from harness.tracking import old_places, orphaned_runs, schema_problem
+    from harness.tracking.health import orphaned_runs, schema_problem
+    from harness.tracking.moved import old_places
 
     problem = schema_problem(store)
     yield Check("database", "bad" if problem else "ok", problem or f"{store.database}, schema up to date")

@@ -22,16 +22,16 @@ from harness.data.phantom import phantom_path
 from harness.data.separation import Separation, separation
 from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
-from harness.files import write_atomic
-from harness.identity import Digests, digest
 from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
-from harness.published import load_published
-from harness.refusals import unknown
-from harness.settings import CLASSIFIERS, NETWORKS, weights_file
 from harness.store import Store
-from harness.strict_yaml import Field
+from harness.store.files import write_atomic
 from harness.study import Study
+from harness.study.identity import Digests, digest
+from harness.study.messages import unknown
+from harness.study.paper import load_published
+from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
+from harness.study.strict_yaml import Field
 
 
 @dataclass(frozen=True)

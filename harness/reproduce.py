@@ -4,23 +4,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.compute import Compute
 from harness.errors import StudyError
-from harness.fields import Switch
-from harness.fitter import make_context
-from harness.ledger import Ledger
-from harness.load import load_study
-from harness.plan import Job, fold_jobs, point_scenario
+from harness.execution.compute import Compute
+from harness.execution.fitter import make_context
+from harness.execution.progress import Reporter
 from harness.prepare import Inputs, prepare
-from harness.progress import Reporter
-from harness.results import FoldRecord, Metrics
 from harness.runner import Run, require_same_code, require_same_versions, run_study
-from harness.settings import Settings
-from harness.stages import StageState, study_state, test_states
-from harness.store import Store
-from harness.study import Study
+from harness.store import Ledger, Store
+from harness.store.results import FoldRecord, Metrics
+from harness.study import Study, load_study
+from harness.study.plan import Job, fold_jobs, point_scenario
+from harness.study.settings import Settings
+from harness.study.state import StageState, study_state, test_states
+from harness.study.types import Switch
 from harness.training.device import choose_device
-from harness.training.together import run_jobs
+from harness.training.run import run_jobs
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,8 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
 
     Raises StudyError where the run, its study file or its images are not what they were.
     """
-    from harness.tracking import reachable, stored_run
+    from harness.tracking.connection import reachable
+    from harness.tracking.stored_run import stored_run
 
     with TemporaryDirectory() as folder:
         with reachable(store):
@@ -91,7 +90,7 @@ def _find(study: Study, settings: Settings, inputs: Inputs, ledger: Ledger, ids:
 
 def find_job(study: Study, states: list[StageState], scenario: str, fold: int, repeat: int) -> Job:
     """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
-    from harness.refusals import unknown
+    from harness.study.messages import unknown
 
     known = {state.scenario.id: state for stage in states for state in stage.scenarios}
     named = [state for state in known.values() if scenario in (state.scenario.id, state.scenario.name)]

@@ -11,26 +11,24 @@ from functools import partial
 from pathlib import Path
 from time import time
 
-from harness.champion import publish_champion
-from harness.compute import AUTO, Compute
 from harness.data.separation import Separation
-from harness.durations import durations
-from harness.environment import code_digest, versions
-from harness.executors import Executor
-from harness.executors.make import make_executor
-from harness.fitter import Fitter, make_context
-from harness.identity import study_id
-from harness.ledger import Ledger, Look
-from harness.mixed import every_state, require_one_version
-from harness.preflight import require_usable
+from harness.execution.compute import AUTO, Compute
+from harness.execution.durations import durations
+from harness.execution.executor import Executor
+from harness.execution.fitter import Fitter, make_context
+from harness.execution.make import make_executor
+from harness.execution.progress import Reporter
 from harness.prepare import Inputs, keep_inputs, nothing_left_if_refused, prepare, require_audited
-from harness.progress import Reporter
-from harness.publish import Publisher
-from harness.relay import StudyRelay
-from harness.report.place import tell_of_other
 from harness.report.write import write_report
-from harness.settings import Settings
-from harness.stages import (
+from harness.store import Ledger, Store
+from harness.store.ledger import Look
+from harness.store.reports import tell_of_other
+from harness.study import Study
+from harness.study.identity import study_id
+from harness.study.mixed import every_state, require_one_version
+from harness.study.provenance import code_digest, versions
+from harness.study.settings import Settings
+from harness.study.state import (
     ScenarioState,
     StageState,
     final_test,
@@ -40,10 +38,12 @@ from harness.stages import (
     study_state,
     test_states,
 )
-from harness.store import Store
-from harness.study import Study
+from harness.tracking.champion import publish_champion
+from harness.tracking.publisher import Publisher
+from harness.tracking.relay import StudyRelay
 from harness.training.context import Context
 from harness.training.device import choose_device
+from harness.training.preflight import require_usable
 
 
 @dataclass(frozen=True)

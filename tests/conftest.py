@@ -18,17 +18,16 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from harness.errors import JobError
-from harness.load import load_study
-from harness.progress import Reporter
+from harness.execution.progress import Reporter
 from harness.store import Store
-from harness.study import Study
+from harness.study import Study, load_study
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-    from harness.plan import Job
-    from harness.results import Outcome
     from harness.runner import Run
+    from harness.store.results import Outcome
+    from harness.study.plan import Job
     from harness.training.context import Context
     from tests.ray_cluster import RayCluster
 
@@ -207,10 +206,10 @@ def finished(small_study: Callable[..., Study], new_store: Callable[[], Store]) 
 
 def context_of(study: Study, store: Store) -> "tuple[Context, list[Job]]":
     """What the jobs of a study need, and those of its first stage."""
-    from harness.data.cache import pixel_cache
-    from harness.ledger import Ledger
+    from harness.data.pixels import pixel_cache
     from harness.prepare import prepare
-    from harness.stages import stage_state
+    from harness.store import Ledger
+    from harness.study.state import stage_state
     from harness.training.context import Context
 
     inputs = prepare(study, store)

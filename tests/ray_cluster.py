@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.compute import Compute
+from harness.execution.compute import Compute
 
 if TYPE_CHECKING:
     from ray._private.node import Node
 
-    from harness.executors.ray import RayExecutor
+    from harness.execution.ray import RayExecutor
 
 
 def children_of(pid: int) -> list[int]:
@@ -47,7 +47,7 @@ class RayCluster:
 
     def executor(self, compute: Compute | None = None, device: str = "cpu") -> "RayExecutor":
         """An executor on this cluster."""
-        from harness.executors.ray import RayExecutor
+        from harness.execution.ray import RayExecutor
 
         return RayExecutor(replace(compute or Compute("ray"), address=self.address), device)
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness import doctor
 from harness.doctor import Check, examine, release
-from harness.files import new_folder
 from harness.store import Store
+from harness.store.files import new_folder
 from harness.study import Study
 from tests.conftest import ROOT, Finished
 

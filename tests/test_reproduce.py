@@ -5,10 +5,9 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.errors import StudyError
-from harness.ledger import Ledger
-from harness.progress import Reporter
+from harness.execution.progress import Reporter
 from harness.reproduce import reproduce
-from harness.store import Store
+from harness.store import Ledger, Store
 from tests.conftest import Finished
 
 
@@ -86,4 +85,4 @@ def test_every_run_says_where_it_comes_from(finished: Finished) -> None:
             for name in ("manifest_digest", "folds_digest", "weights_digest", "git_commit", "git_dirty", "command"):
                 assert tags[f"harness.{name}"]
             assert "torch " in tags["harness.versions"]
-            assert tags["harness.machine"]
+            assert tags["harness.tracking.system_metrics"]

@@ -14,19 +14,18 @@ from PIL import Image
 from harness.data.audit import audit_study
 from harness.data.manifest import read_dataset
 from harness.errors import BusyError, DataError, HarnessError, LeakageError, Stopped, StudyError
-from harness.ledger import Ledger
-from harness.load import load_study
-from harness.plan import Job
 from harness.prepare import prepare
-from harness.report.predictions import arrays
+from harness.report.numbers.predictions import arrays
 from harness.reproduce import rerun
-from harness.results import Metrics
 from harness.runner import report_study, run_study
-from harness.store import Store
-from harness.study import Data, Study
+from harness.stats.metrics import classification_metrics
+from harness.store import Ledger, Store
+from harness.store.results import Metrics
+from harness.study import Study, load_study
+from harness.study.plan import Job
+from harness.study.study import Data
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job
-from harness.training.metrics import classification_metrics
 from tests.conftest import PATIENT, Finished, Recorder, run_in, runs_of
 
 ONE_STAGE = "stages=[{name: heads, grid: {head: [dropout-gap, batchnorm-gap]}, select: {metric: val/accuracy}}]"
@@ -39,7 +38,7 @@ def content(store: Store) -> list[dict[str, Any]]:
     found = []
     for run in runs_of(store):
         own: dict[str, object] = {key: value for key, value in run.data.tags.items() if key.startswith("harness.")}
-        del own["harness.store"]
+        del own["harness.store.store"]
         own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
         metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("seconds", "system/"))}
         steps = {
@@ -201,7 +200,7 @@ def test_a_failure_that_is_mended_ends_in_a_finished_study(
         return fit(job, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.training.together.run_job", out_of_memory)
+        patch.setattr("harness.training.run.run_job", out_of_memory)
         first = run_in(study, store)
     assert first.run.failed == 1
     second = run_in(study, store)

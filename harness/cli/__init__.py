@@ -6,30 +6,29 @@ import traceback
 
 import typer
 
-from harness.cli import care, look, measure, model, train, write
+from harness.cli import audit, cache, doctor, model, new, plan, report, rerun, run, search, status, ui
 from harness.cli.completion import join_words
 from harness.cli.streams import name_the_user, read_names_as_utf8, speak_plainly
 from harness.errors import HarnessError, Stopped, disk_is_full, forbidden, redact
 from harness.processes import obey_signals
 
 COMMANDS = (
-    train.run,
-    train.test,
-    train.search,
-    look.plan,
-    care.status,
-    look.audit,
-    look.report,
-    care.rerun,
-    train.reproduce,
+    run.run,
+    run.test,
+    search.search,
+    plan.plan,
+    status.status,
+    audit.audit,
+    report.report,
+    rerun.rerun,
+    rerun.reproduce,
     model.predict,
     model.export,
-    care.doctor,
-    care.cache,
-    look.ui,
-    measure.bench,
-    write.new,
-    write.schema,
+    doctor.doctor,
+    cache.cache,
+    ui.ui,
+    new.new,
+    new.schema,
 )
 
 

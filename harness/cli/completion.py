@@ -8,10 +8,11 @@ HELD = "_HARNESS_HELD"  # the part of the word, up to its `=`, that bash keeps b
 
 def complete_override(incomplete: str) -> list[str]:
     """The endings of `--set KEY=VALUE` that fit, as the shell wants them."""
-    from harness.schema import override_words
+    from harness.models.names import HEADS
+    from harness.study.schema import override_words
 
     held = os.environ.get(HELD, "")
-    return [word.removeprefix(held) for word in override_words() if word.startswith(held + incomplete)]
+    return [word.removeprefix(held) for word in override_words(HEADS) if word.startswith(held + incomplete)]
 
 
 def join_words(environment: MutableMapping[str, str]) -> None:

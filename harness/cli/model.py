@@ -76,11 +76,11 @@ def _folder(model: str, store: "Store", data: str | None, overrides: list[str] |
     if not is_study and not model.startswith(("models:/", "runs:/")):
         return Path(model)
     if is_study:
-        from harness.load import load_study
+        from harness.study import load_study
 
         study = load_study(Path(model), overrides or [], data)
     if store.server is None and store.has_runs:
         store.require_open()  # MLflow writes to a database that it reads
-    from harness.tracking.champion import champion_folder, study_model
+    from harness.tracking.registry import champion_folder, study_model
 
     return champion_folder(store, study_model(study, store) if is_study else model)

@@ -10,10 +10,11 @@ from harness.data.finding import Finding, Severity
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset
 from harness.errors import LeakageError
-from harness.files import write_atomic
-from harness.identity import digest
 from harness.store import Store
-from harness.study import Acceptable, Study
+from harness.store.files import write_atomic
+from harness.study import Study
+from harness.study.identity import digest
+from harness.study.study import Acceptable
 
 ERRORS: tuple[str, ...] = get_args(Acceptable)  # the names of findings that stop a run
 AUDIT = 4  # raise it when the audit finds something else in the same data

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.data.cache import open_pixels, pixel_cache
 from harness.data.decode import Counting, Progress
 from harness.data.duplicates import HASHED_AT, REACH, exact_groups, near_groups
 from harness.data.finding import Finding, Severity
@@ -18,11 +17,12 @@ from harness.data.headers import file_findings, headers
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.data.patients import patient_rule
+from harness.data.pixels import open_pixels, pixel_cache
 from harness.data.separation import UNKNOWN
 from harness.data.shift import resplit_control, train_test_shift
 from harness.data.survey import Survey, survey
-from harness.statistics import ALPHA
-from harness.statistics.rates import two_proportions, wilson
+from harness.stats import ALPHA
+from harness.stats.proportions import two_proportions, wilson
 from harness.store import Store
 from harness.study import Study
 

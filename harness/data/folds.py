@@ -8,8 +8,8 @@ import numpy as np
 
 from harness.data.manifest import Dataset, Rows
 from harness.errors import DataError, LeakageError
-from harness.identity import derive_seed, digest
-from harness.study import Folds
+from harness.study.identity import derive_seed, digest
+from harness.study.study import Folds
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.data.folds import Fold, oversample
 from harness.data.manifest import Dataset, Rows
-from harness.identity import derive_seed
+from harness.study.identity import derive_seed
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from harness.data.folder import as_read, read_folder, unreadable_file
 from harness.data.left_out import LeftOut
 from harness.data.patients import patients
 from harness.errors import DataError, LeakageError
-from harness.identity import digest
-from harness.study import Data, Study
+from harness.study import Study
+from harness.study.identity import digest
+from harness.study.study import Data
 
 SPLITS = ("train", "test")
 Rows = NDArray[np.int64]

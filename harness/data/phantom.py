@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.failpoints import failpoint
-from harness.files import new_folder
 from harness.processes import become_worker
 from harness.store import Store
-from harness.study import Phantom
+from harness.store.failpoints import failpoint
+from harness.store.files import new_folder
+from harness.study.study import Phantom
 
 VERSION = 1  # raise it when the drawings change
 SIZE = 160  # pixels, square

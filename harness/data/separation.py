@@ -8,8 +8,8 @@ import pandas as pd
 
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset, Rows
-from harness.settings import Settings
 from harness.study import Study
+from harness.study.settings import Settings
 
 UNKNOWN = "patients unknown: each image counts as one; folds may split a patient"
 

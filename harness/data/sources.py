@@ -8,7 +8,7 @@ from harness.data.folder import require_folder
 from harness.data.phantom import phantom_folder
 from harness.errors import DataError
 from harness.store import Store
-from harness.study import Data
+from harness.study.study import Data
 
 KERMANY = "paultimothymooney/chest-xray-pneumonia"
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.cache import pieces
 from harness.data.decode import Pixels, Progress
 from harness.data.duplicates import HASHED_AT, Hashes, Thumbnails, perceptual_hashes
 from harness.data.manifest import Rows
+from harness.data.pixels import pieces
 
 SIDE = 16  # pixels of a thumbnail
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.identity import derive_seed
 from harness.models.anatomy import IMAGE_SIZE, Anatomy, anatomy
 from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layouts import Layout, features_of
 from harness.models.networks import new_network
 from harness.models.weights import in_a_line, load_file, load_pretrained
-from harness.settings import NETWORKS, Settings, weights_file
+from harness.study.identity import derive_seed
+from harness.study.settings import NETWORKS, Settings, weights_file
 
 
 class Backbone(nn.Module):

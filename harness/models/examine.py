@@ -12,7 +12,7 @@ from harness.models.anatomy import anatomy
 from harness.models.backbone import anatomy_of, last_stages, with_weights
 from harness.models.hub import require_pretrained
 from harness.models.verdicts import Network, Verdict
-from harness.settings import NETWORKS, Settings
+from harness.study.settings import NETWORKS, Settings
 
 TRIED = 7  # other sizes, where a network does not take the one that is wanted
 SHOWN = 4  # modules of a stage

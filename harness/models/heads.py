@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.errors import HarnessError
 from harness.models.custom import head_class
 from harness.models.names import HEADS
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 Shape = tuple[int, int, int]  # C, H, W of the features
 Reads = Literal["maps", "moments", "means"]  # moments: mean and variance of each channel's map, [2, C]

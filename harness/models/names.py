@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from harness.settings import CLASSIFIERS, NETWORKS
+from harness.study.settings import CLASSIFIERS, NETWORKS
 
 # name -> "module:class". A new head is one class and one line here.
 HEADS = {

@@ -7,7 +7,7 @@ import timm
 from torch import nn
 
 from harness.models.baselines import own_model
-from harness.settings import NETWORKS
+from harness.study.settings import NETWORKS
 
 
 def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:

@@ -5,34 +5,34 @@ from pathlib import Path
 from harness.data.audit import Audit, audit_study
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
-from harness.environment import environment
-from harness.failpoints import failpoint
-from harness.files import new_folder
-from harness.ledger import Ledger
-from harness.mixed import every_state, require_one_version
 from harness.prepare import Inputs
-from harness.published import load_published
-from harness.report import figures, tables
-from harness.report.checklist import Known, write_checklist
-from harness.report.comparisons import TEST, RunOf
-from harness.report.drawing import with_holes
-from harness.report.export import export_table, markdown
-from harness.report.gap import gap_lines
-from harness.report.interval_figure import scenario_intervals
-from harness.report.marks import Marks, marks_of, together
+from harness.report.figures import study as figures
+from harness.report.figures.drawing import with_holes
+from harness.report.figures.intervals import scenario_intervals
+from harness.report.numbers.comparisons import TEST, RunOf
+from harness.report.numbers.detectable import resolution
+from harness.report.numbers.marks import Marks, marks_of, together
+from harness.report.numbers.schema import Statistics, write_statistics
+from harness.report.numbers.statistics import selection_words, study_statistics
 from harness.report.page import Links, write_page
-from harness.report.paper import Sides, paper_lines
-from harness.report.place import replace_report
-from harness.report.predicted import winner_lines
-from harness.report.schema import Statistics, write_statistics
-from harness.report.statistics_tables import FITTED, comparison_table
-from harness.report.study_statistics import selection_words, study_statistics
-from harness.report.summary import summary_lines
-from harness.report.test_set import TestSet, test_comparison_lines, test_lines
-from harness.resolution import resolution
-from harness.stages import ScenarioState, StageState, all_scenarios, study_state, test_states
-from harness.store import Store
+from harness.report.sections.beside_paper import Sides, paper_lines
+from harness.report.sections.checklist import Known, write_checklist
+from harness.report.sections.gap import gap_lines
+from harness.report.sections.on_test_set import TestSet, test_comparison_lines, test_lines
+from harness.report.sections.out_of_fold import winner_lines
+from harness.report.sections.summary import summary_lines
+from harness.report.tables import study as tables
+from harness.report.tables.export import export_table, markdown
+from harness.report.tables.statistics import FITTED, comparison_table
+from harness.store import Ledger, Store
+from harness.store.failpoints import failpoint
+from harness.store.files import new_folder
+from harness.store.reports import replace_report
 from harness.study import Study
+from harness.study.mixed import every_state, require_one_version
+from harness.study.paper import load_published
+from harness.study.provenance import environment
+from harness.study.state import ScenarioState, StageState, all_scenarios, study_state, test_states
 
 SYNTHETIC = "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."
 BEST_EPOCH = (

@@ -10,8 +10,8 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.search.queue import Queue
-from harness.search_block import Search
 from harness.study import Study
+from harness.study.search_block import Search
 
 EVALUATOR = "fANOVA"  # Hutter et al. 2014; Optuna's default, PED-ANOVA, can mis-rank
 MIN_TRIALS = 8  # complete ones; below, a forest over them says nothing

@@ -6,16 +6,14 @@ from statistics import mean, stdev
 
 import yaml
 
-from harness.files import write_atomic
-from harness.identity import derive_seed
-from harness.ledger import Ledger
-from harness.load import load_study
 from harness.prepare import prepare
-from harness.search.results import TrialResult
-from harness.search_block import Confirm
-from harness.stages import study_state
-from harness.store import Store
-from harness.study import Study
+from harness.search.trials import TrialResult
+from harness.store import Ledger, Store
+from harness.store.files import write_atomic
+from harness.study import Study, load_study
+from harness.study.identity import derive_seed
+from harness.study.search_block import Confirm
+from harness.study.state import study_state
 
 NOTE = """\
 # Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the

@@ -7,19 +7,18 @@ from typing import Protocol
 from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
-from harness.data.cache import pixel_cache
+from harness.data.pixels import pixel_cache
 from harness.errors import JobError
-from harness.executors.inline import InlineExecutor
-from harness.fitter import Fitter
-from harness.ledger import Ledger
-from harness.plan import Job, Scenario, fold_jobs, point_scenario
-from harness.progress import Reporter
-from harness.results import FoldRecord, Metrics, Outcome
+from harness.execution.fitter import Fitter
+from harness.execution.inline import InlineExecutor
+from harness.execution.progress import Reporter
 from harness.search.queue import Queue
 from harness.search.samplers import suggest
-from harness.search_block import Objective
-from harness.store import Store
+from harness.store import Ledger, Store
+from harness.store.results import FoldRecord, Metrics, Outcome
 from harness.study import Study
+from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
+from harness.study.search_block import Objective
 from harness.training.context import Context
 
 

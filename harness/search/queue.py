@@ -19,8 +19,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from harness.search.samplers import FoldMedian, slot_sampler
 from harness.search.storage import exclusive, open_storage, readable
-from harness.search_block import Point, Search
-from harness.store import Store, sqlite_uri
+from harness.store import Store
+from harness.store.store import sqlite_uri
+from harness.study.search_block import Point, Search
 
 HEARTBEAT, GRACE = 10, 60  # seconds
 RETRIES = 2  # of a trial whose worker died

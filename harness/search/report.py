@@ -9,24 +9,23 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import attempt, failure
-from harness.files import new_folder
-from harness.identity import search_id
-from harness.ledger import Ledger
 from harness.prepare import Inputs
-from harness.report import search_figures as draw
-from harness.report.drawing import with_holes
-from harness.report.export import markdown, rounded
-from harness.report.marks import Marks, together
+from harness.report.figures import search as draw
+from harness.report.figures.drawing import with_holes
+from harness.report.numbers.marks import Marks, together
 from harness.report.page import write_page
-from harness.report.place import replace_report
+from harness.report.tables.export import markdown, rounded
 from harness.report.write import BEST_EPOCH, SYNTHETIC
 from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
-from harness.search.results import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
-from harness.search_block import Search
-from harness.store import Store
+from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
+from harness.store import Ledger, Store
+from harness.store.files import new_folder
+from harness.store.reports import replace_report
 from harness.study import Study
+from harness.study.identity import search_id
+from harness.study.search_block import Search
 
 
 def write_search_report(

@@ -8,28 +8,27 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.environment import code_digest, versions
-from harness.fitter import make_context
-from harness.identity import search_id
-from harness.ledger import Ledger
-from harness.mixed import require_one_version
-from harness.preflight import require_usable
+from harness.execution.fitter import make_context
+from harness.execution.progress import Reporter
 from harness.prepare import Inputs, keep_inputs, prepare, require_audited
-from harness.progress import Reporter
-from harness.report.place import tell_of_other
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
-from harness.search.publish import SearchRelay
 from harness.search.queue import Queue
 from harness.search.report import write_search_report
-from harness.search.results import TrialResult, best_trial, trial_results, trial_states
 from harness.search.storage import check_storage
+from harness.search.tracking import SearchRelay
+from harness.search.trials import TrialResult, best_trial, trial_results, trial_states
 from harness.search.workers import Boss, Task, run_workers, work
-from harness.search_block import Point, Search
-from harness.stages import require_one_code
-from harness.store import Store
+from harness.store import Ledger, Store
+from harness.store.reports import tell_of_other
 from harness.study import Study
+from harness.study.identity import search_id
+from harness.study.mixed import require_one_version
+from harness.study.provenance import code_digest, versions
+from harness.study.search_block import Point, Search
+from harness.study.state import require_one_code
 from harness.training.device import choose_device
+from harness.training.preflight import require_usable
 
 POLL = 2.0  # seconds
 

@@ -8,9 +8,9 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.identity import derive_seed
-from harness.search_block import Dimension, Point, Search
-from harness.settings import Settings
+from harness.study.identity import derive_seed
+from harness.study.search_block import Dimension, Point, Search
+from harness.study.settings import Settings
 
 STARTUP = 5  # complete trials before anything is pruned
 

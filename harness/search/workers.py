@@ -9,13 +9,13 @@ from typing import Any, Protocol
 from optuna.exceptions import UpdateFinishedTrialError
 
 from harness.errors import JobError
-from harness.plan import Job, Scenario
 from harness.processes import become_worker, refuse_if_unable, start_worker
-from harness.results import Metrics
 from harness.search.objective import Listener, TrialRunner
 from harness.search.queue import Queue
 from harness.store import Store
+from harness.store.results import Metrics
 from harness.study import Study
+from harness.study.plan import Job, Scenario
 from harness.training.context import Context
 from harness.training.device import spread_devices
 

@@ -22,11 +22,11 @@ from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
 from harness.serving.images import AnyImage, read_images
-from harness.settings import Settings
+from harness.study.settings import Settings
 from harness.training.device import all_cores, choose_device, deterministic, resolve_precision
 from harness.training.features import BATCH, extract
 from harness.training.fit import predict
-from harness.training.inputs import PixelInputs, Rows
+from harness.training.loaders import PixelInputs, Rows
 
 FORMAT = 2  # raise it when a folder written before cannot be read any more
 WEIGHTS, ABOUT = "model.safetensors", "classifier.json"

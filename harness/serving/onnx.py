@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
-from harness.files import write_atomic
 from harness.serving.classifier import Classifier
+from harness.store.files import write_atomic
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 3  # random images

@@ -8,8 +8,8 @@ import torch
 
 from harness.data.manifest import Dataset
 from harness.models.backbone import Backbone
-from harness.plan import Job
 from harness.serving.classifier import About, Classifier, load_states, plain_network
+from harness.study.plan import Job
 
 
 def stored_classifier(

@@ -9,17 +9,5 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
-from harness.tracking.champion import JOB_ID, STUDY_IDS
-from harness.tracking.connection import is_lost, reachable, server_words
-from harness.tracking.health import orphaned_runs, schema_problem
-from harness.tracking.moved import bring_along, old_places
-from harness.tracking.stored import HEADS_FOLDER, stored_run
-from harness.tracking.tracker import Tracker
-
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
-
-__all__ = [
-    "HEADS_FOLDER", "JOB_ID", "STUDY_IDS", "Tracker", "bring_along", "is_lost", "old_places", "orphaned_runs",
-    "reachable", "schema_problem", "server_words", "stored_run",
-]  # fmt: skip

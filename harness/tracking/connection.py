@@ -10,9 +10,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 
 from harness.errors import HarnessError, disk_is_full, first_line
-from harness.failpoints import failpoint
 from harness.processes import unbroken
 from harness.store import Store
+from harness.store.failpoints import failpoint
 from harness.tracking.moved import bring_along
 
 LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # what MLflow's errors say of a server that cannot answer

@@ -8,8 +8,8 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Param
 
 from harness.data.manifest import Dataset
-from harness.plan import Scenario
 from harness.study import Study
+from harness.study.plan import Scenario
 
 
 def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:

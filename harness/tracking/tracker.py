@@ -9,17 +9,17 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from harness.data.manifest import Dataset
 from harness.errors import JobError
-from harness.failpoints import failpoint
-from harness.machine import system_metrics
-from harness.plan import Job, Scenario
-from harness.results import FoldRecord, Metrics
 from harness.store import Store
+from harness.store.failpoints import failpoint
+from harness.store.results import FoldRecord, Metrics
 from harness.study import Study
-from harness.tracking.champion import Registry
+from harness.study.plan import Job, Scenario
 from harness.tracking.connection import open_experiment, search_runs
-from harness.tracking.curves import Curves
 from harness.tracking.entities import dataset_input, params
 from harness.tracking.links import Links
+from harness.tracking.metric_buffer import Curves
+from harness.tracking.registry import Registry
+from harness.tracking.system_metrics import system_metrics
 
 
 class Tracker:
@@ -50,7 +50,7 @@ class Tracker:
             if "harness.complete" in run.data.tags:
                 self._finished.add(run_id)
             elif level in ("fold", "test"):
-                if self._is_own(run.data.tags.get("harness.store")):
+                if self._is_own(run.data.tags.get("harness.store.store")):
                     self._leftovers.append(run_id)
                 continue
             self._runs[level, run.data.tags["harness.key"]] = run_id
@@ -238,7 +238,7 @@ class Tracker:
                 "harness.level": level,
                 "harness.key": key,
                 "harness.study_id": self._study_id,
-                "harness.store": self._origin,
+                "harness.store.store": self._origin,
                 **{f"harness.{name}": value for name, value in self._provenance.items()},
             }
             if self._study.data.limit:

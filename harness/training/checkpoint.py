@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.failpoints import failpoint
-from harness.files import write_atomic
-from harness.results import Metrics
-from harness.training.metrics import Probabilities
+from harness.stats.metrics import Probabilities
+from harness.store.failpoints import failpoint
+from harness.store.files import write_atomic
+from harness.store.results import Metrics
 
 SECONDS = 60.0  # without `every`, a checkpoint is due so long after the last one
 KEPT = 2

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset
-from harness.fields import Switch
-from harness.identity import Digests
+from harness.study.identity import Digests
+from harness.study.types import Switch
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,18 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from harness.cached import size_of
-from harness.data.cache import open_pixels, release
+from harness.data.pixels import open_pixels, release
 from harness.errors import HarnessError
-from harness.failpoints import failpoint
-from harness.files import new_folder, one_maker, sync_folder
-from harness.identity import digest
 from harness.models.backbone import Backbone, feature_shape
 from harness.models.heads import Shape, moments_of
-from harness.settings import Settings
+from harness.store.cache import size_of
+from harness.store.failpoints import failpoint
+from harness.store.files import new_folder, one_maker, sync_folder
+from harness.study.identity import digest
+from harness.study.settings import Settings
 from harness.training.allocator import kept_memory
 from harness.training.device import autocast
-from harness.training.inputs import Inputs, PixelInputs, Rows
+from harness.training.loaders import Inputs, PixelInputs, Rows
 
 EXTRACTOR = 4  # raise it when the features that come out change
 BATCH, CPU_BATCH = 64, 32  # images; on a CPU more of them take memory and no less time

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from harness.identity import derive_seed
-from harness.results import Metrics
-from harness.settings import Settings
+from harness.stats.metrics import Probabilities, classification_metrics
+from harness.store.results import Metrics
+from harness.study.identity import derive_seed
+from harness.study.settings import Settings
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import autocast
-from harness.training.inputs import Inputs, Rows
-from harness.training.metrics import Probabilities, classification_metrics
+from harness.training.loaders import Inputs, Rows
 from harness.training.optimizers import make_optimizer
 
 

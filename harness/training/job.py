@@ -11,25 +11,25 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from harness.data.cache import open_pixels
 from harness.data.folds import oversample
 from harness.data.leaks import oversampled_before_split
 from harness.data.manifest import SPLITS, Dataset, Rows
-from harness.environment import code_digest, versions
-from harness.identity import derive_seed
+from harness.data.pixels import open_pixels
 from harness.models.backbone import load_backbone
 from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head, reads
-from harness.plan import Job
-from harness.results import FoldRecord, FoldResult, Metrics, OnEpoch
-from harness.settings import CLASSIFIERS, Settings
+from harness.store.results import FoldRecord, FoldResult, Metrics, OnEpoch
+from harness.study.identity import derive_seed
+from harness.study.plan import Job
+from harness.study.provenance import code_digest, versions
+from harness.study.settings import CLASSIFIERS, Settings
 from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import frozen_features
 from harness.training.fit import Fitted, Task, fit
-from harness.training.inputs import FeatureFiles, FeatureInputs, Inputs, PixelInputs
-from harness.training.learn import learn
+from harness.training.fit_baseline import learn
+from harness.training.loaders import FeatureFiles, FeatureInputs, Inputs, PixelInputs
 from harness.training.network import Network, compiles, fresh_backbone
 
 

@@ -7,10 +7,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from harness.fields import Switch
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape
-from harness.settings import Settings
+from harness.study.settings import Settings
+from harness.study.types import Switch
 
 LONG = 50_000  # images through the network in a fit from which compiling it, a minute or two, pays on CUDA
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 MOMENTUM = 0.9  # of SGD
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)

@@ -5,8 +5,8 @@ from importlib.metadata import version
 
 import pytest
 
-from harness.bench.backbones import HEADS, TABLE, kinds, row_of, table
 from harness.models.names import all_backbones
+from tests.bench.backbones import HEADS, TABLE, kinds, row_of, table
 
 PAGE = TABLE.read_text(encoding="utf-8")
 ROWS = {

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.bench import decode, finetune, images
-from harness.bench.figure import Bench
+from tests.bench import decode, finetune, images
+from tests.bench.figure import Bench
 
 SOME = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
 

@@ -2,7 +2,7 @@ from typing import Literal
 
 import pytest
 
-from harness.bench.figure import Goal, Row, in_turns, ratio
+from tests.bench.figure import Goal, Row, in_turns, ratio
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.bench import gpu
-from harness.bench.figure import Bench
 from harness.training import network
+from tests.bench import gpu
+from tests.bench.figure import Bench
 
 CPU = torch.device("cpu")
 

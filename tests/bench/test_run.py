@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import FIGURES
-from harness.bench.run import run_bench
 from harness.errors import HarnessError
 from harness.store import Store
-from harness.terminal.checks import show_bench
+from tests.bench import FIGURES
+from tests.bench.run import run_bench, show_bench
 
 GOOD = """\
 from harness.bench.figure import Goal, Row

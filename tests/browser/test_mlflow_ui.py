@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.ui import ui_command
+from harness.tracking.ui import ui_command
 from tests.conftest import Finished, runs_of
 
 if TYPE_CHECKING:

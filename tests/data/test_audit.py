@@ -12,10 +12,10 @@ from harness.data.checks import drawn
 from harness.data.finding import Finding
 from harness.data.manifest import read_dataset
 from harness.errors import LeakageError, StudyError
-from harness.load import load_study
 from harness.prepare import prepare
 from harness.store import Store
-from harness.study import Data
+from harness.study import load_study
+from harness.study.study import Data
 from tests.conftest import PATIENT, draw_image, draw_images
 
 STUDY = """\

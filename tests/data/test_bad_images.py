@@ -8,14 +8,15 @@ import pytest
 from PIL import Image
 
 from harness.data.audit import audit_study
-from harness.data.cache import pixel_cache
 from harness.data.decode import decode
 from harness.data.manifest import Dataset, read_dataset
+from harness.data.pixels import pixel_cache
 from harness.errors import DataError
-from harness.identity import study_id
 from harness.prepare import keep_inputs, prepare
 from harness.store import Store
-from harness.study import Data, Study
+from harness.study import Study
+from harness.study.identity import study_id
+from harness.study.study import Data
 from tests.conftest import PATIENT, draw_image
 from tests.faults.images import KINDS, first_image
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds, oversample
 from harness.data.manifest import Dataset, read_dataset
 from harness.errors import DataError, LeakageError
-from harness.study import Data, Folds
+from harness.study.study import Data, Folds
 
 
 def make_dataset(patients: list[tuple[str, int]], twins: int = 0) -> Dataset:

@@ -7,7 +7,7 @@ import pytest
 from harness.data.folds import make_folds
 from harness.data.leaks import oversampled_before_split, patient_leak, ungrouped_folds
 from harness.data.manifest import Dataset, read_dataset
-from harness.study import Data, Folds
+from harness.study.study import Data, Folds
 from tests.conftest import PATIENT
 
 

@@ -11,11 +11,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness.data.cache import open_pixels, pixel_cache
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.phantom import draw, phantom_folder
+from harness.data.pixels import open_pixels, pixel_cache
 from harness.store import Store
-from harness.study import Data, Phantom
+from harness.study.study import Data, Phantom
 
 SMALL = Phantom(train=24, test=12, seed=3)
 

@@ -9,7 +9,8 @@ import pytest
 from harness.data.folds import Fold, folds_json, make_folds
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.separation import UNKNOWN, Separation, oversampling_words, separation
-from harness.study import Data, Folds, Study
+from harness.study import Study
+from harness.study.study import Data, Folds
 from tests.conftest import PATIENT
 from tests.data.test_folds import make_dataset
 

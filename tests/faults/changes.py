@@ -67,7 +67,7 @@ def _other_fold(folder: Path) -> None:
 
 def numerics() -> None:
     """Code that computes other numbers, and says so."""
-    importlib.import_module("harness.plan").NUMERICS += 1  # type: ignore[attr-defined]
+    importlib.import_module("harness.study.plan").NUMERICS += 1  # type: ignore[attr-defined]
 
 
 def _lose_a_fit(folder: Path) -> None:
@@ -76,7 +76,7 @@ def _lose_a_fit(folder: Path) -> None:
 
 def code() -> None:
     """One more byte in a file of the code that decides numbers."""
-    environment: Any = importlib.import_module("harness.environment")
+    environment: Any = importlib.import_module("harness.study.provenance")
     shutil.copytree(environment.PACKAGE, "harness", ignore=shutil.ignore_patterns("__pycache__"))
     with Path("harness/training/fit.py").open("a") as file:
         file.write("\n")

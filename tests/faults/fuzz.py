@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import StudyError
-from harness.load import load_study
+from harness.study import load_study
 from tests.faults.rig import ROOT, STUDY
 
 PIECES = (

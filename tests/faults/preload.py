@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import harness.cli
+import harness.cli.show
 import harness.data.checks
-import harness.report.figures
+import harness.report.figures.study
 import harness.runner
 import harness.search.run
-import harness.terminal
 
 Image.init()
 

@@ -18,8 +18,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness import failpoints
-from harness.files import NEW
+from harness.store import failpoints
+from harness.store.files import NEW
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\
@@ -40,7 +40,7 @@ ASIDE = (
     "harness.command",
     "harness.git_commit",
     "harness.git_dirty",
-    "harness.store",
+    "harness.store.store",
 )  # tags of the start, not of the result
 Truth = dict[str, Any]
 

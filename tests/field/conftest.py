@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from harness.cli import main
+from tests.cli.test_commands import Ended
 from tests.field.outsider import Outsider, python
-from tests.test_cli import Ended
 
 STUDY = """\
 study: {study}

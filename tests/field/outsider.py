@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import Ended
+from tests.cli.test_commands import Ended
 
 USER = 12345
 NAMES = ("USER", "LOGNAME", "LNAME", "USERNAME", "HOME")

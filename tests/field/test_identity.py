@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 from mlflow import MlflowClient
 
-from harness.identity import study_id
-from harness.load import load_study
 from harness.prepare import prepare
 from harness.store import Store
+from harness.study import load_study
+from harness.study.identity import study_id
 from tests.field.conftest import Harness, draw, four, write_study
 
 IMAGE = "d/test/ILL/img000.png"

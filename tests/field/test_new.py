@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.load import load_study
 from harness.prepare import prepare
 from harness.store import Store
+from harness.study import load_study
 from tests.field.conftest import Harness, draw
 
 

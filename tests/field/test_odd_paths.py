@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from harness.store import Store, sqlite_uri
-from harness.ui import ui_command
+from harness.store import Store
+from harness.store.store import sqlite_uri
+from harness.tracking.ui import ui_command
 from tests.conftest import runs_of
 from tests.field.conftest import Harness, four, write_study
 

@@ -9,8 +9,8 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from harness.load import load_study
 from harness.store import Store
+from harness.study import load_study
 from tests.conftest import runs_of
 from tests.field.conftest import Harness, draw, four, write_study
 

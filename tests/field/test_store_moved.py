@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import BusyError
 from harness.store import Store
-from harness.tracking import bring_along, old_places
+from harness.tracking.moved import bring_along, old_places
 from tests.conftest import SMALL_STUDY, Finished, runs_of
 from tests.field.conftest import Harness
 

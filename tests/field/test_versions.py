@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.environment import versions
-from harness.load import load_study
-from harness.report.schema import Statistics
+from harness.report.numbers.schema import Statistics
 from harness.store import Store
+from harness.study import load_study
+from harness.study.provenance import versions
 from tests.conftest import SMALL_STUDY, Finished, run_in, runs_of
 from tests.field.conftest import Harness, four, write_study
 from tests.report.test_marks import reddish

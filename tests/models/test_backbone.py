@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, last_stages, load_backbone
 from harness.models.hub import check_hub
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 
 def settings_of(backbone: str, weights: str = "none", image_size: int = 64) -> Settings:

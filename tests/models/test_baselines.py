@@ -4,7 +4,7 @@ import torch
 
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.baselines import Classifier, Majority, SelfOrganisingMap, own_model
-from harness.settings import CLASSIFIERS, Settings
+from harness.study.settings import CLASSIFIERS, Settings
 
 
 def bright_and_dark(count: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:

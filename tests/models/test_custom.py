@@ -8,21 +8,19 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.compute import Compute
 from harness.errors import HarnessError, StudyError
-from harness.identity import study_id
-from harness.ledger import Ledger
-from harness.load import load_study
+from harness.execution.compute import Compute
 from harness.models.heads import initialise, make_head
-from harness.plan import fold_jobs, stage_scenarios
 from harness.prepare import prepare
 from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.serving.classifier import Classifier
-from harness.settings import Settings
-from harness.store import Store
-from harness.study import Study
-from harness.tracking.champion import champion_folder
+from harness.store import Ledger, Store
+from harness.study import Study, load_study
+from harness.study.identity import study_id
+from harness.study.plan import fold_jobs, stage_scenarios
+from harness.study.settings import Settings
+from harness.tracking.registry import champion_folder
 from tests.conftest import SMALL_STUDY, Recorder, runs_of
 
 OWN = "my_heads:MaxPool"

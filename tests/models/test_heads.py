@@ -7,7 +7,7 @@ from torch.nn.functional import batch_norm, linear
 
 from harness.models.heads import initialise, make_head, part_read, reads
 from harness.models.names import HEADS
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 SHAPE, CLASSES = (5, 3, 2), 3
 

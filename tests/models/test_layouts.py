@@ -11,7 +11,7 @@ from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
 from harness.models.backbone import load_backbone
 from harness.models.layouts import prefix_tokens
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 
 def loaded(name: str, size: int) -> tuple[nn.Module, Tensor, Tensor]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from harness.models.heads import make_head
 from harness.models.names import HEADS, all_backbones, known_backbone
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 
 @pytest.mark.parametrize("name", HEADS)

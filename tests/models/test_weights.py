@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
-from harness.settings import Settings
+from harness.study.settings import Settings
 
 State = dict[str, Tensor]
 FIRST, VARIANCE = "conv1.0.weight", "layer1.0.bn1.running_var"

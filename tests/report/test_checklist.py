@@ -1,6 +1,6 @@
 import pandas as pd
 
-from harness.report.checklist import AUTHOR, CLAIM, ITEMS, TRIPOD
+from harness.report.sections.checklist import AUTHOR, CLAIM, ITEMS, TRIPOD
 from tests.conftest import Finished
 
 

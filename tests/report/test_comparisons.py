@@ -7,12 +7,12 @@ import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 
-from harness.ledger import Ledger
-from harness.report.comparisons import image_comparisons
-from harness.report.predictions import arrays, pooled
-from harness.report.schema import Statistics
-from harness.stages import StageState
-from harness.statistics.paired import corrected_t, delong, holm
+from harness.report.numbers.comparisons import image_comparisons
+from harness.report.numbers.predictions import arrays, pooled
+from harness.report.numbers.schema import Statistics
+from harness.stats.paired import corrected_t, delong, holm
+from harness.store import Ledger
+from harness.study.state import StageState
 from tests.conftest import Finished
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.report.gap_numbers import STEPS, best_accuracy, gap_estimates
-from harness.report.schema import Statistics
+from harness.report.numbers.gap import STEPS, best_accuracy, gap_estimates
+from harness.report.numbers.schema import Statistics
 from tests.conftest import Finished
 
 

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harness.ledger import Ledger
 from harness.prepare import prepare
-from harness.report.marks import BEST_EPOCH, LEAKS, marks_of
-from harness.report.schema import Statistics
+from harness.report.numbers.marks import BEST_EPOCH, LEAKS, marks_of
+from harness.report.numbers.schema import Statistics
 from harness.runner import report_study
-from harness.statistics.paired import holm
-from harness.store import Store
+from harness.stats.paired import holm
+from harness.store import Ledger, Store
 from harness.study import Study
 from tests.conftest import Finished, run_in
 

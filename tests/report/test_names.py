@@ -9,9 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from harness.report.drawing import NAME, TITLE_LINES, named, titled, words_figure
-from harness.report.export import markdown
-from harness.report.search_figures import slice_figure
+from harness.report.figures.drawing import NAME, TITLE_LINES, named, titled, words_figure
+from harness.report.figures.search import slice_figure
+from harness.report.tables.export import markdown
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
 
 def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr("harness.report.search_figures.save", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr("harness.report.figures.search.save", lambda figure, *_, **__: figures.append(figure))
     trials = pd.DataFrame({"trial": [0, 1], "state": "complete", "value": [0.5, 0.6], "rate": [1e-4, 1e-2]})
     slice_figure(trials, {"rate": True}, "val/accuracy", tmp_path / "slice.png")
     figures[0].canvas.draw()

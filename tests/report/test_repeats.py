@@ -9,17 +9,17 @@ import pytest
 from matplotlib.axes import Axes
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score, roc_auc_score
 
-from harness.report import figures
-from harness.report.comparisons import OUT_OF_FOLD, prediction_estimates
-from harness.report.gap_numbers import STEPS, gap_estimates
-from harness.report.hardest import confident_errors, error_lines
-from harness.report.predictions import by_repeat, ensemble
-from harness.report.reliability_numbers import reliability_estimates
-from harness.report.schema import Estimate
-from harness.report.statistics_tables import estimate_table
-from harness.report.tables import class_table, confusion_table
-from harness.report.threshold_numbers import SWEEP, operating_point, threshold_estimates
-from harness.statistics.rates import wilson
+from harness.report.figures import study as figures
+from harness.report.numbers.comparisons import OUT_OF_FOLD, prediction_estimates
+from harness.report.numbers.gap import STEPS, gap_estimates
+from harness.report.numbers.predictions import by_repeat, ensemble
+from harness.report.numbers.reliability import reliability_estimates
+from harness.report.numbers.schema import Estimate
+from harness.report.numbers.thresholds import SWEEP, operating_point, threshold_estimates
+from harness.report.sections.surest_errors import confident_errors, error_lines
+from harness.report.tables.statistics import estimate_table
+from harness.report.tables.study import class_table, confusion_table
+from harness.stats.proportions import wilson
 
 REPEATS, IMAGES, PATIENTS = 4, 60, 20
 

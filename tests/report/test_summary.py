@@ -4,8 +4,8 @@ from collections.abc import Callable
 import pandas as pd
 
 from harness.prepare import prepare
-from harness.report.schema import Statistics
-from harness.report.summary import summary_lines
+from harness.report.numbers.schema import Statistics
+from harness.report.sections.summary import summary_lines
 from harness.store import Store
 from harness.study import Study
 from tests.conftest import Finished, runs_of

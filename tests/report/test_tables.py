@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.plan import Job, Scenario
-from harness.report.marks import Marks
-from harness.report.predictions import ensemble, pooled, test_metrics
-from harness.report.tables import class_table, confusion_table, leaderboard
-from harness.results import FoldRecord
-from harness.settings import Settings
-from harness.stages import ScenarioState, StageState
-from harness.statistics.rates import wilson
-from harness.study import Data, Select, Stage, Study
+from harness.report.numbers.marks import Marks
+from harness.report.numbers.predictions import ensemble, pooled, test_metrics
+from harness.report.tables.study import class_table, confusion_table, leaderboard
+from harness.stats.proportions import wilson
+from harness.store.results import FoldRecord
+from harness.study import Study
+from harness.study.plan import Job, Scenario
+from harness.study.settings import Settings
+from harness.study.state import ScenarioState, StageState
+from harness.study.study import Data, Select, Stage
 from tests.conftest import Finished
 
 
@@ -149,7 +150,7 @@ def test_an_unfinished_stage_shows_the_folds_done_and_no_winner() -> None:
 
 
 def test_pooled_predictions_and_test_metrics_come_from_the_ledger(finished: Finished) -> None:
-    from harness.ledger import Ledger
+    from harness.store import Ledger
 
     ledger, (test,) = Ledger(finished.store), finished.run.tests
     frame = pooled(list(test.jobs), ledger)

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from harness.identity import study_id
 from harness.prepare import prepare
-from harness.report.export import rounded
+from harness.report.tables.export import rounded
 from harness.report.write import write_report
 from harness.store import Store
 from harness.study import Study
+from harness.study.identity import study_id
 from tests.conftest import Finished
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.load import load_study
 from harness.store import Store
-from harness.study import Study
+from harness.study import Study, load_study
 from tests.postgres import programs, server
 
 STUDY = """\
@@ -43,7 +42,7 @@ def prepared(study_of: StudyOf, tmp_path_factory: pytest.TempPathFactory) -> Sto
     """A store with what every test would make again: an empty MLflow database, the images, the features."""
     from mlflow import MlflowClient
 
-    from harness.progress import Reporter
+    from harness.execution.progress import Reporter
     from harness.search.run import run_search
 
     store = Store(tmp_path_factory.mktemp("prepared"))

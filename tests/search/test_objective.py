@@ -1,6 +1,6 @@
-from harness.results import FoldRecord
 from harness.search.objective import cost_of
-from harness.search_block import Objective
+from harness.store.results import FoldRecord
+from harness.study.search_block import Objective
 
 
 def record(**facts: float) -> FoldRecord:

@@ -13,14 +13,14 @@ import pytest
 from optuna.trial import TrialState
 
 from harness.errors import HarnessError
-from harness.identity import search_id
+from harness.execution.progress import Reporter
 from harness.prepare import prepare
-from harness.progress import Reporter
 from harness.search import queue as module
 from harness.search.queue import Queue
 from harness.search.run import run_search
 from harness.store import Store
 from harness.study import Study
+from harness.study.identity import search_id
 from tests.postgres import PASSWORD
 from tests.search.conftest import STUDY, StudyOf, new_store
 from tests.search.test_run import runs_of, wait_for

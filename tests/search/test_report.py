@@ -7,19 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.ledger import Ledger
-from harness.load import load_study
-from harness.plan import fold_jobs
+from harness.execution.progress import Reporter
 from harness.prepare import prepare
-from harness.progress import Reporter
-from harness.report.marks import BEST_EPOCH, Marks
+from harness.report.numbers.marks import BEST_EPOCH, Marks
 from harness.search.analysis import importances
 from harness.search.confirm import confirmed
-from harness.search.results import best_trial, pareto_front, shown, trials_frame
 from harness.search.run import SearchRun, run_search
-from harness.stages import study_state
-from harness.store import Store
-from harness.study import Study
+from harness.search.trials import best_trial, pareto_front, shown, trials_frame
+from harness.store import Ledger, Store
+from harness.study import Study, load_study
+from harness.study.plan import fold_jobs
+from harness.study.state import study_state
 from tests.search.conftest import StudyOf, new_store
 from tests.search.test_run import queue_of, runs_of, searched
 

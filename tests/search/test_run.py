@@ -20,15 +20,14 @@ from mlflow.entities import Run
 
 from harness.data.manifest import Dataset
 from harness.errors import BusyError, HarnessError, StudyError
-from harness.identity import search_id
-from harness.ledger import Ledger
+from harness.execution.progress import Reporter
 from harness.prepare import prepare
-from harness.progress import Reporter
 from harness.reproduce import reproduce
 from harness.search.queue import Queue
 from harness.search.run import SearchRun, run_search
-from harness.store import Store
+from harness.store import Ledger, Store
 from harness.study import Study
+from harness.study.identity import search_id
 from tests.search.conftest import STUDY, StudyOf, new_store
 
 GRID = (
@@ -253,7 +252,7 @@ def test_a_smaller_target_withdraws_what_waits(study_of: StudyOf, store: Store) 
 
 
 def test_two_objectives_give_a_front(study_of: StudyOf, store: Store) -> None:
-    from harness.search.results import best_trial, pareto_front
+    from harness.search.trials import best_trial, pareto_front
 
     study = study_of(
         "search.objective={metric: val/roc_auc, cost: parameters}", "search.sampler=grid",

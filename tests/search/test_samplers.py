@@ -3,7 +3,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from harness.search.samplers import STARTUP, FoldMedian, suggest
-from harness.search_block import Search
+from harness.study.search_block import Search
 
 
 def pruned(values: list[float], complete: list[list[float]], maximize: bool = True) -> bool:

@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 
 from harness.cli import make_app
 from harness.errors import HarnessError
-from harness.ledger import Ledger
 from harness.prepare import prepare
 from harness.serving.classifier import Classifier
-from harness.tracking.champion import champion_folder
+from harness.store import Ledger
+from harness.tracking.registry import champion_folder
 from tests.conftest import Finished, run_in, runs_of
 
 URI = "models:/small@champion"

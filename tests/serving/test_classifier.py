@@ -11,14 +11,14 @@ from PIL import Image
 
 from harness.errors import DataError, HarnessError
 from harness.models.names import HEADS
-from harness.plan import test_jobs as jobs_on_the_test_set
 from harness.serving.classifier import About, Classifier, plain_network
 from harness.serving.explain import grad_cam
 from harness.serving.images import read_images
 from harness.serving.stored import stored_classifier
-from harness.settings import Settings
 from harness.store import Store
 from harness.study import Study
+from harness.study.plan import test_jobs as jobs_on_the_test_set
+from harness.study.settings import Settings
 from harness.training.job import run_job
 from tests.conftest import context_of
 

@@ -12,17 +12,15 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from harness.cli import make_app
-from harness.compute import Compute
+from harness.cli.ui import study_views
 from harness.errors import HarnessError
-from harness.ledger import Ledger
-from harness.load import load_study
+from harness.execution.compute import Compute
 from harness.prepare import prepare
-from harness.publish import study_views
 from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.search.run import run_search
-from harness.store import Store
-from harness.study import Study
+from harness.store import Ledger, Store
+from harness.study import Study, load_study
 from tests.conftest import Finished, Recorder, runs_of
 from tests.postgres import create_database, programs
 from tests.postgres import server as database_server

@@ -16,20 +16,18 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from PIL import Image
 
 from harness.errors import JobError
-from harness.ledger import Ledger
-from harness.load import load_study
-from harness.plan import Job
 from harness.prepare import Inputs, prepare
-from harness.report.predictions import arrays
-from harness.results import FoldRecord
-from harness.root_run import provenance
-from harness.settings import Settings
-from harness.stages import stage_state
-from harness.store import Store
-from harness.study import Study
-from harness.tracking import Tracker
+from harness.report.numbers.predictions import arrays
+from harness.stats.metrics import classification_metrics
+from harness.store import Ledger, Store
+from harness.store.results import FoldRecord
+from harness.study import Study, load_study
+from harness.study.plan import Job
+from harness.study.settings import Settings
+from harness.study.state import stage_state
 from harness.tracking.connection import is_lost
-from harness.training.metrics import classification_metrics
+from harness.tracking.root_run import provenance
+from harness.tracking.tracker import Tracker
 from tests.conftest import Finished, runs_of
 
 METRICS = {

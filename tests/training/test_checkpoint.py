@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.results import FoldResult, Metrics
 from harness.store import Store
+from harness.store.results import FoldResult, Metrics
 from harness.study import Study
 from harness.training.checkpoint import Checkpoints
 from harness.training.job import run_job

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.cache import open_pixels, pixel_cache
 from harness.data.manifest import Dataset, read_dataset
+from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
 from harness.models.heads import Reads
-from harness.settings import Settings
 from harness.store import Store
-from harness.study import Data
+from harness.study.settings import Settings
+from harness.study.study import Data
 from harness.training.features import Features, frozen_features
-from harness.training.inputs import FeatureFiles, FeatureInputs, PixelInputs, ResidentFeatures
+from harness.training.loaders import FeatureFiles, FeatureInputs, PixelInputs, ResidentFeatures
 from tests.conftest import PATIENT
 
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import initialise, make_head
-from harness.results import Metrics
-from harness.settings import Settings
+from harness.stats.metrics import classification_metrics
+from harness.store.results import Metrics
+from harness.study.settings import Settings
 from harness.training.fit import Fitted, Task, fit, micro_batches, predict, shuffled_batches
-from harness.training.inputs import Inputs, PixelInputs, Rows
-from harness.training.metrics import classification_metrics
+from harness.training.loaders import Inputs, PixelInputs, Rows
 
 CPU = torch.device("cpu")
 LABELS = np.arange(60) % 2

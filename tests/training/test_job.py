@@ -10,21 +10,19 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from harness import plan
-from harness.data.cache import open_pixels
-from harness.load import load_study
+from harness.data.pixels import open_pixels
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
-from harness.plan import Job, fold_jobs
-from harness.report.predictions import arrays
-from harness.results import FoldResult, Metrics
+from harness.report.numbers.predictions import arrays
+from harness.stats.metrics import classification_metrics
 from harness.store import Store
-from harness.study import Study
+from harness.store.results import FoldResult, Metrics
+from harness.study import Study, load_study, plan
+from harness.study.plan import Job, fold_jobs
 from harness.training.context import Context
 from harness.training.fit import predict
-from harness.training.inputs import PixelInputs
 from harness.training.job import run_job
-from harness.training.metrics import classification_metrics
+from harness.training.loaders import PixelInputs
 from tests.conftest import context_of
 
 ONE_EPOCH = ("base.epochs=1", "stages.0.grid={oversampling: [none, random]}")

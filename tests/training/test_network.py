@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-from harness.fields import Switch
 from harness.models.backbone import Backbone, load_backbone
-from harness.plan import Job
-from harness.settings import Settings
 from harness.store import Store
 from harness.study import Study
+from harness.study.plan import Job
+from harness.study.settings import Settings
+from harness.study.types import Switch
 from harness.training import network
 from harness.training.context import Context
 from harness.training.device import within_memory

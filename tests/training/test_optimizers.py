@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.settings import Settings
+from harness.study.settings import Settings
 from harness.training.optimizers import StackedOptimizer, make_optimizer
 
 RATES, DECAYS, STEPS = [1e-3, 3e-2, 1e-2], [0.0, 0.1, 0.01], 40

@@ -1,0 +1,34 @@
+"""The commands `new` and `schema`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Images in train/CLASS and test/CLASS.", readable=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the study file goes.", readable=False)
+    ] = Path("studies"),
+) -> None:
+    """Writes a first study file from a folder of images."""
+    from harness.cli.new_study import write_study
+
+    written = write_study(name, data, out / f"{name}.yaml")
+    for note in written.notes:
+        print(note)
+    print(f"{written.path}: read it through, then: harness plan {written.path}")
+
+
+def schema() -> None:
+    """Prints the JSON Schema of the study file, for editors."""
+    import json
+
+    from harness.models.names import HEADS
+    from harness.study.schema import study_schema
+
+    print(json.dumps(study_schema(HEADS), indent=1))

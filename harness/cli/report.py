@@ -1,0 +1,67 @@
+"""The command `report`."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import (
+    MLRUNS,
+    DataPath,
+    MixedVersions,
+    Overrides,
+    StorePath,
+    TrackingUri,
+    open_store,
+)
+from harness.errors import StudyError
+
+if TYPE_CHECKING:
+    pass
+
+
+def report(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.", readable=False)] = None,
+    data: DataPath = None,
+    store: StorePath = MLRUNS,
+    overrides: Overrides = None,
+    published: Annotated[
+        Path | None,
+        typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.", readable=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.", readable=False)
+    ] = None,
+    checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the page's path and every number as JSON.")] = False,
+    tracking_uri: TrackingUri = None,
+    mixed_versions: MixedVersions = False,
+) -> None:
+    """Writes the report again from the stored results, without training."""
+    if (study is None) == (published is None) or (published is None) != (out is None):
+        raise StudyError("report takes a STUDY, or --published FILE --out DIR")
+    if published is not None and out is not None:
+        from harness.study.paper import load_published
+
+        paper = load_published(published)
+        from harness.report.recomputed_paper import write_published
+
+        print(write_published(paper, out))
+    elif study is not None:
+        from harness.study import load_study
+
+        loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
+        from harness.runner import report_study
+
+        page = report_study(loaded, at, partial(print, file=sys.stderr)).with_name("index.html")
+        if as_json:
+            numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
+            print(json.dumps({"study": loaded.study, "page": str(page), **numbers}, indent=1))
+        else:
+            print(page.with_name("checklist.md") if checklist else page)
+        if show:
+            typer.launch(page.as_uri())

@@ -1,0 +1,31 @@
+"""What was looked at or measured: the audit, the machine, the cache, the bench."""
+
+from typing import TYPE_CHECKING
+
+from harness.cli.show.console import new_console, rows_table
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from harness.data.audit import Audit
+    from harness.doctor import Check
+    from harness.store.cache import Entry
+
+
+def show_audit(audit: "Audit") -> None:
+    """Prints what the audit found, errors first."""
+    rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
+    new_console().print(rows_table("audit", ["severity", "finding", ""], rows))
+
+
+def show_checks(checks: "list[Check]") -> None:
+    """Prints what the doctor found."""
+    new_console().print(rows_table("doctor", ["check", "", "found"], [[c.name, c.verdict, c.text] for c in checks]))
+
+
+def show_cache(store: Store, entries: "list[Entry]", verb: str) -> None:
+    """Prints what the cache holds or what was removed of it, and how much that is."""
+    console, total = new_console(), sum(entry.size for entry in entries) / 2**20
+    if entries:
+        rows = [[e.kind, e.text, f"{e.size / 2**20:,.1f}"] for e in entries]
+        console.print(rows_table(f"{verb} in {store.cache}", ["kind", "what", "MiB"], rows))
+    console.print(f"{verb}: {total:,.1f} MiB")

@@ -1,0 +1,167 @@
+"""The plan of a study: its data, folds, stages and what they will cost."""
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.show.console import SYNTHETIC, new_console, rows_table
+from harness.data.manifest import unread_lines
+from harness.data.separation import class_counts, oversampling_words
+from harness.execution.costs import Costs
+from harness.execution.simulate import Simulated
+from harness.prepare import Inputs
+from harness.report.numbers.detectable import resolution
+from harness.study import Study
+from harness.study.state import StageState, all_scenarios
+from harness.training.preflight import Networks
+
+SHOWN = 50  # scenarios of a stage, and networks
+FEATURES = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled"}
+CLASSES = 3  # of more a line of the folds shows no single one
+
+
+def show_plan(
+    study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None = None
+) -> None:
+    """Prints a study's plan: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
+    console, dataset = new_console(), inputs.dataset
+    if dataset.synthetic:
+        console.print(SYNTHETIC, style="bold")
+    if study.data.limit:
+        console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
+    console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}")
+    for line in unread_lines(study, dataset):
+        console.print(line, style="bold")
+    console.print()
+    counts = class_counts(dataset).to_numpy().tolist()
+    console.print(rows_table("data", ["split", "class", "images", "patients"], counts))
+    if dataset.skipped and dataset.skipped.reasons:
+        console.print(f"{dataset.skipped}\n", style="bold")
+    console.print(_folds(study, inputs))
+    if len(dataset.rows("test")):
+        console.print(f"training and test: {inputs.separation.of_splits}\n")
+    _show_networks(console, networks)
+    for state in states:
+        _show_stage(console, state)
+    if any(s.scenario.settings.leaks for s, _ in all_scenarios(states)):
+        console.print(oversampling_words(s.scenario.settings for s, _ in all_scenarios(states)), style="bold")
+    jobs = {job.id: job.id in s.records for s, _ in all_scenarios(states) for job in s.jobs}
+    waiting = sum(state.stage.size * len(inputs.folds) for state in states if state.waits_for)
+    more = f", and up to {waiting} more once the winners are known" if waiting else ""
+    console.print(resolution(study, inputs))
+    console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
+    if costs is not None:
+        _show_costs(console, costs)
+    elif not all(jobs.values()):
+        console.print("cost: not known yet; --probe times each network for some steps")
+
+
+def _folds(study: Study, inputs: Inputs) -> Table:
+    """The images of each class on both sides of the first folds; of many classes the least and the most."""
+    sides = ("train", "val")
+    names = inputs.dataset.classes if len(inputs.dataset.classes) <= CLASSES else ("images", "in a class")
+    rows = [
+        [
+            fold.repeat,
+            fold.fold,
+            *_cells(inputs.dataset.counts(fold.train)),
+            *_cells(inputs.dataset.counts(fold.validation)),
+        ]
+        for fold in inputs.folds[: 3 * study.folds.k]
+    ]
+    heads = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
+    return rows_table(f"folds, {inputs.separation.of_folds}; digest {inputs.digests.all_folds}", heads, rows)
+
+
+def _show_networks(console: Console, networks: Networks) -> None:
+    """What a head reads of each backbone, what training moves, and what one would not expect."""
+    rows = [
+        [
+            network.backbone,
+            f"{network.image_size} px",
+            f"{FEATURES[verdict.layout]}, {' x '.join(map(str, verdict.shape))}",
+            f"{verdict.parameters:,}",
+            f"{network.trainable}: {verdict.stage}" if verdict.stage else network.trainable,
+            f"{verdict.learnt:,}" if verdict.learnt else "the head's",
+        ]
+        for network, verdict in [*networks.found.items()][:SHOWN]
+    ]
+    if rows:
+        heads = ["backbone", "images", "features", "parameters", "trained", "learnt"]
+        console.print(rows_table("networks", heads, rows))
+    if len(networks.found) > SHOWN:
+        console.print(f"  and {len(networks.found) - SHOWN:,} more\n")
+    for remark in networks.remarks:
+        console.print(f"{remark}\n", style="bold")
+
+
+def _cells(counts: dict[str, int]) -> list[object]:
+    images = counts.values()
+    return list(images) if len(images) <= CLASSES else [sum(images), f"{min(images)} to {max(images)}"]
+
+
+def _show_costs(console: Console, costs: Costs) -> None:
+    """What is left, extrapolated; each line with the machine that it was measured on."""
+    rows = [
+        [
+            cost.probe.network,
+            cost.fits,
+            f"{cost.seconds / cost.epochs:.3g} s",
+            _duration(cost.seconds / cost.fits),
+            _duration(cost.extraction) if cost.extraction else "-",
+            f"{cost.probe.memory / 2**30:.1f} GiB",
+        ]
+        for cost in costs.networks
+    ]
+    heads = ["network", "fits left", "an epoch", "a fit", "features, once", "memory"]
+    console.print()
+    console.print(rows_table("cost of the fits left, EXTRAPOLATED from a probe", heads, rows))
+    for where, images in sorted(
+        {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
+    ):
+        console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
+    unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
+    console.print(
+        f"in all: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
+        " (gray; three times that if coloured) and kept features"
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _show_stage(console: Console, state: StageState) -> None:
+    stage = state.stage
+    chosen = f", winner by mean {stage.select.metric} ({stage.select.rule})" if stage.select else ", no winner"
+    title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
+    if state.waits_for:
+        factors = "; ".join(f"{key}: {', '.join(map(str, levels))}" for key, levels in stage.grid.items())
+        console.print(f"{title}\n  {factors}\n  the rest from the winner of stage {state.waits_for}\n")
+        return
+    rows = [
+        [
+            s.scenario.name,
+            s.scenario.id,
+            f"{len(s.records)}/{len(s.jobs)}",
+            "winner" if state.finished and s is state.best else "",
+        ]
+        for s in state.scenarios[:SHOWN]
+    ]
+    console.print(rows_table(title, ["scenario", "id", "jobs done", ""], rows))
+    if len(state.scenarios) > SHOWN:
+        console.print(f"  and {len(state.scenarios) - SHOWN:,} more\n")
+
+
+def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
+    """Prints for each stage what its jobs would take on more devices, and what no schedule could go below."""
+    heads = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
+    for name, jobs, rows in stages:
+        cells = [
+            [s.devices, f"{s.makespan:.1f}", f"{s.bound:.1f}", f"{s.makespan / s.bound - 1:.1%}", f"{s.sum_bound:.1f}",
+             f"{s.longest:.1f}"]
+            for s in rows
+        ]  # fmt: skip
+        new_console().print(rows_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", heads, cells))

@@ -1,0 +1,54 @@
+"""The plan of a study as plain data, for scripts."""
+
+from dataclasses import asdict
+from typing import Any
+
+from harness.data.separation import class_counts
+from harness.execution.costs import Costs
+from harness.prepare import Inputs
+from harness.study import Study
+from harness.study.state import StageState
+from harness.training.preflight import Networks
+
+
+def outline(
+    study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None
+) -> dict[str, Any]:
+    """What `plan` shows: data, folds, networks, stages with their scenarios and jobs, and the cost of what is left."""
+    dataset, shared = inputs.dataset, inputs.separation
+    return {
+        "study": study.study,
+        "synthetic": dataset.synthetic,
+        "data": [
+            {"split": split, "class": label, "images": images, "patients": patients if shared.known else None}
+            for split, label, images, patients in class_counts(dataset).to_numpy().tolist()
+        ],
+        "left_out": [asdict(left) | {"lost": left.lost, "text": str(left)} for left in dataset.left_out],
+        "manifest": inputs.digests.manifest,
+        "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": study.folds.grouped},
+        "separation": shared.facts(),
+        "networks": [
+            asdict(network)
+            | {key: value for key, value in asdict(verdict).items() if key not in ("problem", "setting")}
+            for network, verdict in networks.found.items()
+        ],
+        "stages": [_stage(state) for state in states],
+        "cost": None if costs is None else asdict(costs) | {"seconds": costs.seconds, "disk_bytes": costs.disk},
+    }
+
+
+def _stage(state: StageState) -> dict[str, Any]:
+    return {
+        "name": state.stage.name,
+        "waits_for": state.waits_for,
+        "winner": state.best.scenario.id if state.finished and state.best else None,
+        "scenarios": [
+            {
+                "name": s.scenario.name,
+                "id": s.scenario.id,
+                "settings": s.scenario.settings.model_dump(mode="json"),
+                "jobs": [{"id": job.id, "name": job.name, "done": job.id in s.records} for job in s.jobs],
+            }
+            for s in state.scenarios
+        ],
+    }

@@ -1,0 +1,127 @@
+"""How runs, searches and single fits have ended, or how far they are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli.show.console import SYNTHETIC, frame_table, new_console, relative, rows_table
+from harness.report.numbers.predictions import ensemble, pooled, scored
+from harness.store import Store
+from harness.study import Study
+from harness.study.mixed import changed_versions
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.reproduce import Reproduction
+    from harness.runner import Run
+    from harness.search.run import SearchRun
+    from harness.study.status import Status
+
+
+def show_status(status: "Status") -> None:
+    """Prints every job that is not done, with the reason, and how many are."""
+    console = new_console()
+    at = f", held by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
+    rows = [[j.stage, j.scenario, j.job, j.status, j.why] for j in status.jobs if j.status != "done"]
+    if rows:
+        console.print(rows_table(f"{status.study}{at}", ["stage", "scenario", "job", "status", "why"], rows))
+    counts = ", ".join(f"{status.count(name)} {name}" for name in ("done", "running", "failed", "missing"))
+    console.print(f"{status.study}: {len(status.jobs)} jobs known: {counts}")
+    for line in status.waiting:
+        console.print(line)
+    report = relative(status.report) if status.report else "not written yet"
+    console.print(f"study id {status.study_id}, report: {report}")
+
+
+def show_reproduction(found: "Reproduction") -> None:
+    """Prints every metric as stored and as run again."""
+    metrics, again = found.stored.metrics, found.again.metrics
+    rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
+    job = found.job
+    new_console().print(
+        rows_table(f"{job.scenario.name}, {job.name}", ["metric", "stored", "again", "difference"], rows)
+    )
+    words = "identical" if found.identical else "NOT identical"
+    keys = ("device", "precision", "torch")
+    machines = [", ".join(str(r.facts[key]) for key in keys) for r in (found.stored, found.again)]
+    new_console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
+    if apart := changed_versions(found.stored, found.again):
+        new_console().print(f"made by other versions of packages: {apart}")
+
+
+def show_run(study: Study, store: Store, run: "Run") -> None:
+    """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
+    from harness.report.numbers.marks import marks_of
+    from harness.report.tables import study as tables
+    from harness.report.tables.export import rounded
+    from harness.stats.proportions import wilson
+    from harness.store import Ledger
+
+    console, marks = new_console(), marks_of(study, run.states, run.tests)
+    _show_separation(console, run)
+    for state in run.states:
+        if state.waits_for:
+            console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
+            continue
+        board = tables.leaderboard(state, marks)
+        console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
+    for test in run.tests:
+        if test.finished:
+            frame = ensemble(pooled(list(test.jobs), Ledger(store)))
+            console.print(frame_table(f"test set: {scored(test)}", rounded(tables.class_table(frame))))
+            confusion = tables.confusion_table(frame)
+            right, total = int(confusion.to_numpy().trace()), len(frame)
+            low, high = wilson(right, total)
+            console.print(
+                f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
+            )
+    for mark in marks.fits:
+        console.print(mark, style="bold")
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.failed:
+        console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
+    console.print(f"report: {relative(run.report.with_name('index.html'))}")
+    where = "" if store.root == Path("mlruns").absolute() else f" STORE={relative(store.root)}"
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
+    for words, url in run.views.items():
+        if url != run.url:
+            console.print(f"  {words}: {url}")
+
+
+def _show_separation(console: "Console", run: "Run") -> None:
+    """Prints whether the folds keep patients together, and which scenarios leak."""
+    from harness.data.separation import oversampling_words
+    from harness.study.state import all_scenarios
+
+    console.print(f"folds: {run.separation.of_folds}")
+    known = [s.scenario.settings for s, _ in all_scenarios(run.states)]
+    if any(settings.leaks for settings in known):
+        console.print(oversampling_words(known), style="bold")
+    console.print()
+
+
+def show_search(study: Study, store: Store, run: "SearchRun") -> None:
+    """Prints how a search ended: its best trials, the report and the UI."""
+    from harness.search.trials import shown, trial_marks, trials_frame
+    from harness.store import Ledger
+
+    console = new_console()
+    title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
+    if run.results:
+        board = trials_frame(trial_marks(study, run.results, Ledger(store)), run.results)
+        console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
+    if study.data.source == "phantom":
+        console.print(SYNTHETIC, style="bold")
+    if run.timed_out:
+        console.print(f"{title}: search.timeout is over; the same command goes on", style="bold")
+    if run.confirmed:
+        c = run.confirmed
+        console.print(f"confirmed on fresh folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
+    if run.failed or run.lost:
+        console.print(
+            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command tries them", style="bold"
+        )
+    console.print(f"report: {relative(run.report)}")
+    where = "" if store.root == Path("mlruns").absolute() else f" --store {relative(store.root)}"
+    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: harness ui{where}, then {run.url}")

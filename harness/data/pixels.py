@@ -1,0 +1,88 @@
+"""Every image decoded once, up front, into one file of bytes that all fits share."""
+
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
+from harness.data.manifest import Dataset
+from harness.errors import DataError
+from harness.store import Store
+from harness.store.failpoints import failpoint
+from harness.store.files import new_folder, one_maker
+from harness.study.identity import digest
+
+BUFFER = 2**20  # bytes: each write hands over Python's lock, which the threads that decode want too
+
+
+def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progress = lambda *_: None) -> Path:
+    """The file with the pixels of the manifest's images, in its order, decoded now if it is not there yet.
+
+    Of several processes one decodes and the others wait for it.
+    Raises DataError naming every unreadable image (five at most); then nothing is written.
+    """
+    key = digest([DECODER, PIL.__version__, image_size, dataset.table["sha256"].tolist()])
+    path = store.cache / "pixels" / f"{key}.npy"
+    if not path.exists():
+        with one_maker(path):
+            if not path.exists():
+                _make(path, dataset, image_size, progress)
+    return path
+
+
+def _make(path: Path, dataset: Dataset, size: int, progress: Progress) -> None:
+    with new_folder(path.parent) as folder:
+        part = folder / path.name
+        # Most medical images are gray: one channel, until the first coloured image says otherwise.
+        if not _decode_all(dataset, size, part, 1, progress):
+            _decode_all(dataset, size, part, 3, progress)
+        failpoint("pixels.written")
+        part.replace(path)
+        failpoint("pixels.replaced")
+
+
+def open_pixels(path: Path) -> Pixels:
+    """The pixels of a cache file, memory-mapped."""
+    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def release(array: NDArray[Any]) -> None:
+    """Lets go of the memory that holds what was read of a mapped file, which would grow to the size of the file."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def pieces(pixels: Pixels, rows: int = 256) -> Iterator[Pixels]:
+    """The pixels piece by piece, in order, never holding more than one."""
+    for start in range(0, len(pixels), rows):
+        yield pixels[start : start + rows]
+        release(pixels)
+
+
+def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress: Progress) -> bool:
+    """Fills the file `part`, image by image; False as soon as one is coloured and there is but one channel."""
+    files, bad = [dataset.root / image for image in dataset.table["image"]], dict[str, str]()
+    with part.open("wb", buffering=BUFFER) as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for index, image in enumerate(decoded(files, dataset.table["sha256"].tolist(), size)):
+            if isinstance(image, str):
+                bad[str(files[index])] = image
+            elif image.ndim == 3 and channels == 1:
+                return False
+            else:
+                planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+                file.write(np.broadcast_to(planes, (channels, size, size)).tobytes())
+            progress(index + 1, len(files))
+        file.flush()
+        os.fsync(file.fileno())
+    if bad:
+        raise DataError(unreadable(bad, len(files)))
+    return True

@@ -1,0 +1,1 @@
+"""How jobs are run: executors, the order of jobs, what they cost."""

@@ -1,0 +1,33 @@
+"""Where and with how much jobs are fitted, as a command's options say it."""
+
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+from harness.study.types import Switch
+
+EXECUTORS = ("auto", "inline", "process", "ray")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The options. `threads`, `compile` and `stack` change the last digits of a job's numbers; no other does."""
+
+    executor: str = "auto"  # processes, where the machine takes several fits at a time, else inline
+    workers: int | None = None  # at most so many fits at a time
+    jobs_per_device: int = 1  # fits that share a GPU
+    threads: int = 1  # of a fit on the CPU
+    compile: Switch = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
+    stack: Switch = "auto"  # fit heads on one frozen backbone in one loop; auto: on CUDA
+    address: str | None = None  # of a Ray cluster; None: a local one is started
+    shared_store: bool = False  # the cluster's nodes see the store under the same path
+
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise HarnessError(f"--executor {self.executor}: there is no such; allowed: {', '.join(EXECUTORS)}")
+        if self.executor == "inline" and (self.workers or 1) > 1:
+            raise HarnessError(f"--workers {self.workers}: inline fits one job at a time; take --executor process")
+        if self.executor != "ray" and (self.address or self.shared_store):
+            raise HarnessError("--address and --shared-store are for --executor ray")
+
+
+AUTO = Compute()

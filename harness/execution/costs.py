@@ -1,0 +1,148 @@
+"""What is left of a study will take, by the probes of its networks: multiplication, no more."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from harness.prepare import Inputs
+from harness.store import Store
+from harness.store.files import write_atomic
+from harness.study import Study
+from harness.study.identity import digest
+from harness.study.plan import Job, features_key
+from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.state import StageState, all_scenarios
+
+SHAPING = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")  # settings that decide a cost
+HEADS_TOO = ("head", "dropout")  # and these, where the head is all that is trained
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Seconds an image, bytes, and what they were measured on."""
+
+    network: str  # in words
+    train: float  # an image in a training step; of the head alone where the backbone is frozen
+    score: float  # an image scored
+    extract: float  # an image through a frozen backbone, once for all fits; else 0
+    memory: int  # the process's peak, or the GPU's
+    feature_bytes: int  # kept of each image by a frozen backbone
+    images: int  # random ones, in the epoch that was timed
+    machine: str
+    device: str
+    day: str
+
+
+def probe_key(settings: Settings) -> str | None:
+    """What tells the probes of a study apart; None for a model that is not trained by gradients."""
+    if settings.backbone in CLASSIFIERS:
+        return None
+    return digest(
+        [getattr(settings, name) for name in (*SHAPING, *(HEADS_TOO if settings.trainable == "head" else ()))]
+    )
+
+
+def load_probes(store: Store) -> dict[str, Probe]:
+    """The probes that were taken in this store."""
+    path = store.cache / "probes.json"
+    return (
+        {key: Probe(**values) for key, values in json.loads(path.read_text(encoding="utf-8")).items()}
+        if path.exists()
+        else {}
+    )
+
+
+def save_probes(store: Store, probes: Mapping[str, Probe]) -> None:
+    """Keeps probes beside those that were taken before."""
+    every = load_probes(store) | dict(probes)
+    write_atomic(
+        store.cache / "probes.json", json.dumps({key: asdict(value) for key, value in every.items()}, indent=1).encode()
+    )
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """The fits of one network that are not done yet."""
+
+    probe: Probe
+    fits: int
+    epochs: int  # of all fits
+    seconds: float  # of all fits
+    extraction: float  # seconds, once before the first fit on a frozen backbone
+    images: int  # of training and test, whose features are kept then
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The cost of the fits that are known and not done. Those of stages that wait for a winner are not in it."""
+
+    networks: list[NetworkCost]
+    unknown: int  # fits of networks that were not probed
+    pixel_bytes: int  # gray; three times as many where images are coloured
+
+    @property
+    def seconds(self) -> float:
+        """One fit after the other."""
+        return sum(cost.seconds + cost.extraction for cost in self.networks)
+
+    @property
+    def disk(self) -> int:
+        """Bytes: decoded images, kept features."""
+        return self.pixel_bytes + sum(cost.probe.feature_bytes * cost.images for cost in self.networks)
+
+
+def networks(states: list[StageState]) -> dict[str, Settings]:
+    """The networks with fits that are not done, one setting of each."""
+    missing = [s.scenario.settings for s, _ in all_scenarios(states) if not s.finished]
+    return {key: settings for settings in missing if (key := probe_key(settings)) is not None}
+
+
+def take_probes(states: list[StageState], store: Store, probe: Callable[[Settings], Probe]) -> None:
+    """Probes every network that has fits to do, and keeps what was found."""
+    save_probes(store, {key: probe(settings) for key, settings in networks(states).items()})
+
+
+def study_costs(study: Study, inputs: Inputs, states: list[StageState], store: Store) -> Costs | None:
+    """The cost of what is left, by the probes in the store; None where there is none."""
+    probes = load_probes(store)
+    if not probes.keys() & networks(states).keys():
+        return None
+    waiting: dict[str | None, list[Job]] = defaultdict(list)
+    for scenario, _ in all_scenarios(states):
+        key = probe_key(scenario.scenario.settings)
+        waiting[key if key in probes else None] += [j for j in scenario.jobs if j.id not in scenario.records]
+    sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
+    images = len(inputs.dataset.table)
+    seen: set[str | None] = {None}  # of features that a network before needs too
+    costs = [
+        _network(inputs, jobs, probes[key], images, seen) for key, jobs in waiting.items() if key is not None and jobs
+    ]
+    return Costs(costs, len(waiting[None]), sum(images * size**2 for size in sizes))
+
+
+def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: set[str | None]) -> NetworkCost:
+    keys = {features_key(job.scenario.settings) for job in jobs} - seen
+    seen |= keys
+    return NetworkCost(
+        probe=probe,
+        fits=len(jobs),
+        epochs=sum(job.scenario.settings.epochs for job in jobs),
+        seconds=sum(_seconds(inputs, job, probe) for job in jobs),
+        extraction=len(keys) * images * probe.extract,
+        images=len(keys) * images,
+    )
+
+
+def _seconds(inputs: Inputs, job: Job, probe: Probe) -> float:
+    """Every epoch trains on the fold's images, after oversampling, and scores those held out."""
+    settings = job.scenario.settings
+    fold = inputs.fold(job.repeat, job.fold or 0)
+    trained = _oversampled(inputs.dataset.counts(fold.train), settings)
+    return settings.epochs * (trained * probe.train + len(fold.validation) * probe.score)
+
+
+def _oversampled(counts: Mapping[str, int], settings: Settings) -> int:
+    if settings.oversampling == "none":
+        return sum(counts.values())
+    return sum(max(count, round(settings.oversampling_ratio * max(counts.values()))) for count in counts.values())

@@ -1,0 +1,36 @@
+"""Where jobs are fitted. An executor takes batches and gives back one outcome for each job."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from harness.store.results import Metrics, OnEpoch, Outcome
+from harness.study.plan import Batch, Job
+from harness.training.context import Context
+
+OnStart = Callable[[Job], None]  # called once for each job, when it begins
+
+
+class Executor(Protocol):
+    """Fits jobs. It writes no results: that is for the one who asked, who alone holds the ledger and MLflow."""
+
+    def run(
+        self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """The outcome of every job, as it comes; a failed job is a JobError, and the others go on."""
+        ...
+
+    def close(self) -> None:
+        """Ends the executor's workers, whatever they are at."""
+        ...
+
+
+def each_epoch_once(on_epoch: OnEpoch) -> OnEpoch:
+    """`on_epoch`, called once for each epoch of a job, although a job whose worker died tells its epochs again."""
+    told: dict[str, int] = {}
+
+    def tell(job_id: str, epoch: int, metrics: Metrics) -> None:
+        if epoch > told.get(job_id, 0):
+            told[job_id] = epoch
+            on_epoch(job_id, epoch, metrics)
+
+    return tell

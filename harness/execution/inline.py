@@ -1,0 +1,50 @@
+"""One job after the other, in this process: the twin of every other executor, and the one to debug with."""
+
+import traceback
+from collections.abc import Iterable, Iterator
+
+from harness.errors import JobError, first_line
+from harness.execution.executor import OnStart, each_epoch_once
+from harness.execution.schedule import Stack
+from harness.store.results import OnEpoch, Outcome
+from harness.study.plan import Batch, Job
+from harness.training.context import Context
+from harness.training.run import Fits, run_jobs, stacks
+
+
+class InlineExecutor:
+    """See Executor."""
+
+    def run(
+        self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
+    ) -> Iterator[tuple[Job, Outcome]]:
+        tell = each_epoch_once(on_epoch)
+        for batch in batches:
+            for stack in stacks(batch.jobs, context):
+                for job in stack:
+                    on_start(job)
+                yield from zip(stack, outcomes_of(stack, context, tell), strict=True)
+
+    def close(self) -> None:
+        """Nothing: there are no workers."""
+
+
+def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outcome]:
+    """The result of each job of a stack, or the JobError that says why there is none."""
+    try:
+        ended = run_jobs(stack, context, on_epoch)
+    except Exception as error:
+        return [job_error(job, error) for job in stack]
+    return named(stack, ended)
+
+
+def named(stack: Stack, ended: Fits) -> list[Outcome]:
+    """The outcomes, a JobError for each loss that was not finite."""
+    pairs = zip(stack, ended, strict=True)
+    return [job_error(job, end) if isinstance(end, FloatingPointError) else end for job, end in pairs]
+
+
+def job_error(job: Job, error: Exception) -> JobError:
+    """The JobError of an exception: its first line and its notes as the reason, the traceback as the details."""
+    reason = " ".join([first_line(error), *getattr(error, "__notes__", [])])
+    return JobError(job.id, reason, "".join(traceback.format_exception(error)))

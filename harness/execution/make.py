@@ -1,0 +1,33 @@
+"""The executor that a command asks for."""
+
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.execution.compute import Compute
+from harness.execution.executor import Executor
+from harness.execution.inline import InlineExecutor
+from harness.execution.process import ProcessExecutor
+from harness.execution.schedule import Estimate, by_epochs
+from harness.training.device import spread_devices, worker_count
+
+if TYPE_CHECKING:
+    from harness.execution.ray import RayExecutor
+
+
+def make_executor(compute: Compute, device: str, estimate: Estimate = by_epochs) -> tuple[Executor, str]:
+    """The executor, and the device that its fits are on: `device`, or what the cluster has for `auto`."""
+    if compute.executor == "ray":
+        ray = _ray_executor(compute, device, estimate)
+        return ray, ray.device
+    workers = compute.workers or worker_count(device, compute.threads, compute.jobs_per_device)
+    if compute.executor == "inline" or (compute.executor == "auto" and workers == 1):
+        return InlineExecutor(), device
+    return ProcessExecutor(spread_devices(device, workers), estimate), device
+
+
+def _ray_executor(compute: Compute, device: str, estimate: Estimate) -> "RayExecutor":
+    try:
+        from harness.execution.ray import RayExecutor
+    except ModuleNotFoundError:
+        raise HarnessError("--executor ray: Ray is not installed; pip install '.[ray]'") from None
+    return RayExecutor(compute, device, estimate)

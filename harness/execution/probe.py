@@ -1,0 +1,128 @@
+"""A network timed for some steps on random images, before a study is run."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from harness.execution.costs import Probe
+from harness.models.backbone import Backbone, feature_shape, load_backbone
+from harness.models.heads import Shape, make_head, moments_of, part_read
+from harness.study.settings import Settings
+from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
+from harness.training.features import extract
+from harness.training.fit import Task, fit, predict
+from harness.training.loaders import Inputs, PixelInputs
+
+CPU_IMAGES = 16  # at a time, and in all, through a backbone: a large one takes seconds for each on a CPU
+BATCHES = 4  # of a head, and of whole networks on a GPU
+
+
+def probe(settings: Settings, classes: int, device: torch.device, machine: str, source: str | None = None) -> Probe:
+    """The cost of a network, as one epoch of the training loop takes on random gray images, after one to warm up.
+
+    Its weights are random: they do not matter for time or memory. source: of a head of the user's own.
+    """
+    frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
+    batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
+    count = CPU_IMAGES if on_cpu else batch * BATCHES  # images through the backbone
+    settings = settings.model_copy(update={"weights": "none", "batch_size": batch, "epochs": 2})
+    _reset_peak(device)
+    with deterministic(threads=1):
+        backbone = load_backbone(settings, seed=0).put_on(device)
+        shape = feature_shape(backbone, settings.image_size or 0)
+        head = make_head(settings, shape, classes, source).to(device)
+        pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size or 0] * 2), dtype=np.uint8)
+        images: Inputs = PixelInputs(pixels, backbone.mean, backbone.std, device)
+        extracting = 0.0
+        precision = resolve_precision(settings.precision, device)
+        model: nn.Module = nn.Sequential(backbone, head)
+        trained, inputs, trained_in = count, images, precision
+        if frozen:
+            extracting = _extraction(backbone, images, count, shape, device, precision)
+            trained = batch * BATCHES
+            model, inputs, trained_in = head, _features(head, trained, shape, device), "fp32"
+        training, scoring = _timed(model, inputs, settings, trained, classes, trained_in, device)
+    what = settings.head if frozen else settings.trainable
+    return Probe(
+        network=f"{settings.backbone}, {what} trained, {settings.image_size} px",
+        train=training / trained,
+        score=scoring / trained,
+        extract=extracting / count,
+        memory=_peak(device),
+        feature_bytes=4 * (int(np.prod(shape)) + 2 * shape[0]) if frozen else 0,
+        images=trained,
+        machine=machine,
+        device=device_name(device),
+        day=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _extraction(
+    backbone: Backbone, images: Inputs, count: int, shape: Shape, device: torch.device, precision: str
+) -> float:
+    """The seconds in which a frozen backbone computes the features of the images."""
+    maps = np.empty((count, *shape), dtype=np.float32)
+    moments = np.empty((count, 2, shape[0]), dtype=np.float32)
+    with all_cores():
+        work = partial(extract, backbone, images, np.arange(count), maps, moments, device, precision)
+        work()
+        return _seconds(work, device)
+
+
+def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -> Inputs:
+    """What a head reads of random features."""
+    maps = torch.rand(count, *shape)
+    moments = torch.stack(moments_of(maps), dim=1)
+    return lambda rows: part_read(head, maps[rows], moments[rows]).to(device)
+
+
+def _timed(
+    model: nn.Module, inputs: Inputs, settings: Settings, count: int, classes: int, precision: str, device: torch.device
+) -> tuple[float, float]:
+    """The seconds of training and of scoring `count` images in the second epoch of the study's own loop."""
+    rows = np.arange(count)
+    task = Task(torch.arange(count, device=device) % classes, rows, rows, None, every_epoch=True)
+
+    def attempt(micro_batch: int) -> tuple[float, float]:
+        ends: list[float] = []
+        fit(model, inputs, task, settings, 0, precision, lambda *_: ends.append(time.perf_counter()), micro_batch)
+        scoring = _seconds(lambda: predict(model, inputs, rows, micro_batch, precision, device), device)
+        return max(ends[1] - ends[0] - scoring, 0.0), scoring
+
+    return within_memory(attempt, settings.batch_size)[0]
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        # Linux: the peak begins anew at what is used now
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _peak(device: torch.device) -> int:
+    """The most bytes since the reset: of the GPU, or of the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        told = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        (line,) = [line for line in told if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,181 @@
+"""Jobs in worker processes that live as long as the executor: one for each GPU, or several on a device."""
+
+import pickle
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from harness.errors import JobError
+from harness.execution.executor import OnStart, each_epoch_once
+from harness.execution.inline import outcomes_of
+from harness.execution.schedule import Estimate, Schedule, Stack, by_epochs
+from harness.processes import become_worker, refuse_if_unable, start_worker
+from harness.store.results import Metrics, OnEpoch, Outcome
+from harness.study.plan import Batch, Job
+from harness.training.context import Context
+from harness.training.run import stacks
+
+ATTEMPTS = 2  # of a job whose worker dies
+GRACE = 5.0  # seconds that workers have to clean up when they are ended
+
+Message = tuple[str, int, Metrics] | list[Outcome]  # an epoch, or the end of the jobs
+
+
+class ProcessExecutor:
+    """See Executor. A job whose worker dies is begun anew once, in another worker.
+
+    devices: that of each worker. estimate: what a job costs; the longest are begun first.
+    """
+
+    def __init__(self, devices: Sequence[str], estimate: Estimate = by_epochs) -> None:
+        self._devices, self._estimate = list(devices), estimate
+        self._workers: dict[int, _Worker] = {}  # by their place in `devices`
+
+    def run(
+        self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
+    ) -> Iterator[tuple[Job, Outcome]]:
+        schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
+        content = pickle.dumps(context)
+        tell, attempts = each_epoch_once(on_epoch), Counter[str]()
+        try:
+            while True:
+                for job in chain.from_iterable(self._hand_out(schedule, content)):
+                    attempts[job.id] += 1
+                    if attempts[job.id] == 1:
+                        on_start(job)
+                busy = self._busy()
+                if not busy:
+                    return
+                for worker, message in _messages(list(busy.values())):
+                    if isinstance(message, tuple):
+                        tell(*message)
+                        continue
+                    stack = worker.release()
+                    if message is None and worker.failed:
+                        refuse_if_unable(__name__)
+                    if message is not None:
+                        yield from zip(stack, message, strict=True)
+                        continue
+                    for job in stack:
+                        if attempts[job.id] < ATTEMPTS:
+                            schedule.put_back(job)
+                        else:
+                            yield job, _died(job, worker)
+        finally:
+            self._end(self._busy())
+
+    def close(self) -> None:
+        """Ends the workers: they have some seconds to clean up."""
+        self._end(dict(self._workers))
+
+    def _busy(self) -> "dict[int, _Worker]":
+        return {place: worker for place, worker in self._workers.items() if worker.stack}
+
+    def _hand_out(self, schedule: Schedule, context: bytes) -> Iterator[Stack]:
+        """The jobs that are begun now, in each worker that is free. A dead worker is replaced."""
+        for place, device in enumerate(self._devices):
+            worker = self._workers.get(place)
+            if worker is not None and worker.stack:
+                continue
+            stack = schedule.take(place)
+            if stack is None:
+                return
+            if worker is None or not worker.begin(stack, context):
+                self._workers[place] = _Worker(device)
+                self._workers[place].begin(stack, context)
+            yield stack
+
+    def _end(self, workers: "dict[int, _Worker]") -> None:
+        for worker in workers.values():
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        for place, worker in workers.items():
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
+            self._workers.pop(place, None)
+
+
+class _Worker:
+    """A worker process, the jobs that it is at, and the context that it has."""
+
+    def __init__(self, device: str) -> None:
+        self.process, self.pipe = start_worker(_work, device)
+        self.stack: Stack = ()
+        self._context = b""
+
+    def begin(self, stack: Stack, context: bytes) -> bool:
+        """Hands over jobs; False where the worker is dead."""
+        self.stack = stack
+        try:
+            if context is not self._context:
+                self.pipe.send(context)
+                self._context = context
+            self.pipe.send(stack)
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> Stack:
+        """The jobs that it was at; it is free now."""
+        stack, self.stack = self.stack, ()
+        return stack
+
+    def receive(self) -> Message | None:
+        """What the worker says; None where it is dead."""
+        with suppress(EOFError, OSError):
+            if self.pipe.poll():
+                return self.pipe.recv()  # type: ignore[no-any-return]
+        return None
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it that was none of a job's, as where it cannot import what it needs."""
+        self.process.join()
+        return bool(self.process.exitcode == 1)
+
+    def epitaph(self) -> str:
+        """How the process ended."""
+        self.process.join()
+        code = self.process.exitcode
+        return f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
+
+
+def _died(job: Job, worker: _Worker) -> JobError:
+    killed = worker.process.exitcode == -signal.SIGKILL  # what the kernel does to whoever takes too much memory
+    return JobError(
+        job.id,
+        f"its worker died {ATTEMPTS} times ({worker.epitaph()}){'; is there enough memory?' if killed else ''}",
+    )
+
+
+def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]]:
+    """What workers say, as soon as one says something; None where one is dead."""
+    ready = wait([handle for worker in workers for handle in (worker.pipe, worker.process.sentinel)])
+    for worker in workers:
+        if worker.pipe in ready or worker.process.sentinel in ready:
+            yield worker, worker.receive()
+
+
+def _work(device: str, pipe: "Connection[Any, Any]") -> None:
+    """The main function of a worker: contexts come as bytes, then stacks of jobs."""
+    become_worker()
+    context: Context | None = None
+    while True:
+        try:
+            message: bytes | Stack = pipe.recv()
+        except EOFError:
+            return
+        if isinstance(message, bytes):
+            context = replace(pickle.loads(message), device=device)
+        else:
+            assert context is not None
+            pipe.send(outcomes_of(message, context, lambda *epoch: pipe.send(epoch)))

@@ -1,0 +1,104 @@
+"""How a run tells what it is doing: a live bar in a terminal, plain lines elsewhere; on standard error."""
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from harness.errors import LOG, JobError
+from harness.store.results import Metrics, Outcome
+from harness.study.plan import Job
+
+
+class _Said(logging.Handler):
+    """Brings the harness's log to the lines of a reporter."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
+class Reporter:
+    """Follows a run. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = self.console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16, table_column=Column(no_wrap=True)),
+            TaskProgressColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            console=self.console,
+            disable=not self._live,
+            expand=True,
+        )
+        self._total = self._done = 0
+        self._started = 0.0
+        self._jobs: dict[str, Job] = {}
+        self._said = _Said(self.say)
+
+    def __enter__(self) -> "Reporter":
+        self._progress.start()
+        LOG.addHandler(self._said)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        LOG.removeHandler(self._said)
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._progress.console.print(text, markup=False)
+
+    def counting(self, what: str, done: int, total: int) -> None:
+        """Work that is counted, such as decoding: a bar, or a line at its end."""
+        if self._live:
+            task = next((t.id for t in self._progress.tasks if t.description == what), None)
+            task = self._progress.add_task(what, total=total, note="") if task is None else task
+            self._progress.update(task, completed=done, visible=done < total)
+        if done == total:
+            self.say(f"{what}: {total:,}")
+
+    def begin(self, name: str, jobs: list[Job]) -> None:
+        """A group of jobs, such as a stage."""
+        self._total, self._done, self._started = len(jobs), 0, time.monotonic()
+        self._epochs = sum(job.scenario.settings.epochs for job in jobs)
+        self._task = self._progress.add_task(name, total=self._epochs, note="")
+        self.say(f"{name}: {len(jobs)} fits")
+
+    def started(self, job: Job) -> None:
+        """A job begins."""
+        self._jobs[job.id] = job
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """An epoch of a job is done."""
+        job = self._jobs[job_id]
+        shown = next((f"{name} {metrics[name]:.3f}" for name in ("val/accuracy", "train/loss") if name in metrics), "")
+        where = "refit" if job.fold is None else f"fold {job.fold}"
+        note = f"{where}, epoch {epoch}/{job.scenario.settings.epochs}, {shown}, {job.scenario.name}"
+        self._progress.update(self._task, advance=1, note=note)
+
+    def finished(self, job: Job, outcome: Outcome) -> None:
+        """A job has come to its end."""
+        self._done += 1
+        left = (time.monotonic() - self._started) / self._done * (self._total - self._done)
+        head = f"  [{self._done}/{self._total}] {job.scenario.name}, {job.name}: "
+        if isinstance(outcome, JobError):
+            self.say(f"{head}FAILED, {outcome.reason}")
+        else:
+            accuracy = next(v for k, v in outcome.record.metrics.items() if k in ("val/accuracy", "test/accuracy"))
+            told = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
+            self.say(f"{head}{told}, {float(outcome.record.facts['seconds']):.1f} s, about {left:.0f} s left")
+        if self._done == self._total:
+            self._progress.remove_task(self._task)

@@ -1,0 +1,70 @@
+"""How images and weights come to the nodes of a Ray cluster: through its object store, once to each node."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from filelock import FileLock
+
+from harness.errors import HarnessError
+from harness.store.files import write_atomic
+from harness.study.identity import digest
+from harness.study.plan import Job
+from harness.study.settings import weights_file
+from harness.training.context import Context
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What the jobs of a run need on a node: file contents go through the object store, once to each node."""
+
+    context: Context
+    files: Mapping[str, Any]  # path at the driver -> reference to its content; empty where nodes see the same files
+
+
+def pack(context: Context, shared: bool, jobs: Iterable[Job]) -> Shipment:
+    """What these jobs need; `shared`: the nodes see the driver's files under the same paths."""
+    if shared:
+        return Shipment(context, {})
+    weights = {job.scenario.settings.weights for job in jobs} - {"imagenet", "none"}
+    paths = [*context.pixels.values(), *(weights_file(name) for name in weights)]
+    return Shipment(context, {str(path): ray.put(np.fromfile(path, np.uint8)) for path in paths})
+
+
+def unpack(shipment: Shipment, job: Job) -> tuple[Context, Job]:
+    """The context and the job with the paths of this node."""
+    context, settings = shipment.context, job.scenario.settings
+    if not shipment.files:
+        return context, job
+    folder, size = _node_folder(), settings.image_size or 0
+    pixels = {size: _fetch(shipment, context.pixels[size], folder / context.pixels[size].name)}
+    context = replace(context, pixels=pixels, features=folder / "features")
+    if settings.weights in ("imagenet", "none"):
+        return context, job
+    content = context.digests.weights[settings.backbone, settings.weights]
+    path = _fetch(shipment, weights_file(settings.weights), folder / f"{digest(content)}.safetensors")
+    here = settings.model_copy(update={"weights": str(path)})
+    digests = replace(context.digests, weights={(settings.backbone, str(path)): content})
+    return replace(context, digests=digests), replace(job, scenario=replace(job.scenario, settings=here))
+
+
+def _fetch(shipment: Shipment, source: Path, target: Path) -> Path:
+    """The copy on this node of the driver's file `source`, written by the first job that needs it."""
+    with FileLock(f"{target}.lock"):
+        if not target.exists():
+            write_atomic(target, ray.get(shipment.files[str(source)]).tobytes())
+    return target
+
+
+def _node_folder() -> Path:
+    """Where a node keeps files, named by their content, from one study to the next; nobody else may write there."""
+    folder = Path(tempfile.gettempdir(), f"harness-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise HarnessError(f"{folder} belongs to somebody else; set TMPDIR on the nodes")
+    return folder

@@ -1,0 +1,59 @@
+"""What a study would take on more devices: the real schedule, fed with recorded durations in place of fits."""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+from harness.execution.durations import durations
+from harness.execution.schedule import Estimate, Schedule
+from harness.study.plan import Batch, Job, batches
+from harness.study.state import StageState
+
+DEVICES = (1, 8, 64, 512)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The seconds from the first job's start to the last one's end, and what no schedule can go below."""
+
+    devices: int
+    makespan: float
+    sum_bound: float  # sum / devices
+    longest: float  # job
+
+    @property
+    def bound(self) -> float:
+        return max(self.sum_bound, self.longest)
+
+
+def simulations(states: Sequence[StageState]) -> list[tuple[str, int, list[Simulated]]]:
+    """For each stage that is known: its name, its number of jobs, and what they take on DEVICES.
+
+    Recorded jobs take what they took, others what those most like them took. Raises HarnessError where none is done.
+    """
+    seconds = durations(states)
+    if not seconds:
+        raise HarnessError("--simulate replays recorded durations, and no job is done yet; first: harness run STUDY")
+    found = []
+    for state in states:
+        jobs = [job for scenario in state.scenarios for job in scenario.jobs]
+        if jobs:
+            grouped = batches(jobs)
+            found.append((state.stage.name, len(jobs), [simulate(grouped, seconds, seconds, n) for n in DEVICES]))
+    return found
+
+
+def simulate(batches: Iterable[Batch], seconds: Callable[[Job], float], estimate: Estimate, devices: int) -> Simulated:
+    """The end of jobs that take `seconds`, scheduled by `estimate` as an executor would on so many devices."""
+    schedule = Schedule(batches, estimate)
+    free = [(0.0, device) for device in range(devices)]  # a heap: when, which
+    total = longest = makespan = 0.0
+    while schedule:
+        now, device = heapq.heappop(free)
+        taken = schedule.take(device)
+        assert taken is not None
+        took = sum(map(seconds, taken))
+        total, longest, makespan = total + took, max(longest, took), max(makespan, now + took)
+        heapq.heappush(free, (now + took, device))
+    return Simulated(devices, makespan, total / devices, longest)

@@ -1,0 +1,74 @@
+"""Values with their intervals, side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from harness.report.figures.drawing import SCENARIO, drawn, named, new_figure, save, titled
+from harness.report.numbers.comparisons import OUT_OF_FOLD
+from harness.report.numbers.schema import Estimate
+
+MOST_ROWS = 30
+
+
+@drawn
+def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark: str | None = None) -> Path:
+    """A PNG and an SVG: a row for each metric, a point with its interval for each subject."""
+    subjects = list(dict.fromkeys(e.subject for e in estimates))
+    labels = list(dict.fromkeys(_label(e) for e in estimates))
+    figure, axes = new_figure(6.4, 1.2 + 0.42 * len(labels) + 0.17 * len(subjects))
+    for number, subject in enumerate(subjects):
+        shift = 0.22 * (number - (len(subjects) - 1) / 2)
+        for e in (e for e in estimates if e.subject == subject):
+            assert e.low is not None and e.high is not None
+            y = labels.index(_label(e)) + shift
+            axes.plot([e.low, e.high], [y, y], color=f"C{number}")
+            axes.plot(
+                [e.value],
+                [y],
+                "o",
+                color=f"C{number}",
+                label=named(subject, SCENARIO) if _label(e) == labels[0] else None,
+            )
+    axes.set(yticks=range(len(labels)), yticklabels=labels, title=titled(title, 70), xlabel="95 % interval")
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    figure.legend(loc="outside lower center", fontsize=8)
+    return save(figure, path, vector=True, mark=mark)
+
+
+@drawn
+def scenario_intervals(
+    estimates: Sequence[Estimate], names: Sequence[str], title: str, path: Path, mark: str | None = None
+) -> Path:
+    """A PNG and an SVG: a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold.
+
+    The intervals are those over patients, or dotted those of the estimate where all resamples agree.
+    names: of the scenarios; the best accuracy stands above.
+    """
+    shown = ("accuracy", "roc_auc")
+    found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.metric in shown]
+    panels = list(dict.fromkeys(_label(e) for e in found))
+    ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
+    rows = [e.subject for e in ranked][-MOST_ROWS:]
+    size = (1.8 + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * len(rows)))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for panel, label in zip(axes[0], panels, strict=True):
+        for e in (e for e in found if _label(e) == label and e.subject in rows):
+            y = rows.index(e.subject)
+            by_patients = e.bootstrap_low is not None
+            ends = [e.bootstrap_low, e.bootstrap_high] if by_patients else [e.low, e.high]
+            panel.plot(ends, [y, y], color="C0", ls="-" if by_patients else ":")
+            panel.plot([e.value], [y], "o", color="C0", markersize=4)
+        panel.set(
+            yticks=range(len(rows)),
+            yticklabels=[named(row, SCENARIO) for row in rows],
+            xlabel=label,
+            ylim=(-0.6, len(rows) - 0.4),
+        )
+    figure.suptitle(titled(title, 70))
+    return save(figure, path, vector=True, mark=mark)
+
+
+def _label(e: Estimate) -> str:
+    return f"{e.metric}, {named(e.of_class)}" if e.of_class else e.metric

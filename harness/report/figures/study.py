@@ -1,0 +1,190 @@
+"""The figures of a study, from stored results alone."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from harness.data.manifest import Dataset
+from harness.report.figures.drawing import SCENARIO, drawn, named, new_figure, plain_figure, save, titled
+from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.tables.study import confusion_table
+from harness.stats.metrics import equal_mass_bins
+from harness.store.results import FoldRecord
+from harness.study.state import ScenarioState
+
+LEGEND_LINE = 0.18  # inches
+INK = "#111111"  # on a coloured ground: black itself follows the page that a figure stands in
+
+
+@drawn
+def validation_curves(
+    scenarios: Sequence[ScenarioState],
+    metric: str,
+    title: str,
+    path: Path,
+    vector: bool = False,
+    mark: str | None = None,
+) -> Path:
+    """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
+    columns = 1 if len(scenarios) < 5 else 2
+    figure, axes = new_figure(7.2, 3.6 + LEGEND_LINE * len(scenarios) / columns)
+    for number, state in enumerate(scenarios):
+        curves = _curves(list(state.records.values()), metric)
+        if not curves.size:
+            continue
+        epochs = np.arange(1, curves.shape[1] + 1)
+        style = "-" if number < 10 else "--"
+        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=named(state.scenario.name, SCENARIO), marker=".")
+        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=line.get_color(), alpha=0.1, lw=0)
+    axes.set(xlabel="epoch", ylabel=metric, title=titled(title, 80))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.lines:
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
+    return save(figure, path, vector, mark)
+
+
+@drawn
+def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark: str | None = None) -> Path:
+    """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
+    figure, panels = plain_figure(title, 7.2, 3.0, panels=2)
+    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
+        for side, colour in (("train", "tab:gray"), ("val", "tab:blue")):
+            curves = _curves(records, f"{side}/{name}")
+            epochs = np.arange(1, curves.shape[1] + 1)
+            axes.plot(epochs, curves.mean(axis=0), color=colour, label=side, marker=".")
+            axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, lw=0)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].legend()
+    return save(figure, path, mark=mark)
+
+
+def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
+    """The values [folds, epochs] of a metric."""
+    return np.array([[epoch[metric] for epoch in record.history] for record in records])
+
+
+@drawn
+def confusion_figure(
+    frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
+    """A PNG: the confusion matrix with counts (of several repeats their means), and the share of each true class."""
+    table = confusion_table(frame)
+    counts = table.to_numpy()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, (axes,) = plain_figure(title, 1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
+    corners = np.arange(len(table) + 1) - 0.5
+    axes.pcolormesh(corners, corners, shares, cmap="Blues", vmin=0, vmax=1)
+    axes.invert_yaxis()
+    for (row, column), share in np.ndenumerate(shares):
+        count = counts[row, column]
+        text = f"{count:,.1f}\n{share:.1%}" if counts.dtype.kind == "f" else f"{count:,}\n{share:.1%}"
+        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else INK)
+    ticks = range(len(table))
+    axes.set_xticks(ticks, [named(name) for name in table.columns])
+    axes.set_yticks(ticks, [named(name) for name in table.index], rotation=90, va="center")
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.grid(visible=False)
+    return save(figure, path, vector, mark)
+
+
+@drawn
+def roc_figure(
+    frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
+    """A PNG: the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
+    figure, (axes,) = plain_figure(title)
+    for number, name, actual, score in _against_rest(frame, positive):
+        false, true, _ = roc_curve(actual, score)
+        axes.plot(false, true, label=name, color=f"C{number}")
+    axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    axes.legend()
+    return save(figure, path, vector, mark)
+
+
+@drawn
+def pr_figure(
+    frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
+    """A PNG: precision against recall of the positive class, or of every class, with its share as the base line.
+
+    A curve for each repeat.
+    """
+    figure, (axes,) = plain_figure(title)
+    for number, name, actual, score in _against_rest(frame, positive):
+        precision, recall, _ = precision_recall_curve(actual, score)
+        axes.plot(recall, precision, label=name, color=f"C{number}")
+        axes.axhline(actual.mean(), color=f"C{number}", lw=0.8, ls=":")
+    axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+    axes.legend()
+    return save(figure, path, vector, mark)
+
+
+def _against_rest(
+    frame: pd.DataFrame, positive: str | None
+) -> Iterator[tuple[int, str | None, np.ndarray, np.ndarray]]:
+    """Number, name, true images and scores of every class that is shown, in each repeat; the first has the name."""
+    for repeat, part in enumerate(by_repeat(frame)):
+        classes, probabilities, labels = arrays(part)
+        for number, name in enumerate([positive] if positive else classes):
+            actual = labels == classes.index(name)
+            if actual.any() and not actual.all():
+                yield number, None if repeat else named(name), actual, probabilities[:, classes.index(name)]
+
+
+@drawn
+def calibration_figure(
+    frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
+) -> Path:
+    """A PNG: accuracy against confidence of the predicted class, in bins of equal mass, a line for each repeat."""
+    figure, (axes,) = plain_figure(title)
+    low = 1 / len(arrays(frame)[0])
+    axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
+    for part in by_repeat(frame):
+        _, probabilities, labels = arrays(part)
+        confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        bins = equal_mass_bins(confidence)
+        stated, true = [confidence[rows].mean() for rows in bins], [correct[rows].mean() for rows in bins]
+        axes.plot(stated, true, marker="o", color="C0")
+    axes.set(xlabel="confidence", ylabel="accuracy")
+    return save(figure, path, vector, mark)
+
+
+def prediction_figures(
+    frame: pd.DataFrame,
+    positive: str | None,
+    title: str,
+    folder: Path,
+    name: str = "{}",
+    vector: bool = False,
+    mark: str | None = None,
+) -> list[Path]:
+    """The PNGs of one table of predictions: confusion matrix, ROC, precision-recall, calibration.
+
+    name: of the files, with the figure's own in place of {}.
+    """
+    paths = {kind: folder / f"{name.format(kind)}.png" for kind in ("confusion_matrix", "roc", "pr", "calibration")}
+    repeats = len(by_repeat(frame))
+    mean, title = (
+        (f"{title}, mean of {repeats} repeats", f"{title}, {repeats} repeats") if repeats > 1 else (title, title)
+    )
+    return [
+        confusion_figure(frame, mean, paths["confusion_matrix"], vector, mark),
+        roc_figure(frame, positive, title, paths["roc"], vector, mark),
+        pr_figure(frame, positive, title, paths["pr"], vector, mark),
+        calibration_figure(frame, title, paths["calibration"], vector, mark),
+    ]
+
+
+def scenario_figures(
+    state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
+) -> list[Path]:
+    """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
+    name = f"{state.scenario.name}{dataset.mark}"
+    curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png", mark)
+    return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder, mark=mark), curves]

@@ -1,0 +1,1 @@
+"""The numbers of a report, before any of them is shown."""

@@ -1,0 +1,208 @@
+"""A study's numbers with their intervals, and its scenarios against each other."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from harness.report.numbers.estimates import from_confusion, over_repeats
+from harness.report.numbers.predictions import arrays, by_repeat, ensemble, pooled
+from harness.report.numbers.schema import Comparison, Estimate, Verdict, verdict_of
+from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
+from harness.stats.metrics import confusion
+from harness.stats.paired import Test, delong, holm, mcnemar, mean_area
+from harness.store import Ledger
+from harness.study.state import Contest, ScenarioState, StageState, contests
+
+RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
+Pair = tuple[str, str]  # the names of two scenarios
+OUT_OF_FOLD = "out of fold"
+FIRST_REPEAT = "out of fold, first repeat"
+TEST = "test set"
+
+
+def scenario_estimates(
+    state: ScenarioState, ledger: Ledger, positive: str | None, run_id: str | None
+) -> list[Estimate]:
+    """What a finished scenario reached: every metric in its folds, and the rates of its out-of-fold predictions."""
+    values = fold_values(state)
+    means = [
+        Estimate(
+            subject=state.scenario.name, on="folds", metric=name, value=state.summary[f"val/{name}_mean"],
+            sd=state.summary.get(f"val/{name}_std"), n=len(state.records), folds=values[name], run_id=run_id,
+        )
+        for name in values
+    ]  # fmt: skip
+    frame = pooled(list(state.jobs), ledger)
+    return means + prediction_estimates(frame, state.scenario.name, OUT_OF_FOLD, positive, run_id)
+
+
+def fold_values(state: ScenarioState) -> dict[str, list[float]]:
+    """Each validation metric in every fold that is done, repeat after repeat."""
+    records = [state.records[job.id].metrics for job in state.jobs if job.id in state.records]
+    names = [name for name in records[0] if name.startswith("val/")] if records else []
+    return {name.removeprefix("val/"): [metrics[name] for metrics in records] for name in names}
+
+
+def prediction_estimates(
+    frame: pd.DataFrame, subject: str, on: str, positive: str | None, run_id: str | None
+) -> list[Estimate]:
+    """The rates, scores and areas of predictions, with intervals over patients; of repeats the means of theirs.
+
+    The intervals over patients draw each with all its rows: every repeat of a resample has the same patients.
+    """
+    parts = by_repeat(frame)
+    matrices = [confusion(*arrays(part)[1:]) for part in parts]
+    classes = arrays(parts[0])[0]
+    found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in matrices])
+    found += _areas(parts, [positive] if positive else classes, subject, on)
+    statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, parts)) is not None}
+    bounds_of = cluster_bootstrap(pd.factorize(parts[0]["patient"])[0], list(statistics.values()))
+    for index, (low, high) in zip(statistics, bounds_of, strict=True):
+        if np.isfinite(low):
+            found[index] = found[index].model_copy(update={"bootstrap_low": low, "bootstrap_high": high})
+    return [estimate.model_copy(update={"run_id": run_id}) for estimate in found]
+
+
+def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on: str) -> list[Estimate]:
+    """The area under the ROC curve of each of these classes that has two images on both sides."""
+    found = []
+    for name in names:
+        actual = (parts[0]["label"] == name).to_numpy()
+        if min(actual.sum(), (~actual).sum()) < 2:
+            continue
+        scores = np.stack([part[f"prob_{name}"].to_numpy(np.float64) for part in parts])
+        area_of = mean_area(scores, actual)
+        method = f"{area_of.method}; the scores of all folds in one order" if on == OUT_OF_FOLD else area_of.method
+        found.append(
+            Estimate(
+                subject=subject, on=on, metric="roc_auc", of_class=name, value=area_of.value, n=len(actual),
+                low=area_of.low, high=area_of.high, method=method, repeats=len(parts),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame]) -> Statistic | None:
+    """What the bootstrap computes anew for this estimate; None where it is left to the other intervals."""
+    each = [_of_repeat(estimate, part) for part in parts]
+    known = [statistic for statistic in each if statistic is not None]
+    return mean_of(known) if len(known) == len(each) else None
+
+
+def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
+    classes, probabilities, labels = arrays(frame)
+    called = probabilities.argmax(axis=1)
+    if estimate.metric == "accuracy":
+        return ratio(called == labels, np.ones(len(labels), dtype=bool))
+    if estimate.of_class is None:
+        return None
+    index = classes.index(estimate.of_class)
+    among = {"recall": labels == index, "precision": called == index}.get(estimate.metric)
+    if among is not None:
+        return ratio(called == labels, among) if among.any() else None  # nothing is so: no resample has a value
+    return area(probabilities[:, index], labels == index) if estimate.metric == "roc_auc" else None
+
+
+def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -> list[Comparison]:
+    """The stage's top scenario against every other: over folds, and on the same out-of-fold images.
+
+    Of several repeats the images are compared in the first: p values have no mean.
+    """
+    found = contests(state)
+    if not found:
+        return []
+    metric = state.stage.select.metric if state.stage.select else ""
+    recipes = [_of_contest(c, metric, len(found)) for c in found]
+    scenarios = [found[0].top, *(c.other for c in found)]
+    repeats = [by_repeat(pooled(list(s.jobs), ledger)) for s in scenarios]
+    fitted = [(s.scenario.name, parts[0]) for s, parts in zip(scenarios, repeats, strict=True)]
+    return recipes + image_comparisons(fitted, FIRST_REPEAT if len(repeats[0]) > 1 else OUT_OF_FOLD, positive)
+
+
+def test_comparisons(
+    winner: ScenarioState, others: Sequence[ScenarioState], ledger: Ledger, positive: str | None
+) -> list[Comparison]:
+    """The selected scenario against every other one that was scored on the same test images."""
+    fitted = [(s.scenario.name, ensemble(pooled(list(s.jobs), ledger))) for s in (winner, *others)]
+    return image_comparisons(fitted, TEST, positive)
+
+
+def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
+    found = over_folds(contest.top.scenario.name, contest.other.scenario.name, metric, contest.test)
+    verdict: Verdict = "first is better" if contest.resolved else "cannot resolve"  # by the direction of its metric
+    return found.model_copy(update={"p_holm": contest.p_holm, "comparisons": family, "verdict": verdict})
+
+
+def over_folds(first: str, second: str, metric: str, test: Test) -> Comparison:
+    """A test over folds as a comparison, neither adjusted nor with a verdict yet."""
+    low, high = _ends(test)
+    return Comparison(
+        first=first, second=second, on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
+        compares="recipes", difference=test.difference, low=low, high=high, p=test.p,
+    )  # fmt: skip
+
+
+def _ends(test: Test) -> tuple[float, float] | tuple[None, None]:
+    """The interval of a test, where it has one."""
+    return (test.low, test.high) if np.isfinite(test.low) else (None, None)
+
+
+def image_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, positive: str | None) -> list[Comparison]:
+    """The fitted models of the first scenario against those of each other, image by image: McNemar's and DeLong's test.
+
+    They tell these fitted models apart, on these images. Two fits by one recipe are told apart, too: so there is no
+    verdict about scenarios in them.
+    """
+    (first, top), *others = fitted
+    by_calls = [_mcnemar((first, name), on, top, other) for name, other in others]
+    by_area = [_delong((first, name), on, top, other, positive) for name, other in others] if positive else []
+    return _holm(by_calls) + _holm([c for c in by_area if c])
+
+
+def _mcnemar(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
+    first, second = _right(top), _right(other)
+    second = second.reindex(first.index)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    return Comparison(
+        first=pair[0], second=pair[1], on=on, metric="accuracy",
+        test="exact McNemar", compares="fitted models", difference=float(first.mean() - second.mean()),
+        p=mcnemar(only_first, only_second), only_first=only_first, only_second=only_second,
+    )  # fmt: skip
+
+
+def _right(frame: pd.DataFrame) -> pd.Series:
+    """Whether each image is classified correctly."""
+    _, probabilities, labels = arrays(frame)
+    return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
+
+
+def _delong(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison | None:
+    """The comparison of two areas; None where a class has fewer than two images, whose spread nobody knows."""
+    actual = (top["label"] == positive).to_numpy()
+    if min(actual.sum(), (~actual).sum()) < 2:
+        return None
+    scores = [frame.set_index("image")[f"prob_{positive}"] for frame in (top, other)]
+    second = scores[1].reindex(scores[0].index).to_numpy(np.float64)
+    test = delong(scores[0].to_numpy(np.float64), second, actual)
+    low, high = _ends(test)
+    return Comparison(
+        first=pair[0], second=pair[1], on=on, metric="roc_auc",
+        test="DeLong", compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
+    )  # fmt: skip
+
+
+def judged(family: list[Comparison]) -> list[Comparison]:
+    """Comparisons of recipes with Holm's p over all of them and the verdict that it gives; more must be better."""
+    return [
+        c.model_copy(update={"verdict": verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)})
+        for c in _holm(family)
+    ]
+
+
+def _holm(family: list[Comparison]) -> list[Comparison]:
+    """The comparisons with their p adjusted for their number."""
+    adjusted = holm([c.p if c.p is not None else 1.0 for c in family])
+    return [
+        c.model_copy(update={"p_holm": p, "comparisons": len(family)}) for c, p in zip(family, adjusted, strict=True)
+    ]

@@ -1,0 +1,60 @@
+"""How the accuracy falls from cross-validation to the test set, step by step."""
+
+from statistics import mean
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.schema import Estimate
+
+GAP = "gap"
+STEPS = ("cross-validation", "at the test set's class shares", "test, at its best threshold", "test")
+
+
+def gap_estimates(
+    out_of_fold: pd.DataFrame, test: pd.DataFrame, positive: str | None, subject: str, run_id: str | None
+) -> list[Estimate]:
+    """The accuracies from cross-validation to test, a step for each cause; their differences add up to the gap.
+
+    The best threshold is found with the test labels: it belongs to this analysis alone and tunes nothing.
+    Empty without a positive class. Out of fold each value is the mean of those of the repeats.
+    """
+    if positive is None:
+        return []
+    recalls = _recalls(out_of_fold)
+    shares = test["label"].value_counts(normalize=True)
+    reweighted = float(sum(shares[name] * recalls[name] for name in shares.index))
+    values = (_accuracy(out_of_fold), reweighted, best_accuracy(test, positive), _accuracy(test))
+    return [
+        Estimate(subject=subject, on=GAP, metric=step, value=value, run_id=run_id)
+        for step, value in zip(STEPS, values, strict=True)
+    ]
+
+
+def _accuracy(frame: pd.DataFrame) -> float:
+    return mean(float(_right(part).mean()) for part in by_repeat(frame))
+
+
+def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each image is called rightly."""
+    _, probabilities, labels = arrays(frame)
+    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
+    return right
+
+
+def _recalls(frame: pd.DataFrame) -> dict[str, float]:
+    parts = [(_right(part), part["label"].to_numpy()) for part in by_repeat(frame)]
+    return {name: mean(float(right[of == name].mean()) for right, of in parts) for name in frame["label"].unique()}
+
+
+def best_accuracy(frame: pd.DataFrame, positive: str) -> float:
+    """The accuracy at the threshold that suits these very images best."""
+    order = frame.sort_values(f"prob_{positive}", kind="stable")
+    is_positive = (order["label"] == positive).to_numpy()
+    scores = order[f"prob_{positive}"].to_numpy(np.float64)
+    # called positive: all from a cut on; a cut cannot part equal scores
+    right = np.concatenate([[0], np.cumsum(~is_positive)]) + np.concatenate([np.cumsum(is_positive[::-1])[::-1], [0]])
+    cuts = np.concatenate([[True], scores[1:] != scores[:-1], [True]])
+    return float(right[cuts].max() / len(frame))

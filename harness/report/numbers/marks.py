@@ -1,0 +1,75 @@
+"""What watermarks the tables: choices and events that make their numbers less than they seem."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.data.manifest import Dataset
+from harness.store import Ledger
+from harness.study import Study
+from harness.study.mixed import every_state, fit_marks
+from harness.study.settings import Settings
+from harness.study.state import ScenarioState, StageState
+
+LEAKS = "LEAKS: oversampled before the split"
+BEST_EPOCH = "BEST EPOCH: chosen on the images that score it"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The marks of one study's numbers; `fits`: those that its fits give to every one of them."""
+
+    study: Study
+    fits: tuple[str, ...]
+
+    def scenario(self, settings: Settings) -> str | None:
+        """The mark of every row that shows this scenario in validation; None where nothing is to be said."""
+        best = [BEST_EPOCH] if settings.select_epoch == "best" else []
+        return "; ".join([*_leaks(settings), *best, *study_marks(self.study), *self.fits]) or None
+
+    def test(self, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
+        """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones.
+
+        No epoch is chosen on test images: there the last one is scored.
+        """
+        looks, declared = taken_looks(self.study, dataset, ledger), declared_looks(self.study)
+        seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
+        return "; ".join([*_leaks(settings), *study_marks(self.study), *self.fits, *seen]) or None
+
+
+def marks_of(study: Study, states: Iterable[StageState], tests: Iterable[ScenarioState]) -> Marks:
+    """The marks of a study with these fits."""
+    return Marks(study, tuple(fit_marks(every_state(states, tests))))
+
+
+def _leaks(settings: Settings) -> list[str]:
+    return [LEAKS] if settings.leaks else []
+
+
+def study_marks(study: Study) -> list[str]:
+    """The marks of every row of the study."""
+    marks = [] if study.folds.grouped else ["PATIENTS TORN APART: folds are not grouped"]
+    return marks + [f"ACCEPTED: {name}" for name in study.audit.accept]
+
+
+def together(marks: Iterable[str | None]) -> str | None:
+    """The watermark of a figure that shows all of these: every different mark once; None where there is none."""
+    return "; ".join(dict.fromkeys(part for mark in marks if mark for part in mark.split("; "))) or None
+
+
+def marked(table: pd.DataFrame, mark: str | None) -> pd.DataFrame:
+    """The table with its mark in every row; as it is where there is none."""
+    return table.assign(mark=mark) if mark else table
+
+
+def taken_looks(study: Study, dataset: Dataset, ledger: Ledger) -> int:
+    """How often studies of this name have scored this test set in this store."""
+    return sum(look.same and look.study == study.study for look in ledger.looks(dataset))
+
+
+def declared_looks(study: Study) -> int:
+    """How often the study file says that the test set will be scored: once a stage it names, or once a scenario."""
+    if study.test is None:
+        return 0
+    return sum(study.stage(name).size if study.test.scenarios == "all" else 1 for name in study.test.stages)

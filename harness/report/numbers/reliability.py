@@ -1,0 +1,28 @@
+"""Predicted probabilities against observed shares, in bins."""
+
+import pandas as pd
+
+from harness.report.numbers.estimates import over_repeats, rate
+from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.schema import Estimate
+from harness.stats.metrics import equal_mass_bins
+
+RELIABILITY = "reliability, "  # before what it is on
+
+
+def reliability_estimates(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
+    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the class it calls.
+
+    Of several repeats the bins are made in each, and the first bins are averaged, the second, and so on.
+    """
+    return over_repeats([_bins(part, subject, on, run_id) for part in by_repeat(frame)])
+
+
+def _bins(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
+    _, probabilities, labels = arrays(frame)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    found = []
+    for number, part in enumerate(equal_mass_bins(confidence), start=1):
+        e = rate(subject, RELIABILITY + on, f"accuracy of bin {number}", int(correct[part].sum()), len(part))
+        found.append(e.model_copy(update={"at": float(confidence[part].mean()), "run_id": run_id}))
+    return found

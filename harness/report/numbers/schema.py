@@ -1,0 +1,120 @@
+"""The contents of `statistics.json`: every number of a report's tables, typed. Its JSON schema lies beside it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.stats import ALPHA
+
+SCHEMA = 2  # raise it when a field changes its meaning
+
+Verdict = Literal["first is better", "second is better", "cannot resolve"]
+Compared = Literal["recipes", "fitted models"]
+
+
+def verdict_of(difference: float, p: float) -> Verdict:
+    """What a difference (first minus second, more is better) with this p comes to."""
+    if p >= ALPHA:
+        return "cannot resolve"
+    return "first is better" if difference > 0 else "second is better"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Estimate(_Entry):
+    """One measured or recomputed value."""
+
+    subject: Annotated[str, Field(description="the scenario, or the published model")]
+    on: Annotated[str, Field(description="which images: `test set`, `out of fold`, `folds`")]
+    metric: str
+    of_class: Annotated[str | None, Field(description="the class it is about; null where it is about all")] = None
+    value: float
+    at: Annotated[float | None, Field(description="the decision threshold, or a bin's mean confidence")] = None
+    hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate of one repeat")] = None
+    n: Annotated[int | None, Field(description="n of k/n: the images, each once, however many repeats")] = None
+    repeats: Annotated[int, Field(description="over how many repeats of the folds value is the mean")] = 1
+    low: Annotated[float | None, Field(description="lower end of the 95 % interval")] = None
+    high: float | None = None
+    method: Annotated[str | None, Field(description="how low and high were found")] = None
+    bootstrap_low: Annotated[
+        float | None,
+        Field(description="95 % percentile interval: whole patients drawn anew, or images where patients are unknown"),
+    ] = None
+    bootstrap_high: float | None = None
+    ensemble: Annotated[
+        int | None, Field(description="of how many fold models the mean was scored; null for a single model")
+    ] = None
+    sd: Annotated[float | None, Field(description="standard deviation over the folds")] = None
+    folds: Annotated[list[float] | None, Field(description="the value in each fold, repeat after repeat")] = None
+    run_id: Annotated[str | None, Field(description="the MLflow run that it comes from")] = None
+    mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
+
+
+class Comparison(_Entry):
+    """One test of a difference, first minus second."""
+
+    first: str
+    second: str
+    on: str
+    metric: str
+    test: Annotated[str, Field(description="the test that gave p")]
+    compares: Annotated[
+        Compared,
+        Field(
+            description="`recipes`: training with these settings, anew in each fold; `fitted models`: the very models "
+            "that were fitted, on these very images, which says nothing about another fit by the same recipe"
+        ),
+    ]
+    difference: float
+    low: Annotated[float | None, Field(description="95 % interval of the difference")] = None
+    high: float | None = None
+    statistic: Annotated[float | None, Field(description="z, where the test has one")] = None
+    p: float | None = None
+    p_holm: Annotated[float | None, Field(description="p adjusted for `comparisons` by Holm")] = None
+    comparisons: Annotated[int, Field(description="how many tests are adjusted together")] = 1
+    only_first: Annotated[int | None, Field(description="images right by the first alone")] = None
+    only_second: int | None = None
+    only_first_most: Annotated[int | None, Field(description="the same under the greatest discordance allowed")] = None
+    only_second_most: int | None = None
+    p_low: Annotated[float | None, Field(description="least p over all overlaps that class totals allow")] = None
+    p_high: float | None = None
+    verdict: Annotated[
+        Verdict | None, Field(description="null for `fitted models` of a study: no verdict about scenarios follows")
+    ] = None
+    mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
+
+
+class Finding(_Entry):
+    """What a reader must know beside the numbers."""
+
+    kind: str
+    text: str
+    where: str | None = None
+    printed: float | None = None
+    recomputed: float | None = None
+
+
+class Statistics(_Entry):
+    """The root of statistics.json."""
+
+    schema_version: int = SCHEMA
+    kind: Literal["study", "published"]
+    name: str
+    study_id: str | None = None
+    manifest_digest: str | None = None
+    folds_digest: Annotated[str | None, Field(description="the one fold assignment behind every number")] = None
+    estimates: list[Estimate] = []
+    comparisons: list[Comparison] = []
+    findings: list[Finding] = []
+
+
+def write_statistics(statistics: Statistics, folder: Path) -> None:
+    """Writes `statistics.json` and the schema that documents it, `statistics.schema.json`."""
+    (folder / "statistics.json").write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / "statistics.schema.json").write_text(
+        json.dumps(Statistics.model_json_schema(), indent=1) + "\n", encoding="utf-8"
+    )

@@ -1,0 +1,178 @@
+"""Every number of a study's report, and what may be concluded from them."""
+
+from harness.data.manifest import Dataset
+from harness.prepare import Inputs
+from harness.report.numbers.comparisons import (
+    OUT_OF_FOLD,
+    TEST,
+    RunOf,
+    prediction_estimates,
+    scenario_estimates,
+    stage_comparisons,
+    test_comparisons,
+)
+from harness.report.numbers.estimates import rate
+from harness.report.numbers.gap import GAP, gap_estimates
+from harness.report.numbers.inflation import inflation_findings, leak_comparisons
+from harness.report.numbers.marks import marks_of, together
+from harness.report.numbers.predictions import ensemble, pooled, test_metrics
+from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
+from harness.report.numbers.schema import Comparison, Estimate, Statistics
+from harness.report.numbers.thresholds import OPERATING, threshold_estimates
+from harness.store import Ledger
+from harness.study import Study
+from harness.study.state import ScenarioState, StageState, all_scenarios, contests
+
+MAJORITY = "majority class"
+OF_A_CLASS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
+SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # what the model of the test set gave
+ON_TEST = (*SCORED, GAP)  # what a look at the test set gave
+
+
+def study_statistics(
+    study: Study,
+    inputs: Inputs,
+    study_id: str,
+    states: list[StageState],
+    tests: list[ScenarioState],
+    ledger: Ledger,
+    run_of: RunOf,
+) -> Statistics:
+    """The contents of the study's `statistics.json`, from stored results."""
+    positive = inputs.dataset.positive
+    estimates = _validation_estimates(states, ledger, positive, run_of)
+    estimates += _test_estimates(states, tests, ledger, positive, run_of)
+    if estimates:
+        estimates += majority_estimates(inputs.dataset)
+    inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
+    marks = _Marks(study, inputs, states, tests, ledger)
+    return Statistics(
+        kind="study",
+        name=study.study,
+        study_id=study_id,
+        manifest_digest=inputs.dataset.digest,
+        folds_digest=inputs.digests.all_folds,
+        estimates=[marks.estimate(e) for e in estimates],
+        comparisons=[marks.comparison(c) for c in [*_comparisons(states, tests, ledger, positive), *inflation]],
+        findings=inflation_findings(inflation),
+    )
+
+
+def _validation_estimates(
+    states: list[StageState], ledger: Ledger, positive: str | None, run_of: RunOf
+) -> list[Estimate]:
+    found: list[Estimate] = []
+    for scenario, _ in all_scenarios(states):
+        if scenario.finished:
+            found += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.scenario.id))
+    return found
+
+
+def _test_estimates(
+    states: list[StageState], tests: list[ScenarioState], ledger: Ledger, positive: str | None, run_of: RunOf
+) -> list[Estimate]:
+    """What the test set says, and how it differs from what validation said of the same scenario."""
+    found: list[Estimate] = []
+    for test in tests:
+        if test.finished:
+            frame, name = ensemble(pooled(list(test.jobs), ledger)), test.scenario.name
+            run_id = run_of("test", test.scenario.id)
+            validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
+            out_of_fold = pooled(list(validated.jobs), ledger)
+            of_test = prediction_estimates(frame, name, TEST, positive, run_id)
+            of_test += _scores(test, positive, ledger, run_id)
+            of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
+            of_test += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
+            of_test += reliability_estimates(frame, name, TEST, run_id)
+            models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}
+            found += [e.model_copy(update=models) if e.on in SCORED else e for e in of_test]
+    return found
+
+
+def _scores(test: ScenarioState, positive: str | None, ledger: Ledger, run_id: str | None) -> list[Estimate]:
+    """What the test table shows beyond rates of images: losses and, without a positive class, means over classes."""
+    values = {k.removeprefix("test/"): v for k, v in test_metrics(test, positive, ledger).items()}
+    means = {name: f"{name}, mean over classes" for name in OF_A_CLASS if positive is None}
+    return [
+        Estimate(
+            subject=test.scenario.name, on=TEST, metric=means.get(name, name), value=values[name], run_id=run_id,
+            of_class=positive if name in OF_A_CLASS else None,
+        )
+        for name in (*means, *(name for name in ("loss", "pr_auc", "brier", "ece") if name not in means))
+    ]  # fmt: skip
+
+
+def _comparisons(
+    states: list[StageState], tests: list[ScenarioState], ledger: Ledger, positive: str | None
+) -> list[Comparison]:
+    """Within every stage, and on the test set of what was selected with the rest; each once."""
+    found: list[Comparison] = []
+    for state in states:
+        found += [c for c in stage_comparisons(state, ledger, positive) if c not in found]
+    if winner := selected_test(states, tests):
+        others = [test for test in tests if test.finished and test is not winner]
+        found += test_comparisons(winner, others, ledger, positive)
+    return found
+
+
+class _Marks:
+    """Why a number is less than it seems, put on every estimate and comparison that it touches."""
+
+    def __init__(
+        self, study: Study, inputs: Inputs, states: list[StageState], tests: list[ScenarioState], ledger: Ledger
+    ) -> None:
+        scenarios, marks = [state.scenario for state, _ in all_scenarios(states)], marks_of(study, states, tests)
+        self._validated = {s.name: marks.scenario(s.settings) for s in scenarios}
+        tested = [state.scenario for state in tests]
+        self._tested = {s.name: marks.test(inputs.dataset, s.settings, ledger) for s in tested}
+
+    def estimate(self, found: Estimate) -> Estimate:
+        """The same with its mark."""
+        marks = self._tested if found.on in ON_TEST else self._validated
+        return found.model_copy(update={"mark": marks.get(found.subject)})
+
+    def comparison(self, found: Comparison) -> Comparison:
+        """The same with the marks of both sides."""
+        marks = self._tested if found.on == TEST else self._validated
+        sides = [marks[name] for name in (found.first, found.second)]
+        return found.model_copy(update={"mark": together([found.mark, *sides])})
+
+
+def selected_test(states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:
+    """The scored scenario that the last selecting stage chose; None where that one is not scored."""
+    chosen = [state.best.scenario.id for state in states if state.stage.select and state.best]
+    scored = {test.scenario.id: test for test in tests if test.finished}
+    return next((scored[found] for found in reversed(chosen) if found in scored), None)
+
+
+def majority_estimates(dataset: Dataset) -> list[Estimate]:
+    """The accuracy of calling everything by the training set's commonest class: what a model must beat."""
+    rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test")}
+    counts = dataset.counts(rows[OUT_OF_FOLD])
+    commonest = max(counts, key=lambda name: counts[name])
+    found = [(on, dataset.counts(of_split)[commonest], len(of_split)) for on, of_split in rows.items()]
+    return [rate(MAJORITY, on, "accuracy", hits, n) for on, hits, n in found if n]
+
+
+def selection_words(state: StageState) -> list[str]:
+    """Who goes on, and whether the folds can tell the top scenario from the others."""
+    select, top, winner = state.stage.select, state.top, state.best
+    if select is None or top is None or winner is None:
+        return []
+    found = contests(state)
+    unresolved = [c.other.scenario.name for c in found if not c.resolved]
+    name, metric = top.scenario.name, select.metric
+    if not found:
+        words = f"**{name}** is the only scenario."
+    elif unresolved:
+        words = (
+            f"**Cannot resolve a winner.** {name} has the best mean {metric}, but {len(unresolved)} of {len(found)}"
+            f" others are not distinguishable from it (corrected resampled t over folds, Holm):"
+            f" {', '.join(unresolved)}."
+        )
+    else:
+        words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
+    chosen = f"Selected by the rule `{select.rule}`: **{winner.scenario.name}**."
+    best_of = f" The best of {len(found) + 1} is chosen by the very numbers shown: its own flatter it." if found else ""
+    return [words, "", chosen + best_of]

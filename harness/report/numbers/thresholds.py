@@ -1,0 +1,74 @@
+"""The operating point chosen on out-of-fold predictions, and the rates at every threshold."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+from harness.report.numbers.estimates import Matrix, from_confusion, over_repeats
+from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.schema import Estimate
+
+SWEEP = "threshold sweep, out of fold"
+OPERATING = "test set, by threshold"
+GRID = tuple(float(t) for t in np.linspace(0.05, 0.95, 19).round(2))
+POINT = "operating point"
+USUAL = 0.5  # of two classes, the one that is more probable
+COLUMNS = {
+    "recall": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+}
+
+
+def operating_point(out_of_fold: pd.DataFrame, positive: str) -> float:
+    """The threshold of the best balanced accuracy (Youden 1950) on these predictions, never on the test set's.
+
+    Of several repeats it is one threshold for all, with the best mean over them: that of their rows together, as every
+    repeat has the same images.
+    """
+    rows = pd.concat(by_repeat(out_of_fold))
+    actual, scores = (rows["label"] == positive).to_numpy(), rows[f"prob_{positive}"].to_numpy(np.float64)
+    false, true, cuts = roc_curve(actual, scores)
+    best = int(np.argmax(true - false))
+    return float(cuts[best]) if np.isfinite(cuts[best]) else USUAL  # no cut is better than chance
+
+
+def threshold_estimates(
+    out_of_fold: pd.DataFrame, test: pd.DataFrame | None, positive: str | None, subject: str, run_id: str | None
+) -> list[Estimate]:
+    """The sweep over out-of-fold predictions, and the test set at the usual threshold and at the operating point.
+
+    Empty where there are not two classes.
+    """
+    classes, _, _ = arrays(out_of_fold)
+    if positive is None or len(classes) != 2:
+        return []
+    point = operating_point(out_of_fold, positive)
+    found = [Estimate(subject=subject, on=SWEEP, metric=POINT, of_class=positive, value=point, method="Youden's J")]
+    for threshold in sorted({*GRID, point}):
+        found += _at(out_of_fold, threshold, positive, subject, SWEEP)
+    for threshold in (USUAL, point) if test is not None else ():
+        assert test is not None
+        found += _at(test, threshold, positive, subject, OPERATING)
+    return [e.model_copy(update={"run_id": run_id}) for e in found]
+
+
+def _at(frame: pd.DataFrame, threshold: float, positive: str, subject: str, on: str) -> list[Estimate]:
+    """The rates of the positive class, and those of all classes, at one threshold."""
+    classes, _, _ = arrays(frame)
+    each = [matrix_at(part, threshold, positive) for part in by_repeat(frame)]
+    found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in each])
+    wanted = [e for e in found if e.metric in COLUMNS and e.of_class in (None, positive)]
+    return [e.model_copy(update={"at": threshold}) for e in wanted]
+
+
+def matrix_at(frame: pd.DataFrame, threshold: float, positive: str) -> Matrix:
+    """The confusion matrix [true, called] where an image is called positive from this probability on."""
+    classes, probabilities, labels = arrays(frame)
+    index = classes.index(positive)
+    called: NDArray[np.int64] = np.where(probabilities[:, index] >= threshold, index, 1 - index)
+    return np.bincount(labels * 2 + called, minlength=4).reshape(2, 2)

@@ -1,0 +1,174 @@
+"""CLAIM (2020) and TRIPOD+AI (2024), filled in where the harness knows the answer; the rest is for the author."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.audit import Audit
+from harness.data.separation import oversampling_words
+from harness.prepare import Inputs
+from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
+from harness.report.numbers.marks import declared_looks
+from harness.report.numbers.schema import Statistics
+from harness.report.numbers.statistics import MAJORITY
+from harness.report.tables.export import export_table
+from harness.study import Study
+from harness.study.state import StageState, all_scenarios
+
+AUTHOR = "author must state"
+METRICS_OF = ("folds", OUT_OF_FOLD, TEST)
+CLAIM = "CLAIM 2020"  # Mongan, Moy, Kahn 2020, Radiology: Artificial Intelligence 2:e200029, 42 items
+TRIPOD = "TRIPOD+AI 2024"  # Collins et al. 2024, BMJ 385:e078378, 27 items
+
+# (checklist, item, subject in our words, the answer's name or None where a machine cannot know)
+ITEMS: list[tuple[str, str, str, str | None]] = [
+    (CLAIM, "1-6", "title, abstract, background, objectives, design and goal of the study", None),
+    (CLAIM, "7", "data sources", "data"),
+    (CLAIM, "8", "eligibility criteria", None),
+    (CLAIM, "9", "preprocessing", "preprocessing"),
+    (CLAIM, "10", "selection of subsets", "subset"),
+    (CLAIM, "11-18", "data elements, de-identification, missing data, ground truth and annotation", None),
+    (CLAIM, "19", "intended sample size and how it was determined", "resolution"),
+    (CLAIM, "20", "assignment of data to partitions", "partitions"),
+    (CLAIM, "21", "level at which partitions are disjoint", "disjoint"),
+    (CLAIM, "22", "model: inputs, architecture, outputs", "model"),
+    (CLAIM, "23", "software and versions", "software"),
+    (CLAIM, "24", "initialisation of the parameters", "initialisation"),
+    (CLAIM, "25", "training: augmentation, hyperparameters, number of models", "training"),
+    (CLAIM, "26", "selection of the final model", "selection"),
+    (CLAIM, "27", "ensembling", "ensemble"),
+    (CLAIM, "28", "metrics of performance", "metrics"),
+    (CLAIM, "29", "significance and uncertainty", "uncertainty"),
+    (CLAIM, "30-31", "robustness, explainability", None),
+    (CLAIM, "32", "external validation", "test"),
+    (CLAIM, "33", "flow of participants or cases", "counts"),
+    (CLAIM, "34", "demographics and characteristics in each partition", None),
+    (CLAIM, "35-36", "performance on all partitions, with precision", "performance"),
+    (CLAIM, "37", "failure analysis", None),
+    (CLAIM, "38-42", "limitations, implications, registration, protocol, funding", None),
+    (TRIPOD, "1-4", "title, abstract, background, objectives", None),
+    (TRIPOD, "5", "data sources and dates", "data"),
+    (TRIPOD, "6", "participants: setting, eligibility, treatment", None),
+    (TRIPOD, "7", "data preparation", "preprocessing"),
+    (TRIPOD, "8-9", "outcome and predictors, how assessed", None),
+    (TRIPOD, "10", "sample size", "resolution"),
+    (TRIPOD, "11", "missing data", None),
+    (TRIPOD, "12", "analytical methods", "training"),
+    (TRIPOD, "13", "class imbalance", "imbalance"),
+    (TRIPOD, "14", "fairness", None),
+    (TRIPOD, "15", "model output", "model"),
+    (TRIPOD, "16", "differences between development and evaluation data", "shift"),
+    (TRIPOD, "17-19", "ethics, open science, patient and public involvement", None),
+    (TRIPOD, "20", "participants: numbers and characteristics", "counts"),
+    (TRIPOD, "21", "model development: participants and outcome events in each analysis", "partitions"),
+    (TRIPOD, "22", "model specification", "reproduction"),
+    (TRIPOD, "23", "model performance with intervals", "performance"),
+    (TRIPOD, "24-27", "updating, interpretation, limitations, usability", None),
+]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the answers are read from."""
+
+    study: Study
+    inputs: Inputs
+    states: list[StageState]
+    statistics: Statistics
+    audit: Audit
+    resolution: str
+
+
+def write_checklist(known: Known, folder: Path) -> Path:
+    """The path of `checklist.md` in the folder, with CSV and LaTeX beside it."""
+    found = answers(known)
+    rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
+    table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
+    note = (
+        "Subjects in our words; the wording is in the checklists. CLAIM is that of 2020; its update of 2024 has other"
+        " items, which are not filled in here."
+    )
+    lines = [f"# {known.study.study}: {CLAIM} and {TRIPOD}", "", note, ""]
+    (folder / "checklist.md").write_text(
+        "\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n", encoding="utf-8"
+    )
+    return folder / "checklist.md"
+
+
+def answers(known: Known) -> dict[str, str]:
+    """The answers by name; empty where this study has none."""
+    return _data_answers(known) | _model_answers(known) | _result_answers(known)
+
+
+def _data_answers(known: Known) -> dict[str, str]:
+    study, dataset, folds, shared = known.study, known.inputs.dataset, known.study.folds, known.inputs.separation
+    synthetic = " (SYNTHETIC, drawn by a procedure)" if dataset.synthetic else ""
+    whole = " of whole patients" if shared.known else ""
+    limit = f"a class-stratified subset{whole}, {study.data.limit} images a split"
+    rule = f", by the rule {dataset.patient_rule}" if shared.known else ""
+    return {
+        "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
+        "preprocessing": f"decoded once, resized to {study.data.image_size} px, normalised as the weights were trained",
+        "subset": limit if study.data.limit else "all images of the split",
+        "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
+        f" digest {known.inputs.digests.all_folds}; the test split is the data's own",
+        "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}{rule}",
+        "counts": "; ".join(f.text for f in known.audit.named("counts")),
+        "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in known.audit.named(name)),
+        "resolution": known.resolution,
+    }
+
+
+def _levels(study: Study, name: str) -> str:
+    found = dict.fromkeys(str(getattr(settings, name)) for _, settings in study.settings())
+    names = [Path(level).name for level in found] if name == "weights" else list(found)
+    names = names if len(set(names)) == len(found) else list(found)  # two files of one name in two folders
+    return f"{name} {', '.join(names)}"
+
+
+def _model_answers(known: Known) -> dict[str, str]:
+    study = known.study
+    facts = [r.facts for state in known.states for s in state.scenarios for r in s.records.values()]
+    scenarios = [s.scenario.settings for s, _ in all_scenarios(known.states)]
+    torch = ", ".join(sorted({f"torch {f['torch']} ({f['device']}, {f['precision']})" for f in facts}))
+    training = (
+        "augment",
+        "trainable",
+        "oversampling",
+        "epochs",
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "weight_decay",
+    )
+    rules = [f"{s.name}: {s.select.rule} by {s.select.metric}" for s in study.stages if s.select]
+    ensemble = "none: one model refitted on all training images" if study.test and study.test.model == "refit" else ""
+    if study.test and study.test.model == "folds":
+        ensemble = "the mean of the fold models' probabilities"
+    return {
+        "model": f"{_levels(study, 'backbone')}; {_levels(study, 'head')}; output: a probability for each of"
+        f" {', '.join(known.inputs.dataset.classes)}",
+        "software": torch and f"{torch}; all packages in environment.txt of the study run",
+        "initialisation": _levels(study, "weights"),
+        "training": f"{'; '.join(_levels(study, name) for name in training)}; {len(facts)} fits",
+        "selection": f"{'; '.join(rules)}; the epoch: {_levels(study, 'select_epoch')}" if rules else "",
+        "ensemble": ensemble,
+        "imbalance": f"{_levels(study, 'oversampling')}; {oversampling_words(scenarios)}",
+        "reproduction": "harness reproduce RUN_ID fits any fold again; the test model is kept as safetensors",
+    }
+
+
+def _result_answers(known: Known) -> dict[str, str]:
+    tested = [e for e in known.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
+    looks = declared_looks(known.study)
+    shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
+    values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
+    return {
+        "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on in METRICS_OF)),
+        "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
+        f"{known.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
+        " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
+        "test": f"the data's own test split, {looks} declared looks; no other site" if tested else "",
+        "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",
+    }

@@ -1,0 +1,59 @@
+"""Cross-validation against test, taken apart: class shares, threshold, and what is left."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.audit import Audit
+from harness.report.numbers.gap import GAP, STEPS
+from harness.report.numbers.schema import Estimate
+from harness.report.tables.export import export_table
+
+CAUSES = {
+    STEPS[1]: "prior shift: the classes' shares differ, their recalls do not",
+    STEPS[2]: "what no threshold mends: test images are other images",
+    STEPS[3]: "threshold shift: the cut at equal probability is not the test set's best",
+}
+
+ENSEMBLE = (
+    "Cross-validation scores each fold model alone, the test set the mean of them all: what that ensemble adds is in"
+    " the last two steps."
+)
+
+
+def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list[str]:
+    """The gap page in Markdown; its table is written to the folder."""
+    found = [e for e in estimates if e.on == GAP]
+    if not found:
+        return []
+    subjects = {e.subject: [f for f in found if f.subject == e.subject] for e in found}
+    table = pd.DataFrame(row for steps in subjects.values() for row in _steps(steps)).astype({"lost": float})
+    lost = [f"{100 * (s[0].value - s[-1].value):.1f} points" for s in subjects.values()]
+    controls = [f for name in ("shift", "resplit") for f in audit.named(name)]
+    return [
+        f"## From cross-validation to test: {', '.join(lost)}",
+        "",
+        *export_table(table, folder, "gap"),
+        "The best threshold is found with the test labels, for this page alone; nothing is tuned by it.",
+        "",
+        *([ENSEMBLE, ""] if any(e.ensemble for e in estimates) else []),
+        *(f"- {finding.text}" for finding in controls),
+        "",
+    ]
+
+
+def _steps(steps: list[Estimate]) -> list[dict[str, object]]:
+    """A row for each step of one scenario, with what is lost from the one before."""
+    before = [None, *(e.value for e in steps)]
+    return [
+        {
+            "scenario": e.subject,
+            "accuracy": e.metric,
+            "value": e.value,
+            "lost": None if last is None else last - e.value,
+            "cause": CAUSES.get(e.metric, ""),
+            **({"mark": e.mark} if e.mark else {}),
+        }
+        for e, last in zip(steps, before, strict=False)
+    ]

@@ -1,0 +1,162 @@
+"""The section of one scenario on the test set."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.prepare import Inputs
+from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.marks import Marks, declared_looks, marked, taken_looks
+from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
+from harness.report.numbers.schema import Statistics
+from harness.report.numbers.statistics import MAJORITY
+from harness.report.sections.grad_cam import explanation_lines
+from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
+from harness.report.sections.reliability import reliability_lines
+from harness.report.sections.thresholds import threshold_lines
+from harness.report.tables import study as tables
+from harness.report.tables.export import export_table
+from harness.report.tables.statistics import FITTED, comparison_table, estimate_table
+from harness.stats.proportions import wilson
+from harness.store import Ledger, Store
+from harness.store.ledger import Look
+from harness.study import Study
+from harness.study.state import ScenarioState, StageState, look_key
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What every section about the test set needs."""
+
+    marks: Marks
+    inputs: Inputs
+    states: list[StageState]
+    statistics: Statistics
+    store: Store
+    folder: Path
+
+    @property
+    def study(self) -> Study:
+        return self.marks.study
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.store)
+
+
+def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
+    """The section in Markdown; tables and figures are written to the folder."""
+    scenario, folder = state.scenario, about.folder
+    lines = [f"## Test set: {scored(state)}", ""]
+    if not state.finished:
+        return [*lines, "Not scored yet.", ""]
+    dataset = about.inputs.dataset
+    frame = ensemble(pooled(list(state.jobs), about.ledger))
+    mark = about.marks.test(dataset, scenario.settings, about.ledger)
+    confusion = tables.confusion_table(frame)
+    marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
+    metrics = test_metrics(state, dataset.positive, about.ledger)
+    board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
+    classes = tables.class_table(frame)
+    title = f"{scored(state)}{dataset.mark}"
+    predicted = Predicted(scenario, "test", frame, mark, folder)
+    subjects = (scenario.name, MAJORITY)
+    shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
+    return [
+        *lines,
+        *([f"**{mark}.**", ""] if mark else []),
+        *_looks(about),
+        *_accuracy(about, state, int(confusion.to_numpy().trace()), len(frame)),
+        *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
+        *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
+        "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
+        f" and by drawing {about.inputs.separation.unit} anew, 2,000 times, where the draws differ:",
+        "",
+        *export_table(
+            _of_unit(estimate_table(shown), about.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
+        ),
+        *figure_lines(predicted, f"test set, {title}", about.inputs),
+        *threshold_lines(about.statistics.estimates, predicted, title),
+        *reliability_lines(about.statistics.estimates, predicted, title),
+        *hardest_lines(predicted, about.inputs, about.store),
+        *(line for job in state.jobs for line in explanation_lines(job, about.inputs, about.store, folder, mark)),
+    ]
+
+
+def _of_unit(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """The table of estimates with the bootstrap's columns named after what it draws anew."""
+    return table.rename(columns={f"patients {end}": f"{unit} {end}" for end in ("low", "high")})
+
+
+def _looks(about: TestSet) -> list[str]:
+    dataset = about.inputs.dataset
+    looks = about.ledger.looks(dataset)
+    part = sum(not look.same for look in looks)
+    more = f"; {part} more at some of its images, by other manifests" if part else ""
+    taken = taken_looks(about.study, dataset, about.ledger)
+    return [
+        f"{taken} of {declared_looks(about.study)} declared looks at this test set were taken by this study in this"
+        f" store; {len(looks) - part} by all studies{more}.",
+        "",
+    ]
+
+
+def _chosen(about: TestSet, state: ScenarioState) -> str:
+    """When the winner was chosen, as far as the recorded looks tell: before the test set was opened, or after."""
+    looks = about.ledger.looks(about.inputs.dataset)
+    own = next((look for look in looks if (look.study, look.key) == (about.study.study, look_key(state))), None)
+    if own is None:
+        return "chosen; this store has no record of when the test set was opened"
+    earlier, later = (
+        [look for look in looks if look.time < own.time],
+        [look for look in looks if look.time > own.time],
+    )
+    if earlier:
+        return f"NOT by a first look: test images had been scored before in this store ({_by(earlier)})"
+    if own.study_id != about.statistics.study_id:
+        return f"NOT by a first look: this model was scored before, for study id {own.study_id or 'unknown'}"
+    if later:
+        return f"which this store scored first; test images were scored again since ({_by(later)})"
+    return "chosen before the test set was opened in this store"
+
+
+def _by(looks: list[Look]) -> str:
+    """How many looks were taken by which study: `mine 2, other 1`."""
+    return ", ".join(f"{name} {count}" for name, count in Counter(look.study for look in looks).items())
+
+
+def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> list[str]:
+    """Who this is, by which model, and what it reached."""
+    test, low_high = about.study.test, wilson(right, total)
+    selected = any(s.best and s.best.scenario.id == state.scenario.id for s in about.states if s.stage.select)
+    who = f"The winner, {_chosen(about, state)}" if selected else "Declared in the study file, not selected"
+    model = (
+        "refitted on all training images"
+        if test and test.model == "refit"
+        else "the ensemble of the fold models, the mean of their probabilities"
+    )
+    return [
+        f"{who}; {model}, last epoch: accuracy **{right}/{total} ="
+        f" {right / total:.3f}**, 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
+        "",
+    ]
+
+
+def test_comparison_lines(about: TestSet, tests: list[ScenarioState]) -> list[str]:
+    """The selected scenario against the others on the same test images; empty where it alone was scored."""
+    found = [c for c in about.statistics.comparisons if c.on == TEST]
+    if not found:
+        return []
+    winner = next(test for test in tests if test.scenario.name == found[0].first)
+    words = f"{found[0].first}, {_chosen(about, winner)}, against the others on the same test images:"
+    return [
+        "## On the test set, side by side",
+        "",
+        words,
+        "",
+        *export_table(comparison_table(found), about.folder, "comparisons-test"),
+        FITTED,
+        "",
+    ]

@@ -1,0 +1,49 @@
+"""Whether a stated probability comes true: confidence against accuracy, in bins of equal mass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.report.figures.drawing import TITLE, drawn, new_figure, save, titled
+from harness.report.numbers.reliability import RELIABILITY
+from harness.report.numbers.schema import Estimate
+from harness.report.sections.out_of_fold import Predicted
+from harness.report.tables.export import export_table
+from harness.report.tables.statistics import estimate_table
+
+
+def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:
+    """The reliability of one scenario in Markdown; its table and its figure are written to the folder."""
+    subject, key = predicted.scenario.name, predicted.scenario.id
+    folder, mark = predicted.folder, predicted.mark
+    found = [e for e in estimates if e.subject == subject and e.on.startswith(RELIABILITY)]
+    if not found:
+        return []
+    _figure(found, f"reliability: {title}", folder / f"reliability-{key}.png", mark)
+    return [
+        "Reliability: of bins of equal mass, the mean confidence and the accuracy (Wilson); on the dotted line, what is"
+        " stated comes true.",
+        "",
+        *export_table(
+            estimate_table([e.model_copy(update={"subject": e.on}) for e in found]), folder, f"reliability-{key}"
+        ),
+        f"![reliability](reliability-{key}.png)",
+        "",
+    ]
+
+
+@drawn
+def _figure(found: Sequence[Estimate], title: str, path: Path, mark: str | None) -> Path:
+    """A PNG and an SVG: accuracy with its interval against confidence, a line for each side."""
+    figure, axes = new_figure(4.6, 4.2)
+    lowest = min(e.low for e in found if e.low is not None)
+    axes.plot([lowest, 1], [lowest, 1], color="gray", lw=0.8, ls=":")
+    for number, on in enumerate(dict.fromkeys(e.on for e in found)):
+        bins = [e for e in found if e.on == on]
+        table = pd.DataFrame([e.model_dump(include={"at", "value", "low", "high"}) for e in bins])
+        ends = [table["value"] - table["low"], table["high"] - table["value"]]
+        axes.errorbar(table["at"], table["value"], yerr=ends, marker="o", capsize=2, color=f"C{number}", label=on)
+    axes.set(xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=titled(title, TITLE))
+    figure.legend(loc="outside lower center", fontsize=8)
+    return save(figure, path, vector=True, mark=mark)

@@ -1,0 +1,70 @@
+"""Estimates and comparisons as tables."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness.report.numbers.estimates import WILSON_OF_MEAN
+from harness.report.numbers.schema import Comparison, Estimate
+
+FITTED = (
+    "The verdict is that of the folds alone, where each recipe is trained anew. The rows that compare fitted models"
+    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) tell these very models apart on these"
+    " very images, taken as independent; two fits by one recipe differ so, too: no scenario is better by them."
+)
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """A row for each comparison: who, by which test, the difference with its interval, p, and what it comes to."""
+    return pd.DataFrame(
+        {
+            "first": c.first,
+            "second": c.second,
+            "metric": c.metric,
+            "compares": c.compares,
+            "test": c.test,
+            "difference": c.difference,
+            "low": c.low,
+            "high": c.high,
+            "p": p_text(c.p),
+            "p (Holm)": p_text(c.p_holm),
+            "verdict": c.verdict or "-",
+            "mark": c.mark,
+        }
+        for c in comparisons
+    ).dropna(axis="columns", how="all")
+
+
+def p_text(p: float | None) -> str:
+    """A p value as it is printed."""
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
+    """A row for each estimate: subject, metric, class, k/n, value and its interval."""
+    table = pd.DataFrame(
+        {
+            "subject": e.subject,
+            "metric": e.metric,
+            "class": e.of_class or "all",
+            "at": e.at,
+            "k/n": _counts(e),
+            "value": e.value,
+            "low": e.low,
+            "high": e.high,
+            "patients low": e.bootstrap_low,
+            "patients high": e.bootstrap_high,
+            "mark": e.mark,
+        }
+        for e in estimates
+    ).astype({"at": float, "low": float, "high": float, "patients low": float, "patients high": float})
+    return table.dropna(axis="columns", how="all")
+
+
+def _counts(e: Estimate) -> str:
+    """k/n of a rate; of several repeats the mean k."""
+    if e.hits is not None:
+        return f"{e.hits}/{e.n}"
+    return f"{e.value * e.n:.1f}/{e.n}" if e.n and e.method == WILSON_OF_MEAN else ""

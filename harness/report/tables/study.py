@@ -1,0 +1,70 @@
+"""The tables of a study, from stored results alone."""
+
+import numpy as np
+import pandas as pd
+
+from harness.report.numbers.marks import Marks
+from harness.report.numbers.predictions import arrays, by_repeat
+from harness.stats.metrics import confusion, per_class_table
+from harness.stats.proportions import wilson
+from harness.study.state import StageState, contests
+
+SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
+
+
+def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
+    """The scenarios of a stage: their factors, folds done, mean and SD of each metric, and the verdict.
+
+    The best stands first; those that lack folds, whose means are of other images, stand below all that are finished.
+    """
+    metric = state.stage.select.metric if state.stage.select else "val/accuracy"
+    shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
+    verdicts = _verdicts(state)
+    rows = []
+    for scenario in state.scenarios:
+        settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
+        row: dict[str, object] = {key: marks.study.as_written(settings[key]) for key in marks.study.factors}
+        row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
+        for name in shown:
+            row[name] = summary.get(f"{name}_mean", np.nan)
+            row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
+        row["against the best"] = verdicts.get(scenario.scenario.id, "")
+        row["selected"] = "selected" if state.finished and state.best is scenario else ""
+        row["mark"] = marks.scenario(scenario.scenario.settings) or ""
+        rows.append(row)
+    ascending = bool(state.stage.select and not state.stage.select.maximize)
+    board = pd.DataFrame(rows).assign(unfinished=[not scenario.finished for scenario in state.scenarios])
+    board = board.sort_values(["unfinished", metric], ascending=[True, ascending], kind="stable", ignore_index=True)
+    board = board.drop(columns="unfinished")
+    return board if board["mark"].any() else board.drop(columns="mark")
+
+
+def _verdicts(state: StageState) -> dict[str, str]:
+    """What the folds say of each scenario against the one with the best mean; by scenario id."""
+    found = {c.other.scenario.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
+    leaking = [s for s in state.scenarios if state.stage.select and s.scenario.settings.leaks]
+    found |= {s.scenario.id: "leaks, takes no part" for s in leaking}
+    return found | ({state.top.scenario.id: "best mean"} if state.top and found else {})
+
+
+def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The confusion matrix, true classes down, predicted classes across; of several repeats their mean counts."""
+    parts = [arrays(part) for part in by_repeat(frame)]
+    matrices = [confusion(probabilities, labels) for _, probabilities, labels in parts]
+    classes, counts = parts[0][0], matrices[0] if len(matrices) == 1 else np.mean(matrices, axis=0)
+    return pd.DataFrame(counts, index=classes, columns=classes).rename_axis(index="true", columns="predicted")
+
+
+def class_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Precision, recall, F1 and specificity of every class with its number of images; recall with Wilson's interval.
+
+    Of several repeats the mean of their rates, on the images of one.
+    """
+    parts = [arrays(part) for part in by_repeat(frame)]
+    tables = [per_class_table(probabilities, labels) for _, probabilities, labels in parts]
+    values = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
+    table = pd.DataFrame({"class": parts[0][0], **values}).astype({"support": int})
+    hits = np.diag(confusion_table(frame))
+    bounds = [wilson(float(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
+    table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
+    return table

@@ -1,0 +1,193 @@
+"""What of a search goes to MLflow: search run -> trial runs -> fold runs, written by the parent process alone."""
+
+from pathlib import Path
+
+from harness.errors import JobError
+from harness.execution.progress import Reporter
+from harness.prepare import Inputs
+from harness.search.queue import Queue, has_ended
+from harness.search.trials import TrialResult, trial_result, trial_results
+from harness.store import Ledger, Store
+from harness.store.results import Metrics
+from harness.study import Study
+from harness.study.identity import search_id
+from harness.study.plan import Job, Scenario, fold_jobs
+from harness.study.state import scenario_state
+from harness.tracking.relay import Relay
+from harness.tracking.root_run import RootRun, publish_fold
+
+
+class SearchPublisher(RootRun):
+    """Keeps MLflow in step with the trials and the ledger."""
+
+    def __init__(self, study: Study, inputs: Inputs, store: Store, search_id: str) -> None:
+        assert study.search is not None
+        super().__init__(study, inputs, store, search_id)
+        self._search, self._search_id = study.search, search_id
+        self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
+        self._streams: dict[str, str] = {}  # job id -> its run, while it trains
+        self.whole = False
+
+    @property
+    def run_id(self) -> str:
+        return self._tracker.start("search", self._search_id, f"{self._study.study} search", None, {})
+
+    def close(self) -> None:
+        if self.whole:
+            for lost in self._tracker.unfinished("trial"):  # its slot was filled by another point in the end
+                self._tracker.tag(lost, "harness.state", "lost")
+                self._tracker.close(lost, "FAILED")
+            self._tracker.finish(self.run_id)
+
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
+        """The id of the trial's run: the same where a trial is put back, as it fills the same slot."""
+        tags = {"harness.trial": str(number), "harness.slot": str(slot), "harness.scenario_id": scenario.id}
+        key = f"{slot}:{scenario.id}"
+        run_id = self._tracker.start("trial", key, f"trial {slot}: {scenario.name}", self.run_id, tags, scenario)
+        for job in fold_jobs(self._study, scenario, self._inputs.digests):
+            owner = self._trial_runs.setdefault(job.id, run_id)
+            if owner != run_id:  # another trial was at this very point: its fold runs are this one's too
+                self._tracker.tag(run_id, "harness.folds_run", owner)
+        return run_id
+
+    def job_started(self, job: Job) -> None:
+        """Opens the run of a job that begins to train."""
+        self._streams[job.id] = self._tracker.start_fold(job, [], self._trial_runs[job.id])
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """Adds an epoch to the curves of a job."""
+        if job_id in self._streams:
+            self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
+
+    def job_ended(self, job: Job, error: JobError | None) -> None:
+        """Closes the run of a job, or makes it, where the job was done before."""
+        if error is not None:
+            run_id = self._streams.pop(job.id, None) or self._tracker.start_fold(job, [], self._trial_runs[job.id])
+            self._tracker.fail(run_id, error)
+        elif not self._tracker.is_finished("fold", job.id):
+            run_id = self._tracker.start_fold(job, [], self._trial_runs[job.id])
+            streamed = self._streams.pop(job.id, None) is not None
+            publish_fold(self._tracker, run_id, job, self._ledger, streamed)
+
+    def job_abandoned(self, job: Job) -> None:
+        """Takes back the run of a job whose worker died: the job is begun anew, and so are its curves."""
+        self._streams.pop(job.id, None)
+        self._tracker.discard("fold", job.id)
+
+    def publish(self, result: TrialResult) -> None:
+        """Makes the run of an ended trial whole, with those of its folds; nothing where it is."""
+        key = f"{result.slot}:{result.scenario.id}"
+        if self._tracker.is_finished("trial", key):
+            return
+        run_id = self.trial_started(result.slot, result.number, result.scenario)
+        for job in result.done:
+            self.job_ended(job, None)
+        metric = self._search.objective.metric
+        for step, value in enumerate(result.means):
+            self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
+        self._tracker.log_metrics(run_id, {"folds": float(result.folds)} | self._values(result))
+        self._tracker.tag(run_id, "harness.state", result.state)
+        self._tracker.describe(run_id, _words(result, metric, self._inputs.dataset.synthetic))
+        self._tracker.finish(run_id)
+
+    def _values(self, result: TrialResult) -> Metrics:
+        """What only a complete trial has: a pruned one has no place in a ranking."""
+        if result.value is None:
+            return {}
+        costs = {} if result.cost is None else {"cost": result.cost}
+        summary = scenario_state(result.scenario, result.jobs, self._ledger).summary
+        return summary | {"objective": result.value} | costs
+
+    def publish_report(self, folder: Path) -> None:
+        """Adds the report to the search's run."""
+        run_id = self.run_id
+        self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
+        self._tracker.describe(self.run_id, (folder / "report.md").read_text(encoding="utf-8"))
+
+    def leaderboard_url(self) -> str:
+        """The URL of the trials' leaderboard in the MLflow UI."""
+        objective = self._search.objective
+        names = ["objective", *(["cost"] if objective.cost else []), f"{objective.metric}_std", "folds"]
+        columns = [*(f"params.`{key}`" for key in self._search.space), *(f"metrics.`{name}`" for name in names)]
+        columns.append("tags.`harness.state`")
+        return self._tracker.links.leaderboard(columns, "metrics.`objective`", not objective.maximize, level="trial")
+
+
+def _words(result: TrialResult, metric: str, synthetic: bool) -> str:
+    words = "**SYNTHETIC DATA.** " if synthetic else ""
+    if result.state == "pruned":
+        return (
+            f"{words}Pruned after {result.folds} of {len(result.jobs)} folds: its mean {metric} so far,"
+            f" {result.means[-1]:.4f}, was below the middle of the complete trials on the same folds."
+        )
+    if result.value is None:
+        return f"{words}Failed: {result.error}"
+    return f"{words}Mean {metric} over {len(result.jobs)} folds: {result.value:.4f}."
+
+
+class SearchRelay(Relay[SearchPublisher]):
+    """That of a search: a Boss. It tells how each trial ended, too."""
+
+    def __init__(
+        self, study: Study, inputs: Inputs, store: Store, queue: Queue, target: int, reporter: Reporter
+    ) -> None:
+        identity = search_id(study, inputs.digests)
+        super().__init__(lambda: SearchPublisher(study, inputs, store, identity), reporter.say)
+        self._study, self._digests, self._ledger = study, inputs.digests, Ledger(store)
+        self._queue, self._target = queue, target
+        self._trials: dict[int, tuple[int, int, Scenario]] = {}  # by number, those that run
+
+    def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
+        """See SearchPublisher."""
+        self._trials[number] = slot, number, scenario
+        return self._pass(lambda publisher: publisher.trial_started(slot, number, scenario))
+
+    def job_started(self, job: Job) -> None:
+        """See SearchPublisher."""
+        self._pass(lambda publisher: publisher.job_started(job))
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """See SearchPublisher."""
+        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
+
+    def job_ended(self, job: Job, error: JobError | None) -> None:
+        """See SearchPublisher."""
+        self._pass(lambda publisher: publisher.job_ended(job, error))
+
+    def job_abandoned(self, job: Job) -> None:
+        """See SearchPublisher."""
+        self._pass(lambda publisher: publisher.job_abandoned(job))
+
+    def trial_ended(self, number: int) -> None:
+        """Makes the run of an ended trial whole, and says how it went."""
+        self._trials.pop(number, None)
+        trial = self._queue.trial(number)
+        if not has_ended(trial):  # put back, or the second of its slot
+            return
+        result = trial_result(self._study, trial, self._digests, self._ledger)
+        self._pass(lambda publisher: publisher.publish(result))
+        ended = len([slot for slot in self._queue.ended() if slot < self._target])
+        self._say(f"  [{ended}/{self._target}] {result.scenario.name}: {self._how(result)}")
+
+    def take_stock(self) -> list[TrialResult]:
+        """The results of all ended trials, MLflow brought up to date with them."""
+        results = self._results()
+        publisher = self.settled()
+        for result in results:
+            publisher.publish(result)
+        return results
+
+    def _bring_up_to_date(self, publisher: SearchPublisher) -> None:
+        for result in self._results():
+            publisher.publish(result)
+        for trial in self._trials.values():
+            publisher.trial_started(*trial)
+
+    def _results(self) -> list[TrialResult]:
+        return trial_results(self._study, self._queue, self._digests, self._ledger)
+
+    def _how(self, result: TrialResult) -> str | None:
+        if result.state == "pruned":
+            return f"pruned after {result.folds} of {len(result.jobs)} folds"
+        assert self._study.search is not None
+        return result.error if result.value is None else f"{self._study.search.objective.metric} {result.value:.4f}"

@@ -1,0 +1,141 @@
+"""The trials of a search that have ended, as plain values: what MLflow, the report and the terminal show."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.report.numbers.marks import Marks
+from harness.report.tables.export import rounded
+from harness.search.queue import Queue, slot_of
+from harness.store import Ledger
+from harness.study import Study
+from harness.study.identity import Digests
+from harness.study.mixed import fit_marks
+from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
+from harness.study.search_block import Point
+from harness.study.state import ScenarioState, scenario_state
+
+State = Literal["complete", "pruned", "failed"]
+_STATES: dict[TrialState, State] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """An ended trial. `value` and `cost` are there where it is complete: nothing else can win."""
+
+    slot: int
+    number: int
+    state: State
+    point: Point
+    scenario: Scenario
+    jobs: tuple[Job, ...]
+    folds: int  # that were fitted, from the first
+    done: tuple[Job, ...]  # those of them that are in this store: a shared search has others elsewhere
+    means: tuple[float, ...]  # of the metric over the first fold, the first two, ...
+    value: float | None
+    cost: float | None
+    error: str | None
+
+
+def trial_result(study: Study, trial: FrozenTrial, digests: Digests, ledger: Ledger) -> TrialResult:
+    """The result of an ended trial."""
+    scenario = point_scenario(study, trial.params, digests)
+    jobs = fold_jobs(study, scenario, digests)
+    values = trial.values if trial.state == TrialState.COMPLETE else None
+    reported = len(trial.intermediate_values) if trial.intermediate_values or not values else len(jobs)
+    return TrialResult(
+        slot=slot_of(trial),
+        number=trial.number,
+        state=_STATES.get(trial.state, "failed"),
+        point=dict(trial.params),
+        scenario=scenario,
+        jobs=tuple(jobs),
+        folds=reported,
+        done=tuple(job for job in jobs[:reported] if ledger.done(job.id)),
+        means=tuple(trial.intermediate_values[step] for step in sorted(trial.intermediate_values)),
+        value=values[0] if values else None,
+        cost=values[1] if values and len(values) > 1 else None,
+        error=trial.user_attrs.get("error"),
+    )
+
+
+def trial_results(study: Study, queue: Queue, digests: Digests, ledger: Ledger) -> list[TrialResult]:
+    """The results of all trials that have ended, by slot."""
+    return [trial_result(study, trial, digests, ledger) for _, trial in sorted(queue.ended().items())]
+
+
+def trial_states(results: list[TrialResult], ledger: Ledger) -> list[ScenarioState]:
+    """The fits of these trials that are in this store, as tables take them."""
+    return [scenario_state(result.scenario, result.done, ledger) for result in results]
+
+
+def trial_marks(study: Study, results: list[TrialResult], ledger: Ledger) -> Marks:
+    """The marks of these trials."""
+    return Marks(study, tuple(fit_marks(trial_states(results, ledger))))
+
+
+def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
+    """A row for each trial, the best first, then the pruned and the failed."""
+    search = marks.study.search
+    assert search is not None
+    objective = search.objective
+    sign = -1 if objective.maximize else 1
+    ranked = sorted(results, key=lambda r: (r.value is None, sign * (r.value or 0.0), r.cost or 0.0, r.slot))
+    rows: list[dict[str, object]] = [
+        {
+            "trial": result.slot,
+            **{key: result.point.get(key) for key in search.space},
+            objective.metric: np.nan if result.value is None else result.value,
+            **({objective.cost: np.nan if result.cost is None else result.cost} if objective.cost else {}),
+            "folds": f"{result.folds}/{len(result.jobs)}",
+            "state": result.state,
+            "mark": marks.scenario(result.scenario.settings) or "",
+        }
+        for result in ranked
+    ]
+    columns = ["trial", *search.space, objective.metric, *([objective.cost] if objective.cost else [])]
+    board = pd.DataFrame(rows, columns=[*columns, "folds", "state", "mark"])
+    return board if board["mark"].any() else board.drop(columns="mark")
+
+
+def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of trials as it is read: the metric with four decimals, in which the best trials differ."""
+    assert study.search is not None
+    metric = study.search.objective.metric
+    words = ["-" if pd.isna(value) else f"{value:.4f}" for value in frame[metric]]
+    drawn = {key: _apart(frame[key]) for key in study.search.space if frame[key].dtype == float}
+    return rounded(frame.assign(**{metric: words}, **drawn))
+
+
+def _apart(values: pd.Series) -> list[str]:
+    """Numbers drawn from a range in as few digits, four at least, as keep different ones apart."""
+    for digits in range(4, 18):
+        words = ["-" if pd.isna(value) else f"{value:.{digits}g}" for value in values]
+        if len(set(words)) == values.nunique(dropna=False):
+            break
+    return words
+
+
+def best_trial(study: Study, results: list[TrialResult]) -> TrialResult | None:
+    """The complete trial with the best value, the first of equals; of a Pareto front its best end."""
+    assert study.search is not None
+    sign = 1 if study.search.objective.maximize else -1
+    complete = [result for result in results if result.value is not None]
+    return max(complete, key=lambda r: (sign * (r.value or 0.0), -(r.cost or 0.0)), default=None)
+
+
+def pareto_front(study: Study, results: list[TrialResult]) -> list[TrialResult]:
+    """The complete trials that no other beats in both value and cost, cheapest first."""
+    assert study.search is not None
+    sign = 1 if study.search.objective.maximize else -1
+    complete = [(sign * r.value, r.cost, r) for r in results if r.value is not None and r.cost is not None]
+    front: list[TrialResult] = []
+    reached = float("-inf")
+    for value, _, result in sorted(complete, key=lambda row: (row[1], -row[0])):
+        if value > reached:
+            reached = value
+            front.append(result)
+    return front

@@ -1,0 +1,155 @@
+"""Two scenarios on the same folds or the same images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.stats import LEVEL, ROUNDING
+from harness.stats.proportions import wilson
+
+
+@dataclass(frozen=True)
+class Test:
+    """The estimate of a difference, its interval and the two-sided p that there is none."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def corrected_t(differences: Sequence[float], val_to_train: float, step: float = 0.0, level: float = LEVEL) -> Test:
+    """The corrected resampled t-test over folds (Nadeau & Bengio 2003, Machine Learning 52:239, section 4).
+
+    The folds' training sets overlap, so that the variance of the mean is (1/J + n_val/n_train) s^2, not s^2/J.
+    differences: one for each of the J folds. val_to_train: n_val / n_train. step: by how much the least change of
+    one fold's predictions moves the metric, 1 / n_val for an accuracy; 0 where there is no such step.
+
+    Differences that agree to within one step say nothing of their spread, the only measure that the test has: of
+    equal scenarios with few folds and images many agree by chance, and no p can be had from them. So where s is below
+    that of J differences of which one is a step away from the rest, step / sqrt(J), nothing is resolved: p is 1 and
+    the interval has no ends.
+    """
+    values = np.asarray(differences, dtype=float)
+    mean, count = float(values.mean()), len(values)
+    spread = float(values.std(ddof=1)) if count > 1 else 0.0
+    if spread < max(step / np.sqrt(count) * (1 - ROUNDING), ROUNDING):
+        return Test(mean, -np.inf, np.inf, 1.0)
+    from scipy.special import stdtr, stdtrit
+
+    error = spread * float(np.sqrt(1 / count + val_to_train))
+    half = float(stdtrit(count - 1, 0.5 + level / 2)) * error
+    return Test(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The p of the exact McNemar test: `only_first` images that the first alone got right, against the second's."""
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+@dataclass(frozen=True)
+class McNemarRange:
+    """The least and the greatest discordance that class totals allow, and the range of p over all between."""
+
+    fewest: tuple[int, int]  # right by the first alone, right by the second alone
+    most: tuple[int, int]
+    p_low: float
+    p_high: float
+
+
+def mcnemar_range(first: Mapping[str, int], second: Mapping[str, int], totals: Mapping[str, int]) -> McNemarRange:
+    """What exact McNemar can say of two models of which only the correct images of each class are known.
+
+    In a class of n images, a and b of them right, between max(0, a + b - n) and min(a, b) are right in both.
+    """
+    fewest, most = [0, 0], [0, 0]
+    for name, n in totals.items():
+        a, b = first[name], second[name]
+        for bound, both in ((fewest, min(a, b)), (most, max(0, a + b - n))):
+            bound[0] += a - both
+            bound[1] += b - both
+    extra = range(most[0] - fewest[0] + 1)  # every step in between can be had: images right in both, one by one
+    values = [mcnemar(fewest[0] + more, fewest[1] + more) for more in extra]
+    return McNemarRange((fewest[0], fewest[1]), (most[0], most[1]), min(values), max(values))
+
+
+def delong(first: NDArray[np.float64], second: NDArray[np.float64], positive: NDArray[np.bool_]) -> Test:
+    """The difference of two areas under the ROC curve on the same images (DeLong et al. 1988, Biometrics 44:837).
+
+    first, second: [n] scores; positive: [n]. Placements by midranks (Sun & Xu 2014, IEEE SPL 21:1389).
+    Where the images show no spread at all (both curves perfect, or without any order) p is 1 and there is no interval.
+    """
+    from scipy.special import ndtr, ndtri
+
+    areas, covariance = auc_covariance(np.stack([first, second]), positive)
+    difference = float(areas[0] - areas[1])
+    error = float(np.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])))
+    if error < _least_error(positive):
+        return Test(difference, -np.inf, np.inf, 1.0)
+    half = float(ndtri(0.5 + LEVEL / 2)) * error
+    return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))
+
+
+def _least_error(positive: NDArray[np.bool_]) -> float:
+    """Half of the error that one tied pair of images makes: what is below it is floating point."""
+    return 0.25 / (int(positive.sum()) * int((~positive).sum()))
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area under the ROC curve, its interval, and how that was found."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+def mean_area(scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = LEVEL) -> Area:
+    """The mean area under the ROC curves of one or more scorings of the same images, its interval within [0, 1].
+
+    scores: [scorings, n]. By DeLong's covariance of the areas. Where that is zero, as of a perfect curve, it knows
+    nothing of the error: then Wilson's interval on as many pairs as can be formed with no image in two of them.
+    """
+    from scipy.special import ndtri
+
+    areas, covariance = auc_covariance(scores, positive)
+    value, error = float(areas.mean()), float(np.sqrt(max(0.0, covariance.mean())))
+    if error < _least_error(positive):
+        pairs = int(min(positive.sum(), (~positive).sum()))
+        return Area(value, *wilson(value * pairs, pairs, level), f"Wilson on {pairs} separate pairs of images")
+    half = float(ndtri(0.5 + level / 2)) * error
+    return Area(value, max(0.0, value - half), min(1.0, value + half), "DeLong")
+
+
+def auc_covariance(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The areas [k] under k ROC curves and their covariance [k, k], from scores [k, n]."""
+    from scipy.stats import rankdata
+
+    m, n = int(positive.sum()), int((~positive).sum())
+    if min(m, n) < 2:
+        raise ValueError(
+            f"the covariance of areas needs two images of each class; {m} positive, {n} negative are given"
+        )
+    ranks = rankdata(scores, axis=1)
+    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n  # share of negatives below each positive
+    below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
+    covariance = np.cov(above) / m + np.cov(below) / n
+    return above.mean(axis=1), np.atleast_2d(covariance)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """The p values adjusted for their number (Holm 1979), in the order given."""
+    order = np.argsort(ps, kind="stable")
+    raised = np.asarray(ps, dtype=float)[order] * np.arange(len(ps), 0, -1)
+    adjusted = np.empty(len(ps))
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    found: list[float] = adjusted.tolist()
+    return found

@@ -1,0 +1,164 @@
+"""Reads a study file: its text, the overrides of the command line, and every check that one field alone cannot make."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import StudyError, printable
+from harness.study.messages import from_pydantic, reason, unknown
+from harness.study.paths import make_absolute
+from harness.study.search_block import search_problems
+from harness.study.settings import CONFLICTING, Settings, conflict
+from harness.study.strict_yaml import Field as FieldPath
+from harness.study.strict_yaml import dotted, parse_yaml, read_yaml
+from harness.study.study import Study
+
+MAX_SCENARIOS = 100_000
+
+
+def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
+    """The study in the file `path`, with `KEY=VALUE` overrides applied, and all paths absolute.
+
+    Raises StudyError (`file:line: field: what is wrong, what is allowed`).
+    """
+    data, lines = read_yaml(path)
+    if not isinstance(data, dict):
+        raise StudyError(f"{path}:1: a study is a mapping that starts with `study: NAME`")
+    given: dict[FieldPath, str] = {}
+    for text in overrides:
+        _apply(data, text, given)
+    for field in [field for field in lines if any(field[: len(option)] == option for option in given)]:
+        del lines[field]  # what an option replaced is no longer at its line
+    if data_path is not None:
+        data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
+        given[("data", "path")] = f"--data {printable(data_path)}"
+    written = make_absolute(data, path, lines, given)
+    try:
+        study = Study.model_validate(data)
+    except ValidationError as error:
+        raise from_pydantic(error, str(path), lines, given, Study) from None
+    study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
+    _check_stages(study)
+    _check_leaks(study)
+    _check_search(study)
+    _check_conflicts(study)
+    return study
+
+
+def _apply(data: dict[str, Any], text: str, given: dict[FieldPath, str]) -> None:
+    """Sets one `a.b=value` in `data`; a part that is a number is an index into a list."""
+    key, separator, value_text = text.partition("=")
+    option = f"--set {text}"
+    if not separator or not key:
+        raise StudyError(f"{option}: expected KEY=VALUE, such as base.epochs=1")
+    parts = key.split(".")
+    field: FieldPath = tuple(int(part) if re.fullmatch(r"[0-9]{1,6}", part) else part for part in parts)
+    value, _ = parse_yaml(value_text, option)
+    target: Any = data
+    for depth, part in enumerate(field):
+        last = depth == len(field) - 1
+        if isinstance(target, list) and isinstance(part, int) and part < len(target):
+            child = target[part]
+        elif isinstance(target, dict) and isinstance(part, str):
+            child = target.get(part) if last else target.setdefault(part, {})
+        else:
+            raise StudyError(f"{option}: {dotted(field[: depth + 1])}: no such field in the study file")
+        if last:
+            target[part] = value
+        target = child
+    given[field] = option
+
+
+def _check_stages(study: Study) -> None:
+    names = [stage.name for stage in study.stages]
+    for i, stage in enumerate(study.stages):
+        at: FieldPath = ("stages", i)
+        if names.index(stage.name) != i:
+            raise study.error((*at, "name"), f"another stage is called {stage.name} already")
+        if stage.size > MAX_SCENARIOS:
+            raise study.error((*at, "grid"), f"{stage.size:,} scenarios; at most {MAX_SCENARIOS:,} are allowed")
+        for key, levels in stage.grid.items():
+            if key not in Settings.model_fields:
+                raise study.error((*at, "grid", key), unknown("factor", key, Settings.model_fields))
+            for j, level in enumerate(levels):
+                levels[j] = level = _checked_level(study, (*at, "grid", key, j), key, level)
+                if level in levels[:j]:
+                    raise study.error((*at, "grid", key, j), f"{level} stands in this list twice")
+    for j, name in enumerate(study.test.stages if study.test else ()):
+        if name not in names:
+            raise study.error(("test", "stages", j), unknown("stage", name, names))
+        if study.test and study.test.scenarios == "winner" and study.stage(name).select is None:
+            raise study.error(
+                ("test", "stages", j), f"stage {name} selects no winner; give it `select: {{metric: val/accuracy}}`"
+            )
+
+
+def _check_leaks(study: Study) -> None:
+    """Raises StudyError where only scenarios that leak could be chosen: what they score chooses nothing."""
+    leaking = study.base.leaks  # what the next stage inherits; a winner never leaks
+    for i, stage in enumerate(study.stages):
+        levels = stage.grid.get("oversampling")
+        leaks = set(levels) == {"random-before-split"} if levels else leaking
+        if stage.select and leaks:
+            message = "every scenario oversamples before the split, and one that leaks is never selected; add random"
+            raise study.error(("stages", i, "select"), message)
+        leaking &= stage.select is None
+    for field, settings in study.settings():
+        if study.search and settings.leaks and field[0] in ("base", "search"):
+            raise study.error(field, "random-before-split leaks and is never searched; allowed: none, random")
+
+
+def _checked_level(study: Study, field: FieldPath, key: str, level: Any) -> Any:
+    """The level as the settings hold it: a 0 for a rate is 0.0 there, and must not make another scenario."""
+    problem = _level_problem(study, key, level)
+    if problem:
+        raise study.error(field, problem)
+    return getattr(_with_level(study, key, level), key)
+
+
+def _with_level(study: Study, key: str, level: Any) -> Settings:
+    return Settings.model_validate({**study.base.model_dump(), key: level})
+
+
+def _level_problem(study: Study, key: str, level: Any) -> str | None:
+    try:
+        _with_level(study, key, level)
+    except ValidationError as error:
+        return reason(error.errors()[0])
+    return None
+
+
+def _check_search(study: Study) -> None:
+    if study.search is None:
+        return
+    problem = partial(_level_problem, study)
+    for field, message in search_problems(study.search, study.base.model_dump(), problem):
+        raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))
+
+
+def _check_conflicts(study: Study) -> None:
+    """Raises StudyError for settings that cannot stand together but would meet in a scenario."""
+    base = {key: getattr(study.base, key) for key in CONFLICTING}
+    reached = [base]  # what a stage may start from
+    for i, stage in enumerate(study.stages):
+        grid = {key: levels for key, levels in stage.grid.items() if key in CONFLICTING}
+        points = [dict(zip(grid, levels, strict=True)) for levels in itertools.product(*grid.values())]
+        every = [{**start, **point} for start in reached for point in points]
+        reached = [point for n, point in enumerate(every) if point not in every[:n]]
+        _refuse_conflicts(study, reached, [("stages", i, "grid", key) for key in grid])
+    if study.search is not None:
+        varied: list[FieldPath] = [("search", "space", key) for key in CONFLICTING if key in study.search.space]
+        _refuse_conflicts(study, [base | point for point in study.search.reachable(CONFLICTING)], varied)
+
+
+def _refuse_conflicts(study: Study, points: list[dict[str, Any]], varied: list[FieldPath]) -> None:
+    """varied: where the points' settings are varied; nowhere where they are those of the base."""
+    for point in points:
+        problem = conflict(point["trainable"], point["augment"])
+        if problem:
+            raise study.error(varied[-1] if varied else ("base", "augment"), problem)

@@ -1,0 +1,69 @@
+"""Where the paths of a study start: those in the file at its folder, those of the command line at the current one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.study.messages import located
+from harness.study.strict_yaml import Field, Lines
+
+ANY = "*"
+PATHS: tuple[Field, ...] = (  # the fields that hold paths
+    ("data", "path"),
+    ("paper",),
+    ("base", "weights"),
+    ("stages", ANY, "grid", "weights", ANY),
+    ("search", "space", "weights", "choices", ANY),
+    ("search", "space", ANY, "when", "weights", ANY),
+    ("search", "enqueue", ANY, "weights"),
+)
+
+
+def make_absolute(data: dict[str, Any], file: Path, lines: Lines, given: dict[Field, str]) -> dict[str, str]:
+    """Makes every path in the `data` of a study file absolute; returns each as it was written.
+
+    given: the fields that come from the command line, with their options.
+    Raises StudyError for a path that is there from the current folder only, where the file's own paths once started.
+    """
+    written: dict[str, str] = {}
+    for field, holder in [found for pattern in PATHS for found in _found(data, pattern)]:
+        value = holder[field[-1]]
+        if not _is_path(field, value):
+            continue
+        folder = Path() if any(field[: len(option)] == option for option in given) else file.parent
+        path = Path(folder, os.path.expanduser(value)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
+        here = Path(value).absolute()
+        if path != here and not _exists(path) and _exists(here):
+            raise located(
+                str(file), lines, given, field,
+                f"there is no {path}; a path in a study file starts at the file's folder, and this one is there from"
+                f" the current folder: write {os.path.relpath(here, file.parent)}, or give it on the command line",
+            )  # fmt: skip
+        holder[field[-1]] = str(path)
+        written[str(path)] = value
+    ambiguous = [value for value in written.values() if list(written.values()).count(value) > 1]
+    return {path: value for path, value in written.items() if value not in ambiguous}
+
+
+def _is_path(field: Field, value: str) -> bool:
+    return value.endswith(".safetensors") if "weights" in field else value != ""
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises for a name that is too long
+
+
+def _found(value: Any, pattern: Field, at: Field = ()) -> Iterator[tuple[Field, Any]]:
+    """The places of strings in `value` that fit the pattern, each with the mapping or list that holds it."""
+    first, rest = pattern[0], pattern[1:]
+    keys: list[Any] = []
+    if isinstance(value, dict):
+        keys = list(value) if first == ANY else [first] * (first in value)
+    elif isinstance(value, list) and first == ANY:
+        keys = list(range(len(value)))
+    for key in keys:
+        if rest:
+            yield from _found(value[key], rest, (*at, key))
+        elif isinstance(value[key], str):
+            yield (*at, key), value

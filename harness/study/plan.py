@@ -1,0 +1,129 @@
+"""What is to be fitted, as data: scenarios, jobs, batches, their ids and their seeds. Nothing here does work."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.study.identity import NUMERICS, Digests, derive_seed, digest, settings_identity
+from harness.study.settings import Settings, level_text
+from harness.study.study import Stage, Study
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One point of a grid, all settings resolved. `image_size` is never None here."""
+
+    id: str
+    name: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit. `fold` is None where all training images are used; `evaluate` is the split that is scored."""
+
+    id: str
+    scenario: Scenario
+    repeat: int
+    fold: int | None
+    evaluate: Literal["val", "test"]
+    seed: int
+    rows: str | None = None  # the digest of the fold; None where all training images are used
+
+    @property
+    def name(self) -> str:
+        """The words for it in the UI: `repeat 0, fold 2`."""
+        if self.fold is None:
+            return "refit on all training images"
+        return f"repeat {self.repeat}, fold {self.fold}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs that share work and are fitted together."""
+
+    key: str
+    jobs: tuple[Job, ...]
+
+
+def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, digests: Digests) -> list[Scenario]:
+    """The scenarios of one stage in the order of its grid, over the settings of the last winner."""
+    start = inherited or study.base
+    scenarios: dict[str, Scenario] = {}
+    for levels in itertools.product(*stage.grid.values()):
+        settings = start.model_copy(update=dict(zip(stage.grid, levels, strict=True)))
+        scenario = make_scenario(study, settings, study.factors, digests)
+        scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be one size twice
+    return list(scenarios.values())
+
+
+def make_scenario(study: Study, settings: Settings, factors: Iterable[str], digests: Digests) -> Scenario:
+    """The scenario with these settings, named after its levels of `factors`."""
+    settings = settings.resolved(study.data.image_size)
+    return Scenario(digest(settings_identity(settings, digests)), _name(study, settings, factors), settings)
+
+
+def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:
+    """The scenario at a point of the space that the study is searched in."""
+    assert study.search is not None
+    settings = Settings.model_validate({**study.base.model_dump(), **point})
+    return make_scenario(study, settings, [key for key in study.search.space if key in point], digests)
+
+
+def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
+    """The levels of all the study's factors, so that a scenario has one name in every stage."""
+    levels = [(key, study.as_written(getattr(settings, key))) for key in factors]
+    return " + ".join(_level(key, level) for key, level in levels) or study.study
+
+
+def _level(key: str, level: Any) -> str:
+    if isinstance(level, str):
+        return json.dumps(level) if " + " in level else level  # no level may look like two
+    return f"{key}={level_text(level)}"
+
+
+def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
+    """One job for each fold of each repeat, scored on its validation images."""
+    return [_job(study, scenario, repeat, fold, "val", digests) for repeat, fold in sorted(digests.folds)]
+
+
+def test_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
+    """The jobs whose mean prediction on the test set is the scenario's: one refit, or one for each fold."""
+    if study.test is None or study.test.model == "refit":
+        return [_job(study, scenario, 0, None, "test", digests)]
+    return [_job(study, scenario, repeat, fold, "test", digests) for repeat, fold in sorted(digests.folds)]
+
+
+def _job(
+    study: Study, scenario: Scenario, repeat: int, fold: int | None, evaluate: Literal["val", "test"], digests: Digests
+) -> Job:
+    seed = derive_seed(study.seed, scenario.id, repeat, fold)
+    rows = None if fold is None else digests.folds[repeat, fold]
+    identity = {
+        "numerics": NUMERICS,
+        "settings": settings_identity(scenario.settings, digests),
+        "manifest": digests.manifest,
+        "rows": rows,
+        "repeat": repeat,
+        "fold": fold,
+        "evaluate": evaluate,
+        "seed": [study.seed, seed],
+    }
+    return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows)
+
+
+def batches(jobs: Iterable[Job]) -> list[Batch]:
+    """The jobs in their order, those that can share the features of one frozen backbone together."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(features_key(job.scenario.settings) or job.id, []).append(job)
+    return [Batch(key, tuple(group)) for key, group in groups.items()]
+
+
+def features_key(settings: Settings) -> str | None:
+    """What the features of a frozen backbone depend on; None where the backbone is trained."""
+    if settings.trainable != "head":
+        return None
+    return f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"

@@ -1,0 +1,89 @@
+"""What a study ran on: Python, packages, machine, code."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+from harness.errors import redact
+from harness.study.identity import digest
+
+PACKAGE = Path(__file__).parents[1]
+PACKAGES = {  # those whose code decides numbers, and the modules that they bring
+    "torch": "torch", "timm": "timm", "Pillow": "PIL", "numpy": "numpy", "scikit-learn": "sklearn",
+    "imbalanced-learn": "imblearn",
+}  # fmt: skip
+DECISIVE = ("data", "models", "training")  # the parts of the package whose code decides numbers
+
+
+def environment() -> str:
+    """The text of `environment.txt`: machine, command line, git commit, and every package with its version."""
+    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
+    lines = [
+        f"python {platform.python_version()}",
+        f"platform {platform.platform()}",
+        f"processor {_processor()}, {os.cpu_count()} cores",
+        f"command {_command()}",
+        f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
+    ]
+    return "\n".join([*lines, "", *packages]) + "\n"
+
+
+def code_and_machine() -> dict[str, str]:
+    """The commit, the versions, the machine and the command line."""
+    return {
+        "git_commit": _git("rev-parse", "HEAD") or "not a checkout",
+        "git_dirty": str(bool(_git("status", "--porcelain"))).lower(),
+        "versions": versions(),
+        "python": platform.python_version(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "command": _command(),
+    }
+
+
+def versions() -> str:
+    """The versions of the packages that decide numbers: `torch 2.10.0, timm 1.0.31, ...`, without torch's build.
+
+    Of a package that is loaded it is the one that is at work; what lies on the disk may have been exchanged since.
+    """
+    found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in PACKAGES.items()}
+    return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())
+
+
+def code_digest() -> str:
+    """The hash of the code that decides numbers, every byte of it, as this process first found it: 16 hex digits."""
+    return _code_digest(PACKAGE)
+
+
+@cache
+def _code_digest(package: Path) -> str:
+    files = sorted(file for part in DECISIVE for file in (package / part).rglob("*.py"))
+    content = [[file.relative_to(package).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
+    return digest(content)
+
+
+def _command() -> str:
+    return redact(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the folder that the harness is installed from; empty where it is no checkout."""
+    try:
+        done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""

@@ -1,0 +1,39 @@
+"""What a study file may say, as JSON Schema for editors and as the words that complete `--set`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from harness.study.settings import Settings
+from harness.study.study import Study
+
+
+def study_schema(heads: Iterable[str]) -> dict[str, Any]:
+    """The schema of a study, with the fields that a grid may vary and the heads that there are."""
+    schema = Study.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    parts = schema["$defs"]
+    parts["Stage"]["properties"]["grid"]["propertyNames"] = {"enum": list(Settings.model_fields)}
+    own = {"type": "string", "pattern": ":"}
+    parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, own]}
+    parts["Settings"]["properties"]["head"].pop("type")
+    return schema
+
+
+def override_words(heads: Iterable[str]) -> list[str]:
+    """Every `KEY=VALUE` that completes `--set`: each allowed value of a field, or its default, or nothing after `=`."""
+    schema = study_schema(heads)
+    return [f"{key}={value}" for key, value in _words(schema, schema["$defs"], "")]
+
+
+def _words(part: Mapping[str, Any], parts: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in part.get("properties", {}).items():
+        options = [option for option in (field, *field.get("anyOf", ())) if option.get("type") != "null"]
+        blocks = [parts[option["$ref"].rpartition("/")[2]] for option in options if "$ref" in option]
+        for block in blocks:
+            yield from _words(block, parts, f"{prefix}{name}.")
+        values = [value for option in options for value in option.get("enum", ())]
+        if field.get("type") == "boolean":
+            values = ["true", "false"]
+        if not blocks and field.get("type") not in ("array", "object"):
+            default = field.get("default")
+            yield from ((f"{prefix}{name}", str(v)) for v in values or ["" if default is None else default])

@@ -1,0 +1,248 @@
+"""The `search:` block of the study file: the space, the objective, the sampler, and what makes a point whole."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from harness.study.strict_yaml import Field as FieldPath
+from harness.study.types import Count, Metric, Model, higher_is_better
+
+MAX_POINTS = 10_000
+Point = dict[str, Any]  # the parameters that are active at a point of the space, and their values
+Number = int | float
+
+
+class Dimension(Model):
+    """One parameter: `choices`, or a range from `low` to `high`; `when` says for which values of others it exists."""
+
+    choices: Annotated[list[Any], Field(min_length=1)] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    step: Annotated[Number, Field(gt=0)] | None = None
+    when: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Dimension":
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log or self.step is not None:
+                raise ValueError("choices stand alone; low, high, log and step make a range")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give `choices: [...]`, or `low:` and `high:`")
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be less than high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low} must be more than 0 on a log scale")
+        if self.log and self.step is not None:
+            raise ValueError("a range has log or step, not both")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is a range of integers."""
+        return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step or 1, int)
+
+    def holds(self, value: Any) -> bool:
+        """Whether `value` is one that this parameter can take."""
+        if self.choices is not None:
+            return value in self.choices
+        assert self.low is not None and self.high is not None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
+
+    @property
+    def size(self) -> int:
+        """The number of values; 0 for a range without a step, which has no end of them."""
+        if self.choices is not None:
+            return len(self.choices)
+        if self.step is None or self.low is None or self.high is None:
+            return 0
+        return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+
+    def levels(self) -> list[Any]:
+        """Every value, in order, of choices or a range with a step."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None and self.step is not None
+        levels = [self.low + i * self.step for i in range(self.size)]
+        return levels if self.whole else [float(f"{level:.12g}") for level in levels]
+
+
+class Objective(Model):
+    """What makes a trial better: the mean of `metric` over the folds; with `cost` also how little it takes."""
+
+    metric: Metric = "val/accuracy"
+    direction: Literal["maximize", "minimize"] | None = None
+    cost: Literal["parameters", "seconds"] | None = None
+
+    @property
+    def maximize(self) -> bool:
+        return higher_is_better(self.metric)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Objective":
+        better = "maximize" if self.maximize else "minimize"
+        if self.direction not in (None, better):
+            raise ValueError(f"{self.metric} is better the {'higher' if self.maximize else 'lower'}; write {better}")
+        return self
+
+
+class Confirm(Model):
+    """The best scenario is fitted anew, on fresh folds with fresh seeds, this many times over."""
+
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class Search(Model):
+    """A search over settings. `trials` is a target: a second start adds only what is missing."""
+
+    space: Annotated[dict[str, Dimension], Field(min_length=1)]
+    objective: Objective = Objective()
+    sampler: Literal["tpe", "gp", "random", "grid"] = "tpe"
+    pruner: Literal["median", "none"] | None = None  # None: median, but none with two objectives
+    trials: Count | None = None  # None: every point of a grid
+    timeout: Annotated[PositiveFloat, Field(le=1e8)] | None = None  # seconds, of one start
+    seed: Annotated[int, Field(ge=0)] = 0
+    enqueue: list[Point] = Field(default=[])
+    confirm: Confirm | None = None
+
+    @property
+    def prunes(self) -> bool:
+        return self.pruner != "none" and self.objective.cost is None
+
+    @property
+    def order(self) -> list[str]:
+        """The parameters, each after those that its `when` names. Raises CycleError."""
+        return list(TopologicalSorter({key: list(d.when) for key, d in self.space.items()}).static_order())
+
+    def active(self, key: str, point: Mapping[str, Any]) -> bool:
+        """Whether the parameter `key` exists where the parameters before it have the values of `point`."""
+        return all(other in point and point[other] in values for other, values in self.space[key].when.items())
+
+    def complete(self, given: Mapping[str, Any], base: Mapping[str, Any]) -> Point:
+        """The point with the values `given`, the others from `base`."""
+        point: Point = {}
+        for key in self.order:
+            if self.active(key, point):
+                point[key] = given[key] if key in given else base[key]
+        return point
+
+    def points(self) -> list[Point]:
+        """Every point of a grid once, in order: those that differ in inactive parameters alone are one."""
+        order = self.order
+        found: dict[tuple[tuple[str, Any], ...], Point] = {}
+        for values in product(*(self.space[key].levels() for key in order)):
+            point = self.complete(dict(zip(order, values, strict=True)), {})
+            found.setdefault(tuple((key, repr(value)) for key, value in point.items()), point)
+        return list(found.values())
+
+    def reachable(self, keys: Iterable[str]) -> list[Point]:
+        """Every combination of values of these parameters (those with choices) that some point of the space has."""
+        wanted = {key for key in keys if key in self.space}
+        while more := {other for key in wanted for other in self.space[key].when} - wanted:
+            wanted |= more
+        order = [key for key in self.order if key in wanted]
+        points = []
+        for values in product(*(self.space[key].choices or [self.space[key].low] for key in order)):
+            point: Point = {}
+            for key, value in zip(order, values, strict=True):
+                if self.active(key, point):
+                    point[key] = value
+            points.append(point)
+        return points
+
+    def target(self, trials: int | None = None) -> int:
+        """How many trials there are to be; `trials` replaces the number of the file."""
+        wanted = trials or self.trials
+        if self.sampler == "grid":
+            count = len(self.points())
+            return min(count, wanted or count)
+        assert wanted is not None
+        return wanted
+
+
+Reason = Callable[[str, Any], str | None]  # what is wrong with this value of this setting
+
+
+def search_problems(search: Search, base: Mapping[str, Any], reason: Reason) -> Iterator[tuple[FieldPath, str]]:
+    """What is wrong with a search, as fields below `search` and messages; the first is what the user is told.
+
+    base: the settings that the space varies. reason: tells what is wrong with a value of a setting.
+    """
+    for key, dimension in search.space.items():
+        at: FieldPath = ("space", key)
+        if key not in base:
+            yield at, ""  # an unknown name: the caller knows what is like it
+        yield from _value_problems(key, dimension, reason)
+        yield from _condition_problems(search, key, dimension)
+    try:
+        search.order  # noqa: B018
+    except CycleError as error:
+        yield ("space",), f"the conditions go in a circle: {' -> '.join(map(str, error.args[1]))}"
+    yield from _choice_problems(search)
+    for i, given in enumerate(search.enqueue):
+        yield from _enqueue_problems(search, i, given, base)
+
+
+def _value_problems(key: str, dimension: Dimension, reason: Reason) -> Iterator[tuple[FieldPath, str]]:
+    values = enumerate(dimension.choices) if dimension.choices else (("low", dimension.low), ("high", dimension.high))
+    for place, value in values:
+        at: FieldPath = ("space", key, "choices", place) if dimension.choices else ("space", key, place)
+        problem = reason(key, value)
+        if problem:
+            yield at, problem
+        if dimension.choices and isinstance(place, int) and value in dimension.choices[:place]:
+            yield at, f"{value} stands in this list twice"
+    if dimension.step is not None and dimension.low is not None and reason(key, dimension.low + dimension.step):
+        yield ("space", key, "step"), f"{dimension.step} does not lead to a value of {key}"
+    if key == "image_size" and dimension.choices is None and dimension.step is None:  # each is decoded and kept
+        yield ("space", key), "give a step, such as 32, or choices: the images are decoded and kept at every size met"
+
+
+def _condition_problems(search: Search, key: str, dimension: Dimension) -> Iterator[tuple[FieldPath, str]]:
+    for other, values in dimension.when.items():
+        at: FieldPath = ("space", key, "when", other)
+        if other not in search.space:
+            yield at, f"{other} is not in the space; allowed: {', '.join(k for k in search.space if k != key)}"
+        elif search.space[other].choices is None:
+            yield at, f"{other} is a range; a condition needs a parameter with choices"
+        elif not any(search.space[other].holds(value) for value in values):
+            yield at, f"{other} is never {' or '.join(map(str, values))}, so {key} would never be searched"
+
+
+def _choice_problems(search: Search) -> Iterator[tuple[FieldPath, str]]:
+    if search.pruner == "median" and search.objective.cost is not None:
+        yield ("pruner",), "median is given; with two objectives (cost) nothing can be pruned: write none"
+    if search.sampler != "grid":
+        if search.trials is None:
+            yield ("trials",), "this key is missing; a search other than a grid needs a number of trials"
+        return
+    for key, dimension in search.space.items():
+        if not dimension.size:
+            yield ("space", key), "a grid needs choices, or a step in the range"
+    size = math.prod(dimension.size for dimension in search.space.values())
+    if size > MAX_POINTS:
+        yield ("space",), f"{size:,} points; a grid search has at most {MAX_POINTS:,}"
+
+
+def _enqueue_problems(
+    search: Search, number: int, given: Point, base: Mapping[str, Any]
+) -> Iterator[tuple[FieldPath, str]]:
+    at: FieldPath = ("enqueue", number)
+    point = search.complete(given, base)
+    for key in given:
+        if key not in search.space:
+            yield (*at, key), f"{key} is not in the space; allowed: {', '.join(search.space)}"
+        elif key not in point:
+            yield (*at, key), f"{key} does not exist at this point, see search.space.{key}.when"
+    for key, value in point.items():
+        if not search.space[key].holds(value):
+            said = "is given" if key in given else f"is base.{key}, as the point does not give it"
+            yield (*at, key), f"{value} {said}; it is not in the space"

@@ -1,0 +1,98 @@
+"""How one network is trained: the fields of `base`, of a grid and of a search space."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.study.types import Model
+
+# The harness's own models, as a `backbone` names them: name -> "module:class". They need no weights.
+NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # feature maps, under a head like timm's
+CLASSIFIERS = {  # from images to probabilities, without a head and without gradients
+    "majority": "harness.models.baselines:Majority",
+    "som": "harness.models.baselines:SelfOrganisingMap",
+}
+
+
+def _weights(value: str) -> str:
+    if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
+        raise ValueError("allowed: imagenet, none, or the path of a .safetensors file")
+    return value
+
+
+def _trainable(value: str) -> str:
+    if not re.fullmatch(r"all|head|last-[1-9][0-9]?", value):
+        raise ValueError("allowed: all, head (frozen backbone), or last-N (the last N stages of the backbone too)")
+    return value
+
+
+def level_text(level: Any) -> str:
+    """The level of a factor as it is written everywhere: of a float the fewest digits that give it back."""
+    if not isinstance(level, float):
+        return str(level)
+    short = f"{level:.4g}"
+    return short if float(short) == level else repr(level)
+
+
+class Settings(Model):
+    """All that decides how one network is trained; every field can be a factor of a grid."""
+
+    backbone: Annotated[str, Field(min_length=1)]
+    weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
+    trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N
+    head: str = "dropout-gap"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
+    oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # a smaller class to the largest, afterwards
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    select_epoch: Literal["last", "best"] = "last"
+    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
+    augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
+
+    @property
+    def leaks(self) -> bool:
+        """Whether copies of one image stand in training and validation: such numbers measure the leak, nothing else."""
+        return self.oversampling == "random-before-split"
+
+    def resolved(self, image_size: int) -> "Settings":
+        """The settings as they decide the numbers: the image size filled in; own models start from scratch."""
+        own: dict[str, object] = {"weights": "none", "trainable": "all"}
+        if self.backbone in CLASSIFIERS:
+            own |= {"head": "none", "augment": "none"}
+        is_own = self.backbone in NETWORKS or self.backbone in CLASSIFIERS
+        return self.model_copy(update={"image_size": self.image_size or image_size, **(own if is_own else {})})
+
+
+ADDED = ("augment", "oversampling_ratio")  # fields younger than the first results
+
+
+def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
+    return {k: v for k, v in values.items() if not (k in ADDED and v == Settings.model_fields[k].default)}
+
+
+CONFLICTING = ("trainable", "augment")  # the fields that conflict looks at
+
+
+def conflict(trainable: str, augment: str) -> str | None:
+    """Why these settings cannot stand together; None where they can."""
+    if trainable == "head" and augment != "none":
+        return (
+            f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
+            " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
+        )
+    return None
+
+
+def weights_file(weights: str) -> Path:
+    """The path of a weights file as a study names it."""
+    return Path(os.path.expanduser(weights))  # noqa: PTH111 - pathlib raises for an unknown user

@@ -1,0 +1,84 @@
+"""How far a study is, job by job, and why what is missing is missing. Reads only."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.store import Ledger, Store
+from harness.store.reports import own_report
+from harness.store.store import read_holder
+from harness.study.identity import Digests, study_id
+from harness.study.plan import Job
+from harness.study.state import StageState, study_state, test_states
+from harness.study.study import Study
+
+State = Literal["done", "running", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One cell of the study."""
+
+    stage: str  # "test set" for the final test
+    scenario: str
+    job: str
+    job_id: str
+    status: State
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The cells of a study whose scenarios are known, what waits for a winner, and who is at work."""
+
+    study: str
+    study_id: str
+    holder: dict[str, Any] | None  # pid and host of who is at work under this name
+    jobs: list[JobStatus]
+    waiting: list[str]
+    report: str | None  # the folder of this study's report
+
+    def count(self, status: State) -> int:
+        """How many jobs are in this state."""
+        return sum(job.status == status for job in self.jobs)
+
+
+def study_status(study: Study, digests: Digests, has_test: bool, store: Store) -> Status:
+    """The status of a study in this store. has_test: there are images to test on."""
+    ledger = Ledger(store)
+    holder = read_holder(store.locks / f"{study.study}.json")
+    identity = study_id(study, digests)
+    held = holder is not None and holder.get("study_id") in (None, identity)  # or another study of this name
+    states = study_state(study, digests, ledger)
+    jobs: dict[str, JobStatus] = {}
+    for stage, job in _jobs(study, states, digests, has_test, ledger):
+        jobs.setdefault(job.id, _job_status(stage, job, ledger, held))
+    waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in states if s.waits_for]
+    if study.test and not all(state.finished for state in states):
+        waiting.append("the test set waits for every stage")
+    report = own_report(store.reports / study.study, identity)
+    return Status(study.study, identity, holder, list(jobs.values()), waiting, str(report) if report else None)
+
+
+def _jobs(
+    study: Study, states: list[StageState], digests: Digests, has_test: bool, ledger: Ledger
+) -> list[tuple[str, Job]]:
+    found = [(state.stage.name, job) for state in states for scenario in state.scenarios for job in scenario.jobs]
+    tests = test_states(study, states, digests, ledger) if has_test else []
+    return found + [("test set", job) for test in tests for job in test.jobs]
+
+
+def _job_status(stage: str, job: Job, ledger: Ledger, held: bool) -> JobStatus:
+    status, why = _why(job, ledger, held)
+    return JobStatus(stage, job.scenario.name, job.name, job.id, status, why)
+
+
+def _why(job: Job, ledger: Ledger, held: bool) -> tuple[State, str]:
+    if ledger.done(job.id):
+        return "done", ""
+    note, epoch = ledger.note(job.id), ledger.checkpoint(job.id)
+    kept = f"; goes on from its checkpoint of epoch {epoch}" if epoch else ""
+    if note is None:
+        return "missing", f"not begun{kept}"
+    if note["status"] == "failed":
+        return "failed", note["reason"] + kept
+    return ("running", kept.removeprefix("; ")) if held else ("missing", f"broken off{kept}")

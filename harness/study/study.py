@@ -1,0 +1,168 @@
+"""The study file: what is trained, on what, and how it is compared. See README for a tour."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr
+
+from harness.errors import DataError, HarnessError, StudyError
+from harness.study.messages import located
+from harness.study.search_block import Search
+from harness.study.settings import Settings
+from harness.study.strict_yaml import Field as FieldPath
+from harness.study.strict_yaml import Lines
+from harness.study.types import Count, Metric, Model, Name, higher_is_better
+
+
+class Phantom(Model):
+    """The size of the built-in synthetic dataset."""
+
+    train: Annotated[int, Field(ge=8, le=1_000_000)] = 480
+    test: Annotated[int, Field(ge=0, le=1_000_000)] = 120
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Data(Model):
+    """Where the images are, and how they are read."""
+
+    source: Literal["folder", "kermany", "phantom"]
+    path: str | None = None
+    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    positive: str | None = None
+    patient: str | None = None
+    limit: Count | None = None
+    on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out what cannot be read
+    val: Literal["ignore", "train"] = "ignore"
+    phantom: Phantom = Phantom()
+
+    @property
+    def patient_rule(self) -> str | None:
+        """How a file's name tells the patient; None where it does not."""
+        return self.patient or ("phantom" if self.source == "phantom" else None)
+
+
+class Folds(Model):
+    """The cross-validation protocol."""
+
+    k: Annotated[int, Field(ge=2, le=1000)] = 3
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    grouped: bool = True
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Select(Model):
+    """How a stage names its winner: the best mean of `metric` over the folds, or the cheapest not worse than that."""
+
+    metric: Metric = "val/accuracy"
+    rule: Literal["best", "cheapest-equivalent"] = "best"
+
+    @property
+    def maximize(self) -> bool:
+        return higher_is_better(self.metric)
+
+
+class Stage(Model):
+    """One grid; the next stage starts from its winner."""
+
+    name: Name
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
+    select: Select | None = None
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(levels) for levels in self.grid.values())
+
+
+class FinalTest(Model):
+    """Which stages' winners (or all their scenarios) are scored on the test set, and with which model."""
+
+    stages: Annotated[list[str], Field(min_length=1)]
+    scenarios: Literal["winner", "all"] = (
+        "winner"  # all: baselines that are to stand side by side, each a declared look
+    )
+    model: Literal["refit", "folds"] = "refit"
+
+
+Acceptable = Literal[
+    "patient-across-splits", "duplicate-across-splits", "near-duplicate-across-splits", "label-conflict"
+]  # the audit's error findings
+
+
+class AuditRules(Model):
+    """What the audit may let pass, each by its name, and further patient rules that it looks through."""
+
+    accept: list[Acceptable] = Field(default_factory=list)
+    patients: list[str] = Field(default_factory=list)
+
+
+class Study(Model):
+    study: Name
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Data
+    folds: Folds = Folds()
+    base: Settings
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    search: Search | None = None
+    test: FinalTest | None = None
+    paper: str | None = None  # a file of `studies/published/`, beside which the report shows this study
+    audit: AuditRules = AuditRules()
+    checkpoint_every: Count | None = None  # epochs; None: each epoch that takes over a minute. Decides no number
+
+    _name: str = PrivateAttr(default="study")
+    _lines: Lines = PrivateAttr(default_factory=dict)
+    _overrides: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
+    _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
+
+    def error(self, field: FieldPath, message: str) -> StudyError:
+        """The StudyError that says where `field` was given: `file:line: field: message`."""
+        return located(self._name, self._lines, self._overrides, field, message)
+
+    @property
+    def paper_file(self) -> Path | None:
+        """The file of the paper that this study repeats, found beside the study file."""
+        return self.folder / self.paper if self.paper else None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study file."""
+        return Path(self._name).parent
+
+    def as_written(self, level: Any) -> Any:
+        """A level as the user wrote it: a path as it was before it was made absolute."""
+        return self._written.get(level, level) if isinstance(level, str) else level
+
+    @property
+    def factors(self) -> list[str]:
+        """The names of all factors that some stage varies, in order."""
+        return list(dict.fromkeys(key for stage in self.stages for key in stage.grid))
+
+    @contextmanager
+    def blamed(self, *field: str | int) -> Iterator[None]:
+        """Adds the place of `field` in the study file to an error about what it names."""
+        try:
+            yield
+        except HarnessError as error:
+            at = error.field if isinstance(error, DataError) and error.field else field
+            raise type(error)(str(self.error(at, str(error)))) from None
+
+    def stage(self, name: str) -> Stage:
+        """The stage called `name`; raises KeyError."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+    def settings(self) -> Iterator[tuple[FieldPath, Settings]]:
+        """The base, every level of every grid and every choice of the search, each set alone over the base.
+
+        Each comes with its place in the file.
+        """
+        yield ("base",), self.base
+        for i, stage in enumerate(self.stages):
+            for key, levels in stage.grid.items():
+                for j, level in enumerate(levels):
+                    yield ("stages", i, "grid", key, j), self.base.model_copy(update={key: level})
+        for key, dimension in self.search.space.items() if self.search else ():
+            for j, level in enumerate(dimension.choices or ()):
+                yield ("search", "space", key, "choices", j), self.base.model_copy(update={key: level})

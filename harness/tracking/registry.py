@@ -1,0 +1,193 @@
+"""The model that a study chose, in MLflow: logged on its test run, registered, found again."""
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import save_model
+from mlflow.types import ColSpec, Schema
+from PIL import Image
+
+import harness
+from harness.errors import HarnessError
+from harness.prepare import prepare
+from harness.store import Ledger, Store
+from harness.study import Study
+from harness.study.identity import study_id
+from harness.study.state import final_test, study_state, test_states
+from harness.tracking.connection import open_client
+
+CHAMPION = "champion"  # the alias
+STUDY_IDS = "harness.study_id"  # tags of a version: the ids of the studies that it is the model of, by commas
+JOB_ID = "harness.job_id"  # the refit that it is
+MOST_IDS = 200  # MLflow keeps 5,000 characters of a tag
+# what harness/serving and all that it imports need; the harness itself goes with the model as code
+NEEDED = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "pydantic", "pyyaml", "filelock",
+          "huggingface-hub", "scikit-learn", "imbalanced-learn")  # fmt: skip
+
+
+class Registry:
+    """The registered models of a store: one for each study, called as it is."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def crown(self, name: str, study_id: str, job_id: str) -> Literal["newly", "still"] | None:
+        """Makes the model of this job the champion, where it is registered; None where it is not.
+
+        Studies of several ids (the file was edited) can end with one job: the model belongs to each of them.
+        """
+        found = _version(_versions(self._client, name), study_id, job_id)
+        if found is None:
+            return None
+        ids = _study_ids(found)
+        if study_id in ids and self._champion(name) == found.version:
+            return "still"
+        every = [*(other for other in ids if other != study_id), study_id][-MOST_IDS:]
+        self._client.set_model_version_tag(name, found.version, STUDY_IDS, ",".join(every))
+        self._client.set_registered_model_alias(name, CHAMPION, found.version)
+        return "newly"
+
+    def _champion(self, name: str) -> str | None:
+        try:
+            return self._client.get_model_version_by_alias(name, CHAMPION).version
+        except MlflowException:
+            return None
+
+    def log(
+        self, run_id: str, name: str, folder: Path, classes: Iterable[str], description: str, tags: Mapping[str, str]
+    ) -> None:
+        """Logs the classifier saved in `folder` as a model of a run, and makes it the champion.
+
+        folder: is called `classifier`; MLflow keeps the name. tags: whose it is, STUDY_IDS and JOB_ID.
+        """
+        client = self._client
+        experiment_id = client.get_run(run_id).info.experiment_id
+        logged = client.create_logged_model(
+            experiment_id, name="champion", source_run_id=run_id, model_type="classifier"
+        )
+        with TemporaryDirectory() as new:
+            _save(Path(new, "model"), folder, classes, logged.model_id, run_id)
+            client.log_model_artifacts(logged.model_id, str(Path(new, "model")))
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        try:
+            client.create_registered_model(name, description=f"The chosen model of study {name}.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(
+            name, logged.artifact_location, run_id, dict(tags), description=description, model_id=logged.model_id
+        )
+        client.set_registered_model_alias(name, CHAMPION, made.version)
+
+
+def _save(path: Path, folder: Path, classes: Iterable[str], model_id: str, run_id: str) -> None:
+    """Writes the MLflow model: the classifier's folder, the code that runs it, and what that needs."""
+    columns = [ColSpec("string", "class"), *(ColSpec("double", f"prob_{name}") for name in classes)]
+    save_model(
+        path,
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
+        python_model=str(Path(__file__).with_name("served_model.py")),
+        artifacts={"classifier": folder.as_uri()},
+        code_paths=[str(Path(harness.__file__).parent)],
+        signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema([*columns])),
+        input_example=pd.DataFrame({"image": [_example()]}),
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDED],
+    )
+
+
+def _example() -> bytes:
+    """A gray PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64).view(np.uint8)[:, ::2].copy()).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """All versions of a registered model, the newest first."""
+    found = client.search_model_versions(f"name='{name}'")
+    return sorted(found, key=lambda one: int(one.version), reverse=True)
+
+
+def _version(versions: Iterable[ModelVersion], study_id: str, job_id: str | None) -> ModelVersion | None:
+    """The version that was made by this job; where that is not known, the newest of this study id."""
+    for found in versions:
+        if found.tags.get(JOB_ID) == job_id if job_id else study_id in _study_ids(found):
+            return found
+    return None
+
+
+def _study_ids(version: ModelVersion) -> list[str]:
+    return [found for found in version.tags.get(STUDY_IDS, "").split(",") if found]
+
+
+def study_model(study: Study, store: Store) -> str:
+    """The URI of the model that this very study has registered: of this file, on these images.
+
+    Raises HarnessError where there is none, also where the store has a model of another study of the same name.
+    """
+    _require_models(store)
+    newest = f"models:/{study.study}@{CHAMPION}"
+    try:
+        inputs = prepare(study, store)
+    except HarnessError as error:
+        raise type(error)(f"{error}; the newest model of this name, whosever it is, is {newest}") from None
+    ledger = Ledger(store)
+    states = study_state(study, inputs.digests, ledger)
+    tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
+    chosen, identity = final_test(study, states, tests), study_id(study, inputs.digests)
+    if isinstance(chosen, str):
+        raise study.error(("test",), f"no model is registered: {chosen}")
+    versions = _versions(open_client(store), study.study)
+    found = _version(versions, identity, chosen.jobs[0].id if chosen else None)
+    if found is not None:
+        return f"models:/{study.study}/{found.version}"
+    others = dict.fromkeys(other for one in versions for other in _study_ids(one))
+    theirs = f"study id {', '.join(others)}" if others else "another study id"
+    raise study.error(
+        ("study",),
+        f"no model of this study (id {identity}) is registered in {store.server or store.root}"
+        + (f"; {newest} is of {theirs}" if versions else "")
+        + "; a study with a test: block (model: refit) registers one when it is run: harness run STUDY",
+    )
+
+
+def _require_models(store: Store) -> None:
+    if not store.has_runs:
+        raise HarnessError(f"{store.root} holds no models; first run: harness run STUDY, or name the store by --store")
+
+
+def champion_folder(store: Store, uri: str) -> Path:
+    """The folder of the classifier in a model of this store's MLflow, such as models:/NAME@champion.
+
+    Raises HarnessError where there is none.
+    """
+    _require_models(store)
+    named = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))", uri)
+    if named is None:
+        raise HarnessError(f"{uri}: allowed: models:/NAME@{CHAMPION} and models:/NAME/VERSION")
+    name, alias, number = named.groups()
+    client = open_client(store)
+    try:
+        number = number or client.get_model_version_by_alias(name, alias).version
+        source = client.get_model_version_download_uri(name, number)
+        path = Path(download_artifacts(artifact_uri=source, tracking_uri=store.tracking_uri))
+    except (MlflowException, OSError):
+        raise HarnessError(
+            f"{store.server or store.root} has no model {uri}; a study with a test: block (model: refit) registers one"
+            " when it is run"
+        ) from None
+    return path / "artifacts" / "classifier"

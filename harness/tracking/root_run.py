@@ -1,0 +1,106 @@
+"""The MLflow run at the root of a study or a search: its description, its files, and the runs of finished folds."""
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import yaml
+
+from harness.data.audit import audit_study
+from harness.data.folds import folds_json
+from harness.errors import attempt
+from harness.models.custom import file_name
+from harness.prepare import Inputs
+from harness.store import Ledger, Store
+from harness.study import Study
+from harness.study.identity import Digests
+from harness.study.plan import Job
+from harness.study.provenance import code_and_machine, environment
+from harness.tracking.connection import is_lost
+from harness.tracking.stored_run import HEADS_FOLDER
+from harness.tracking.tracker import Tracker
+
+
+def provenance(digests: Digests) -> dict[str, str]:
+    """What every run says of its origin: digests, code, versions, machine, command line."""
+    return {
+        "manifest_digest": digests.manifest,
+        "folds_digest": digests.all_folds,
+        "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
+        **code_and_machine(),
+    }
+
+
+class RootRun(ABC):
+    """The run of a study or of a search, and all below it. As a context manager it ends every run that it began."""
+
+    def __init__(self, study: Study, inputs: Inputs, store: Store, identity: str) -> None:
+        self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
+        self._tracker = Tracker(store, study, identity, provenance(inputs.digests), inputs.dataset)
+
+    @property
+    @abstractmethod
+    def run_id(self) -> str:
+        """The id of the root run, made at the first call."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Marks the root run whole where everything below it is."""
+
+    def _attempt(self, what: str, run_id: str, upload: Callable[[], object]) -> None:
+        """Adds to a run what it can do without, or says why it lacks it."""
+        log = self._store.root / "unpublished" / f"{run_id}-{what}.txt"
+        attempt(f"{what} not added to MLflow", log, upload, passing=is_lost)
+
+    def __enter__(self) -> Self:
+        try:
+            self._tracker.discard_leftovers()
+            run_id = self.run_id
+            if not self._tracker.is_whole(run_id):
+                with self._store.scratch() as folder:
+                    self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        status = "KILLED"  # also where a signal comes upon the last words
+        try:
+            if error is None:
+                self.close()
+            status = "FAILED" if error is None or isinstance(error, Exception) else "KILLED"
+        finally:
+            self._tracker.close_all(status)
+
+
+def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
+    """The files that say what a study reads and what it runs on, written into `folder`."""
+    (folder / "study.yaml").write_text(
+        yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False), encoding="utf-8"
+    )
+    inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
+    folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
+    (folder / "folds.json").write_text(json.dumps(folds, indent=1), encoding="utf-8")
+    audit = audit_study(study, inputs.dataset, inputs.folds, store)
+    (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
+    (folder / "environment.txt").write_text(environment(), encoding="utf-8")
+    for head, source in inputs.heads.items():
+        path = folder / HEADS_FOLDER / file_name(head)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    return sorted(folder.iterdir())
+
+
+def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, streamed: bool) -> None:
+    """Makes the run of a finished job whole; `streamed` where its curves are there already."""
+    tracker.log_record(run_id, ledger.record(job.id), streamed)
+    folder = ledger.path(job.id)
+    tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
+    tracker.finish(run_id)

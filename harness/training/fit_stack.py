@@ -1,0 +1,175 @@
+"""The training loop of `fit` for many heads at once: one kernel does a step of all of them.
+
+On CUDA a step is captured as a graph, for which every shape is fixed: batches are filled up to the widest, and fits
+that have no batch left in an epoch wait for the others. What fills up weighs nothing, and who waits stays as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from harness.models.heads import Shape, dropout_mask
+from harness.models.stacked_heads import StackedHead
+from harness.stats.metrics import Probabilities
+from harness.store.results import Metrics
+from harness.study.identity import derive_seed
+from harness.study.settings import Settings
+from harness.training.fit import Course, Fitted, Task, shuffled_batches, training_metrics
+from harness.training.loaders import ResidentFeatures, Rows
+from harness.training.optimizers import StackedOptimizer
+
+WARM_UP = 3  # steps before a graph is captured, as torch asks for
+
+
+@dataclass(frozen=True)
+class Member:
+    """One fit of a stack: what `fit` is given."""
+
+    head: nn.Module
+    task: Task
+    settings: Settings
+    seed: int
+    on_epoch: Callable[[int, Metrics], None]
+
+
+def fit_stack(members: Sequence[Member], features: ResidentFeatures, shape: Shape) -> list[Fitted | FloatingPointError]:
+    """What `fit` gives for each member, up to rounding, or why it failed: its loss was not finite.
+
+    The settings of all members name the same head, dropout, batch size, number of epochs and optimizer, and all are
+    scored after every epoch. shape: of a map.
+    """
+    stack = _Stack(members, features, shape)
+    courses = [Course(m.task, m.settings, m.on_epoch) for m in members]
+    failed: dict[int, FloatingPointError] = {}
+    for epoch in range(1, members[0].settings.epochs + 1):
+        losses, hits = stack.train(epoch)
+        predicted = stack.predict()
+        for index, (member, course) in enumerate(zip(members, courses, strict=True)):
+            if index in failed:
+                continue
+            try:
+                batches = losses[index, : len(stack.sizes[index])]
+                metrics = training_metrics(batches, int(hits[index]), len(member.task.train), epoch)
+                course.add(metrics, predicted[index])
+            except FloatingPointError as error:
+                failed[index] = error
+    return [failed.get(index) or course.fitted for index, course in enumerate(courses)]
+
+
+class _Stack:
+    """Heads, optimizer and the buffers of a step, all on the device.
+
+    sizes: of the batches of each fit, the same in every epoch.
+    """
+
+    def __init__(self, members: Sequence[Member], features: ResidentFeatures, shape: Shape) -> None:
+        self._members, self._features, self._shape = members, features, shape
+        self._labels = members[0].task.labels
+        self._device = self._labels.device
+        self._head = StackedHead([m.head for m in members], shape)
+        self._optimizer = StackedOptimizer(self._head.parameters, [m.settings for m in members])
+        self.sizes = [[len(batch) for batch in batches] for batches in self._batches(1)]
+        fits, steps, width = len(members), max(map(len, self.sizes)), max(map(max, self.sizes))
+        self._rows = torch.zeros(fits, steps, width, dtype=torch.int64, device=self._device)
+        self._weight = torch.zeros(fits, steps, width, device=self._device)
+        self._steps = torch.arange(steps, device=self._device)
+        self._at = torch.zeros(1, dtype=torch.int64, device=self._device)  # the step that comes next
+        self._losses = torch.zeros(fits, steps, device=self._device)  # of each batch, summed over its images
+        self._hits = torch.zeros(fits, device=self._device)
+        self._mask = torch.ones(fits, width, *shape, device=self._device) if self._head.p else None
+        self._load(1)
+        self._advance = self._captured() if self._device.type == "cuda" else self._step
+
+    def train(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """The losses [fits, steps] of an epoch's batches, each summed over its images, and the hits [fits]."""
+        self._load(epoch)
+        generators = [
+            torch.Generator(self._device).manual_seed(derive_seed(m.seed, "dropout", epoch)) for m in self._members
+        ]
+        for step in range(len(self._steps)):
+            self._drop(step, generators)
+            self._advance()
+        return self._losses.cpu(), self._hits.cpu()
+
+    def predict(self) -> list[Probabilities]:
+        """For each fit the probabilities [n, classes] of the rows that it is scored on."""
+        evaluated = [m.task.evaluate for m in self._members]
+        rows = torch.from_numpy(_filled(evaluated, max(map(len, evaluated)))).to(self._device)
+        kind = self._head.reads(training=False)
+        with torch.inference_mode():
+            parts = torch.split(rows, self._members[0].settings.batch_size, dim=1)
+            logits = torch.cat([self._head.evaluate(self._features.rows(part, kind)) for part in parts], dim=1)
+        probabilities = logits.cpu().double().softmax(dim=2).numpy()
+        return [own[: len(rows)] for own, rows in zip(probabilities, evaluated, strict=True)]
+
+    def _batches(self, epoch: int) -> list[list[Rows]]:
+        """The batches of every fit."""
+        return [
+            [*shuffled_batches(m.task.train, m.settings.batch_size, derive_seed(m.seed, "order", epoch))]
+            for m in self._members
+        ]
+
+    def _load(self, epoch: int) -> None:
+        """Fills the buffers for an epoch and goes to its first step."""
+        width = self._rows.shape[2]
+        rows = np.tile(self._members[0].task.train[:1], self._rows.shape)
+        weight = np.zeros(self._rows.shape, dtype=np.float32)
+        for fit, batches in enumerate(self._batches(epoch)):
+            rows[fit, : len(batches)] = _filled(batches, width)
+            weight[fit, : len(batches)] = np.arange(width) < np.array(self.sizes[fit])[:, None]
+        self._rows.copy_(torch.from_numpy(rows))
+        self._weight.copy_(torch.from_numpy(weight))
+        for buffer in (self._at, self._losses, self._hits):
+            buffer.zero_()
+
+    def _drop(self, step: int, generators: Sequence[torch.Generator]) -> None:
+        """Draws the masks of a step, those that each fit alone would draw."""
+        if self._mask is None:
+            return
+        for fit, (sizes, generator) in enumerate(zip(self.sizes, generators, strict=True)):
+            if step < len(sizes):
+                shape = (sizes[step], *self._shape)
+                self._mask[fit, : sizes[step]] = dropout_mask(shape, self._head.p, self._device, generator)
+
+    def _step(self) -> None:
+        """One step of every fit that has a batch left. It reads buffers and writes buffers, and nothing waits."""
+        rows, weight = (buffer.index_select(1, self._at).squeeze(1) for buffer in (self._rows, self._weight))
+        features = self._features.rows(rows, self._head.reads(training=True))
+        logits, labels = self._head.train(features, weight, self._mask), self._labels[rows]
+        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(weight)
+        images = weight.sum(dim=1)
+        summed = torch.where(weight > 0, losses, 0).sum(dim=1)
+        gradients = torch.autograd.grad((summed / images.clamp(min=1)).sum(), self._head.parameters)
+        self._optimizer.step(gradients, images > 0)
+        with torch.no_grad():
+            self._losses.copy_(torch.where(self._steps == self._at, summed[:, None], self._losses))
+            self._hits += ((logits.argmax(dim=2) == labels) * weight).sum(dim=1)
+            self._at += 1
+
+    def _captured(self) -> Callable[[], None]:
+        """The step as a CUDA graph; what was done to capture it is undone."""
+        changed = [*self._head.state.values(), *self._optimizer.state, self._at, self._losses, self._hits]
+        before = [buffer.detach().clone() for buffer in changed]
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._device):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(min(WARM_UP, len(self._steps))):
+                    self._step()
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(graph):
+                self._step()
+        with torch.no_grad():
+            for buffer, value in zip(changed, before, strict=True):
+                buffer.copy_(value)
+        return graph.replay
+
+
+def _filled(rows: Sequence[Rows], width: int) -> Rows:
+    """Rows of different numbers as one array [len(rows), width], filled up with the first of each."""
+    return np.stack([np.concatenate([part, np.full(width - len(part), part[0])]) for part in rows])

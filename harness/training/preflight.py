@@ -1,0 +1,189 @@
+"""The networks of a study, looked at before anything is trained: one pass of shapes, and its weights files.
+
+The answers are kept in the store, so that a second look takes no time, and torch need not be loaded for it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.models.verdicts import Network, Verdict
+from harness.prepare import Inputs
+from harness.store import Store
+from harness.store.files import write_atomic
+from harness.study import Study
+from harness.study.identity import Digests, digest
+from harness.study.provenance import code_digest
+from harness.study.search_block import Point, Search
+from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.strict_yaml import Field
+
+UNREAD = 0.01  # the share of an image from which it is worth a line
+MOST = 32  # sizes of a range that are looked at one by one
+DECIDING = ("backbone", "weights", "trainable", "image_size")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """All networks that a study can meet, and what was found of each."""
+
+    found: Mapping[Network, Verdict]
+    files: Mapping[Network, Path]  # where that is kept
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user would not expect, a line each."""
+        lines = [line for network, verdict in self.found.items() for line in _remarks(network, verdict)]
+        return list(dict.fromkeys(lines))
+
+    def keep(self) -> None:
+        """Leaves the answers in the store for the next command; for when nothing can be refused any more."""
+        for network, verdict in self.found.items():
+            if not self.files[network].exists():
+                write_atomic(self.files[network], json.dumps(asdict(verdict)).encode())
+
+
+def _remarks(network: Network, verdict: Verdict) -> Iterator[str]:
+    if verdict.unread >= UNREAD:
+        size = f"{network.image_size} px"
+        yield f"{network.backbone} at {size}: its patches leave {verdict.unread:.1%} of each image unread"
+    if verdict.prefix:
+        yield f"{network.weights}: the prefix {verdict.prefix} is taken off the names in it"
+
+
+def look_at_networks(study: Study, digests: Digests, store: Store, hub: bool = False) -> Networks:
+    """All networks that the study can meet. hub: also whether timm's own weights can be had.
+
+    Raises StudyError, naming the place in the study file, for the first that cannot be built for its images, lacks the
+    stages or is not what the weights file holds.
+    """
+    networks = study_networks(study)
+    files = {network: _file(network, digests, store) for network in networks}
+    kept = {n: _read(path) for n, path in files.items() if path.exists()}
+    asked = [network for network in networks if network not in kept]
+    found = dict(zip(asked, _examined(asked), strict=True)) | kept
+    for network in networks:
+        verdict = found[network]
+        if verdict.problem:
+            raise study.error(_place(study, verdict.setting, network), verdict.problem)
+        if hub and network.weights == "imagenet":
+            from harness.models.hub import check_hub
+
+            with study.blamed(*_place(study, "weights", network)):
+                check_hub(network.backbone)
+    return Networks({network: found[network] for network in networks}, files)
+
+
+def study_networks(study: Study) -> list[Network]:
+    """The networks that stages or the search can come to, whoever wins."""
+    starts, found = [study.base], list[Settings]()
+    for stage in study.stages:
+        grid = {key: levels for key, levels in stage.grid.items() if key in DECIDING}
+        points = [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
+        settings = _distinct(start.model_copy(update=point) for start in starts for point in points)
+        found += settings
+        starts = settings if stage.select else starts
+    for point in study.search.reachable(DECIDING) if study.search else ():
+        for size in _sizes(study.search, point):
+            point |= size
+            found.append(study.base.model_copy(update={key: point[key] for key in DECIDING if key in point}))
+    resolved = (settings.resolved(study.data.image_size) for settings in found)
+    return [*dict.fromkeys(_network(settings) for settings in resolved if settings.backbone not in CLASSIFIERS)]
+
+
+def _sizes(search: Search | None, point: Point) -> list[Point]:
+    """The image sizes that a point of a search stands for: of a long range its ends."""
+    sizes = search.space.get("image_size") if search else None
+    if sizes is None or sizes.choices is not None or "image_size" not in point:
+        return [{}]
+    levels = sizes.levels()
+    values = levels if len(levels) <= MOST else [levels[0], levels[-1]]
+    return [{"image_size": value} for value in values]
+
+
+def _distinct(settings: Iterable[Settings]) -> list[Settings]:
+    return list({tuple(getattr(each, name) for name in DECIDING): each for each in settings}.values())
+
+
+def _network(settings: Settings) -> Network:
+    return Network(settings.backbone, settings.weights, settings.trainable, settings.image_size or 0)
+
+
+def _file(network: Network, digests: Digests, store: Store) -> Path:
+    """Where the answer for a network is kept: by all that it depends on."""
+    weights = digests.weights[network.backbone, network.weights]
+    known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code_digest()]
+    return store.cache / "networks" / f"{digest(known)}.json"
+
+
+def _read(path: Path) -> Verdict:
+    return _verdict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _verdict(values: dict[str, Any]) -> Verdict:
+    return Verdict(**values | {"shape": tuple(values["shape"])})
+
+
+def _examined(networks: list[Network]) -> list[Verdict]:
+    """The answers for these networks, from a process of its own where torch and timm are not loaded yet."""
+    if not networks:
+        return []
+    if "timm" in sys.modules:
+        from harness.models.examine import examine
+
+        return [examine(network) for network in networks]
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "harness.models.examine"],
+        input=json.dumps([asdict(network) for network in networks]),
+        capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONPATH": paths}, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise HarnessError(f"the networks of the study could not be looked at: {last}")
+    return [_verdict(values) for values in json.loads(done.stdout.splitlines()[-1])]
+
+
+def _place(study: Study, setting: str, network: Network) -> Field:
+    """Where the study file gives a network this setting; that of its backbone where it names no size for it."""
+    for field, settings in study.settings():
+        if setting in field and getattr(settings, setting) == getattr(network, setting):
+            return field
+    if setting == "image_size" and study.base.image_size is None:
+        return _place(study, "backbone", network)
+    return ("base", setting)
+
+
+def require_usable(study: Study, inputs: Inputs, store: Store, device: str, say: Callable[[str], None]) -> None:
+    """Looks at every network and head that the study can meet, and says what one would not expect of them.
+
+    Raises HarnessError, naming the place in the study file, for the first that cannot be used.
+    """
+    networks = look_at_networks(study, inputs.digests, store, hub=True)
+    _check_heads(study, inputs, networks, device)
+    for remark in networks.remarks:
+        say(remark)
+
+
+def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
+    """Raises HarnessError, naming the place in the study file, where a user's own head cannot be used.
+
+    Each is tried on the features of every network that it may stand on.
+    """
+    from harness.models.try_head import try_head
+
+    shapes = sorted({verdict.shape for verdict in networks.found.values()})
+    for field, settings in study.settings():
+        if settings.head in inputs.heads:
+            with study.blamed(*(("base", "head") if field == ("base",) else field)):
+                for channels, height, width in shapes:
+                    shape, classes = (channels, height, width), len(inputs.dataset.classes)
+                    try_head(settings, inputs.heads[settings.head], shape, classes, device)

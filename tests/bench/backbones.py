@@ -1,0 +1,177 @@
+"""The table of timm's networks, as the harness reads them: `python -m tests.bench.backbones` writes it, in minutes.
+
+Every name of timm is built by its shapes alone; of those that are built alike the smallest is looked at.
+"""
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from harness.errors import HarnessError
+from harness.models.anatomy import Anatomy, anatomy
+from harness.models.names import all_backbones
+from harness.models.networks import new_network
+from harness.store.files import write_atomic
+from harness.study.settings import CLASSIFIERS, NETWORKS
+
+TABLE = Path(__file__).parents[2] / "harness/docs/backbones.md"
+SIZE, OTHERS = 224, (150, 64)  # pixels
+HEADS = (
+    "module",
+    "smallest of its kind",
+    "names",
+    "M",
+    "features at its size",
+    "left out",
+    "last-N",
+    "150 px",
+    "64 px",
+)
+WORDS = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled feature"}
+INTRODUCTION = """\
+# The backbones of timm, as the harness reads them
+
+Made by `python -m tests.bench.backbones` with timm {timm}; not written by hand. Every one of timm's {names:,} names
+was built by its shapes alone, without weights, and the smallest of each kind of network ({kinds} kinds in {modules}
+modules) was looked at as `harness plan` does it. A backbone gives a head one of three things:
+
+- **map**: its last feature map before timm pools it. What timm trains behind that map is left out; the share of the
+  network's parameters is said. It is neither trained nor counted.
+- **patch tokens**: the tokens of the patches on their grid, without class, distillation and register tokens.
+- **timm's pooled feature**: one vector, where a map or tokens would lose what was trained: a norm behind the pooling,
+  attention pooling, blocks of the class token alone, several maps at once. `flatten` and `gap` are one there, and
+  Grad-CAM has nothing to draw.
+
+`last-N` says how many stages there are, of which all but one can be trained, and the share of the last one. A size that
+a backbone does not take is refused by `harness plan`, with sizes that go; "unread" is the share of an image that its
+patches leave out.
+
+{counts}
+
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Names of networks that are built alike."""
+
+    module: str
+    smallest: str
+    names: int
+    size: int  # of the images that the smallest is made for, or 224
+    parameters: int  # of the smallest
+
+
+def kinds(names: Iterable[str]) -> tuple[list[Kind], dict[str, str]]:
+    """The kinds of these networks, and of those that cannot be built the reason."""
+    found: dict[tuple[object, ...], list[tuple[int, str, int]]] = defaultdict(list)
+    refused: dict[str, str] = {}
+    for name in names:
+        try:
+            with torch.device("meta"):
+                network = new_network(name, SIZE)
+        except Exception as error:  # whatever timm raises
+            refused[name] = " ".join(str(error).split())[:100] or type(error).__name__
+            continue
+        config: Mapping[str, tuple[int, ...]] = network.pretrained_cfg  # type: ignore[assignment]
+        native = config["input_size"][-1]
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        found[_likeness(network)].append((parameters, name, native))
+    rows = []
+    for (module, *_), members in sorted(found.items(), key=lambda item: (item[0][0], min(item[1]))):
+        parameters, name, native = min(members)
+        rows.append(Kind(str(module), name, len(members), native, parameters))
+    return rows, refused
+
+
+def _likeness(network: nn.Module) -> tuple[object, ...]:
+    """What networks of a kind share: their class, how they pool, and the types of their parts."""
+    parts = frozenset((name, type(part).__name__) for name, part in network.named_children() if "layer" not in name)
+    told = [str(getattr(network, name, None)) for name in ("global_pool", "num_prefix_tokens", "pool_type")]
+    return (type(network).__module__.rpartition(".")[2], type(network).__name__, *told, parts)
+
+
+def row_of(kind: Kind) -> tuple[str, ...]:
+    """A row of the table."""
+    size = _size(kind)
+    try:
+        known = anatomy(kind.smallest, size)
+    except HarnessError as error:
+        return (*_first(kind), f"refused: {error}", *[""] * (2 + len(OTHERS)))
+    whole = "x".join(map(str, known.shape))
+    left = 1 - known.size(frozenset(known.read)) / kind.parameters
+    others = [_other(kind.smallest, other, size) for other in OTHERS]
+    features = f"{WORDS[known.layout]}, {whole} at {size} px"
+    return (*_first(kind), features, f"{left:.0%}" if left >= 0.005 else "", _stages(known), *others)
+
+
+def _size(kind: Kind) -> int:
+    """The size that a kind is looked at: 224 px where it goes."""
+    try:
+        anatomy(kind.smallest, SIZE)
+    except HarnessError:
+        return kind.size
+    return SIZE
+
+
+def _first(kind: Kind) -> tuple[str, ...]:
+    return kind.module, f"`{kind.smallest}`", str(kind.names), f"{kind.parameters / 1e6:.1f}"
+
+
+def _stages(known: Anatomy) -> str:
+    if not known.stages:
+        return "not told by timm: head or all"
+    return f"{len(known.stages)}; {known.size(known.stages[-1]) / known.size(frozenset(known.read)):.0%}"
+
+
+def _other(name: str, size: int, native: int) -> str:
+    if size == native:
+        return "goes"
+    try:
+        unread = anatomy(name, size).unread
+    except HarnessError:
+        return "refused"
+    return f"goes, {unread:.0%} unread" if unread >= 0.01 else "goes"
+
+
+def table(rows: Iterable[tuple[str, ...]], refused: Mapping[str, str], names: int) -> str:
+    """The page in Markdown."""
+    rows = list(rows)
+    layouts = Counter(row[4].partition(",")[0].partition(":")[0] for row in rows)
+    weighted = Counter({layout: sum(int(r[2]) for r in rows if r[4].startswith(layout)) for layout in layouts})
+    counts = [f"- {layout}: {weighted[layout]:,} names of {layouts[layout]} kinds" for layout in sorted(layouts)]
+    if refused:
+        counts.append(f"- cannot be built: {len(refused)} names")
+    modules = len({row[0] for row in rows})
+    text = INTRODUCTION.format(
+        timm=version("timm"), names=names, kinds=len(rows), modules=modules, counts="\n".join(counts)
+    )
+    lines = [HEADS, ("---",) * len(HEADS), *rows]
+    text += "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    if refused:
+        text += "\n## Names that cannot be built\n\n"
+        text += "".join(f"- `{name}`: {reason}\n" for name, reason in sorted(refused.items()))
+    return text
+
+
+def main() -> None:
+    """Writes the table."""
+    own = NETWORKS.keys() | CLASSIFIERS.keys()
+    names = sorted(name for name in all_backbones() - own if "." not in name)
+    found, refused = kinds(names)
+    rows = []
+    for number, kind in enumerate(found, start=1):
+        print(f"{number} of {len(found)}: {kind.smallest}", file=sys.stderr)
+        rows.append(row_of(kind))
+        anatomy.cache_clear()
+    write_atomic(TABLE, table(rows, refused, len(names)).encode())
+
+
+if __name__ == "__main__":
+    main()

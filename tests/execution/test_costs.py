@@ -1,0 +1,87 @@
+"""The cost of a plan: the arithmetic by hand, and a real probe."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.execution.costs import Probe, load_probes, save_probes, study_costs, take_probes
+from harness.execution.probe import probe
+from harness.prepare import prepare
+from harness.store import Ledger, Store
+from harness.study import Study
+from harness.study.settings import Settings
+from harness.study.state import study_state
+from tests.conftest import Finished
+
+PROBE = Probe("net", train=1.0, score=0.1, extract=0.0, memory=1, feature_bytes=0, images=16, machine="m", device="cpu",
+              day="2020-01-01")  # fmt: skip
+
+
+def test_the_cost_is_epochs_times_images_after_oversampling(small_study: Callable[..., Study], store: Store) -> None:
+    stages = "stages=[{name: all, grid: {oversampling: [none, random], epochs: [1, 3]}}]"
+    study = small_study(stages, "test=null")
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store))
+    assert study_costs(study, inputs, states, store) is None
+    take_probes(states, store, lambda _: PROBE)
+    costs = study_costs(study, inputs, states, store)
+    assert costs is not None and len(costs.networks) == 1
+    expected = 0.0
+    for fold in inputs.folds:
+        counts = inputs.dataset.counts(fold.train)
+        assert len(set(counts.values())) == 2, "oversampling adds images"
+        for trained in (sum(counts.values()), 2 * max(counts.values())):
+            expected += (1 + 3) * (trained * 1.0 + len(fold.validation) * 0.1)
+    assert costs.seconds == pytest.approx(expected)
+    assert (costs.networks[0].fits, costs.networks[0].epochs, costs.unknown) == (8, 2 * 2 * (1 + 3), 0)
+    assert costs.disk == 72 * 32 * 32
+
+
+def test_a_frozen_backbone_reads_each_image_once(small_study: Callable[..., Study], store: Store) -> None:
+    study = small_study("base.trainable=head", "test=null")
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store))
+    take_probes(states, store, lambda _: replace(PROBE, extract=2.0, feature_bytes=10))
+    costs = study_costs(study, inputs, states, store)
+    assert costs is not None
+    assert costs.networks[0].extraction == 72 * 2.0, "four fits, one extraction"
+    assert costs.disk == 72 * 32 * 32 + 72 * 10
+
+
+def test_heads_on_one_frozen_backbone_are_probed_apart_and_share_its_features(
+    small_study: Callable[..., Study], store: Store
+) -> None:
+    heads = "stages=[{name: all, grid: {head: [dropout-gap, dropout-flatten], oversampling: [none, random]}}]"
+    study = small_study("base.trainable=head", "base.epochs=1", "test=null", heads)
+    inputs = prepare(study, store)
+    states = study_state(study, inputs.digests, Ledger(store))
+    dear = {"dropout-gap": 1.0, "dropout-flatten": 5.0}
+    take_probes(states, store, lambda s: replace(PROBE, train=dear[s.head], score=0.0, extract=2.0, feature_bytes=10))
+    costs = study_costs(study, inputs, states, store)
+    assert costs is not None and len(costs.networks) == 2
+    assert sum(cost.extraction for cost in costs.networks) == 72 * 2.0
+    assert costs.disk == 72 * 32 * 32 + 72 * 10
+    one, five = sorted(cost.seconds for cost in costs.networks)
+    assert five == pytest.approx(5 * one)
+
+
+def test_what_is_done_costs_nothing(finished: Finished) -> None:
+    inputs = prepare(finished.study, finished.store)
+    states = study_state(finished.study, inputs.digests, Ledger(finished.store))
+    assert study_costs(finished.study, inputs, states, finished.store) is None
+
+
+@pytest.mark.parametrize("trainable", ["all", "last-1", "head"])
+def test_a_probe_measures_the_real_loop(trainable: str, tmp_path: Path) -> None:
+    settings = Settings(backbone="test_resnet", weights="imagenet", trainable=trainable, image_size=32)
+    found = probe(settings, 2, torch.device("cpu"), "a machine")
+    assert found.train > 0 and found.score > 0
+    assert (found.extract > 0) == (found.feature_bytes > 0) == (trainable == "head")
+    assert 2**26 < found.memory < 2**35, "bytes of a process with torch"
+    store = Store(tmp_path / "store")
+    study_probe = {"key": found}
+    save_probes(store, study_probe)
+    assert load_probes(store) == study_probe

@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import make_moons
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.svm import SVC
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from harness.stats.paired import auc_covariance, corrected_t, delong, holm, mcnemar, mcnemar_range, mean_area
+from harness.stats.proportions import wilson
+
+# DeLong, DeLong & Clarke-Pearson 1988, as printed in SAS/STAT's example "Comparing Receiver Operating
+# Characteristic Curves": albumin, total protein, 10 - K-G score, and whether surgery helped.
+OVARIAN = """
+3.0 5.8 10 0 3.2 6.3 5 1 3.9 6.8 3 1 2.8 4.8 6 0 3.2 5.8 3 1 0.9 4.0 5 0 2.5 5.7 8 0 1.6 5.6 5 1 3.8 5.7 5 1
+3.7 6.7 6 1 3.2 5.4 4 1 3.8 6.6 6 1 4.1 6.6 5 1 3.6 5.7 5 1 4.3 7.0 4 1 3.6 6.7 4 0 2.3 4.4 6 1 4.2 7.6 4 0
+4.0 6.6 6 0 3.5 5.8 6 1 3.8 6.8 7 1 3.0 4.7 8 0 4.5 7.4 5 1 3.7 7.4 5 1 3.1 6.6 6 1 4.1 8.2 6 1 4.3 7.0 5 1
+4.3 6.5 4 1 3.2 5.1 5 1 2.6 4.7 6 1 3.3 6.8 6 0 1.7 4.0 7 0 3.7 6.1 5 1 3.3 6.3 7 1 4.2 7.7 6 1 3.5 6.2 5 1
+2.9 5.7 9 0 2.1 4.8 7 1 2.8 6.2 8 0 4.0 7.0 7 1 3.3 5.7 6 1 3.7 6.9 5 1 3.6 6.6 5 1
+"""
+
+
+def ovarian() -> tuple[np.ndarray, np.ndarray]:
+    table = np.array(OVARIAN.split(), dtype=float).reshape(-1, 4)
+    scores = np.stack([table[:, 0], table[:, 1], 10 - table[:, 2]])
+    return scores, table[:, 3] == 1
+
+
+def test_delong_gives_the_areas_and_standard_errors_that_sas_prints_for_delongs_own_data() -> None:
+    scores, positive = ovarian()
+    areas, covariance = auc_covariance(scores, positive)
+    assert areas.round(4).tolist() == [0.7366, 0.6478, 0.7258]
+    assert np.sqrt(np.diag(covariance)).round(4).tolist() == [0.0927, 0.1000, 0.1028]
+
+
+def test_delong_equals_the_definition_by_pairs_also_with_ties() -> None:
+    scores, positive = ovarian()
+    cases, controls = scores[:, positive], scores[:, ~positive]
+    wins = (cases[:, :, None] > controls[:, None, :]) + 0.5 * (cases[:, :, None] == controls[:, None, :])
+    expected = np.cov(wins.mean(axis=2)) / cases.shape[1] + np.cov(wins.mean(axis=1)) / controls.shape[1]
+    areas, covariance = auc_covariance(scores, positive)
+    np.testing.assert_allclose(covariance, expected, rtol=1e-12)
+    np.testing.assert_allclose(areas, [roc_auc_score(positive, row) for row in scores], rtol=1e-12)
+    variance = expected[0, 0] + expected[1, 1] - 2 * expected[0, 1]
+    found = delong(scores[0], scores[1], positive)
+    assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.difference) / np.sqrt(variance)), rel=1e-9)
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(variance), rel=1e-6)
+
+
+def test_the_interval_of_one_area_is_a_normal_one_with_delongs_error() -> None:
+    scores, positive = ovarian()
+    half = 1.96 * 0.0927
+    found = mean_area(scores[:1], positive)
+    assert (found.value, found.low, found.high) == pytest.approx((0.7366, 0.7366 - half, 0.7366 + half), abs=2e-4)
+    assert found.method == "DeLong"
+
+
+@pytest.mark.parametrize(("score", "value"), [(1.0, 1.0), (-1.0, 0.0), (0.0, 0.5)])
+def test_an_area_without_any_spread_is_not_known_for_sure(score: float, value: float) -> None:
+    """12 of the 43 women did not gain: 12 pairs without a woman in two of them, all of one order."""
+    _, positive = ovarian()
+    found = mean_area((score * positive)[None], positive)
+    assert found.method == "Wilson on 12 separate pairs of images"
+    assert (found.value, found.low, found.high) == (value, *wilson(12 * value, 12))
+    assert found.high - found.low > 0.2
+
+
+def test_the_mean_of_several_areas_on_the_same_images_has_the_error_of_all_their_covariances() -> None:
+    """Of a linear contrast L of areas the variance is L S L' (DeLong et al. 1988, formula 5); here L is 1/3 each."""
+    scores, positive = ovarian()
+    areas, covariance = auc_covariance(scores, positive)
+    found = mean_area(scores, positive)
+    assert found.value == pytest.approx(areas.mean())
+    weights = np.full(3, 1 / 3)
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(weights @ covariance @ weights), rel=1e-6)
+    assert mean_area(np.stack([scores[0]] * 5), positive) == mean_area(scores[:1], positive)
+
+
+@pytest.mark.parametrize(("score", "difference"), [(0.0, 0.5), (-1.0, 1.0)])
+def test_delong_of_curves_without_any_spread_resolves_nothing(score: float, difference: float) -> None:
+    _, positive = ovarian()
+    found = delong(positive.astype(float), score * positive, positive)
+    assert found.difference == difference
+    assert (found.p, found.low, found.high) == (1.0, -np.inf, np.inf)
+
+
+def test_delong_of_equal_scores_finds_nothing() -> None:
+    scores, positive = ovarian()
+    assert delong(scores[0], scores[0], positive).p == 1.0
+
+
+def test_corrected_t_gives_what_scikit_learn_documents_for_its_worked_example() -> None:
+    """The guide "Statistical comparison of models using grid search" prints t = 0.750 and one-sided p = 0.227."""
+    from sklearn.datasets import make_moons
+    from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+    from sklearn.svm import SVC
+
+    features, labels = make_moons(noise=0.352, random_state=1, n_samples=100)
+    folds = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
+    rbf, linear = (
+        cross_val_score(SVC(kernel=kernel, random_state=0), features, labels, scoring="roc_auc", cv=folds)
+        for kernel in ("rbf", "linear")
+    )
+    found = corrected_t(list(rbf - linear), val_to_train=10 / 90)
+    assert found.p / 2 == pytest.approx(0.227, abs=0.0005)
+    assert stats.t.isf(found.p / 2, 99) == pytest.approx(0.750, abs=0.0005)
+
+
+def test_corrected_t_without_overlap_is_the_paired_t_test() -> None:
+    first, second = [0.91, 0.94, 0.90, 0.97], [0.90, 0.91, 0.91, 0.93]
+    expected = stats.ttest_rel(first, second)
+    found = corrected_t([a - b for a, b in zip(first, second, strict=True)], val_to_train=0)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_corrected_t_of_one_fold_says_nothing() -> None:
+    assert corrected_t([0.5], 0.5).p == 1.0
+
+
+NOTHING = (1.0, -np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("differences", "step"),
+    [
+        ([0.05, 0.05], 0.0),
+        ([0.0, 0.0, 0.0], 0.0),
+        ([0.95 - 0.9, 0.85 - 0.8, 0.75 - 0.7], 0.0),  # equal but for floating point
+        ([2 / 40, 2 / 40], 1 / 40),
+        ([2 / 160, 2 / 161], 1 / 160.5),  # two images each: the folds are not of one size
+        ([7 / 40, 7 / 41, 7 / 40], 3 / 121),
+    ],
+)
+def test_differences_without_a_spread_resolve_nothing(differences: list[float], step: float) -> None:
+    found = corrected_t(differences, 1 / (len(differences) - 1), step)
+    assert (found.p, found.low, found.high) == NOTHING
+    assert found.difference == pytest.approx(np.mean(differences))
+
+
+def test_differences_one_step_apart_are_tested_as_ever() -> None:
+    differences = [20 / 40, 20 / 40, 21 / 40]
+    found = corrected_t(differences, 0.5, 1 / 40)
+    assert found == corrected_t(differences, 0.5)
+    assert found.p < 0.01
+    assert (corrected_t(differences, 0.5, 1.01 / 40).p, corrected_t(differences, 0.5, 1.01 / 40).low) == NOTHING[:2]
+
+
+@pytest.mark.parametrize(("b", "c"), [(24, 18), (75, 69), (3, 14), (0, 6), (0, 0)])
+def test_mcnemar_is_the_exact_test_of_statsmodels(b: int, c: int) -> None:
+    assert mcnemar(b, c) == pytest.approx(statsmodels_mcnemar([[0, b], [c, 0]], exact=True).pvalue if b + c else 1.0)
+
+
+def test_the_range_of_mcnemar_over_all_overlaps_is_that_of_every_table() -> None:
+    """Small classes, every assignment of right and wrong tried."""
+    totals, first, second = {"a": 4, "b": 3}, {"a": 3, "b": 1}, {"a": 2, "b": 2}
+    tables = set()
+    for both_a in range(max(0, 3 + 2 - 4), 2 + 1):
+        for both_b in range(max(0, 1 + 2 - 3), 1 + 1):
+            tables.add((3 - both_a + 1 - both_b, 2 - both_a + 2 - both_b))
+    found = mcnemar_range(first, second, totals)
+    assert (found.fewest, found.most) == (min(tables), max(tables))
+    values = [mcnemar(*table) for table in tables]
+    assert (found.p_low, found.p_high) == (min(values), max(values))
+
+
+def test_holm_of_a_worked_example() -> None:
+    """p = 0.01, 0.04, 0.03, 0.005 in four tests: Holm's step-down by hand."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels_also_with_ties() -> None:
+    rng = np.random.default_rng(6)
+    for count in range(1, 9):
+        ps = (rng.random(count) ** 3).round(2).tolist()
+        assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1].tolist())
+
+
+def test_the_corrected_t_test_gives_what_scikit_learn_prints_for_its_own_example() -> None:
+    """scikit-learn, "Statistical comparison of models using grid search": rbf against linear, 10 x 10 folds.
+
+    Printed there: corrected t 0.750, one-sided p 0.227; uncorrected t 2.611, p 0.005.
+    """
+    data, target = make_moons(noise=0.352, random_state=1, n_samples=100)
+    folds = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
+    rbf, linear = (
+        cross_val_score(SVC(kernel=kernel, random_state=0), data, target, scoring="roc_auc", cv=folds)
+        for kernel in ("rbf", "linear")
+    )
+    found, naive = corrected_t(rbf - linear, val_to_train=10 / 90), corrected_t(rbf - linear, val_to_train=0)
+    assert round(found.p / 2, 3) == 0.227
+    assert round(naive.p / 2, 3) == 0.005
+    half = stats.t.ppf(0.975, 99)
+    assert [round(t.difference / ((t.high - t.difference) / half), 3) for t in (found, naive)] == [0.750, 2.611]

@@ -1,0 +1,97 @@
+from collections.abc import Sequence
+
+import pytest
+
+from harness.report.numbers.statistics import selection_words
+from harness.stats.paired import corrected_t
+from harness.store.results import FoldRecord
+from harness.study.plan import Job, Scenario
+from harness.study.settings import Settings
+from harness.study.state import ScenarioState, StageState, contests
+from harness.study.study import Select, Stage
+
+
+def scenario(name: str, accuracies: Sequence[float], parameters: int, k: int = 3) -> ScenarioState:
+    point = Scenario(name, name, Settings(backbone="resnet18"))
+    jobs = tuple(Job(f"{name}-{i}", point, i // k, i % k, "val", seed=i) for i in range(len(accuracies)))
+    records = {
+        job.id: FoldRecord(
+            job.id, [], 1, {"val/accuracy": value, "val/loss": 1 - value}, {}, {"parameters": parameters}
+        )
+        for job, value in zip(jobs, accuracies, strict=True)
+    }
+    return ScenarioState(point, jobs, records)
+
+
+def stage(*scenarios: ScenarioState, metric: str = "val/accuracy", rule: str = "best") -> StageState:
+    select = Select.model_validate({"metric": metric, "rule": rule})
+    return StageState(Stage(name="s", select=select), scenarios)
+
+
+BIG = scenario("big", [0.95, 0.96, 0.97], parameters=100)
+EQUAL = scenario("equal", [0.94, 0.97, 0.95], parameters=10)
+SMALL_AND_WORSE = scenario("worse", [0.75, 0.76, 0.7701], parameters=1)
+
+
+@pytest.mark.parametrize("metric", ["val/accuracy", "val/loss"])
+def test_the_best_mean_wins_by_the_rule_best(metric: str) -> None:
+    assert stage(SMALL_AND_WORSE, EQUAL, BIG, metric=metric).best is BIG
+
+
+@pytest.mark.parametrize("metric", ["val/accuracy", "val/loss"])
+def test_the_cheapest_wins_among_those_that_the_folds_cannot_tell_from_the_best(metric: str) -> None:
+    state = stage(SMALL_AND_WORSE, EQUAL, BIG, metric=metric, rule="cheapest-equivalent")
+    assert {c.other.scenario.name: c.resolved for c in contests(state)} == {"worse": True, "equal": False}
+    assert state.top is BIG
+    assert state.best is EQUAL
+
+
+def test_the_cheapest_rule_keeps_the_best_where_it_is_alone_or_cheapest() -> None:
+    assert stage(BIG, rule="cheapest-equivalent").best is BIG
+    cheap = scenario("cheap", [0.95, 0.96, 0.97], parameters=1)
+    assert stage(EQUAL, cheap, rule="cheapest-equivalent").best is cheap
+
+
+def test_folds_are_paired_and_the_training_sets_overlap_is_counted() -> None:
+    (contest,) = contests(stage(BIG, EQUAL))
+    expected = corrected_t([0.95 - 0.94, 0.96 - 0.97, 0.97 - 0.95], val_to_train=1 / 2)
+    assert contest.test == expected
+
+
+def test_repeats_count_as_folds_of_the_same_k() -> None:
+    first = scenario("a", [0.90, 0.93, 0.91, 0.92, 0.95, 0.90], 1)
+    (contest,) = contests(stage(first, scenario("b", [0.5] * 6, 1)))
+    assert contest.test == corrected_t([x - 0.5 for x in (0.90, 0.93, 0.91, 0.92, 0.95, 0.90)], val_to_train=1 / 2)
+
+
+def test_holm_makes_a_stage_with_more_scenarios_harder_to_decide() -> None:
+    near = scenario("near", [0.90, 0.911, 0.922], parameters=1)
+    alone = contests(stage(BIG, near))[0]
+    among = next(c for c in contests(stage(BIG, near, EQUAL, SMALL_AND_WORSE)) if c.other is near)
+    assert among.p_holm == pytest.approx(2 * alone.p_holm)
+
+
+def test_the_report_does_not_name_a_winner_that_the_folds_cannot_tell() -> None:
+    words = " ".join(selection_words(stage(BIG, EQUAL, SMALL_AND_WORSE)))
+    assert "Cannot resolve a winner" in words
+    assert "1 of 2 others" in words
+    assert "equal" in words
+    decided = " ".join(selection_words(stage(BIG, SMALL_AND_WORSE)))
+    assert "Cannot resolve" not in decided
+    assert "**big** is better" in decided
+
+
+def leaking(name: str, accuracies: Sequence[float]) -> ScenarioState:
+    state = scenario(name, accuracies, parameters=1)
+    settings = state.scenario.settings.model_copy(update={"oversampling": "random-before-split"})
+    return ScenarioState(Scenario(name, name, settings), state.jobs, state.records)
+
+
+@pytest.mark.parametrize("rule", ["best", "cheapest-equivalent"])
+def test_a_scenario_that_leaks_never_wins_and_takes_no_place_in_the_correction(rule: str) -> None:
+    flattered = leaking("flattered", [0.99, 0.99, 1.0])
+    with_leak, without = (stage(*s, rule=rule) for s in ((flattered, BIG, EQUAL), (BIG, EQUAL)))
+    assert with_leak.best is without.best
+    assert with_leak.best is not flattered
+    assert contests(with_leak) == contests(without)
+    assert "flattered" not in " ".join(selection_words(with_leak))
