@@ -53,20 +53,20 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
         study, job_id = load_study(run.study_file), run.job_id
         inputs, ledger = prepare(study, store), Ledger(store)
     stored = ledger.record(job_id) if ledger.done(job_id) else None
-    together = str(stored.facts.get("stack", job_id)).split() if stored else []  # the last digits are the whole stack's
+    together = list(stored.facts.stack or [job_id]) if stored else []  # the last digits are the whole stack's
     jobs = _find(study, run.settings, inputs, ledger, together)
     if stored is None or len(jobs) < len(together):
         raise StudyError(
             f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
             f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
         )
-    if "threads" not in stored.facts:
+    if stored.facts.threads is None:
         raise StudyError(
             f"run {run_id}: its result is older than the record of a fit's threads, which decide its last digits;"
             " fit it anew: harness rerun STUDY --scenario NAME --fold N"
         )
-    mode: Switch = "on" if stored.facts.get("compile") == "on" else "off"
-    compute = Compute(threads=int(stored.facts["threads"]), compile=mode)
+    mode: Switch = "on" if stored.facts.compile == "on" else "off"
+    compute = Compute(threads=stored.facts.threads, compile=mode)
     context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)
     context = replace(context, checkpoints=None)  # from the start, and nothing is kept
     result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
     from harness.runner import Run
-    from harness.store.results import Outcome
+    from harness.store.results import FitFacts, Outcome
     from harness.study.plan import Job
     from harness.training.context import Context
     from tests.ray_cluster import RayCluster
@@ -125,6 +125,14 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[RayCluste
 
     with cluster(tmp_path_factory.mktemp("nodes")) as found:
         yield found
+
+
+def fit_facts(**known: Any) -> "FitFacts":
+    """The facts of a fit that matters little to a test: those that are given, or of no cost on a CPU."""
+    from harness.store.results import FitFacts
+
+    always: dict[str, Any] = {"device": "cpu", "precision": "fp32", "torch": "2", "seconds": 1.0}
+    return FitFacts(**always | {"parameters": 1, "trained_parameters": 1} | known)
 
 
 SMALL_STUDY = """\

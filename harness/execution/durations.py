@@ -16,7 +16,7 @@ class Durations:
         self._recorded: dict[str, float] = {}
         rates: dict[Hashable, list[float]] = defaultdict(list)
         for job, record in records:
-            seconds = self._recorded[job.id] = float(record.facts["seconds"])
+            seconds = self._recorded[job.id] = record.facts.seconds
             for likeness in _likenesses(job):
                 rates[likeness].append(seconds / job.scenario.settings.epochs)
         self._per_epoch = {likeness: mean(values) for likeness, values in rates.items()}

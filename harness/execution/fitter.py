@@ -49,8 +49,8 @@ class Fitter:
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
             if isinstance(outcome, FoldResult):
                 self.ledger.save(outcome)
-                if "backbone_passes" in outcome.record.facts:
-                    self.passes[job.scenario.settings.backbone] += int(outcome.record.facts["backbone_passes"])
+                if (passes := outcome.record.facts.backbone_passes) is not None:
+                    self.passes[job.scenario.settings.backbone] += passes
             else:
                 self.ledger.fail(outcome)
                 self.failed += 1

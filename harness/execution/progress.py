@@ -99,6 +99,6 @@ class Reporter:
         else:
             accuracy = next(v for k, v in outcome.record.metrics.items() if k in ("val/accuracy", "test/accuracy"))
             told = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
-            self.say(f"{head}{told}, {float(outcome.record.facts['seconds']):.1f} s, about {left:.0f} s left")
+            self.say(f"{head}{told}, {outcome.record.facts.seconds:.1f} s, about {left:.0f} s left")
         if self._done == self._total:
             self._progress.remove_task(self._task)

@@ -200,9 +200,9 @@ def _intervals(
 
 def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str | None) -> list[str]:
     records = [record for state in states for s in state.scenarios for record in s.records.values()]
-    machines = sorted({f"{r.facts['device']}, {r.facts['precision']}, torch {r.facts['torch']}" for r in records})
-    packages = sorted({str(record.facts["versions"]) for record in records if "versions" in record.facts})
-    seconds = sum(float(record.facts["seconds"]) for record in records)
+    machines = sorted({f"{r.facts.device}, {r.facts.precision}, torch {r.facts.torch}" for r in records})
+    packages = sorted({record.facts.versions for record in records if record.facts.versions is not None})
+    seconds = sum(record.facts.seconds for record in records)
     return [
         "## Provenance",
         "",

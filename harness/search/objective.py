@@ -49,9 +49,10 @@ def value_of(objective: Objective, records: list[FoldRecord]) -> float:
 
 def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
     """The mean of what a fold costs; in seconds with the extraction of features, whichever trial they were made for."""
-    assert objective.cost is not None
-    extra = "extraction_seconds" if objective.cost == "seconds" else ""
-    return mean(float(record.facts[objective.cost]) + float(record.facts.get(extra, 0)) for record in records)
+    facts = [record.facts for record in records]
+    if objective.cost == "parameters":
+        return mean(float(fact.parameters) for fact in facts)
+    return mean(fact.seconds + (fact.extraction_seconds or 0.0) for fact in facts)
 
 
 class TrialRunner:

@@ -182,8 +182,8 @@ def _scales(search: Search) -> dict[str, bool]:
 def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult], ledger: Ledger) -> Iterable[str]:
     assert study.search is not None
     facts = [ledger.record(job).facts for job in {job.id for result in results for job in result.done}]
-    machines = sorted({f"{f['device']}, {f['precision']}, torch {f['torch']}" for f in facts})
-    seconds = sum(float(f["seconds"]) for f in facts)
+    machines = sorted({f"{f.device}, {f.precision}, torch {f.torch}" for f in facts})
+    seconds = sum(f.seconds for f in facts)
     return [
         "`best.yaml` is the best scenario as a study. `search.html`, on the search's run in MLflow and in the store"
         " that it ran in, has these figures to explore; `harness search` on that store makes it again.",

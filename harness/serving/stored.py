@@ -1,6 +1,5 @@
 """The classifier of a test job as its stored weights give it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import safetensors.torch
@@ -9,11 +8,12 @@ import torch
 from harness.data.manifest import Dataset
 from harness.models.backbone import Backbone
 from harness.serving.classifier import About, Classifier, load_states, plain_network
+from harness.store.results import FitFacts
 from harness.study.plan import Job
 
 
 def stored_classifier(
-    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: Mapping[str, str | float], device: str,
+    job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: FitFacts, device: str,
     source: str | None = None,
 ) -> Classifier:  # fmt: skip
     """The whole network of a job.
@@ -34,17 +34,16 @@ def stored_classifier(
     return Classifier(about, backbone, head, torch.device(device))
 
 
-def _about(job: Job, dataset: Dataset, study: str, facts: Mapping[str, str | float], backbone: Backbone) -> About:
+def _about(job: Job, dataset: Dataset, study: str, facts: FitFacts, backbone: Backbone) -> About:
     settings = job.scenario.settings
-    fewer = str(facts.get("accumulation", "")).partition(" ")[0]  # images at a time, where memory was short
     return About(
         settings=settings,
         classes=tuple(dataset.classes),
         positive=dataset.positive,
         mean=backbone.mean,
         std=backbone.std,
-        batch=int(fewer or settings.batch_size),
-        threads=int(facts.get("threads", 1)),
+        batch=facts.micro_batch or settings.batch_size,
+        threads=facts.threads or 1,
         study=study,
         job=job.id,
         manifest=dataset.digest,

@@ -56,7 +56,7 @@ class Ledger:
 
     def record(self, job_id: str) -> FoldRecord:
         """The numbers of a finished job."""
-        return FoldRecord(**json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
+        return FoldRecord.from_json(json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
 
     def predictions(self, job_id: str) -> "pd.DataFrame":
         """The predictions of a finished job, a row for each image."""

@@ -1,7 +1,8 @@
-"""What a fit gives back, and what it says while it runs."""
+"""What a fit gives back, and what it reports while it runs."""
 
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import JobError
@@ -14,6 +15,53 @@ OnEpoch = Callable[[str, int, Metrics], None]  # job id, epoch from 1, metrics o
 
 
 @dataclass(frozen=True)
+class FitFacts:
+    """How a fit was made, and what it took. What an older version did not record is None."""
+
+    device: str
+    precision: str
+    torch: str  # its version
+    seconds: float  # without the extraction of features
+    parameters: int  # that the predictions depend on
+    trained_parameters: int
+    threads: int | None = None  # of torch on the CPU
+    code: str | None = None  # digest of the code that decides numbers
+    versions: str | None = None  # such as "torch 2.10.0, timm 1.0.31"
+    fold_digest: str | None = None
+    compile: str | None = None  # "on" or "off"
+    micro_batch: int | None = None  # images in the network at a time, where memory had no room for a whole batch
+    batch_size: int | None = None  # of the batches that `micro_batch` divides
+    stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
+    backbone_passes: int | None = None  # images that went through a frozen backbone for this fit
+    extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all fits on them
+
+    def to_json(self) -> dict[str, str | float]:
+        """Return the facts that are known under their keys in `result.json`."""
+        values = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        if self.threads is not None:
+            values["threads"] = str(self.threads)
+        if self.stack:
+            values["stack"] = " ".join(self.stack)
+        if self.micro_batch is not None:
+            del values["micro_batch"], values["batch_size"]
+            values["accumulation"] = f"{self.micro_batch} images at a time, of a batch of {self.batch_size}"
+        return values
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "FitFacts":
+        """Read the facts of a `result.json`; keys that this version does not know are left out."""
+        known = {field.name for field in fields(FitFacts)}
+        facts = {name: value for name, value in values.items() if name in known}
+        if "threads" in facts:
+            facts["threads"] = int(facts["threads"])
+        if "stack" in facts:
+            facts["stack"] = tuple(facts["stack"].split())
+        if "accumulation" in values:
+            facts["micro_batch"], facts["batch_size"] = map(int, re.findall(r"\d+", values["accumulation"]))
+        return FitFacts(**facts)
+
+
+@dataclass(frozen=True)
 class FoldRecord:
     """The numbers of a finished job, as they stand in its `result.json`."""
 
@@ -22,11 +70,17 @@ class FoldRecord:
     selected_epoch: int  # from 1
     metrics: Metrics  # of the selected epoch, under the names of MLflow
     class_counts: dict[str, dict[str, int]]  # training images by class, "before" and "after" oversampling
-    facts: dict[str, str | float]  # device, precision, seconds, versions
+    facts: FitFacts
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
-        return asdict(self)
+        """Return the record as plain JSON values."""
+        return asdict(self) | {"facts": self.facts.to_json()}
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "FoldRecord":
+        """Read the content of a `result.json`."""
+        known = {field.name: values[field.name] for field in fields(FoldRecord)}
+        return FoldRecord(**known | {"facts": FitFacts.from_json(values["facts"])})
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def every_state(states: Iterable[StageState], tests: Iterable[ScenarioState]) ->
 
 def changed_versions(then: FoldRecord, now: FoldRecord) -> str:
     """The packages whose versions differ between two fits, as far as both are known; empty where none does."""
-    before, after = (dict(_read(str(record.facts.get("versions", "")))) for record in (then, now))
+    before, after = (dict(_read(record.facts.versions or "")) for record in (then, now))
     return ", ".join(
         f"{name} {number}, now {after[name]}"
         for name, number in before.items()
@@ -55,7 +55,7 @@ def mixed_versions(records: Iterable[FoldRecord], coming: str | None = None) -> 
     """
     counts: dict[str, Counter[str]] = {}
     for record in records:
-        for package, number in _read(str(record.facts.get("versions", ""))):  # an old fit does not say
+        for package, number in _read(record.facts.versions or ""):  # an old fit does not say
             counts.setdefault(package, Counter())[number] += 1
     now = dict(_read(coming or ""))
     found = []
@@ -69,10 +69,10 @@ def mixed_versions(records: Iterable[FoldRecord], coming: str | None = None) -> 
 
 def _devices(states: Iterable[ScenarioState]) -> Counter[str]:
     """How many fits were made on each device; with the precision where `auto` came to more than one."""
-    fits = [(settings, record.facts) for settings, record in _fits(states) if "device" in record.facts]
-    several = len({facts["precision"] for settings, facts in fits if _is_auto(settings)}) > 1
-    told = [f" in {facts['precision']}" if several and _is_auto(settings) else "" for settings, facts in fits]
-    return Counter(f"{facts['device']}{precision}" for (_, facts), precision in zip(fits, told, strict=True))
+    fits = [(settings, record.facts) for settings, record in _fits(states)]
+    several = len({facts.precision for settings, facts in fits if _is_auto(settings)}) > 1
+    told = [f" in {facts.precision}" if several and _is_auto(settings) else "" for settings, facts in fits]
+    return Counter(f"{facts.device}{precision}" for (_, facts), precision in zip(fits, told, strict=True))
 
 
 def _is_auto(settings: Settings) -> bool:

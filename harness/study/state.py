@@ -34,15 +34,12 @@ class ScenarioState:
     @property
     def cost(self) -> float:
         """The number of parameters that its predictions depend on, trained or not, the mean over the folds done."""
-        return self._mean_of("parameters")
+        return mean(float(record.facts.parameters) for record in self.records.values())
 
     @property
     def learnt(self) -> float:
         """The number of its trained parameters, the mean over the folds done."""
-        return self._mean_of("trained_parameters")
-
-    def _mean_of(self, fact: str) -> float:
-        return mean(float(record.facts[fact]) for record in self.records.values())
+        return mean(float(record.facts.trained_parameters) for record in self.records.values())
 
     @property
     def summary(self) -> Metrics:
@@ -200,7 +197,7 @@ def require_one_code(states: Iterable[ScenarioState], coming: str | None = None)
 
     coming: the code of the fits that are still to be made.
     """
-    codes = Counter(str(r.facts["code"]) for state in states for r in state.records.values() if "code" in r.facts)
+    codes = Counter(r.facts.code for state in states for r in state.records.values() if r.facts.code is not None)
     if len({*codes, *([coming] if coming else [])}) > 1:
         found = ", ".join(f"{count} by {code}" for code, count in codes.items())
         raise HarnessError(
@@ -231,7 +228,7 @@ def scenario_state(scenario: Scenario, jobs: Sequence[Job], ledger: Ledger) -> S
     """
     records = {job.id: ledger.record(job.id) for job in jobs if ledger.done(job.id)}
     for job in jobs:
-        found = records[job.id].facts.get("fold_digest", job.rows) if job.id in records else job.rows
+        found = (records[job.id].facts.fold_digest or job.rows) if job.id in records else job.rows
         if found != job.rows:
             raise LeakageError(
                 f"{scenario.name}, {job.name}: {ledger.path(job.id)} was fitted on the fold {found}, and this study's"

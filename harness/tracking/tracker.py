@@ -146,8 +146,9 @@ class Tracker:
         last = len(record.history)
         if record.selected_epoch != last:  # the last value is that of the predictions
             self._curves.write(run_id, [(last, record.metrics)], later=1)
-        numbers = {k: float(v) for k, v in record.facts.items() if isinstance(v, int | float)}
-        words = {k: v for k, v in record.facts.items() if isinstance(v, str)}
+        facts = record.facts.to_json()
+        numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
+        words = {k: v for k, v in facts.items() if isinstance(v, str)}
         self._curves.write(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
         self._client.log_batch(run_id, tags=[RunTag(f"harness.{name}", word) for name, word in words.items()])
 

@@ -1,8 +1,8 @@
 """One job from its settings to its result: the model is built, the rows are chosen, the loop is run."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,7 @@ from harness.data.pixels import open_pixels
 from harness.models.backbone import load_backbone
 from harness.models.baselines import Classifier, own_model
 from harness.models.heads import Shape, initialise, make_head, reads
-from harness.store.results import FoldRecord, FoldResult, Metrics, OnEpoch
+from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
@@ -42,22 +42,29 @@ class Frozen:
     seconds: float  # that the extraction took, now or before: once for all jobs
     parameters: int  # of the backbone
 
-    @property
-    def facts(self) -> dict[str, str | float]:
-        """What a job's record says of them."""
-        return {"backbone_passes": self.passes, "extraction_seconds": self.seconds}
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after its fit, the numbers of the fit, and how it was made."""
+
+    model: nn.Module  # a whole network, or the head of a frozen one
+    fitted: Fitted
+    precision: str
+    compile: str | None = None  # "on" or "off"
+    micro_batch: int | None = None  # images at a time, where memory had no room for a whole batch
+    stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
+    seconds: float = 0.0
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
-    """The result of one job. Raises whatever goes wrong in it."""
+    """Fit one job and return its result. Raises whatever goes wrong in it."""
     make_deterministic(context.threads)
     frozen = kept_features(job, context) if job.scenario.settings.trainable == "head" else None
     started = time.perf_counter()
     before, task = task_of(job, context)
-    model, fitted, how = _fit(job, context, task, frozen, for_job(on_epoch, job.id))
-    how |= {"seconds": time.perf_counter() - started, **_sizes(model, frozen), **(frozen.facts if frozen else {})}
-    weights = safetensors.torch.save(_state(model)) if job.evaluate == "test" else None
-    return result_of(job, context, before, task, fitted, how, weights)
+    trained = _fit(job, context, task, frozen, for_job(on_epoch, job.id))
+    trained = replace(trained, seconds=time.perf_counter() - started)
+    return result_of(job, context, before, task, trained, frozen)
 
 
 def task_of(job: Job, context: Context) -> tuple[Rows, Task]:
@@ -70,55 +77,68 @@ def task_of(job: Job, context: Context) -> tuple[Rows, Task]:
 
 
 def result_of(
-    job: Job, context: Context, before: Rows, task: Task, fitted: Fitted, how: Mapping[str, str | float],
-    weights: bytes | None = None,
-) -> FoldResult:  # fmt: skip
-    """The result of a fit. how: it was fitted; that joins the record's facts."""
+    job: Job, context: Context, before: Rows, task: Task, trained: Trained, frozen: Frozen | None
+) -> FoldResult:
+    """The result of a fit, with the model's weights where it is scored on the test set."""
+    fitted = trained.fitted
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
         selected_epoch=fitted.selected_epoch,
         metrics=_metrics(job, fitted),
         class_counts={"before": context.dataset.counts(before), "after": context.dataset.counts(task.train)},
-        facts={
-            "device": device_name(torch.device(context.device)),
-            "torch": torch.__version__,
-            "threads": str(context.threads),
-            "code": code_digest(),
-            "versions": versions(),
-            **({"fold_digest": job.rows} if job.rows else {}),
-            **how,
-        },
+        facts=_facts(job, context, trained, frozen),
     )
+    weights = safetensors.torch.save(_state(trained.model)) if job.evaluate == "test" else None
     return FoldResult(record, _predictions(job, context.dataset, task.evaluate, fitted), weights)
+
+
+def _facts(job: Job, context: Context, trained: Trained, frozen: Frozen | None) -> FitFacts:
+    parameters, learnt = _sizes(trained.model, frozen)
+    return FitFacts(
+        device=device_name(torch.device(context.device)),
+        precision=trained.precision,
+        torch=torch.__version__,
+        seconds=trained.seconds,
+        parameters=parameters,
+        trained_parameters=learnt,
+        threads=context.threads,
+        code=code_digest(),
+        versions=versions(),
+        fold_digest=job.rows,
+        compile=trained.compile,
+        micro_batch=trained.micro_batch,
+        batch_size=trained.micro_batch and job.scenario.settings.batch_size,
+        stack=trained.stack,
+        backbone_passes=frozen.passes if frozen else None,
+        extraction_seconds=frozen.seconds if frozen else None,
+    )
 
 
 def _fit(
     job: Job, context: Context, task: Task, frozen: Frozen | None, told: Callable[[int, Metrics], None]
-) -> tuple[nn.Module, Fitted, dict[str, str | float]]:
-    """The trained model, what came of it, and how it was fitted."""
+) -> Trained:
+    """Build the model of a job and train it."""
     settings, device = job.scenario.settings, torch.device(context.device)
     if settings.backbone in CLASSIFIERS:
         classifier, pixels = _classifier(settings, context)
-        return classifier, learn(classifier, pixels, task, settings, job.seed, told), {"precision": "fp32"}
+        return Trained(classifier, learn(classifier, pixels, task, settings, job.seed, told), "fp32")
     precision, head_seed = resolve_precision(settings.precision, device), derive_seed(job.seed, "head")
     compiled = frozen is None and compiles(context.compile, device, len(task.train) * settings.epochs)
-    how: dict[str, str | float] = {"precision": precision, "compile": "on" if compiled else "off"}
+    compile_ = "on" if compiled else "off"
 
     def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
         if frozen is None:
             model, inputs = _whole_network(settings, context, head_seed, micro_batch, compiled)
         else:
             model, inputs = _head_alone(settings, context, head_seed, frozen)
-        about = {"precision": precision, "compile": str(how["compile"]), "micro_batch": str(micro_batch)}
+        about = {"precision": precision, "compile": compile_, "micro_batch": str(micro_batch)}
         kept = _checkpoints(job, context, about)
         network_precision = precision if frozen is None else "fp32"  # heads on kept features are small
         return model, fit(model, inputs, task, settings, job.seed, network_precision, told, micro_batch, kept)
 
     (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
-    if micro_batch < settings.batch_size:
-        how["accumulation"] = f"{micro_batch} images at a time, of a batch of {settings.batch_size}"
-    return model, fitted, how
+    return Trained(model, fitted, precision, compile_, micro_batch if micro_batch < settings.batch_size else None)
 
 
 def _checkpoints(job: Job, context: Context, about: dict[str, str]) -> Checkpoints:
@@ -229,15 +249,15 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.D
     return frame
 
 
-def _sizes(model: nn.Module, frozen: Frozen | None) -> dict[str, str | float]:
-    """How many numbers the predictions depend on, and how many were learnt, by gradients or without.
+def _sizes(model: nn.Module, frozen: Frozen | None) -> tuple[int, int]:
+    """The number of parameters that the predictions depend on, and of those learnt, by gradients or without.
 
     model: a whole network, or the head of a frozen one.
     """
     learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Classifier))
     head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
     whole = sum(p.numel() for p in head.parameters()) + backbone + (frozen.parameters if frozen else 0)
-    return {"parameters": whole, "trained_parameters": learnt}
+    return whole, learnt
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -12,7 +13,7 @@ from harness.study.plan import Job
 from harness.training.context import Context
 from harness.training.device import make_deterministic, resolve_precision
 from harness.training.fit_stack import Member, fit_stack
-from harness.training.job import for_job, kept_features, new_head, result_of, run_job, shape_of, task_of
+from harness.training.job import Trained, for_job, kept_features, new_head, result_of, run_job, shape_of, task_of
 from harness.training.loaders import ResidentFeatures
 
 MOST = 128  # jobs in a stack
@@ -68,21 +69,15 @@ def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits
         for job, (_, task) in zip(jobs, tasks, strict=True)
     ]  # fmt: skip
     ended = fit_stack(members, ResidentFeatures(frozen.files[0], device), shape)
-    learnt = sum(parameter.numel() for parameter in members[0].head.parameters())
-    how: dict[str, str | float] = {
-        "precision": resolve_precision(jobs[0].scenario.settings.precision, device),
-        "compile": "off",
-        "stack": " ".join(job.id for job in jobs),
-        "parameters": frozen.parameters + learnt,
-        "trained_parameters": learnt,
-        "seconds": (time.perf_counter() - started) / len(jobs),
-    }
+    seconds = (time.perf_counter() - started) / len(jobs)
+    precision = resolve_precision(jobs[0].scenario.settings.precision, device)
+    stack = tuple(job.id for job in jobs)
     results: Fits = []
-    facts = frozen.facts
-    for job, (before, task), fitted in zip(jobs, tasks, ended, strict=True):
+    for job, member, (before, task), fitted in zip(jobs, members, tasks, ended, strict=True):
         if isinstance(fitted, FloatingPointError):
             results.append(fitted)
-        else:
-            results.append(result_of(job, context, before, task, fitted, how | facts))
-            facts = frozen.facts | {"backbone_passes": 0}  # counted once
+            continue
+        trained = Trained(member.head, fitted, precision, "off", stack=stack, seconds=seconds)
+        results.append(result_of(job, context, before, task, trained, frozen))
+        frozen = replace(frozen, passes=0)  # counted once
     return results

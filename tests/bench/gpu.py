@@ -57,7 +57,7 @@ def measure(bench: Bench) -> list[Row]:
     for way in ("off", "on"):
         store = bench.store(f"gpu-grid-{way}", cache_of="gpu-grid")
         _run(study, store, way)
-        ways[way] = sum(float(Ledger(store).record(path.name).facts["seconds"]) for path in store.jobs.iterdir())
+        ways[way] = sum(Ledger(store).record(path.name).facts.seconds for path in store.jobs.iterdir())
     fold = rates["resnet50"] * 15 * 2 / 3 * 5216
     work = f"{torch.cuda.get_device_name(device)}, bf16, channels last, compiled, {SIZE} px, batch {BATCH}"
     values = [

@@ -105,7 +105,7 @@ def _rows(fp32: _Timed, bf16: _Timed, warm: _Timed, naive: _NaiveLoops, work: st
     unique = len(bf16.inputs.dataset.rows("train"))
     cold_passes, warm_passes = (sum(timed.run.passes.values()) / unique for timed in (bf16, warm))
     at_a_time = worker_count("cpu", 1, 1)
-    heads = sum(float(r.facts["seconds"]) for r in bf16.records) / at_a_time / bf16.wall
+    heads = sum(r.facts.seconds for r in bf16.records) / at_a_time / bf16.wall
     return [
         against("naive loop / ours, bf16", naive.plain, bf16, 200, "bf16; the loop fp32, ImageFolder, NCHW"),
         against("naive loop / ours, fp32", naive.plain, fp32, 100, "fp32; the loop fp32, ImageFolder, NCHW"),

@@ -77,5 +77,5 @@ def same_results(told: Told, case: Case, jobs: list[Job]) -> None:
         ours, theirs = told.result(job), case.reference.result(job)
         assert ours.record.history == theirs.record.history
         assert ours.record.metrics == theirs.record.metrics
-        assert ours.record.facts["threads"] == theirs.record.facts["threads"] == "1"
+        assert ours.record.facts.threads == theirs.record.facts.threads == 1
         pd.testing.assert_frame_equal(ours.predictions, theirs.predictions)

@@ -113,14 +113,14 @@ def test_a_request_to_stop_ends_the_jobs_that_train_and_the_executor_can_go_on(
 
 def test_another_context_is_taken_up(kind: Kind, case: Case) -> None:
     told = run(kind.executor, case.jobs[:1], replace(case.context, threads=2))
-    assert told.result(case.jobs[0]).record.facts["threads"] == "2"
+    assert told.result(case.jobs[0]).record.facts.threads == 2
 
 
 def test_heads_that_are_fitted_in_one_loop_give_the_same_results_everywhere(kind: Kind, case: Case) -> None:
     context = replace(case.context, stack=True)
     here, told = (run(executor, case.jobs, context) for executor in (InlineExecutor(), kind.executor))
     assert sorted(job.id for job in told.started) == sorted(told.outcomes)
-    stacked = {job.id for job in case.jobs if "stack" in told.result(job).record.facts}
+    stacked = {job.id for job in case.jobs if told.result(job).record.facts.stack}
     assert stacked == {job.id for job in case.jobs if job.scenario.settings.trainable == "head"}
     for job in case.jobs:
         assert told.result(job).record.history == here.result(job).record.history

@@ -7,6 +7,7 @@ from harness.execution.simulate import simulate
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
 from harness.study.settings import Settings
+from tests.conftest import fit_facts
 from tests.execution.test_schedule import jobs_of
 
 
@@ -40,7 +41,7 @@ def job(name: str, **settings: object) -> Job:
 
 
 def record(seconds: float) -> FoldRecord:
-    return FoldRecord("", [], 1, {}, {}, {"seconds": seconds})
+    return FoldRecord("", [], 1, {}, {}, fit_facts(seconds=seconds))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from harness.study.plan import Job, Scenario
 from harness.study.settings import Settings
 from harness.study.state import ScenarioState, StageState
 from harness.study.study import Data, Select, Stage
-from tests.conftest import Finished
+from tests.conftest import Finished, fit_facts
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def scenario_state(head: str, values: list[float], folds: int, metric: str) -> S
     jobs = tuple(Job(f"{head}-{fold}", scenario, 0, fold, "val", 0) for fold in range(folds))
     names = {"val/accuracy", "val/balanced_accuracy", "val/f1", "val/roc_auc", metric}
     records = {
-        job.id: FoldRecord(job.id, [], 1, dict.fromkeys(names, value), {}, {})
+        job.id: FoldRecord(job.id, [], 1, dict.fromkeys(names, value), {}, fit_facts())
         for job, value in zip(jobs, values, strict=False)
     }
     return ScenarioState(scenario, jobs, records)

@@ -1,16 +1,15 @@
 from harness.search.objective import cost_of
 from harness.store.results import FoldRecord
 from harness.study.search_block import Objective
+from tests.conftest import fit_facts
 
 
 def record(**facts: float) -> FoldRecord:
-    return FoldRecord("job", [], 1, {"val/accuracy": 0.5}, {}, dict(facts))
+    return FoldRecord("job", [], 1, {"val/accuracy": 0.5}, {}, fit_facts(**facts))
 
 
 def test_a_trial_costs_the_extraction_whichever_trial_it_was_made_for() -> None:
-    records = [
-        record(seconds=1.0, extraction_seconds=10.0, parameters=7, backbone_passes=passes) for passes in (24.0, 0.0)
-    ]
+    records = [record(seconds=1.0, extraction_seconds=10.0, parameters=7, backbone_passes=passes) for passes in (24, 0)]
     for order in (records, records[::-1]):
         assert cost_of(Objective(cost="seconds"), order) == 11
         assert cost_of(Objective(cost="parameters"), order) == 7

@@ -10,6 +10,7 @@ from harness.study.plan import Job, Scenario
 from harness.study.settings import Settings
 from harness.study.state import ScenarioState, StageState, contests, least_step
 from harness.study.study import Select, Stage
+from tests.conftest import fit_facts
 
 STAGES = 200
 ACCURACY = 0.95
@@ -24,7 +25,7 @@ def scenario(number: int, values: Sequence[float], images: Sequence[int], metric
     for job, value, left_out in zip(jobs, values, images, strict=True):
         few = (total - left_out) // 4
         before = {"A": few, "B": total - left_out - few}
-        records[job.id] = FoldRecord(job.id, [], 1, {metric: value}, {"before": before, "after": before}, {})
+        records[job.id] = FoldRecord(job.id, [], 1, {metric: value}, {"before": before, "after": before}, fit_facts())
     return ScenarioState(of, jobs, records)
 
 

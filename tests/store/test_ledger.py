@@ -14,7 +14,8 @@ from harness.errors import JobError
 from harness.store import Ledger, Store
 from harness.store.files import NEW
 from harness.store.ledger import Look
-from harness.store.results import FoldRecord, FoldResult
+from harness.store.results import FitFacts, FoldRecord, FoldResult
+from tests.conftest import fit_facts
 
 
 def result(job_id: str = "job", accuracy: float = 0.1 + 0.2, model: bytes | None = None) -> FoldResult:
@@ -24,7 +25,7 @@ def result(job_id: str = "job", accuracy: float = 0.1 + 0.2, model: bytes | None
         selected_epoch=2,
         metrics={"val/loss": 2 / 3, "val/accuracy": accuracy},
         class_counts={"before": {"Ä": 3, "B": 5}, "after": {"Ä": 5, "B": 5}},
-        facts={"device": "cpu", "seconds": 1.5},
+        facts=fit_facts(seconds=1.5),
     )
     predictions = pd.DataFrame(
         {"image": ["train/Ä/1.png", "train/B/2.png"], "patient": ["p", "q"], "label": ["Ä", "B"],
@@ -133,6 +134,24 @@ def test_of_a_job_that_two_studies_finish_at_once_the_first_stays(ledger: Ledger
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 metrics = st.dictionaries(st.text(min_size=1, max_size=20), finite, max_size=5)
+counts = st.integers(0, 10**9)
+facts = st.builds(
+    FitFacts,
+    device=st.text(max_size=20),
+    precision=st.sampled_from(["fp32", "bf16"]),
+    torch=st.text(max_size=20),
+    seconds=finite,
+    parameters=counts,
+    trained_parameters=counts,
+    threads=st.none() | st.integers(1, 64),
+    code=st.none() | st.text(max_size=16),
+    versions=st.none() | st.text(max_size=20),
+    fold_digest=st.none() | st.text(max_size=16),
+    compile=st.sampled_from([None, "on", "off"]),
+    stack=st.lists(st.text("0123456789abcdef", min_size=1), max_size=3).map(tuple),
+    backbone_passes=st.none() | counts,
+    extraction_seconds=st.none() | finite,
+)
 records = st.builds(
     FoldRecord,
     job_id=st.text("0123456789abcdef", min_size=16, max_size=16),
@@ -142,7 +161,7 @@ records = st.builds(
     class_counts=st.dictionaries(
         st.sampled_from(["before", "after"]), st.dictionaries(st.text(max_size=9), st.integers(0, 10**9), max_size=3)
     ),
-    facts=st.dictionaries(st.text(max_size=9), st.one_of(st.text(max_size=20), finite), max_size=5),
+    facts=facts,
 )
 
 

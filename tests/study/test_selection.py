@@ -9,6 +9,7 @@ from harness.study.plan import Job, Scenario
 from harness.study.settings import Settings
 from harness.study.state import ScenarioState, StageState, contests
 from harness.study.study import Select, Stage
+from tests.conftest import fit_facts
 
 
 def scenario(name: str, accuracies: Sequence[float], parameters: int, k: int = 3) -> ScenarioState:
@@ -16,7 +17,7 @@ def scenario(name: str, accuracies: Sequence[float], parameters: int, k: int = 3
     jobs = tuple(Job(f"{name}-{i}", point, i // k, i % k, "val", seed=i) for i in range(len(accuracies)))
     records = {
         job.id: FoldRecord(
-            job.id, [], 1, {"val/accuracy": value, "val/loss": 1 - value}, {}, {"parameters": parameters}
+            job.id, [], 1, {"val/accuracy": value, "val/loss": 1 - value}, {}, fit_facts(parameters=parameters)
         )
         for job, value in zip(jobs, accuracies, strict=True)
     }

@@ -14,6 +14,7 @@ from harness.study import state as stages
 from harness.study.identity import Digests
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StageState, all_scenarios, stage_state, study_state
+from tests.conftest import fit_facts
 
 LoadText = Callable[..., Study]
 
@@ -49,7 +50,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def save(ledger: Ledger, job: Job, **metrics: float) -> None:
     named = {f"val/{name}": value for name, value in metrics.items()}
-    record = FoldRecord(job.id, [named], 1, named, {}, {"seconds": 1.0})
+    record = FoldRecord(job.id, [named], 1, named, {}, fit_facts())
     ledger.save(FoldResult(record, pd.DataFrame({"image": ["a"]})))
 
 
@@ -264,7 +265,7 @@ def test_a_finished_stage_on_a_provisional_winner_is_not_tested(study_of: LoadTe
 def with_code(state: ScenarioState, *codes: str) -> ScenarioState:
     """The scenario with fits by this code, as many as there are codes; one of no code is from before it was noted."""
     records = {
-        job.id: FoldRecord(job.id, [], 1, {}, {}, {"code": code} if code else {})
+        job.id: FoldRecord(job.id, [], 1, {}, {}, fit_facts(code=code or None))
         for job, code in zip(state.jobs, codes, strict=False)
     }
     return replace(state, records=records)

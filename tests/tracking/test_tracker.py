@@ -28,7 +28,7 @@ from harness.study.state import stage_state
 from harness.tracking.connection import is_lost
 from harness.tracking.root_run import provenance
 from harness.tracking.tracker import Tracker
-from tests.conftest import Finished, runs_of
+from tests.conftest import Finished, fit_facts, runs_of
 
 METRICS = {
     f"val/{name}"
@@ -310,8 +310,7 @@ Parts = tuple[Callable[[], Tracker], Job]
 
 def record_of(job: Job, losses: list[float], selected: int) -> FoldRecord:
     history = [{"val/loss": loss, "val/accuracy": 1 - loss} for loss in losses]
-    facts: dict[str, str | float] = {"device": "cpu", "seconds": 1.0}
-    return FoldRecord(job.id, history, selected, history[selected - 1], {}, facts)
+    return FoldRecord(job.id, history, selected, history[selected - 1], {}, fit_facts())
 
 
 def test_an_epoch_is_visible_while_the_fold_still_trains(store: Store, parts: Parts) -> None:

@@ -176,9 +176,9 @@ def test_epochs_are_told_under_the_jobs_id(store: Store, small_study: Callable[.
     result = run_job(job, context, lambda *event: told.append(event))
     assert told == [(job.id, epoch, metrics) for epoch, metrics in enumerate(result.record.history, start=1)]
     assert len(told) == 3
-    assert result.record.facts["device"] == "cpu"
-    assert result.record.facts["precision"] == "fp32"
-    assert result.record.facts["torch"] == torch.__version__
+    assert result.record.facts.device == "cpu"
+    assert result.record.facts.precision == "fp32"
+    assert result.record.facts.torch == torch.__version__
 
 
 def test_three_classes_are_scored_by_their_means(tmp_path: Path, new_store: Callable[[], Store]) -> None:
@@ -238,8 +238,8 @@ def test_only_the_last_stages_are_trained_where_the_settings_say_so(
     }  # fmt: skip
     last = sum(size for key, size in whole.items() if key.startswith(("backbone.network.layer4", "head.")))
     facts = {name: result.record.facts for name, result in found.items()}
-    assert (facts["last-1"]["parameters"], facts["last-1"]["trained_parameters"]) == (sum(whole.values()), last)
-    assert facts["all"]["parameters"] == facts["all"]["trained_parameters"] == sum(whole.values())
+    assert (facts["last-1"].parameters, facts["last-1"].trained_parameters) == (sum(whole.values()), last)
+    assert facts["all"].parameters == facts["all"].trained_parameters == sum(whole.values())
 
 
 def test_a_frozen_backbone_counts_and_its_extraction_is_billed_to_no_single_fit(
@@ -250,12 +250,12 @@ def test_a_frozen_backbone_counts_and_its_extraction_is_billed_to_no_single_fit(
     jobs = fold_jobs(study, first.scenario, context.digests)[:2]
     cold, warm = (run_job(job, context, silent).record.facts for job in jobs)
     (about,) = [json.loads(path.read_text()) for path in context.features.glob("*/about.json")]
-    assert (cold["backbone_passes"], warm["backbone_passes"]) == (len(context.dataset.rows("train")), 0)
-    assert cold["extraction_seconds"] == warm["extraction_seconds"] == about["seconds"] > 0
+    assert (cold.backbone_passes, warm.backbone_passes) == (len(context.dataset.rows("train")), 0)
+    assert cold.extraction_seconds == warm.extraction_seconds == about["seconds"] > 0
     backbone = sum(p.numel() for p in load_backbone(first.scenario.settings, 0).parameters())
-    head = int(warm["trained_parameters"])
+    head = warm.trained_parameters
     assert head < 1_000
-    assert cold["parameters"] == warm["parameters"] == backbone + head
+    assert cold.parameters == warm.parameters == backbone + head
 
 
 def test_what_nothing_reads_is_neither_counted_nor_stored(store: Store, small_study: Callable[..., Study]) -> None:
@@ -266,4 +266,4 @@ def test_what_nothing_reads_is_neither_counted_nor_stored(store: Store, small_st
     stored = safetensors.torch.load(result.model or b"")
     assert not any(key.startswith(("backbone.network.conv_head", "backbone.network.classifier")) for key in stored)
     trained = [value.numel() for key, value in stored.items() if "running" not in key and "num_batches" not in key]
-    assert result.record.facts["trained_parameters"] == result.record.facts["parameters"] == sum(trained) < 1_300_000
+    assert result.record.facts.trained_parameters == result.record.facts.parameters == sum(trained) < 1_300_000

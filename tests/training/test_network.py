@@ -42,7 +42,7 @@ def case(new_store: Callable[[], Store], small_study: Callable[..., Study]) -> t
 TRAIN = """
 import torch
 from harness.models.backbone import load_backbone
-from harness.settings import Settings
+from harness.study.settings import Settings
 backbone = load_backbone(Settings(backbone="repvgg_a0", weights="none", image_size=128), 0)
 backbone.put_on(torch.device("cpu")).train()
 for _ in range(2):
@@ -116,7 +116,7 @@ def test_one_backbone_is_compiled_twice_whatever_the_heads_the_folds_and_the_las
     assert counter.frame_count == 2  # one to train, one to evaluate
     plain = [run_job(job, replace(context, compile="auto"), lambda *_: None) for job in jobs]
     for result, other in zip(results, plain, strict=True):
-        assert (result.record.facts["compile"], other.record.facts["compile"]) == ("on", "off")
+        assert (result.record.facts.compile, other.record.facts.compile) == ("on", "off")
         assert result.record.metrics["val/loss"] == pytest.approx(other.record.metrics["val/loss"], rel=1e-4)
 
 
@@ -148,11 +148,11 @@ def test_a_fit_that_runs_out_of_memory_starts_again_with_fewer_images_at_a_time(
 ) -> None:
     context, (job, *_) = case
     plain = run_job(job, context, lambda *_: None)
-    assert "accumulation" not in plain.record.facts
+    assert plain.record.facts.micro_batch is None
     limited_to(4, monkeypatch)
     told: list[int] = []
     result = run_job(job, context, lambda _, epoch, __: told.append(epoch))
-    assert result.record.facts["accumulation"] == "4 images at a time, of a batch of 16"
+    assert (result.record.facts.micro_batch, result.record.facts.batch_size) == (4, 16)
     assert told == [1, 2]
     again = run_job(job, context, lambda *_: None)
     assert result.record.history == again.record.history

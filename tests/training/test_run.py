@@ -67,7 +67,7 @@ def test_every_fit_of_a_stack_agrees_with_the_fit_alone(case: Case) -> None:
         for job, ours in zip(stack, run_jobs(stack, context, silent), strict=True):
             agree(ours, run_jobs([job], context, silent)[0])
             assert isinstance(ours, FoldResult)
-            assert str(ours.record.facts["stack"]).split() == [other.id for other in stack]
+            assert ours.record.facts.stack == tuple(other.id for other in stack)
             steps[stack].add(sum(ours.record.class_counts["after"].values()) // 10)
     assert [len(stack) for stack in stacks(jobs, context)] == [8] * 4
     assert all(len(lengths) > 1 for lengths in steps.values()), "all fits have as many batches: a part is not tested"
@@ -111,13 +111,13 @@ def test_the_epochs_of_every_fit_are_told_in_order(case: Case) -> None:
 def test_the_features_are_made_once_and_counted_once(case: Case) -> None:
     context, jobs = case
     passes = [
-        result.record.facts["backbone_passes"]
+        result.record.facts.backbone_passes
         for stack in stacks(jobs, context)
         for result in run_jobs(stack, context, silent)
         if isinstance(result, FoldResult)
     ]
     assert len(passes) == 32
-    assert sum(map(float, passes)) == len(context.dataset.rows("train"))
+    assert sum(count or 0 for count in passes) == len(context.dataset.rows("train"))
 
 
 def test_a_loss_that_is_not_finite_is_the_failure_of_one_fit(small_study: StudyOf, store: Store) -> None:

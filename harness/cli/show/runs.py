@@ -42,8 +42,8 @@ def show_reproduction(found: "Reproduction") -> None:
         rows_table(f"{job.scenario.name}, {job.name}", ["metric", "stored", "again", "difference"], rows)
     )
     words = "identical" if found.identical else "NOT identical"
-    keys = ("device", "precision", "torch")
-    machines = [", ".join(str(r.facts[key]) for key in keys) for r in (found.stored, found.again)]
+    facts = [record.facts for record in (found.stored, found.again)]
+    machines = [f"{f.device}, {f.precision}, {f.torch}" for f in facts]
     new_console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
     if apart := changed_versions(found.stored, found.again):
         new_console().print(f"made by other versions of packages: {apart}")

@@ -131,7 +131,7 @@ def _model_answers(known: Known) -> dict[str, str]:
     study = known.study
     facts = [r.facts for state in known.states for s in state.scenarios for r in s.records.values()]
     scenarios = [s.scenario.settings for s, _ in all_scenarios(known.states)]
-    torch = ", ".join(sorted({f"torch {f['torch']} ({f['device']}, {f['precision']})" for f in facts}))
+    torch = ", ".join(sorted({f"torch {f.torch} ({f.device}, {f.precision})" for f in facts}))
     training = (
         "augment",
         "trainable",
