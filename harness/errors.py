@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with the exit code that it ends the command with."""
+"""The errors of the harness, each kind with the exit code of the command that it ends."""
 
 import errno
 import logging
@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 def redact(text: str) -> str:
-    """The text with `***` for the password of every URL in it: for all that is printed, logged or stored."""
-    # Up to the last @: a password may hold one itself. One slash is enough: a path leaves out the second one.
+    """Replace the password of every URL in the text by `***`: for everything that is printed, logged or stored."""
+    # Up to the last @: a password may contain one. One slash is enough: pathlib drops the second one.
     text = re.sub(r"(:/+[^:/@\s]*):\S*@", r"\1:***@", text)
     return re.sub(r"([?&](?:ssl)?password=)[^&\s]*", r"\1***", text)
 
 
 def printable(path: str) -> str:
-    """The path as it can be printed: bytes that are not UTF-8, and control characters, as escapes."""
+    """Escape bytes that are not UTF-8, and control characters, so that the path can be printed."""
 
     def escaped(character: str) -> str:
-        if "\udc80" <= character <= "\udcff":  # how Python holds such a byte
+        if "\udc80" <= character <= "\udcff":  # how Python represents such a byte
             return f"\\x{ord(character) - 0xDC00:02x}"
         return character if character.isprintable() else character.encode("unicode_escape").decode()
 
@@ -28,12 +28,12 @@ def printable(path: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; the name of its kind where it says nothing."""
+    """The first line of the error's message; the name of its class where the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def disk_is_full(error: BaseException | None) -> bool:
-    """Whether this error, or one that it came from, says that nothing more can be written."""
+    """Whether this error, or one that caused it, means that the disk is full."""
     while error is not None:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if full or "database or disk is full" in str(error):
@@ -42,12 +42,12 @@ def disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def forbidden(error: BaseException | None) -> str | None:
-    """What this error, or one that it came from, says that may not be read or written here; None for other errors."""
+def permission_problem(error: BaseException | None) -> str | None:
+    """The path that may not be read or written, by this error or one that caused it; None for other errors."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             place = str(Path(os.fsdecode(error.filename)).absolute()) if error.filename else "a file"
-            return f"{re.sub(r'/[.]new-[^/]*', '', place) or '/'}: {error.strerror}"  # not there yet: its folder
+            return f"{re.sub(r'/[.]new-[^/]*', '', place) or '/'}: {error.strerror}"  # a temporary folder: its parent
         for words in ("attempt to write a readonly database", "unable to open database file"):
             if words in str(error):
                 return f"the store's database: {words}"
@@ -58,19 +58,19 @@ def forbidden(error: BaseException | None) -> str | None:
 
 
 class HarnessError(Exception):
-    """One line for the user: what was given, what is allowed, how to mend it."""
+    """One line for the user: what was given, what is allowed, how to fix it."""
 
     exit_code = 2
 
 
 class StudyError(HarnessError):
-    """The request is wrong: the study file, an option, a name."""
+    """The request is wrong: the study file, an option or a name."""
 
 
 class DataError(HarnessError):
     """The images are wrong: a missing folder, an empty class, an unreadable file.
 
-    field: the place in the study file that is to blame, where the one who raises it knows.
+    field: the field of the study file that causes the error, where it is known.
     """
 
     def __init__(self, message: str, field: tuple[str, ...] = ()) -> None:
@@ -83,19 +83,19 @@ class LeakageError(DataError):
 
 
 class TrackingError(HarnessError):
-    """The tracking server was lost; the results are stored all the same."""
+    """The connection to the tracking server was lost; the results are stored on disk."""
 
     exit_code = 4
 
 
 class BusyError(HarnessError):
-    """Another runner holds this study in this store."""
+    """Another process is running this study in this store."""
 
     exit_code = 3
 
 
 class Stopped(BaseException):
-    """A signal asked the run to end; not an Exception, so that no job handler swallows it."""
+    """A signal asked the run to stop. Not an Exception, so that no `except Exception` of a job catches it."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
@@ -103,7 +103,7 @@ class Stopped(BaseException):
 
 
 class JobError(Exception):
-    """One job failed; the others go on. Returned as an outcome, never raised past an executor."""
+    """One job failed; the others continue. Executors return it as an outcome and never raise it."""
 
     def __init__(self, job_id: str, reason: str, details: str = "") -> None:
         super().__init__(job_id, redact(reason), redact(details))
@@ -112,16 +112,17 @@ class JobError(Exception):
         self.details = redact(details)
 
 
-LOG = logging.getLogger("harness")  # its lines come to the terminal, by the Reporter or as Python prints any warning
+LOG = logging.getLogger("harness")  # printed on the terminal, by the Reporter or by Python's default handler
 
 
 def attempt(
     loss: str, log: Path, make: Callable[[], object], passing: Callable[[Exception], bool] = disk_is_full
 ) -> bool:
-    """Whether `make` came to its end. An error costs no more than it: it is said in one line, after `loss`.
+    """Call `make` and return whether it succeeded; an error is logged as a warning instead of being raised.
 
-    The line and the traceback go to the file `log`, which is removed by an attempt that ends well. For nothing that a
-    number depends on. passing: which errors are raised all the same, as they concern more than this.
+    For outputs that no number depends on. The warning is one line that starts with `loss`; that line and the traceback
+    are written to the file `log`, which a later success removes.
+    passing: which errors to raise after all; a full disk always is.
     """
     try:
         make()
@@ -139,5 +140,5 @@ def attempt(
 
 
 def failure(log: Path) -> str | None:
-    """The line that the last attempt with this file said; None where it ended well, or there was none."""
+    """The warning of the last `attempt` with this log file; None where it succeeded, or there was none."""
     return log.read_text(encoding="utf-8").splitlines()[0] if log.exists() else None

@@ -1,4 +1,4 @@
-"""Worker processes that never outlive the process that started them."""
+"""Worker processes that never outlive their parent, and signals."""
 
 import multiprocessing
 import multiprocessing.spawn
@@ -17,7 +17,7 @@ from harness.errors import HarnessError, Stopped
 
 
 def start_worker(main: Callable[..., None], *arguments: Any) -> "tuple[Any, Connection[Any, Any]]":
-    """A process that runs `main` with these arguments and one end of a pipe, and the other end.
+    """Start a process that runs `main(*arguments, pipe)`; return it and the other end of the pipe.
 
     Raises HarnessError where no process can be started.
     """
@@ -26,15 +26,15 @@ def start_worker(main: Callable[..., None], *arguments: Any) -> "tuple[Any, Conn
     process = context.Process(target=main, args=(*arguments, theirs), daemon=True)
     try:
         process.start()
-    except (OSError, EOFError) as error:  # also of the process that workers are forked from
-        refuse_if_unable(main.__module__)
+    except (OSError, EOFError) as error:  # also from the fork server
+        require_importable(main.__module__)
         raise _unable(str(error) or type(error).__name__) from None
     theirs.close()
     return process, pipe
 
 
-def refuse_if_unable(module: str) -> None:
-    """Raises HarnessError, with its last words, where a new Python fails to import this module, as a worker has to."""
+def require_importable(module: str) -> None:
+    """Raise HarnessError, with the last line of the traceback, where a new Python process cannot import this module."""
     python = os.fsdecode(multiprocessing.spawn.get_executable())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
@@ -51,10 +51,7 @@ def _unable(reason: str) -> HarnessError:
 
 
 def _context(preload: str) -> Any:
-    """How worker processes are started; `preload` is the module that all of them need.
-
-    Where forking is safe, they are forked from a process that has imported it, but computed nothing, yet.
-    """
+    """The multiprocessing context of workers. On Linux they are forked from a server that has imported `preload`."""
     linux = sys.platform == "linux"
     context: Any = multiprocessing.get_context("forkserver" if linux else "spawn")
     if linux:
@@ -63,8 +60,8 @@ def _context(preload: str) -> Any:
 
 
 def become_worker() -> None:
-    """To be called first in a worker: SIGINT is left to the parent, SIGTERM cleans up, the parent's end is the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
+    """Ignore SIGINT, exit cleanly on SIGTERM, and die with the parent. Call it first in every worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops its workers
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -76,19 +73,19 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-_depth = 0
-_waiting: list[int] = []  # signals that came while something had to be whole
+_depth = 0  # of nested `delay_signals`
+_waiting: list[int] = []  # signals that arrived within `delay_signals`
 
 
-def obey_signals() -> None:
-    """From now on a signal raises Stopped."""
+def raise_on_signals() -> None:
+    """Raise Stopped on SIGTERM and SIGINT from now on."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
 
 
 @contextmanager
-def unbroken() -> Iterator[None]:
-    """A signal that comes within it raises Stopped at its end. For the main thread, where signals are handled."""
+def delay_signals() -> Iterator[None]:
+    """Delay signals that arrive within this block to its end. For the main thread, where Python handles signals."""
     global _depth
     _depth += 1
     try:

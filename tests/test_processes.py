@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.processes import refuse_if_unable
+from harness.processes import require_importable
 
 WITHOUT_PYTHON = """\
 import multiprocessing
@@ -43,5 +43,5 @@ def test_a_worker_says_which_import_fails(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "broken.py").write_text("import no_such_library")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(HarnessError, match="started: ModuleNotFoundError: No module named 'no_such_library'; with --w"):
-        refuse_if_unable("broken")
-    refuse_if_unable("harness.processes")
+        require_importable("broken")
+    require_importable("harness.processes")

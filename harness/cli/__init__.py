@@ -9,8 +9,8 @@ import typer
 from harness.cli import audit, cache, doctor, model, new, plan, report, rerun, run, search, status, ui
 from harness.cli.completion import join_words
 from harness.cli.streams import name_the_user, read_names_as_utf8, speak_plainly
-from harness.errors import HarnessError, Stopped, disk_is_full, forbidden, redact
-from harness.processes import obey_signals
+from harness.errors import HarnessError, Stopped, disk_is_full, permission_problem, redact
+from harness.processes import raise_on_signals
 
 COMMANDS = (
     run.run,
@@ -51,7 +51,7 @@ def main() -> None:
     read_names_as_utf8()
     speak_plainly()
     name_the_user()
-    obey_signals()
+    raise_on_signals()
     try:
         make_app()()
     except HarnessError as error:
@@ -63,7 +63,7 @@ def main() -> None:
     except Exception as error:
         if disk_is_full(error):
             print("error: the disk is full; free some space, and the same command goes on from here", file=sys.stderr)
-        elif reason := forbidden(error):
+        elif reason := permission_problem(error):
             print(f"error: {redact(reason)}", file=sys.stderr)
             sys.exit(HarnessError.exit_code)
         else:

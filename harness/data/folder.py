@@ -21,7 +21,7 @@ SYSTEM = {  # folders of systems, file servers and tools, in lower case; all nam
 LITTER = {".ds_store", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}  # not worth a word
 LIKE_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "tests", "testing"}
 MANY = 10_000  # the images of a folder that is not read are counted up to here
-Entry = os.DirEntry[str]
+DirEntry = os.DirEntry[str]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _unreadable(folder: str, error: OSError) -> DataError:
     return DataError(f"the folder {printable(folder)} may not be read ({error.strerror}){mend}")
 
 
-def _entries(folder: Path | Entry) -> list[Entry]:
+def _entries(folder: Path | DirEntry) -> list[DirEntry]:
     """What lies in a folder, in the order of its names, without litter. Raises DataError where it may not be read."""
     try:
         with os.scandir(folder) as inside:
@@ -97,7 +97,7 @@ def _entries(folder: Path | Entry) -> list[Entry]:
         raise _unreadable(os.fspath(folder), error) from None
 
 
-def _is_folder(entry: Entry, links: bool = True) -> bool:
+def _is_folder(entry: DirEntry, links: bool = True) -> bool:
     """Whether this is a folder, or a link to one. Raises DataError where that may not be seen."""
     try:
         return entry.is_dir(follow_symlinks=links)
@@ -115,7 +115,7 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and ending(name) in endings()
 
 
-def _split_folder(root: Path, inside: list[Entry], name: str) -> Entry | None:
+def _split_folder(root: Path, inside: list[DirEntry], name: str) -> DirEntry | None:
     """The folder of a split; None where there is no test/. Raises DataError for one that has another name, or none."""
     found = next((entry for entry in inside if entry.name == name), None)
     if found is not None:
@@ -136,7 +136,7 @@ def _split_folder(root: Path, inside: list[Entry], name: str) -> Entry | None:
     return None
 
 
-def _where_train_is(root: Path, others: list[Entry]) -> str:
+def _where_train_is(root: Path, others: list[DirEntry]) -> str:
     """What to name instead of a folder without train/: the first below that has it, or what the folder holds."""
     for pattern in ("*/train", "*/*/train", "*/*/*/train"):
         for found in sorted(root.glob(pattern)):
@@ -148,7 +148,7 @@ def _where_train_is(root: Path, others: list[Entry]) -> str:
     return EXPECTED + (f"; it holds {', '.join(alike)}" if alike else "")
 
 
-def _class_folders(split: Entry, left: Tally) -> Iterator[Entry]:
+def _class_folders(split: DirEntry, left: Tally) -> Iterator[DirEntry]:
     for entry in _entries(split):
         if _is_folder(entry):
             if not _is_hidden(entry.name):
@@ -161,7 +161,7 @@ def _class_folders(split: Entry, left: Tally) -> Iterator[Entry]:
             left.add_file(entry.path, "beside")
 
 
-def _class_images(root: Path, folder: Entry, left: Tally) -> list[str]:
+def _class_images(root: Path, folder: DirEntry, left: Tally) -> list[str]:
     """The images of a class, as paths below `root`, in order. Raises DataError where there is none."""
     within = Tally(root)
     images = sorted(Path(path) for path in _image_files(folder, within))
@@ -172,7 +172,7 @@ def _class_images(root: Path, folder: Entry, left: Tally) -> list[str]:
     return [path.relative_to(root).as_posix() for path in images]
 
 
-def _image_files(folder: Entry, left: Tally) -> Iterator[str]:
+def _image_files(folder: DirEntry, left: Tally) -> Iterator[str]:
     """The files below `folder` that are named like images. A linked folder is named, too: it is not walked through."""
     waiting = [folder]
     while waiting:
@@ -187,7 +187,7 @@ def _image_files(folder: Entry, left: Tally) -> Iterator[str]:
                 left.add_file(entry.path, "endings")
 
 
-def _look_beside(entries: Iterable[Entry], left: Tally) -> None:
+def _look_beside(entries: Iterable[DirEntry], left: Tally) -> None:
     """Takes in what lies beside the split folders: hidden folders, images, and folders that hold images."""
     for entry in entries:
         if not _is_folder(entry):
@@ -201,7 +201,7 @@ def _look_beside(entries: Iterable[Entry], left: Tally) -> None:
                 left.add("folders", entry.path, f" ({words or 'no image'})")
 
 
-def _content(folder: Entry) -> str:
+def _content(folder: DirEntry) -> str:
     """How many images a folder holds that is not read; nothing where there is none."""
     try:
         images = sum(1 for _ in islice(_image_files(folder, Tally(Path(folder.path))), MANY))

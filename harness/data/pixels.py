@@ -15,7 +15,7 @@ from harness.data.manifest import Dataset
 from harness.errors import DataError
 from harness.store import Store
 from harness.store.failpoints import failpoint
-from harness.store.files import new_folder, one_maker
+from harness.store.files import creation_lock, new_folder
 from harness.study.identity import digest
 
 BUFFER = 2**20  # bytes: each write hands over Python's lock, which the threads that decode want too
@@ -30,7 +30,7 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
     key = digest([DECODER, PIL.__version__, image_size, dataset.table["sha256"].tolist()])
     path = store.cache / "pixels" / f"{key}.npy"
     if not path.exists():
-        with one_maker(path):
+        with creation_lock(path):
             if not path.exists():
                 _make(path, dataset, image_size, progress)
     return path

@@ -16,7 +16,7 @@ from harness.errors import JobError
 from harness.execution.executor import OnStart, each_epoch_once
 from harness.execution.inline import outcomes_of
 from harness.execution.schedule import Estimate, Schedule, Stack, by_epochs
-from harness.processes import become_worker, refuse_if_unable, start_worker
+from harness.processes import become_worker, require_importable, start_worker
 from harness.store.results import Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
@@ -59,7 +59,7 @@ class ProcessExecutor:
                         continue
                     stack = worker.release()
                     if message is None and worker.failed:
-                        refuse_if_unable(__name__)
+                        require_importable(__name__)
                     if message is not None:
                         yield from zip(stack, message, strict=True)
                         continue

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from optuna.exceptions import UpdateFinishedTrialError
 
 from harness.errors import JobError
-from harness.processes import become_worker, refuse_if_unable, start_worker
+from harness.processes import become_worker, require_importable, start_worker
 from harness.search.objective import Listener, TrialRunner
 from harness.search.queue import Queue
 from harness.store import Store
@@ -164,7 +164,7 @@ def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
                 if worker.process.exitcode == 0:
                     continue
                 if worker.process.exitcode == 1:
-                    refuse_if_unable(__name__)
+                    require_importable(__name__)
                 deaths += 1
                 _bury(worker, queue, boss)
                 if deaths > MAX_DEATHS:

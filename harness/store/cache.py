@@ -1,4 +1,4 @@
-"""What a store keeps only to be quick: decoded pixels, features of frozen backbones, folds, audits, probes."""
+"""The cache of a store: decoded pixels, features of frozen backbones, folds, audits, probes. Safe to delete."""
 
 import json
 import shutil
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BusyError
-from harness.store.files import NEW
+from harness.store.files import NEW_PREFIX
 from harness.store.store import Store, read_holder
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing that is kept: a file or a folder of them, its size in bytes, and what it holds in words."""
+class CacheEntry:
+    """A cached file or folder, its size in bytes, and a description of what it contains."""
 
     kind: str
     path: Path
@@ -21,14 +21,14 @@ class Entry:
     text: str
 
 
-def entries(store: Store) -> list[Entry]:
-    """All that the cache of a store holds, kind by kind, the largest first."""
-    found = [_entry(folder.stem, path) for folder in _things(store.cache) for path in _parts(folder)]
+def entries(store: Store) -> list[CacheEntry]:
+    """Everything in the cache of a store, by kind, the largest first."""
+    found = [_entry(folder.stem, path) for folder in _finished(store.cache) for path in _parts(folder)]
     return sorted(found, key=lambda entry: (entry.kind, -entry.size))
 
 
-def clear(store: Store, kind: str | None = None) -> list[Entry]:
-    """What was removed: all of this kind, or all. Raises BusyError while a study runs in the store, and may read it."""
+def clear(store: Store, kind: str | None = None) -> list[CacheEntry]:
+    """Remove the entries of this kind, or all, and return them. Raises BusyError while a study runs in the store."""
     for holder in sorted(store.locks.glob("*.json")):
         who = read_holder(holder)
         if who is not None:
@@ -46,22 +46,22 @@ def clear(store: Store, kind: str | None = None) -> list[Entry]:
 
 
 def size_of(path: Path) -> int:
-    """The bytes of a file, or of all files below a folder."""
+    """The size in bytes of a file, or of all files below a folder."""
     files = path.rglob("*") if path.is_dir() else (path,)
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _things(folder: Path) -> Iterator[Path]:
-    """What lies whole in a folder of the cache: no locks, nothing half-written."""
-    return (path for path in folder.glob("*") if not path.name.startswith((NEW, ".")))
+def _finished(folder: Path) -> Iterator[Path]:
+    """The complete files and folders in a folder of the cache: no locks, nothing half-written."""
+    return (path for path in folder.glob("*") if not path.name.startswith((NEW_PREFIX, ".")))
 
 
 def _parts(path: Path) -> Iterator[Path]:
-    return _things(path) if path.is_dir() else iter((path,))
+    return _finished(path) if path.is_dir() else iter((path,))
 
 
-def _entry(kind: str, path: Path) -> Entry:
-    return Entry(kind, path, size_of(path), _features(path) if kind == "features" else path.stem)
+def _entry(kind: str, path: Path) -> CacheEntry:
+    return CacheEntry(kind, path, size_of(path), _features(path) if kind == "features" else path.stem)
 
 
 def _features(path: Path) -> str:

@@ -12,16 +12,16 @@ from harness.store.store import Store
 
 @dataclass(frozen=True)
 class Explanations:
-    """A sample of test images and where the model looked. `maps` are [n, h, w], from 0 to 1; words are [n]."""
+    """The Grad-CAM maps of a sample of test images."""
 
-    rows: NDArray[np.int64]  # of the manifest
-    maps: NDArray[np.float32]
-    true: NDArray[np.str_]
-    called: NDArray[np.str_]
-    probability: NDArray[np.float64]  # of the called class
+    rows: NDArray[np.int64]  # [n], of the manifest
+    maps: NDArray[np.float32]  # [n, h, w], from 0 to 1
+    true: NDArray[np.str_]  # [n]
+    called: NDArray[np.str_]  # [n], the predicted class; the name is that of the file
+    probability: NDArray[np.float64]  # [n], of the predicted class
 
     def save(self, path: Path) -> None:
-        """Writes the file, whole."""
+        """Write the file atomically."""
         with new_folder(path.parent) as folder:
             part = folder / path.name
             np.savez_compressed(part, **vars(self))
@@ -29,7 +29,7 @@ class Explanations:
 
     @staticmethod
     def load(path: Path) -> "Explanations | None":
-        """What the file holds; None where there is none."""
+        """Read the file; None where there is none."""
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as stored:
@@ -37,15 +37,15 @@ class Explanations:
 
 
 def explanations_file(store: Store, job_id: str) -> Path:
-    """Where the maps of a job are kept."""
+    """The file with the maps of a job."""
     return store.root / "explanations" / f"{job_id}.npz"
 
 
 def explanations_log(store: Store, job_id: str) -> Path:
-    """Where it is kept why there are none."""
+    """The file that says why a job has no maps."""
     return explanations_file(store, job_id).with_suffix(".txt")
 
 
 def unregistered_log(store: Store, job_id: str) -> Path:
-    """Where it is kept why the model of a job is not registered."""
+    """The file that says why the model of a job is not registered."""
     return store.root / "explanations" / f"{job_id}-model.txt"

@@ -1,16 +1,16 @@
-"""Named places at which a test can have this process killed. Elsewhere they do nothing."""
+"""Named places at which a test can kill this process. Without the environment variable they do nothing."""
 
 import os
 import signal
 from collections import Counter
 
-VARIABLE = "HARNESS_FAILPOINT"  # NAME:N, the N-th pass of the place NAME; or `count`
+VARIABLE = "HARNESS_FAILPOINT"  # NAME:N kills at the N-th pass of the place NAME; `count` only counts the passes
 
 passes: Counter[str] = Counter()  # by name, while the variable is set
 
 
 def failpoint(name: str) -> None:
-    """Kills this process (SIGKILL) where the variable asks for this pass of this place."""
+    """Kill this process (SIGKILL) where the environment variable names this pass of this place."""
     wanted = os.environ.get(VARIABLE)
     if wanted is None:
         return

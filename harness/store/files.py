@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, whatever kills the process that writes them."""
+"""Files and folders that are complete or absent, even if the process that writes them is killed."""
 
 import fcntl
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from harness.store.failpoints import failpoint
 
-NEW = ".new-"  # what the name of a folder begins with that is being filled
+NEW_PREFIX = ".new-"  # of a folder that is being filled
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Writes `content` so that `path` is the old file or the new one, never a part."""
+    """Write `content` so that `path` is the old file or the new one, never a part."""
     with new_folder(path.parent) as folder:
         part = folder / path.name
         with part.open("wb") as file:
@@ -28,12 +28,12 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_folder(parent: Path) -> Iterator[Path]:
-    """A fresh folder below `parent`, to be filled and renamed away; what is left in it is removed.
+    """Create a temporary folder below `parent`, to be filled and renamed; what is left in it is removed.
 
-    Parents that had to be made for it and end up empty are removed too: a failure leaves nothing behind.
+    Parents that were created for it and stay empty are removed too: a failure leaves nothing behind.
     """
-    folder = parent / f"{NEW}{os.getpid()}-{secrets.token_hex(4)}"
-    with _folder_there(parent), held(folder, make=True):
+    folder = parent / f"{NEW_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    with _existing_folder(parent), folder_lock(folder, make=True):
         try:
             yield folder
         finally:
@@ -41,58 +41,62 @@ def new_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def held(folder: Path, make: bool = False, wait: bool = True) -> Iterator[None]:
-    """Holds a folder; the system lets go of it when the process ends, so that the living can be told from the dead.
+def folder_lock(folder: Path, make: bool = False, wait: bool = True) -> Iterator[None]:
+    """Lock a folder; the system releases the lock when the process ends, so that abandoned folders can be recognised.
 
-    make: the folder is made, anew where a sweep comes in between. Raises OSError where another holds it.
+    make: create the folder, again where another process removes it meanwhile. wait: for another process; without it
+    OSError is raised where one holds the lock.
     """
     while True:
         try:
             if make:
                 folder.mkdir(parents=True, exist_ok=True)
-            hold = os.open(folder, os.O_RDONLY)
+            descriptor = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
             if not make:
                 raise
             continue
         try:
-            fcntl.flock(hold, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if folder.exists() or not make:
                 yield
                 return
         finally:
-            os.close(hold)
+            os.close(descriptor)
 
 
 @contextmanager
-def one_maker(path: Path) -> Iterator[None]:
-    """Within it no other process makes `path`: whoever waited for it must look first whether it is there by now."""
+def creation_lock(path: Path) -> Iterator[None]:
+    """Lock under which one process creates `path`.
+
+    After entering, check whether another process has created it meanwhile.
+    """
     from filelock import FileLock
 
-    with _folder_there(path.parent):
+    with _existing_folder(path.parent):
         lock = path.with_name(f".{path.name}.lock")
         try:
             with FileLock(lock):
                 yield
         finally:
-            lock.unlink(missing_ok=True)  # whoever waits on it looks for `path`, and never makes a part of it
+            lock.unlink(missing_ok=True)  # safe: those who wait for it find `path`, and write it atomically if not
 
 
 @contextmanager
-def _folder_there(folder: Path) -> Iterator[None]:
-    """Makes a folder and its parents; those that were made now and end up empty are removed again."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+def _existing_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents; at the end, remove those that were created here and are empty."""
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         with suppress(OSError):
-            for path in made:
+            for path in created:
                 path.rmdir()
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the files of `folder` durable before it is renamed into place."""
+    """Flush the files of `folder` to disk before it is renamed."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

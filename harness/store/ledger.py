@@ -1,4 +1,4 @@
-"""Finished jobs as local files: `jobs/<job_id>/` is whole or absent. MLflow is a view that can be rebuilt from them."""
+"""Finished jobs as local files: `jobs/<job_id>/` is complete or absent. MLflow's runs can be rebuilt from them."""
 
 import json
 import shutil
@@ -22,17 +22,17 @@ TEST_IMAGES = "test-images.json"
 
 @dataclass(frozen=True)
 class Look:
-    """One scoring of test images. Those that are scored together, after one selection, have one time."""
+    """One scoring of test images. Jobs that are scored together, after one selection, share one time."""
 
     study: str
-    key: str  # what was scored: the very jobs
-    study_id: str | None  # None: noted by a version that did not say
+    key: str  # the jobs that were scored
+    study_id: str | None  # None: recorded by a version that did not store it
     time: float
-    same: bool = True  # False: of some of the images, or of more
+    same: bool = True  # False: at a subset or a superset of the images
 
 
 def _short(dataset: "Dataset") -> set[str]:
-    """The hashes of the test images, as long as they must be to be told apart."""
+    """The hashes of the test images, shortened to 16 digits."""
     return {image[:16] for image in dataset.test_images}
 
 
@@ -59,16 +59,16 @@ class Ledger:
         return FoldRecord.from_json(json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
 
     def predictions(self, job_id: str) -> "pd.DataFrame":
-        """The predictions of a finished job, a row for each image."""
+        """The predictions of a finished job, one row per image."""
         import pandas as pd
 
         return pd.read_parquet(self.path(job_id) / "predictions.parquet")
 
     def look(self, dataset: "Dataset", look: "Look") -> None:
-        """Notes that a study scores something on the test set of this dataset.
+        """Record that a study scores something on the test set of this dataset.
 
-        To be called before the scoring, so that a look that is broken off counts too. The same look counts once:
-        the numbers of a stored test do not change when they are read again.
+        Call it before the scoring, so that an interrupted look counts too. The same look counts once: the numbers of a
+        stored test do not change when they are read again.
         """
         folder = self.looks_root / dataset.digest
         if not (folder / TEST_IMAGES).exists():
@@ -78,9 +78,9 @@ class Ledger:
             write_atomic(path, json.dumps({"time": look.time, "study_id": look.study_id}).encode())
 
     def looks(self, dataset: "Dataset") -> list["Look"]:
-        """Every look at test images of this dataset in this store, by whichever study, the first one first.
+        """Every look at test images of this dataset in this store, by any study, in the order of time.
 
-        Another manifest of the same images (another positive class, patient rule or limit) is no other test set.
+        Another manifest of the same images (another positive class, patient rule or limit) is the same test set.
         """
         mine, found = _short(dataset), []
         for folder in self.looks_root.glob("*"):
@@ -93,15 +93,15 @@ class Ledger:
         return sorted(found, key=lambda look: (look.time, look.key))
 
     def begin(self, job_id: str) -> None:
-        """Notes that a job is being fitted."""
+        """Record that a job is being fitted."""
         self._note(job_id, {"status": "running"})
 
     def fail(self, error: JobError) -> None:
-        """Notes why a job has failed."""
+        """Record why a job has failed."""
         self._note(error.job_id, {"status": "failed", "reason": error.reason})
 
     def note(self, job_id: str) -> dict[str, str] | None:
-        """What is noted of a job that is not done: its `status`, `running` or `failed`, and the `reason`."""
+        """The `status` of an unfinished job, `running` or `failed`, with the `reason`; None where it never started."""
         try:
             found: dict[str, str] = json.loads((self._states / f"{job_id}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -117,7 +117,7 @@ class Ledger:
         return int(files[-1].name.partition("-")[0]) if files else None
 
     def set_aside(self, job_id: str) -> Path:
-        """Where the files of a finished job are now: it counts as not done any more."""
+        """Move a finished job away, so that it counts as not done, and return its new folder."""
         before = len(list(self.set_aside_root.glob(f"{job_id}-*")))
         target = self.set_aside_root / f"{job_id}-{before + 1}"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class Ledger:
         return target
 
     def save(self, result: FoldResult) -> None:
-        """Stores a finished job in one step. A job that is stored already stays as it is."""
+        """Store a finished job atomically. A job that is stored already is not changed."""
         if not self.done(result.record.job_id):
             self._store(result)
         (self._states / f"{result.record.job_id}.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where a store keeps things, files that are whole or absent, and the lock of a running study."""
+"""The folder on disk: where everything is stored, and the lock of a running study."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import BusyError, HarnessError
-from harness.store.files import NEW, held, new_folder, write_atomic
+from harness.store.files import NEW_PREFIX, folder_lock, new_folder, write_atomic
 
 
 class Store:
-    """The folder (default `mlruns`) that holds everything a study produces.
+    """The folder (default `mlruns`) with everything that studies produce.
 
-    server: the address of an MLflow server that the runs go to, in place of a database in the folder.
-    mixed_versions: whether tables may hold fits that different versions of packages made, marked.
+    server: the address of an MLflow server that gets the runs, instead of a database in the folder.
+    mixed_versions: whether tables may mix fits by different versions of packages; they are marked then.
     """
 
     def __init__(self, root: Path, server: str | None = None, mixed_versions: bool = False) -> None:
@@ -45,22 +45,22 @@ class Store:
 
     @property
     def database_uri(self) -> str:
-        """The URI of MLflow's database, absolute: a relative one would make a second store elsewhere."""
+        """The URI of MLflow's database, absolute: a relative one would depend on the current folder."""
         return sqlite_uri(self.database)
 
     @property
     def tracking_uri(self) -> str:
-        """Where MLflow's runs are."""
+        """MLflow's tracking URI: the server or the database."""
         return self.server or self.database_uri
 
     @property
     def has_runs(self) -> bool:
-        """Whether there can be runs already."""
+        """Whether there may be runs already."""
         return self.server is not None or self.database.exists()
 
     @property
     def closed_part(self) -> Path | None:
-        """What of the store, or above it where it is not made yet, may not be read or written here; None is usual."""
+        """The first part of the store that this user may not read and write; of its parent folder before it exists."""
         if not self.root.exists():
             parts = [next(path for path in self.root.parents if path.exists())]
         else:
@@ -70,29 +70,29 @@ class Store:
         )
 
     def require_open(self) -> None:
-        """Raises HarnessError where this user may not read and write the store: before anything is computed for it."""
+        """Raise HarnessError where this user may not read and write the store: before anything is computed for it."""
         part = self.closed_part
         if part is not None:
             raise HarnessError(
-                f"--store {self.root}: you may not read and write {'it' if part == self.root else part}; have it opened"
-                " for you, or name another folder"
+                f"--store {self.root}: you may not read and write {'it' if part == self.root else part}; get permission"
+                " for it, or name another folder"
             )
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A folder for files on their way to elsewhere; it vanishes, at the latest when the store is swept."""
+        """A temporary folder in the store; what a killed process leaves in it is removed by `sweep`."""
         return new_folder(self.root)
 
     def abandoned(self) -> Iterator[Path]:
-        """The half-written folders that killed processes left: no one holds them."""
-        leaves = {self.jobs, self.data, self.artifacts}  # what lies in them is whole
+        """The half-written folders that killed processes left: no process has locked them."""
+        leaves = {self.jobs, self.data, self.artifacts}  # their subfolders are complete
         for folder, names, _ in os.walk(self.root):
-            for name in [name for name in names if name.startswith(NEW)]:
-                with suppress(OSError), held(Path(folder, name), wait=False):
+            for name in [name for name in names if name.startswith(NEW_PREFIX)]:
+                with suppress(OSError), folder_lock(Path(folder, name), wait=False):
                     yield Path(folder, name)
-            names[:] = [] if Path(folder) in leaves else [name for name in names if not name.startswith(NEW)]
+            names[:] = [] if Path(folder) in leaves else [name for name in names if not name.startswith(NEW_PREFIX)]
 
     def sweep(self) -> None:
-        """Removes what killed processes left: half-written folders that no one holds, notes of jobs done since."""
+        """Remove what killed processes left: half-written folders, and the checkpoints and states of finished jobs."""
         for folder in self.abandoned():
             shutil.rmtree(folder, ignore_errors=True)
         for folder in self.checkpoints.glob("*"):
@@ -104,7 +104,7 @@ class Store:
 
     @contextmanager
     def draft(self) -> Iterator["Store"]:
-        """A store within this one that sees its decoded images; `keep` takes over what it holds, else it is removed.
+        """A temporary store that shares the decoded images of this one; it is removed unless `keep` moves it here.
 
         For what must be computed before it is known whether the request is refused: a refusal leaves nothing behind.
         """
@@ -116,29 +116,29 @@ class Store:
             yield draft
 
     def keep(self, draft: "Store") -> None:
-        """Moves what is new in the cache of a draft into this one's."""
+        """Move the new files in the cache of a draft into the cache of this store."""
         for path in [path for path in draft.cache.rglob("*") if path.is_file() and not path.is_symlink()]:
             target = self.cache / path.relative_to(draft.cache)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
 
     def refuse_if_busy(self, study: str) -> None:
-        """Raises BusyError where another runner holds the study; writes nothing where none ever did."""
+        """Raise BusyError where another process runs the study; writes nothing where it was never run."""
         if (self.locks / f"{study}.lock").exists():
             with self.locked(study):
                 pass
 
     def refuse_if_others_run(self) -> None:
-        """Raises BusyError where another process than this one runs any study here."""
+        """Raise BusyError where another process runs any study in this store."""
         for holder in self.locks.glob("*.json"):
             if (who := read_holder(holder)) and who["pid"] != os.getpid():
                 self.refuse_if_busy(holder.stem)
 
     @contextmanager
     def locked(self, study: str, study_id: str | None = None) -> Iterator[None]:
-        """Holds the study in this store; the system lets go of it when the process ends, however it ends.
+        """Lock the study in this store; the system releases the lock when the process ends, however it ends.
 
-        study_id: which study of this name is run. Raises BusyError, naming the holder.
+        study_id: which study of this name is run. Raises BusyError, naming the process that has the lock.
         """
         from filelock import FileLock, Timeout
 
@@ -148,7 +148,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise BusyError(f"study {study} is running already in {self.root}: {_name_of(holder)}") from None
+            raise BusyError(f"study {study} is running already in {self.root}: {_holder_name(holder)}") from None
         try:
             who = {"pid": os.getpid(), "host": socket.gethostname(), "study_id": study_id}
             write_atomic(holder, json.dumps(who).encode())
@@ -159,7 +159,7 @@ class Store:
 
 
 def _utf8(root: Path) -> Path:
-    """The path. Raises HarnessError where its name is not UTF-8: MLflow would read another one."""
+    """Return the path. Raises HarnessError where its name is not UTF-8: MLflow would change it."""
     try:
         str(root).encode()
     except UnicodeEncodeError:
@@ -168,9 +168,9 @@ def _utf8(root: Path) -> Path:
 
 
 def sqlite_uri(path: Path) -> str:
-    """The address of an SQLite database as SQLAlchemy reads it, whatever characters its path holds.
+    """The SQLAlchemy URL of an SQLite database, with special characters of its path escaped.
 
-    The driver is named because of MLflow, which makes the folder of a plain `sqlite:///` without decoding its name.
+    The driver is named because of MLflow, which creates the folder of a plain `sqlite:///` URL without unescaping it.
     """
     from sqlalchemy.engine import URL
 
@@ -178,40 +178,40 @@ def sqlite_uri(path: Path) -> str:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """What lies in a folder that may be read; nothing where it may not, or is not there."""
+    """The content of a folder; empty where it may not be read or does not exist."""
     return sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else []
 
 
 def _checked_address(uri: str) -> str:
-    """The address without a slash at its end; no message of a refusal shows a password."""
+    """The address without a slash at its end. Raises HarnessError, which never shows a password."""
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise HarnessError("--tracking-uri: expected http://HOST:PORT or https://HOST, the address of an MLflow server")
     if parts.username is not None or parts.password is not None:
         raise HarnessError(
-            "--tracking-uri: the address holds a user or password; give them by the environment variables"
+            "--tracking-uri: the address contains a user or password; set them by the environment variables"
             " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
     return uri.rstrip("/")
 
 
-def _name_of(holder: Path) -> str:
-    """Who holds the lock. It says so right after it took it; till then the file may name one that is dead."""
+def _holder_name(holder: Path) -> str:
+    """The process that has the lock. It writes its name after locking; until then the file may name an old one."""
     for _ in range(20):
         who = read_holder(holder)
         if who is not None:
             return f"process {who['pid']} on {who['host']}"
         time.sleep(0.05)
-    return "the holder has not said its name yet"
+    return "its process has not written its name yet"
 
 
 def read_holder(path: Path) -> dict[str, Any] | None:
-    """The pid and the host of the living process that wrote this file."""
+    """The pid and the host of the process that wrote this file; None where it is no longer running."""
     try:
         who: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if who["host"] == socket.gethostname():
             os.kill(who["pid"], 0)
-    except PermissionError:  # it lives, and is another user's
+    except PermissionError:  # it is running, as another user
         return who
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.store import Ledger, Store
-from harness.store.reports import own_report
+from harness.store.reports import find_report
 from harness.store.store import read_holder
 from harness.study.identity import Digests, study_id
 from harness.study.plan import Job
@@ -55,7 +55,7 @@ def study_status(study: Study, digests: Digests, has_test: bool, store: Store) -
     waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in states if s.waits_for]
     if study.test and not all(state.finished for state in states):
         waiting.append("the test set waits for every stage")
-    report = own_report(store.reports / study.study, identity)
+    report = find_report(store.reports / study.study, identity)
     return Status(study.study, identity, holder, list(jobs.values()), waiting, str(report) if report else None)
 
 

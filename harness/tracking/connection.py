@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
 
 from harness.errors import HarnessError, disk_is_full, first_line
-from harness.processes import unbroken
+from harness.processes import delay_signals
 from harness.store import Store
 from harness.store.failpoints import failpoint
 from harness.tracking.moved import bring_along
@@ -25,7 +25,7 @@ class LocalClient(MlflowClient):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        return found if name.startswith("_") or not callable(found) else unbroken()(found)
+        return found if name.startswith("_") or not callable(found) else delay_signals()(found)
 
 
 def open_client(store: Store) -> MlflowClient:

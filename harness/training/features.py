@@ -22,7 +22,7 @@ from harness.models.backbone import Backbone, feature_shape
 from harness.models.heads import Shape, moments_of
 from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
-from harness.store.files import new_folder, one_maker, sync_folder
+from harness.store.files import creation_lock, new_folder, sync_folder
 from harness.study.identity import digest
 from harness.study.settings import Settings
 from harness.training.allocator import kept_memory
@@ -75,7 +75,7 @@ def frozen_features(
     kept = folder / digest([EXTRACTOR, version("timm"), torch.__version__, about])
     passes = 0
     if not kept.is_dir():
-        with one_maker(kept):
+        with creation_lock(kept):
             if not kept.is_dir():
                 backbone = load().put_on(device).eval()
                 inputs = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, device)

@@ -22,7 +22,7 @@ from harness.cli.show.console import new_console, relative, rows_table
 from harness.data.phantom import phantom_folder
 from harness.errors import HarnessError, Stopped
 from harness.models.names import known_backbone
-from harness.processes import obey_signals
+from harness.processes import raise_on_signals
 from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study.messages import unknown
@@ -150,7 +150,7 @@ def show_bench(measured: Measured) -> None:
 
 def main() -> None:
     """Run the bench; an error of the request is one line on standard error, and its exit code."""
-    obey_signals()
+    raise_on_signals()
     try:
         typer.run(bench)
     except HarnessError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store import failpoints
-from harness.store.files import NEW
+from harness.store.files import NEW_PREFIX
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\
@@ -35,7 +35,7 @@ test: {stages: [grid], model: refit}
 """
 RUN = ("run", "study.yaml", "--device", "cpu", "--executor", "inline")
 LIMIT = 300  # seconds after which a command hangs
-LEFTOVERS = (f"**/{NEW}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
+LEFTOVERS = (f"**/{NEW_PREFIX}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
 ASIDE = (
     "harness.command",
     "harness.git_commit",

@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 
 from harness.cli import COMMANDS
-from harness.errors import forbidden
+from harness.errors import permission_problem
 from tests.conftest import Finished
 from tests.field.conftest import four, write_study
 from tests.field.outsider import Outsider
@@ -18,7 +18,6 @@ WRITING = (
     ("report", "s.yaml"),
     ("rerun", "s.yaml", "--scenario", "dropout-gap", "--fold", "0"),
     ("reproduce", "a" * 32),
-    ("bench", "--quick"),
     ("cache", "--clear", "all"),
     ("ui",),
     ("predict", "models:/small@champion", "d/test/ILL/img000.png"),
@@ -40,10 +39,10 @@ def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, 
     (store / "mlflow.db").touch()
     closed = f"error: --store {store.absolute()}: you may not read and write "
     opened(store)
-    assert outsider.refused(*command) == f"{closed}it; have it opened for you, or name another folder"
+    assert outsider.refused(*command) == f"{closed}it; get permission for it, or name another folder"
     store.chmod(0o777)  # as of two users of one store
     assert outsider.refused(*command) == (
-        f"{closed}{store.absolute()}/jobs; have it opened for you, or name another folder"
+        f"{closed}{store.absolute()}/jobs; get permission for it, or name another folder"
     )
     store.chmod(0o700)
     assert "Permission denied" in (line := outsider.refused(*command)) or line.startswith(closed)
@@ -86,5 +85,5 @@ def test_no_option_asks_whether_it_may_read_before_the_one_who_reads() -> None:
 
 def test_a_missing_temporary_folder_is_said_in_words() -> None:
     error = FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
-    assert forbidden(error) == "there is no folder for temporary files; name one by TMPDIR"
-    assert forbidden(FileNotFoundError(2, "No such file")) is None
+    assert permission_problem(error) == "there is no folder for temporary files; name one by TMPDIR"
+    assert permission_problem(FileNotFoundError(2, "No such file")) is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.data.manifest import Dataset
 from harness.errors import JobError
 from harness.store import Ledger, Store
-from harness.store.files import NEW
+from harness.store.files import NEW_PREFIX
 from harness.store.ledger import Look
 from harness.store.results import FitFacts, FoldRecord, FoldResult
 from tests.conftest import fit_facts
@@ -192,4 +192,4 @@ def test_whatever_is_saved_failed_and_set_aside_the_ledger_says_what_happened_la
             else:
                 assert ledger.note(job_id) == {"status": "failed", "reason": "once more"}
         assert {path.name for path in ledger.root.glob("*")} == first.keys()
-        assert not list(Path(folder).rglob(f"{NEW}*"))
+        assert not list(Path(folder).rglob(f"{NEW_PREFIX}*"))

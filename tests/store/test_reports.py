@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.reports import other_report, own_report, replace_report, tell_of_other
+from harness.store.reports import find_report, other_report, replace_report, tell_of_other
 
 FIRST, SECOND = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -36,11 +36,11 @@ def test_another_study_of_the_name_is_kept_beside_and_comes_back(tmp_path: Path)
     assert len(said) == 1 and said[0].endswith("its report is kept in reports/s-aaaaaaaa")
     written(tmp_path, SECOND, "two")
     assert lying(tmp_path) == {"s": "two", "s-aaaaaaaa": "one"}
-    assert own_report(target, FIRST) == target.with_name("s-aaaaaaaa")
+    assert find_report(target, FIRST) == target.with_name("s-aaaaaaaa")
     written(tmp_path, FIRST, "one again")
     assert lying(tmp_path) == {"s": "one again", "s-bbbbbbbb": "two"}
-    assert own_report(target, FIRST) == target
-    assert own_report(target, "cccccccc") is None
+    assert find_report(target, FIRST) == target
+    assert find_report(target, "cccccccc") is None
 
 
 def test_a_newer_report_of_the_same_study_replaces_the_older_in_either_place(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_holder_that_has_not_said_its_name_yet_is_respected(tmp_path: Path) ->
     store = Store(tmp_path)
     with store.locked("demo"):
         (store.locks / "demo.json").write_text("")
-        with pytest.raises(BusyError, match="has not said its name"), store.locked("demo"):
+        with pytest.raises(BusyError, match="has not written its name"), store.locked("demo"):
             pytest.fail("two hold one study")
 
 

@@ -8,7 +8,7 @@ from harness.store import Store
 if TYPE_CHECKING:
     from harness.data.audit import Audit
     from harness.doctor import Check
-    from harness.store.cache import Entry
+    from harness.store.cache import CacheEntry
 
 
 def show_audit(audit: "Audit") -> None:
@@ -22,7 +22,7 @@ def show_checks(checks: "list[Check]") -> None:
     new_console().print(rows_table("doctor", ["check", "", "found"], [[c.name, c.verdict, c.text] for c in checks]))
 
 
-def show_cache(store: Store, entries: "list[Entry]", verb: str) -> None:
+def show_cache(store: Store, entries: "list[CacheEntry]", verb: str) -> None:
     """Prints what the cache holds or what was removed of it, and how much that is."""
     console, total = new_console(), sum(entry.size for entry in entries) / 2**20
     if entries:
