@@ -31,7 +31,7 @@ from harness.study.identity import Digests, digest
 from harness.study.messages import unknown
 from harness.study.paper import load_published
 from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
-from harness.study.strict_yaml import Field
+from harness.study.strict_yaml import FieldPath
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _own_heads(study: Study) -> dict[str, str]:
     return found
 
 
-def _at(field: Field, name: str) -> Field:
+def _at(field: FieldPath, name: str) -> FieldPath:
     return (*field, name) if field == ("base",) else field
 
 

@@ -1,4 +1,4 @@
-"""Identities and seeds: hashes of everything that decides a number. The same id is the same work."""
+"""Ids and seeds: hashes of everything that determines a number. The same id means the same work."""
 
 import hashlib
 import json
@@ -9,20 +9,20 @@ from typing import Any
 from harness.study.settings import Settings, decisive
 from harness.study.study import Study
 
-PLACES = {"path", "on_bad_image"}  # of `data`: how the manifest came about, whose digest is part of every id
+NOT_IN_IDS = {"path", "on_bad_image"}  # fields of `data`: they decide the manifest, whose digest is part of every id
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
-# 4: what timm trained behind its pooling is no longer left out, class and register tokens are no places of a map, and
-# parameters that nothing reads are not trained or counted
+# 4: layers that timm trains after its pooling are included, class and register tokens are not part of a map, and
+# unused parameters are neither trained nor counted
 
 
 @dataclass(frozen=True)
 class Digests:
-    """The hashes of all that comes from outside the study file."""
+    """The hashes of all inputs from outside the study file."""
 
     manifest: str
     folds: Mapping[tuple[int, int], str]  # (repeat, fold)
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
-    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own heads, by their source
+    heads: Mapping[str, str] = field(default_factory=dict)  # custom head -> hash of its source
 
     @property
     def all_folds(self) -> str:
@@ -37,12 +37,12 @@ def digest(value: Any) -> str:
 
 
 def derive_seed(*coordinates: int | str | None) -> int:
-    """A seed in [0, 2**31) from where a fit stands, never from when it runs."""
+    """A seed in [0, 2**31) from the coordinates of a fit; it does not depend on when or where the fit runs."""
     return int(digest(list(coordinates)), 16) % 2**31
 
 
 def settings_identity(settings: Settings, digests: Digests) -> dict[str, Any]:
-    """The settings as they decide the numbers: the weights by their content, not by their path."""
+    """The settings that decide the numbers, with the weights by their content instead of their path."""
     values = decisive(settings.model_dump())
     values["weights"] = digests.weights[settings.backbone, settings.weights]
     if settings.head in digests.heads:
@@ -51,36 +51,36 @@ def settings_identity(settings: Settings, digests: Digests) -> dict[str, Any]:
 
 
 def search_id(study: Study, digests: Digests) -> str:
-    """The hash of a search and of all that it reads; not of how far it is to go (trials, timeout, confirm)."""
+    """The hash of a search and all its inputs, without the budget (trials, timeout, confirm)."""
     content = study.model_dump(
         include={"study": True, "data": True, "folds": True, "base": True, "seed": True, "search": True},
-        exclude={"data": PLACES, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
+        exclude={"data": NOT_IN_IDS, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
     content["base"] = decisive(content["base"])
     return _whole_id(content, digests)
 
 
 def study_id(study: Study, digests: Digests) -> str:
-    """The hash of the study and of all that it reads: runs and tables of different ids are never mixed."""
-    aside: Any = {
+    """The hash of the study and all its inputs: runs and tables of different ids are never mixed."""
+    excluded: Any = {
         "description": True,
         "search": True,
         "paper": True,
         "checkpoint_every": True,
-        "data": PLACES,
+        "data": NOT_IN_IDS,
         "base": {"weights"},
     }
-    content = study.model_dump(exclude=aside)
+    content = study.model_dump(exclude=excluded)
     content["base"] = decisive(content["base"])
     if study.test and study.test.scenarios == "winner":
-        del content["test"]["scenarios"]  # younger than the first results, as it is by default
+        del content["test"]["scenarios"]  # the default of a field that was added after the first results
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
     return _whole_id(content, digests)
 
 
 def _whole_id(content: dict[str, Any], digests: Digests) -> str:
-    """The hash of what a study file says and of all that it reads."""
+    """The hash of the content of a study file and all its inputs."""
     heads = [dict(digests.heads)] if digests.heads else []
     weights = sorted(digests.weights.values())
     return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights, *heads])

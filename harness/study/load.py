@@ -1,4 +1,4 @@
-"""Reads a study file: its text, the overrides of the command line, and every check that one field alone cannot make."""
+"""Load a study file: its YAML, the overrides of the command line, and all checks that concern several fields."""
 
 import itertools
 import re
@@ -14,15 +14,14 @@ from harness.study.messages import from_pydantic, reason, unknown
 from harness.study.paths import make_absolute
 from harness.study.search_block import search_problems
 from harness.study.settings import CONFLICTING, Settings, conflict
-from harness.study.strict_yaml import Field as FieldPath
-from harness.study.strict_yaml import dotted, parse_yaml, read_yaml
+from harness.study.strict_yaml import FieldPath, dotted, parse_yaml, read_yaml
 from harness.study.study import Study
 
 MAX_SCENARIOS = 100_000
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
-    """The study in the file `path`, with `KEY=VALUE` overrides applied, and all paths absolute.
+    """Load the study in the file `path`, apply the `KEY=VALUE` overrides and make all paths absolute.
 
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
@@ -33,7 +32,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     for text in overrides:
         _apply(data, text, given)
     for field in [field for field in lines if any(field[: len(option)] == option for option in given)]:
-        del lines[field]  # what an option replaced is no longer at its line
+        del lines[field]  # errors about a replaced value name the option, not the line
     if data_path is not None:
         data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
         given[("data", "path")] = f"--data {printable(data_path)}"
@@ -51,7 +50,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
 
 
 def _apply(data: dict[str, Any], text: str, given: dict[FieldPath, str]) -> None:
-    """Sets one `a.b=value` in `data`; a part that is a number is an index into a list."""
+    """Set one `a.b=value` in `data`; a part that is a number is an index into a list."""
     key, separator, value_text = text.partition("=")
     option = f"--set {text}"
     if not separator or not key:
@@ -99,8 +98,8 @@ def _check_stages(study: Study) -> None:
 
 
 def _check_leaks(study: Study) -> None:
-    """Raises StudyError where only scenarios that leak could be chosen: what they score chooses nothing."""
-    leaking = study.base.leaks  # what the next stage inherits; a winner never leaks
+    """Raise StudyError where a stage or search could only select scenarios that leak: they are never selected."""
+    leaking = study.base.leaks  # of the settings that the next stage inherits; a winner never leaks
     for i, stage in enumerate(study.stages):
         levels = stage.grid.get("oversampling")
         leaks = set(levels) == {"random-before-split"} if levels else leaking
@@ -114,7 +113,7 @@ def _check_leaks(study: Study) -> None:
 
 
 def _checked_level(study: Study, field: FieldPath, key: str, level: Any) -> Any:
-    """The level as the settings hold it: a 0 for a rate is 0.0 there, and must not make another scenario."""
+    """The level with the type of its setting: a 0 for a rate becomes 0.0, so that it is not another scenario."""
     problem = _level_problem(study, key, level)
     if problem:
         raise study.error(field, problem)
@@ -142,9 +141,9 @@ def _check_search(study: Study) -> None:
 
 
 def _check_conflicts(study: Study) -> None:
-    """Raises StudyError for settings that cannot stand together but would meet in a scenario."""
+    """Raise StudyError for conflicting settings that would meet in a scenario."""
     base = {key: getattr(study.base, key) for key in CONFLICTING}
-    reached = [base]  # what a stage may start from
+    reached = [base]  # the settings that a stage may start from
     for i, stage in enumerate(study.stages):
         grid = {key: levels for key, levels in stage.grid.items() if key in CONFLICTING}
         points = [dict(zip(grid, levels, strict=True)) for levels in itertools.product(*grid.values())]
@@ -157,7 +156,7 @@ def _check_conflicts(study: Study) -> None:
 
 
 def _refuse_conflicts(study: Study, points: list[dict[str, Any]], varied: list[FieldPath]) -> None:
-    """varied: where the points' settings are varied; nowhere where they are those of the base."""
+    """Raise StudyError for the first conflict. varied: the fields that vary the settings; empty for the base."""
     for point in points:
         problem = conflict(point["trainable"], point["augment"])
         if problem:

@@ -1,4 +1,4 @@
-"""The words in which a file is refused: `file:line: field: what is wrong, what is allowed`."""
+"""Error messages about a study file: `file:line: field: what is wrong, what is allowed`."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -7,12 +7,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import StudyError
-from harness.study.strict_yaml import Field as FieldPath
-from harness.study.strict_yaml import Lines, dotted
+from harness.study.strict_yaml import FieldPath, LineNumbers, dotted
 
 
 def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
-    """The end of an error line about a name that is not there: a suggestion, or what is allowed."""
+    """The message about an unknown name, with close matches or what is allowed."""
     names = [str(name) for name in allowed]
     close = get_close_matches(given, names, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else f"allowed: {', '.join(names[:20])}"
@@ -20,9 +19,9 @@ def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
 
 
 def from_pydantic(
-    error: ValidationError, name: str, lines: Lines, given: dict[FieldPath, str], root: type[BaseModel]
+    error: ValidationError, name: str, lines: LineNumbers, given: dict[FieldPath, str], root: type[BaseModel]
 ) -> StudyError:
-    """The StudyError of the first thing that pydantic refuses in the file `name`, of the model `root`."""
+    """The StudyError for the first problem that pydantic finds in the file `name`, which holds a `root`."""
     # A misspelt key is both unknown and missing: the unknown one has the better hint.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     field: FieldPath = first["loc"]
@@ -35,7 +34,7 @@ def from_pydantic(
 def _model_at(field: FieldPath, model: type[BaseModel]) -> type[BaseModel]:
     """The model of the mapping at `field` below `model`."""
     for part in field:
-        if part in model.model_fields:  # else it is an index, or the key of a mapping such as a space
+        if part in model.model_fields:  # otherwise it is an index, or the key of a mapping such as a space
             annotation = model.model_fields[str(part)].annotation
             options = [annotation, *get_args(annotation), *(a for o in get_args(annotation) for a in get_args(o))]
             model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
@@ -43,7 +42,7 @@ def _model_at(field: FieldPath, model: type[BaseModel]) -> type[BaseModel]:
 
 
 def reason(error: Any) -> str:
-    """One line out of a pydantic error: what was given and what is allowed."""
+    """The line for one error of pydantic: what was given and what is allowed."""
     given = error["input"]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
@@ -54,8 +53,8 @@ def reason(error: Any) -> str:
     return f"{shown} is given; {message[:1].lower() + message[1:]}"
 
 
-def located(name: str, lines: Lines, given: dict[FieldPath, str], field: FieldPath, message: str) -> StudyError:
-    """An error at the nearest line or option that `field` came from."""
+def located(name: str, lines: LineNumbers, given: dict[FieldPath, str], field: FieldPath, message: str) -> StudyError:
+    """The StudyError that names the nearest line or option that `field` came from."""
     for depth in range(len(field), 0, -1):
         options = [option for at, option in given.items() if at[:depth] == field[:depth]]
         if options and (field[:depth] in given or field[:depth] not in lines):

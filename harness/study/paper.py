@@ -1,4 +1,4 @@
-"""A paper's printed figures as data, each with its place: what `studies/published/*.yaml` holds."""
+"""The printed numbers of a paper as data, each with its place in the paper: the files `studies/published/*.yaml`."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from harness.errors import StudyError
 from harness.study.messages import from_pydantic, unknown
 from harness.study.settings import Settings
-from harness.study.strict_yaml import Field as FieldPath
-from harness.study.strict_yaml import Lines, dotted, read_yaml
+from harness.study.strict_yaml import FieldPath, LineNumbers, dotted, read_yaml
 from harness.study.types import Count, Model, Name
 
 FACTORS = tuple(Settings.model_fields)
@@ -32,7 +31,7 @@ Share = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 class PrintedValue(Model):
-    """One number of the paper. `class` is the class that it is about, where it is about one."""
+    """One number of the paper. class: for metrics of one class."""
 
     metric: PublishedMetric
     of_class: Annotated[str | None, Field(alias="class")] = None
@@ -41,7 +40,7 @@ class PrintedValue(Model):
 
 
 class PublishedModel(Model):
-    """A model of the paper with its correct test images of each class, or its whole confusion matrix (true: called)."""
+    """A model of the paper: its correct test images per class, or its confusion matrix `{true: {predicted: count}}`."""
 
     name: Text
     where: Text
@@ -53,7 +52,7 @@ class PublishedModel(Model):
 
 
 class Claim(Model):
-    """The paper says that one of its models is better."""
+    """A claim of the paper that one of its models is better."""
 
     better: str
     worse: str
@@ -61,7 +60,7 @@ class Claim(Model):
 
 
 class CrossValidation(Model):
-    """A validation figure of a model, over this many images."""
+    """A validation score of a model, over this many images."""
 
     model: str
     metric: Literal["accuracy"]
@@ -71,7 +70,7 @@ class CrossValidation(Model):
 
 
 class PrintedCount(Model):
-    """A number of images, and the parts that it should be the sum of."""
+    """A printed number of images, and the parts that should sum to it."""
 
     what: Text
     printed: Count
@@ -81,7 +80,7 @@ class PrintedCount(Model):
 
 
 class Item(Model):
-    """A table or figure of the paper: the levels of a `factor`, their curves, or something of the tested model."""
+    """A table or figure of the paper: levels of a `factor`, their curves, or a result of the tested model."""
 
     item: Text
     kind: Literal["levels", "curves", "confusion", "classes", "baseline"]
@@ -91,7 +90,7 @@ class Item(Model):
 
 
 class OpenQuestion(Model):
-    """What the paper leaves open: the fields that answer it here, or our choice in words."""
+    """A detail that the paper leaves open: the fields that decide it here, or our choice in words."""
 
     question: Text
     fields: list[str]
@@ -117,14 +116,14 @@ class Published(Model):
         return list(self.test)
 
     def model_named(self, name: str) -> PublishedModel:
-        """The model called `name`; raises KeyError."""
+        """The model of this name. Raises KeyError."""
         return {model.name: model for model in self.models}[name]
 
     def matrix(self, model: PublishedModel) -> NDArray[np.int64]:
-        """The confusion matrix [true, called]; of two classes it follows from the correct images."""
+        """The confusion matrix [true, predicted]; with two classes it follows from the correct images."""
         classes = self.classes
         if model.confusion is not None:
-            return np.array([[model.confusion[true].get(called, 0) for called in classes] for true in classes])
+            return np.array([[model.confusion[true].get(predicted, 0) for predicted in classes] for true in classes])
         assert model.correct is not None
         (first, n_first), (second, n_second) = self.test.items()
         a, b = model.correct[first], model.correct[second]
@@ -132,7 +131,7 @@ class Published(Model):
 
 
 def load_published(path: Path) -> Published:
-    """The paper in the file `path`. Raises StudyError (`file:line: field: what is wrong, what is allowed`)."""
+    """Load the paper in the file `path`. Raises StudyError (`file:line: field: what is wrong, what is allowed`)."""
     data, lines = read_yaml(path)
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a paper is a mapping that starts with `paper: NAME`")
@@ -145,14 +144,14 @@ def load_published(path: Path) -> Published:
     return published
 
 
-def _line(lines: Lines, field: FieldPath) -> int:
+def _line(lines: LineNumbers, field: FieldPath) -> int:
     return next(lines[field[:depth]] for depth in range(len(field), -1, -1) if field[:depth] in lines)
 
 
 def _contradictions(published: Published) -> list[tuple[FieldPath, str]]:
-    """Fields that do not fit each other, each with what is wrong.
+    """The fields that contradict others, each with a message.
 
-    Counts that merely disagree are findings, not errors.
+    Counts that merely disagree are findings of the report, not errors.
     """
     found: list[tuple[FieldPath, str]] = []
     names = [model.name for model in published.models]
@@ -202,8 +201,8 @@ def _matrix_errors(published: Published, model: PublishedModel, at: FieldPath) -
             if sums[name] > n
         ]
     assert model.confusion is not None
-    called = {name for row in model.confusion.values() for name in row}
-    if set(model.confusion) != set(published.test) or not called <= set(published.test):
+    predicted = {name for row in model.confusion.values() for name in row}
+    if set(model.confusion) != set(published.test) or not predicted <= set(published.test):
         return [((*at, "confusion"), f"the classes are {', '.join(published.test)}")]
     return [
         ((*at, "confusion", name), f"the row sums to {sum(row.values())}; the test set has {published.test[name]}")

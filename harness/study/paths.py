@@ -1,4 +1,4 @@
-"""Where the paths of a study start: those in the file at its folder, those of the command line at the current one."""
+"""Relative paths of a study: those in the file start at its folder, those on the command line at the current folder."""
 
 import os
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.study.messages import located
-from harness.study.strict_yaml import Field, Lines
+from harness.study.strict_yaml import FieldPath, LineNumbers
 
 ANY = "*"
-PATHS: tuple[Field, ...] = (  # the fields that hold paths
+PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths
     ("data", "path"),
     ("paper",),
     ("base", "weights"),
@@ -20,11 +20,11 @@ PATHS: tuple[Field, ...] = (  # the fields that hold paths
 )
 
 
-def make_absolute(data: dict[str, Any], file: Path, lines: Lines, given: dict[Field, str]) -> dict[str, str]:
-    """Makes every path in the `data` of a study file absolute; returns each as it was written.
+def make_absolute(data: dict[str, Any], file: Path, lines: LineNumbers, given: dict[FieldPath, str]) -> dict[str, str]:
+    """Make every path in the `data` of a study file absolute; return a mapping from each to how it was written.
 
     given: the fields that come from the command line, with their options.
-    Raises StudyError for a path that is there from the current folder only, where the file's own paths once started.
+    Raises StudyError for a path that exists only relative to the current folder: earlier versions started there.
     """
     written: dict[str, str] = {}
     for field, holder in [found for pattern in PATHS for found in _found(data, pattern)]:
@@ -46,7 +46,7 @@ def make_absolute(data: dict[str, Any], file: Path, lines: Lines, given: dict[Fi
     return {path: value for path, value in written.items() if value not in ambiguous}
 
 
-def _is_path(field: Field, value: str) -> bool:
+def _is_path(field: FieldPath, value: str) -> bool:
     return value.endswith(".safetensors") if "weights" in field else value != ""
 
 
@@ -54,8 +54,8 @@ def _exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - pathlib raises for a name that is too long
 
 
-def _found(value: Any, pattern: Field, at: Field = ()) -> Iterator[tuple[Field, Any]]:
-    """The places of strings in `value` that fit the pattern, each with the mapping or list that holds it."""
+def _found(value: Any, pattern: FieldPath, at: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
+    """The fields of strings in `value` that match the pattern, each with the mapping or list that contains it."""
     first, rest = pattern[0], pattern[1:]
     keys: list[Any] = []
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What is to be fitted, as data: scenarios, jobs, batches, their ids and their seeds. Nothing here does work."""
+"""The plan of a study as data: scenarios, jobs and batches with their ids and seeds. Nothing here is executed."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from harness.study.study import Stage, Study
 
 @dataclass(frozen=True)
 class Scenario:
-    """One point of a grid, all settings resolved. `image_size` is never None here."""
+    """One point of a grid with all settings resolved: `image_size` is never None here."""
 
     id: str
     name: str
@@ -22,7 +22,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Job:
-    """One fit. `fold` is None where all training images are used; `evaluate` is the split that is scored."""
+    """One fit. fold: None where all training images are used. evaluate: the split that is scored."""
 
     id: str
     scenario: Scenario
@@ -34,7 +34,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The words for it in the UI: `repeat 0, fold 2`."""
+        """The name in the UI: `repeat 0, fold 2`."""
         if self.fold is None:
             return "refit on all training images"
         return f"repeat {self.repeat}, fold {self.fold}"
@@ -49,13 +49,13 @@ class Batch:
 
 
 def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, digests: Digests) -> list[Scenario]:
-    """The scenarios of one stage in the order of its grid, over the settings of the last winner."""
+    """The scenarios of one stage in the order of its grid; the grid varies the settings of the last winner."""
     start = inherited or study.base
     scenarios: dict[str, Scenario] = {}
     for levels in itertools.product(*stage.grid.values()):
         settings = start.model_copy(update=dict(zip(stage.grid, levels, strict=True)))
         scenario = make_scenario(study, settings, study.factors, digests)
-        scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be one size twice
+        scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be the same size twice
     return list(scenarios.values())
 
 
@@ -66,31 +66,31 @@ def make_scenario(study: Study, settings: Settings, factors: Iterable[str], dige
 
 
 def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:
-    """The scenario at a point of the space that the study is searched in."""
+    """The scenario at a point of the search space."""
     assert study.search is not None
     settings = Settings.model_validate({**study.base.model_dump(), **point})
     return make_scenario(study, settings, [key for key in study.search.space if key in point], digests)
 
 
 def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
-    """The levels of all the study's factors, so that a scenario has one name in every stage."""
+    """The levels of all factors of the study, so that a scenario has the same name in every stage."""
     levels = [(key, study.as_written(getattr(settings, key))) for key in factors]
     return " + ".join(_level(key, level) for key, level in levels) or study.study
 
 
 def _level(key: str, level: Any) -> str:
     if isinstance(level, str):
-        return json.dumps(level) if " + " in level else level  # no level may look like two
+        return json.dumps(level) if " + " in level else level  # one level must not look like two
     return f"{key}={level_text(level)}"
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
-    """One job for each fold of each repeat, scored on its validation images."""
+    """One job per fold and repeat, scored on the validation images."""
     return [_job(study, scenario, repeat, fold, "val", digests) for repeat, fold in sorted(digests.folds)]
 
 
 def test_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
-    """The jobs whose mean prediction on the test set is the scenario's: one refit, or one for each fold."""
+    """The jobs whose mean prediction on the test set is the scenario's: one refit, or one per fold."""
     if study.test is None or study.test.model == "refit":
         return [_job(study, scenario, 0, None, "test", digests)]
     return [_job(study, scenario, repeat, fold, "test", digests) for repeat, fold in sorted(digests.folds)]
@@ -115,7 +115,7 @@ def _job(
 
 
 def batches(jobs: Iterable[Job]) -> list[Batch]:
-    """The jobs in their order, those that can share the features of one frozen backbone together."""
+    """The jobs in their order, grouped where they share the features of one frozen backbone."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         groups.setdefault(features_key(job.scenario.settings) or job.id, []).append(job)
@@ -123,7 +123,7 @@ def batches(jobs: Iterable[Job]) -> list[Batch]:
 
 
 def features_key(settings: Settings) -> str | None:
-    """What the features of a frozen backbone depend on; None where the backbone is trained."""
+    """The key of the cached features that a job uses; None where the backbone is trained."""
     if settings.trainable != "head":
         return None
     return f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"

@@ -1,4 +1,4 @@
-"""What a study file may say, as JSON Schema for editors and as the words that complete `--set`."""
+"""The JSON Schema of the study file, for editors, and the words that complete `--set`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -8,19 +8,19 @@ from harness.study.study import Study
 
 
 def study_schema(heads: Iterable[str]) -> dict[str, Any]:
-    """The schema of a study, with the fields that a grid may vary and the heads that there are."""
+    """The JSON Schema of a study, including the settings that a grid may vary and the available heads."""
     schema = Study.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     parts = schema["$defs"]
     parts["Stage"]["properties"]["grid"]["propertyNames"] = {"enum": list(Settings.model_fields)}
-    own = {"type": "string", "pattern": ":"}
-    parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, own]}
+    custom = {"type": "string", "pattern": ":"}
+    parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, custom]}
     parts["Settings"]["properties"]["head"].pop("type")
     return schema
 
 
 def override_words(heads: Iterable[str]) -> list[str]:
-    """Every `KEY=VALUE` that completes `--set`: each allowed value of a field, or its default, or nothing after `=`."""
+    """Every completion of `--set KEY=VALUE`: allowed values of a field, else its default, else nothing after `=`."""
     schema = study_schema(heads)
     return [f"{key}={value}" for key, value in _words(schema, schema["$defs"], "")]
 

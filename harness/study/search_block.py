@@ -1,4 +1,4 @@
-"""The `search:` block of the study file: the space, the objective, the sampler, and what makes a point whole."""
+"""The `search:` block of the study file: the space, the objective, the sampler and the pruner."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from harness.study.strict_yaml import Field as FieldPath
+from harness.study.strict_yaml import FieldPath
 from harness.study.types import Count, Metric, Model, higher_is_better
 
 MAX_POINTS = 10_000
-Point = dict[str, Any]  # the parameters that are active at a point of the space, and their values
+Point = dict[str, Any]  # a point of the space: its active parameters and their values
 Number = int | float
 
 
 class Dimension(Model):
-    """One parameter: `choices`, or a range from `low` to `high`; `when` says for which values of others it exists."""
+    """One parameter: `choices`, or a range from `low` to `high`; it exists only for the values of others in `when`."""
 
     choices: Annotated[list[Any], Field(min_length=1)] | None = None
     low: Number | None = None
@@ -27,7 +27,7 @@ class Dimension(Model):
     when: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
 
     @model_validator(mode="after")
-    def _whole(self) -> "Dimension":
+    def _complete(self) -> "Dimension":
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
                 raise ValueError("choices stand alone; low, high, log and step make a range")
@@ -48,7 +48,7 @@ class Dimension(Model):
         return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step or 1, int)
 
     def holds(self, value: Any) -> bool:
-        """Whether `value` is one that this parameter can take."""
+        """Whether this parameter can take the value."""
         if self.choices is not None:
             return value in self.choices
         assert self.low is not None and self.high is not None
@@ -59,7 +59,7 @@ class Dimension(Model):
 
     @property
     def size(self) -> int:
-        """The number of values; 0 for a range without a step, which has no end of them."""
+        """The number of values; 0 for a range without a step, which is continuous."""
         if self.choices is not None:
             return len(self.choices)
         if self.step is None or self.low is None or self.high is None:
@@ -67,7 +67,7 @@ class Dimension(Model):
         return math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def levels(self) -> list[Any]:
-        """Every value, in order, of choices or a range with a step."""
+        """All values in order: the choices, or the steps of the range."""
         if self.choices is not None:
             return self.choices
         assert self.low is not None and self.step is not None
@@ -76,7 +76,7 @@ class Dimension(Model):
 
 
 class Objective(Model):
-    """What makes a trial better: the mean of `metric` over the folds; with `cost` also how little it takes."""
+    """What a search optimizes: the mean of `metric` over the folds, and with `cost` a second objective."""
 
     metric: Metric = "val/accuracy"
     direction: Literal["maximize", "minimize"] | None = None
@@ -95,20 +95,20 @@ class Objective(Model):
 
 
 class Confirm(Model):
-    """The best scenario is fitted anew, on fresh folds with fresh seeds, this many times over."""
+    """Fit the best scenario again on this many repeats with new folds and seeds."""
 
     repeats: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
 class Search(Model):
-    """A search over settings. `trials` is a target: a second start adds only what is missing."""
+    """A search over settings. trials: the target; a second start adds only the missing ones."""
 
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
     objective: Objective = Objective()
     sampler: Literal["tpe", "gp", "random", "grid"] = "tpe"
-    pruner: Literal["median", "none"] | None = None  # None: median, but none with two objectives
+    pruner: Literal["median", "none"] | None = None  # None: median; with two objectives none
     trials: Count | None = None  # None: every point of a grid
-    timeout: Annotated[PositiveFloat, Field(le=1e8)] | None = None  # seconds, of one start
+    timeout: Annotated[PositiveFloat, Field(le=1e8)] | None = None  # seconds, for one start
     seed: Annotated[int, Field(ge=0)] = 0
     enqueue: list[Point] = Field(default=[])
     confirm: Confirm | None = None
@@ -119,15 +119,15 @@ class Search(Model):
 
     @property
     def order(self) -> list[str]:
-        """The parameters, each after those that its `when` names. Raises CycleError."""
+        """The parameters, each after those in its `when`. Raises CycleError."""
         return list(TopologicalSorter({key: list(d.when) for key, d in self.space.items()}).static_order())
 
     def active(self, key: str, point: Mapping[str, Any]) -> bool:
-        """Whether the parameter `key` exists where the parameters before it have the values of `point`."""
+        """Whether the parameter exists at this point; the point must have the parameters before it."""
         return all(other in point and point[other] in values for other, values in self.space[key].when.items())
 
     def complete(self, given: Mapping[str, Any], base: Mapping[str, Any]) -> Point:
-        """The point with the values `given`, the others from `base`."""
+        """The point with the given values and the other active parameters from `base`."""
         point: Point = {}
         for key in self.order:
             if self.active(key, point):
@@ -135,7 +135,7 @@ class Search(Model):
         return point
 
     def points(self) -> list[Point]:
-        """Every point of a grid once, in order: those that differ in inactive parameters alone are one."""
+        """Every point of a grid once, in order; points that differ only in inactive parameters are the same."""
         order = self.order
         found: dict[tuple[tuple[str, Any], ...], Point] = {}
         for values in product(*(self.space[key].levels() for key in order)):
@@ -144,7 +144,7 @@ class Search(Model):
         return list(found.values())
 
     def reachable(self, keys: Iterable[str]) -> list[Point]:
-        """Every combination of values of these parameters (those with choices) that some point of the space has."""
+        """Every combination of values of these parameters that occurs in the space; of a range only its low end."""
         wanted = {key for key in keys if key in self.space}
         while more := {other for key in wanted for other in self.space[key].when} - wanted:
             wanted |= more
@@ -159,7 +159,7 @@ class Search(Model):
         return points
 
     def target(self, trials: int | None = None) -> int:
-        """How many trials there are to be; `trials` replaces the number of the file."""
+        """The target number of trials. trials: replaces the number in the study file."""
         wanted = trials or self.trials
         if self.sampler == "grid":
             count = len(self.points())
@@ -168,18 +168,18 @@ class Search(Model):
         return wanted
 
 
-Reason = Callable[[str, Any], str | None]  # what is wrong with this value of this setting
+Reason = Callable[[str, Any], str | None]  # (setting, value) -> what is wrong with the value
 
 
 def search_problems(search: Search, base: Mapping[str, Any], reason: Reason) -> Iterator[tuple[FieldPath, str]]:
-    """What is wrong with a search, as fields below `search` and messages; the first is what the user is told.
+    """The problems of a search, as fields below `search` and messages; only the first is shown to the user.
 
-    base: the settings that the space varies. reason: tells what is wrong with a value of a setting.
+    base: the settings that the space varies. reason: checks a value of a setting.
     """
     for key, dimension in search.space.items():
         at: FieldPath = ("space", key)
         if key not in base:
-            yield at, ""  # an unknown name: the caller knows what is like it
+            yield at, ""  # an unknown name: the caller suggests a similar one
         yield from _value_problems(key, dimension, reason)
         yield from _condition_problems(search, key, dimension)
     try:
@@ -202,8 +202,8 @@ def _value_problems(key: str, dimension: Dimension, reason: Reason) -> Iterator[
             yield at, f"{value} stands in this list twice"
     if dimension.step is not None and dimension.low is not None and reason(key, dimension.low + dimension.step):
         yield ("space", key, "step"), f"{dimension.step} does not lead to a value of {key}"
-    if key == "image_size" and dimension.choices is None and dimension.step is None:  # each is decoded and kept
-        yield ("space", key), "give a step, such as 32, or choices: the images are decoded and kept at every size met"
+    if key == "image_size" and dimension.choices is None and dimension.step is None:
+        yield ("space", key), "give a step, such as 32, or choices: the images are decoded and cached at every size"
 
 
 def _condition_problems(search: Search, key: str, dimension: Dimension) -> Iterator[tuple[FieldPath, str]]:

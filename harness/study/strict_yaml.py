@@ -1,4 +1,4 @@
-"""YAML as data only: no aliases, tags, duplicate keys or surprising scalars, and a line for each field."""
+"""Strict YAML: no aliases, tags, duplicate keys or surprising scalars; with the line number of each field."""
 
 import re
 from collections.abc import Hashable
@@ -12,12 +12,12 @@ from harness.errors import StudyError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 
-Field = tuple[str | int, ...]
-Lines = dict[Field, int]
+FieldPath = tuple[str | int, ...]
+LineNumbers = dict[FieldPath, int]
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's parser with the scalars of YAML 1.2: `no` is a word, `012` is a word, `1e-3` is a number."""
+    """PyYAML's loader with the scalars of YAML 1.2: `no` and `012` are strings, `1e-3` is a number."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -52,8 +52,8 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^$"), [""])
 
 
-def read_yaml(path: Path) -> tuple[Any, Lines]:
-    """The data of a YAML file and the line of each of its fields.
+def read_yaml(path: Path) -> tuple[Any, LineNumbers]:
+    """Read a YAML file; return its data and the line number of each field.
 
     Raises StudyError, naming file and line, for anything that is not plain data.
     """
@@ -73,8 +73,8 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
     return parse_yaml(text, str(path))
 
 
-def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
-    """The data in YAML `text` and the line of each field; `name` stands in errors."""
+def parse_yaml(text: str, name: str) -> tuple[Any, LineNumbers]:
+    """Parse YAML; return its data and the line number of each field. name: of the source, for errors."""
     try:
         loader = _Loader(text)
     except yaml.YAMLError as error:  # a character that YAML does not allow, such as NUL
@@ -83,17 +83,17 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
         raise StudyError(f"{name}:{text.count(chr(10), 0, position) + 1}: {reason}") from None
     try:
         node = loader.get_single_node()
-    except (ValueError, OverflowError):  # PyYAML meets an escape beyond Unicode, such as "\\UFFFFFFFF"
+    except (ValueError, OverflowError):  # an escape beyond Unicode, such as "\\UFFFFFFFF"
         line = loader.get_mark().line + 1
         raise StudyError(f"{name}:{line}: an escape in a string names no character") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise StudyError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
-    lines: Lines = {}
+    lines: LineNumbers = {}
     return (None if node is None else _value(loader, node, (), name, lines)), lines
 
 
-def _value(loader: _Loader, node: yaml.Node, field: Field, name: str, lines: Lines) -> Any:
+def _value(loader: _Loader, node: yaml.Node, field: FieldPath, name: str, lines: LineNumbers) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(field, line)
     if isinstance(node, yaml.SequenceNode):
@@ -106,7 +106,7 @@ def _value(loader: _Loader, node: yaml.Node, field: Field, name: str, lines: Lin
             if not isinstance(key_node, yaml.ScalarNode) or not key_node.tag.endswith(":str"):
                 raise StudyError(f"{at}: {dotted(field)}: a key is a plain word")
             if key in result:
-                raise StudyError(f"{at}: {dotted((*field, key))}: this key stands here twice")
+                raise StudyError(f"{at}: {dotted((*field, key))}: this key is given twice")
             lines[(*field, key)] = key_node.start_mark.line + 1
             result[key] = _value(loader, child, (*field, key), name, lines)
         return result
@@ -116,7 +116,7 @@ def _value(loader: _Loader, node: yaml.Node, field: Field, name: str, lines: Lin
         raise StudyError(f"{name}:{line}: {dotted(field)}: not a number that can be read") from None
 
 
-def dotted(field: Field) -> str:
+def dotted(field: FieldPath) -> str:
     """`stages[0].grid.head` for `("stages", 0, "grid", "head")`; "the file" for the root."""
     shown = [part if isinstance(part, int) or part.isprintable() else repr(part) for part in field]
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in shown)

@@ -1,4 +1,4 @@
-"""The study file: what is trained, on what, and how it is compared. See README for a tour."""
+"""The study file: what is trained, on which images, and how it is compared."""
 
 import math
 from collections.abc import Iterator
@@ -12,8 +12,7 @@ from harness.errors import DataError, HarnessError, StudyError
 from harness.study.messages import located
 from harness.study.search_block import Search
 from harness.study.settings import Settings
-from harness.study.strict_yaml import Field as FieldPath
-from harness.study.strict_yaml import Lines
+from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.types import Count, Metric, Model, Name, higher_is_better
 
 
@@ -26,7 +25,7 @@ class Phantom(Model):
 
 
 class Data(Model):
-    """Where the images are, and how they are read."""
+    """Where the images are and how they are read."""
 
     source: Literal["folder", "kermany", "phantom"]
     path: str | None = None
@@ -34,13 +33,13 @@ class Data(Model):
     positive: str | None = None
     patient: str | None = None
     limit: Count | None = None
-    on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out what cannot be read
+    on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out images that cannot be read
     val: Literal["ignore", "train"] = "ignore"
     phantom: Phantom = Phantom()
 
     @property
     def patient_rule(self) -> str | None:
-        """How a file's name tells the patient; None where it does not."""
+        """The rule that finds the patient in a file name; None where there is none."""
         return self.patient or ("phantom" if self.source == "phantom" else None)
 
 
@@ -54,7 +53,7 @@ class Folds(Model):
 
 
 class Select(Model):
-    """How a stage names its winner: the best mean of `metric` over the folds, or the cheapest not worse than that."""
+    """How a stage selects its winner: the best mean of `metric` over the folds, or the cheapest equivalent to it."""
 
     metric: Metric = "val/accuracy"
     rule: Literal["best", "cheapest-equivalent"] = "best"
@@ -65,7 +64,7 @@ class Select(Model):
 
 
 class Stage(Model):
-    """One grid; the next stage starts from its winner."""
+    """One grid of settings; the next stage starts from its winner."""
 
     name: Name
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
@@ -77,22 +76,20 @@ class Stage(Model):
 
 
 class FinalTest(Model):
-    """Which stages' winners (or all their scenarios) are scored on the test set, and with which model."""
+    """The stages whose winners (or all their scenarios) are scored on the test set, and with which model."""
 
     stages: Annotated[list[str], Field(min_length=1)]
-    scenarios: Literal["winner", "all"] = (
-        "winner"  # all: baselines that are to stand side by side, each a declared look
-    )
+    scenarios: Literal["winner", "all"] = "winner"  # all: to compare baselines; each is a declared look
     model: Literal["refit", "folds"] = "refit"
 
 
 Acceptable = Literal[
     "patient-across-splits", "duplicate-across-splits", "near-duplicate-across-splits", "label-conflict"
-]  # the audit's error findings
+]  # the names of the audit's errors
 
 
 class AuditRules(Model):
-    """What the audit may let pass, each by its name, and further patient rules that it looks through."""
+    """The errors that the audit accepts, by their names, and further patient rules that it tries."""
 
     accept: list[Acceptable] = Field(default_factory=list)
     patients: list[str] = Field(default_factory=list)
@@ -108,22 +105,22 @@ class Study(Model):
     stages: Annotated[list[Stage], Field(min_length=1)]
     search: Search | None = None
     test: FinalTest | None = None
-    paper: str | None = None  # a file of `studies/published/`, beside which the report shows this study
+    paper: str | None = None  # a file in `studies/published/`, which the report compares with this study
     audit: AuditRules = AuditRules()
-    checkpoint_every: Count | None = None  # epochs; None: each epoch that takes over a minute. Decides no number
+    checkpoint_every: Count | None = None  # epochs; None: each epoch longer than a minute. Does not change results
 
     _name: str = PrivateAttr(default="study")
-    _lines: Lines = PrivateAttr(default_factory=dict)
+    _lines: LineNumbers = PrivateAttr(default_factory=dict)
     _overrides: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
 
     def error(self, field: FieldPath, message: str) -> StudyError:
-        """The StudyError that says where `field` was given: `file:line: field: message`."""
+        """The StudyError that names the line or option of `field`: `file:line: field: message`."""
         return located(self._name, self._lines, self._overrides, field, message)
 
     @property
     def paper_file(self) -> Path | None:
-        """The file of the paper that this study repeats, found beside the study file."""
+        """The file of the paper that this study repeats."""
         return self.folder / self.paper if self.paper else None
 
     @property
@@ -132,17 +129,17 @@ class Study(Model):
         return Path(self._name).parent
 
     def as_written(self, level: Any) -> Any:
-        """A level as the user wrote it: a path as it was before it was made absolute."""
+        """A level as the user wrote it: a path before it was made absolute."""
         return self._written.get(level, level) if isinstance(level, str) else level
 
     @property
     def factors(self) -> list[str]:
-        """The names of all factors that some stage varies, in order."""
+        """The names of all factors that a stage varies, in order."""
         return list(dict.fromkeys(key for stage in self.stages for key in stage.grid))
 
     @contextmanager
     def blamed(self, *field: str | int) -> Iterator[None]:
-        """Adds the place of `field` in the study file to an error about what it names."""
+        """Add the line of `field` in the study file to errors that are raised within this block."""
         try:
             yield
         except HarnessError as error:
@@ -150,14 +147,11 @@ class Study(Model):
             raise type(error)(str(self.error(at, str(error)))) from None
 
     def stage(self, name: str) -> Stage:
-        """The stage called `name`; raises KeyError."""
+        """The stage of this name. Raises KeyError."""
         return {stage.name: stage for stage in self.stages}[name]
 
     def settings(self) -> Iterator[tuple[FieldPath, Settings]]:
-        """The base, every level of every grid and every choice of the search, each set alone over the base.
-
-        Each comes with its place in the file.
-        """
+        """The base, and the base with each level of each grid and each choice of the search; each with its field."""
         yield ("base",), self.base
         for i, stage in enumerate(self.stages):
             for key, levels in stage.grid.items():

@@ -1,4 +1,4 @@
-"""What all blocks of the study file are made of: the strict model, names and metrics."""
+"""The types that the blocks of the study file share: the strict model, names and metrics."""
 
 import re
 from typing import Annotated, Literal
@@ -13,14 +13,14 @@ LOWER_IS_BETTER = ("loss", "brier", "ece")
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of this metric is better."""
+    """Whether a higher value of this metric is better."""
     return not metric.endswith(LOWER_IS_BETTER)
 
 
 def checked_name(value: str) -> str:
-    """The value. Raises ValueError where it can be no name of a study or stage."""
+    """Return the value. Raises ValueError where it is not a valid name of a study or stage."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value) or not value.strip("."):
-        raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and not dots alone")
+        raise ValueError("a name has 1 to 64 letters, digits, '.', '_' or '-', and not only dots")
     return value
 
 

@@ -24,7 +24,7 @@ from harness.study.identity import Digests, digest
 from harness.study.provenance import code_digest
 from harness.study.search_block import Point, Search
 from harness.study.settings import CLASSIFIERS, Settings
-from harness.study.strict_yaml import Field
+from harness.study.strict_yaml import FieldPath
 
 UNREAD = 0.01  # the share of an image from which it is worth a line
 MOST = 32  # sizes of a range that are looked at one by one
@@ -152,7 +152,7 @@ def _examined(networks: list[Network]) -> list[Verdict]:
     return [_verdict(values) for values in json.loads(done.stdout.splitlines()[-1])]
 
 
-def _place(study: Study, setting: str, network: Network) -> Field:
+def _place(study: Study, setting: str, network: Network) -> FieldPath:
     """Where the study file gives a network this setting; that of its backbone where it names no size for it."""
     for field, settings in study.settings():
         if setting in field and getattr(settings, setting) == getattr(network, setting):

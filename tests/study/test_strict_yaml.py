@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import StudyError
-from harness.study.strict_yaml import MAX_BYTES, MAX_DEPTH, Field, dotted, parse_yaml, read_yaml
+from harness.study.strict_yaml import MAX_BYTES, MAX_DEPTH, FieldPath, dotted, parse_yaml, read_yaml
 
 TEXT = """\
 a: 1
@@ -50,8 +50,8 @@ def test_a_key_called_like_yaml_s_merge_key_is_just_a_key() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("a: 1\nb: 2\na: 3", 3, "a: this key stands here twice"),
-        ("a:\n  - {b: 1, b: 1}", 2, "a[0].b: this key stands here twice"),
+        ("a: 1\nb: 2\na: 3", 3, "a: this key is given twice"),
+        ("a:\n  - {b: 1, b: 1}", 2, "a[0].b: this key is given twice"),
         ("a: &x 1\nb: *x", 1, "anchors and aliases are not allowed"),
         ("a: 1\nb: *x", 2, "anchors and aliases are not allowed"),
         ("a: &x [*x]", 1, "anchors and aliases are not allowed"),
@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, message:
         ((0, "a", 1), "[0].a[1]"),
     ],
 )
-def test_a_field_is_written_with_dots_and_indices(field: Field, text: str) -> None:
+def test_a_field_is_written_with_dots_and_indices(field: FieldPath, text: str) -> None:
     assert dotted(field) == text
 
 

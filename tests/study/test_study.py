@@ -103,7 +103,7 @@ def test_names_of_letters_digits_dots_dashes_are_allowed(study_of: LoadText, nam
 ONE_GRID = "      head: [dropout-gap, batchnorm-gap]\n"
 THOUSAND = ", ".join(map(str, range(1, 1001)))
 HUGE = "".join(f"      {key}: [{THOUSAND}]\n" for key in ("epochs", "batch_size", "learning_rate"))
-NAME_RULE = "a name has 1 to 64 letters, digits, '.', '_' or '-', and not dots alone"
+NAME_RULE = "a name has 1 to 64 letters, digits, '.', '_' or '-', and not only dots"
 
 # what is replaced, by what; the line, the field, and a piece of the message of the error
 MALFORMED = [
@@ -121,14 +121,14 @@ MALFORMED = [
     ("study: demo", "study: é", 1, "study", NAME_RULE),
     ("study: demo", "study: " + "x" * 65, 1, "study", NAME_RULE),
     ("study: demo", "study: " + "x" * 500, 1, "study", "xxx... is given; a name has"),
-    ("study: demo", "study: demo\nstudy: demo", 2, "study", "this key stands here twice"),
+    ("study: demo", "study: demo\nstudy: demo", 2, "study", "this key is given twice"),
     ("study: demo", "study: demo\nseed: -1", 2, "seed", "-1 is given; input should be greater than or equal to 0"),
     ("study: demo", "study: demo\nseed: 012", 2, "seed", "'012' is given; input should be a valid integer"),
     ("study: demo", "study: demo\nseed: 1.0", 2, "seed", "1.0 is given; input should be a valid integer"),
     ("study: demo", "study: demo\nseed: " + "9" * 5000, 2, "seed", "not a number that can be read"),
     ("study: demo", "study: demo\n5: x", 2, "the file", "a key is a plain word"),
     ("source: folder", "source: Folder", 3, "data.source", "Folder is given; allowed: folder, kermany, phantom"),
-    ("source: folder", "source: folder\n  source: folder", 4, "data.source", "this key stands here twice"),
+    ("source: folder", "source: folder\n  source: folder", 4, "data.source", "this key is given twice"),
     ("  source: folder\n", "", 2, "data.source", "this key is missing"),
     ("path: images", "path: [images]", 4, "data.path", "['images'] is given; input should be a valid string"),
     ("path: images", "pth: images", 4, "data.pth", "unknown key 'pth'; did you mean path?"),
@@ -301,7 +301,7 @@ def test_an_error_in_an_override_names_the_option(study_of: LoadText, override: 
     ("override", "message"),
     [
         ("base.epochs=[1", "expected ',' or ']'"),
-        ("base={epochs: 1, epochs: 2}", "this key stands here twice"),
+        ("base={epochs: 1, epochs: 2}", "this key is given twice"),
         ("base.head=*x", "anchors and aliases are not allowed"),
         ("base.head=!!str x", "the tag"),
     ],
