@@ -85,4 +85,4 @@ def test_every_run_says_where_it_comes_from(finished: Finished) -> None:
             for name in ("manifest_digest", "folds_digest", "weights_digest", "git_commit", "git_dirty", "command"):
                 assert tags[f"harness.{name}"]
             assert "torch " in tags["harness.versions"]
-            assert tags["harness.tracking.system_metrics"]
+            assert tags["harness.machine"]

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -17,7 +18,18 @@ PACKAGES = {  # those whose code decides numbers, and the modules that they brin
     "torch": "torch", "timm": "timm", "Pillow": "PIL", "numpy": "numpy", "scikit-learn": "sklearn",
     "imbalanced-learn": "imblearn",
 }  # fmt: skip
-DECISIVE = ("data", "models", "training")  # the parts of the package whose code decides numbers
+# The files of the package whose code decides the numbers of a fit beyond what is part of its id, such as the manifest.
+# A byte changed in one of them stops a study that is half done.
+DECISIVE_FILES = (
+    "data/decode.py", "data/folds.py", "data/leaks.py", "data/manifest.py", "data/pixels.py",
+    "models/anatomy.py", "models/backbone.py", "models/baselines.py", "models/custom.py", "models/heads.py",
+    "models/layouts.py", "models/names.py", "models/networks.py", "models/stacked_heads.py", "models/weights.py",
+    "stats/metrics.py",
+    "study/identity.py", "study/settings.py",
+    "training/augment.py", "training/checkpoint.py", "training/device.py", "training/features.py", "training/fit.py",
+    "training/fit_baseline.py", "training/fit_stack.py", "training/job.py", "training/loaders.py",
+    "training/network.py", "training/optimizers.py", "training/run.py",
+)  # fmt: skip
 
 
 def environment() -> str:
@@ -54,16 +66,26 @@ def versions() -> str:
     return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())
 
 
-def code_digest() -> str:
-    """The hash of the code that decides numbers, every byte of it, as this process first found it: 16 hex digits."""
-    return _code_digest(PACKAGE)
+def code_digest(files: Collection[str] = DECISIVE_FILES) -> str:
+    """The hash of every byte of these files of the package, as this process first found them: 16 hex digits."""
+    return _code_digest(PACKAGE, tuple(sorted(files)))
 
 
 @cache
-def _code_digest(package: Path) -> str:
-    files = sorted(file for part in DECISIVE for file in (package / part).rglob("*.py"))
-    content = [[file.relative_to(package).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()] for file in files]
-    return digest(content)
+def _code_digest(package: Path, files: tuple[str, ...]) -> str:
+    return digest([[file, hashlib.sha256((package / file).read_bytes()).hexdigest()] for file in files])
+
+
+def decisive_code() -> str:
+    """The files that decide numbers, in a line: `harness/data/{decode,folds}.py, harness/models/{...}.py, ...`."""
+    rooms: dict[str, list[str]] = {}
+    for file in DECISIVE_FILES:
+        room, _, name = file.partition("/")
+        rooms.setdefault(room, []).append(name.removesuffix(".py"))
+    return ", ".join(
+        f"harness/{room}/{names[0] if len(names) == 1 else '{' + ','.join(names) + '}'}.py"
+        for room, names in rooms.items()
+    )
 
 
 def _command() -> str:

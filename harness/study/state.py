@@ -12,6 +12,7 @@ from harness.store import Ledger
 from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests, digest
 from harness.study.plan import Job, Scenario, fold_jobs, stage_scenarios, test_jobs
+from harness.study.provenance import decisive_code
 from harness.study.settings import CLASSIFIERS, Settings
 from harness.study.study import Stage, Study
 
@@ -201,9 +202,9 @@ def require_one_code(states: Iterable[ScenarioState], coming: str | None = None)
     if len({*codes, *([coming] if coming else [])}) > 1:
         found = ", ".join(f"{count} by {code}" for code, count in codes.items())
         raise HarnessError(
-            f"the code of harness/data, harness/models or harness/training has changed since fits of this study were"
-            f" made ({found}{f'; now it is {coming}' if coming else ''}), and one table never mixes code: go on with"
-            " the code that made them, or start anew in another --store"
+            f"code that decides numbers has changed since fits of this study were made"
+            f" ({found}{f'; now it is {coming}' if coming else ''}), and one table never mixes code: continue with the"
+            f" code that made them, or start again in another --store. The code is {decisive_code()}"
         )
 
 

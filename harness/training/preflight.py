@@ -21,13 +21,14 @@ from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study import Study
 from harness.study.identity import Digests, digest
-from harness.study.provenance import code_digest
+from harness.study.provenance import DECISIVE_FILES, code_digest
 from harness.study.search_block import Point, Search
 from harness.study.settings import CLASSIFIERS, Settings
 from harness.study.strict_yaml import FieldPath
 
 UNREAD = 0.01  # the share of an image from which it is worth a line
 MOST = 32  # sizes of a range that are looked at one by one
+EXAMINING_FILES = ("models/coverage.py", "models/examine.py", "models/hub.py", "models/verdicts.py")
 DECIDING = ("backbone", "weights", "trainable", "image_size")
 
 
@@ -120,7 +121,8 @@ def _network(settings: Settings) -> Network:
 def _file(network: Network, digests: Digests, store: Store) -> Path:
     """Where the answer for a network is kept: by all that it depends on."""
     weights = digests.weights[network.backbone, network.weights]
-    known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code_digest()]
+    code = code_digest((*DECISIVE_FILES, *EXAMINING_FILES))
+    known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code]
     return store.cache / "networks" / f"{digest(known)}.json"
 
 

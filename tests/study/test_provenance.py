@@ -1,11 +1,12 @@
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.errors import redact
-from harness.study import provenance as environment_module
-from harness.study.provenance import code_digest, environment, versions
+from harness.study import provenance
+from harness.study.provenance import DECISIVE_FILES, code_digest, decisive_code, environment, versions
 
 
 @pytest.mark.parametrize(
@@ -30,18 +31,60 @@ def test_the_command_line_is_kept_without_passwords(monkeypatch: pytest.MonkeyPa
     assert "command harness search s.yaml --storage postgresql://ann:***@host/name\n" in environment()
 
 
-def test_any_byte_of_the_code_that_decides_numbers_changes_its_hash(
+IN_THE_IDS = "what it gives is hashed into the id of every fit"
+RECOMPUTED = "computed from stored results for every report"
+WORDS = "words, findings and checks"
+UNDECISIVE = {  # the files of the rooms with decisive code that decide no number of a fit, and why
+    "data/__init__.py": WORDS, "data/audit.py": WORDS, "data/checks.py": WORDS, "data/duplicates.py": WORDS,
+    "data/finding.py": WORDS, "data/grays.py": WORDS, "data/guesses.py": WORDS, "data/headers.py": WORDS,
+    "data/left_out.py": WORDS, "data/separation.py": WORDS, "data/shift.py": WORDS, "data/survey.py": WORDS,
+    "data/folder.py": IN_THE_IDS, "data/patients.py": IN_THE_IDS, "data/phantom.py": IN_THE_IDS,
+    "data/sources.py": IN_THE_IDS,
+    "models/__init__.py": WORDS, "models/coverage.py": WORDS, "models/examine.py": WORDS, "models/hub.py": WORDS,
+    "models/try_head.py": WORDS, "models/verdicts.py": WORDS,
+    "stats/__init__.py": RECOMPUTED, "stats/bootstrap.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
+    "stats/power.py": RECOMPUTED, "stats/proportions.py": RECOMPUTED,
+    "study/__init__.py": WORDS, "study/load.py": IN_THE_IDS, "study/messages.py": WORDS, "study/mixed.py": WORDS,
+    "study/paper.py": RECOMPUTED, "study/paths.py": IN_THE_IDS, "study/plan.py": IN_THE_IDS,
+    "study/provenance.py": WORDS, "study/schema.py": WORDS, "study/search_block.py": IN_THE_IDS,
+    "study/state.py": RECOMPUTED, "study/status.py": WORDS, "study/strict_yaml.py": IN_THE_IDS,
+    "study/study.py": IN_THE_IDS, "study/types.py": IN_THE_IDS,
+    "training/__init__.py": WORDS, "training/allocator.py": "no arithmetic", "training/context.py": "no arithmetic",
+    "training/preflight.py": WORDS,
+}  # fmt: skip
+
+
+def test_of_every_file_it_is_decided_whether_it_decides_numbers() -> None:
+    rooms = {file.partition("/")[0] for file in DECISIVE_FILES}
+    package = provenance.PACKAGE
+    files = {file.relative_to(package).as_posix() for room in rooms for file in (package / room).rglob("*.py")}
+    assert files == {*DECISIVE_FILES} | UNDECISIVE.keys()
+    assert not {*DECISIVE_FILES} & UNDECISIVE.keys()
+
+
+def test_a_byte_of_a_file_that_decides_numbers_changes_the_digest_and_of_another_one_it_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hashes = [code_digest()]
-    for number, part in enumerate(["report/write.py", "training/fit.py", "models/heads.py", "data/folds.py"]):
-        copy = shutil.copytree(environment_module.PACKAGE, tmp_path / str(number))
-        with (copy / part).open("a") as file:
-            file.write("\n")
-        monkeypatch.setattr(environment_module, "PACKAGE", copy)
-        hashes.append(code_digest())
-    assert hashes[1] == hashes[0]  # a report decides no number
-    assert len(set(hashes)) == 4
+    before = code_digest()
+    copy = shutil.copytree(provenance.PACKAGE, tmp_path / "harness")
+    monkeypatch.setattr(provenance, "PACKAGE", copy)
+    found: dict[str, str] = {}
+    for file in (*DECISIVE_FILES, *UNDECISIVE, "report/write.py"):
+        content = (copy / file).read_bytes()
+        (copy / file).write_bytes(content + b"\n")
+        provenance._code_digest.cache_clear()
+        found[file] = code_digest()
+        (copy / file).write_bytes(content)
+    assert {file for file, digest in found.items() if digest != before} == {*DECISIVE_FILES}
+    assert len(set(found.values())) == len(DECISIVE_FILES) + 1
+
+
+def test_the_line_that_names_the_code_names_every_file_of_it() -> None:
+    named = set()
+    for part in re.findall(r"harness/(\w+)/(?:\{([\w,]+)\}|(\w+))\.py", decisive_code()):
+        room, several, one = part
+        named |= {f"{room}/{name}.py" for name in (several or one).split(",")}
+    assert named == {*DECISIVE_FILES}
 
 
 def test_the_versions_are_those_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
