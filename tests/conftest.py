@@ -7,7 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from harness.data.phantom import phantom_folder
 from harness.errors import JobError
 from harness.execution.progress import Reporter
 from harness.store import Store
 from harness.study import Study, load_study
+from tests.figures import figures
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -48,6 +50,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
     items.sort(key=lambda item: "test_readme" not in item.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Leave figures blank, except in tests that check figures."""
+    with figures(drawn=item.get_closest_marker("figures") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -96,17 +105,16 @@ def image_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
-    """Gives stores, each with a copy of one new MLflow database: making one takes seconds."""
+def new_store(tmp_path_factory: pytest.TempPathFactory, small_study: Callable[..., Study]) -> Callable[[], Store]:
+    """Gives stores with what takes seconds to make: a new MLflow database and the images of the small study."""
     from mlflow import MlflowClient
 
-    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{database}").search_experiments()
+    template = Store(tmp_path_factory.mktemp("template"))
+    MlflowClient(tracking_uri=f"sqlite:///{template.database}").search_experiments()
+    phantom_folder(small_study().data.phantom, template)
 
     def make() -> Store:
-        store = Store(tmp_path_factory.mktemp("store"))
-        shutil.copy(database, store.database)
-        return store
+        return Store(shutil.copytree(template.root, tmp_path_factory.mktemp("store"), dirs_exist_ok=True))
 
     return make
 
@@ -208,8 +216,9 @@ def run_in(study: Study, store: Store) -> Finished:
 
 @pytest.fixture(scope="session")
 def finished(small_study: Callable[..., Study], new_store: Callable[[], Store]) -> Finished:
-    """The small study, run once for all tests; they only read it, or run it again."""
-    return run_in(small_study(), new_store())
+    """The small study with real figures, run once for all tests; they only read it, or run it again."""
+    with figures(drawn=True):
+        return run_in(small_study(), new_store())
 
 
 def context_of(study: Study, store: Store) -> "tuple[Context, list[Job]]":

@@ -9,7 +9,7 @@ from tests.bench import FIGURES
 from tests.bench.run import run_bench, show_bench
 
 GOOD = """\
-from harness.bench.figure import Goal, Row
+from tests.bench.figure import Goal, Row
 
 def measure(bench):
     assert (bench.data / "train").is_dir()

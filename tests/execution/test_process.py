@@ -82,8 +82,8 @@ ENDLESS = """\
 import os, sys
 from pathlib import Path
 from tests.conftest import context_of
-from harness.executors.process import ProcessExecutor
-from harness.plan import batches
+from harness.execution.process import ProcessExecutor
+from harness.study.plan import batches
 from harness.store import Store
 from harness.study import load_study
 

@@ -3,11 +3,14 @@
 import html
 from pathlib import Path
 
+import pytest
+
 from tests.field.conftest import Harness, draw, write_study
 
 PRICES = ("5$ to 10$", "over 10$ ^_^ (20$)", "_rest_ *x* <b>|`c` 健")
 
 
+@pytest.mark.figures
 def test_classes_of_any_characters_have_their_report(harness: Harness) -> None:
     for number, name in enumerate(PRICES):
         draw(Path("d/train", name), 8, 30 * number)

@@ -71,6 +71,7 @@ def require_marked(mark: str, study: str = "s") -> None:
     assert [path for path in figures if reddish(path) < 500] == []
 
 
+@pytest.mark.figures
 def test_other_versions_are_refused_by_name_and_marked_where_they_are_allowed(harness: Harness, study: str) -> None:
     change(by_old_timm, 4)
     before = sorted(Path("mlruns").rglob("*"))
@@ -101,6 +102,7 @@ def test_a_study_goes_on_where_the_versions_are_the_same_or_not_known(harness: H
     assert "MIXED" not in Path("mlruns/reports/s/report.md").read_text()
 
 
+@pytest.mark.figures
 def test_fits_of_two_devices_are_marked_and_not_refused(harness: Harness, study: str) -> None:
     change(lambda _: {"device": "NVIDIA H100"}, 1)
     ended = harness("run", study)
@@ -110,6 +112,7 @@ def test_fits_of_two_devices_are_marked_and_not_refused(harness: Harness, study:
     require_marked(mark)
 
 
+@pytest.mark.figures
 def test_the_tables_and_figures_of_the_test_set_are_marked_too(harness: Harness, finished: Finished) -> None:
     shutil.copytree(finished.store.root, "mlruns")
     change(lambda _: {"device": "NVIDIA H100"}, 1)
@@ -119,6 +122,7 @@ def test_the_tables_and_figures_of_the_test_set_are_marked_too(harness: Harness,
     require_marked("MIXED DEVICES: 6 fits on cpu, 1 fit on NVIDIA H100", "small")
 
 
+@pytest.mark.figures
 def test_auto_that_came_to_two_precisions_is_marked(harness: Harness, study: str) -> None:
     change(lambda _: {"precision": "bf16"}, 1)
     Path("mlruns/mlflow.db").unlink()

@@ -15,6 +15,7 @@ from harness.stats.paired import holm
 from harness.store import Ledger, Store
 from harness.study import Study
 from tests.conftest import Finished, run_in
+from tests.figures import figures
 
 LEAK = [
     "stages=[{name: leak, grid: {oversampling: [random, random-before-split]}, select: {metric: val/accuracy}}]",
@@ -25,7 +26,8 @@ LEAK = [
 
 @pytest.fixture(scope="module")
 def leaking(small_study: Callable[..., Study], new_store: Callable[[], Store]) -> Finished:
-    return run_in(small_study(*LEAK), new_store())
+    with figures(drawn=True):
+        return run_in(small_study(*LEAK), new_store())
 
 
 def test_a_planted_leak_marks_every_row_that_it_touches_and_no_other(leaking: Finished) -> None:
@@ -46,8 +48,8 @@ def test_a_leak_and_undeclared_looks_stand_across_the_figures(leaking: Finished)
     (test,) = leaking.run.tests
     assert not test.scenario.settings.leaks  # so its figure is clean
     assert reddish(curves.with_name(f"test-confusion_matrix-{test.scenario.id}.png")) == 0
-    figures = {path.parts[-3]: path for path in leaking.store.artifacts.rglob("artifacts/confusion_matrix.png")}
-    marked = [reddish(path) > 500 for path in figures.values()]
+    drawn = {path.parts[-3]: path for path in leaking.store.artifacts.rglob("artifacts/confusion_matrix.png")}
+    marked = [reddish(path) > 500 for path in drawn.values()]
     assert sorted(marked) == [False, False, True]  # the test, the scenario that does not leak, the one that does
 
 
@@ -95,6 +97,7 @@ def _train_counts(run: Finished) -> dict[str, int]:
     return {name: int((labels == name).sum()) for name in set(labels)}
 
 
+@pytest.mark.figures
 def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tables(
     small_study: Callable[..., Study], new_store: Callable[[], Store]
 ) -> None:

@@ -55,6 +55,7 @@ def test_names_and_titles_in_figures_are_of_a_size() -> None:
     assert titled(long, 40).count("\n") < TITLE_LINES
 
 
+@pytest.mark.figures
 def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
     words_figure("from 5$ to 10$ ^_^ {", "over $20$ \\frac", tmp_path / "words.png")
     drawn = (tmp_path / "words.svg").read_text(encoding="utf-8")

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.numbers.marks import Marks
-from harness.report.numbers.predictions import ensemble, pooled, test_metrics
+from harness.report.numbers.predictions import ensemble, pooled
+from harness.report.numbers.predictions import test_metrics as metrics_on_the_test_set
 from harness.report.tables.study import class_table, confusion_table, leaderboard
 from harness.stats.proportions import wilson
 from harness.store.results import FoldRecord
@@ -156,6 +157,6 @@ def test_pooled_predictions_and_test_metrics_come_from_the_ledger(finished: Fini
     frame = pooled(list(test.jobs), ledger)
     assert len(frame) == 24
     accuracy = ((frame["prob_PNEUMONIA"] > 0.5) == (frame["label"] == "PNEUMONIA")).mean()
-    metrics = test_metrics(test, "PNEUMONIA", ledger)
+    metrics = metrics_on_the_test_set(test, "PNEUMONIA", ledger)
     assert metrics["test/accuracy"] == pytest.approx(accuracy)
-    assert metrics["test/specificity"] == pytest.approx(test_metrics(test, "NORMAL", ledger)["test/recall"])
+    assert metrics["test/specificity"] == pytest.approx(metrics_on_the_test_set(test, "NORMAL", ledger)["test/recall"])

@@ -158,7 +158,7 @@ def test_a_report_is_written_without_torch_timm_or_mlflow(finished: Finished, tm
     code = f"""
 import sys
 from pathlib import Path
-from harness.plan import study_id
+from harness.study.identity import study_id
 from harness.prepare import prepare
 from harness.report.write import write_report
 from harness.store import Store
