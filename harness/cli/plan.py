@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.execution.costs import Probe
     from harness.prepare import Inputs
     from harness.store import Store
-    from harness.study.settings import Settings
+    from harness.study.settings import ResolvedSettings
     from harness.study.state import StageState
 
 
@@ -79,7 +79,7 @@ def _probe(inputs: "Inputs", states: "list[StageState]", store: "Store", device:
 
     where, machine = choose_device(device), code_and_machine()["machine"]
 
-    def one(settings: "Settings") -> "Probe":
+    def one(settings: "ResolvedSettings") -> "Probe":
         print(f"probing {settings.backbone}, {settings.head}, at {settings.image_size} px", file=sys.stderr)
         return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads.get(settings.head))
 

@@ -11,7 +11,7 @@ from harness.store.files import write_atomic
 from harness.study import Study
 from harness.study.identity import digest
 from harness.study.plan import Job, features_key
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
 from harness.study.state import StageState, all_scenarios
 
 SHAPING = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")  # settings that decide a cost
@@ -92,13 +92,13 @@ class Costs:
         return self.pixel_bytes + sum(cost.probe.feature_bytes * cost.images for cost in self.networks)
 
 
-def networks(states: list[StageState]) -> dict[str, Settings]:
+def networks(states: list[StageState]) -> dict[str, ResolvedSettings]:
     """The networks with fits that are not done, one setting of each."""
     missing = [s.scenario.settings for s, _ in all_scenarios(states) if not s.finished]
     return {key: settings for settings in missing if (key := probe_key(settings)) is not None}
 
 
-def take_probes(states: list[StageState], store: Store, probe: Callable[[Settings], Probe]) -> None:
+def take_probes(states: list[StageState], store: Store, probe: Callable[[ResolvedSettings], Probe]) -> None:
     """Probes every network that has fits to do, and keeps what was found."""
     save_probes(store, {key: probe(settings) for key, settings in networks(states).items()})
 

@@ -13,7 +13,7 @@ from torch import nn
 from harness.execution.costs import Probe
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape, make_head, moments_of, part_read
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
 from harness.training.features import extract
 from harness.training.fit import Task, fit, predict
@@ -23,7 +23,9 @@ CPU_IMAGES = 16  # at a time, and in all, through a backbone: a large one takes 
 BATCHES = 4  # of a head, and of whole networks on a GPU
 
 
-def probe(settings: Settings, classes: int, device: torch.device, machine: str, source: str | None = None) -> Probe:
+def probe(
+    settings: ResolvedSettings, classes: int, device: torch.device, machine: str, source: str | None = None
+) -> Probe:
     """The cost of a network, as one epoch of the training loop takes on random gray images, after one to warm up.
 
     Its weights are random: they do not matter for time or memory. source: of a head of the user's own.
@@ -35,9 +37,9 @@ def probe(settings: Settings, classes: int, device: torch.device, machine: str, 
     _reset_peak(device)
     with deterministic(threads=1):
         backbone = load_backbone(settings, seed=0).put_on(device)
-        shape = feature_shape(backbone, settings.image_size or 0)
+        shape = feature_shape(backbone, settings.image_size)
         head = make_head(settings, shape, classes, source).to(device)
-        pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size or 0] * 2), dtype=np.uint8)
+        pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size] * 2), dtype=np.uint8)
         images: Inputs = PixelInputs(pixels, backbone.mean, backbone.std, device)
         extracting = 0.0
         precision = resolve_precision(settings.precision, device)
@@ -83,7 +85,13 @@ def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -
 
 
 def _timed(
-    model: nn.Module, inputs: Inputs, settings: Settings, count: int, classes: int, precision: str, device: torch.device
+    model: nn.Module,
+    inputs: Inputs,
+    settings: ResolvedSettings,
+    count: int,
+    classes: int,
+    precision: str,
+    device: torch.device,
 ) -> tuple[float, float]:
     """The seconds of training and of scoring `count` images in the second epoch of the study's own loop."""
     rows = np.arange(count)

@@ -41,7 +41,7 @@ def unpack(shipment: Shipment, job: Job) -> tuple[Context, Job]:
     context, settings = shipment.context, job.scenario.settings
     if not shipment.files:
         return context, job
-    folder, size = _node_folder(), settings.image_size or 0
+    folder, size = _node_folder(), settings.image_size
     pixels = {size: _fetch(shipment, context.pixels[size], folder / context.pixels[size].name)}
     context = replace(context, pixels=pixels, features=folder / "features")
     if settings.weights in ("imagenet", "none"):

@@ -97,7 +97,7 @@ class TrialRunner:
             if self._ledger.done(job.id):
                 self._listener.job_ended(job, None)
             else:
-                self._fitter(job.scenario.settings.image_size or 0).run(job.name, [job])
+                self._fitter(job.scenario.settings.image_size).run(job.name, [job])
         return self._ledger.record(job.id) if self._ledger.done(job.id) else None
 
     def _fitter(self, size: int) -> Fitter:

@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
 from harness.serving.images import AnyImage, read_images
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.training.device import all_cores, choose_device, deterministic, resolve_precision
 from harness.training.features import BATCH, extract
 from harness.training.fit import predict
@@ -36,7 +36,7 @@ WEIGHTS, ABOUT = "model.safetensors", "classifier.json"
 class About:
     """What has to be known of a classifier beside its weights: the content of its JSON file."""
 
-    settings: Settings
+    settings: ResolvedSettings
     classes: tuple[str, ...]
     positive: str | None
     mean: tuple[float, ...]  # of the backbone's normalisation, of pixels from 0 to 1
@@ -68,7 +68,7 @@ class Classifier:
         images: paths, the bytes of image files, or arrays (uint8 [h, w] or [h, w, 3 or 4], uint16 [h, w]).
         Raises DataError for the first one that is not an image.
         """
-        size = self.about.settings.image_size or 0
+        size = self.about.settings.image_size
         parts = [self.probabilities(read_images(images[rows], size)) for rows in self._portions(len(images))]
         found = np.concatenate(parts) if parts else np.empty((0, len(self.about.classes)))
         frame = pd.DataFrame({f"prob_{name}": found[:, index] for index, name in enumerate(self.about.classes)})
@@ -106,7 +106,7 @@ class Classifier:
     @property
     def feature_shape(self) -> tuple[int, int, int]:
         """The shape (C, h, w) of the backbone's feature map."""
-        return feature_shape(self.backbone, self.about.settings.image_size or 0)
+        return feature_shape(self.backbone, self.about.settings.image_size)
 
     def _portions(self, count: int) -> Iterator[slice]:
         """Images decoded at a time: whole batches, so that the batches are those of all images in one call."""
@@ -142,11 +142,11 @@ class Classifier:
 
 
 def plain_network(
-    settings: Settings, classes: int, seed: int, weights: str, source: str | None = None
+    settings: ResolvedSettings, classes: int, seed: int, weights: str, source: str | None = None
 ) -> tuple[Backbone, nn.Module]:
     """A backbone with these weights, and a head on it with any. source: of a head of the user's own."""
     backbone = load_backbone(settings.model_copy(update={"weights": weights, "trainable": "all"}), seed)
-    shape = feature_shape(backbone, settings.image_size or 0)
+    shape = feature_shape(backbone, settings.image_size)
     return backbone, make_head(settings, shape, classes, source)
 
 

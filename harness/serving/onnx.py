@@ -43,7 +43,7 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
         import onnxscript  # noqa: F401 - torch exports by it
     except ImportError as error:
         raise HarnessError(f"{error.name} is not installed; pip install 'harness[onnx]'") from None
-    whole, size = _Whole(classifier).eval(), classifier.about.settings.image_size or 0
+    whole, size = _Whole(classifier).eval(), classifier.about.settings.image_size
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size))).float()
     with torch.inference_mode():
         expected = whole(images).numpy()

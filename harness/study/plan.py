@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.study.identity import NUMERICS, Digests, derive_seed, digest, settings_identity
-from harness.study.settings import Settings, level_text
+from harness.study.settings import ResolvedSettings, Settings, level_text
 from harness.study.study import Stage, Study
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One point of a grid with all settings resolved: `image_size` is never None here."""
+    """One point of a grid."""
 
     id: str
     name: str
-    settings: Settings
+    settings: ResolvedSettings
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, dige
 
 def make_scenario(study: Study, settings: Settings, factors: Iterable[str], digests: Digests) -> Scenario:
     """The scenario with these settings, named after its levels of `factors`."""
-    settings = settings.resolved(study.data.image_size)
-    return Scenario(digest(settings_identity(settings, digests)), _name(study, settings, factors), settings)
+    resolved = settings.resolved(study.data.image_size)
+    return Scenario(digest(settings_identity(resolved, digests)), _name(study, resolved, factors), resolved)
 
 
 def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:

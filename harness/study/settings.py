@@ -38,6 +38,9 @@ def level_text(level: Any) -> str:
     return short if float(short) == level else repr(level)
 
 
+ImageSize = Annotated[int, Field(ge=8, le=2048)]  # pixels of a side
+
+
 class Settings(Model):
     """All that decides how one network is trained; every field can be a factor of a grid."""
 
@@ -55,7 +58,7 @@ class Settings(Model):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
-    image_size: Annotated[int, Field(ge=8, le=2048)] | None = None  # None: data.image_size
+    image_size: ImageSize | None = None  # None: data.image_size
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
 
     @property
@@ -63,13 +66,20 @@ class Settings(Model):
         """Whether copies of one image stand in training and validation: such numbers measure the leak, nothing else."""
         return self.oversampling == "random-before-split"
 
-    def resolved(self, image_size: int) -> "Settings":
-        """The settings as they decide the numbers: the image size filled in; own models start from scratch."""
-        own: dict[str, object] = {"weights": "none", "trainable": "all"}
+    def resolved(self, image_size: int) -> "ResolvedSettings":
+        """Return the settings as they decide the numbers: with an image size, and built-in models from scratch."""
+        values = dict(self) | {"image_size": self.image_size or image_size}
+        if self.backbone in NETWORKS or self.backbone in CLASSIFIERS:
+            values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
-            own |= {"head": "none", "augment": "none"}
-        is_own = self.backbone in NETWORKS or self.backbone in CLASSIFIERS
-        return self.model_copy(update={"image_size": self.image_size or image_size, **(own if is_own else {})})
+            values |= {"head": "none", "augment": "none"}
+        return ResolvedSettings.model_construct(**values)
+
+
+class ResolvedSettings(Settings):
+    """The settings of one fit: nothing is left to `data`."""
+
+    image_size: ImageSize
 
 
 ADDED = ("augment", "oversampling_ratio")  # fields younger than the first results

@@ -68,7 +68,7 @@ def explain(classifier: Classifier, job: Job, inputs: Inputs, pixels: Mapping[in
     called = probabilities.argmax(axis=1)
     sample = _sample(called == labels, derive_seed(job.seed, "explanations"))
     rows = inputs.dataset.rows("test")[sample]
-    shown = open_pixels(pixels[job.scenario.settings.image_size or 0])[rows]
+    shown = open_pixels(pixels[job.scenario.settings.image_size])[rows]
     words = np.array(names)
     return Explanations(
         rows=rows,

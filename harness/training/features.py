@@ -24,7 +24,7 @@ from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder, sync_folder
 from harness.study.identity import digest
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.training.allocator import kept_memory
 from harness.training.device import autocast
 from harness.training.loaders import Inputs, PixelInputs, Rows
@@ -53,7 +53,7 @@ class Features:
 
 
 def frozen_features(
-    settings: Settings,
+    settings: ResolvedSettings,
     load: Callable[[], Backbone],
     weights: str,
     pixels: Path,
@@ -67,7 +67,7 @@ def frozen_features(
     load: gives the backbone, called only if it is needed. weights: the hash of its weights.
     rows: consecutive rows of the pixel file.
     """
-    size = settings.image_size or 0
+    size = settings.image_size
     about: dict[str, str | int | float] = {
         "backbone": settings.backbone, "weights": weights, "image_size": size, "precision": precision,
         "device": device.type, "pixels": pixels.stem, "first": int(rows[0]), "images": len(rows),

@@ -22,7 +22,7 @@ from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics, OnE
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.settings import CLASSIFIERS, ResolvedSettings
 from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import all_cores, device_name, make_deterministic, resolve_precision, within_memory
@@ -172,17 +172,17 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows, Rows]:
     return train, sampled, validation if job.evaluate == "val" else dataset.rows("test")
 
 
-def _classifier(settings: Settings, context: Context) -> tuple[Classifier, Inputs]:
+def _classifier(settings: ResolvedSettings, context: Context) -> tuple[Classifier, Inputs]:
     """A model that learns without gradients, and the pixels that it reads."""
     device = torch.device(context.device)
     model = own_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
     assert isinstance(model, Classifier)
-    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    pixels = open_pixels(context.pixels[settings.image_size])
     return model.to(device), PixelInputs(pixels, model.mean, model.std, device)
 
 
 def _whole_network(
-    settings: Settings, context: Context, seed: int, batch: int, compiled: bool
+    settings: ResolvedSettings, context: Context, seed: int, batch: int, compiled: bool
 ) -> tuple[nn.Module, Inputs]:
     """Backbone and head, trained together, and the pixels that they read."""
     device = torch.device(context.device)
@@ -190,11 +190,11 @@ def _whole_network(
     start = fresh_backbone(settings, weights, context.seed, device)
     head = new_head(settings, start.shape, context, seed).to(device)
     network = Network(start.backbone, head, batch, start.compiled if compiled else None)
-    pixels = open_pixels(context.pixels[settings.image_size or 0])
+    pixels = open_pixels(context.pixels[settings.image_size])
     return network, PixelInputs(pixels, start.backbone.mean, start.backbone.std, device)
 
 
-def _head_alone(settings: Settings, context: Context, seed: int, frozen: Frozen) -> tuple[nn.Module, Inputs]:
+def _head_alone(settings: ResolvedSettings, context: Context, seed: int, frozen: Frozen) -> tuple[nn.Module, Inputs]:
     """The head, and the kept features that it reads."""
     device = torch.device(context.device)
     head = new_head(settings, shape_of(frozen.files[0]), context, seed).to(device)
@@ -207,7 +207,7 @@ def kept_features(job: Job, context: Context) -> Frozen:
     precision = resolve_precision(settings.precision, device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
-    pixels = context.pixels[settings.image_size or 0]
+    pixels = context.pixels[settings.image_size]
     files, parts = [], []
     for split in SPLITS if job.evaluate == "test" else ("train",):
         rows = context.dataset.rows(split)
@@ -226,7 +226,7 @@ def shape_of(files: FeatureFiles) -> Shape:
     return channels, height, width
 
 
-def new_head(settings: Settings, shape: Shape, context: Context, seed: int) -> nn.Module:
+def new_head(settings: ResolvedSettings, shape: Shape, context: Context, seed: int) -> nn.Module:
     """The head before training, its weights drawn from the seed."""
     head = make_head(settings, shape, len(context.dataset.classes), context.heads.get(settings.head), seed)
     initialise(head, seed)

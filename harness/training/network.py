@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.study.types import Switch
 
 LONG = 50_000  # images through the network in a fit from which compiling it, a minute or two, pays on CUDA
@@ -47,23 +47,23 @@ class Start:
     compiled: Callable[[Tensor], Tensor]  # nothing is compiled before its first call
 
 
-def fresh_backbone(settings: Settings, weights: str, seed: int, device: torch.device) -> Start:
+def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: torch.device) -> Start:
     """The backbone of these settings on the device, its weights those before training.
 
     It is the same module at every call with the same arguments, so that it is loaded and compiled but once: whoever
     trained it before must be done with it. weights: the hash of its weights.
     """
     decisive = {name: getattr(settings, name) for name in ("backbone", "weights", "trainable", "image_size")}
-    start = _start(Settings(**decisive), weights, seed, device)
+    start = _start(ResolvedSettings(**decisive), weights, seed, device)
     start.backbone.load_state_dict(start.weights)
     start.backbone.zero_grad(set_to_none=True)
     return start
 
 
 @lru_cache(maxsize=1)
-def _start(settings: Settings, _weights: str, seed: int, device: torch.device) -> Start:
+def _start(settings: ResolvedSettings, _weights: str, seed: int, device: torch.device) -> Start:
     backbone = load_backbone(settings, seed)
-    shape = feature_shape(backbone, settings.image_size or 0)
+    shape = feature_shape(backbone, settings.image_size)
     backbone.put_on(device)
     state = {name: value.detach().clone() for name, value in backbone.state_dict().items()}
     return Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))

@@ -23,7 +23,7 @@ from harness.study import Study
 from harness.study.identity import Digests, digest
 from harness.study.provenance import DECISIVE_FILES, code_digest
 from harness.study.search_block import Point, Search
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
 from harness.study.strict_yaml import FieldPath
 
 UNREAD = 0.01  # the share of an image from which it is worth a line
@@ -114,8 +114,8 @@ def _distinct(settings: Iterable[Settings]) -> list[Settings]:
     return list({tuple(getattr(each, name) for name in DECIDING): each for each in settings}.values())
 
 
-def _network(settings: Settings) -> Network:
-    return Network(settings.backbone, settings.weights, settings.trainable, settings.image_size or 0)
+def _network(settings: ResolvedSettings) -> Network:
+    return Network(settings.backbone, settings.weights, settings.trainable, settings.image_size)
 
 
 def _file(network: Network, digests: Digests, store: Store) -> Path:

@@ -21,7 +21,7 @@ def measure(bench: Bench) -> list[Row]:
     size, (images, rounds) = CPU_BATCH, (4 * CPU_BATCH, 2) if bench.quick else (8 * CPU_BATCH, 3)
     store = bench.store("extraction")
     study = bench.study("extraction", images + 64, [{"name": "one"}])
-    settings = study.base.model_copy(update={"image_size": 150})
+    settings = study.base.resolved(150)
     pixels = pixel_cache(prepare(study, store).dataset, 150, store)
     backbone, rows, cpu = load_backbone(settings, 0), np.arange(images), torch.device("cpu")
     batch = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:size])

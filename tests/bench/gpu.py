@@ -19,7 +19,7 @@ from harness.models.heads import make_head
 from harness.runner import run_study
 from harness.store import Ledger, Store
 from harness.study import Study
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.study.types import Switch
 from harness.training.augment import Augmentation
 from harness.training.device import make_deterministic, resolve_precision
@@ -78,7 +78,7 @@ def seconds_per_image(backbone: str, images: int, device: torch.device, compiled
     The first epoch, in which kernels are compiled, and the last, which is followed by an evaluation, are left out.
     """
     make_deterministic(torch.get_num_threads())
-    settings = Settings(backbone=backbone, weights="none", image_size=SIZE, epochs=EPOCHS, batch_size=BATCH)
+    settings = ResolvedSettings(backbone=backbone, weights="none", image_size=SIZE, epochs=EPOCHS, batch_size=BATCH)
     start = fresh_backbone(settings, "none", 0, device)
     head = make_head(settings, start.shape, 2).to(device)
     network = Network(start.backbone, head, BATCH, start.compiled if compiled else None)
@@ -92,7 +92,7 @@ def seconds_per_image(backbone: str, images: int, device: torch.device, compiled
 
 def training_flops(backbone: str) -> float:
     """The floating-point operations of forward and backward for one image, counted on shapes alone."""
-    network = load_backbone(Settings(backbone=backbone, weights="none"), 0).to("meta")
+    network = load_backbone(ResolvedSettings(backbone=backbone, weights="none", image_size=SIZE), 0).to("meta")
     with FlopCounterMode(display=False) as counter:
         network.train()(torch.zeros(2, 3, SIZE, SIZE, device="meta")).sum().backward()
     return float(counter.get_total_flops()) / 2
@@ -117,7 +117,7 @@ def loading_seconds(images: int, device: torch.device) -> float:
 def plain_seconds(backbone: str, folder: Path, steps: int, device: torch.device, workers: int = 8) -> float:
     """Of one image in a loop as most tutorials have it; the first quarter of the steps warms up."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    settings = Settings(backbone=backbone, weights="none", image_size=SIZE)
+    settings = ResolvedSettings(backbone=backbone, weights="none", image_size=SIZE)
     start = fresh_backbone(settings, "none", 0, device)
     model = nn.Sequential(start.backbone, make_head(settings, start.shape, 2).to(device)).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)

@@ -12,7 +12,7 @@ from harness.execution.probe import probe
 from harness.prepare import prepare
 from harness.store import Ledger, Store
 from harness.study import Study
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.study.state import study_state
 from tests.conftest import Finished
 
@@ -76,7 +76,7 @@ def test_what_is_done_costs_nothing(finished: Finished) -> None:
 
 @pytest.mark.parametrize("trainable", ["all", "last-1", "head"])
 def test_a_probe_measures_the_real_loop(trainable: str, tmp_path: Path) -> None:
-    settings = Settings(backbone="test_resnet", weights="imagenet", trainable=trainable, image_size=32)
+    settings = ResolvedSettings(backbone="test_resnet", weights="imagenet", trainable=trainable, image_size=32)
     found = probe(settings, 2, torch.device("cpu"), "a machine")
     assert found.train > 0 and found.score > 0
     assert (found.extract > 0) == (found.feature_bytes > 0) == (trainable == "head")

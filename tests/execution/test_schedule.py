@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from harness.execution.schedule import Schedule
 from harness.study.plan import Batch, Job, Scenario
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 
-SCENARIO = Scenario("s", "s", Settings(backbone="test_resnet"))
+SCENARIO = Scenario("s", "s", ResolvedSettings(backbone="test_resnet", image_size=32))
 
 
 def jobs_of(costs: list[list[float]]) -> tuple[list[Batch], dict[str, float]]:

@@ -6,7 +6,7 @@ from harness.execution.durations import Durations
 from harness.execution.simulate import simulate
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from tests.conftest import fit_facts
 from tests.execution.test_schedule import jobs_of
 
@@ -36,7 +36,7 @@ def test_one_device_takes_the_sum() -> None:
 
 
 def job(name: str, **settings: object) -> Job:
-    s = Settings.model_validate({"backbone": "resnet50", "image_size": 150, "epochs": 4, **settings})
+    s = ResolvedSettings.model_validate({"backbone": "resnet50", "image_size": 150, "epochs": 4, **settings})
     return Job(name, Scenario(name, name, s), 0, 0, "val", 0)
 
 

@@ -12,7 +12,7 @@ from harness.stats.proportions import wilson
 from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.plan import Job, Scenario
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings, Settings
 from harness.study.state import ScenarioState, StageState
 from harness.study.study import Data, Select, Stage
 from tests.conftest import Finished, fit_facts
@@ -97,7 +97,7 @@ def test_several_predictions_of_an_image_are_averaged_in_the_first_ones_order() 
 
 
 def scenario_state(head: str, values: list[float], folds: int, metric: str) -> ScenarioState:
-    scenario = Scenario(head, head, Settings(backbone="test_resnet", head=head))
+    scenario = Scenario(head, head, ResolvedSettings(backbone="test_resnet", head=head, image_size=32))
     jobs = tuple(Job(f"{head}-{fold}", scenario, 0, fold, "val", 0) for fold in range(folds))
     names = {"val/accuracy", "val/balanced_accuracy", "val/f1", "val/roc_auc", metric}
     records = {

@@ -18,13 +18,13 @@ from harness.serving.stored import stored_classifier
 from harness.store import Store
 from harness.study import Study
 from harness.study.plan import test_jobs as jobs_on_the_test_set
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.training.job import run_job
 from tests.conftest import context_of
 
 
 def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str = "test_resnet") -> Classifier:
-    settings = Settings(
+    settings = ResolvedSettings(
         backbone=backbone, weights="none", trainable=trainable, head=head, image_size=64, batch_size=2, precision="fp32"
     )
     body, top = plain_network(settings, classes=2, seed=1, weights="none")

@@ -7,7 +7,7 @@ import pytest
 
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.study.state import ScenarioState, StageState, contests, least_step
 from harness.study.study import Select, Stage
 from tests.conftest import fit_facts
@@ -19,7 +19,7 @@ ACCURACY = 0.95
 def scenario(number: int, values: Sequence[float], images: Sequence[int], metric: str) -> ScenarioState:
     """A finished scenario with these values in folds of so many validation images, a quarter of them of class A."""
     name, total = f"s{number}", sum(images)
-    of = Scenario(name, name, Settings(backbone="test_resnet"))
+    of = Scenario(name, name, ResolvedSettings(backbone="test_resnet", image_size=32))
     jobs = tuple(Job(f"{name}-{fold}", of, 0, fold, "val", 0) for fold in range(len(values)))
     records = {}
     for job, value, left_out in zip(jobs, values, images, strict=True):

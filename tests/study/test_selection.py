@@ -6,14 +6,14 @@ from harness.report.numbers.statistics import selection_words
 from harness.stats.paired import corrected_t
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.study.state import ScenarioState, StageState, contests
 from harness.study.study import Select, Stage
 from tests.conftest import fit_facts
 
 
 def scenario(name: str, accuracies: Sequence[float], parameters: int, k: int = 3) -> ScenarioState:
-    point = Scenario(name, name, Settings(backbone="resnet18"))
+    point = Scenario(name, name, ResolvedSettings(backbone="resnet18", image_size=32))
     jobs = tuple(Job(f"{name}-{i}", point, i // k, i % k, "val", seed=i) for i in range(len(accuracies)))
     records = {
         job.id: FoldRecord(

@@ -457,3 +457,19 @@ def test_augmentation_is_allowed_where_no_scenario_freezes_the_whole_backbone(
 def test_what_is_trained_is_all_head_or_the_last_stages(study_of: LoadText, trainable: str) -> None:
     with pytest.raises(StudyError, match=r"base.trainable: .*allowed: all, head \(frozen backbone\), or last-N"):
         study_of(TEXT, f"base.trainable={trainable!r}")
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "small-cnn", "som"])
+@pytest.mark.parametrize("own", [None, 64])
+def test_resolved_settings_have_the_fields_of_the_study_file_and_an_image_size(backbone: str, own: int | None) -> None:
+    given = Settings(backbone=backbone, trainable="head", epochs=3, image_size=own)
+    resolved = given.resolved(32)
+    assert resolved.image_size == (own or 32)
+    asked, found = given.model_dump(), resolved.model_dump()
+    assert list(found) == list(asked)
+    built_in = {"weights", "trainable"} | ({"head"} if backbone == "som" else set())
+    changed = {name for name in asked if asked[name] != found[name]}
+    assert changed == {"image_size"} - ({"image_size"} if own else set()) | (
+        built_in if backbone != "test_resnet" else set()
+    )
+    assert resolved.resolved(99) == resolved

@@ -12,14 +12,14 @@ from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
 from harness.models.heads import Reads
 from harness.store import Store
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.study.study import Data
 from harness.training.features import Features, frozen_features
 from harness.training.loaders import FeatureFiles, FeatureInputs, PixelInputs, ResidentFeatures
 from tests.conftest import PATIENT
 
 CPU = torch.device("cpu")
-SETTINGS = Settings(backbone="test_resnet", weights="none", trainable="head", image_size=32)
+SETTINGS = ResolvedSettings(backbone="test_resnet", weights="none", trainable="head", image_size=32)
 
 
 class Case:

@@ -13,7 +13,7 @@ from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import initialise, make_head
 from harness.stats.metrics import classification_metrics
 from harness.store.results import Metrics
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings, Settings
 from harness.training.fit import Fitted, Task, fit, micro_batches, predict, shuffled_batches
 from harness.training.loaders import Inputs, PixelInputs, Rows
 
@@ -24,7 +24,7 @@ PIXELS = NOISE + (LABELS[:, None, None, None] * 120 * (np.arange(32) < 16)).asty
     np.uint8
 )  # left half bright: class 1
 TASK = Task(torch.from_numpy(LABELS), np.arange(40), np.arange(40, 60), positive=1, every_epoch=True)
-SETTINGS = Settings(
+SETTINGS = ResolvedSettings(
     backbone="test_resnet", weights="none", epochs=4, batch_size=8, learning_rate=1e-3, image_size=32, dropout=0.3
 )
 

@@ -13,7 +13,7 @@ from harness.models.backbone import Backbone, load_backbone
 from harness.store import Store
 from harness.study import Study
 from harness.study.plan import Job
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings, Settings
 from harness.study.types import Switch
 from harness.training import network
 from harness.training.context import Context
@@ -23,7 +23,7 @@ from harness.training.network import compiles, fresh_backbone
 from tests.conftest import context_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-SETTINGS = Settings(backbone="test_resnet", weights="none", image_size=32)
+SETTINGS = ResolvedSettings(backbone="test_resnet", weights="none", image_size=32)
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +42,8 @@ def case(new_store: Callable[[], Store], small_study: Callable[..., Study]) -> t
 TRAIN = """
 import torch
 from harness.models.backbone import load_backbone
-from harness.study.settings import Settings
-backbone = load_backbone(Settings(backbone="repvgg_a0", weights="none", image_size=128), 0)
+from harness.study.settings import ResolvedSettings
+backbone = load_backbone(ResolvedSettings(backbone="repvgg_a0", weights="none", image_size=128), 0)
 backbone.put_on(torch.device("cpu")).train()
 for _ in range(2):
     images = torch.randn(4, 3, 128, 128).contiguous(memory_format=torch.channels_last)

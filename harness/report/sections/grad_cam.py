@@ -51,7 +51,7 @@ def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path, ma
     found = Explanations.load(explanations_file(store, job.id))
     if found is None:
         return []
-    pixels = open_pixels(pixel_cache(inputs.dataset, job.scenario.settings.image_size or 0, store))
+    pixels = open_pixels(pixel_cache(inputs.dataset, job.scenario.settings.image_size, store))
     paths = []
     for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
         if side.any():

@@ -76,7 +76,7 @@ def figure_lines(predicted: Predicted, title: str, inputs: Inputs) -> list[str]:
 
 def hardest_lines(predicted: Predicted, inputs: Inputs, store: Store) -> list[str]:
     """The surest errors with their pictures, in the size that the scenario was trained on."""
-    pixels = pixel_cache(inputs.dataset, predicted.scenario.settings.image_size or 0, store)
+    pixels = pixel_cache(inputs.dataset, predicted.scenario.settings.image_size, store)
     images, name = inputs.dataset.table["image"], predicted.name("hardest")
     lines = error_lines(predicted.frame, images, pixels, predicted.folder, name, predicted.mark)
     return ["### Surest errors", "", *lines]
