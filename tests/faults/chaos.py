@@ -98,7 +98,7 @@ def _dead_workers(rig: Rig) -> Iterator[Case]:
 
 
 def _lost_servers(_rig: Rig) -> Iterator[Case]:
-    yield partial(_tests, "lost_server", "tests/test_relay.py")
+    yield partial(_tests, "lost_server", "tests/tracking/test_relay.py")
 
 
 def _changes(rig: Rig) -> Iterator[Case]:
@@ -112,7 +112,7 @@ def _hostile(rig: Rig) -> Iterator[Case]:
 
 
 def _malformed(_rig: Rig) -> Iterator[Case]:
-    yield partial(_tests, "refused or error or wrong", "tests/test_strict_yaml.py", "tests/test_study.py")
+    yield partial(_tests, "refused or error or wrong", "tests/study/test_strict_yaml.py", "tests/study/test_study.py")
 
 
 def _tests(pattern: str, *files: str) -> int:
