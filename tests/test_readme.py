@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.postgres import create_database, programs
 from tests.postgres import server as database_server
 from tests.readme_pages import BLOCK, COMMAND, PAGES, README, TEXTS, anchors, commands, links, named, page_name
-from tests.readme_reader import FROM_THE_HUB, SERVES, SMALLER_QUICKSTART, Reader, change, copy_clone, new_clone
+from tests.readme_reader import FROM_THE_HUB, SERVES, Reader, copy_clone, new_clone
 
 STUDY_FILE, COMMANDS_PAGE, MODELS, SCALING = (
     ROOT / "harness" / "docs" / f"{name}.md" for name in ("study-file", "commands", "models", "scaling")
@@ -145,7 +145,6 @@ def finished(needs: Path) -> Path:
     with FileLock(needs / "finished.lock"):
         if not result.exists():
             new_clone(clone, _own_head())
-            change(clone / "studies" / "quickstart.yaml", SMALLER_QUICKSTART)
             reader = Reader(clone, needs)
             result.write_text("\n".join(wrong for command in FIRST if (wrong := reader.follow(command))))
     assert result.read_text() == ""
