@@ -1,13 +1,15 @@
-# make setup | study | search | test | test-ui | lint | ui | dashboard | bench: everything runs in .venv, which is made on first use.
+# make setup | study | search | test | test-all | test-ui | lint | ui | dashboard | bench: everything runs in .venv, which is made on first use.
+# make test: lint, types and the tests of the main path, in minutes; make test-all: every test, also those marked slow.
 PYTHON ?= python3
 STUDY  ?= studies/quickstart.yaml
 STORE  ?= mlruns
 WORKERS ?= 1
 
 BIN = .venv/bin
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-ui chaos lint clean
+.PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-all test-ui chaos lint clean
 
 setup: .venv/installed
 
@@ -55,7 +57,10 @@ chaos: .venv/installed-dev
 	$(BIN)/python -m tests.faults.chaos $(ROWS)
 
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	$(PYTEST) -m 'not slow'
+
+test-all: lint
+	$(PYTEST)
 
 test-ui: .venv/installed-dev
 	$(BIN)/python -m pytest -m ui -rs

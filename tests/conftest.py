@@ -41,15 +41,24 @@ ROOT = Path(__file__).parents[1]
 TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with Ray go to one worker, since `ray stop`, a command of README's, ends every cluster of the machine.
+SERVICES = ("ray", "ui", "services", "network")  # marks of what a test needs and this machine may lack
 
-    README's test comes first: it takes longest, and no cluster of another test is up then.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a service as slow, and give each worker of xdist whole files, which share their fixtures.
+
+    Tests with Ray go to one worker, since `ray stop`, a command of README's, ends every cluster of the machine.
+    README's tests come first: they take longest, and no cluster of another test is up then.
     """
     for item in items:
+        if any(item.get_closest_marker(name) for name in SERVICES):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
-    items.sort(key=lambda item: "test_readme" not in item.nodeid)
+        elif "test_readme" not in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+    items.sort(key=lambda item: ("test_readme" not in item.nodeid, len(item.path.parts)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -33,13 +33,18 @@ def test_a_cell_that_is_run_again_is_one_truth_in_the_ledger_and_in_mlflow(rig: 
         assert database.execute(query).fetchone() == (4,)  # the scenario's run and its three folds
 
 
+@pytest.mark.slow
 def test_a_rerun_that_is_killed_is_finished_by_the_next_run(rig: Rig, finished: Path) -> None:
     assert rig.run(finished, *CELL, failpoint="tracking.metrics:2").code == -9
     rig.finish(finished, *RUN)
     rig.check(finished)
 
 
-@pytest.mark.parametrize("fault", failures.FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    [failures.exception, *(pytest.param(fault, marks=pytest.mark.slow) for fault in failures.FAULTS[1:])],
+    ids=lambda fault: fault.__name__,
+)
 def test_one_failing_scenario_does_not_end_the_grid_and_only_it_is_tried_again(rig: Rig, fault: failures.Fault) -> None:
     assert failures.fail(rig, fault) == 1
 

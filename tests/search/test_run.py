@@ -170,7 +170,7 @@ def test_one_seed_and_one_worker_give_the_same_trials_also_after_a_stop(
     assert points_of(searched(changed, store)) != points_of(whole)[:2]
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_grid_visits_every_point_once(study_of: StudyOf, store: Store, workers: int) -> None:
     study = study_of(*GRID, "search.pruner=none")
     run = searched(study, store, workers)
