@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from harness.errors import JobError, first_line
 from harness.execution.executor import OnStart, each_epoch_once
@@ -9,7 +10,9 @@ from harness.execution.schedule import Stack
 from harness.store.results import OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
-from harness.training.run import Fits, run_jobs, stacks
+
+if TYPE_CHECKING:
+    from harness.training.run import Fits
 
 
 class InlineExecutor:
@@ -18,6 +21,8 @@ class InlineExecutor:
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
     ) -> Iterator[tuple[Job, Outcome]]:
+        from harness.training.run import stacks
+
         tell = each_epoch_once(on_epoch)
         for batch in batches:
             for stack in stacks(batch.jobs, context):
@@ -31,6 +36,8 @@ class InlineExecutor:
 
 def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outcome]:
     """The result of each job of a stack, or the JobError that says why there is none."""
+    from harness.training.run import run_jobs
+
     try:
         ended = run_jobs(stack, context, on_epoch)
     except Exception as error:
@@ -38,7 +45,7 @@ def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outco
     return named(stack, ended)
 
 
-def named(stack: Stack, ended: Fits) -> list[Outcome]:
+def named(stack: Stack, ended: "Fits") -> list[Outcome]:
     """The outcomes, a JobError for each loss that was not finite."""
     pairs = zip(stack, ended, strict=True)
     return [job_error(job, end) if isinstance(end, FloatingPointError) else end for job, end in pairs]

@@ -6,9 +6,7 @@ from harness.errors import HarnessError
 from harness.execution.compute import Compute
 from harness.execution.executor import Executor
 from harness.execution.inline import InlineExecutor
-from harness.execution.process import ProcessExecutor
 from harness.execution.schedule import Estimate, by_epochs
-from harness.training.device import spread_devices, worker_count
 
 if TYPE_CHECKING:
     from harness.execution.ray import RayExecutor
@@ -19,9 +17,13 @@ def make_executor(compute: Compute, device: str, estimate: Estimate = by_epochs)
     if compute.executor == "ray":
         ray = _ray_executor(compute, device, estimate)
         return ray, ray.device
+    from harness.training.device import spread_devices, worker_count
+
     workers = compute.workers or worker_count(device, compute.threads, compute.jobs_per_device)
     if compute.executor == "inline" or (compute.executor == "auto" and workers == 1):
         return InlineExecutor(), device
+    from harness.execution.process import ProcessExecutor
+
     return ProcessExecutor(spread_devices(device, workers), estimate), device
 
 

@@ -43,6 +43,8 @@ def cluster_bootstrap(
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:
     """The statistic `mean of these`, all on the same resample."""
+    if len(statistics) == 1:
+        return statistics[0]
     return lambda weights: float(np.mean([statistic(weights) for statistic in statistics]))
 
 

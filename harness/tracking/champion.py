@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,6 @@ from harness.errors import attempt
 from harness.prepare import Inputs
 from harness.report.numbers.predictions import arrays
 from harness.report.sections.grad_cam import LOSS
-from harness.serving.classifier import Classifier
-from harness.serving.explain import grad_cam
-from harness.serving.stored import stored_classifier
 from harness.store import Ledger, Store
 from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
 from harness.study import Study
@@ -23,6 +21,9 @@ from harness.study.state import ScenarioState
 from harness.tracking.connection import is_lost
 from harness.tracking.publisher import Publisher
 from harness.training.context import Context
+
+if TYPE_CHECKING:
+    from harness.serving.classifier import Classifier
 
 EXPLAINED = 6  # images called rightly, and as many called wrongly
 
@@ -54,16 +55,22 @@ def publish_champion(
     attempt("the chosen model is not registered", unregistered_log(store, job.id), publish, passing=is_lost)
 
 
-def _classifier(study: Study, inputs: Inputs, store: Store, test: ScenarioState, device: str) -> Classifier:
+def _classifier(study: Study, inputs: Inputs, store: Store, test: ScenarioState, device: str) -> "Classifier":
     """The whole network of a test. Raises HarnessError where its weights cannot be had."""
+    from harness.serving.stored import stored_classifier
+
     (job,) = test.jobs
     weights = (Ledger(store).path(job.id) / "model.safetensors").read_bytes()
     facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
     return stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
 
 
-def explain(classifier: Classifier, job: Job, inputs: Inputs, pixels: Mapping[int, Path], store: Store) -> Explanations:
+def explain(
+    classifier: "Classifier", job: Job, inputs: Inputs, pixels: Mapping[int, Path], store: Store
+) -> Explanations:
     """Grad-CAM for the called class of a fixed sample of right and wrong test images."""
+    from harness.serving.explain import grad_cam
+
     names, probabilities, labels = arrays(Ledger(store).predictions(job.id))
     called = probabilities.argmax(axis=1)
     sample = _sample(called == labels, derive_seed(job.seed, "explanations"))
