@@ -41,7 +41,7 @@ ROOT = Path(__file__).parents[1]
 TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
 
 
-SERVICES = ("ray", "ui", "services", "network")  # marks of what a test needs and this machine may lack
+SERVICES = ("ray", "ui", "services")  # marks of what a test needs and this machine may lack
 
 
 @pytest.hookimpl(tryfirst=True)
