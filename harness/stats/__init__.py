@@ -1,5 +1,5 @@
-"""Intervals, tests and what they can resolve: pure functions of numbers, without torch, below everything else."""
+"""Metrics, confidence intervals, statistical tests and their power: pure functions of arrays, without torch."""
 
-LEVEL = 0.95  # of every interval
-ALPHA = 0.05  # below it a difference counts
-ROUNDING = 1e-9  # shares and losses that differ by less are equal, but for floating point
+CONFIDENCE_LEVEL = 0.95  # of every interval
+ALPHA = 0.05  # the significance level of every test
+ROUNDING = 1e-9  # proportions and losses that differ by less differ only by floating-point error

@@ -1,15 +1,15 @@
-"""Intervals that know that images of one patient are alike: patients are drawn anew, not images."""
+"""The cluster bootstrap: intervals that resample patients instead of images, as images of one patient are alike."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import LEVEL, ROUNDING
+from harness.stats import CONFIDENCE_LEVEL, ROUNDING
 from harness.stats.proportions import Interval
 
 RESAMPLES = 2000
-Weights = NDArray[np.float64]  # [n] how often each image stands in a resample
+Weights = NDArray[np.float64]  # [n], how often each image occurs in a resample
 Statistic = Callable[[Weights], float]
 
 
@@ -17,15 +17,15 @@ def cluster_bootstrap(
     clusters: NDArray[np.int64],
     statistics: Sequence[Statistic],
     resamples: int = RESAMPLES,
-    level: float = LEVEL,
+    level: float = CONFIDENCE_LEVEL,
     seed: int = 0,
 ) -> list[Interval]:
     """The percentile interval of each statistic when whole clusters are drawn with replacement.
 
     After Davison & Hinkley 1997, Bootstrap Methods, section 3.8.
-    clusters: [n] the patient of every image. A statistic takes the weight of every image; resamples in which
-    it is undefined (nan) are left out. Where all resamples agree (everything right, one patient) there is no interval
-    but (nan, nan): none of them differs, which is not to know the value.
+    clusters: [n], the patient of every image. statistics: functions of the weight of every image; resamples in which
+    one is undefined (nan) are left out. Where all resamples agree (all predictions correct, one patient) the interval
+    is (nan, nan): the bootstrap cannot estimate the spread.
     """
     _, members = np.unique(clusters, return_inverse=True)
     count = int(members.max()) + 1
@@ -42,14 +42,14 @@ def cluster_bootstrap(
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:
-    """The statistic `mean of these`, all on the same resample."""
+    """The mean of these statistics, all on the same resample."""
     if len(statistics) == 1:
         return statistics[0]
     return lambda weights: float(np.mean([statistic(weights) for statistic in statistics]))
 
 
 def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
-    """The statistic `share of hits among these images`; nan where a resample has none of them."""
+    """The proportion of hits among these images; nan where a resample has none of them."""
     both, base = (hits & among).astype(np.float64), among.astype(np.float64)
 
     def share(weights: Weights) -> float:
@@ -60,7 +60,7 @@ def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
 
 
 def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:
-    """The statistic `area under the ROC curve`; ties count half."""
+    """The area under the ROC curve; ties count half."""
     _, place = np.unique(scores, return_inverse=True)
 
     def auc(weights: Weights) -> float:

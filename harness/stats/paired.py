@@ -1,4 +1,4 @@
-"""Two scenarios on the same folds or the same images."""
+"""Paired comparisons of two scenarios on the same folds or the same images, and the correction for many of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import LEVEL, ROUNDING
+from harness.stats import CONFIDENCE_LEVEL, ROUNDING
 from harness.stats.proportions import wilson
 
 
 @dataclass(frozen=True)
 class Test:
-    """The estimate of a difference, its interval and the two-sided p that there is none."""
+    """The estimate of a difference, its confidence interval and the two-sided p value of no difference."""
 
     difference: float
     low: float
@@ -20,17 +20,18 @@ class Test:
     p: float
 
 
-def corrected_t(differences: Sequence[float], val_to_train: float, step: float = 0.0, level: float = LEVEL) -> Test:
+def corrected_t(
+    differences: Sequence[float], val_to_train: float, step: float = 0.0, level: float = CONFIDENCE_LEVEL
+) -> Test:
     """The corrected resampled t-test over folds (Nadeau & Bengio 2003, Machine Learning 52:239, section 4).
 
-    The folds' training sets overlap, so that the variance of the mean is (1/J + n_val/n_train) s^2, not s^2/J.
-    differences: one for each of the J folds. val_to_train: n_val / n_train. step: by how much the least change of
-    one fold's predictions moves the metric, 1 / n_val for an accuracy; 0 where there is no such step.
+    The folds' training sets overlap, so the variance of the mean is (1/J + n_val/n_train) s^2 and not s^2/J.
+    differences: one for each of the J folds. val_to_train: n_val / n_train. step: the smallest possible change of the
+    metric in one fold, 1 / n_val for an accuracy; 0 for a continuous metric.
 
-    Differences that agree to within one step say nothing of their spread, the only measure that the test has: of
-    equal scenarios with few folds and images many agree by chance, and no p can be had from them. So where s is below
-    that of J differences of which one is a step away from the rest, step / sqrt(J), nothing is resolved: p is 1 and
-    the interval has no ends.
+    Differences that agree to within one step do not show their spread, on which the test depends: with few folds and
+    images, those of equal scenarios often agree by chance. So where s is less than step / sqrt(J), the spread of J
+    differences of which one is a step away from the others, p is 1 and the interval is infinite.
     """
     values = np.asarray(differences, dtype=float)
     mean, count = float(values.mean()), len(values)
@@ -45,7 +46,7 @@ def corrected_t(differences: Sequence[float], val_to_train: float, step: float =
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The p of the exact McNemar test: `only_first` images that the first alone got right, against the second's."""
+    """The p value of the exact McNemar test; only_first: the number of images that only the first model got right."""
     from scipy.stats import binomtest
 
     discordant = only_first + only_second
@@ -54,18 +55,18 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 @dataclass(frozen=True)
 class McNemarRange:
-    """The least and the greatest discordance that class totals allow, and the range of p over all between."""
+    """The smallest and largest discordance that class totals allow, and the range of p over all in between."""
 
-    fewest: tuple[int, int]  # right by the first alone, right by the second alone
+    fewest: tuple[int, int]  # images that only the first, and only the second model got right
     most: tuple[int, int]
     p_low: float
     p_high: float
 
 
 def mcnemar_range(first: Mapping[str, int], second: Mapping[str, int], totals: Mapping[str, int]) -> McNemarRange:
-    """What exact McNemar can say of two models of which only the correct images of each class are known.
+    """The range of the exact McNemar test of two models for which only the correct images per class are known.
 
-    In a class of n images, a and b of them right, between max(0, a + b - n) and min(a, b) are right in both.
+    In a class of n images, of which the models got a and b right, both got max(0, a + b - n) to min(a, b) right.
     """
     fewest, most = [0, 0], [0, 0]
     for name, n in totals.items():
@@ -73,7 +74,7 @@ def mcnemar_range(first: Mapping[str, int], second: Mapping[str, int], totals: M
         for bound, both in ((fewest, min(a, b)), (most, max(0, a + b - n))):
             bound[0] += a - both
             bound[1] += b - both
-    extra = range(most[0] - fewest[0] + 1)  # every step in between can be had: images right in both, one by one
+    extra = range(most[0] - fewest[0] + 1)  # every step in between is possible, by one image that both got right
     values = [mcnemar(fewest[0] + more, fewest[1] + more) for more in extra]
     return McNemarRange((fewest[0], fewest[1]), (most[0], most[1]), min(values), max(values))
 
@@ -82,7 +83,7 @@ def delong(first: NDArray[np.float64], second: NDArray[np.float64], positive: ND
     """The difference of two areas under the ROC curve on the same images (DeLong et al. 1988, Biometrics 44:837).
 
     first, second: [n] scores; positive: [n]. Placements by midranks (Sun & Xu 2014, IEEE SPL 21:1389).
-    Where the images show no spread at all (both curves perfect, or without any order) p is 1 and there is no interval.
+    Where the variance is zero (both curves perfect, or all scores tied) p is 1 and the interval is infinite.
     """
     from scipy.special import ndtr, ndtri
 
@@ -91,18 +92,18 @@ def delong(first: NDArray[np.float64], second: NDArray[np.float64], positive: ND
     error = float(np.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])))
     if error < _least_error(positive):
         return Test(difference, -np.inf, np.inf, 1.0)
-    half = float(ndtri(0.5 + LEVEL / 2)) * error
+    half = float(ndtri(0.5 + CONFIDENCE_LEVEL / 2)) * error
     return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))
 
 
 def _least_error(positive: NDArray[np.bool_]) -> float:
-    """Half of the error that one tied pair of images makes: what is below it is floating point."""
+    """Half of the error that one tied pair of images causes; smaller ones are floating-point errors."""
     return 0.25 / (int(positive.sum()) * int((~positive).sum()))
 
 
 @dataclass(frozen=True)
 class Area:
-    """An area under the ROC curve, its interval, and how that was found."""
+    """An area under the ROC curve, its confidence interval, and the method of the interval."""
 
     value: float
     low: float
@@ -110,11 +111,11 @@ class Area:
     method: str
 
 
-def mean_area(scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = LEVEL) -> Area:
-    """The mean area under the ROC curves of one or more scorings of the same images, its interval within [0, 1].
+def mean_area(scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = CONFIDENCE_LEVEL) -> Area:
+    """The mean area under the ROC curves of one or more models on the same images, its interval within [0, 1].
 
-    scores: [scorings, n]. By DeLong's covariance of the areas. Where that is zero, as of a perfect curve, it knows
-    nothing of the error: then Wilson's interval on as many pairs as can be formed with no image in two of them.
+    scores: [models, n]. By DeLong's covariance of the areas. Where that is zero, as for a perfect curve, it does not
+    estimate the error: then Wilson's interval on the number of disjoint pairs of a positive and a negative image.
     """
     from scipy.special import ndtri
 
@@ -135,18 +136,16 @@ def auc_covariance(
 
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) < 2:
-        raise ValueError(
-            f"the covariance of areas needs two images of each class; {m} positive, {n} negative are given"
-        )
+        raise ValueError(f"the covariance of areas needs two images of each class; got {m} positive and {n} negative")
     ranks = rankdata(scores, axis=1)
-    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n  # share of negatives below each positive
+    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n  # negatives below each positive, of n
     below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
     covariance = np.cov(above) / m + np.cov(below) / n
     return above.mean(axis=1), np.atleast_2d(covariance)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p values adjusted for their number (Holm 1979), in the order given."""
+    """The p values adjusted for multiple comparisons (Holm 1979), in the order given."""
     order = np.argsort(ps, kind="stable")
     raised = np.asarray(ps, dtype=float)[order] * np.arange(len(ps), 0, -1)
     adjusted = np.empty(len(ps))
