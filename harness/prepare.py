@@ -162,25 +162,25 @@ def keep_inputs(study: Study, inputs: Inputs, store: Store) -> None:
         ]
         write_atomic(path, json.dumps(rows).encode())
     skipped = inputs.dataset.skipped
-    if skipped and _known_bad(store, skipped.looked_at) is None:
-        write_atomic(_bad_file(store, skipped.looked_at), json.dumps(dict(skipped.reasons)).encode())
+    if skipped and _known_bad(store, skipped.files_digest) is None:
+        write_atomic(_bad_file(store, skipped.files_digest), json.dumps(dict(skipped.reasons)).encode())
 
 
 def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:
     return store.cache / "folds" / f"{digest([dataset.digest, study.folds.model_dump()])}.json"
 
 
-def _known_bad(store: Store, looked_at: str) -> dict[str, str] | None:
+def _known_bad(store: Store, files_digest: str) -> dict[str, str] | None:
     """The bad images that an earlier command found among the same files."""
-    path = _bad_file(store, looked_at)
+    path = _bad_file(store, files_digest)
     if not path.exists():
         return None
     known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return known
 
 
-def _bad_file(store: Store, looked_at: str) -> Path:
-    return store.cache / "bad-images" / f"{looked_at}.json"
+def _bad_file(store: Store, files_digest: str) -> Path:
+    return store.cache / "bad-images" / f"{files_digest}.json"
 
 
 def require_audited(study: Study, inputs: Inputs, store: Store, say: Callable[[str], None], progress: Counting) -> None:

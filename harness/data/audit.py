@@ -1,4 +1,4 @@
-"""The audit: what a reader must know of the images before a number is believed, with what stops a run."""
+"""The audit: what a reader must know about the images before trusting a number; its errors stop a run."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +17,7 @@ from harness.study.identity import digest
 from harness.study.study import Acceptable
 
 ERRORS: tuple[str, ...] = get_args(Acceptable)  # the names of findings that stop a run
-AUDIT = 4  # raise it when the audit finds something else in the same data
+AUDIT_VERSION = 4  # raise it when the audit finds something else in the same data
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Audit:
 def audit_study(
     study: Study, dataset: Dataset, folds: list[Fold], store: Store, counting: Counting = lambda *_: None
 ) -> Audit:
-    """The audit of a study's images and folds, from the store where it was made before.
+    """Audit the images and folds of a study; an earlier audit of the same data is read from the store.
 
-    What it decodes and finds is kept for the run, unless an error is found that stops it: then nothing is written.
+    The decoded images and the findings are cached for the run, unless an error stops it: then nothing is written.
     """
     spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
     skipped = dataset.skipped and dict(dataset.skipped.reasons)
-    key = digest([AUDIT, DECODER, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
+    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
     path = store.cache / "audit" / f"{key}.json"
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -68,19 +68,18 @@ def audit_study(
 
 
 def _with_left_out(audit: Audit, dataset: Dataset) -> Audit:
-    """The audit with what the folder holds beside the images: that may change while they stay as they are."""
+    """Add the files that are not read to the audit; they are not cached, as they may change when the images do not."""
     found = [*left_out(dataset), *audit.findings]
     return replace(audit, findings=sorted(found, key=lambda finding: _rank(finding.severity)))
 
 
 def require_clean(audit: Audit) -> None:
-    """Raises LeakageError for the first error that the study file does not accept."""
+    """Raise LeakageError for the first error that the study file does not accept."""
     if audit.blocking:
         first = audit.blocking[0]
         more = f" (and {len(audit.blocking) - 1} more errors: harness audit STUDY)" if len(audit.blocking) > 1 else ""
         raise LeakageError(
-            f"{first.name}: {first.text}; mend the images,"
-            f" or accept it by name: audit: {{accept: [{first.name}]}}{more}"
+            f"{first.name}: {first.text}; fix the images, or accept it by name: audit: {{accept: [{first.name}]}}{more}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the audit looks at, one check after the other."""
+"""The checks of the audit, one after the other."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.data.decode import Counting, Progress
-from harness.data.duplicates import HASHED_AT, REACH, exact_groups, near_groups
+from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, exact_groups, near_groups
 from harness.data.finding import Finding, Severity
 from harness.data.folds import Fold
 from harness.data.grays import gray_findings, is_blank
@@ -18,7 +18,7 @@ from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.data.patients import patient_rule
 from harness.data.pixels import open_pixels, pixel_cache
-from harness.data.separation import UNKNOWN
+from harness.data.separation import PATIENTS_UNKNOWN
 from harness.data.shift import resplit_control, train_test_shift
 from harness.data.survey import Survey, survey
 from harness.stats import ALPHA
@@ -26,32 +26,32 @@ from harness.stats.proportions import two_proportions, wilson
 from harness.store import Store
 from harness.study import Study
 
-SHIFTED = 0.7  # the area from which a shift is a warning
-LOOKED_AT = 10_000  # images at most, for what is fitted to them: more would not tell more
-WIDE = 0.1  # half the width of a recall's interval from which a validation set is too small
+SHIFT_WARNING_AUC = 0.7
+MAX_AUDITED = 10_000  # images per split for the checks that fit a classifier; more do not change the estimate
+MAX_RECALL_HALF_WIDTH = 0.1  # of the confidence interval; wider ones mean that the validation set is too small
 
 
 def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, counting: Counting) -> Iterator[Finding]:
-    """Everything that the audit finds, in the order that it looks."""
-    size = max(study.data.image_size, HASHED_AT)  # in fewer pixels there is too little to tell images apart
+    """Run all checks and yield their findings."""
+    size = max(study.data.image_size, HASHED_SIZE)  # fewer pixels are too few to distinguish images
     pixels = open_pixels(pixel_cache(dataset, size, store, partial(counting, f"images decoded at {size} px")))
-    seen = survey(pixels, dataset.labels, partial(counting, "images looked through"))
-    files = headers(dataset, partial(counting, "image files looked through"))
+    seen = survey(pixels, dataset.labels, partial(counting, "images inspected"))
+    files = headers(dataset, partial(counting, "image files inspected"))
     yield from _counts(dataset)
     yield from _skipped(dataset)
     yield from _exact_duplicates(dataset, study.folds.grouped)
     yield from _near_duplicates(dataset, seen, files, partial(counting, "images compared"))
-    yield from _by_the_rule(dataset)
+    yield from _by_study_rule(dataset)
     for rule in study.audit.patients:
         yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
     yield from _priors(dataset)
     yield from file_findings(dataset, files)
     yield from gray_findings(dataset, seen, files["mode"])
-    rows = drawn(dataset, LOOKED_AT)
-    looked_at = replace(dataset, table=dataset.table.loc[rows].reset_index(drop=True))
-    small = seen.thumbnails[rows]
-    yield from _shifts(looked_at, small)
-    yield from _resplit(looked_at, small)
+    rows = sample_patients(dataset, MAX_AUDITED)
+    sample = replace(dataset, table=dataset.table.loc[rows].reset_index(drop=True))
+    thumbnails = seen.thumbnails[rows]
+    yield from _shifts(sample, thumbnails)
+    yield from _resplit(sample, thumbnails)
     yield from _small_validation(dataset, folds)
     yield from _leaks(study, dataset, folds)
 
@@ -72,7 +72,7 @@ def _counts(dataset: Dataset) -> Iterator[Finding]:
 
 
 def left_out(dataset: Dataset) -> Iterator[Finding]:
-    """What lies in the image folder and is not read."""
+    """Yield a finding for each kind of file in the image folder that is not read."""
     for left in dataset.left_out:
         yield Finding("left-out", "warning" if left.lost else "note", str(left), asdict(left))
 
@@ -94,12 +94,12 @@ def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[Finding]:
         split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in ("train", "test")
     }
     facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
-    kept = "folds keep them together" if grouped else "folds may split them"
-    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {kept}"
+    folds = "folds keep them together" if grouped else "folds may split them"
+    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {folds}"
     yield Finding("duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}})
     for column, (name, what, severity) in _ACROSS.items():
         if spread[column] and (column != "patient" or dataset.patient_rule is not None):
-            words = f"{len(spread[column])} groups of identical files stand in several {what}, such as"
+            words = f"{len(spread[column])} groups of identical files are in several {what}, such as"
             yield _images(dataset, name, severity, words, spread[column])
 
 
@@ -111,20 +111,20 @@ _ACROSS: dict[str, tuple[str, str, Severity]] = {
 
 
 def _near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progress: Progress) -> Iterator[Finding]:
-    """Groups of nearly identical images; the first of identical files stands for all of them."""
+    """Find groups of nearly identical images; of identical files only the first is compared."""
     blank, copies = is_blank(seen), dataset.table["sha256"].duplicated().to_numpy()
     rows = np.flatnonzero(~blank & ~copies)
     near = near_groups(seen.hashes[rows], progress)
     sizes = np.unique(near.groups, return_counts=True)[1]
     groups, images = int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
-    small = int((files[["width", "height"]].min(axis=1) < HASHED_AT).sum())
+    small = int((files[["width", "height"]].min(axis=1) < HASHED_SIZE).sum())
     text = f"{groups} groups of nearly identical images" + (f" ({images:,} images)" if groups else "")
     if blank.any():
-        text += f"; {blank.sum():,} blank images were not looked at"
+        text += f"; {blank.sum():,} blank images were not compared"
     if small:
-        text += f"; {small:,} images are smaller than {HASHED_AT} px, so that recompressed copies of them may be missed"
+        text += f"; {small:,} images are smaller than {HASHED_SIZE} px: recompressed copies of them may be missed"
     if not near.complete:
-        text += f"; of images that are much alike, each was compared with the next {REACH:,} only"
+        text += f"; each of many similar images was compared with the next {MAX_COMPARISONS:,} only"
     facts = {"groups": groups, "images": images, "blank": int(blank.sum()), "small": small, "complete": near.complete}
     yield Finding("near-duplicates", "note", text, facts)
     for column, (name, severity) in _NEAR_ACROSS.items():
@@ -147,26 +147,26 @@ _NEAR_ACROSS: dict[str, tuple[str, Severity]] = {
 
 
 def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups: list[list[int]]) -> Finding:
-    """A finding about groups of images, the first of them named."""
+    """The finding about groups of images; its text names the first group."""
     named = [dataset.table.loc[rows, "image"].tolist() for rows in groups]
     return Finding(name, severity, f"{words} {' = '.join(named[0][:3])}", {"count": len(groups), "first": named[:20]})
 
 
 def _keys(dataset: Dataset, rule: str) -> pd.Series:
-    """The patients by another rule; an image that it does not fit is a patient of its own."""
+    """The patient of every image by another rule; an image that does not match counts as a patient."""
     key = patient_rule(rule)
     return pd.Series([key(image) or image for image in dataset.table["image"]])
 
 
-def _by_the_rule(dataset: Dataset) -> Iterator[Finding]:
-    """What the study's own rule says of patients; without one that nothing is known of them."""
+def _by_study_rule(dataset: Dataset) -> Iterator[Finding]:
+    """Check the patients that the rule of the study file finds."""
     if dataset.patient_rule is None:
-        text = f"{UNKNOWN}, and may stand in train and test; data.patient says how a file's name tells the patient"
+        text = f"{PATIENTS_UNKNOWN}, and may be in train and test; data.patient says how to read it from a file name"
         yield Finding("patients-unknown", "warning", text)
         return
     yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
     if dataset.table["patient"].is_unique:
-        text = "the rule data.patient finds no patient with two images: see whether it reads the file names rightly"
+        text = "the rule data.patient finds no patient with two images: check that it reads the file names correctly"
         yield Finding("patients-alone", "warning", text)
 
 
@@ -178,7 +178,7 @@ def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) 
         "rule": rule, "shared": len(shared), "test_images": int(hit.sum()),
         "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
     }  # fmt: skip
-    text = f"{len(shared)} patients stand in train and test by the rule {rule} ({int(hit.sum())} test images)"
+    text = f"{len(shared)} patients are in train and test by the rule {rule} ({int(hit.sum())} test images)"
     yield Finding("patient-across-splits" if severity == "error" else "patient-rule", severity if shared else "note",
                   text, facts)  # fmt: skip
 
@@ -196,32 +196,35 @@ def _priors(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("prior", "warning" if p < ALPHA / len(dataset.classes) else "note", text, facts)
 
 
-def drawn(dataset: Dataset, limit: int) -> Rows:
-    """The rows of whole patients drawn at random, up to `limit` images of each split; all where there are no more."""
-    rng, keep = np.random.default_rng(0), []
+def sample_patients(dataset: Dataset, limit: int) -> Rows:
+    """The rows of randomly drawn patients, with all their images, up to `limit` images per split."""
+    rng, sampled = np.random.default_rng(0), []
     for split in SPLITS:
         rows = dataset.rows(split)
         names, group, sizes = np.unique(dataset.groups[rows], return_inverse=True, return_counts=True)
         order = rng.permutation(len(names))
         chosen = order[np.cumsum(sizes[order]) <= limit]
-        keep.append(rows[np.isin(group, chosen)])
-    return np.concatenate(keep)
+        sampled.append(rows[np.isin(group, chosen)])
+    return np.concatenate(sampled)
 
 
-def _shifts(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:
+def _shifts(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[Finding]:
     in_test = (dataset.table["split"] == "test").to_numpy()
     for index, name in enumerate(dataset.classes):
         rows = dataset.labels == index
-        shift = train_test_shift(small[rows], dataset.groups[rows], in_test[rows])
+        shift = train_test_shift(thumbnails[rows], dataset.groups[rows], in_test[rows])
         if shift is not None:
-            text = f"within {name} train is told from test with AUC {shift.auc:.2f} (random split {shift.control:.2f})"
-            severity: Severity = "warning" if shift.auc > SHIFTED else "note"
+            text = (
+                f"within {name} a classifier separates train from test with AUC {shift.auc:.2f}"
+                f" (random split {shift.control:.2f})"
+            )
+            severity: Severity = "warning" if shift.auc > SHIFT_WARNING_AUC else "note"
             yield Finding("shift", severity, text, {"class": name, "auc": shift.auc, "control": shift.control})
 
 
-def _resplit(dataset: Dataset, small: np.ndarray) -> Iterator[Finding]:
+def _resplit(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[Finding]:
     in_test = (dataset.table["split"] == "test").to_numpy()
-    gap = resplit_control(small, dataset.labels, dataset.groups, in_test)
+    gap = resplit_control(thumbnails, dataset.labels, dataset.groups, in_test)
     if gap is not None:
         text = (
             f"logistic regression on thumbnails falls from {gap.validation:.3f} in cross-validation to {gap.test:.3f}"
@@ -235,8 +238,8 @@ def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
     for name in dataset.classes:
         least = min(dataset.counts(fold.validation)[name] for fold in folds)
         low, high = wilson(round(0.9 * least), least)
-        if (high - low) / 2 > WIDE:
-            text = f"a fold validates on {least} images of {name}: a recall of 0.9 is known to {(high - low) / 2:.2f}"
+        if (high - low) / 2 > MAX_RECALL_HALF_WIDTH:
+            text = f"a fold validates on {least} images of {name}: a recall of 0.9 is known to ±{(high - low) / 2:.2f}"
             yield Finding("small-validation", "warning", text, {"class": name, "images": least})
 
 
@@ -248,8 +251,8 @@ def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[Findin
         text = f"{here.share:.0%} of validation images have their patient in training, in the folds of this study"
         yield Finding("patient-across-folds", severity, text, asdict(here))
         plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
-        yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would, were folds not grouped", asdict(plain))
+        yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would in ungrouped folds", asdict(plain))
     over = oversampling_leak(dataset, folds, k, seed)
     words = ", ".join(f"{share:.0%} of {name}" for name, share in over.by_class.items())
-    text = f"oversampling before the split, in scenarios that ask for it, copies validation rows into training: {words}"
+    text = f"oversampling before the split, in scenarios that set it, copies validation rows into training: {words}"
     yield Finding("oversampling-would-leak", "note", text, asdict(over))

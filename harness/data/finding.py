@@ -1,4 +1,4 @@
-"""What an audit says of one thing."""
+"""One finding of the audit."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +10,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. `accepted`: the study file lets this error pass by its name."""
+    """One finding. accepted: whether the study file accepts this error by its name."""
 
     name: str
     severity: Severity
@@ -20,7 +20,7 @@ class Finding:
 
 
 def counted(dataset: Dataset, rows: Rows) -> tuple[str, dict[str, Any]]:
-    """These rows of a dataset as text, `12 images (9 of A, 3 of B), such as train/A/1.png`, and as facts."""
+    """Describe rows of a dataset: `12 images (9 of A, 3 of B), such as train/A/1.png`, and the same as facts."""
     by_class = {name: count for name, count in dataset.counts(rows).items() if count}
     largest = sorted(by_class.items(), key=lambda item: -item[1])[:3]
     of = ", ".join(f"{count:,} of {name}" for name, count in largest)

@@ -1,4 +1,4 @@
-"""Cross-validation folds that keep whole patients on one side, and oversampling inside a fold."""
+"""Cross-validation folds that do not split patients, and oversampling within a fold."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from harness.study.study import Folds
 
 @dataclass(frozen=True)
 class Fold:
-    """The rows of the manifest that one fit trains on and is validated on."""
+    """The rows of the manifest that one fit is trained and validated on."""
 
     repeat: int
     fold: int
@@ -23,11 +23,11 @@ class Fold:
 
 
 def make_folds(dataset: Dataset, spec: Folds) -> list[Fold]:
-    """The stratified folds of every repeat; unless `grouped` is off, whole patients and identical files on one side.
+    """Make the stratified folds of every repeat; with `grouped`, each patient and identical file is on one side only.
 
-    Without a rule that tells patients (`Dataset.patient_rule`) each image counts as one.
+    Without a patient rule (`Dataset.patient_rule`) each image counts as a patient.
 
-    Raises DataError where k is too large for the data, and LeakageError should a fold ever leak.
+    Raises DataError where k is too large for the data, and LeakageError if a fold ever leaks.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -55,13 +55,13 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
 
 
 def check_fold(dataset: Dataset, fold: Fold, grouped: bool) -> None:
-    """Raises LeakageError where training and validation overlap, DataError where a class is missing on a side."""
+    """Raise LeakageError where training and validation overlap, DataError where a class is missing on a side."""
     shared = np.intersect1d(fold.train, fold.validation)
     if len(shared):
-        raise LeakageError(f"{len(shared)} images stand in training and validation of {_at(fold)}")
+        raise LeakageError(f"{len(shared)} images are in training and validation of {_at(fold)}")
     patients = np.intersect1d(dataset.groups[fold.train], dataset.groups[fold.validation])
     if grouped and len(patients):
-        raise LeakageError(f"{len(patients)} patients stand in training and validation of {_at(fold)}")
+        raise LeakageError(f"{len(patients)} patients are in training and validation of {_at(fold)}")
     for side, rows in (("training", fold.train), ("validation", fold.validation)):
         missing = [name for name, count in dataset.counts(rows).items() if not count]
         if missing:
@@ -73,7 +73,7 @@ def _at(fold: Fold) -> str:
 
 
 def fold_digests(dataset: Dataset, folds: list[Fold]) -> dict[tuple[int, int], str]:
-    """The hash of each fold: which images train and which validate."""
+    """The hash of each fold's training and validation images, by (repeat, fold)."""
     images = dataset.table["image"]
     return {
         (fold.repeat, fold.fold): digest([images[fold.train].tolist(), images[fold.validation].tolist()])
@@ -82,9 +82,9 @@ def fold_digests(dataset: Dataset, folds: list[Fold]) -> dict[tuple[int, int], s
 
 
 def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str, Any]:
-    """The fold assignment as stored in `folds.json`: image names, counts, and what stands on both sides.
+    """The content of `folds.json`: the images of each fold, their counts, and what is on both sides.
 
-    `shared_patients` is null where no rule tells the patient of an image.
+    `shared_patients` is null without a patient rule.
     """
     images, patients = dataset.table["image"], dataset.table["patient"]
     known = dataset.patient_rule is not None
@@ -108,10 +108,10 @@ def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str,
 
 
 def oversample(rows: Rows, labels: Rows, method: str, seed: int, ratio: float = 1.0) -> Rows:
-    """The training rows after oversampling; `random` repeats rows of the smaller classes.
+    """Oversample training rows; `random` repeats rows of the smaller classes.
 
-    rows: [n] rows of the manifest, training rows only. labels: [n] their classes.
-    ratio: how many images a class then has at least, as a share of the largest class; 1.0: all are equal.
+    rows: [n], training rows of the manifest. labels: [n], their classes.
+    ratio: the least number of images of a class afterwards, as a proportion of the largest class.
     """
     counts = Counter(labels.tolist())
     if method == "none" or len(counts) < 2:

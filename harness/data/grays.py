@@ -1,4 +1,4 @@
-"""What the gray levels tell: images that are blank, almost black or inverted."""
+"""Findings about gray levels: images that are blank, almost black or inverted."""
 
 from collections.abc import Iterator
 
@@ -11,25 +11,25 @@ from harness.data.finding import Finding, counted
 from harness.data.manifest import Dataset, Rows
 from harness.data.survey import Survey
 
-BLANK = 3  # gray levels between the darkest and the brightest pixel of a blank image, at most
-DARK = 63  # the brightest pixel of an image of 16 bits, at most, where its values have 14 bits or fewer
-ALIKE = 0.5  # the median correlation with their mean from which images of a class have one look
-INVERTED = -0.4  # the correlation with it below which an image has the opposite look; see `inverted`
+MAX_BLANK_SPREAD = 3  # gray levels between the darkest and the brightest pixel of a blank image
+MAX_DARK_LEVEL = 63  # the brightest pixel of a 16-bit image whose values have 14 bits or fewer
+MIN_CLASS_CORRELATION = 0.5  # the median correlation of a class with its mean image, where its images look alike
+MAX_INVERTED_CORRELATION = -0.4  # of an inverted image with the mean image of its class; see `inverted`
 PERCENTILES = (1, 50, 99)
 
 
 def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[Finding]:
-    """What the gray levels tell. modes: those of the files."""
+    """Find unusual gray levels. modes: of the image files, as Pillow names them."""
     yield from _ranges(dataset, seen.levels)
     sixteen = modes.str.startswith("I").to_numpy()
     turned, negative = inverted(seen.thumbnails, dataset.labels)
     for name, rows, words in (
-        ("blank", np.flatnonzero(is_blank(seen)), f"are blank: their gray levels differ by {BLANK} at most"),
+        ("blank", np.flatnonzero(is_blank(seen)), f"are blank: their gray levels differ by at most {MAX_BLANK_SPREAD}"),
         (
             "dark-16-bit",
-            np.flatnonzero(sixteen & (seen.brightest <= DARK)),
-            f"have 16 bits and use few of them, so that no gray level is above {DARK} of 255; scale their values,"
-            " of 12 bits perhaps, to the whole range",
+            np.flatnonzero(sixteen & (seen.brightest <= MAX_DARK_LEVEL)),
+            f"have 16 bits but use few of them: no gray level is above {MAX_DARK_LEVEL} of 255; scale their values"
+            " (perhaps of 12 bits) to the whole range",
         ),
         ("inverted", turned, "look inverted, like the negative of the mean image of their class"),
     ):
@@ -43,8 +43,8 @@ def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[
 
 
 def is_blank(seen: Survey) -> NDArray[np.bool_]:
-    """Which images show nothing: [n]."""
-    return np.asarray(seen.spread <= BLANK)
+    """Whether each image is blank: [n]."""
+    return np.asarray(seen.spread <= MAX_BLANK_SPREAD)
 
 
 def _ranges(dataset: Dataset, levels: NDArray[np.int64]) -> Iterator[Finding]:
@@ -61,22 +61,27 @@ def _ranges(dataset: Dataset, levels: NDArray[np.int64]) -> Iterator[Finding]:
 
 
 def inverted(thumbnails: Thumbnails, labels: Rows) -> tuple[Rows, list[tuple[int, int]]]:
-    """The rows that look like the negative of their class, and the pairs of classes that do of each other.
+    """The rows that look like the negative of their class, and the pairs of classes that look like each other's.
 
-    Each thumbnail is correlated with the mean one of its class, where most images of that class are like it. On 5,840
-    chest radiographs, which have 0.25 to 0.98, no one is below -0.4, and of inverted ones among them 99.5 % are.
+    Each thumbnail is correlated with the mean image of its class, if most images of the class look like it. Of 5,840
+    chest radiographs (0.25 to 0.98) none is below -0.4, and of inverted ones among them 99.5 % are.
     """
     flat = thumbnails.reshape(len(thumbnails), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    rows, looks = [np.empty(0, dtype=np.int64)], dict[int, NDArray[np.float32]]()
+    rows, means = [np.empty(0, dtype=np.int64)], dict[int, NDArray[np.float32]]()
     for label in np.unique(labels).tolist():
         of_class = np.flatnonzero(labels == label)
         mean = flat[of_class].mean(axis=0)
         mean /= max(float(np.linalg.norm(mean)), 1e-6)
-        alike = flat[of_class] @ mean
-        if np.median(alike) > ALIKE:
-            looks[label] = mean
-            rows.append(of_class[alike < INVERTED])
-    pairs = [(one, other) for one in looks for other in looks if one < other and looks[one] @ looks[other] < INVERTED]
+        correlations = flat[of_class] @ mean
+        if np.median(correlations) > MIN_CLASS_CORRELATION:
+            means[label] = mean
+            rows.append(of_class[correlations < MAX_INVERTED_CORRELATION])
+    pairs = [
+        (one, other)
+        for one in means
+        for other in means
+        if one < other and means[one] @ means[other] < MAX_INVERTED_CORRELATION
+    ]
     return np.sort(np.concatenate(rows)), pairs

@@ -1,4 +1,4 @@
-"""Which patient rule the names of images suggest: only what is plausible, and never without saying so."""
+"""Guess a patient rule from the names of images: only a plausible one, and always with a note to check it."""
 
 import re
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from harness.data.patients import patients
 from harness.errors import DataError
 
 _NUMBERED = r"(?:[A-Za-z]+[_-]?)?[0-9]+"  # PAT000, p12, patient_7, 12
-RULES = (  # each alone, and with the class in the name of a patient, for numbers that start again in each class
+RULES = (  # each rule, and its variant with the class in the patient's name, for numbers that restart in each class
     ("kermany", None),
     (r"^[^/]+/[^/]+/(?P<patient>[^/]+)/", r"^[^/]+/(?P<patient>[^/]+/[^/]+)/"),  # a folder for each patient
     (
@@ -24,31 +24,31 @@ _DATE = re.compile(f"{_YEAR}(?:{_MONTH}{_DAY}?)?|{_DAY}{_MONTH}{_YEAR}|{_MONTH}{
 
 @dataclass(frozen=True)
 class Guess:
-    """What the names say of the patients, in words. rule: None where they are unknown."""
+    """A guessed rule and a note about it. rule: None where the patients are unknown."""
 
     rule: str | None
     words: str
 
 
 def guess_patients(images: Sequence[FoundImage], least: int) -> Guess:
-    """The first rule that is plausible for these images. least: the patients that each class in train/ must have."""
+    """Return the first rule that is plausible for these images. least: the patients that each class must have."""
     for rule, with_class in RULES:
         found = _by_rule(images, rule)
-        if with_class and found and _start_again(images, found):
+        if with_class and found and _numbers_restart(images, found):
             guess = _plausible(images, with_class, least)
             if guess and guess.rule:
                 shared = sorted(_classes_of(images, found).items(), key=lambda item: -len(item[1]))[0]
-                words = f"{shared[0]} of {' and of '.join(sorted(shared[1]))} are taken for different patients"
-                return Guess(guess.rule, f"{guess.words}; {words}: if they are one, write '{rule}'")
+                words = f"{shared[0]} of {' and of '.join(sorted(shared[1]))} count as different patients"
+                return Guess(guess.rule, f"{guess.words}; {words}: if they are the same, write '{rule}'")
         else:
             guess = _plausible(images, rule, least)
         if guess:
             return guess
-    return Guess(None, "patients unknown: no rule fits the names, so that each image counts as a patient of its own")
+    return Guess(None, "patients unknown: no rule fits the names, so each image counts as a patient")
 
 
 def _by_rule(images: Sequence[FoundImage], rule: str) -> list[str]:
-    """The patient of every image; nothing where the rule does not fit them all."""
+    """The patient of every image; empty where the rule does not match them all."""
     try:
         return patients([found.image for found in images], rule)
     except DataError:
@@ -56,7 +56,7 @@ def _by_rule(images: Sequence[FoundImage], rule: str) -> list[str]:
 
 
 def _plausible(images: Sequence[FoundImage], rule: str, least: int) -> Guess | None:
-    """What this rule says, where it groups images into enough patients, which are no dates."""
+    """The guess of this rule; None where it finds too few patients, one per image, or dates."""
     found = _by_rule(images, rule)
     train = [(image, who) for image, who in zip(images, found, strict=False) if image.split == "train"]
     sizes = Counter(who for _, who in train)
@@ -68,14 +68,14 @@ def _plausible(images: Sequence[FoundImage], rule: str, least: int) -> Guess | N
         return Guess(
             None,
             f"patients unknown: the names fit '{rule}', but {len(shared)} of its patients, such as {min(shared)},"
-            " stand in train/ and in test/; look whether they are the same people",
+            " are in train/ and in test/; check whether they are the same people",
         )
     who, most = sizes.most_common(1)[0]
     first = next(image.image for image, name in train if name == who)
     return Guess(
         rule,
         f"patients guessed from the names: {len(sizes):,} of {len(train):,} training images, such as {who} in {first},"
-        f" at most {most} images each; check that",
+        f" at most {most} images each; check this",
     )
 
 
@@ -86,8 +86,8 @@ def _classes_of(images: Sequence[FoundImage], found: Sequence[str]) -> dict[str,
     return classes
 
 
-def _start_again(images: Sequence[FoundImage], found: Sequence[str]) -> bool:
-    """Whether patients of several classes bear one number because each class is numbered from its start."""
+def _numbers_restart(images: Sequence[FoundImage], found: Sequence[str]) -> bool:
+    """Whether patients of several classes share numbers because each class is numbered from its start."""
     classes = _classes_of(images, found)
     shared = sum(len(labels) > 1 for labels in classes.values())
     for label in {image.label for image in images}:

@@ -1,4 +1,4 @@
-"""What the image files themselves are: their sizes and modes, transparent pixels, frames that are not read."""
+"""Findings about image files: their sizes and modes, transparent pixels, frames that are not read."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,11 @@ from harness.data.decode import Progress, is_transparent
 from harness.data.finding import Finding, counted
 from harness.data.manifest import Dataset
 
-WIDE = 0.1  # the difference between classes in the share of a mode from which it tells them apart
+MAX_MODE_DIFFERENCE = 0.1  # between classes, in the proportion of the most common mode
 
 
 def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFrame:
-    """A row for every image: width, height, mode, whether it has several frames, whether any pixel is transparent."""
+    """Read the header of every image: width, height, mode, whether it has several frames or transparent pixels."""
     files = [dataset.root / image for image in dataset.table["image"]]
     rows = []
     with ThreadPoolExecutor() as pool:
@@ -28,19 +28,19 @@ def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFr
 
 def _header(file: Path) -> tuple[int, int, str, bool, bool]:
     with Image.open(file) as opened:
-        mode = opened.mode  # a palette may be gone once the pixels are there
-        frames = opened.format != "PSD" and getattr(opened, "is_animated", False)  # of layers all are in the first
+        mode = opened.mode  # loading the pixels may change it
+        frames = opened.format != "PSD" and getattr(opened, "is_animated", False)  # PSD: the first has all layers
         if opened.has_transparency_data:
             opened.load()
         return opened.width, opened.height, mode, frames, is_transparent(opened)
 
 
 def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[Finding]:
-    """What the headers tell."""
+    """Find what is unusual in the headers."""
     yield from _sizes(found)
     yield from _modes(dataset, found["mode"])
     for name, column, words in (
-        ("transparency", "transparent", "have transparent pixels; they are laid on white"),
+        ("transparency", "transparent", "have transparent pixels; they are composited on white"),
         ("frames", "frames", "hold several frames or pages, of which only the first is read"),
     ):
         rows = np.flatnonzero(found[column])
@@ -62,7 +62,7 @@ def _modes(dataset: Dataset, modes: pd.Series) -> Iterator[Finding]:
     shares = {
         name: float((modes[dataset.labels == index] == commonest).mean()) for index, name in enumerate(dataset.classes)
     }
-    if max(shares.values()) - min(shares.values()) > WIDE:
+    if max(shares.values()) - min(shares.values()) > MAX_MODE_DIFFERENCE:
         words = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
-        text = f"the mode {commonest} tells classes apart: {words}"
+        text = f"the mode {commonest} differs between classes: {words}"
         yield Finding("modes-by-class", "warning", text, {"shares": shares})

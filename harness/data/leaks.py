@@ -1,4 +1,4 @@
-"""What would leak without the guard: the same counts for the folds of a study and for the folds it refuses."""
+"""Measure leaks: in the folds of a study, and in the folds that it avoids."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from harness.study.identity import derive_seed
 
 @dataclass(frozen=True)
 class Leak:
-    """Validation images that training has seen something of, over all folds: by class, and in all."""
+    """The proportion of validation images that leak into training, over all folds: in total and by class."""
 
     share: float
     by_class: dict[str, float]
 
 
 def patient_leak(dataset: Dataset, folds: list[Fold]) -> Leak:
-    """The share of validation images whose patient (or an identical file) stands in the training side of their fold."""
+    """The proportion of validation images whose patient (or an identical file) is in training in the same fold."""
     hits = [np.isin(dataset.groups[fold.validation], dataset.groups[fold.train]) for fold in folds]
     return _leak(dataset, np.concatenate([fold.validation for fold in folds]), np.concatenate(hits))
 
 
 def ungrouped_folds(dataset: Dataset, k: int, seed: int) -> list[Fold]:
-    """The folds of a plain shuffled stratified split, patients torn apart."""
+    """The folds of a plain shuffled stratified split, which separates images of one patient."""
     from sklearn.model_selection import StratifiedKFold
 
     rows = dataset.rows("train")
@@ -35,11 +35,11 @@ def ungrouped_folds(dataset: Dataset, k: int, seed: int) -> list[Fold]:
 
 
 def oversampled_before_split(dataset: Dataset, fold: Fold, k: int, seed: int, ratio: float = 1.0) -> Fold:
-    """The fold as it comes out where oversampling precedes the split: it leaks, and is there to measure the leak.
+    """The fold that results if oversampling precedes the split. It leaks: use it only to measure the leak.
 
-    The copies that balance the whole training split are dealt to the k folds at random, whatever fold their original
-    stands in; the originals stay where the study's folds have them, so that nothing else differs.
-    seed: the same for all folds of a repeat. ratio: that of `oversample`.
+    The copies that balance the training split are assigned to the k folds at random, independent of the fold of their
+    original; the originals stay in their folds, so that nothing else differs.
+    seed: the same for all folds of a repeat. ratio: see `oversample`.
     """
     rows = dataset.rows("train")
     copies = oversample(rows, dataset.labels[rows], "random", seed, ratio)[len(rows) :]  # the originals come first
@@ -49,7 +49,7 @@ def oversampled_before_split(dataset: Dataset, fold: Fold, k: int, seed: int, ra
 
 
 def oversampling_leak(dataset: Dataset, folds: list[Fold], k: int, seed: int) -> Leak:
-    """The share of validation rows with an identical copy in training where oversampling precedes the split."""
+    """The proportion of validation rows with an identical copy in training if oversampling precedes the split."""
     leaking = [oversampled_before_split(dataset, fold, k, derive_seed(seed, fold.repeat)) for fold in folds]
     hits = [np.isin(fold.validation, fold.train) for fold in leaking]
     return _leak(dataset, np.concatenate([fold.validation for fold in leaking]), np.concatenate(hits))

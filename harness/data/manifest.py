@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.decode import DECODER, decoded, reason, unreadable
-from harness.data.folder import as_read, read_folder, unreadable_file
+from harness.data.folder import read_folder, unreadable_file, visible_name
 from harness.data.left_out import LeftOut
 from harness.data.patients import patients
 from harness.errors import DataError, LeakageError
@@ -28,9 +28,9 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Skipped:
-    """The bad images that a study leaves out, and why. looked_at: the hash of all `of` files that were found."""
+    """The bad images that a study leaves out, and why. files_digest: the hash of all `of` files that were found."""
 
-    looked_at: str
+    files_digest: str
     of: int
     reasons: Mapping[str, str]
 
@@ -48,12 +48,12 @@ class Dataset:
     positive: str | None  # None with three classes or more
     synthetic: bool
     skipped: Skipped | None = None
-    patient_rule: str | None = None  # how a file's name tells the patient; None: each image counts as one
-    left_out: tuple[LeftOut, ...] = ()  # what lies in the folder and is not read
+    patient_rule: str | None = None  # finds the patient in a file name; None: each image counts as a patient
+    left_out: tuple[LeftOut, ...] = ()  # the files in the folder that are not read
 
     @cached_property
     def digest(self) -> str:
-        """The hash of what the numbers depend on; the place of the images is not part of it."""
+        """The hash of everything that the numbers depend on; not of the path of the image folder."""
         columns = ["image", "split", "label", "patient", "sha256"]
         return digest([list(self.classes), self.positive, self.table[columns].to_numpy().tolist()])
 
@@ -64,17 +64,17 @@ class Dataset:
 
     @property
     def mark(self) -> str:
-        """What stands behind every title where the images are synthetic."""
+        """The suffix of every title where the images are synthetic."""
         return " (SYNTHETIC DATA)" if self.synthetic else ""
 
     @cached_property
     def labels(self) -> Rows:
-        """The class index of every row of the table."""
+        """The class index of every row of the table: [n]."""
         return np.asarray(pd.Categorical(self.table["label"], categories=self.classes).codes, dtype=np.int64)
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """The group of every row: images of one patient, and of patients that share an identical file."""
+        """The group of every row, [n]: images of one patient, and of patients that share an identical file."""
         return _connected(self.table["patient"], self.table["sha256"])
 
     def rows(self, split: str) -> Rows:
@@ -82,32 +82,34 @@ class Dataset:
         return np.flatnonzero(self.table["split"] == split).astype(np.int64)
 
     def counts(self, rows: Rows) -> dict[str, int]:
-        """How many of these rows belong to each class."""
+        """The number of these rows by class."""
         numbers = np.bincount(self.labels[rows], minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
 
-Known = Callable[[str], Mapping[str, str] | None]
+KnownBad = Callable[[str], Mapping[str, str] | None]
 
 
-def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_bad: Known = lambda _: None) -> Dataset:
-    """The dataset of the image folder `root`, as the study file asks for it.
+def read_dataset(
+    root: Path, spec: Data, accepted: Collection[str] = (), known_bad: KnownBad = lambda _: None
+) -> Dataset:
+    """Read the image folder `root` as the study file specifies it.
 
-    accepted: the audit's error findings that the study file lets pass by name. known_bad: the bad images of an earlier
-    look at the same files, by their hash; where it gives None, and bad images are to be skipped, each is decoded.
+    accepted: the names of audit errors that the study file accepts. known_bad: returns the bad images of an earlier run
+    over the same files, by their hash; where it returns None and bad images are to be skipped, every image is decoded.
 
     Raises DataError and LeakageError.
     """
     listing = read_folder(root, spec.val)
     rows = [_Row(root / found.image, found.image, found.split, found.label) for found in listing.images]
     with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(_looked_at, rows))
+        rows = list(pool.map(_hashed, rows))
     skipped = _skipped(rows, known_bad) if spec.on_bad_image == "skip" else None
     bad = skipped.reasons if skipped else {row.image: row.bad for row in rows if row.bad}
     if bad and not skipped:
         raise DataError(unreadable({str(root / image): why for image, why in bad.items()}, len(rows)))
     good = [row for row in rows if row.image not in bad]
-    _check_what_is_left(rows, good)
+    _check_remaining(rows, good)
     images = [row.image for row in good]
     rule = spec.patient_rule
     table = pd.DataFrame(
@@ -131,7 +133,7 @@ def read_dataset(root: Path, spec: Data, accepted: Collection[str] = (), known_b
 
 @dataclass(frozen=True)
 class _Row:
-    """A file that is named like an image. bad: why it is none, where that is seen without decoding it."""
+    """A file with the extension of an image. bad: why it cannot be used, if that is known without decoding it."""
 
     path: Path
     image: str
@@ -143,47 +145,47 @@ class _Row:
 
     @property
     def homes(self) -> list[Path]:
-        """Where a link may lead: the image folder, and the class folder, which may be a link itself."""
+        """The folders that a link may point into: the image folder and the class folder, which may be a link itself."""
         depth = self.image.count("/")
         return [self.path.parents[depth].resolve(), self.path.parents[depth - 2].resolve()]
 
 
-def _looked_at(row: _Row) -> _Row:
-    """The row with the hash of its file, or with the reason why that is not read."""
+def _hashed(row: _Row) -> _Row:
+    """Add the hash of the file to the row, or the reason why the file is not read."""
     try:
         if row.path.is_symlink() and not any(row.path.resolve().is_relative_to(home) for home in row.homes):
             return replace(row, bad="a link out of the image folder")
         if not row.path.is_file():
             return replace(row, bad="not a file")
         content = row.path.read_bytes()
-    except PermissionError as error:  # refused in any case: for the next user it is an image
+    except PermissionError as error:  # never skipped: for another user it is an image
         raise unreadable_file(row.path, reason(error)) from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
         return replace(row, bad=reason(error))
     return replace(row, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
-def _skipped(rows: list[_Row], known_bad: Known) -> Skipped:
-    """The bad ones among these images."""
-    looked_at = digest([DECODER, [[row.image, row.bad or row.sha256] for row in rows]])
-    known = known_bad(looked_at)
+def _skipped(rows: list[_Row], known_bad: KnownBad) -> Skipped:
+    """Find the bad images."""
+    files_digest = digest([DECODER, [[row.image, row.bad or row.sha256] for row in rows]])
+    known = known_bad(files_digest)
     if known is None:
-        there = [row for row in rows if not row.bad]
-        results = decoded([row.path for row in there], [row.sha256 for row in there], size=8)
-        reasons = {row.image: result for row, result in zip(there, results, strict=True) if isinstance(result, str)}
+        readable = [row for row in rows if not row.bad]
+        results = decoded([row.path for row in readable], [row.sha256 for row in readable], size=8)
+        reasons = {row.image: result for row, result in zip(readable, results, strict=True) if isinstance(result, str)}
         known = {row.image: row.bad or reasons[row.image] for row in rows if row.bad or row.image in reasons}
-    return Skipped(looked_at, len(rows), known)
+    return Skipped(files_digest, len(rows), known)
 
 
-def _check_what_is_left(rows: list[_Row], good: list[_Row]) -> None:
-    """Raises DataError where a whole class of a split was left out."""
+def _check_remaining(rows: list[_Row], good: list[_Row]) -> None:
+    """Raise DataError where a whole class of a split was left out."""
     lost = {(row.split, row.label) for row in rows} - {(row.split, row.label) for row in good}
     for split, label in sorted(lost):
-        raise DataError(f"no image of class {label} in {split}/ can be read; mend them, or remove the folder")
+        raise DataError(f"no image of class {label} in {split}/ can be read; fix them, or remove the folder")
 
 
 def _positive(spec: Data, classes: tuple[str, ...]) -> str | None:
-    """The positive class: as given, or the last of two in the alphabet."""
+    """The positive class: as given, or the last of two in alphabetical order."""
     positive = spec.positive and normalize("NFC", spec.positive)
     if positive is not None and positive not in classes:
         raise DataError(
@@ -198,11 +200,11 @@ def _check_classes(dataset: Dataset) -> None:
         raise DataError(f"{dataset.root}/train has the classes {list(dataset.classes)}; at least two are needed")
     tested = set(dataset.table.loc[dataset.table["split"] == "test", "label"])
     for label in sorted(tested - set(dataset.classes)):
-        alike = [name for name in dataset.classes if as_read(name).casefold() == as_read(label).casefold()]
-        if alike:
+        similar = [name for name in dataset.classes if visible_name(name).casefold() == visible_name(label).casefold()]
+        if similar:
             raise DataError(
-                f"train/ has the class {alike[0]!r} and test/ {label!r}, which differ by blanks or by case alone;"
-                " give both folders one name"
+                f"train/ has the class {similar[0]!r} and test/ {label!r}, which differ only by spaces or case;"
+                " give both folders the same name"
             )
     if tested - set(dataset.classes):
         raise DataError(f"test/ has classes that train/ lacks: {', '.join(sorted(tested - set(dataset.classes)))}")
@@ -211,7 +213,7 @@ def _check_classes(dataset: Dataset) -> None:
 
 
 def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
-    """Raises LeakageError where a patient or an identical file stands in train and in test."""
+    """Raise LeakageError where a patient or an identical file is in train and in test."""
     for column, what, finding in (
         ("patient", "patients", "patient-across-splits"),
         ("sha256", "identical files", "duplicate-across-splits"),
@@ -221,33 +223,33 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
         if shared and finding not in accepted:
             first = {s: rows.loc[rows[column].isin(shared), "image"].iloc[0] for s, rows in by_split.items()}
             raise LeakageError(
-                f"{len(shared)} {what} stand in train/ and in test/, such as {first['train']} and {first['test']};"
-                f" remove them from one side, mend data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
+                f"{len(shared)} {what} are in train/ and in test/, such as {first['train']} and {first['test']};"
+                f" remove them from one side, fix data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
             )
 
 
 def unread_lines(study: Study, dataset: Dataset) -> list[str]:
-    """What a study leaves out of its folder, or asks of it in vain, in a line each."""
+    """A line for each kind of file that a study does not read, and one if its test set is missing."""
     lines = [str(left) for left in dataset.left_out]
     if study.test is not None and not len(dataset.rows("test")):
-        lines.append("no test set: there is no folder test/, so that `test:` scores nothing")
+        lines.append("no test set: there is no folder test/, so `test:` scores nothing")
     return lines
 
 
 def limited(dataset: Dataset, limit: int) -> Dataset:
-    """At most `limit` images of each split: whole patients, the classes in their proportion.
+    """Reduce the dataset to at most `limit` images per split: whole patients, with the same class proportions.
 
     Raises DataError where a class would be left out.
     """
-    keep: list[int] = []
+    chosen: list[int] = []
     for split in SPLITS:
         rows = dataset.rows(split)
         share = min(1.0, limit / max(1, len(rows)))
         by_patient = {group: rows[dataset.groups[rows] == group].tolist() for group in np.unique(dataset.groups[rows])}
         for label, count in enumerate(dataset.counts(rows).values()):
             of_class = [patient for patient in by_patient.values() if dataset.labels[patient[0]] == label]
-            keep += _whole_patients(of_class, int(count * share))
-    part = replace(dataset, table=dataset.table.loc[sorted(keep)].reset_index(drop=True))
+            chosen += _whole_patients(of_class, int(count * share))
+    part = replace(dataset, table=dataset.table.loc[sorted(chosen)].reset_index(drop=True))
     for split in SPLITS:
         missing = [name for name, count in part.counts(part.rows(split)).items() if not count]
         if missing and len(dataset.rows(split)):
@@ -256,7 +258,7 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
 
 
 def _whole_patients(patients: list[list[int]], quota: int) -> list[int]:
-    """Rows of randomly chosen patients, as many as fit into `quota`, always the same ones."""
+    """The rows of randomly chosen patients, as many as fit into `quota`; the seed is fixed."""
     random.Random(0).shuffle(patients)
     chosen: list[int] = []
     for rows in patients:
@@ -266,7 +268,7 @@ def _whole_patients(patients: list[list[int]], quota: int) -> list[int]:
 
 
 def _connected(*columns: pd.Series) -> NDArray[np.int64]:
-    """The connected component of every row, where rows that agree in any column are connected."""
+    """The connected component of every row; rows that agree in any column are connected."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""Which patient an image belongs to, read from its path."""
+"""Read the patient of an image from its path."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -33,9 +33,9 @@ PATIENT_RULES: dict[str, PatientRule] = {"kermany": _kermany, "phantom": _phanto
 
 
 def patient_rule(rule: str) -> PatientRule:
-    """The rule of that name, or of that regular expression with a group `patient`.
+    """The built-in rule of that name, or a rule from a regular expression with a group `patient`.
 
-    Raises DataError with what is allowed.
+    Raises DataError for anything else.
     """
     if rule in PATIENT_RULES:
         return PATIENT_RULES[rule]
@@ -48,29 +48,29 @@ def patient_rule(rule: str) -> PatientRule:
         raise DataError(f"{rule!r} names no rule and has no group `patient`; {allowed}", ("data", "patient"))
 
     def from_pattern(image: str) -> str | None:
-        image = normalize("NFC", image)  # an accent that is written in two ways makes no two patients
+        image = normalize("NFC", image)  # systems write one accent in two ways
         match = pattern.search(image)
         if not match or match["patient"] is None:
             return None
-        # The split folder is no part of a patient's name: else one of train/ would never be found in test/.
+        # Without the split folder: otherwise a patient of train/ would never be found in test/.
         return image[max(match.start("patient"), image.find("/") + 1) : match.end("patient")]
 
     return from_pattern
 
 
 def patients(images: Iterable[str], rule: str | None) -> list[str]:
-    """The patient of every image; without a rule each image is a patient of its own.
+    """The patient of every image; without a rule each image counts as a patient.
 
-    Raises DataError for a wrong rule, or where an image does not fit it.
+    Raises DataError for an invalid rule, or where an image does not match it.
     """
     if rule is None:
         return list(images)
     key = patient_rule(rule)
     found = [(image, key(image)) for image in images]
-    strangers = [image for image, patient in found if not patient]
-    if strangers:
+    unmatched = [image for image, patient in found if not patient]
+    if unmatched:
         raise DataError(
-            f"the patient rule {rule!r} does not fit {len(strangers)} of {len(found)} images, first {strangers[0]}",
+            f"the patient rule {rule!r} does not match {len(unmatched)} of {len(found)} images, first {unmatched[0]}",
             ("data", "patient"),
         )
     return [patient for _, patient in found if patient]

@@ -1,4 +1,4 @@
-"""Synthetic chest radiographs, drawn by procedure: for trying the harness out, never for a medical claim.
+"""Synthetic chest radiographs, drawn by a procedure: to try the harness, never for a medical claim.
 
 A phantom patient has a body (size, shape, tilt, exposure) that all its images share. PNEUMONIA adds soft
 opacities inside a lung. Rotation, exposure, contrast, noise, rib prominence, vessels and side markers
@@ -19,8 +19,8 @@ from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
 from harness.study.study import Phantom
 
-VERSION = 1  # raise it when the drawings change
-SIZE = 160  # pixels, square
+PHANTOM_VERSION = 1  # raise it when the drawings change
+SIDE = 160  # pixels
 NORMAL_SHARE = 1 / 3.9  # the 1 : 2.9 imbalance of the paper's training set
 Canvas = NDArray[np.float64]
 
@@ -37,12 +37,12 @@ class _Task:
 
 
 def phantom_path(spec: Phantom, store: Store) -> Path:
-    """Where the phantoms of this size and seed lie, once they are drawn."""
-    return store.data / f"phantom-v{VERSION}-{spec.train}-{spec.test}-{spec.seed}"
+    """The folder of the phantoms of this number and seed."""
+    return store.data / f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}"
 
 
 def phantom_folder(spec: Phantom, store: Store) -> Path:
-    """The image folder of the phantoms (train/ and test/), drawn now if it is not there yet."""
+    """Return the image folder of the phantoms (train/ and test/); draw them if it does not exist yet."""
     target = phantom_path(spec, store)
     if target.is_dir():
         return target
@@ -63,7 +63,7 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
 
 
 def _tasks(folder: Path, images: int, seed: int, split: int) -> list[_Task]:
-    """Patients with 1 to 4 images each, `images` in all, the classes in their proportion."""
+    """Plan patients with 1 to 4 images each, `images` in total, with the class proportions of NORMAL_SHARE."""
     tasks = []
     for label, count in (
         ("NORMAL", round(images * NORMAL_SHARE)),
@@ -89,7 +89,7 @@ def _draw_patient(task: _Task) -> None:
 
 
 def draw(opacities: bool, patient: np.random.Generator, view: np.random.Generator) -> NDArray[np.uint8]:
-    """One phantom, [SIZE, SIZE] bytes. `patient` decides the anatomy, `view` what differs between its images."""
+    """Draw one phantom, [SIDE, SIDE]. patient: decides the anatomy. view: decides what differs between its images."""
     x, y = _grid(view)
     width, height = patient.uniform(0.26, 0.34), patient.uniform(0.52, 0.64)
     heart = patient.uniform(0.24, 0.34)
@@ -110,8 +110,8 @@ def draw(opacities: bool, patient: np.random.Generator, view: np.random.Generato
 
 
 def _grid(view: np.random.Generator) -> tuple[Canvas, Canvas]:
-    """Coordinates in about [-1, 1], turned, shifted and scaled a little."""
-    axis = np.linspace(-1, 1, SIZE)
+    """Coordinates in about [-1, 1], slightly rotated, shifted and scaled."""
+    axis = np.linspace(-1, 1, SIDE)
     x, y = np.meshgrid(axis, axis)
     angle, scale = np.deg2rad(view.normal(0, 4)), view.uniform(0.9, 1.1)
     x, y = (x - view.normal(0, 0.05)) / scale, (y - view.normal(0, 0.05)) / scale
@@ -129,7 +129,7 @@ def _soft_ellipse(
 
 
 def _ribs(x: Canvas, y: Canvas, lungs: Canvas, patient: np.random.Generator) -> Canvas:
-    """Bright arcs that fall away from the spine."""
+    """Bright arcs that slope down from the spine."""
     spacing, strength = patient.uniform(0.15, 0.19), patient.uniform(0.04, 0.11)
     phase = (y + 0.35 * np.abs(x) ** 1.5 * patient.uniform(0.8, 1.2)) / spacing
     arcs = np.clip(np.cos(2 * np.pi * phase), 0, 1) ** 3
@@ -151,7 +151,7 @@ def _vessels(x: Canvas, y: Canvas, lungs: Canvas, patient: np.random.Generator) 
 def _shadows(
     x: Canvas, y: Canvas, lungs: Canvas, opacities: bool, patient: np.random.Generator, view: np.random.Generator
 ) -> Canvas:
-    """Soft patches inside the lungs: distinct ones in pneumonia, now and then a faint one in a normal image."""
+    """Soft patches inside the lungs: distinct ones in pneumonia, sometimes a faint one in a normal image."""
     if opacities:
         count, low, high = int(patient.integers(1, 4)), 0.1, 0.34
     else:
@@ -167,7 +167,7 @@ def _shadows(
 
 
 def _exposed(image: Canvas, x: Canvas, view: np.random.Generator) -> NDArray[np.uint8]:
-    """Exposure, contrast, a gradient over the field, grain, and a side marker on some."""
+    """Apply exposure, contrast, a gradient and noise, and add a side marker to some images."""
     image = image * view.uniform(0.85, 1.2) + view.normal(0, 0.05) + view.normal(0, 0.04) * x
     image = np.clip(image, 0, 1) ** view.uniform(0.8, 1.25)
     image = image + view.normal(0, view.uniform(0.01, 0.04), image.shape)

@@ -1,4 +1,4 @@
-"""Every image decoded once, up front, into one file of bytes that all fits share."""
+"""The pixel cache: every image decoded once, before training, into one file that all fits share."""
 
 import mmap
 import os
@@ -18,14 +18,14 @@ from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder
 from harness.study.identity import digest
 
-BUFFER = 2**20  # bytes: each write hands over Python's lock, which the threads that decode want too
+WRITE_BUFFER = 2**20  # bytes; each write releases the GIL, which the decoding threads need too
 
 
 def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progress = lambda *_: None) -> Path:
-    """The file with the pixels of the manifest's images, in its order, decoded now if it is not there yet.
+    """Return the file with the pixels of the manifest's images in its order; decode them if it does not exist yet.
 
     Of several processes one decodes and the others wait for it.
-    Raises DataError naming every unreadable image (five at most); then nothing is written.
+    Raises DataError naming up to five unreadable images; then nothing is written.
     """
     key = digest([DECODER, PIL.__version__, image_size, dataset.table["sha256"].tolist()])
     path = store.cache / "pixels" / f"{key}.npy"
@@ -39,7 +39,7 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
 def _make(path: Path, dataset: Dataset, size: int, progress: Progress) -> None:
     with new_folder(path.parent) as folder:
         part = folder / path.name
-        # Most medical images are gray: one channel, until the first coloured image says otherwise.
+        # Most medical images are gray: one channel, until the first coloured image is found.
         if not _decode_all(dataset, size, part, 1, progress):
             _decode_all(dataset, size, part, 3, progress)
         failpoint("pixels.written")
@@ -48,28 +48,28 @@ def _make(path: Path, dataset: Dataset, size: int, progress: Progress) -> None:
 
 
 def open_pixels(path: Path) -> Pixels:
-    """The pixels of a cache file, memory-mapped."""
+    """Open a cache file as a memory map."""
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
 
 def release(array: NDArray[Any]) -> None:
-    """Lets go of the memory that holds what was read of a mapped file, which would grow to the size of the file."""
+    """Release the memory of the pages of a mapped file that were read; it would grow to the size of the file."""
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def pieces(pixels: Pixels, rows: int = 256) -> Iterator[Pixels]:
-    """The pixels piece by piece, in order, never holding more than one."""
+    """Yield the pixels in pieces, in order, with only one piece in memory."""
     for start in range(0, len(pixels), rows):
         yield pixels[start : start + rows]
         release(pixels)
 
 
 def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress: Progress) -> bool:
-    """Fills the file `part`, image by image; False as soon as one is coloured and there is but one channel."""
+    """Write all images to the file `part`; return False as soon as one is coloured but `channels` is 1."""
     files, bad = [dataset.root / image for image in dataset.table["image"]], dict[str, str]()
-    with part.open("wb", buffering=BUFFER) as file:
+    with part.open("wb", buffering=WRITE_BUFFER) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
         for index, image in enumerate(decoded(files, dataset.table["sha256"].tolist(), size)):

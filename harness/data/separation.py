@@ -1,4 +1,4 @@
-"""What stands on both sides of a split: counted here, and said in the same words wherever it is said."""
+"""Count what is on both sides of a split, and describe it in the same words everywhere."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -11,20 +11,20 @@ from harness.data.manifest import Dataset, Rows
 from harness.study import Study
 from harness.study.settings import Settings
 
-UNKNOWN = "patients unknown: each image counts as one; folds may split a patient"
+PATIENTS_UNKNOWN = "patients unknown: each image counts as one; folds may split a patient"
 
 
 @dataclass(frozen=True)
 class Shared:
-    """How many patients and how many identical files stand on both sides of a split."""
+    """The numbers of patients and of identical files on both sides of a split."""
 
-    patients: int | None  # None: no rule tells the patient of an image
+    patients: int | None  # None: there is no patient rule
     files: int
 
 
 @dataclass(frozen=True)
 class Separation:
-    """What was counted. `patients` and `test_patients` are None where no rule tells the patient of an image."""
+    """The counts. patients, test_patients: None without a patient rule."""
 
     patients: int | None  # of the training images
     test_patients: int | None
@@ -32,45 +32,45 @@ class Separation:
     grouped: bool
     folds: Shared  # on both sides of any fold
     splits: Shared | None  # in train/ and in test/; None without test images
-    accepted: tuple[str, ...]  # the audit's errors that the study file lets pass
+    accepted: tuple[str, ...]  # the audit errors that the study file accepts
 
     @property
     def known(self) -> bool:
-        """Whether a rule tells the patient of an image."""
+        """Whether there is a patient rule."""
         return self.patients is not None
 
     @property
     def sound(self) -> bool:
-        """Whether the folds keep patients together, as far as the rule tells them."""
+        """Whether the folds keep patients together, as far as the rule finds them."""
         return self.known and self.grouped and not self.alone
 
     @property
     def unit(self) -> str:
-        """What is drawn anew in a bootstrap."""
+        """What a bootstrap resamples."""
         return "patients" if self.known else "images"
 
     @property
     def of_patients(self) -> str:
-        """What stands behind the number of training images: how many patients they are of."""
+        """The words after a number of training images: how many patients they are from."""
         return f" of {self.patients:,} patients" if self.known else ", patients unknown"
 
     def facts(self) -> dict[str, object]:
-        """What was counted and the sentences that say it, for scripts."""
+        """The counts and the sentences about them, for scripts."""
         return asdict(self) | {"of_folds": self.of_folds, "of_splits": self.of_splits}
 
     @property
     def of_folds(self) -> str:
-        """Whether the folds keep patients together, and how that is known."""
+        """The sentence on whether the folds keep patients together, and how that is known."""
         if not self.known:
             files = _count(self.folds.files, "identical file", "on both sides of a fold")
-            return UNKNOWN + ("" if self.grouped and not self.folds.files else f"; {files}")
+            return PATIENTS_UNKNOWN + ("" if self.grouped and not self.folds.files else f"; {files}")
         count = f"{self.folds.patients:,} of {self.patients:,} patients on both sides of any fold (checked)"
         alone = "; the rule finds no patient with two images" if self.alone else ""
         return f"{'' if self.grouped else 'NOT '}grouped by patient: {count}{alone}"
 
     @property
     def of_splits(self) -> str:
-        """What training and test images share, and whether that was accepted."""
+        """The sentence on what training and test images share, and whether that was accepted."""
         if self.splits is None:
             return "there are no test images"
         files = _count(self.splits.files, "identical file", "in training and in test")
@@ -87,14 +87,14 @@ class Separation:
 
 
 def class_counts(dataset: Dataset) -> pd.DataFrame:
-    """Images and patients by split and class: the columns split, label, images and patients, which may be unknown."""
+    """The numbers of images and patients by split and class; columns: split, label, images, patients (or `unknown`)."""
     table = dataset.table.groupby(["split", "label"], sort=False)
     frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
     return frame if dataset.patient_rule is not None else frame.assign(patients="unknown")
 
 
 def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separation:
-    """What the folds and the splits of a study share."""
+    """Count what the folds and the splits of a study share."""
     train, test = (dataset.rows(split) for split in ("train", "test"))
     patients, files = (dataset.table[column].factorize()[0] for column in ("patient", "sha256"))
     known = dataset.patient_rule is not None
@@ -114,7 +114,7 @@ def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separat
 
 
 def _on_both_sides(codes: Rows, pairs: list[tuple[Rows, Rows]]) -> int:
-    """How many codes stand on both sides of any of these pairs of rows."""
+    """The number of codes that occur on both sides of any of these pairs of rows."""
     found = np.zeros(len(codes), dtype=bool)
     for sides in pairs:
         seen = np.zeros((2, len(codes)), dtype=bool)
@@ -125,16 +125,16 @@ def _on_both_sides(codes: Rows, pairs: list[tuple[Rows, Rows]]) -> int:
 
 
 def oversampling_words(scenarios: Iterable[Settings]) -> str:
-    """What oversampling does in these scenarios to the split of training and validation."""
+    """The sentence on whether oversampling in these scenarios copies validation images into training."""
     every = list(scenarios)
     leaking = sum(settings.leaks for settings in every)
     if leaking:
         return (
-            f"{leaking} of {len(every)} scenarios oversample BEFORE THE SPLIT: copies of their validation images stand"
+            f"{leaking} of {len(every)} scenarios oversample BEFORE THE SPLIT: copies of their validation images are"
             " in training"
         )
     if any(settings.oversampling != "none" for settings in every):
-        return "oversampling copies training images alone"
+        return "oversampling copies training images only"
     return "no scenario oversamples"
 
 

@@ -1,4 +1,4 @@
-"""How easily test images of a class are told from its training images, beside a random split of the same data."""
+"""How well a classifier separates test from training images, compared with random splits of the same data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,35 +9,35 @@ from numpy.typing import NDArray
 from harness.data.duplicates import Thumbnails
 from harness.data.manifest import Rows
 
-FOLDS = 5
-CONTROLS = 3  # random splits
+CV_FOLDS = 5
+RANDOM_SPLITS = 3
 
 
 @dataclass(frozen=True)
 class Shift:
-    """The area under the ROC curve of a train-versus-test classifier, and of the same between random halves."""
+    """The area under the ROC curve of a train-versus-test classifier, and the mean of the same on random splits."""
 
     auc: float
     control: float
 
 
-def train_test_shift(small: Thumbnails, groups: Rows, is_test: NDArray[np.bool_]) -> Shift | None:
-    """The shift within one class: logistic regression on thumbnails, cross-validated over whole patients.
+def train_test_shift(thumbnails: Thumbnails, groups: Rows, is_test: NDArray[np.bool_]) -> Shift | None:
+    """Measure the shift within one class by logistic regression on thumbnails, cross-validated over patients.
 
-    small: [n, side, side]; groups: [n] patients; is_test: [n]. None where there are too few patients to tell.
+    thumbnails: [n, side, side]; groups: [n], patients; is_test: [n]. None where there are too few patients.
     """
     patients = [len(set(groups[is_test].tolist())), len(set(groups[~is_test].tolist()))]
-    if min(patients) < 2 * FOLDS:
+    if min(patients) < 2 * CV_FOLDS:
         return None
-    features = small.reshape(len(small), -1)
+    features = thumbnails.reshape(len(thumbnails), -1)
     rng = np.random.default_rng(0)
-    controls = [_area(features, groups, _random_split(groups, int(is_test.sum()), rng)) for _ in range(CONTROLS)]
+    controls = [_area(features, groups, _random_split(groups, int(is_test.sum()), rng)) for _ in range(RANDOM_SPLITS)]
     return Shift(_area(features, groups, is_test), float(np.mean(controls)))
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Accuracy of a plain classifier, cross-validated in train and on test: as split, and split anew at random."""
+class ResplitGap:
+    """The accuracy of a simple classifier, cross-validated and on test: with the given split, and with random ones."""
 
     validation: float
     test: float
@@ -45,18 +45,20 @@ class Gap:
     resplit_test: float
 
 
-def resplit_control(small: Thumbnails, labels: Rows, groups: Rows, is_test: NDArray[np.bool_]) -> Gap | None:
-    """Whether the gap between validation and test belongs to the split: it is gone where the split is random.
+def resplit_control(
+    thumbnails: Thumbnails, labels: Rows, groups: Rows, is_test: NDArray[np.bool_]
+) -> ResplitGap | None:
+    """Check whether the gap between validation and test comes from the split: then random splits do not have it.
 
-    The classifier is logistic regression on thumbnails [n, side, side]; the new splits take whole patients, and
-    their numbers are means over CONTROLS of them. None where there are too few test patients.
+    The classifier is logistic regression on thumbnails [n, side, side]; the random splits do not separate images of
+    one patient, and their accuracies are means over RANDOM_SPLITS of them. None where there are too few test patients.
     """
-    if len(set(groups[is_test].tolist())) < 2 * FOLDS:
+    if len(set(groups[is_test].tolist())) < 2 * CV_FOLDS:
         return None
-    features, rng = small.reshape(len(small), -1), np.random.default_rng(0)
-    splits = [is_test, *(_random_split(groups, int(is_test.sum()), rng) for _ in range(CONTROLS))]
+    features, rng = thumbnails.reshape(len(thumbnails), -1), np.random.default_rng(0)
+    splits = [is_test, *(_random_split(groups, int(is_test.sum()), rng) for _ in range(RANDOM_SPLITS))]
     found = np.array([_validation_and_test(features, labels, groups, split) for split in splits])
-    return Gap(*found[0].tolist(), *found[1:].mean(axis=0).tolist())
+    return ResplitGap(*found[0].tolist(), *found[1:].mean(axis=0).tolist())
 
 
 def _validation_and_test(
@@ -65,7 +67,7 @@ def _validation_and_test(
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 
     model, train = _classifier(None), ~is_test
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     validation = cross_val_score(model, features[train], labels[train], groups=groups[train], cv=folds).mean()
     model.fit(features[train], labels[train])
     return float(validation), float(model.score(features[is_test], labels[is_test]))
@@ -80,7 +82,7 @@ def _classifier(class_weight: str | None) -> Any:
 
 
 def _random_split(groups: Rows, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A test side of about `size` images: whole patients, drawn at random."""
+    """A random test set of about `size` images, [n], without separating images of one patient."""
     order = rng.permutation(np.unique(groups))
     sizes = np.bincount(groups, minlength=int(order.max()) + 1)[order]
     chosen = order[np.cumsum(sizes) <= size]
@@ -92,6 +94,6 @@ def _area(features: NDArray[np.float32], groups: Rows, is_test: NDArray[np.bool_
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
     model = _classifier("balanced")
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     scores = cross_val_predict(model, features, is_test, groups=groups, cv=folds, method="predict_proba")[:, 1]
     return float(roc_auc_score(is_test, scores))

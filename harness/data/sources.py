@@ -1,4 +1,4 @@
-"""Where a study's images come from: each source gives back an image folder with train/ and, mostly, test/."""
+"""The sources of images: each returns an image folder with train/ and usually test/."""
 
 import os
 from collections.abc import Callable
@@ -29,12 +29,12 @@ def _kermany(spec: Data, store: Store) -> Path:
     try:
         root = Path(kagglehub.dataset_download(KERMANY))
     except Exception as error:  # whatever the network, the service or its client raises
-        reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1][:120]
         raise DataError(
-            f"the dataset {KERMANY} cannot be downloaded ({reason}); get it by hand from Kaggle, unpack it,"
-            " and give the folder that holds train/ and test/ with --data PATH"
+            f"the dataset {KERMANY} cannot be downloaded ({reason}); download it from Kaggle, unpack it,"
+            " and give the folder that contains train/ and test/ with --data PATH"
         ) from None
-    layouts = (root / "chest_xray", root, root / "chest_xray" / "chest_xray")  # Kaggle's has changed before
+    layouts = (root / "chest_xray", root, root / "chest_xray" / "chest_xray")  # Kaggle has changed it before
     return next((layout for layout in layouts if (layout / "train").is_dir()), root)
 
 

@@ -1,4 +1,4 @@
-"""One look at every image: what the audit must know of the pixels, and never holds at once."""
+"""Statistics of the pixels for the audit, from one pass over all images."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.decode import Pixels, Progress
-from harness.data.duplicates import HASHED_AT, Hashes, Thumbnails, perceptual_hashes
+from harness.data.duplicates import HASHED_SIZE, Hashes, Thumbnails, perceptual_hashes
 from harness.data.manifest import Rows
 from harness.data.pixels import pieces
 
-SIDE = 16  # pixels of a thumbnail
+THUMBNAIL_SIDE = 16  # pixels
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the pixels of n images tell.
+    """Statistics of the pixels of n images.
 
-    thumbnails: [n, 16, 16]; hashes: [n, 4]; brightest, spread: [n], the highest level of any pixel and the widest range
-    of a channel; levels: [classes, 256], how many pixels of a class have each gray level.
+    thumbnails: [n, 16, 16]; hashes: [n, 4]; brightest, spread: [n], the maximum of all pixels and the largest range
+    of a channel; levels: [classes, 256], the histogram of gray levels of each class.
     """
 
     thumbnails: Thumbnails
@@ -29,13 +29,13 @@ class Survey:
 
 
 def survey(pixels: Pixels, labels: Rows, progress: Progress = lambda *_: None) -> Survey:
-    """What the pixels, of 32 px or more, tell. labels: [n] class indices."""
+    """Compute the statistics of images of at least 32 px. labels: [n], class indices."""
     thumbnails, hashes, highest, lowest = [], [], [], []
     levels, done = np.zeros((int(labels.max()) + 1, 256), dtype=np.int64), 0
     for piece in pieces(pixels):
         gray = piece.mean(axis=1, dtype=np.float32)
-        thumbnails.append(pooled(gray, SIDE))
-        hashes.append(perceptual_hashes(pooled(gray, HASHED_AT)))
+        thumbnails.append(pooled(gray, THUMBNAIL_SIDE))
+        hashes.append(perceptual_hashes(pooled(gray, HASHED_SIZE)))
         highest.append(piece.max(axis=(2, 3)))
         lowest.append(piece.min(axis=(2, 3)))
         for label, image in zip(labels[done:], gray, strict=False):
@@ -48,7 +48,7 @@ def survey(pixels: Pixels, labels: Rows, progress: Progress = lambda *_: None) -
 
 
 def pooled(gray: NDArray[np.float32], side: int) -> Thumbnails:
-    """Gray images [n, side, side] of at most their size, each pixel the mean of its block."""
+    """Reduce gray images to [n, side, side] by average pooling."""
     edges = np.linspace(0, gray.shape[-1], side + 1).round().astype(int)
     areas = np.outer(np.diff(edges), np.diff(edges)).astype(np.float32)
     sums = np.add.reduceat(np.add.reduceat(gray, edges[:-1], axis=2), edges[:-1], axis=1)

@@ -91,7 +91,7 @@ def refused(ended: Ended, told: str) -> None:
 FILE = "study.yaml:4: data.path:"
 WRONG_KEY = "base.epoch: unknown key 'epoch'; did you mean epochs"
 NO_RULE = "data.patient: 'kermani' names no rule and has no group `patient`; allowed: kermany, phantom, or"
-SAME_FILE = "1 identical files stand in train/ and in test/, such as train/A/trA0-0.png and test/A/copy-0.png"
+SAME_FILE = "1 identical files are in train/ and in test/, such as train/A/trA0-0.png and test/A/copy-0.png"
 
 # an override, and what is said of it
 WRONG_OVERRIDES = {
@@ -102,7 +102,7 @@ WRONG_OVERRIDES = {
     "data.positive=C": "data.positive: the positive class C is not in the data; its classes: A, B",
     "data.patient=kermani": NO_RULE,
     "data.patient='(?P<patient>'": "data.patient: '(?P<patient>' is no regular expression",
-    "data.patient=kermany": "data.patient: the patient rule 'kermany' does not fit 28 of 28 images, first ",
+    "data.patient=kermany": "data.patient: the patient rule 'kermany' does not match 28 of 28 images, first ",
     "base.backbone=resnet5O": "base.backbone: unknown backbone 'resnet5O'; did you mean resnet50",
     "stages.0.grid.backbone=[resnet5O]": "stages[0].grid.backbone[0]: unknown backbone 'resnet5O'",
     "base.head=dropout": "base.head: unknown head 'dropout'; did you mean dropout-gap",
@@ -133,7 +133,7 @@ def test_a_wrong_override_is_one_line_and_nothing_is_written(harness: Harness, t
         (["study.yaml", "--set", "data.source=phantom"], f"{FILE} the source phantom draws its own images"),
         (
             ["study.yaml", "--set", r"data.patient=(?P<patient>[AB]\d+)-"],
-            f"{FILE} 4 patients stand in train/ and in test/",
+            f"{FILE} 4 patients are in train/ and in test/",
         ),
         (["study.yaml", "--store", "study.yaml"], "--store study.yaml: this is a file; name a folder"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from harness.data.audit import ERRORS, Audit, audit_study, require_clean
-from harness.data.checks import drawn
+from harness.data.checks import sample_patients
 from harness.data.finding import Finding
 from harness.data.manifest import read_dataset
 from harness.errors import LeakageError, StudyError
@@ -173,7 +173,7 @@ def test_a_random_re_split_of_the_real_data_has_no_gap(real: Audit) -> None:
 
 def test_of_a_large_dataset_whole_patients_are_drawn_up_to_the_limit(image_folder: Path) -> None:
     dataset = read_dataset(image_folder, Data(source="folder", patient=PATIENT))
-    everything, some = drawn(dataset, 100), drawn(dataset, 8)
+    everything, some = sample_patients(dataset, 100), sample_patients(dataset, 8)
     assert everything.tolist() == list(range(28))
     assert 0 < np.isin(some, dataset.rows("train")).sum() <= 8
     assert np.isin(some, dataset.rows("test")).sum() == 8

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.duplicates import Hashes, Near, near_groups
+from harness.data.duplicates import Hashes, NearDuplicates, near_groups
 
 
 def hashes_of(bits: np.ndarray) -> Hashes:
@@ -14,7 +14,7 @@ def distances(hashes: Hashes) -> np.ndarray:
     return np.asarray(np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=-1))
 
 
-def hold(found: Near, near: np.ndarray) -> None:
+def hold(found: NearDuplicates, near: np.ndarray) -> None:
     """Asserts that the groups are those of the rows that are near each other, and that their pairs hold them."""
     first = list(range(len(near)))  # of the group of each row, by the plainest way
     for _ in first:
@@ -69,7 +69,7 @@ def test_where_not_all_were_compared_that_might_be_near_it_says_so(reach: int, c
     bits = np.random.default_rng(0).integers(0, 2, (30, 256), dtype=np.uint8)
     bits[:, :128] = 0  # all agree in some part, and are not near
     told = list[int]()
-    found = near_groups(hashes_of(bits), lambda done, _: told.append(done), limit=40, reach=reach)
+    found = near_groups(hashes_of(bits), lambda done, _: told.append(done), limit=40, comparisons=reach)
     assert len(told) == 41 and told[-1] == 30
     assert found.complete is complete
     assert found.pairs == []

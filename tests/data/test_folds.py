@@ -145,8 +145,8 @@ FOUR = make_dataset([("A", 1), ("B", 1), ("A", 2), ("B", 1), ("A", 1)], twins=0)
 @pytest.mark.parametrize(
     ("train", "validation", "grouped", "error", "message"),
     [
-        ([0, 1, 2], [2, 4, 5], False, LeakageError, "1 images stand in training and validation of repeat 1, fold 2"),
-        ([0, 1, 2], [3, 4, 5], True, LeakageError, "1 patients stand in training and validation"),
+        ([0, 1, 2], [2, 4, 5], False, LeakageError, "1 images are in training and validation of repeat 1, fold 2"),
+        ([0, 1, 2], [3, 4, 5], True, LeakageError, "1 patients are in training and validation"),
         ([0, 1], [2, 3, 5], True, DataError, "has no B in validation"),
         ([0, 2, 3], [1, 4, 5], True, DataError, "has no B in training"),
     ],

@@ -42,7 +42,7 @@ def test_an_accent_in_two_normal_forms_is_one_patient() -> None:
 
 
 def test_a_rule_whose_group_took_no_part_does_not_fit() -> None:
-    with pytest.raises(DataError, match="does not fit 1 of 1 images"):
+    with pytest.raises(DataError, match="does not match 1 of 1 images"):
         patients(["train/A/7.png"], r"(?:(?P<patient>p\d)|\d)\.png")
 
 
@@ -56,5 +56,5 @@ def test_a_rule_that_is_none_is_refused_with_what_is_allowed(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", [*PATIENT_RULES, r"(?P<patient>p\d+)", "(?P<patient>)"])
 def test_an_image_that_no_rule_fits_is_named(rule: str) -> None:
-    with pytest.raises(DataError, match=r"does not fit 1 of 1 images, first train/A/scan\.png"):
+    with pytest.raises(DataError, match=r"does not match 1 of 1 images, first train/A/scan\.png"):
         patients(["train/A/scan.png"], rule)

@@ -8,7 +8,7 @@ import pytest
 
 from harness.data.folds import Fold, folds_json, make_folds
 from harness.data.manifest import Dataset, read_dataset
-from harness.data.separation import UNKNOWN, Separation, oversampling_words, separation
+from harness.data.separation import PATIENTS_UNKNOWN, Separation, oversampling_words, separation
 from harness.study import Study
 from harness.study.study import Data, Folds
 from tests.conftest import PATIENT
@@ -41,7 +41,7 @@ def test_folds_that_are_not_grouped_say_how_many_patients_they_split(small_study
 def test_without_a_rule_nothing_is_said_to_be_checked_of_patients(small_study: StudyOf) -> None:
     dataset = replace(make_dataset(ALONE), patient_rule=None)
     said = found(small_study(), dataset)
-    assert said.of_folds == UNKNOWN
+    assert said.of_folds == PATIENTS_UNKNOWN
     assert (said.patients, said.folds.patients, said.unit) == (None, None, "images")
     folds = make_folds(dataset, Folds(k=2))
     assert all(fold["shared_patients"] is None for fold in folds_json(dataset, folds, "")["folds"])
@@ -51,7 +51,7 @@ def test_without_a_rule_and_grouping_identical_files_may_stand_on_both_sides(sma
     dataset = replace(make_dataset(ALONE, twins=1), patient_rule=None)
     torn = Fold(0, 0, dataset.rows("train")[::2], dataset.rows("train")[1::2])
     words = separation(small_study("folds.grouped=false"), dataset, [torn]).of_folds
-    assert words == f"{UNKNOWN}; 1 identical file on both sides of a fold"
+    assert words == f"{PATIENTS_UNKNOWN}; 1 identical file on both sides of a fold"
 
 
 def test_a_rule_by_which_every_image_is_its_own_patient_is_told(small_study: StudyOf) -> None:
@@ -99,10 +99,10 @@ def test_an_identical_file_that_was_accepted_is_counted(image_folder: Path, smal
     ("levels", "expected"),
     [
         (["none"], "no scenario oversamples"),
-        (["none", "random"], "oversampling copies training images alone"),
+        (["none", "random"], "oversampling copies training images only"),
         (
             ["random", "random-before-split"],
-            "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images stand in training",
+            "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images are in training",
         ),
     ],
 )

@@ -39,7 +39,7 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
 def test_with_a_rule_the_numbers_are_said_and_what_was_accepted(harness: Harness) -> None:
     four()
     write_study(data=RULE)
-    assert "8 patients stand in train/ and in test/" in harness.refused("plan", "s.yaml")
+    assert "8 patients are in train/ and in test/" in harness.refused("plan", "s.yaml")
     ended = harness("run", "s.yaml", "--set", "audit.accept=[patient-across-splits]")
     assert "grouped by patient: 0 of 16 patients on both sides of any fold (checked)" in ended.out
     assert "8 of 8 test patients in training too (accepted by name: patient-across-splits)" in text()
@@ -50,11 +50,11 @@ def test_copies_that_stand_in_training_are_named_and_not_denied(harness: Harness
     draw(Path("d/train/ILL"), 8, 60)
     draw(Path("d/train/WELL"), 4)
     write_study(grid="{oversampling: [random, random-before-split]}", test="")
-    leak = "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images stand in training"
+    leak = "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images are in training"
     assert leak in harness("plan", "s.yaml").out
     assert leak in harness("run", "s.yaml").out
     assert leak in text() and leak in text("checklist.md")
-    assert "training images alone" not in text()
+    assert "training images only" not in text()
 
 
 def test_the_winner_is_said_to_be_chosen_before_the_opening_by_the_first_look_alone(harness: Harness) -> None:

@@ -74,8 +74,8 @@ def test_endings_that_are_not_read_are_counted_and_named_in_plan_audit_run_and_r
     for name in ("Thumbs.db", ".DS_Store", "desktop.ini"):
         Path("d/train/WELL", name).touch()
     line = (
-        "not read: 6 files with endings that are not read"
-        " (3 .dcm, 1 .1, 1 .jpg?w=300, 1 without an ending), such as train/ILL/img005.dcm"
+        "not read: 6 files with extensions that are not read"
+        " (3 .dcm, 1 .1, 1 .jpg?w=300, 1 without an extension), such as train/ILL/img005.dcm"
     )
     assert not_read(harness) == [line]
     audit = json.loads(harness("audit", "s.yaml", "--json").out)
@@ -117,8 +117,8 @@ def test_other_folders_and_files_beside_the_classes_are_counted_and_named(harnes
     Path("d/valid").mkdir()
     Path("d/scripts").mkdir()
     assert not_read(harness) == [
-        "not read: 4 files beside the class folders, such as train/stray0.png",
-        "not read: Validation/ (1 image), d/ (4 images, with a train/ of its own), val/ (5 images), valid/ (no image);"
+        "not read: 4 files next to the class folders, such as train/stray0.png",
+        "not read: Validation/ (1 image), d/ (4 images, with its own train/), val/ (5 images), valid/ (no image);"
         " only train/, test/ and, with `val: train`, val/ are",
     ]
     assert counts(harness) == EIGHT
@@ -140,7 +140,7 @@ def test_a_test_block_without_a_test_folder_is_told(harness: Harness) -> None:
     four()
     shutil.rmtree("d/test")
     write_study()
-    line = "no test set: there is no folder test/, so that `test:` scores nothing"
+    line = "no test set: there is no folder test/, so `test:` scores nothing"
     assert line in harness("plan", "s.yaml").out.splitlines()
     assert line in harness("run", "s.yaml").err.splitlines()
     assert harness.refused("test", "s.yaml").endswith("has no folder test/")
@@ -185,7 +185,7 @@ def test_a_copy_of_train_in_train_is_no_third_class(harness: Harness) -> None:
     shutil.copytree("d/train", "d/copy")
     shutil.move("d/copy", "d/train/train")
     write_study(test="")
-    assert "lies in two classes, train and ILL" in harness.refused("plan", "s.yaml")
+    assert "is in two classes, train and ILL" in harness.refused("plan", "s.yaml")
 
 
 @pytest.mark.parametrize("what", ["train/GONE", "test", "train/ILL/img.png"])
@@ -250,7 +250,7 @@ def test_a_class_that_differs_by_blanks_or_case_is_said_to(harness: Harness, nam
     Path("d/test/WELL").rename(Path("d/test", name))
     write_study()
     line = harness.refused("plan", "s.yaml")
-    assert f"train/ has the class 'WELL' and test/ {name!r}, which differ by blanks or by case alone" in line
+    assert f"train/ has the class 'WELL' and test/ {name!r}, which differ only by spaces or case" in line
 
 
 def test_classes_of_one_split_that_differ_by_blanks_are_refused_and_by_case_are_two(harness: Harness) -> None:
@@ -261,7 +261,7 @@ def test_classes_of_one_split_that_differ_by_blanks_are_refused_and_by_case_are_
     draw(Path("d/train/A"), 4)
     assert {("train", "a"), ("train", "A")} <= set(counts(harness))
     draw(Path("d/train/a "), 4)
-    assert "'a' and 'a ', which differ by blanks alone" in harness.refused("plan", "s.yaml")
+    assert "'a' and 'a ', which differ only by spaces" in harness.refused("plan", "s.yaml")
 
 
 def test_a_class_with_a_line_break_in_its_name_is_refused_in_one_line(harness: Harness) -> None:
@@ -279,7 +279,7 @@ def test_a_rule_that_takes_in_the_split_still_finds_a_patient_on_both_sides(harn
     for image in Path("d").glob("*/*/img*.png"):
         image.rename(image.with_name(f"{image.parents[1].name}{image.stem}_0.png"))
     write_study(data=f"patient: '{rule}'")
-    assert "1 patients stand in train/ and in test/" in harness.refused("plan", "s.yaml")
+    assert "1 patients are in train/ and in test/" in harness.refused("plan", "s.yaml")
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def test_palettes_with_transparency_are_read_without_a_warning_of_pillow(harness
     ended = harness.apart("audit", "s.yaml")
     assert ended.code == 0, ended
     assert "Warning" not in ended.err
-    assert "are laid on white" in " ".join(ended.out.split())
+    assert "are composited on white" in " ".join(ended.out.split())
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32], ids=["int32", "float32"])
@@ -160,7 +160,7 @@ def test_blank_images_are_counted_and_take_no_time(harness: Harness) -> None:
     found = findings(harness)
     assert found["blank"]["severity"] == "warning"
     assert found["blank"]["facts"]["by_class"] == {"ILL": 500, "WELL": 500}
-    assert "1,000 blank images were not looked at" in found["near-duplicates"]["text"]
+    assert "1,000 blank images were not compared" in found["near-duplicates"]["text"]
     assert found["near-duplicates"]["facts"]["groups"] == 0
     assert "near-duplicate-across-labels" not in found
 
