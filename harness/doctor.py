@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.models.examine import examine as look_at
+from harness.models.examine import check_network
 from harness.models.hub import check_hub
 from harness.store import Ledger, Store
 from harness.store.store import read_holder
@@ -126,7 +126,7 @@ def _networks(study: Study) -> Iterator[Check]:
     """Whether every network can be built for its images, and its weights can be had."""
     for network in study_networks(study):
         name = f"weights of {network.backbone}"
-        verdict = look_at(network)
+        verdict = check_network(network)
         if verdict.problem:
             yield Check(name if verdict.setting == "weights" else f"network {network.backbone}", "bad", verdict.problem)
             continue

@@ -54,12 +54,12 @@ def export(
     from harness.store import Store
 
     classifier = _classifier(_folder(model, Store(store, tracking_uri), data, overrides), "cpu")
-    from harness.serving.onnx import CHECKED, TOLERANCE, export_onnx
+    from harness.serving.onnx import CHECKED_IMAGES, PROBABILITY_TOLERANCE, export_onnx
 
     difference = export_onnx(classifier, onnx)
     print(
-        f"{onnx}: probabilities differ from torch's by {difference:.1e} at most on {CHECKED} random images"
-        f" (allowed: {TOLERANCE:g})"
+        f"{onnx}: probabilities differ from torch's by {difference:.1e} at most on {CHECKED_IMAGES} random images"
+        f" (allowed: {PROBABILITY_TOLERANCE:g})"
     )
 
 

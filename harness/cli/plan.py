@@ -44,12 +44,12 @@ def plan(
     from harness.store import Ledger, Store
     from harness.study import load_study
     from harness.study.state import study_state
-    from harness.training.preflight import look_at_networks
+    from harness.training.preflight import check_networks
 
     loaded, at = load_study(study, overrides or [], data), Store(store)
     with nothing_left_if_refused(loaded, at):
         inputs = prepare(loaded, at)
-        networks = look_at_networks(loaded, inputs.digests, at)
+        networks = check_networks(loaded, inputs.digests, at)
     if at.closed_part is None:
         keep_inputs(loaded, inputs, at)
         networks.keep()

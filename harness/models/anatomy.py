@@ -1,4 +1,4 @@
-"""What a backbone is for images of one size: found by its shapes alone, on torch's meta device, without a weight."""
+"""Inspect a backbone for one image size: on torch's meta device, so only shapes are computed and no weights needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,44 +13,44 @@ from harness.models.heads import Shape
 from harness.models.layouts import Layout, choose_layout, features_of, parameters_read
 from harness.models.networks import new_network
 
-IMAGE_SIZE = 224  # where nothing names another
-LEAST = 0.001  # the share of a network that its last stage has at least
-BATCH = 2  # images: batch norm in training wants more than one
+IMAGE_SIZE = 224  # the default
+MIN_STAGE_SHARE = 0.001  # of the parameters, in the last stage
+META_BATCH = 2  # images: batch norm in training mode needs more than one
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A backbone, seen from outside."""
+    """The properties of a backbone that the harness needs."""
 
     layout: Layout
     shape: Shape  # of the features
-    read: Mapping[str, int]  # the parameters that the features depend on: name -> numbers
-    stages: tuple[frozenset[str], ...]  # of them, in their order; none where timm tells none
-    unread: float  # the share of an image that its grid of patches leaves out
+    read: Mapping[str, int]  # the parameters that the features depend on: name -> number of elements
+    stages: tuple[frozenset[str], ...]  # these parameters by stage, in order; empty where timm defines no stages
+    unread: float  # the proportion of an image that is outside all patches
 
     def size(self, names: frozenset[str]) -> int:
-        """How many numbers these parameters are."""
+        """The number of elements of these parameters."""
         return sum(self.read[name] for name in names)
 
 
 @lru_cache(maxsize=256)
 def anatomy(name: str, image_size: int) -> Anatomy:
-    """The anatomy of a backbone. Raises HarnessError, with the reason alone, where it cannot be built or run."""
+    """Inspect a backbone. Raises HarnessError, with only the reason, where it cannot be built or run."""
     coverage = Coverage(image_size)
     try:
         with torch.device("meta"):
             network = new_network(name, image_size)
-            images = torch.zeros(BATCH, 3, image_size, image_size)
+            images = torch.zeros(META_BATCH, 3, image_size, image_size)
             for parameter in network.parameters():
-                parameter.requires_grad_(True)  # fixed ones, such as a position embedding of sines, are read too
+                parameter.requires_grad_(True)  # fixed ones, such as a sine position embedding, count too
             layout = choose_layout(network, images)
-            with coverage.watching(network):
+            with coverage.recording(network):
                 features = features_of(network, images, layout)
     except Exception as error:  # whatever timm and torch raise
         reason = " ".join(str(error).split())[:160].strip()
         raise HarnessError(reason or type(error).__name__) from error
     if features.ndim != 4:
-        raise HarnessError(f"its features have the shape {tuple(features.shape[1:])}, and are no map")
+        raise HarnessError(f"its features have the shape {tuple(features.shape[1:])} and are not a map")
     read = parameters_read(network, features)
     sizes = {key: parameter.numel() for key, parameter in network.named_parameters() if key in read}
     _, channels, height, width = features.shape
@@ -58,10 +58,10 @@ def anatomy(name: str, image_size: int) -> Anatomy:
 
 
 def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], ...]:
-    """The read parameters as timm groups them coarsely.
+    """The parameters that the features depend on, in timm's coarse groups.
 
-    What one would not train by itself is no stage, and joins the one before it: a group of vectors alone, such as a
-    norm, and at the end next to nothing, such as the rotary embedding that all blocks share.
+    A group that one would not train by itself joins the group before it: one with vectors only, such as a norm, and a
+    tiny one at the end, such as the rotary embedding that all blocks share.
     """
     from timm.models import group_parameters
 
@@ -79,6 +79,6 @@ def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], .
             stages[-1] |= names
         elif names:
             stages.append(names)
-    while len(stages) > 1 and sum(sizes[name] for name in stages[-1]) < LEAST * sum(sizes.values()):
+    while len(stages) > 1 and sum(sizes[name] for name in stages[-1]) < MIN_STAGE_SHARE * sum(sizes.values()):
         stages[-2:] = [stages[-2] | stages[-1]]
     return tuple(stages)

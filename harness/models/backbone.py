@@ -12,15 +12,15 @@ from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layouts import Layout, features_of
 from harness.models.networks import new_network
-from harness.models.weights import in_a_line, load_file, load_pretrained
+from harness.models.weights import load_file, load_pretrained, one_line
 from harness.study.identity import derive_seed
 from harness.study.settings import NETWORKS, Settings, weights_file
 
 
 class Backbone(nn.Module):
-    """Images [n, 3, H, W], normalised as the weights want them, -> feature maps [n, C, h, w].
+    """Images [n, 3, H, W], normalised for the weights, -> feature maps [n, C, h, w].
 
-    size: how many numbers of its parameters the features depend on.
+    size: the number of elements of the parameters that the features depend on.
     """
 
     def __init__(self, network: nn.Module, layout: Layout, size: int) -> None:
@@ -33,23 +33,23 @@ class Backbone(nn.Module):
         self._contiguous = False
 
     def put_on(self, device: torch.device) -> "Backbone":
-        """Moves to the device, in the memory layout in which its convolutions are fast there, or safe."""
+        """Move to the device, in the memory format that is fastest there for its convolutions, or safe."""
         self._contiguous = device.type == "cpu" and any(_is_unsafe(module) for module in self.network.modules())
         layout = torch.contiguous_format if self._contiguous else torch.channels_last
         self.to(device, memory_format=layout)  # type: ignore[call-overload]
         return self
 
     def freeze(self, trained: Collection[str]) -> None:
-        """Leaves of the network's parameters no others than these to training.
+        """Freeze all parameters of the network but these.
 
-        A module with none of them stays in evaluation mode for good: batch norm there keeps its statistics.
+        Modules without any of these stay in evaluation mode, so that their batch norm does not update its statistics.
         """
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name in trained)
         self._frozen = [m for m in self.network.modules() if _is_frozen(m)]
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Sets the mode of all that is not frozen."""
+        """Set the mode of all modules that are not frozen."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
@@ -61,9 +61,9 @@ class Backbone(nn.Module):
 
 
 def _is_unsafe(module: nn.Module) -> bool:
-    """Whether training this convolution in channels_last on a CPU writes past the memory that is oneDNN's.
+    """Whether training this convolution in channels_last on a CPU makes oneDNN write out of bounds.
 
-    That is the weight gradient of a strided convolution of 1 x 1 and fewer than 16 channels: uxlfoundation/oneDNN#6035.
+    It does in the weight gradient of a strided 1 x 1 convolution with less than 16 channels: uxlfoundation/oneDNN#6035.
     """
     if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1):
         return False
@@ -76,42 +76,42 @@ def _is_frozen(module: nn.Module) -> bool:
 
 
 def load_backbone(settings: Settings, seed: int) -> Backbone:
-    """The backbone with its weights; `seed` draws them where the settings ask for none.
+    """Load the backbone with its weights; with `weights: none` they are initialised from `seed`.
 
-    What its features do not depend on is taken off where it stands by itself, and is never trained. With `trainable:
-    last-N` the stages before are frozen too.
-    Raises HarnessError where the backbone takes no such images, weights cannot be had or do not fit, or where there
-    are no N stages.
+    Parameters that the features do not depend on are frozen, and child modules with only such are replaced by Identity.
+    With `trainable: last-N` all stages but the last N are frozen too.
+    Raises HarnessError where the backbone does not support the image size, where the weights are not available or do
+    not fit, or where it has not more than N stages.
     """
     known = anatomy_of(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, settings.backbone))
-        network, _ = with_weights(settings, known)
-    _take_off_unread(network, known)
+        network, _ = load_network(settings, known)
+    _remove_unused(network, known)
     backbone = Backbone(network, known.layout, known.size(frozenset(known.read)))
     backbone.freeze(last_stages(settings) if settings.trainable.startswith("last-") else known.read)
     return backbone
 
 
 def anatomy_of(settings: Settings) -> Anatomy:
-    """The anatomy of the backbone that the settings name. Raises HarnessError, naming it, where there is none."""
+    """Inspect the backbone of the settings. Raises HarnessError, naming it, where it cannot be built or run."""
     size = settings.image_size or IMAGE_SIZE
     try:
         return anatomy(settings.backbone, size)
     except HarnessError as error:
-        raise HarnessError(f"{settings.backbone} takes no images of {size} px: {error}") from None
+        raise HarnessError(f"{settings.backbone} does not take images of {size} px: {error}") from None
 
 
-def _take_off_unread(network: nn.Module, known: Anatomy) -> None:
-    """Puts nothing in the place of each part of the network that no feature depends on, such as VGG's classifier."""
+def _remove_unused(network: nn.Module, known: Anatomy) -> None:
+    """Replace each child module that the features do not depend on, such as VGG's classifier, by Identity."""
     for name, part in network.named_children():
         parameters = [f"{name}.{inner}" for inner, _ in part.named_parameters()]
         if parameters and not known.read.keys() & set(parameters):
             setattr(network, name, nn.Identity())
 
 
-def with_weights(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
-    """The network with its weights, and the prefix that was taken off the names of their file."""
+def load_network(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
+    """Load the network with its weights; also return the prefix that was removed from the names in the weights file."""
     name, size = settings.backbone, settings.image_size or IMAGE_SIZE
     if name in NETWORKS or settings.weights == "none":
         return new_network(name, size), ""
@@ -122,20 +122,18 @@ def with_weights(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
             return load_pretrained(name, size, known.read), ""
         return load_file(name, size, known.read, weights_file(settings.weights))
     except Exception as error:  # whatever timm, safetensors and the hub raise
-        raise HarnessError(
-            f"the weights {settings.weights} cannot be loaded into {name}: {in_a_line(error)}"
-        ) from error
+        raise HarnessError(f"the weights {settings.weights} cannot be loaded into {name}: {one_line(error)}") from error
 
 
 def last_stages(settings: Settings) -> frozenset[str]:
-    """The names of the parameters in the last N stages, as timm groups them, for `trainable: last-N`.
+    """The names of the parameters in the last N stages, for `trainable: last-N`.
 
     Raises HarnessError where the backbone has not more than N.
     """
     stages = anatomy_of(settings).stages
     if not stages:
         raise HarnessError(
-            f"trainable {settings.trainable}: timm tells no stages of {settings.backbone}; allowed: head, all"
+            f"trainable {settings.trainable}: timm defines no stages of {settings.backbone}; allowed: head, all"
         )
     count = int(settings.trainable.removeprefix("last-"))
     if count >= len(stages):

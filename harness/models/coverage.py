@@ -1,4 +1,4 @@
-"""How much of an image the patches of a network leave out."""
+"""Measure how much of an image the patches of a network leave out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Coverage:
-    """What the layers that cut an image into patches do not read of it, each as a share of the image's area."""
+    """The proportion of the image area that each layer with patches leaves out."""
 
     image_size: int
     _convolutions: list[float] = field(default_factory=list)
@@ -18,24 +18,24 @@ class Coverage:
 
     @property
     def unread(self) -> float:
-        """The share that no layer reads."""
+        """The proportion of the image that is outside all patches."""
         read = 1 - min(self._convolutions, default=0.0)
         for share in self._folds:
             read *= 1 - share
         return 1 - read
 
     @contextmanager
-    def watching(self, network: nn.Module) -> Iterator[None]:
-        """Looks at the passes within it."""
+    def recording(self, network: nn.Module) -> Iterator[None]:
+        """Record the layers of all forward passes within this block."""
         layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Unfold)]
-        handles = [layer.register_forward_pre_hook(self._look) for layer in layers]
+        handles = [layer.register_forward_pre_hook(self._record) for layer in layers]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _look(self, layer: nn.Module, arguments: tuple[Any, ...]) -> None:
+    def _record(self, layer: nn.Module, arguments: tuple[Any, ...]) -> None:
         given = arguments[0]
         if isinstance(layer, nn.Unfold):
             if layer.kernel_size == layer.stride:
@@ -46,7 +46,7 @@ class Coverage:
 
 
 def _left_over(given: Tensor, patch: Any) -> float:
-    """The share of a map that whole patches of this size do not cover."""
+    """The proportion of a map that complete patches of this size do not cover."""
     sides = (patch, patch) if isinstance(patch, int) else patch
-    kept = [length // side * side / length for length, side in zip(given.shape[-2:], sides, strict=True)]
-    return float(1 - kept[0] * kept[1])
+    covered = [length // side * side / length for length, side in zip(given.shape[-2:], sides, strict=True)]
+    return float(1 - covered[0] * covered[1])

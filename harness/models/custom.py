@@ -1,4 +1,4 @@
-"""A head of the user's own, named by `module:Class` in the study file: one Python file beside it or on PYTHONPATH."""
+"""Custom heads, `module:Class` in the study file: one Python file next to the study file or on PYTHONPATH."""
 
 import ast
 import hashlib
@@ -14,31 +14,31 @@ from harness.errors import HarnessError, StudyError
 
 
 def is_custom(head: str) -> bool:
-    """Whether this names a class of the user's."""
+    """Whether this is the name of a custom head."""
     return ":" in head
 
 
 def file_name(head: str) -> str:
-    """The name of the file that the head stands in: `heads/pooling.py` for `heads.pooling:MaxPool`."""
+    """The name of the file of a head: `heads/pooling.py` for `heads.pooling:MaxPool`."""
     return head.partition(":")[0].replace(".", "/") + ".py"
 
 
 def head_source(head: str, folder: Path) -> str:
-    """The source of the file that the head stands in, found without running it. folder: of the study file.
+    """Read the source of the file of a custom head, without running it. folder: of the study file.
 
     Raises StudyError.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", head):
-        raise StudyError(f"{head!r} is given; a head of your own is module:Class")
+        raise StudyError(f"{head!r} is given; a custom head is module:Class")
     found = next((file for place in _places(folder) if (file := place / file_name(head)).is_file()), None)
     if found is None:
         here = " (the current folder has one: move it)" if Path(file_name(head)).is_file() else ""
-        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH{here}; a head of your own is module:Class")
+        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH{here}; a custom head is module:Class")
     try:
         source = found.read_text(encoding="utf-8")
         parts = ast.parse(source).body
     except (SyntaxError, ValueError) as error:
-        raise StudyError(f"{found} is no Python: {error}") from None
+        raise StudyError(f"{found} is not valid Python: {error}") from None
     classes = [part.name for part in parts if isinstance(part, ast.ClassDef)]
     if head.partition(":")[2] not in classes:
         raise StudyError(f"{found} has no class {head.partition(':')[2]}; it has: {', '.join(classes) or 'none'}")
@@ -46,28 +46,28 @@ def head_source(head: str, folder: Path) -> str:
 
 
 def _places(folder: Path) -> Iterator[Path]:
-    """Where heads are looked for. Not in the current folder, which Python may add of itself, unless it is named."""
+    """The folders to search for custom heads. The current one, which Python may add, only if PYTHONPATH names it."""
     named = {Path(place).absolute() for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place}
     yield folder
     yield from (place for place in map(Path, sys.path) if place.absolute() != Path.cwd() or Path.cwd() in named)
 
 
 def source_digest(source: str) -> str:
-    """The hash of a head's source, which decides the numbers as the settings do."""
+    """The hash of a head's source; it is part of the ids, like the settings."""
     return f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
 
 
 def head_class(head: str, source: str) -> Callable[..., Any]:
-    """The class, after its file was run as a module of its own. Raises HarnessError where that fails."""
+    """Import the file of a custom head from its source and return the class. Raises HarnessError where that fails."""
     name = f"harness_head_{source_digest(source)[7:23]}"
     if name not in sys.modules:
         module = ModuleType(name)
-        sys.modules[name] = module  # before it runs: dataclasses look themselves up there
+        sys.modules[name] = module  # before it runs: dataclasses look up their module there
         try:
             exec(compile(source, file_name(head), "exec"), module.__dict__)
         except Exception as error:
             del sys.modules[name]
             reason = (str(error).splitlines() or [""])[0]
-            raise HarnessError(f"{file_name(head)} cannot be run: {type(error).__name__}: {reason}") from None
+            raise HarnessError(f"{file_name(head)} cannot be imported: {type(error).__name__}: {reason}") from None
     found: Callable[..., Any] = getattr(sys.modules[name], head.partition(":")[2])
     return found

@@ -1,4 +1,4 @@
-"""Networks looked at before anything is trained. `python -m harness.models.examine` reads and writes JSON."""
+"""Check networks before anything is trained. `python -m harness.models.examine` reads and writes JSON."""
 
 import json
 import sys
@@ -9,55 +9,55 @@ import timm
 
 from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
-from harness.models.backbone import anatomy_of, last_stages, with_weights
+from harness.models.backbone import anatomy_of, last_stages, load_network
 from harness.models.hub import require_pretrained
-from harness.models.verdicts import Network, Verdict
+from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.study.settings import NETWORKS, Settings
 
-TRIED = 7  # other sizes, where a network does not take the one that is wanted
-SHOWN = 4  # modules of a stage
+MAX_SIZES_TRIED = 7  # where a network does not support the image size
+MAX_MODULES_NAMED = 4  # of a stage
 
 
-def examine(network: Network) -> Verdict:
-    """What there is to say of a network: whether it takes such images, has such stages, and its file holds it whole."""
+def check_network(network: NetworkSettings) -> NetworkCheck:
+    """Check that a network supports the image size, has the stages to train, and that its weights file is complete."""
     settings = Settings(**asdict(network))
     try:
         known = anatomy_of(settings)
     except HarnessError as error:
-        sizes = sizes_that_go(network.backbone, network.image_size)
-        told = f"; sizes that go: {', '.join(map(str, sizes))}" if sizes else "; no other size that was tried goes"
-        return Verdict(f"{error}{told}", "image_size" if sizes else "backbone")
+        sizes = supported_sizes(network.backbone, network.image_size)
+        hint = f"; sizes that work: {', '.join(map(str, sizes))}" if sizes else "; no other size that was tried works"
+        return NetworkCheck(f"{error}{hint}", "image_size" if sizes else "backbone")
     stage: frozenset[str] = frozenset()
     if network.trainable.startswith("last-"):
         try:
             stage = last_stages(settings)
         except HarnessError as error:
-            return Verdict(str(error), "trainable")
+            return NetworkCheck(str(error), "trainable")
     try:
         prefix = ""
         if network.weights == "imagenet":
             require_pretrained(network.backbone)
         elif network.weights != "none":
-            prefix = with_weights(settings, known)[1]
+            prefix = load_network(settings, known)[1]
     except HarnessError as error:
-        return Verdict(str(error), "weights")
+        return NetworkCheck(str(error), "weights")
     learnt = frozenset(known.read) if network.trainable == "all" else stage
-    return Verdict(
+    return NetworkCheck(
         layout=known.layout, shape=known.shape, parameters=known.size(frozenset(known.read)), learnt=known.size(learnt),
         stage=_modules(name for name in known.read if name in stage), unread=known.unread, prefix=prefix,
     )  # fmt: skip
 
 
-def sizes_that_go(name: str, wanted: int) -> list[int]:
-    """Image sizes near the wanted one that the network takes, and the one that it was made for."""
+def supported_sizes(name: str, wanted: int) -> list[int]:
+    """Image sizes near the wanted one that the network supports, and its native size if it does."""
     config = None if name in NETWORKS else timm.get_pretrained_cfg(name, allow_unregistered=True)
     near = {step * (wanted // step + more) for step, most in ((32, 4), (14, 2)) for more in range(most)}
     native = {config.input_size[-1]} if config else {224}
-    tried = sorted((near | native) - {0, wanted}, key=lambda size: (size not in native, abs(size - wanted)))[:TRIED]
-    return sorted(size for size in tried if _goes(name, size))
+    sizes = sorted((near | native) - {0, wanted}, key=lambda size: (size not in native, abs(size - wanted)))
+    return sorted(size for size in sizes[:MAX_SIZES_TRIED] if _works(name, size))
 
 
-def _goes(name: str, size: int) -> bool:
+def _works(name: str, size: int) -> bool:
     try:
         anatomy(name, size)
     except HarnessError:
@@ -66,12 +66,12 @@ def _goes(name: str, size: int) -> bool:
 
 
 def _modules(names: Iterable[str]) -> str:
-    """The modules that these parameters stand in, in a few words: `blocks.11, norm`."""
+    """The modules of these parameters, shortened: `blocks.11, norm`."""
     parts = (name.split(".") for name in names)
     modules = dict.fromkeys(".".join(part[: 2 if part[1:] and part[1].isdigit() else 1]) for part in parts)
-    return ", ".join([*modules][:SHOWN]) + (" and more" if len(modules) > SHOWN else "")
+    return ", ".join([*modules][:MAX_MODULES_NAMED]) + (" and more" if len(modules) > MAX_MODULES_NAMED else "")
 
 
 if __name__ == "__main__":
-    asked = [Network(**each) for each in json.load(sys.stdin)]
-    print("\n" + json.dumps([asdict(examine(network)) for network in asked]))
+    networks = [NetworkSettings(**each) for each in json.load(sys.stdin)]
+    print("\n" + json.dumps([asdict(check_network(network)) for network in networks]))

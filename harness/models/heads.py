@@ -15,13 +15,13 @@ from harness.models.names import HEADS
 from harness.study.settings import Settings
 
 Shape = tuple[int, int, int]  # C, H, W of the features
-Reads = Literal["maps", "moments", "means"]  # moments: mean and variance of each channel's map, [2, C]
+Reads = Literal["maps", "moments", "means"]  # moments: mean and variance of the map of each channel, [2, C]
 
 
 def make_head(settings: Settings, shape: Shape, classes: int, source: str | None = None, seed: int = 0) -> nn.Module:
-    """The head that the settings name, for features of this shape: [n, C, H, W] -> logits [n, classes].
+    """Make the head of the settings for features of this shape: [n, C, H, W] -> logits [n, classes].
 
-    source: of the file of a head of the user's own; what its constructor draws comes from the seed.
+    source: of the file of a custom head. seed: for random numbers in the constructor of a custom head.
     """
     if source is not None:
         with torch.random.fork_rng(devices=[]):
@@ -31,18 +31,18 @@ def make_head(settings: Settings, shape: Shape, classes: int, source: str | None
         module, _, name = HEADS[settings.head].partition(":")
         head = getattr(import_module(module), name)(shape, classes, settings)
     if not isinstance(head, nn.Module):
-        raise HarnessError(f"{settings.head} is no torch.nn.Module")
+        raise HarnessError(f"{settings.head} is not a torch.nn.Module")
     return head
 
 
 def reads(head: nn.Module) -> Reads:
-    """What a head, in its present mode, needs of each map [C, H, W]: all of it, its moments, or its means.
+    """What a head in its current mode needs of each map [C, H, W]: all of it, its moments, or its means.
 
-    A head that pools first says so by a method of this name; it then takes the moments [n, 2, C] or the means [n, C] in
-    place of the maps.
+    A head that pools first has a method `reads` that returns this; it then accepts the moments [n, 2, C] or the means
+    [n, C] instead of the maps.
     """
-    says = getattr(head, "reads", None)
-    found: Reads = says() if callable(says) else "maps"
+    method = getattr(head, "reads", None)
+    found: Reads = method() if callable(method) else "maps"
     return found
 
 
@@ -53,15 +53,15 @@ def moments_of(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def part_read(head: nn.Module, maps: Tensor, moments: Tensor) -> Tensor:
-    """What the head reads, of features in all their forms."""
+    """Select what the head reads: the maps, their moments or their means."""
     return {"maps": maps, "moments": moments, "means": moments[:, 0].contiguous()}[reads(head)]
 
 
 class Dropout(nn.Module):
-    """Zeroes each element with probability `p`, scales the rest by 1 / (1 - p); in training only (Hinton et al. 2012).
+    """Zero elements with probability `p` and scale the others by 1 / (1 - p), only in training (Hinton et al. 2012).
 
-    On a CPU the mask is drawn by NumPy from a seed of torch's: the distribution of torch's own dropout, with p
-    rounded to a multiple of 2**-16, in a fraction of the time.
+    On a CPU NumPy draws the mask, seeded by torch: the same distribution as torch's dropout, with p rounded to a
+    multiple of 2**-16, in a fraction of the time.
     """
 
     def __init__(self, p: float) -> None:
@@ -79,7 +79,7 @@ def dropout_mask(
 ) -> Tensor:
     """A float32 mask of this shape: 0 with probability p, else 1 / (1 - p).
 
-    generator: of this device; None is torch's own, and one with the same seed gives the same masks.
+    generator: of this device; None: torch's default generator. Equal seeds give equal masks.
     """
     if device.type != "cpu":
         return torch.empty(shape, device=device).bernoulli_(1 - p, generator=generator).div_(1 - p)
@@ -88,15 +88,15 @@ def dropout_mask(
     numbers = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, (), generator=generator))))
     words = numbers.integers(0, 2**64, -(-count * bits // 64), dtype=np.uint64)
     raw: NDArray[np.uint16] = words.view(f"u{bits // 8}")[:count]
-    kept = raw >= min(round(p * 2**bits), 2**bits - 1)
-    return torch.from_numpy(np.multiply(kept, np.float32(1 / (1 - p)), dtype=np.float32).reshape(shape))
+    passed = raw >= min(round(p * 2**bits), 2**bits - 1)
+    return torch.from_numpy(np.multiply(passed, np.float32(1 / (1 - p)), dtype=np.float32).reshape(shape))
 
 
 class DropoutGap(nn.Module):
     """Dropout of the elements of the map, then global average pooling.
 
-    While nothing is dropped the mean of each channel is enough. In training the maps are read: a sum of what is left
-    of a map has no other exact distribution than that of dropping its elements one by one.
+    Without dropout the mean of each channel is sufficient. In training the maps are read: the distribution of the mean
+    of a map with dropped elements has no simpler exact form.
     """
 
     def __init__(self, shape: Shape, classes: int, settings: Settings) -> None:
@@ -105,7 +105,7 @@ class DropoutGap(nn.Module):
         self.linear = nn.Linear(shape[0], classes)
 
     def reads(self) -> Reads:
-        """The means, while nothing is dropped."""
+        """The means, unless elements are dropped."""
         return "maps" if self.training and self.dropout.p else "means"
 
     def forward(self, features: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class DropoutGap(nn.Module):
 
 
 class DropoutFlatten(nn.Module):
-    """Dropout of the elements of the map, every one of which has a weight of its own for each class."""
+    """Dropout of the elements of the map, then one linear layer over all elements."""
 
     def __init__(self, shape: Shape, classes: int, settings: Settings) -> None:
         super().__init__()
@@ -126,10 +126,10 @@ class DropoutFlatten(nn.Module):
 
 
 class BatchNormGap(nn.Module):
-    """Batch normalisation of the map's channels, then global average pooling.
+    """Batch normalisation of the channels of the map, then global average pooling.
 
-    Batch norm scales and shifts a channel as a whole, so that the moments of the maps give the same logits and the
-    same running statistics as the maps themselves.
+    Batch norm scales and shifts whole channels, so the moments of the maps give the same logits and the same running
+    statistics as the maps themselves.
     """
 
     def __init__(self, shape: Shape, classes: int, _settings: Settings) -> None:
@@ -147,7 +147,7 @@ class BatchNormGap(nn.Module):
         return _logits(self.linear, pooled)
 
     def _normed_mean(self, moments: Tensor) -> Tensor:
-        """What pooling after the norm gives, [n, C], from the moments [n, 2, C] of the maps."""
+        """The features [n, C] after batch norm and pooling, from the moments [n, 2, C] of the maps."""
         norm, (means, variances) = self.norm, moments.unbind(1)
         assert norm.running_mean is not None and norm.running_var is not None
         assert norm.num_batches_tracked is not None and norm.momentum is not None
@@ -164,7 +164,7 @@ class BatchNormGap(nn.Module):
 
 
 class BatchNormFlatten(nn.Module):
-    """Batch normalisation of the map's channels; every element has a weight of its own for each class."""
+    """Batch normalisation of the channels of the map, then one linear layer over all elements."""
 
     def __init__(self, shape: Shape, classes: int, _settings: Settings) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ def _logits(linear: nn.Linear, features: Tensor) -> Tensor:
 
 
 def initialise(head: nn.Module, seed: int) -> None:
-    """Draws the head's weights from a generator of its own, so that nothing drawn before matters."""
+    """Initialise the weights of the head from the seed, independent of torch's global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in head.modules():

@@ -1,4 +1,4 @@
-"""The hub that timm's pretrained weights come from."""
+"""The Hugging Face hub, which has timm's pretrained weights."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import timm
 
 from harness.errors import HarnessError
 
-HUB_TIMEOUT = 5  # seconds before a hub that does not answer is given up
+HUB_TIMEOUT_SECONDS = 5
 
 
 def require_pretrained(name: str) -> Any:
-    """The config of timm's own weights for this name. Raises HarnessError where there are none."""
+    """The config of timm's pretrained weights of this name. Raises HarnessError where there are none."""
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise HarnessError(f"timm has no pretrained weights for {name}; name a tag such as resnet50.tv_in1k")
@@ -18,7 +18,7 @@ def require_pretrained(name: str) -> Any:
 
 
 def check_hub(name: str) -> None:
-    """Raises HarnessError where the ImageNet weights are neither here nor to be had: timm would retry for a minute."""
+    """Raise HarnessError where the weights are neither cached nor downloadable; timm would retry for a minute."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     config = require_pretrained(name)
@@ -28,7 +28,7 @@ def check_hub(name: str) -> None:
     if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
         raise HarnessError(
             f"the ImageNet weights of {name} are not on this machine and the hub cannot be reached;"
-            " run once with a network, or give a file by --set base.weights=PATH.safetensors,"
+            " run once with a network connection, or give a file by --set base.weights=PATH.safetensors,"
             " or train from random weights by --set base.weights=none"
         )
 
@@ -38,7 +38,7 @@ def _reachable(url: str) -> bool:
     import urllib.request
 
     try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_TIMEOUT).close()
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError:  # it answered
         return True
     except (OSError, ValueError):

@@ -1,14 +1,13 @@
-"""What a backbone gives of an image: one rule for every network of timm.
+"""The features of a backbone: one rule for every timm network.
 
-map      Its last feature map, before timm pools it; whatever timm trains behind that map, such as the norm of ConvNeXt
-         or the last convolution of MobileNetV3, is left out. Every network whose features are a map that timm does not
-         pool by attention: ResNet, EfficientNet, ConvNeXt, Swin.
-tokens   The tokens of the patches, on their grid; class, distillation and register tokens are left out. Transformers
-         in whose feature by timm's own pooling no parameter takes part that the patches' tokens do not depend on:
-         ViT, DeiT, DINOv2, CLIP.
-pooled   timm's own pooled feature, a map of one place. Everything else, so that nothing is lost that was trained: a
-         norm behind the pooling (BEiT, EVA, Hiera), attention pooling (SigLIP, CLIP's ResNet), blocks of the class
-         token alone (CaiT, XCiT), class tokens of unknown place (VOLO, PiT), several maps at once (CrossViT, CoaT).
+map      The last feature map, before timm's pooling. Layers that timm trains after that map, such as the norm of
+         ConvNeXt or the last convolution of MobileNetV3, are left out. For every network whose features are a map
+         without attention pooling: ResNet, EfficientNet, ConvNeXt, Swin.
+tokens   The tokens of the patches on their grid; class, distillation and register tokens are left out. For transformers
+         whose pooled feature uses no parameter that the patch tokens do not depend on: ViT, DeiT, DINOv2, CLIP.
+pooled   timm's pooled feature, as a map of size 1 x 1. For all others, so that no trained layer is lost: a norm after
+         the pooling (BEiT, EVA, Hiera), attention pooling (SigLIP, CLIP's ResNet), blocks for the class token only
+         (CaiT, XCiT), class tokens at unknown positions (VOLO, PiT), several maps (CrossViT, CoaT).
 """
 
 import math
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 Layout = Literal["map", "tokens", "pooled"]
 
-ATTENTION_POOLS = tuple(  # every class of them in timm's two modules: the newest stand in newer versions alone
+ATTENTION_POOLS = tuple(  # found by name in timm's two modules, as newer versions have more of them
     value
     for module in (attention_pool, attention_pool2d)
     for name, value in vars(module).items()
@@ -44,50 +43,50 @@ def features_of(network: nn.Module, images: Tensor, layout: Layout) -> Tensor:
 
 
 def _on_grid(tokens: Tensor) -> Tensor:
-    """Tokens [n, T, C] as [n, C, h, w], row by row; [n, C, T, 1] where they make no square."""
+    """Reshape tokens [n, T, C] to [n, C, h, w], row by row; to [n, C, T, 1] where T is not a square."""
     side = math.isqrt(tokens.shape[1])
     shape = (side, side) if side**2 == tokens.shape[1] else (tokens.shape[1], 1)
     return tokens.transpose(1, 2).reshape(len(tokens), -1, *shape)
 
 
 def prefix_tokens(network: nn.Module) -> int | None:
-    """How many tokens stand before those of the patches; None where the network has some and does not tell."""
-    told: Any = getattr(network, "num_prefix_tokens", None)
-    if told is not None:
-        return int(told)
+    """The number of tokens before those of the patches; None where the network has some but not the attribute."""
+    count: Any = getattr(network, "num_prefix_tokens", None)
+    if count is not None:
+        return int(count)
     return None if any(EXTRA_TOKEN.search(name) for name, _ in network.named_parameters()) else 0
 
 
 def choose_layout(network: nn.Module, images: Tensor) -> Layout:
-    """The layout of a network's features, by a pass of these images; their values do not matter."""
-    with _layers_of_single_tokens(network, len(images)) as alone:
+    """Choose the layout of a network's features by a forward pass; the values of the images do not matter."""
+    with _layers_of_single_tokens(network, len(images)) as class_layers:
         features = network.forward_features(images)  # type: ignore[operator]
     dimensions = features.ndim if isinstance(features, Tensor) else 0
     if dimensions == 4 and not any(isinstance(module, ATTENTION_POOLS) for module in network.modules()):
         return "map"
     prefix = prefix_tokens(network)
-    if dimensions != 3 or prefix is None or features.shape[1] <= prefix or (prefix and alone):
+    if dimensions != 3 or prefix is None or features.shape[1] <= prefix or (prefix and class_layers):
         return "pooled"
     return "tokens" if parameters_read(network, network(images)) <= parameters_read(network, features) else "pooled"
 
 
 @contextmanager
 def _layers_of_single_tokens(network: nn.Module, batch: int) -> Iterator[list[nn.Module]]:
-    """Collects the layers with parameters that see but the first tokens of each image, as a class token's own do.
+    """Collect the layers with parameters that get only the first tokens of each image, such as those of a class token.
 
-    Gradients do not tell them: in the shapes alone, what is cut from a joined tensor depends on all of its parts.
+    Gradients cannot find them: on the meta device a slice of a concatenated tensor depends on all of its parts.
     """
     found: list[nn.Module] = []
     most = max(prefix_tokens(network) or 0, 1)
 
-    def look(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+    def record(module: nn.Module, arguments: tuple[Any, ...]) -> None:
         given = arguments[0] if arguments else None
         seen = given.shape if isinstance(given, Tensor) else torch.Size()
         if len(seen) in (2, 3) and seen[0] == batch and (len(seen) == 2 or seen[1] <= most):
             found.append(module)
 
     handles = [
-        module.register_forward_pre_hook(look)
+        module.register_forward_pre_hook(record)
         for module in network.modules()
         if any(True for _ in module.parameters(recurse=False))
     ]
@@ -99,7 +98,7 @@ def _layers_of_single_tokens(network: nn.Module, batch: int) -> Iterator[list[nn
 
 
 def parameters_read(network: nn.Module, output: Any) -> frozenset[str]:
-    """The names of the parameters that these outputs depend on."""
+    """The names of the parameters that the output depends on."""
     total = sum((tensor.sum() for tensor in _tensors(output)), torch.zeros((), device="meta"))
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     gradients = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)

@@ -17,13 +17,13 @@ HEADS = {
 
 
 def known_backbone(name: str) -> bool:
-    """Whether there is this backbone. timm, which takes seconds to import, is asked itself only before a refusal."""
+    """Whether the backbone exists. timm, which takes seconds to import, is imported only for unknown names."""
     return name in NETWORKS or name in CLASSIFIERS or name in _names_in_source() or name in all_backbones()
 
 
 @cache
 def _names_in_source() -> frozenset[str]:
-    """The names with a tag, such as resnet50.tv_in1k, as they stand in timm's source, and the same without it."""
+    """The names with a tag in timm's source, such as resnet50.tv_in1k, and the same without the tag."""
     spec = importlib.util.find_spec("timm")
     if spec is None or spec.origin is None:
         return frozenset()
@@ -37,7 +37,7 @@ def _names_in_source() -> frozenset[str]:
 
 @cache
 def all_backbones() -> frozenset[str]:
-    """Every backbone name: timm's, with and without tags, and the harness's own."""
+    """All names of backbones: timm's, with and without tags, and those of the harness."""
     import timm
 
     return frozenset([*timm.list_models(), *timm.list_models(include_tags=True), *NETWORKS, *CLASSIFIERS])

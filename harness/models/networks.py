@@ -1,4 +1,4 @@
-"""Networks as timm and the harness make them, without a classifier."""
+"""Create networks of timm and of the harness, without a classifier."""
 
 import logging
 from typing import Any
@@ -11,9 +11,9 @@ from harness.study.settings import NETWORKS
 
 
 def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:
-    """The network called `name`, for images of this size; its weights are drawn, unless timm is told of others.
+    """Create the network `name` for images of this size, randomly initialised unless `weights` are passed to timm.
 
-    timm is asked for no more than `num_classes=0`: another pooling than a network's own would change its layers.
+    Only `num_classes=0` is passed otherwise: another pooling than the default would change the layers of a network.
     """
     if name in NETWORKS:
         return own_model(NETWORKS[name])

@@ -1,7 +1,7 @@
-"""Heads of one kind as a stack: parameters [fits, ...], features [fits, n, ...] -> logits [fits, n, classes].
+"""A stack of heads of one type: parameters [fits, ...], features [fits, n, ...] -> logits [fits, n, classes].
 
-The same mathematics as in the heads themselves, for many fits in one kernel. The batches of a stack are as wide as the
-widest of its fits; what only fills them up has the weight 0 and takes part in nothing.
+The same computation as in the heads themselves, for many fits in one kernel. All fits are padded to the largest batch;
+padded images have the weight 0 and no effect.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ STACKABLE = (DropoutGap, DropoutFlatten, BatchNormGap, BatchNormFlatten)
 
 
 class StackedHead:
-    """The heads, which must be of one of STACKABLE and alike in all but their weights, for maps of this shape.
+    """Heads of one type in STACKABLE that differ only in their weights, for maps of this shape.
 
-    state: name -> the values of all fits, of parameters and buffers.
+    state: name -> the stacked values of a parameter or buffer of all fits.
     """
 
     def __init__(self, heads: Sequence[nn.Module], shape: Shape) -> None:
         first = heads[0]
-        assert isinstance(first, STACKABLE), "there is no stack of such heads"
+        assert isinstance(first, STACKABLE), "such heads cannot be stacked"
         self.p = first.dropout.p if isinstance(first, DropoutGap | DropoutFlatten) else 0.0
         self._norm = first.norm if isinstance(first, BatchNormGap | BatchNormFlatten) else None
         self._pools = isinstance(first, DropoutGap | BatchNormGap)
@@ -37,9 +37,9 @@ class StackedHead:
         return "means" if self._norm is None else "moments"
 
     def train(self, features: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
-        """The logits in training mode, after which running statistics have moved.
+        """The logits in training mode; updates the running statistics.
 
-        weight: [fits, n], 1 for an image and 0 for what fills up. mask: of dropout, where p is not 0.
+        weight: [fits, n], 1 for an image and 0 for padding. mask: of dropout, where p is not 0.
         """
         if self._norm is not None:
             return self._linear(self._normed(features, *self._batch_statistics(features, weight)))
@@ -60,7 +60,7 @@ class StackedHead:
         return features.mean(dim=(3, 4)) if self._pools else features.flatten(2)
 
     def _normed(self, features: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """The features normalised by these statistics [fits, C], then reduced."""
+        """Normalise the features by these statistics [fits, C], then pool or flatten them."""
         assert self._norm is not None
         scale = ((variance + self._norm.eps).rsqrt() * self.state["norm.weight"])[:, None]
         shift, mean = self.state["norm.bias"][:, None], mean[:, None]
@@ -70,7 +70,7 @@ class StackedHead:
         return self._reduced(normed)
 
     def _batch_statistics(self, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance [fits, C] over the images of the batch; the running ones take them in."""
+        """Mean and variance [fits, C] over the images of the batch; updates the running statistics."""
         means, variances = features.unbind(2) if features.ndim == 4 else moments_of(features)
         images = weight.sum(dim=1)[:, None]
 

@@ -1,4 +1,4 @@
-"""Weights from a file or from the hub: all that a network's features depend on, or an error of one line."""
+"""Load weights from a file or the hub: complete for what the features depend on, or an error in one line."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -15,27 +15,27 @@ from torch import Tensor, nn
 from harness.errors import HarnessError
 from harness.models.networks import new_network
 
-SHOWN = 3  # names in an error
+MAX_NAMES = 3  # in an error
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How a state dict went into a network."""
+    """The result of loading a state dict into a network."""
 
-    state: Mapping[str, Tensor]  # as timm has converted it
+    state: Mapping[str, Tensor]  # as converted by timm
     missing: frozenset[str] = field(default_factory=frozenset)
     unexpected: tuple[str, ...] = ()
 
 
 def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> tuple[nn.Module, str]:
-    """The network with the weights of a safetensors file, and the prefix that was taken off the file's names.
+    """Load the weights of a safetensors file; return the network and the prefix that was removed from the file's names.
 
-    read: the parameters that the features depend on, all of which must be in the file, as the buffers beside them.
-    Raises whatever timm and safetensors raise, or HarnessError with the reason.
+    read: the parameters that the features depend on; the file must contain all of them, and the buffers next to them.
+    Raises what timm and safetensors raise, or HarnessError with the reason.
     """
     state = safetensors.torch.load_file(path)
     if not state:
-        raise HarnessError("it holds nothing")
+        raise HarnessError("it is empty")
     problems: list[Exception] = []
     for prefix in _prefixes(state, read):
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
@@ -43,32 +43,32 @@ def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> 
             with _recorded() as loadings:
                 network = new_network(name, image_size, pretrained=True, pretrained_cfg_overlay={"state_dict": part})
             require_whole(network, read, loadings)
-        except Exception as error:  # whatever timm's conversion makes of names that it does not know
+        except Exception as error:  # timm's conversion of unknown names raises anything
             problems.append(error)
         else:
             return network, prefix
     common = _common_prefix(state)
-    told = f"; all names in the file begin with {common}" if common else ""
-    raise HarnessError(f"{in_a_line(problems[-1])}{told}")
+    hint = f"; all names in the file begin with {common}" if common else ""
+    raise HarnessError(f"{one_line(problems[-1])}{hint}")
 
 
-def in_a_line(error: Exception) -> str:
-    """The error in one line; what torch lists at length is cut."""
+def one_line(error: Exception) -> str:
+    """The message of the error in one line; the long lists of torch are cut."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return reason if isinstance(error, HarnessError) else reason[:200]
 
 
 def load_pretrained(name: str, image_size: int, read: Collection[str]) -> nn.Module:
-    """The network with timm's own weights. Raises what timm and the hub raise, or HarnessError where one lacks."""
+    """Load timm's pretrained weights. Raises what timm and the hub raise, or HarnessError where some are missing."""
     with _recorded() as loadings:
         network = new_network(name, image_size, pretrained=True)
-    if loadings:  # weights of the first transformers are set one by one, by timm's own code
+    if loadings:  # timm sets the weights of its first transformers one by one, without load_state_dict
         require_whole(network, read, loadings)
     return network
 
 
 def _prefixes(state: Collection[str], names: Collection[str]) -> list[str]:
-    """The prefixes to try, the likeliest last. Raises HarnessError where two fit equally well."""
+    """The prefixes to try, the most likely last. Raises HarnessError where two match equally well."""
     counts: Counter[str] = Counter()
     for key in state:
         parts = key.split(".")
@@ -77,13 +77,13 @@ def _prefixes(state: Collection[str], names: Collection[str]) -> list[str]:
                 counts["".join(f"{part}." for part in parts[:at])] += 1
     best = [prefix for prefix, count in counts.items() if count == max(counts.values())]
     if len(best) > 1 and counts[best[0]] > len(names) // 2:
-        raise HarnessError(f"it holds the network {len(best)} times, under {' and '.join(sorted(best))}; keep one")
+        raise HarnessError(f"it contains the network {len(best)} times, as {' and '.join(sorted(best))}; keep one")
     likely = best[0] if best else ""
     return [*dict.fromkeys(prefix for prefix in ("", _common_prefix(state)) if prefix != likely), likely]
 
 
 def _common_prefix(state: Collection[str]) -> str:
-    """The parts that all names begin with, such as `model.backbone.`."""
+    """The common prefix of all names, such as `model.backbone.`."""
     columns = zip(*(key.split(".")[:-1] for key in state), strict=False)
     common = takewhile(lambda parts: len(set(parts)) == 1, columns)
     return "".join(f"{parts[0]}." for parts in common)
@@ -91,7 +91,7 @@ def _common_prefix(state: Collection[str]) -> str:
 
 @contextmanager
 def _recorded() -> Iterator[list[Loading]]:
-    """Notes how networks are loaded within it; timm, which keeps that to itself, is never strict."""
+    """Record what `load_state_dict` loads within this block, never strictly; timm does not return it."""
     found: list[Loading] = []
     plain = nn.Module.load_state_dict
 
@@ -108,33 +108,33 @@ def _recorded() -> Iterator[list[Loading]]:
 
 
 def require_whole(network: nn.Module, read: Collection[str], loadings: list[Loading]) -> None:
-    """Raises HarnessError where something that the features depend on did not come from the file, or is no number.
+    """Raise HarnessError where a tensor that the features depend on is not in the file, or not finite.
 
-    Also where the file holds weights for parts that the network does not have: they are of another one.
+    Also where the file has weights for modules that the network does not have: it is the file of another network.
     """
     loading = loadings[-1] if loadings else Loading({}, frozenset(network.state_dict()))
     needed = _needed(network, read)
     missing = [names[0] for names in needed if loading.missing.issuperset(names)]
     if missing:
-        told = f"{len(needed) - len(missing)} of the {len(needed)} tensors that its features depend on are in the file"
-        raise HarnessError(f"{told}; missing: {_some(missing)}")
+        found = f"{len(needed) - len(missing)} of the {len(needed)} tensors that its features depend on are in the file"
+        raise HarnessError(f"{found}; missing: {_some(missing)}")
     foreign = [name for name in loading.unexpected if _is_foreign(name, loading.state[name], network, needed)]
     if foreign:
         raise HarnessError(f"the file is of another network: it has weights for {_some(foreign)}")
-    came = [name for names in needed for name in names if name not in loading.missing]
-    infinite = [name for name in came if not torch.isfinite(loading.state[name]).all()]
+    loaded = [name for names in needed for name in names if name not in loading.missing]
+    infinite = [name for name in loaded if not torch.isfinite(loading.state[name]).all()]
     if infinite:
-        raise HarnessError(f"the file holds NaN or infinite values: in {_some(infinite)}")
+        raise HarnessError(f"the file contains NaN or infinite values: in {_some(infinite)}")
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
 
 
 def _needed(network: nn.Module, read: Collection[str]) -> list[list[str]]:
-    """What of the network's state the features depend on, each tensor by all its names: it may have two.
+    """The tensors of the state dict that the features depend on, each with all its names, as it may be shared.
 
-    A buffer is needed where a parameter of the nearest module around it with any is. Counts of batches decide nothing.
+    A buffer is needed if a parameter of the nearest enclosing module with parameters is; `num_batches_tracked` is not.
     """
     parameters = {name for name, _ in network.named_parameters()}
 
@@ -152,7 +152,7 @@ def _needed(network: nn.Module, read: Collection[str]) -> list[list[str]]:
 
 
 def _is_foreign(name: str, value: Tensor, network: nn.Module, needed: list[list[str]]) -> bool:
-    """Whether these are weights of a part that would stand within one that the features depend on."""
+    """Whether these are weights of a missing module inside one that the features depend on."""
     around = name.rpartition(".")[0]
     modules = dict(network.named_modules())
     while around and around not in modules:

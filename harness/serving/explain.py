@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017, by Captum): which places of the last feature map speak for a class."""
+"""Grad-CAM (Selvaraju et al. 2017, by Captum): the regions of the last feature map that support a class."""
 
 import numpy as np
 import torch
@@ -15,15 +15,15 @@ Maps = NDArray[np.float32]
 
 
 def grad_cam(classifier: Classifier, pixels: Pixels, classes: NDArray[np.int64]) -> Maps:
-    """The maps [n, h, w] of images [n, 1 or 3, size, size], each for one class, from 0 to the image's own 1.
+    """Compute the maps [n, h, w] of images [n, 1 or 3, size, size], each for one class, scaled to a maximum of 1.
 
-    A map without any place that speaks for the class is all 0. Raises HarnessError where the features are no map.
+    A map without any region that supports the class is 0. Raises HarnessError where the features are not a map.
     """
     _, height, width = classifier.feature_shape
     if width == 1 and (height > 1 or classifier.backbone.layout == "pooled"):
         raise HarnessError(
-            f"Grad-CAM draws the places of a feature map; {classifier.about.settings.backbone} gives"
-            f" {f'{height} tokens that make no square' if height > 1 else 'one vector for the whole image'}"
+            f"Grad-CAM needs a feature map; {classifier.about.settings.backbone} gives"
+            f" {f'{height} tokens, which is not a square' if height > 1 else 'one vector for the whole image'}"
         )
     method = LayerGradCam(classifier.network, classifier.backbone)
     images = classifier.inputs(pixels)(np.arange(len(pixels)))

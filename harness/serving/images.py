@@ -1,4 +1,4 @@
-"""Images as users have them - files, bytes, arrays of any size - as the pixels that a study makes of them."""
+"""Convert images of users (files, bytes, arrays of any size) to pixels, as a study does."""
 
 import io
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ AnyImage = Path | str | bytes | NDArray[Any]
 
 
 def read_images(images: Sequence[AnyImage], size: int) -> Pixels:
-    """The pixels [n, channels, size, size] of these images; one channel where all of them are gray.
+    """Read images as pixels [n, channels, size, size]; one channel if all are gray.
 
     Raises DataError for the first one that is not an image.
     """
@@ -31,14 +31,14 @@ def read_images(images: Sequence[AnyImage], size: int) -> Pixels:
 
 
 def _read(image: AnyImage, number: int, size: int) -> Pixels:
-    """[size, size] or [size, size, 3]."""
+    """Read one image: [size, size] or [size, size, 3]."""
     if isinstance(image, np.ndarray):
         return resized(_picture(image, number), size)
     name = f"image {number}" if isinstance(image, bytes) else str(image)
     try:
         return decode(io.BytesIO(image) if isinstance(image, bytes) else Path(image), size)
     except FileNotFoundError:
-        raise DataError(f"{name} is not there; name image files") from None
+        raise DataError(f"{name} does not exist; name image files") from None
     except IsADirectoryError:
         raise DataError(f"{name} is a folder; name image files, such as {name}/*") from None
     except Exception as error:  # Pillow raises almost anything on a broken file
@@ -46,7 +46,7 @@ def _read(image: AnyImage, number: int, size: int) -> Pixels:
 
 
 def _picture(array: NDArray[Any], number: int) -> Image.Image:
-    """The array as Pillow's image. Raises DataError where it cannot be one."""
+    """Convert an array to a Pillow image. Raises DataError where that is not possible."""
     gray, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] in (3, 4)
     if not array.size or not ((gray and array.dtype in (np.uint8, np.uint16)) or (colour and array.dtype == np.uint8)):
         raise DataError(

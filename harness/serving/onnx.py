@@ -1,4 +1,4 @@
-"""A classifier as an ONNX file, held against torch."""
+"""Export a classifier as an ONNX file, checked against torch."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ from harness.errors import HarnessError
 from harness.serving.classifier import Classifier
 from harness.store.files import write_atomic
 
-TOLERANCE = 1e-4  # of a probability
-CHECKED = 3  # random images
+PROBABILITY_TOLERANCE = 1e-4
+CHECKED_IMAGES = 3
 
 
-class _Whole(nn.Module):
+class _WithPreprocessing(nn.Module):
     """Pixels from 0 to 255, float32 [n, 3, size, size] -> probabilities float32 [n, classes]."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -31,24 +31,24 @@ class _Whole(nn.Module):
 
 
 def export_onnx(classifier: Classifier, path: Path) -> float:
-    """The largest difference between the probabilities of the written file and torch's, on random images.
+    """Write the ONNX file; return the largest difference from torch's probabilities, on random images.
 
-    The file takes `pixels`, float32 [n, 3, size, size] from 0 to 255, resized as the study does it, and gives
-    `probabilities` [n, classes]; its metadata name the classes. Nothing is written where the difference is above
-    TOLERANCE or a library is missing: HarnessError.
+    The file takes `pixels`, float32 [n, 3, size, size] from 0 to 255, resized as in the study, and returns
+    `probabilities` [n, classes]; its metadata name the classes.
+    Raises HarnessError, and writes nothing, where the difference is above the tolerance or a library is missing.
     """
     try:
         import onnx
         import onnxruntime
-        import onnxscript  # noqa: F401 - torch exports by it
+        import onnxscript  # noqa: F401 - torch needs it for the export
     except ImportError as error:
         raise HarnessError(f"{error.name} is not installed; pip install 'harness[onnx]'") from None
-    whole, size = _Whole(classifier).eval(), classifier.about.settings.image_size
-    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (CHECKED, 3, size, size))).float()
+    network, size = _WithPreprocessing(classifier).eval(), classifier.about.settings.image_size
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, 3, size, size))).float()
     with torch.inference_mode():
-        expected = whole(images).numpy()
+        expected = network(images).numpy()
     program = torch.onnx.export(
-        whole,
+        network,
         (images,),
         dynamo=True,
         verbose=False,
@@ -64,7 +64,9 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     one_by_one = [session.run(None, {"pixels": image[None].numpy()})[0][0] for image in images]
     difference = float(np.abs(np.stack(one_by_one) - expected).max())
-    if not difference <= TOLERANCE:
-        raise HarnessError(f"ONNX differs from torch by {difference:.1e}, more than {TOLERANCE:g}; nothing was written")
+    if not difference <= PROBABILITY_TOLERANCE:
+        raise HarnessError(
+            f"ONNX differs from torch by {difference:.1e}, more than {PROBABILITY_TOLERANCE:g}; nothing was written"
+        )
     write_atomic(path, content)
     return difference

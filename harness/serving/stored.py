@@ -1,4 +1,4 @@
-"""The classifier of a test job as its stored weights give it."""
+"""The classifier of a test job, from its stored weights."""
 
 from dataclasses import replace
 
@@ -16,11 +16,11 @@ def stored_classifier(
     job: Job, dataset: Dataset, study: str, seed: int, weights: bytes, facts: FitFacts, device: str,
     source: str | None = None,
 ) -> Classifier:  # fmt: skip
-    """The whole network of a job.
+    """Load the whole network of a job.
 
-    facts: of the job's record. seed: of the study.
-    source: of a head of the user's own. weights: the job's safetensors file; where the backbone is frozen it holds the
-    head alone, and the backbone is loaded anew. Raises HarnessError where its weights cannot be had.
+    weights: the job's safetensors file; with a frozen backbone it contains only the head, and the backbone is loaded
+    again. facts: of the job's record. seed: of the study. source: of a custom head.
+    Raises HarnessError where the weights of the backbone are not available.
     """
     settings = job.scenario.settings
     frozen = settings.trainable == "head"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.models.verdicts import Network, Verdict
+from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.prepare import Inputs
 from harness.store import Store
 from harness.store.files import write_atomic
@@ -28,7 +28,7 @@ from harness.study.strict_yaml import FieldPath
 
 UNREAD = 0.01  # the share of an image from which it is worth a line
 MOST = 32  # sizes of a range that are looked at one by one
-EXAMINING_FILES = ("models/coverage.py", "models/examine.py", "models/hub.py", "models/verdicts.py")
+EXAMINING_FILES = ("models/coverage.py", "models/examine.py", "models/hub.py", "models/network_check.py")
 DECIDING = ("backbone", "weights", "trainable", "image_size")
 
 
@@ -36,8 +36,8 @@ DECIDING = ("backbone", "weights", "trainable", "image_size")
 class Networks:
     """All networks that a study can meet, and what was found of each."""
 
-    found: Mapping[Network, Verdict]
-    files: Mapping[Network, Path]  # where that is kept
+    found: Mapping[NetworkSettings, NetworkCheck]
+    files: Mapping[NetworkSettings, Path]  # where that is kept
 
     @property
     def remarks(self) -> list[str]:
@@ -52,7 +52,7 @@ class Networks:
                 write_atomic(self.files[network], json.dumps(asdict(verdict)).encode())
 
 
-def _remarks(network: Network, verdict: Verdict) -> Iterator[str]:
+def _remarks(network: NetworkSettings, verdict: NetworkCheck) -> Iterator[str]:
     if verdict.unread >= UNREAD:
         size = f"{network.image_size} px"
         yield f"{network.backbone} at {size}: its patches leave {verdict.unread:.1%} of each image unread"
@@ -60,7 +60,7 @@ def _remarks(network: Network, verdict: Verdict) -> Iterator[str]:
         yield f"{network.weights}: the prefix {verdict.prefix} is taken off the names in it"
 
 
-def look_at_networks(study: Study, digests: Digests, store: Store, hub: bool = False) -> Networks:
+def check_networks(study: Study, digests: Digests, store: Store, hub: bool = False) -> Networks:
     """All networks that the study can meet. hub: also whether timm's own weights can be had.
 
     Raises StudyError, naming the place in the study file, for the first that cannot be built for its images, lacks the
@@ -83,7 +83,7 @@ def look_at_networks(study: Study, digests: Digests, store: Store, hub: bool = F
     return Networks({network: found[network] for network in networks}, files)
 
 
-def study_networks(study: Study) -> list[Network]:
+def study_networks(study: Study) -> list[NetworkSettings]:
     """The networks that stages or the search can come to, whoever wins."""
     starts, found = [study.base], list[Settings]()
     for stage in study.stages:
@@ -114,11 +114,11 @@ def _distinct(settings: Iterable[Settings]) -> list[Settings]:
     return list({tuple(getattr(each, name) for name in DECIDING): each for each in settings}.values())
 
 
-def _network(settings: ResolvedSettings) -> Network:
-    return Network(settings.backbone, settings.weights, settings.trainable, settings.image_size)
+def _network(settings: ResolvedSettings) -> NetworkSettings:
+    return NetworkSettings(settings.backbone, settings.weights, settings.trainable, settings.image_size)
 
 
-def _file(network: Network, digests: Digests, store: Store) -> Path:
+def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:
     """Where the answer for a network is kept: by all that it depends on."""
     weights = digests.weights[network.backbone, network.weights]
     code = code_digest((*DECISIVE_FILES, *EXAMINING_FILES))
@@ -126,22 +126,22 @@ def _file(network: Network, digests: Digests, store: Store) -> Path:
     return store.cache / "networks" / f"{digest(known)}.json"
 
 
-def _read(path: Path) -> Verdict:
+def _read(path: Path) -> NetworkCheck:
     return _verdict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _verdict(values: dict[str, Any]) -> Verdict:
-    return Verdict(**values | {"shape": tuple(values["shape"])})
+def _verdict(values: dict[str, Any]) -> NetworkCheck:
+    return NetworkCheck(**values | {"shape": tuple(values["shape"])})
 
 
-def _examined(networks: list[Network]) -> list[Verdict]:
+def _examined(networks: list[NetworkSettings]) -> list[NetworkCheck]:
     """The answers for these networks, from a process of its own where torch and timm are not loaded yet."""
     if not networks:
         return []
     if "timm" in sys.modules:
-        from harness.models.examine import examine
+        from harness.models.examine import check_network
 
-        return [examine(network) for network in networks]
+        return [check_network(network) for network in networks]
     paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.models.examine"],
@@ -154,7 +154,7 @@ def _examined(networks: list[Network]) -> list[Verdict]:
     return [_verdict(values) for values in json.loads(done.stdout.splitlines()[-1])]
 
 
-def _place(study: Study, setting: str, network: Network) -> FieldPath:
+def _place(study: Study, setting: str, network: NetworkSettings) -> FieldPath:
     """Where the study file gives a network this setting; that of its backbone where it names no size for it."""
     for field, settings in study.settings():
         if setting in field and getattr(settings, setting) == getattr(network, setting):
@@ -169,7 +169,7 @@ def require_usable(study: Study, inputs: Inputs, store: Store, device: str, say:
 
     Raises HarnessError, naming the place in the study file, for the first that cannot be used.
     """
-    networks = look_at_networks(study, inputs.digests, store, hub=True)
+    networks = check_networks(study, inputs.digests, store, hub=True)
     _check_heads(study, inputs, networks, device)
     for remark in networks.remarks:
         say(remark)

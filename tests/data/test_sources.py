@@ -71,7 +71,7 @@ def test_kermany_out_of_reach_says_how_to_place_the_data_by_hand(
         raise error
 
     monkeypatch.setattr(kagglehub, "dataset_download", unreachable)
-    with pytest.raises(DataError, match=r"download it from Kaggle, unpack it, and give the folder .* --data PATH") as told:
+    with pytest.raises(DataError, match=r"from Kaggle, unpack it, and give the folder .* --data PATH") as told:
         root_of(tmp_path / "st", "kermany")
     assert "\n" not in str(told.value)
     assert not (tmp_path / "st").exists()

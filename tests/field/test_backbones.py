@@ -19,8 +19,8 @@ def test_a_size_that_a_backbone_does_not_take_is_refused_at_plan(
     four(4)
     write_study(backbone=backbone, size=size)
     line = harness.refused("plan", "s.yaml")
-    assert line.startswith(f"error: s.yaml:4: base.backbone: {backbone} takes no images of {size} px: ")
-    assert "; sizes that go: " in line
+    assert line.startswith(f"error: s.yaml:4: base.backbone: {backbone} does not take images of {size} px: ")
+    assert "; sizes that work: " in line
     assert goes in line
     assert not Path("mlruns").exists()
 
@@ -33,13 +33,13 @@ def test_nothing_is_begun_where_a_later_stage_could_not_be(harness: Harness, com
     search = "search: {trials: 2, space: {image_size: {choices: [32, 48]}}}"
     write_study(backbone="crossvit_tiny_240", size=240, grid=stages, test=search if command == "search" else "")
     line = harness.refused(command, "s.yaml")
-    assert ": stages[1].grid.image_size[0]: crossvit_tiny_240 takes no images of 64 px: " in line
+    assert ": stages[1].grid.image_size[0]: crossvit_tiny_240 does not take images of 64 px: " in line
     assert not Path("mlruns").exists()
 
 
 @pytest.mark.parametrize(
     ("backbone", "trainable", "words"),
-    [("poolformer_s12", "last-1", "timm tells no stages of poolformer_s12; allowed: head, all"),
+    [("poolformer_s12", "last-1", "timm defines no stages of poolformer_s12; allowed: head, all"),
      ("test_resnet", "last-9", "test_resnet has 5 stages; allowed: head, last-1 to last-4, all")],
 )  # fmt: skip
 def test_stages_that_a_backbone_lacks_are_refused_at_plan(
@@ -74,7 +74,7 @@ def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harn
     four(4)
     write_study(backbone="crossvit_tiny_240", size=64)
     ended = harness.apart("plan", "s.yaml")
-    assert (ended.code, "sizes that go: 240" in ended.err, Path("mlruns").exists()) == (2, True, False)
+    assert (ended.code, "sizes that work: 240" in ended.err, Path("mlruns").exists()) == (2, True, False)
     write_study()
     assert harness.apart("plan", "s.yaml").code == 0
     (kept,) = Path("mlruns/cache/networks").iterdir()

@@ -106,8 +106,8 @@ def test_all_that_it_draws_comes_from_the_seed() -> None:
     [
         ("my_heads:MinPool", "has no class MinPool; it has: MaxPool"),
         ("no_such_module:Head", r"no no_such_module.py in .* or on PYTHONPATH"),
-        ("my_heads:", r"'my_heads:' is given; a head of your own is module:Class"),
-        ("../my_heads:MaxPool", "a head of your own is module:Class"),
+        ("my_heads:", r"'my_heads:' is given; a custom head is module:Class"),
+        ("../my_heads:MaxPool", "a custom head is module:Class"),
     ],
 )
 def test_what_is_not_there_is_refused_at_its_line(tmp_path: Path, store: Store, head: str, words: str) -> None:
@@ -119,8 +119,8 @@ def test_what_is_not_there_is_refused_at_its_line(tmp_path: Path, store: Store, 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("class MaxPool(:", "my_heads.py is no Python: invalid syntax"),
-        ("import no_such_thing\nclass MaxPool: ...", "my_heads.py cannot be run: ModuleNotFoundError: No module named"),
+        ("class MaxPool(:", "my_heads.py is not valid Python: invalid syntax"),
+        ("import no_such_thing\nclass MaxPool: ...", "my_heads.py cannot be imported: ModuleNotFoundError: No module"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_training(

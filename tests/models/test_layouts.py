@@ -112,7 +112,7 @@ def test_blocks_of_the_class_token_alone_would_be_lost_among_the_tokens() -> Non
 def test_a_size_that_a_backbone_does_not_take_is_refused_by_the_reason(name: str, size: int, reason: str) -> None:
     with pytest.raises(HarnessError, match=reason) as error:
         load_backbone(Settings(backbone=name, weights="none", image_size=size), seed=0)
-    assert re.match(rf"{name} takes no images of {size} px: .", str(error.value))
+    assert re.match(rf"{name} does not take images of {size} px: .", str(error.value))
 
 
 @pytest.mark.parametrize(
@@ -154,5 +154,5 @@ def test_no_stage_is_a_norm_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ["poolformer_s12", "pit_ti_224", "rdnet_tiny"])
 def test_where_timm_tells_no_stages_last_n_is_refused(name: str) -> None:
     settings = Settings(backbone=name, weights="none", image_size=64, trainable="last-1")
-    with pytest.raises(HarnessError, match=rf"last-1: timm tells no stages of {name}; allowed: head, all$"):
+    with pytest.raises(HarnessError, match=rf"last-1: timm defines no stages of {name}; allowed: head, all$"):
         load_backbone(settings, seed=0)

@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[Callable[[State], State], str]] = {
         lambda _: {"vit.encoder.x": torch.zeros(3), "vit.encoder.y": torch.zeros(3)},
         r"0 of the 75 tensors .*; all names in the file begin with vit\.encoder\.$",
     ),
-    "nothing": (lambda _: {}, "it holds nothing"),
+    "nothing": (lambda _: {}, "it is empty"),
     "no statistics": (lambda s: {k: v for k, v in s.items() if "running" not in k}, "45 of the 75 .*running_mean"),
     "NaN": (lambda s: s | {FIRST: s[FIRST] * torch.nan}, rf"NaN or infinite values: in {re.escape(FIRST)}$"),
     "infinite": (lambda s: s | {VARIANCE: s[VARIANCE] / 0}, rf"NaN or infinite values: in {re.escape(VARIANCE)}$"),

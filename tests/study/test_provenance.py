@@ -41,7 +41,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "data/folder.py": IN_THE_IDS, "data/patients.py": IN_THE_IDS, "data/phantom.py": IN_THE_IDS,
     "data/sources.py": IN_THE_IDS,
     "models/__init__.py": WORDS, "models/coverage.py": WORDS, "models/examine.py": WORDS, "models/hub.py": WORDS,
-    "models/try_head.py": WORDS, "models/verdicts.py": WORDS,
+    "models/try_head.py": WORDS, "models/network_check.py": WORDS,
     "stats/__init__.py": RECOMPUTED, "stats/bootstrap.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/power.py": RECOMPUTED, "stats/proportions.py": RECOMPUTED,
     "study/__init__.py": WORDS, "study/load.py": IN_THE_IDS, "study/messages.py": WORDS, "study/mixed.py": WORDS,

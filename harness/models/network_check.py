@@ -1,0 +1,28 @@
+"""The question and the answer of a network check, without importing torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The settings of a network that the check depends on."""
+
+    backbone: str
+    weights: str  # as in the study file
+    trainable: str
+    image_size: int
+
+
+@dataclass(frozen=True)
+class NetworkCheck:
+    """The result of the check: a problem and the setting that causes it, or the properties of the network."""
+
+    problem: str = ""
+    setting: str = ""  # backbone, image_size, trainable or weights
+    layout: str = ""
+    shape: tuple[int, ...] = ()  # of the features
+    parameters: int = 0  # that the features depend on
+    learnt: int = 0  # of these, the trained ones
+    stage: str = ""  # the modules that `last-N` trains
+    unread: float = 0.0  # the proportion of an image that is outside all patches
+    prefix: str = ""  # that was removed from the names in the weights file
