@@ -1,4 +1,4 @@
-"""The command line. Heavy modules are imported inside the commands, so that `--help` and `plan` stay quick."""
+"""The command line. Heavy modules are imported inside the commands, so that `--help` and `plan` stay fast."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import typer
 
 from harness.cli import audit, cache, doctor, model, new, plan, report, rerun, run, search, status, ui
 from harness.cli.completion import join_words
-from harness.cli.streams import name_the_user, read_names_as_utf8, speak_plainly
+from harness.cli.streams import ensure_utf8_mode, replace_unencodable, set_missing_user
 from harness.errors import HarnessError, Stopped, disk_is_full, permission_problem, redact
 from harness.processes import raise_on_signals
 
@@ -45,12 +45,12 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """The console script: errors of the request end in one line on standard error and their exit code."""
-    if "_HARNESS_COMPLETE" in os.environ:  # the shell asks what may follow
+    """Run the console script; HarnessError is printed as one line on standard error, and sets the exit code."""
+    if "_HARNESS_COMPLETE" in os.environ:  # the shell asks for completions
         join_words(os.environ)
-    read_names_as_utf8()
-    speak_plainly()
-    name_the_user()
+    ensure_utf8_mode()
+    replace_unencodable()
+    set_missing_user()
     raise_on_signals()
     try:
         make_app()()
@@ -58,11 +58,11 @@ def main() -> None:
         print(f"error: {redact(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as stop:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command continues from here", file=sys.stderr)
         sys.exit(stop.exit_code)
     except Exception as error:
         if disk_is_full(error):
-            print("error: the disk is full; free some space, and the same command goes on from here", file=sys.stderr)
+            print("error: the disk is full; free some space, and the same command continues", file=sys.stderr)
         elif reason := permission_problem(error):
             print(f"error: {redact(reason)}", file=sys.stderr)
             sys.exit(HarnessError.exit_code)

@@ -1,40 +1,30 @@
 """The command `audit`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from harness.cli.options import (
-    MLRUNS,
-    DataPath,
-    Overrides,
-    StorePath,
-    StudyFile,
-)
-
-if TYPE_CHECKING:
-    pass
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyFile, read_study
 
 
 def audit(
-    study: StudyFile,
+    study_file: StudyFile,
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
 ) -> None:
-    """Looks through the images for leaks, duplicates and shifts. Trains nothing."""
+    """Check the images for leaks, duplicates and shifts. Trains nothing."""
     from harness.cli.show.findings import show_audit
     from harness.data.audit import ERRORS, audit_study, require_clean
     from harness.execution.progress import Reporter
     from harness.prepare import prepare
     from harness.store import Store
-    from harness.study import load_study
 
-    loaded, at = load_study(study, overrides or [], data), Store(store)
-    inputs = prepare(loaded, at, accepted=ERRORS)  # an audit looks at everything first
+    study, store = read_study(study_file, data, overrides), Store(store_folder)
+    inputs = prepare(study, store, accepted=ERRORS)  # an audit checks everything first
     with Reporter() as reporter:
-        found = audit_study(loaded, inputs.dataset, inputs.folds, at, reporter.counting)
+        found = audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting)
     if as_json:
         print(found.to_json())
     else:

@@ -4,26 +4,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.options import (
-    MLRUNS,
-    StorePath,
-)
+from harness.cli.options import DEFAULT_STORE, StoreFolder
 
 
 def cache(
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     clear: Annotated[
-        Literal["pixels", "features", "all"] | None, typer.Option("--clear", help="Remove these; runs make them anew.")
+        Literal["pixels", "features", "all"] | None,
+        typer.Option("--clear", help="Remove these; the next run creates them again."),
     ] = None,
 ) -> None:
-    """Shows what is kept only to be quick, and how large it is; --clear removes it."""
+    """Show what is cached and how large it is; --clear removes it."""
     from harness.cli.show.findings import show_cache
     from harness.store import Store
     from harness.store.cache import clear as remove
     from harness.store.cache import entries
 
-    at = Store(store)
+    store = Store(store_folder)
     if clear:
-        at.require_open()
-        show_cache(at, remove(at, None if clear == "all" else clear), "removed")
-    show_cache(at, entries(at), "kept")
+        store.require_open()
+        show_cache(store, remove(store, None if clear == "all" else clear), "removed")
+    show_cache(store, entries(store), "cached")

@@ -1,22 +1,22 @@
-"""What the shell offers after `--set`. bash takes `KEY=VALUE` apart at its `=`; here that is seen through."""
+"""Shell completion of `--set KEY=VALUE`, also in bash, which splits words at `=`."""
 
 import os
 from collections.abc import MutableMapping
 
-HELD = "_HARNESS_HELD"  # the part of the word, up to its `=`, that bash keeps by itself
+COMPLETION_PREFIX_VAR = "_HARNESS_COMPLETION_PREFIX"  # `KEY=`, which bash has already split off
 
 
 def complete_override(incomplete: str) -> list[str]:
-    """The endings of `--set KEY=VALUE` that fit, as the shell wants them."""
+    """The completions of `--set KEY=VALUE` that match, as the shell expects them."""
     from harness.models.names import HEADS
     from harness.study.schema import override_words
 
-    held = os.environ.get(HELD, "")
-    return [word.removeprefix(held) for word in override_words(HEADS) if word.startswith(held + incomplete)]
+    prefix = os.environ.get(COMPLETION_PREFIX_VAR, "")
+    return [word.removeprefix(prefix) for word in override_words(HEADS) if word.startswith(prefix + incomplete)]
 
 
 def join_words(environment: MutableMapping[str, str]) -> None:
-    """Makes one word again of each that bash took apart; of the last one only what follows the `=` stays."""
+    """Join the words that bash has split at `=`; of the last word only the part after `=` remains."""
     words = environment.get("COMP_WORDS", "").split("\n")[: int(environment.get("COMP_CWORD") or 0) + 1]
     whole: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
@@ -26,5 +26,5 @@ def join_words(environment: MutableMapping[str, str]) -> None:
             whole.append(word)
     if "=" in words[-2:]:
         key, _, whole[-1] = whole[-1].partition("=")
-        environment[HELD] = f"{key}="
+        environment[COMPLETION_PREFIX_VAR] = f"{key}="
     environment.update({"COMP_WORDS": "\n".join(whole), "COMP_CWORD": str(len(whole) - 1)})

@@ -1,39 +1,39 @@
-"""The commands that use a finished study's model: predict, export."""
+"""The commands that use the model of a finished study: `predict` and `export`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import MLRUNS, DataPath, DeviceName, Overrides, StorePath, TrackingUri
+from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, TrackingUri, read_study
 
 if TYPE_CHECKING:
     from harness.serving.classifier import Classifier
     from harness.store import Store
 
-Model = Annotated[
+ModelName = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A study file (its own model), an MLflow URI such as models:/NAME@champion, or a folder."
+        metavar="MODEL", help="A study file (its model), an MLflow URI such as models:/NAME@champion, or a folder."
     ),
 ]
 
 
 def predict(
-    model: Model,
+    model: ModelName,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files of any size.", readable=False)],
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     device: DeviceName = "auto",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every digit.")] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Prints the class and the probabilities of images, by the model that a study chose."""
+    """Print the predicted class and the probabilities of images, by the model that a study selected."""
     from harness.store import Store
 
-    at = Store(store, tracking_uri)
-    found = _classifier(_folder(model, at, data, overrides), device).predict(images)
+    store = Store(store_folder, tracking_uri)
+    found = _classifier(_folder(model, store, data, overrides), device).predict(images)
     found.insert(0, "image", [str(image) for image in images])
     print(found.to_csv(index=False) if csv else found.to_string(index=False, float_format="{:.4f}".format), end="")
     if not csv:
@@ -41,44 +41,42 @@ def predict(
 
 
 def export(
-    model: Model,
+    model: ModelName,
     onnx: Annotated[
         Path, typer.Option("--onnx", metavar="FILE", help="The ONNX file to write.", show_default=False, readable=False)
     ],
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Writes a model as ONNX, checked against torch."""
+    """Export a model as ONNX, checked against torch."""
     from harness.store import Store
 
-    classifier = _classifier(_folder(model, Store(store, tracking_uri), data, overrides), "cpu")
+    classifier = _classifier(_folder(model, Store(store_folder, tracking_uri), data, overrides), "cpu")
     from harness.serving.onnx import CHECKED_IMAGES, PROBABILITY_TOLERANCE, export_onnx
 
     difference = export_onnx(classifier, onnx)
     print(
-        f"{onnx}: probabilities differ from torch's by {difference:.1e} at most on {CHECKED_IMAGES} random images"
+        f"{onnx}: probabilities differ from torch's by at most {difference:.1e} on {CHECKED_IMAGES} random images"
         f" (allowed: {PROBABILITY_TOLERANCE:g})"
     )
 
 
 def _classifier(folder: Path, device: str) -> "Classifier":
-    """The classifier in a folder, on a device."""
+    """Load the classifier in a folder."""
     from harness.serving.classifier import Classifier
 
     return Classifier.load(folder, device)
 
 
 def _folder(model: str, store: "Store", data: str | None, overrides: list[str] | None) -> Path:
-    """Where the classifier that MODEL names lies. data, overrides: those that the study was run with."""
+    """The folder of the classifier that MODEL names. data, overrides: the options that the study was run with."""
     is_study = Path(model).suffix in (".yaml", ".yml")
     if not is_study and not model.startswith(("models:/", "runs:/")):
         return Path(model)
     if is_study:
-        from harness.study import load_study
-
-        study = load_study(Path(model), overrides or [], data)
+        study = read_study(Path(model), data, overrides)
     if store.server is None and store.has_runs:
         store.require_open()  # MLflow writes to a database that it reads
     from harness.tracking.registry import champion_folder, study_model

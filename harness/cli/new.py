@@ -15,17 +15,17 @@ def new(
         Path, typer.Option("--out", metavar="DIR", help="Where the study file goes.", readable=False)
     ] = Path("studies"),
 ) -> None:
-    """Writes a first study file from a folder of images."""
+    """Write a first study file for a folder of images."""
     from harness.cli.new_study import write_study
 
     written = write_study(name, data, out / f"{name}.yaml")
     for note in written.notes:
         print(note)
-    print(f"{written.path}: read it through, then: harness plan {written.path}")
+    print(f"{written.path}: check it, then: harness plan {written.path}")
 
 
 def schema() -> None:
-    """Prints the JSON Schema of the study file, for editors."""
+    """Print the JSON Schema of the study file, for editors."""
     import json
 
     from harness.models.names import HEADS

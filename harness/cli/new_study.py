@@ -1,4 +1,4 @@
-"""A first study file, written from what a folder of images shows."""
+"""Write a first study file for a folder of images."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ from harness.store.files import write_atomic
 from harness.study.schema import study_schema
 from harness.study.types import checked_name
 
-SCHEMA = "study.schema.json"  # beside the study, for editors
+SCHEMA_FILE = "study.schema.json"  # next to the study file, for editors
 TEMPLATE = """\
 # yaml-language-server: $schema={schema}
 study: {name}
@@ -28,7 +28,7 @@ data:
   {positive}
   {patient}
 folds: {{k: {k}, repeats: 1, grouped: true, seed: 0}}
-base:                         # the settings of every scenario, where no factor varies them
+base:                         # the settings of every scenario, unless a factor varies them
   backbone: resnet18.tv_in1k  # a timm model; `harness plan` says which sizes it takes
   weights: imagenet           # imagenet | none | PATH.safetensors
   trainable: head             # head (frozen backbone) | all | last-N (its last N stages too)
@@ -44,20 +44,20 @@ stages:
 
 @dataclass(frozen=True)
 class NewStudy:
-    """A study file that was written. notes: what was guessed for it, and what of the folder is not read."""
+    """A study file that was written. notes: what was guessed, and which files of the folder are not read."""
 
     path: Path
     notes: tuple[str, ...]
 
 
 def write_study(name: str, data: Path, target: Path) -> NewStudy:
-    """A study file, written from the images in `data`. Raises HarnessError; overwrites nothing."""
+    """Write a study file for the images in `data`. Raises HarnessError; overwrites nothing."""
     try:
         checked_name(name)
     except ValueError as error:
         raise StudyError(f"{name!r}: {error}") from None
     if target.exists():
-        raise StudyError(f"{target} is there already; choose another name")
+        raise StudyError(f"{target} exists already; choose another name")
     require_folder(data, str(data))
     listing = read_folder(data)
     images = [found.image for found in listing.images if found.split == "train"]
@@ -68,7 +68,7 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     k = 5 if min(counts.values()) >= 50 else 3
     guess = guess_patients(listing.images, k)
     text = TEMPLATE.format(
-        schema=SCHEMA,
+        schema=SCHEMA_FILE,
         name=name,
         path=_quoted(str(data.absolute())),
         size=224,
@@ -76,16 +76,16 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
         positive=f"positive: {_quoted(rarest)}         # whose recall, precision and AUC are shown; here the rarer"
         if len(counts) == 2
         else "# positive: CLASS         # without it, metrics are means over the classes",
-        patient=f"patient: {_quoted(guess.rule)}   # how a file name tells the patient: CHECK IT by `harness plan`"
+        patient=f"patient: {_quoted(guess.rule)}   # finds the patient in a file name: CHECK IT with `harness plan`"
         if guess.rule
-        else "# patient: '(?P<patient>p[0-9]+)_'   # patients unknown: each image counts as a patient of its own",
+        else "# patient: '(?P<patient>p[0-9]+)_'   # patients unknown: each image counts as a patient",
         k=k,
         classes=", ".join(f"{label}: {count:,}" for label, count in sorted(counts.items())),
         test="test: {stages: [heads], model: refit}"
         if any(found.split == "test" for found in listing.images)
         else "# no test/ folder: no test set",
     )
-    schema = target.with_name(SCHEMA)
+    schema = target.with_name(SCHEMA_FILE)
     if not schema.exists():
         write_atomic(schema, json.dumps(study_schema(HEADS), indent=1).encode())
     write_atomic(target, text.encode())

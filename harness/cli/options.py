@@ -9,15 +9,14 @@ from harness.cli.completion import complete_override
 
 if TYPE_CHECKING:
     from harness.store import Store
+    from harness.study import Study
 
-# readable=False: what may not be read is refused in one line where it is read, and not in a box here
+# readable=False: a file that may not be read gets the one-line error of the harness instead of typer's box
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False, readable=False)]
 DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
-StorePath = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="Where everything produced is kept.", readable=False)
-]
+StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of all results.", readable=False)]
 TrackingUri = Annotated[
-    str | None, typer.Option("--tracking-uri", metavar="URL", help="An MLflow server that the runs go to.")
+    str | None, typer.Option("--tracking-uri", metavar="URL", help="An MLflow server that gets the runs.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -30,9 +29,11 @@ Overrides = Annotated[
 ]
 DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="auto, inline, process or ray.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, max=4096, help="At most so many fits at a time.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, max=4096, help="Maximum number of parallel fits.")]
 JobsPerDevice = Annotated[int, typer.Option("--jobs-per-device", min=1, max=64, help="Fits that share a GPU.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads of a fit; they decide its bits.")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, max=1024, help="CPU threads of a fit; they affect its last bits.")
+]
 Address = Annotated[
     str | None,
     typer.Option("--address", metavar="ADDRESS", help="Of a Ray cluster: auto or ray://HOST:PORT."),
@@ -44,18 +45,25 @@ CompileMode = Annotated[
 ]
 StackMode = Annotated[
     Literal["auto", "on", "off"],
-    typer.Option("--stack", help="Fit the heads of a frozen backbone in one loop; auto: on CUDA."),
+    typer.Option("--stack", help="Train the heads on a frozen backbone together; auto: on CUDA."),
 ]
 MixedVersions = Annotated[
     bool, typer.Option("--mixed-versions", help="Allow fits by different versions of torch, timm, ...: marked.")
 ]
-MLRUNS = Path("mlruns")
+DEFAULT_STORE = Path("mlruns")
 
 
-def open_store(path: Path, tracking_uri: str | None = None, mixed_versions: bool = False) -> "Store":
-    """The store of a command that writes to it. Raises HarnessError where that may not be."""
+def read_study(study_file: Path, data: str | None, overrides: list[str] | None) -> "Study":
+    """Load the study with the options of the command line."""
+    from harness.study import load_study
+
+    return load_study(study_file, overrides or [], data)
+
+
+def open_store(folder: Path, tracking_uri: str | None = None, mixed_versions: bool = False) -> "Store":
+    """Open the store for a command that writes to it. Raises HarnessError where that is not permitted."""
     from harness.store import Store
 
-    store = Store(path, tracking_uri, mixed_versions)
+    store = Store(folder, tracking_uri, mixed_versions)
     store.require_open()
     return store

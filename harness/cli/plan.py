@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import (
-    MLRUNS,
-    DataPath,
-    DeviceName,
-    Overrides,
-    StorePath,
-    StudyFile,
-)
+from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, StudyFile, read_study
 
 if TYPE_CHECKING:
     from harness.execution.costs import Probe
@@ -24,45 +17,44 @@ if TYPE_CHECKING:
 
 
 def plan(
-    study: StudyFile,
+    study_file: StudyFile,
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     simulated: Annotated[
         bool, typer.Option("--simulate", help="Replay recorded durations on 1, 8, 64 and 512 devices.")
     ] = False,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Time each network for some steps first, and say what is left will take.")
+        bool, typer.Option("--probe", help="First time some steps of each network, to estimate what is left.")
     ] = False,
     device: DeviceName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Shows stages, scenarios, folds and jobs, and what is done already; with the last probe's cost. Trains nothing."""
+    """Show stages, scenarios, folds and jobs, what is done, and the cost by the last --probe. Trains nothing."""
     from harness.cli.show.plan import show_plan
     from harness.execution.costs import study_costs
     from harness.prepare import keep_inputs, nothing_left_if_refused, prepare
     from harness.store import Ledger, Store
-    from harness.study import load_study
     from harness.study.state import study_state
     from harness.training.preflight import check_networks
 
-    loaded, at = load_study(study, overrides or [], data), Store(store)
-    with nothing_left_if_refused(loaded, at):
-        inputs = prepare(loaded, at)
-        networks = check_networks(loaded, inputs.digests, at)
-    if at.closed_part is None:
-        keep_inputs(loaded, inputs, at)
+    study, store = read_study(study_file, data, overrides), Store(store_folder)
+    with nothing_left_if_refused(study, store):
+        inputs = prepare(study, store)
+        networks = check_networks(study, inputs.digests, store)
+    if store.closed_part is None:
+        keep_inputs(study, inputs, store)
         networks.keep()
-    states = study_state(loaded, inputs.digests, Ledger(at))
+    states = study_state(study, inputs.digests, Ledger(store))
     if probe:
-        _probe(inputs, states, at, device)
-    costs = study_costs(loaded, inputs, states, at)
+        _probe(inputs, states, store, device)
+    costs = study_costs(study, inputs, states, store)
     if as_json:
         from harness.cli.show.plan_json import outline
 
-        print(json.dumps(outline(loaded, inputs, states, networks, costs), indent=1))
+        print(json.dumps(outline(study, inputs, states, networks, costs), indent=1))
         return
-    show_plan(loaded, inputs, states, networks, costs)
+    show_plan(study, inputs, states, networks, costs)
     if simulated:
         from harness.cli.show.plan import show_simulations
         from harness.execution.simulate import simulations
@@ -71,7 +63,7 @@ def plan(
 
 
 def _probe(inputs: "Inputs", states: "list[StageState]", store: "Store", device: str) -> None:
-    """Takes a probe of every network that has fits to do, and keeps them in the store."""
+    """Probe every network that has fits left, and store the results."""
     from harness.execution.costs import take_probes
     from harness.execution.probe import probe
     from harness.study.provenance import code_and_machine

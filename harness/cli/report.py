@@ -4,29 +4,29 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from harness.cli.options import (
-    MLRUNS,
+    DEFAULT_STORE,
     DataPath,
     MixedVersions,
     Overrides,
-    StorePath,
+    StoreFolder,
     TrackingUri,
     open_store,
-)
+    read_study,
+)  # fmt: skip
 from harness.errors import StudyError
-
-if TYPE_CHECKING:
-    pass
 
 
 def report(
-    study: Annotated[Path | None, typer.Argument(metavar="[STUDY]", help="The study file.", readable=False)] = None,
+    study_file: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="The study file.", readable=False)
+    ] = None,
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     published: Annotated[
         Path | None,
@@ -41,8 +41,8 @@ def report(
     tracking_uri: TrackingUri = None,
     mixed_versions: MixedVersions = False,
 ) -> None:
-    """Writes the report again from the stored results, without training."""
-    if (study is None) == (published is None) or (published is None) != (out is None):
+    """Write the report again from the stored results, without training."""
+    if (study_file is None) == (published is None) or (published is None) != (out is None):
         raise StudyError("report takes a STUDY, or --published FILE --out DIR")
     if published is not None and out is not None:
         from harness.study.paper import load_published
@@ -51,16 +51,15 @@ def report(
         from harness.report.recomputed_paper import write_published
 
         print(write_published(paper, out))
-    elif study is not None:
-        from harness.study import load_study
-
-        loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
+    elif study_file is not None:
+        study = read_study(study_file, data, overrides)
+        store = open_store(store_folder, tracking_uri, mixed_versions)
         from harness.runner import report_study
 
-        page = report_study(loaded, at, partial(print, file=sys.stderr)).with_name("index.html")
+        page = report_study(study, store, partial(print, file=sys.stderr)).with_name("index.html")
         if as_json:
             numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
-            print(json.dumps({"study": loaded.study, "page": str(page), **numbers}, indent=1))
+            print(json.dumps({"study": study.study, "page": str(page), **numbers}, indent=1))
         else:
             print(page.with_name("checklist.md") if checklist else page)
         if show:

@@ -5,39 +5,40 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import (
-    MLRUNS,
+    DEFAULT_STORE,
     DataPath,
     DeviceName,
     MixedVersions,
     Overrides,
-    StorePath,
+    StoreFolder,
     StudyFile,
     TrackingUri,
     open_store,
+    read_study,
 )  # fmt: skip
 
 
 def rerun(
-    study: StudyFile,
+    study_file: StudyFile,
     scenario: Annotated[str, typer.Option(metavar="NAME", help="The scenario's name or id, as `plan` shows it.")],
     fold: Annotated[int, typer.Option(min=0, help="The fold, from 0.")],
     repeat: Annotated[int, typer.Option(min=0, help="The repeat, from 0.")] = 0,
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     device: DeviceName = "auto",
     mixed_versions: MixedVersions = False,
 ) -> None:
-    """Fits one fold of one scenario again; its old result is set aside."""
+    """Fit one fold of one scenario again; its old result is set aside."""
     from harness.cli.show.runs import show_reproduction
     from harness.execution.progress import Reporter
-    from harness.study import load_study
 
-    loaded, at = load_study(study, overrides or [], data), open_store(store, mixed_versions=mixed_versions)
+    study = read_study(study_file, data, overrides)
+    store = open_store(store_folder, mixed_versions=mixed_versions)
     with Reporter() as reporter:
         from harness.reproduce import rerun as run_again
 
-        done = run_again(loaded, at, device, reporter, scenario, fold, repeat)
+        done = run_again(study, store, device, reporter, scenario, fold, repeat)
     if done.compared is not None:
         show_reproduction(done.compared)
     if done.run.failed:
@@ -46,20 +47,20 @@ def rerun(
 
 def reproduce(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The MLflow run of a fold or a test.")],
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     device: DeviceName = "auto",
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Runs one fold again from what its run says, and compares the metrics. Exit code 1 where they differ."""
+    """Fit one fold again from what its MLflow run says, and compare the metrics. Exit code 1 where they differ."""
     from harness.cli.show.runs import show_reproduction
     from harness.execution.progress import Reporter
 
-    at = open_store(store, tracking_uri)
+    store = open_store(store_folder, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"reproducing {run_id}")
         from harness.reproduce import reproduce as run_again
 
-        found = run_again(run_id, at, device, reporter)
+        found = run_again(run_id, store, device, reporter)
     show_reproduction(found)
     if not found.identical:
         raise typer.Exit(1)

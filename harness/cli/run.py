@@ -1,12 +1,11 @@
 """The commands `run` and `test`."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import typer
 
 from harness.cli.options import (
-    MLRUNS,
+    DEFAULT_STORE,
     Address,
     CompileMode,
     DataPath,
@@ -17,84 +16,56 @@ from harness.cli.options import (
     Overrides,
     SharedStore,
     StackMode,
-    StorePath,
+    StoreFolder,
     StudyFile,
     Threads,
     TrackingUri,
     Workers,
     open_store,
+    read_study,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    from harness.execution.compute import Compute
-    from harness.store import Store
+
+def _command(name: str, description: str, tests_only: bool) -> Callable[..., None]:
+    """Make the command of this name: both have the same options."""
+
+    def command(
+        study_file: StudyFile,
+        data: DataPath = None,
+        store_folder: StoreFolder = DEFAULT_STORE,
+        overrides: Overrides = None,
+        device: DeviceName = "auto",
+        executor: ExecutorName = "auto",
+        workers: Workers = None,
+        jobs_per_device: JobsPerDevice = 1,
+        threads: Threads = 1,
+        compile: CompileMode = "auto",
+        stack: StackMode = "auto",
+        address: Address = None,
+        shared_store: SharedStore = False,
+        tracking_uri: TrackingUri = None,
+        mixed_versions: MixedVersions = False,
+    ) -> None:
+        from harness.execution.compute import Compute
+        from harness.execution.progress import Reporter
+
+        compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
+        store = open_store(store_folder, tracking_uri, mixed_versions)
+        study = read_study(study_file, data, overrides)
+        with Reporter() as reporter:
+            reporter.say(f"{study.study}: loading")
+            from harness.runner import run_study
+
+            done = run_study(study, store, device, reporter, tests_only, compute)
+        from harness.cli.show.runs import show_run
+
+        show_run(study, store, done)
+        if done.failed or not all(state.finished for state in done.states):
+            raise typer.Exit(1)
+
+    command.__name__, command.__doc__ = name, description
+    return command
 
 
-def run(
-    study: StudyFile,
-    data: DataPath = None,
-    store: StorePath = MLRUNS,
-    overrides: Overrides = None,
-    device: DeviceName = "auto",
-    executor: ExecutorName = "auto",
-    workers: Workers = None,
-    jobs_per_device: JobsPerDevice = 1,
-    threads: Threads = 1,
-    compile: CompileMode = "auto",
-    stack: StackMode = "auto",
-    address: Address = None,
-    shared_store: SharedStore = False,
-    tracking_uri: TrackingUri = None,
-    mixed_versions: MixedVersions = False,
-) -> None:
-    """Runs all that is not done yet: stages, test set, report."""
-    from harness.execution.compute import Compute
-
-    compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
-    at = open_store(store, tracking_uri, mixed_versions)
-    _run(study, data, at, overrides, device, compute, tests_only=False)
-
-
-def test(
-    study: StudyFile,
-    data: DataPath = None,
-    store: StorePath = MLRUNS,
-    overrides: Overrides = None,
-    device: DeviceName = "auto",
-    executor: ExecutorName = "auto",
-    workers: Workers = None,
-    jobs_per_device: JobsPerDevice = 1,
-    threads: Threads = 1,
-    compile: CompileMode = "auto",
-    stack: StackMode = "auto",
-    address: Address = None,
-    shared_store: SharedStore = False,
-    tracking_uri: TrackingUri = None,
-    mixed_versions: MixedVersions = False,
-) -> None:
-    """Scores the winners of finished stages on the test set."""
-    from harness.execution.compute import Compute
-
-    compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
-    at = open_store(store, tracking_uri, mixed_versions)
-    _run(study, data, at, overrides, device, compute, tests_only=True)
-
-
-def _run(
-    study_file: Path, data: str | None, store: "Store", overrides: list[str] | None, device: str, compute: "Compute",
-    tests_only: bool,
-) -> None:  # fmt: skip
-    from harness.execution.progress import Reporter
-    from harness.study import load_study
-
-    study = load_study(study_file, overrides or [], data)
-    with Reporter() as reporter:
-        reporter.say(f"{study.study}: loading")
-        from harness.runner import run_study
-
-        done = run_study(study, store, device, reporter, tests_only, compute)
-    from harness.cli.show.runs import show_run
-
-    show_run(study, store, done)
-    if done.failed or not all(state.finished for state in done.states):
-        raise typer.Exit(1)
+run = _command("run", "Run everything that is not done yet: stages, test set, report.", tests_only=False)
+test = _command("test", "Score the winners of finished stages on the test set.", tests_only=True)

@@ -5,22 +5,23 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import (
-    MLRUNS,
+    DEFAULT_STORE,
     DataPath,
     DeviceName,
     MixedVersions,
     Overrides,
-    StorePath,
+    StoreFolder,
     StudyFile,
     TrackingUri,
     open_store,
+    read_study,
 )  # fmt: skip
 
 
 def search(
-    study: StudyFile,
+    study_file: StudyFile,
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     device: DeviceName = "auto",
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that run trials, on this machine.")] = 1,
@@ -28,23 +29,23 @@ def search(
         int | None, typer.Option(min=1, max=10_000_000, metavar="N", help="Instead of search.trials.")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna's database, where several machines share a search.")
+        str | None, typer.Option(metavar="URL", help="Optuna's database, for a search on several machines.")
     ] = None,
     tracking_uri: TrackingUri = None,
     mixed_versions: MixedVersions = False,
 ) -> None:
-    """Searches the space of the study's search: block; a second start adds the trials that are missing."""
+    """Search the space in the study's search: block; a second start adds the missing trials."""
     from harness.execution.progress import Reporter
-    from harness.study import load_study
 
-    loaded, at = load_study(study, overrides or [], data), open_store(store, tracking_uri, mixed_versions)
+    study = read_study(study_file, data, overrides)
+    store = open_store(store_folder, tracking_uri, mixed_versions)
     with Reporter() as reporter:
-        reporter.say(f"{loaded.study}: loading")
+        reporter.say(f"{study.study}: loading")
         from harness.search.run import run_search
 
-        done = run_search(loaded, at, device, reporter, workers, trials, storage)
+        done = run_search(study, store, device, reporter, workers, trials, storage)
     from harness.cli.show.runs import show_search
 
-    show_search(loaded, at, done)
+    show_search(study, store, done)
     if done.failed or done.lost:
         raise typer.Exit(1)

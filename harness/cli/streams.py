@@ -1,4 +1,4 @@
-"""A terminal, a pipe or a user of any kind: what they cannot do never ends a command in a traceback."""
+"""Make commands work on any terminal, pipe, locale and user account without a traceback."""
 
 import codecs
 import io
@@ -7,43 +7,43 @@ import pwd
 import sys
 from pathlib import Path
 
-SPELLED = {"±": "+/-", "…": "...", "—": "-"}  # what has a plain spelling; the rest becomes \\xNN
+ASCII_SPELLING = {"±": "+/-", "…": "...", "—": "-"}  # other characters become \\xNN
 
 
-def speak_plainly() -> None:
-    """From now on the standard streams spell out what their encoding lacks, where Python would raise an error."""
-    codecs.register_error("spelled", _spell)
+def replace_unencodable() -> None:
+    """Replace characters that the encoding of the standard streams lacks, instead of raising UnicodeEncodeError."""
+    codecs.register_error("ascii-spelling", _spell)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed: the next file that is opened would take its place
-            setattr(sys, name, Path(os.devnull).open("r+", encoding="utf-8"))  # noqa: SIM115 - to the end
+            setattr(sys, name, Path(os.devnull).open("r+", encoding="utf-8"))  # noqa: SIM115 - stays open
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="spelled")
+            stream.reconfigure(errors="ascii-spelling")
 
 
 def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]
-    words = (SPELLED.get(c) or c.encode("ascii", "backslashreplace").decode() for c in characters)
+    words = (ASCII_SPELLING.get(c) or c.encode("ascii", "backslashreplace").decode() for c in characters)
     return "".join(words), error.end
 
 
-def read_names_as_utf8() -> None:
-    """Starts this command anew in Python's UTF-8 mode where the locale has another encoding.
+def ensure_utf8_mode() -> None:
+    """Restart this command in Python's UTF-8 mode where the locale has another encoding.
 
-    Else the names of the images and their classes would be others here than on the next machine, or none at all.
+    Otherwise the names of images and classes would differ from those on other machines, or could not be read.
     """
     if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
         return
-    if not os.environ.get("PYTHONIOENCODING"):  # the terminal stays what it is
+    if not os.environ.get("PYTHONIOENCODING"):  # the encoding of the terminal does not change
         os.environ["PYTHONIOENCODING"] = f"{getattr(sys.stdout, 'encoding', 'ascii')}:backslashreplace"
     os.environ["PYTHONUTF8"] = "1"  # for the workers
     os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
-def name_the_user() -> None:
-    """Gives a user whom the system does not know, as in a container, the name and the home that libraries ask for."""
+def set_missing_user() -> None:
+    """Set the name and home that libraries need, if the system does not know the user, as in a container."""
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import (
-    MLRUNS,
-    DataPath,
-    Overrides,
-    StorePath,
-    TrackingUri,
-)
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, TrackingUri, read_study
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -21,38 +15,36 @@ if TYPE_CHECKING:
 
 
 def ui(
-    study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="Open at the leaderboard of this study.", readable=False)
+    study_file: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Print the views of this study.", readable=False)
     ] = None,
     data: DataPath = None,
-    store: StorePath = MLRUNS,
+    store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Serves the MLflow UI of the store on 127.0.0.1; with --tracking-uri it only names the views on that server."""
+    """Serve the MLflow UI of the store on 127.0.0.1; with --tracking-uri only print the views on that server."""
     from harness.store import Store
     from harness.tracking.ui import ui_command
 
-    at = Store(store, tracking_uri)
-    if not at.has_runs:
-        raise HarnessError(f"{at.root} holds no runs yet; start with: harness run STUDY --store {store}")
-    if at.server is None:
-        at.require_open()  # MLflow writes to a database that it reads
-    if study is not None:
-        from harness.study import load_study
-
-        for words, url in study_views(load_study(study, overrides or [], data), at, port).items():
+    store = Store(store_folder, tracking_uri)
+    if not store.has_runs:
+        raise HarnessError(f"{store.root} has no runs yet; start with: harness run STUDY --store {store_folder}")
+    if store.server is None:
+        store.require_open()  # MLflow writes to a database that it reads
+    if study_file is not None:
+        for words, url in study_views(read_study(study_file, data, overrides), store, port).items():
             print(f"{words}: {url}", flush=True)
-    if at.server is not None:
-        print(f"all studies: {at.server}")
+    if store.server is not None:
+        print(f"all studies: {store.server}")
         return
-    command, environment = ui_command(at, port)
+    command, environment = ui_command(store, port)
     os.execvpe(command[0], command, environment)
 
 
 def study_views(study: "Study", store: "Store", port: int) -> dict[str, str]:
-    """The views of the study in the UI of its server, or in that which serves this store on `port`: words -> URL."""
+    """The views of the study on its server, or in the UI of this store on `port`: name -> URL."""
     from harness.prepare import prepare
     from harness.store import Ledger
     from harness.study.state import study_state

@@ -49,7 +49,7 @@ modules) was looked at as `harness plan` does it. A backbone gives a head one of
   Grad-CAM has nothing to draw.
 
 `last-N` says how many stages there are, of which all but one can be trained, and the share of the last one. A size that
-a backbone does not take is refused by `harness plan`, with sizes that go; "unread" is the share of an image that its
+a backbone does not take is refused by `harness plan`, with sizes that work; "unread" is the share of an image that its
 patches leave out.
 
 {counts}

@@ -17,7 +17,7 @@ from typing import Annotated
 import torch
 import typer
 
-from harness.cli.options import MLRUNS, StorePath, open_store
+from harness.cli.options import DEFAULT_STORE, StoreFolder, open_store
 from harness.cli.show.console import new_console, relative, rows_table
 from harness.data.phantom import phantom_folder
 from harness.errors import HarnessError, Stopped
@@ -114,7 +114,7 @@ def bench(
         Path | None,
         typer.Option(metavar="FILE", help="BACKBONE.safetensors; without it, random weights.", readable=False),
     ] = None,
-    store: StorePath = MLRUNS,
+    store: StoreFolder = DEFAULT_STORE,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this figure; may be repeated.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small samples: minutes, but for a look only.")] = False,
 ) -> None:

@@ -272,9 +272,7 @@ def test_what_needs_results_says_which_command_comes_first(
 
 def test_the_ui_of_an_empty_store_says_what_to_do(harness: Harness, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    refused(
-        harness("ui", "--store", "runs"), f"{tmp_path}/runs holds no runs yet; start with: harness run STUDY --store"
-    )
+    refused(harness("ui", "--store", "runs"), f"{tmp_path}/runs has no runs yet; start with: harness run STUDY --store")
     assert tree(tmp_path) == before
 
 
@@ -400,7 +398,7 @@ def test_a_signal_ends_a_command_with_its_code_and_one_line(tmp_path: Path, numb
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
-    assert err == "stopped; the same command goes on from here\n"
+    assert err == "stopped; the same command continues from here\n"
 
 
 def test_the_console_script_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> None:

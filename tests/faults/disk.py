@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.rig import RUN, Rig
 
-FULL = "error: the disk is full; free some space, and the same command goes on from here"
+FULL = "error: the disk is full; free some space, and the same command continues"
 
 
 def size(folder: Path) -> int:

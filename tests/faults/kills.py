@@ -95,7 +95,7 @@ def stop(rig: Rig, number: signal.Signals, folds: int, seconds: float) -> float:
     ended = started.wait()
     took = time.monotonic() - sent
     assert ended.code == CODES[number], ended
-    assert ended.err.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert ended.err.splitlines()[-1] == "stopped; the same command continues from here"
     with sqlite3.connect(folder / "mlruns/mlflow.db") as database:
         states = {status for (status,) in database.execute("SELECT status FROM runs")}
     assert states == {"FINISHED", "KILLED"}, (states, ended.err)

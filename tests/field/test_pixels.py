@@ -145,7 +145,7 @@ def test_files_of_few_pixels_are_said_to_hide_recompressed_copies(harness: Harne
     write_study(size=28)
     near = findings(harness)["near-duplicates"]
     assert near["facts"]["small"] == 24
-    assert "24 images are smaller than 32 px, so that recompressed copies of them may be missed" in near["text"]
+    assert "24 images are smaller than 32 px: recompressed copies of them may be missed" in near["text"]
 
 
 def test_blank_images_are_counted_and_take_no_time(harness: Harness) -> None:

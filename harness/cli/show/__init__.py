@@ -1,1 +1,1 @@
-"""What a person reads on standard output."""
+"""The tables and texts that commands print."""

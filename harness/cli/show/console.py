@@ -1,4 +1,4 @@
-"""How tables stand on a terminal, and in a pipe."""
+"""Print tables on a terminal or into a pipe."""
 
 import os
 import sys
@@ -15,13 +15,13 @@ SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything 
 
 
 def new_console() -> Console:
-    """Standard output; piped, it is as wide as its lines, so that nothing is cut."""
+    """The console on standard output; in a pipe lines are not wrapped or cut."""
     piped = not sys.stdout.isatty()
     return Console(width=240 if piped else None, highlight=False, soft_wrap=piped, markup=False)
 
 
 def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]]) -> Table:
-    """A table of plain text; columns of numbers are aligned to the right."""
+    """A table of plain text; columns of numbers are right-aligned."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(str(row[index])[:1].isdigit() or row[index] == "-" for row in rows)
@@ -33,10 +33,10 @@ def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]])
 
 
 def frame_table(title: str, frame: "pd.DataFrame") -> Table:
-    """The rows of a frame under the names of its columns."""
+    """A data frame as a table."""
     return rows_table(title, [str(column) for column in frame], frame.to_numpy().tolist())
 
 
 def relative(path: object) -> str:
-    """The path as seen from here, where it lies below."""
+    """The path relative to the current folder, if it is inside it."""
     return os.path.relpath(str(path)) if os.path.relpath(str(path))[:2] != ".." else str(path)

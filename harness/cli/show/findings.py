@@ -1,4 +1,4 @@
-"""What was looked at or measured: the audit, the machine, the cache, the bench."""
+"""Print an audit, the checks of the doctor and the cache."""
 
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def show_audit(audit: "Audit") -> None:
-    """Prints what the audit found, errors first."""
+    """Print the findings of an audit, errors first."""
     rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
     new_console().print(rows_table("audit", ["severity", "finding", ""], rows))
 
 
 def show_checks(checks: "list[Check]") -> None:
-    """Prints what the doctor found."""
+    """Print the checks of the doctor."""
     new_console().print(rows_table("doctor", ["check", "", "found"], [[c.name, c.verdict, c.text] for c in checks]))
 
 
 def show_cache(store: Store, entries: "list[CacheEntry]", verb: str) -> None:
-    """Prints what the cache holds or what was removed of it, and how much that is."""
+    """Print entries of the cache (`verb`: cached or removed) and their total size."""
     console, total = new_console(), sum(entry.size for entry in entries) / 2**20
     if entries:
         rows = [[e.kind, e.text, f"{e.size / 2**20:,.1f}"] for e in entries]

@@ -1,4 +1,4 @@
-"""The plan of a study as plain data, for scripts."""
+"""The plan of a study as JSON, for scripts."""
 
 from dataclasses import asdict
 from typing import Any
@@ -14,7 +14,7 @@ from harness.training.preflight import Networks
 def outline(
     study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None
 ) -> dict[str, Any]:
-    """What `plan` shows: data, folds, networks, stages with their scenarios and jobs, and the cost of what is left."""
+    """The content of `plan`: data, folds, networks, stages with scenarios and jobs, and the cost of what is left."""
     dataset, shared = inputs.dataset, inputs.separation
     return {
         "study": study.study,
