@@ -50,7 +50,7 @@ def test_names_without_a_rule_and_three_classes(tmp_path: Path) -> None:
 def test_nothing_is_overwritten_and_a_wrong_request_writes_nothing(image_folder: Path, tmp_path: Path) -> None:
     there = tmp_path / "there.yaml"
     there.write_text("mine")
-    with pytest.raises(StudyError, match="there already"):
+    with pytest.raises(StudyError, match="exists already"):
         write_study("there", image_folder, there)
     assert there.read_text() == "mine"
     with pytest.raises(StudyError, match="1 to 64 letters"):
