@@ -1,4 +1,4 @@
-"""What could be in the way of a run, on this machine and in this store. Changes nothing."""
+"""Check the machine and the store for what could prevent a run. Changes nothing."""
 
 import os
 import platform
@@ -20,12 +20,12 @@ from harness.study.provenance import versions
 from harness.training.device import choose_device, device_name
 from harness.training.preflight import study_networks
 
-LOW_DISK = 5 * 2**30  # bytes
+LOW_DISK_BYTES = 5 * 2**30
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the page; `look` is worth a look, `bad` is in the way."""
+    """One line of the page. verdict: `look` is a warning, `bad` prevents a run."""
 
     name: str
     verdict: Literal["ok", "look", "bad"]
@@ -33,28 +33,28 @@ class Check:
 
 
 def examine(store: Store, study: Study | None = None) -> list[Check]:
-    """Everything that the doctor looks at, in the order of the page."""
+    """Run all checks, in the order of the page."""
     return [
         Check("python", "ok", f"{platform.python_version()}, {os.cpu_count()} cores"),
         *_packages(),
         _device(),
         *_store(store),
-        *(() if store.closed_part else (*_left_behind(store), *_versions(store))),
+        *(() if store.closed_part else (*_leftovers(store), *_versions(store))),
         *dict.fromkeys(_networks(study) if study else ()),
     ]
 
 
 def _packages() -> Iterator[Check]:
-    """Every dependency that is missing or below the floor that the package declares; one line where all is well."""
+    """Compare the installed dependencies with the minimum versions that the package declares."""
     wrong = []
     for requirement in requires("harness") or []:
         found = re.fullmatch(r"([\w.-]+)(?:\[[^]]*\])?\s*>=\s*([\d.]+)", requirement)
         if found is None:  # an extra
             continue
-        name, floor = found.groups()
+        name, minimum = found.groups()
         try:
-            if release(version(name)) < release(floor):
-                wrong.append(f"{name} {version(name)} is older than {floor}")
+            if release(version(name)) < release(minimum):
+                wrong.append(f"{name} {version(name)} is older than {minimum}")
         except PackageNotFoundError:
             wrong.append(f"{name} is not installed")
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "mlflow", "optuna"))
@@ -62,7 +62,7 @@ def _packages() -> Iterator[Check]:
 
 
 def release(text: str) -> tuple[int, ...]:
-    """The numbers of a version, to be compared: `2.10.0+cpu` -> (2, 10, 0)."""
+    """The numbers of a version, for comparisons: `2.10.0+cpu` -> (2, 10, 0)."""
     found = re.match(r"\d+(\.\d+)*", text)
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
@@ -70,37 +70,41 @@ def release(text: str) -> tuple[int, ...]:
 def _device() -> Check:
     device = choose_device("auto")
     if device.type == "cpu":
-        return Check("device", "look", "no GPU: whole networks train slowly here, frozen backbones well")
+        return Check("device", "look", "no GPU: whole networks train slowly here; frozen backbones are fast")
     return Check("device", "ok", f"{device.type}: {device_name(device)}")
 
 
 def _store(store: Store) -> Iterator[Check]:
-    there = next(path for path in (store.root, *store.root.parents) if path.exists())
+    existing = next(path for path in (store.root, *store.root.parents) if path.exists())
     closed = store.closed_part
-    new = "" if there == store.root else ", not made yet"
-    told = f": you may not read and write {'it' if closed == store.root else closed}" if closed else ""
-    yield Check("store", "bad" if closed else "ok", f"{store.root}{new}{told}")
-    free = shutil.disk_usage(there).free
-    yield Check("disk", "ok" if free > LOW_DISK else "look", f"{free / 2**30:,.1f} GiB free at {there}")
+    new = "" if existing == store.root else ", not made yet"
+    problem = f": you may not read and write {'it' if closed == store.root else closed}" if closed else ""
+    yield Check("store", "bad" if closed else "ok", f"{store.root}{new}{problem}")
+    free = shutil.disk_usage(existing).free
+    yield Check("disk", "ok" if free > LOW_DISK_BYTES else "look", f"{free / 2**30:,.1f} GiB free at {existing}")
     if closed or not store.database.exists():
         return
     from harness.tracking.health import orphaned_runs, schema_problem
     from harness.tracking.moved import old_places
 
-    problem = schema_problem(store)
-    yield Check("database", "bad" if problem else "ok", problem or f"{store.database}, schema up to date")
+    schema = schema_problem(store)
+    yield Check("database", "bad" if schema else "ok", schema or f"{store.database}, schema up to date")
     moved = [str(place) for place in old_places(store).values()]
-    told = f"of a store in {', '.join(moved)}, which this one was moved or copied from; the next command mends that"
-    yield Check("artifacts", "look" if moved else "ok", told if moved else str(store.artifacts))
-    if problem is None:
-        held = {path.stem for path in store.locks.glob("*.json") if read_holder(path)}
-        orphans = orphaned_runs(store, held)
-        text = f"{len(orphans)} runs are RUNNING and no one holds their study, such as {orphans[0]};" if orphans else ""
-        mend = f"{text} the next run of it mends that" if orphans else "none"
-        yield Check("orphaned runs", "look" if orphans else "ok", mend)
+    text = f"of a store in {', '.join(moved)}, which this one was moved or copied from; the next command fixes this"
+    yield Check("artifacts", "look" if moved else "ok", text if moved else str(store.artifacts))
+    if schema is None:
+        active = {path.stem for path in store.locks.glob("*.json") if read_holder(path)}
+        orphans = orphaned_runs(store, active)
+        text = (
+            f"{len(orphans)} runs are RUNNING but no process runs their study, such as {orphans[0]};"
+            " the next run of it fixes this"
+            if orphans
+            else "none"
+        )
+        yield Check("orphaned runs", "look" if orphans else "ok", text)
 
 
-def _left_behind(store: Store) -> Iterator[Check]:
+def _leftovers(store: Store) -> Iterator[Check]:
     folders = [str(path.relative_to(store.root)) for path in store.abandoned()]
     text = f"{len(folders)}, such as {folders[0]}; the next run removes them" if folders else "none"
     yield Check("half-written folders", "look" if folders else "ok", text)
@@ -112,27 +116,27 @@ def _left_behind(store: Store) -> Iterator[Check]:
 
 
 def _versions(store: Store) -> Iterator[Check]:
-    """What made the fits of the store, where that is not what is installed here."""
+    """Compare the package versions of the stored fits with the installed ones."""
     ledger = Ledger(store)
     made = mixed_versions(
         [ledger.record(path.name) for path in store.jobs.glob("*") if ledger.done(path.name)], versions()
     )
     if made:
-        text = f"of the packages that made fits of this store: {made}; a study goes on with the versions that began it"
+        text = f"of the packages that made fits of this store: {made}; a study needs the versions that it started with"
         yield Check("versions", "look", text)
 
 
 def _networks(study: Study) -> Iterator[Check]:
-    """Whether every network can be built for its images, and its weights can be had."""
+    """Check that every network can be built for its image size and that its weights are available."""
     for network in study_networks(study):
         name = f"weights of {network.backbone}"
-        verdict = check_network(network)
-        if verdict.problem:
-            yield Check(name if verdict.setting == "weights" else f"network {network.backbone}", "bad", verdict.problem)
+        found = check_network(network)
+        if found.problem:
+            yield Check(name if found.setting == "weights" else f"network {network.backbone}", "bad", found.problem)
             continue
         try:
             if network.weights == "imagenet":
                 check_hub(network.backbone)
-            yield Check(name, "ok", f"{network.weights}: there" if network.weights != "none" else "none asked for")
+            yield Check(name, "ok", f"{network.weights}: available" if network.weights != "none" else "none needed")
         except HarnessError as error:
             yield Check(name, "bad", str(error))

@@ -27,7 +27,7 @@ def test_a_sound_store_has_nothing_bad(finished: Finished) -> None:
     assert [check for check in checks if check.verdict == "bad"] == []
     assert named(checks, "orphaned runs").text == "none"
     assert named(checks, "half-written folders").text == "none"
-    assert named(checks, "weights of test_resnet").text == "none asked for"
+    assert named(checks, "weights of test_resnet").text == "none needed"
 
 
 def test_what_killed_processes_left_is_told_and_what_is_being_written_is_not(finished: Finished) -> None:

@@ -1,4 +1,4 @@
-"""Fits of one study that other versions of packages made, or other devices: what no table keeps from its reader."""
+"""Detect fits of one study by different versions of packages or on different devices, and mark their tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,20 +10,20 @@ from harness.study.state import ScenarioState, StageState
 
 
 def require_one_version(states: Iterable[ScenarioState], allowed: bool, coming: str | None = None) -> None:
-    """Raises HarnessError where fits that stand in one table were made by different versions, unless that is allowed.
+    """Raise HarnessError where different versions made fits of one table, unless that is allowed.
 
-    coming: the versions that the fits still to be made will have.
+    coming: the versions of the fits that are still missing.
     """
     if not allowed and (found := mixed_versions(_records(states), coming)):
         raise HarnessError(
-            f"packages that decide numbers have changed since fits of this study were made ({found}), and no table"
-            " mixes versions unasked: go on with the versions that made them, start anew in another --store, or say"
-            " --mixed-versions, and every table and figure is marked"
+            f"packages that affect the numbers have changed since fits of this study were made ({found}), and no table"
+            " mixes versions by default: continue with the versions that made them, start again in another --store, or"
+            " give --mixed-versions, which marks every table and figure"
         )
 
 
 def fit_marks(states: Iterable[ScenarioState]) -> list[str]:
-    """The marks of everything that these fits stand in: MIXED VERSIONS, MIXED DEVICES; none where they are alike."""
+    """The marks of tables and figures with these fits: MIXED VERSIONS, MIXED DEVICES; empty where they agree."""
     states = list(states)
     versions = mixed_versions(_records(states))
     places = [f"{_number(count)} on {device}" for device, count in _devices(states).most_common()]
@@ -39,7 +39,7 @@ def every_state(states: Iterable[StageState], tests: Iterable[ScenarioState]) ->
 
 
 def changed_versions(then: FoldRecord, now: FoldRecord) -> str:
-    """The packages whose versions differ between two fits, as far as both are known; empty where none does."""
+    """The packages whose versions differ between two fits, as far as both are known; empty where none differ."""
     before, after = (dict(_read(record.facts.versions or "")) for record in (then, now))
     return ", ".join(
         f"{name} {number}, now {after[name]}"
@@ -51,11 +51,11 @@ def changed_versions(then: FoldRecord, now: FoldRecord) -> str:
 def mixed_versions(records: Iterable[FoldRecord], coming: str | None = None) -> str:
     """The packages of several versions: `timm 1.0.20 (12 fits), 1.0.31 (3 fits)`; empty where there is none.
 
-    coming: the versions of fits to come.
+    coming: the versions of the fits that are still missing.
     """
     counts: dict[str, Counter[str]] = {}
     for record in records:
-        for package, number in _read(record.facts.versions or ""):  # an old fit does not say
+        for package, number in _read(record.facts.versions or ""):  # None in old records
             counts.setdefault(package, Counter())[number] += 1
     now = dict(_read(coming or ""))
     found = []
@@ -68,11 +68,11 @@ def mixed_versions(records: Iterable[FoldRecord], coming: str | None = None) -> 
 
 
 def _devices(states: Iterable[ScenarioState]) -> Counter[str]:
-    """How many fits were made on each device; with the precision where `auto` came to more than one."""
+    """The number of fits by device; with the precision where `auto` resolved to several."""
     fits = [(settings, record.facts) for settings, record in _fits(states)]
     several = len({facts.precision for settings, facts in fits if _is_auto(settings)}) > 1
-    told = [f" in {facts.precision}" if several and _is_auto(settings) else "" for settings, facts in fits]
-    return Counter(f"{facts.device}{precision}" for (_, facts), precision in zip(fits, told, strict=True))
+    precisions = [f" in {facts.precision}" if several and _is_auto(settings) else "" for settings, facts in fits]
+    return Counter(f"{facts.device}{precision}" for (_, facts), precision in zip(fits, precisions, strict=True))
 
 
 def _is_auto(settings: Settings) -> bool:
@@ -80,7 +80,7 @@ def _is_auto(settings: Settings) -> bool:
 
 
 def _fits(states: Iterable[ScenarioState]) -> Iterator[tuple[Settings, FoldRecord]]:
-    """Every fit once, though its scenario may stand in several stages."""
+    """Every fit once, even if its scenario is in several stages."""
     found = {job: (s.scenario.settings, record) for s in states for job, record in s.records.items()}
     yield from found.values()
 
@@ -94,7 +94,7 @@ def _number(count: int) -> str:
 
 
 def _read(text: str) -> Iterator[tuple[str, str]]:
-    """The pairs of `torch 2.10.0, timm 1.0.31`."""
+    """Parse `torch 2.10.0, timm 1.0.31` into pairs."""
     for part in text.split(", ") if text else ():
         package, _, number = part.rpartition(" ")
         yield package, number
