@@ -132,6 +132,6 @@ def test_what_cannot_be_run_is_refused_before_any_training(
 
 
 def test_a_class_that_is_no_module_says_so() -> None:
-    with pytest.raises(HarnessError, match=r"my_heads:MaxPool is no torch\.nn\.Module"):
+    with pytest.raises(HarnessError, match=r"my_heads:MaxPool is not a torch\.nn\.Module"):
         source = "class MaxPool:\n    def __init__(self, *_): ..."
         make_head(Settings(backbone="test_resnet", head=OWN), (4, 2, 2), 2, source)

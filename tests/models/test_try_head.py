@@ -36,7 +36,7 @@ def test_a_head_that_works_is_no_error_and_changes_no_random_number() -> None:
         (HEAD.replace("classes, settings", "classes"), r"TypeError: .* positional arguments"),
         (HEAD.replace("shape[0]", "shape[1]"), r"RuntimeError: .*mat1 and mat2"),
         (HEAD.replace("(self, features)", "(self, features, more)"), r"TypeError: .*'more'"),
-        (HEAD.replace("nn.Module", "object"), r"own:Head is no torch\.nn\.Module"),
+        (HEAD.replace("nn.Module", "object"), r"own:Head is not a torch\.nn\.Module"),
         (HEAD.replace("features.mean(dim=(2, 3))", "features.mean(dim=(1, 2))"), "RuntimeError: .*mat1 and mat2"),
         (HEAD.replace("shape[0], classes", "shape[0], 1"), r"for 4 images it returns float32 of shape \[4, 1\]"),
         (HEAD.replace(LOGITS, f"{LOGITS}.argmax(1)"), r"for 4 images it returns int64 of shape \[4\]"),

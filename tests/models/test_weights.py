@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Callable[[State], State], str]] = {
     "other widths": (lambda s: {k: torch.cat([v, v]) if v.ndim else v for k, v in s.items()}, "size mismatch"),
     "a teacher and a student": (
         lambda s: named("teacher.", s) | named("student.", {k: v.clone() for k, v in s.items()}),
-        r"holds the network 2 times, under student\. and teacher\.; keep one",
+        r"contains the network 2 times, as student\. and teacher\.; keep one",
     ),
     "a deeper one": (
         lambda s: s | {"layer1.7.conv1.weight": torch.zeros(4, 4, 3, 3)},

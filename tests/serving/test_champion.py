@@ -138,7 +138,7 @@ def test_the_champion_is_the_refit_of_the_winner_once(finished: Finished) -> Non
         ("models:/other@champion", "x.png", "has no model"),
         ("models:/small", "x.png", "allowed: models:/NAME@champion"),
         ("nowhere", "x.png", "has no classifier.json"),
-        (URI, "x.png", "x.png is not there"),
+        (URI, "x.png", "x.png does not exist"),
         (URI, "text.png", "cannot be read: not an image"),
         (URI, ".", "is a folder"),
     ],
