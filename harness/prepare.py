@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
 from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
-from harness.store import Store
+from harness.store import Ledger, Store
 from harness.store.files import write_atomic
 from harness.study import Study
-from harness.study.identity import Digests, digest
+from harness.study.identity import Digests, digest, study_id
 from harness.study.messages import unknown
 from harness.study.paper import load_published
 from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
+from harness.study.state import StateReader
 from harness.study.strict_yaml import FieldPath
 
 
@@ -49,8 +50,37 @@ class Inputs:
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (repeat, number))
 
 
-def prepare(study: Study, store: Store, accepted: Collection[str] | None = None) -> Inputs:
-    """The dataset, the folds and the digests of a study.
+@dataclass(frozen=True)
+class Workspace:
+    """A study in its store: everything that it reads, and how far it is."""
+
+    study: Study
+    inputs: Inputs
+    store: Store
+
+    @property
+    def ledger(self) -> Ledger:
+        """The finished jobs of the store."""
+        return Ledger(self.store)
+
+    @cached_property
+    def identity(self) -> str:
+        """The id of the study: the hash of its file and of all that it reads."""
+        return study_id(self.study, self.inputs.digests)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there are images to test on."""
+        return len(self.inputs.dataset.rows("test")) > 0
+
+    @cached_property
+    def reader(self) -> StateReader:
+        """Reads how far the study is, each finished job once."""
+        return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test)
+
+
+def prepare(study: Study, store: Store, accepted: Collection[str] | None = None) -> Workspace:
+    """Read the dataset, make the folds and compute the digests of a study.
 
     accepted: error findings of the audit to let pass, in place of those that the study file names.
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
@@ -65,7 +95,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
         folds = _folds(study, dataset, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
     digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources)
-    return Inputs(dataset, folds, digests, heads, separation(study, dataset, folds))
+    return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
 
 
 @contextmanager
@@ -152,8 +182,9 @@ def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
         return make_folds(dataset, study.folds)
 
 
-def keep_inputs(study: Study, inputs: Inputs, store: Store) -> None:
-    """Leaves folds and bad images in the store for the next command; for when nothing can be refused any more."""
+def cache_inputs(workspace: Workspace) -> None:
+    """Cache the folds and the list of bad images for the next command, once the request can no longer be refused."""
+    study, inputs, store = workspace.study, workspace.inputs, workspace.store
     path = _folds_file(study, inputs.dataset, store)
     if not path.exists():
         rows = [
@@ -183,12 +214,13 @@ def _bad_file(store: Store, files_digest: str) -> Path:
     return store.cache / "bad-images" / f"{files_digest}.json"
 
 
-def require_audited(study: Study, inputs: Inputs, store: Store, say: Callable[[str], None], progress: Counting) -> None:
-    """Looks through the images, and says which are not read.
+def require_audited(workspace: Workspace, say: Callable[[str], None], progress: Counting) -> None:
+    """Audit the images, and say which of them are not read.
 
-    Raises LeakageError or DataError, and writes nothing, where they stop the run.
+    Raises LeakageError or DataError, and writes nothing, where a finding stops the run.
     """
+    study, inputs = workspace.study, workspace.inputs
     for line in unread_lines(study, inputs.dataset):
         say(line)
     with study.blamed("data", "source" if study.data.path is None else "path"):
-        require_clean(audit_study(study, inputs.dataset, inputs.folds, store, progress))
+        require_clean(audit_study(study, inputs.dataset, inputs.folds, workspace.store, progress))

@@ -8,14 +8,16 @@ from harness.errors import StudyError
 from harness.execution.compute import Compute
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
-from harness.prepare import Inputs, prepare
-from harness.runner import Run, require_same_code, require_same_versions, run_study
-from harness.store import Ledger, Store
+from harness.prepare import Workspace, prepare
+from harness.runner import Run, run_study
+from harness.store import Store
 from harness.store.results import FoldRecord, Metrics
 from harness.study import Study, load_study
+from harness.study.mixed import require_one_version
 from harness.study.plan import Job, fold_jobs, point_scenario
+from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
-from harness.study.state import StageState, study_state, test_states
+from harness.study.state import StudyState, require_one_code
 from harness.study.types import Switch
 from harness.training.device import choose_device
 from harness.training.run import run_jobs
@@ -51,10 +53,11 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
         with reachable(store):
             run = stored_run(store, run_id, Path(folder))
         study, job_id = load_study(run.study_file), run.job_id
-        inputs, ledger = prepare(study, store), Ledger(store)
+        workspace = prepare(study, store)
+        inputs, ledger = workspace.inputs, workspace.ledger
     stored = ledger.record(job_id) if ledger.done(job_id) else None
     together = list(stored.facts.stack or [job_id]) if stored else []  # the last digits are the whole stack's
-    jobs = _find(study, run.settings, inputs, ledger, together)
+    jobs = _find(workspace, run.settings, together)
     if stored is None or len(jobs) < len(together):
         raise StudyError(
             f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
@@ -67,7 +70,7 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
         )
     mode: Switch = "on" if stored.facts.compile == "on" else "off"
     compute = Compute(threads=stored.facts.threads, compile=mode)
-    context = make_context(study, inputs, store, str(choose_device(device)), reporter, compute)
+    context = make_context(workspace, str(choose_device(device)), reporter.counting, compute)
     context = replace(context, checkpoints=None)  # from the start, and nothing is kept
     result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]
     if isinstance(result, FloatingPointError):
@@ -75,27 +78,25 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     return Reproduction(jobs[together.index(job_id)], stored, result.record)
 
 
-def _find(study: Study, settings: Settings, inputs: Inputs, ledger: Ledger, ids: list[str]) -> list[Job]:
+def _find(workspace: Workspace, settings: Settings, ids: list[str]) -> list[Job]:
     """The jobs of the study with these ids, in their order; of its search those with these settings."""
-    states = study_state(study, inputs.digests, ledger, provisional=True)
-    scenarios = [s for state in states for s in state.scenarios]
-    scenarios += test_states(study, states, inputs.digests, ledger)
-    jobs = [job for scenario in scenarios for job in scenario.jobs]
+    study, digests = workspace.study, workspace.inputs.digests
+    jobs = [job for scenario in workspace.reader.read(provisional=True).fits for job in scenario.jobs]
     if study.search:
         point = {key: getattr(settings, key) for key in study.search.space}
-        jobs += fold_jobs(study, point_scenario(study, point, inputs.digests), inputs.digests)
+        jobs += fold_jobs(study, point_scenario(study, point, digests), digests)
     known = {job.id: job for job in jobs}
     return [known[job_id] for job_id in ids if job_id in known]
 
 
-def find_job(study: Study, states: list[StageState], scenario: str, fold: int, repeat: int) -> Job:
+def find_job(study: Study, state: StudyState, scenario: str, fold: int, repeat: int) -> Job:
     """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
     from harness.study.messages import unknown
 
-    known = {state.scenario.id: state for stage in states for state in stage.scenarios}
-    named = [state for state in known.values() if scenario in (state.scenario.id, state.scenario.name)]
+    known = state.scenarios
+    named = [each for each in known if scenario in (each.id, each.name)]
     if not named:
-        raise StudyError(f"--scenario: {unknown('scenario', scenario, [s.scenario.name for s in known.values()])}")
+        raise StudyError(f"--scenario: {unknown('scenario', scenario, [each.name for each in known])}")
     for job in named[0].jobs:
         if (job.fold, job.repeat) == (fold, repeat):
             return job
@@ -116,13 +117,13 @@ class Rerun:
 
 def rerun(study: Study, store: Store, device: str, reporter: Reporter, scenario: str, fold: int, repeat: int) -> Rerun:
     """The job at these coordinates, fitted anew and published; other jobs stay as they are, missing ones missing."""
-    inputs, ledger = prepare(study, store), Ledger(store)
-    states = study_state(study, inputs.digests, ledger, provisional=True)
-    job = find_job(study, states, scenario, fold, repeat)
+    workspace = prepare(study, store)
+    state, ledger = workspace.reader.read(provisional=True), workspace.ledger
+    job = find_job(study, state, scenario, fold, repeat)
     old = ledger.record(job.id) if ledger.done(job.id) else None
     if old is not None:
-        require_same_code(study, inputs, ledger)
-        require_same_versions(study, inputs, store, to_fit=True)
+        require_one_code(state.fits, code_digest())
+        require_one_version(state.fits, store.mixed_versions, versions())
         with store.locked(study.study):
             reporter.say(f"the old result is now in {ledger.set_aside(job.id)}")
     run = run_study(study, store, device, reporter, only={job.id})

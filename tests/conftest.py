@@ -2,6 +2,8 @@
 
 import os
 
+from harness.store.results import FoldRecord
+
 # Small nets gain nothing from more threads, and lose much where other work wants the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
     from harness.runner import Run
-    from harness.store.results import FitFacts, Outcome
+    from harness.store.results import FitFacts
     from harness.study.plan import Job
     from harness.training.context import Context
     from tests.ray_cluster import RayCluster
@@ -193,11 +195,11 @@ class Recorder(Reporter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outcomes: list[tuple[Job, Outcome]] = []
+        self.outcomes: list[tuple[Job, FoldRecord | JobError]] = []
 
-    def finished(self, job: "Job", outcome: "Outcome") -> None:
+    def job_ended(self, job: "Job", outcome: "FoldRecord | JobError") -> None:
         self.outcomes.append((job, outcome))
-        super().finished(job, outcome)
+        super().job_ended(job, outcome)
 
     @property
     def failed(self) -> "list[Job]":
@@ -234,16 +236,15 @@ def context_of(study: Study, store: Store) -> "tuple[Context, list[Job]]":
     """What the jobs of a study need, and those of its first stage."""
     from harness.data.pixels import pixel_cache
     from harness.prepare import prepare
-    from harness.store import Ledger
-    from harness.study.state import stage_state
     from harness.training.context import Context
 
-    inputs = prepare(study, store)
+    workspace = prepare(study, store)
+    inputs = workspace.inputs
     size = study.data.image_size
     pixels, features = {size: pixel_cache(inputs.dataset, size, store)}, store.cache / "features"
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     context = Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, "cpu")
-    return context, stage_state(study, study.stages[0], None, inputs.digests, Ledger(store)).missing
+    return context, workspace.reader.stage(study.stages[0], None).missing
 
 
 def runs_of(store: Store, level: str | None = None) -> "list[MlflowRun]":

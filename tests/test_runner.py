@@ -53,7 +53,7 @@ def content(store: Store) -> list[dict[str, Any]]:
 def copy_of(store: Store, target: Store, *folders: str) -> Store:
     """These folders of one store in another."""
     for folder in folders:
-        shutil.copytree(store.root / folder, target.root / folder)
+        shutil.copytree(store.root / folder, target.root / folder, dirs_exist_ok=True)
     return target
 
 
@@ -66,22 +66,22 @@ def test_every_fit_is_done_once_and_none_fails(finished: Finished) -> None:
 
 
 def test_the_second_stage_starts_from_the_winner_of_the_first(finished: Finished) -> None:
-    heads, sampling = finished.run.states
-    by_head = {s.scenario.settings.head: s.summary["val/roc_auc_mean"] for s in heads.scenarios}
+    heads, sampling = finished.run.state.stages
+    by_head = {s.settings.head: s.summary["val/roc_auc_mean"] for s in heads.scenarios}
     assert heads.best is not None
-    assert heads.best.scenario.settings.head == max(by_head, key=lambda head: by_head[head])
+    assert heads.best.settings.head == max(by_head, key=lambda head: by_head[head])
     assert len(set(by_head.values())) == 2
-    assert {s.scenario.settings.head for s in sampling.scenarios} == {heads.best.scenario.settings.head}
-    assert [s.scenario.settings.oversampling for s in sampling.scenarios] == ["none", "random"]
-    assert sampling.scenarios[0].scenario.id == heads.best.scenario.id
+    assert {s.settings.head for s in sampling.scenarios} == {heads.best.settings.head}
+    assert [s.settings.oversampling for s in sampling.scenarios] == ["none", "random"]
+    assert sampling.scenarios[0].scenario.id == heads.best.id
 
 
 def test_the_winner_of_the_last_stage_is_scored_on_the_test_set(finished: Finished) -> None:
-    (test,) = finished.run.tests
-    sampling = finished.run.states[-1]
+    (test,) = finished.run.state.tests
+    sampling = finished.run.state.stages[-1]
     best = max(sampling.scenarios, key=lambda s: s.summary["val/balanced_accuracy_mean"])
     assert sampling.best is not None
-    assert test.scenario.id == best.scenario.id == sampling.best.scenario.id
+    assert test.id == best.id == sampling.best.id
     assert [(job.fold, job.evaluate) for job in test.jobs] == [(None, "test")]
     assert (Ledger(finished.store).path(test.jobs[0].id) / "model.safetensors").stat().st_size > 10_000
 
@@ -122,7 +122,7 @@ def test_with_folds_as_test_model_the_mean_of_the_fold_models_is_scored(
     copy_of(finished.store, store, "jobs")
     done = run_in(small_study("test.model=folds"), store)
     assert [(job.evaluate, job.fold) for job, _ in done.reporter.outcomes] == [("test", 0), ("test", 1)]
-    (run,), (state,) = runs_of(store, "test"), done.run.tests
+    (run,), (state,) = runs_of(store, "test"), done.run.state.tests
     assert run.data.tags["harness.job_id"] == ",".join(job.id for job in state.jobs)
     both = [Ledger(store).predictions(job.id) for job in state.jobs]
     assert list(both[0]["image"]) == list(both[1]["image"])
@@ -147,7 +147,7 @@ def failing(new_store: Callable[[], Store], small_study: Callable[..., Study]) -
 def test_a_failing_scenario_leaves_the_others_done_and_is_counted(failing: Finished) -> None:
     assert failing.run.failed == 2
     assert {job.scenario.settings.learning_rate for job in failing.reporter.failed} == {1e30}
-    (state,) = failing.run.states
+    (state,) = failing.run.state.stages
     assert [s.finished for s in state.scenarios] == [True, False]
     assert not state.finished
     assert len(list(failing.store.jobs.iterdir())) == 2
@@ -168,7 +168,7 @@ def test_failed_runs_say_why_and_the_whole_ones_are_finished(failing: Finished) 
 
 
 def test_after_a_failure_the_test_set_stays_closed_and_the_report_names_the_holes(failing: Finished) -> None:
-    assert failing.run.tests == []
+    assert failing.run.state.tests == ()
     assert runs_of(failing.store, "test") == []
     text = failing.run.report.read_text()
     assert "**Missing:** 2 of the stage's fits are not done" in text
@@ -254,7 +254,7 @@ def test_a_folder_without_test_images_has_no_test_evaluation(
     shutil.rmtree(image_folder / "test")
     done = run_in(folder_study, store)
     assert [job.evaluate for job, _ in done.reporter.outcomes] == ["val", "val"]
-    assert done.run.tests == []
+    assert done.run.state.tests == ()
     assert runs_of(store, "test") == []
     assert {run.info.status for run in runs_of(store)} == {"FINISHED"}
     assert run_in(folder_study, store).reporter.outcomes == []
@@ -268,7 +268,7 @@ def test_without_test_images_the_report_has_no_test_set(folder_study: Study, ima
 def test_a_study_without_a_test_block_leaves_the_test_images_closed(folder_study: Study, store: Store) -> None:
     done = run_in(folder_study.model_copy(update={"test": None}), store)
     assert {job.evaluate for job, _ in done.reporter.outcomes} == {"val"}
-    assert done.run.tests == []
+    assert done.run.state.tests == ()
     assert "SYNTHETIC" not in done.run.report.read_text()
     assert not any("harness.data" in run.data.tags for run in runs_of(store))
 
@@ -385,7 +385,7 @@ def test_an_audit_that_stops_a_run_leaves_a_used_store_as_it_was(
     store = Store(tmp_path / "used")
     prepare(folder_study, store)
     study = load_study(tmp_path / "own.yaml", ["base.epochs=1"], str(image_folder))
-    audit_study(study, prepare(study, store).dataset, prepare(study, store).folds, store)
+    audit_study(study, prepare(study, store).inputs.dataset, prepare(study, store).inputs.folds, store)
     before = {path: time for path, time in tree(store.root).items() if path != "."}
     assert any(path.startswith("cache/pixels/") for path in before)
     plant_near_copy(image_folder)
@@ -398,7 +398,7 @@ def test_a_stored_fit_of_another_fold_assignment_is_never_shown_beside_this_one(
     finished: Finished, store: Store
 ) -> None:
     copy_of(finished.store, store, "jobs", "data", "cache")
-    job = finished.run.states[0].scenarios[1].jobs[0]
+    job = finished.run.state.stages[0].scenarios[1].jobs[0]
     path = store.jobs / job.id / "result.json"
     record = json.loads(path.read_text())
     assert record["facts"]["fold_digest"] == job.rows
@@ -436,7 +436,7 @@ def test_over_the_folds_every_real_training_image_is_validated_exactly_once(
     done = run_in(study, store)
     dataset = read_dataset(xrays, Data(source="folder", patient="kermany", limit=60))
     images = sorted(dataset.table["image"][dataset.rows("train")])
-    for state in done.run.states[0].scenarios:
+    for state in done.run.state.stages[0].scenarios:
         frames = [Ledger(store).predictions(job.id) for job in state.jobs]
         for repeat in (0, 1):
             assert sorted(pd.concat([f for f in frames if f["repeat"][0] == repeat])["image"]) == images

@@ -22,7 +22,7 @@ def audit(
     from harness.store import Store
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
-    inputs = prepare(study, store, accepted=ERRORS)  # an audit checks everything first
+    inputs = prepare(study, store, accepted=ERRORS).inputs  # an audit checks everything first
     with Reporter() as reporter:
         found = audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting)
     if as_json:

@@ -10,10 +10,9 @@ from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, 
 
 if TYPE_CHECKING:
     from harness.execution.costs import Probe
-    from harness.prepare import Inputs
-    from harness.store import Store
+    from harness.prepare import Workspace
     from harness.study.settings import ResolvedSettings
-    from harness.study.state import StageState
+    from harness.study.state import StudyState
 
 
 def plan(
@@ -33,46 +32,46 @@ def plan(
     """Show stages, scenarios, folds and jobs, what is done, and the cost by the last --probe. Trains nothing."""
     from harness.cli.show.plan import show_plan
     from harness.execution.costs import study_costs
-    from harness.prepare import keep_inputs, nothing_left_if_refused, prepare
-    from harness.store import Ledger, Store
-    from harness.study.state import study_state
+    from harness.prepare import cache_inputs, nothing_left_if_refused, prepare
+    from harness.store import Store
     from harness.training.preflight import check_networks
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
     with nothing_left_if_refused(study, store):
-        inputs = prepare(study, store)
-        networks = check_networks(study, inputs.digests, store)
+        workspace = prepare(study, store)
+        networks = check_networks(study, workspace.inputs.digests, store)
     if store.closed_part is None:
-        keep_inputs(study, inputs, store)
+        cache_inputs(workspace)
         networks.keep()
-    states = study_state(study, inputs.digests, Ledger(store))
+    state = workspace.reader.read()
     if probe:
-        _probe(inputs, states, store, device)
-    costs = study_costs(study, inputs, states, store)
+        _probe(workspace, state, device)
+    costs = study_costs(workspace, state)
     if as_json:
         from harness.cli.show.plan_json import outline
 
-        print(json.dumps(outline(study, inputs, states, networks, costs), indent=1))
+        print(json.dumps(outline(workspace, state, networks, costs), indent=1))
         return
-    show_plan(study, inputs, states, networks, costs)
+    show_plan(workspace, state, networks, costs)
     if simulated:
         from harness.cli.show.plan import show_simulations
         from harness.execution.simulate import simulations
 
-        show_simulations(simulations(states))
+        show_simulations(simulations(state.stages))
 
 
-def _probe(inputs: "Inputs", states: "list[StageState]", store: "Store", device: str) -> None:
+def _probe(workspace: "Workspace", state: "StudyState", device: str) -> None:
     """Probe every network that has fits left, and store the results."""
     from harness.execution.costs import take_probes
     from harness.execution.probe import probe
     from harness.study.provenance import code_and_machine
     from harness.training.device import choose_device
 
+    inputs = workspace.inputs
     where, machine = choose_device(device), code_and_machine()["machine"]
 
     def one(settings: "ResolvedSettings") -> "Probe":
         print(f"probing {settings.backbone}, {settings.head}, at {settings.image_size} px", file=sys.stderr)
         return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads.get(settings.head))
 
-    take_probes(states, store, one)
+    take_probes(state, workspace.store, one)

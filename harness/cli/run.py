@@ -60,7 +60,7 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         from harness.cli.show.runs import show_run
 
         show_run(study, store, done)
-        if done.failed or not all(state.finished for state in done.states):
+        if done.failed or not all(stage.finished for stage in done.state.stages):
             raise typer.Exit(1)
 
     command.__name__, command.__doc__ = name, description

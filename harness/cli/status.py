@@ -25,8 +25,8 @@ def status(
     study, store = read_study(study_file, data, overrides), Store(store_folder)
     if not store.root.exists():
         raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
-    inputs = prepare(study, store)
-    found = study_status(study, inputs.digests, bool(len(inputs.dataset.rows("test"))), store)
+    workspace = prepare(study, store)
+    found = study_status(study, workspace.inputs.digests, workspace.has_test, store)
     if as_json:
         print(json.dumps(asdict(found), indent=1))
     else:

@@ -46,15 +46,13 @@ def ui(
 def study_views(study: "Study", store: "Store", port: int) -> dict[str, str]:
     """The views of the study on its server, or in the UI of this store on `port`: name -> URL."""
     from harness.prepare import prepare
-    from harness.store import Ledger
-    from harness.study.state import study_state
     from harness.tracking.connection import reachable
     from harness.tracking.publisher import Publisher
 
-    inputs = prepare(study, store)
-    states = study_state(study, inputs.digests, Ledger(store), provisional=True)
+    workspace = prepare(study, store)
+    state = workspace.reader.read(provisional=True)
     with reachable(store):
-        found = Publisher(study, inputs, store).views(states)
+        found = Publisher(workspace).views(state.stages)
     if store.server is not None:
         return found
     return {words: url.replace(":5000/", f":{port}/") for words, url in found.items()}

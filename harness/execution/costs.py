@@ -5,14 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from harness.prepare import Inputs
+from harness.prepare import Inputs, Workspace
 from harness.store import Store
 from harness.store.files import write_atomic
-from harness.study import Study
 from harness.study.identity import digest
 from harness.study.plan import Job, features_key
 from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
-from harness.study.state import StageState, all_scenarios
+from harness.study.state import StudyState
 
 SHAPING = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")  # settings that decide a cost
 HEADS_TOO = ("head", "dropout")  # and these, where the head is all that is trained
@@ -92,26 +91,26 @@ class Costs:
         return self.pixel_bytes + sum(cost.probe.feature_bytes * cost.images for cost in self.networks)
 
 
-def networks(states: list[StageState]) -> dict[str, ResolvedSettings]:
+def networks(state: StudyState) -> dict[str, ResolvedSettings]:
     """The networks with fits that are not done, one setting of each."""
-    missing = [s.scenario.settings for s, _ in all_scenarios(states) if not s.finished]
+    missing = [s.settings for s in state.scenarios if not s.finished]
     return {key: settings for settings in missing if (key := probe_key(settings)) is not None}
 
 
-def take_probes(states: list[StageState], store: Store, probe: Callable[[ResolvedSettings], Probe]) -> None:
+def take_probes(state: StudyState, store: Store, probe: Callable[[ResolvedSettings], Probe]) -> None:
     """Probes every network that has fits to do, and keeps what was found."""
-    save_probes(store, {key: probe(settings) for key, settings in networks(states).items()})
+    save_probes(store, {key: probe(settings) for key, settings in networks(state).items()})
 
 
-def study_costs(study: Study, inputs: Inputs, states: list[StageState], store: Store) -> Costs | None:
+def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
     """The cost of what is left, by the probes in the store; None where there is none."""
-    probes = load_probes(store)
-    if not probes.keys() & networks(states).keys():
+    study, inputs, probes = workspace.study, workspace.inputs, load_probes(workspace.store)
+    if not probes.keys() & networks(state).keys():
         return None
     waiting: dict[str | None, list[Job]] = defaultdict(list)
-    for scenario, _ in all_scenarios(states):
-        key = probe_key(scenario.scenario.settings)
-        waiting[key if key in probes else None] += [j for j in scenario.jobs if j.id not in scenario.records]
+    for scenario in state.scenarios:
+        key = probe_key(scenario.settings)
+        waiting[key if key in probes else None] += scenario.missing
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     images = len(inputs.dataset.table)
     seen: set[str | None] = {None}  # of features that a network before needs too

@@ -3,11 +3,28 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from harness.store.results import Metrics, OnEpoch, Outcome
+from harness.errors import JobError
+from harness.store.results import FoldRecord, Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
 
 OnStart = Callable[[Job], None]  # called once for each job, when it begins
+
+
+class JobEvents(Protocol):
+    """Follows jobs from their start to their end: the one protocol of whoever reports, publishes or counts them."""
+
+    def job_started(self, job: Job) -> None:
+        """A job starts to train."""
+        ...
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """An epoch of a job is done, counted from 1."""
+        ...
+
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        """A job has its record in the ledger, or failed."""
+        ...
 
 
 class Executor(Protocol):

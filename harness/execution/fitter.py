@@ -1,82 +1,65 @@
-"""Runs the jobs of a study: each outcome goes to the ledger first, then to MLflow, then to the terminal."""
+"""Fits jobs: each result goes to the ledger first, then to everyone who follows the run."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Protocol
 
+from harness.data.decode import Counting
 from harness.data.pixels import pixel_cache
+from harness.errors import JobError
 from harness.execution.compute import AUTO, Compute
-from harness.execution.executor import Executor
-from harness.execution.progress import Reporter
-from harness.prepare import Inputs
-from harness.store import Ledger, Store
-from harness.store.results import FoldResult, Metrics, Outcome
-from harness.study import Study
+from harness.execution.executor import Executor, JobEvents
+from harness.prepare import Workspace
+from harness.store import Ledger
+from harness.store.results import FoldRecord, Metrics, Outcome
 from harness.study.plan import Job, batches
 from harness.training.context import Context
 
 
-class Watcher(Protocol):
-    """Follows jobs: the publisher of a study, or what stands for it in a worker of a search."""
-
-    def job_started(self, job: Job) -> None: ...
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
-
-    def job_ended(self, job: Job, outcome: Outcome) -> None: ...
-
-
 class Fitter:
-    """Runs jobs: each outcome goes first to the ledger, then to MLflow, then to whoever is watching."""
+    """Fits jobs by an executor, stores their results and reports them to the observers, in this order."""
 
-    def __init__(
-        self, ledger: Ledger, context: Context, executor: Executor, publisher: Watcher, reporter: Reporter,
-        only: Collection[str] | None = None,
-    ) -> None:  # fmt: skip
-        self.ledger, self.reporter = ledger, reporter
-        self._publisher = publisher
-        self._context, self._executor, self._only = context, executor, only
+    def __init__(self, ledger: Ledger, context: Context, executor: Executor, observers: Sequence[JobEvents]) -> None:
+        self._ledger, self._context, self._executor, self._observers = ledger, context, executor, observers
         self.failed = 0
-        self.passes: Counter[str] = Counter()
+        self.passes: Counter[str] = Counter()  # frozen backbone -> images that went through it
 
-    def run(self, name: str, jobs: list[Job]) -> None:
-        """Fits these jobs, whatever becomes of single ones."""
-        jobs = [job for job in jobs if self._only is None or job.id in self._only]
-        if not jobs:
-            return
-        self.reporter.begin(name, jobs)
+    def run(self, jobs: Collection[Job]) -> None:
+        """Fit these jobs; a job that fails does not stop the others."""
         for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
-            if isinstance(outcome, FoldResult):
-                self.ledger.save(outcome)
-                if (passes := outcome.record.facts.backbone_passes) is not None:
-                    self.passes[job.scenario.settings.backbone] += passes
-            else:
-                self.ledger.fail(outcome)
-                self.failed += 1
-            self._publisher.job_ended(job, outcome)
-            self.reporter.finished(job, outcome)
+            ended = self._store(job, outcome)
+            for observer in self._observers:
+                observer.job_ended(job, ended)
+
+    def _store(self, job: Job, outcome: Outcome) -> FoldRecord | JobError:
+        """Store what became of a job, and return its record, or why it failed."""
+        if isinstance(outcome, JobError):
+            self._ledger.fail(outcome)
+            self.failed += 1
+            return outcome
+        if (passes := outcome.record.facts.backbone_passes) is not None:
+            self.passes[job.scenario.settings.backbone] += passes
+        return self._ledger.save(outcome)
 
     def _started(self, job: Job) -> None:
-        self.ledger.begin(job.id)
-        self._publisher.job_started(job)
-        self.reporter.started(job)
+        self._ledger.begin(job.id)
+        for observer in self._observers:
+            observer.job_started(job)
 
     def _epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        self._publisher.epoch(job_id, epoch, metrics)
-        self.reporter.epoch(job_id, epoch, metrics)
+        for observer in self._observers:
+            observer.epoch(job_id, epoch, metrics)
 
 
-def make_context(
-    study: Study, inputs: Inputs, store: Store, device: str, reporter: Reporter, compute: Compute = AUTO
-) -> Context:
-    """What the workers need. Every image is decoded here, so that a broken one is named before any training."""
+def make_context(workspace: Workspace, device: str, counting: Counting, compute: Compute = AUTO) -> Context:
+    """Decode every image, so that a broken one is named before any training, and gather what the workers need."""
+    study, inputs, store = workspace.study, workspace.inputs, workspace.store
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "source" if study.data.path is None else "path"):
-        pixels = {}
-        for size in sorted(sizes):
-            counting = partial(reporter.counting, f"images decoded at {size} px")
-            pixels[size] = pixel_cache(inputs.dataset, size, store, counting)
+        pixels = {
+            size: pixel_cache(inputs.dataset, size, store, partial(counting, f"images decoded at {size} px"))
+            for size in sorted(sizes)
+        }
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     return Context(
         inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device,

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column
 
 from harness.errors import LOG, JobError
-from harness.store.results import Metrics, Outcome
+from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
 
 
@@ -77,7 +77,7 @@ class Reporter:
         self._task = self._progress.add_task(name, total=self._epochs, note="")
         self.say(f"{name}: {len(jobs)} fits")
 
-    def started(self, job: Job) -> None:
+    def job_started(self, job: Job) -> None:
         """A job begins."""
         self._jobs[job.id] = job
 
@@ -89,7 +89,7 @@ class Reporter:
         note = f"{where}, epoch {epoch}/{job.scenario.settings.epochs}, {shown}, {job.scenario.name}"
         self._progress.update(self._task, advance=1, note=note)
 
-    def finished(self, job: Job, outcome: Outcome) -> None:
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
         """A job has come to its end."""
         self._done += 1
         left = (time.monotonic() - self._started) / self._done * (self._total - self._done)
@@ -97,8 +97,8 @@ class Reporter:
         if isinstance(outcome, JobError):
             self.say(f"{head}FAILED, {outcome.reason}")
         else:
-            accuracy = next(v for k, v in outcome.record.metrics.items() if k in ("val/accuracy", "test/accuracy"))
+            accuracy = next(v for k, v in outcome.metrics.items() if k in ("val/accuracy", "test/accuracy"))
             told = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
-            self.say(f"{head}{told}, {outcome.record.facts.seconds:.1f} s, about {left:.0f} s left")
+            self.say(f"{head}{told}, {outcome.facts.seconds:.1f} s, about {left:.0f} s left")
         if self._done == self._total:
             self._progress.remove_task(self._task)

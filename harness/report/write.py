@@ -2,37 +2,35 @@
 
 from pathlib import Path
 
-from harness.data.audit import Audit, audit_study
+from harness.data.audit import audit_study
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
-from harness.prepare import Inputs
+from harness.prepare import Workspace
+from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.drawing import with_holes
 from harness.report.figures.intervals import scenario_intervals
 from harness.report.numbers.comparisons import TEST, RunOf
-from harness.report.numbers.detectable import resolution
-from harness.report.numbers.marks import Marks, marks_of, together
+from harness.report.numbers.marks import together
 from harness.report.numbers.schema import Statistics, write_statistics
 from harness.report.numbers.statistics import selection_words, study_statistics
 from harness.report.page import Links, write_page
 from harness.report.sections.beside_paper import Sides, paper_lines
-from harness.report.sections.checklist import Known, write_checklist
+from harness.report.sections.checklist import write_checklist
 from harness.report.sections.gap import gap_lines
-from harness.report.sections.on_test_set import TestSet, test_comparison_lines, test_lines
+from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table, markdown
 from harness.report.tables.statistics import FITTED, comparison_table
-from harness.store import Ledger, Store
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
-from harness.study import Study
-from harness.study.mixed import every_state, require_one_version
+from harness.study.mixed import require_one_version
 from harness.study.paper import load_published
 from harness.study.provenance import environment
-from harness.study.state import ScenarioState, StageState, all_scenarios, study_state, test_states
+from harness.study.state import StageState, StudyState
 
 SYNTHETIC = "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."
 BEST_EPOCH = (
@@ -42,66 +40,57 @@ BEST_EPOCH = (
 
 
 def write_report(
-    study: Study,
-    inputs: Inputs,
-    study_id: str,
-    store: Store,
-    run_of: RunOf = lambda *_: None,
-    links: Links | None = None,
+    workspace: Workspace, state: StudyState, run_of: RunOf = lambda *_: None, links: Links | None = None
 ) -> Path:
-    """The path of `report.md` in the study's report folder, which is replaced as a whole; index.html is the same page.
+    """Write the report of a study, and return the path of its `report.md`; index.html is the same page.
 
-    The report of another study of the same name is kept beside it.
+    The study's report folder is replaced as a whole; the report of another study of the same name stays next to it.
 
     run_of: gives the MLflow run of a level and a key, for the numbers to name it. links: into MLflow, for index.html.
     """
-    ledger = Ledger(store)
-    states = study_state(study, inputs.digests, ledger, provisional=True)
-    tested = len(inputs.dataset.rows("test")) > 0
-    tests = test_states(study, states, inputs.digests, ledger) if tested else []
-    require_one_version(every_state(states, tests), store.mixed_versions)
-    marks = marks_of(study, states, tests)
-    statistics = study_statistics(study, inputs, study_id, states, tests, ledger, run_of)
+    study, inputs, store = workspace.study, workspace.inputs, workspace.store
+    require_one_version(state.fits, store.mixed_versions)
+    statistics = study_statistics(workspace, state, run_of)
     audit = audit_study(study, inputs.dataset, inputs.folds, store)
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
-        about = TestSet(marks, inputs, states, statistics, store, folder)
-        summary = summary_lines(study, inputs, states, tests, statistics)
-        text = _text(about, tests, audit, summary)
-        (folder / "summary.md").write_text("\n".join([*_head(study, inputs)[2:], *summary]) + "\n", encoding="utf-8")
+        draft = Draft(workspace, state, statistics, audit, folder)
+        summary = summary_lines(workspace, state, statistics)
+        text = _text(draft, summary)
+        (folder / "summary.md").write_text("\n".join([*_head(draft)[2:], *summary]) + "\n", encoding="utf-8")
         (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
         (folder / "environment.txt").write_text(environment(), encoding="utf-8")
         write_statistics(statistics, folder)
         write_page(folder, links)
-        write_checklist(Known(study, inputs, states, statistics, audit, resolution(study, inputs)), folder)
+        write_checklist(draft)
         failpoint("report.written")
-        replace_report(folder, target, study_id)
+        replace_report(folder, target, workspace.identity)
     return target / "report.md"
 
 
-def _text(about: TestSet, tests: list[ScenarioState], audit: Audit, summary: list[str]) -> list[str]:
+def _text(draft: Draft, summary: list[str]) -> list[str]:
     """The lines of the report; its tables and figures are written to the folder."""
-    study, inputs, states, statistics, folder = about.study, about.inputs, about.states, about.statistics, about.folder
     return [
-        *_head(study, inputs),
-        *(line for mark in about.marks.fits for line in (f"**{mark}.**", "")),
+        *_head(draft),
+        *(line for mark in draft.marks.fits for line in (f"**{mark}.**", "")),
         *("## Summary", "", *summary, ""),
-        *_data(study, inputs, states),
-        *_audit(audit, folder),
-        *(line for state in states for line in _stage(about.marks, state, statistics, inputs, folder)),
-        *winner_lines(about.marks, states, inputs, about.store, folder),
-        *(line for state in tests for line in test_lines(about, state)),
-        *test_comparison_lines(about, tests),
-        *_findings(statistics),
-        *gap_lines(statistics.estimates, audit, folder),
-        *_paper(study, states, tests, statistics, folder),
-        *_foot(study, inputs, states, statistics.study_id),
+        *_data(draft),
+        *_audit(draft),
+        *(line for stage in draft.state.stages for line in _stage(draft, stage)),
+        *winner_lines(draft),
+        *(line for test in draft.state.tests for line in test_lines(draft, test)),
+        *test_comparison_lines(draft),
+        *_findings(draft.statistics),
+        *gap_lines(draft.statistics.estimates, draft.audit, draft.folder),
+        *_paper(draft),
+        *_foot(draft),
     ]
 
 
-def _head(study: Study, inputs: Inputs) -> list[str]:
+def _head(draft: Draft) -> list[str]:
+    study, inputs = draft.study, draft.inputs
     lines = [f"# {study.study}", "", *([study.description, ""] if study.description else [])]
     if inputs.dataset.synthetic:
         lines += [SYNTHETIC, ""]
@@ -112,10 +101,11 @@ def _head(study: Study, inputs: Inputs) -> list[str]:
     return lines
 
 
-def _data(study: Study, inputs: Inputs, states: list[StageState]) -> list[str]:
+def _data(draft: Draft) -> list[str]:
+    study, inputs = draft.study, draft.inputs
     spec, shared = study.folds, inputs.separation
     kept = shared.of_folds if shared.sound else f"**{shared.of_folds}**"
-    known = [s.scenario.settings for s, _ in all_scenarios(states)]
+    known = [s.settings for s in draft.state.scenarios]
     return [
         "## Data and folds",
         "",
@@ -128,8 +118,9 @@ def _data(study: Study, inputs: Inputs, states: list[StageState]) -> list[str]:
     ]
 
 
-def _audit(audit: Audit, folder: Path) -> list[str]:
-    (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
+def _audit(draft: Draft) -> list[str]:
+    audit = draft.audit
+    (draft.folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
     told = [f for f in audit.findings if f.name != "counts"]
     accepted = {f.name: " (accepted by name)" for f in told if f.severity == "error" and f.accepted}
     return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in told), ""]
@@ -141,29 +132,27 @@ def _findings(statistics: Statistics) -> list[str]:
     return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
 
 
-def _paper(
-    study: Study, states: list[StageState], tests: list[ScenarioState], statistics: Statistics, folder: Path
-) -> list[str]:
-    if study.paper_file is None:
+def _paper(draft: Draft) -> list[str]:
+    if draft.study.paper_file is None:
         return []
-    return paper_lines(Sides(load_published(study.paper_file), study, states, tests, statistics, folder))
+    return paper_lines(Sides(load_published(draft.study.paper_file), draft))
 
 
-def _stage(marks: Marks, state: StageState, statistics: Statistics, inputs: Inputs, folder: Path) -> list[str]:
-    name = state.stage.name
+def _stage(draft: Draft, state: StageState) -> list[str]:
+    name, marks, folder = state.stage.name, draft.marks, draft.folder
     lines = [f"## Stage {name}", ""]
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     board = tables.leaderboard(state, marks)
-    title = f"{marks.study.study}, stage {name}{inputs.dataset.mark}"
-    mark = together(marks.scenario(s.scenario.settings) for s in state.scenarios)
+    title = f"{marks.study.study}, stage {name}{draft.dataset.mark}"
+    mark = together(marks.scenario(s.settings) for s in state.scenarios)
     figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
-        *_intervals(state, statistics, title, mark, folder, inputs.separation.unit),
+        *_intervals(draft, state, title, mark),
         f"![{metric} by epoch](curves-{name}.png)",
         "",
         f"*{metric} by epoch: mean over the folds, and their range as a band.*",
@@ -171,8 +160,8 @@ def _stage(marks: Marks, state: StageState, statistics: Statistics, inputs: Inpu
     ]
     if state.best and state.finished:
         lines += [*selection_words(state), ""]
-    names = {scenario.scenario.name for scenario in state.scenarios}
-    compared = [c for c in statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
+    names = {scenario.name for scenario in state.scenarios}
+    compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
         lines += [FITTED, ""] if any(c.compares == "fitted models" for c in compared) else []
@@ -182,14 +171,14 @@ def _stage(marks: Marks, state: StageState, statistics: Statistics, inputs: Inpu
     return lines
 
 
-def _intervals(
-    state: StageState, statistics: Statistics, title: str, mark: str | None, folder: Path, unit: str
-) -> list[str]:
+def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:
     """The finished scenarios beside each other, out of fold; nothing where none is finished."""
     if not any(scenario.finished for scenario in state.scenarios):
         return []
-    names, path = [s.scenario.name for s in state.scenarios if s.finished], folder / f"intervals-{state.stage.name}.png"
-    scenario_intervals(statistics.estimates, names, title, path, mark)
+    names = [s.name for s in state.scenarios if s.finished]
+    path = draft.folder / f"intervals-{state.stage.name}.png"
+    scenario_intervals(draft.statistics.estimates, names, title, path, mark)
+    unit = draft.inputs.separation.unit
     note = (
         f"*Out of fold, all folds together: 95 % intervals, {unit} drawn anew (dotted, by Wilson, where all draws"
         " agree). The means over the folds in the table above lead: one order of all folds' scores mixes those of"
@@ -198,15 +187,16 @@ def _intervals(
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
 
 
-def _foot(study: Study, inputs: Inputs, states: list[StageState], study_id: str | None) -> list[str]:
-    records = [record for state in states for s in state.scenarios for record in s.records.values()]
+def _foot(draft: Draft) -> list[str]:
+    study, inputs = draft.study, draft.inputs
+    records = [record for stage in draft.state.stages for s in stage.scenarios for record in s.records.values()]
     machines = sorted({f"{r.facts.device}, {r.facts.precision}, torch {r.facts.torch}" for r in records})
     packages = sorted({record.facts.versions for record in records if record.facts.versions is not None})
     seconds = sum(record.facts.seconds for record in records)
     return [
         "## Provenance",
         "",
-        f"- study id `{study_id}`, seed {study.seed}",
+        f"- study id `{draft.workspace.identity}`, seed {study.seed}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
         *(f"- fitted with {versions}" for versions in packages),
         f"- {len(records)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",

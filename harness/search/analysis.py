@@ -23,8 +23,7 @@ def importances(study: Study, queue: Queue, seed: int = 0) -> dict[str, float]:
     A parameter that is not active in a trial stands there at the value of `base`, with which the trial was
     fitted; fANOVA would leave it out otherwise. Empty where there are too few trials, or nothing varies.
     """
-    search = study.search
-    assert search is not None
+    search = study.searched
     complete = queue.trials(TrialState.COMPLETE)
     if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) < 2:
         return {}
@@ -49,8 +48,7 @@ def _stand_in(study: Study, search: Search, key: str) -> object:
 
 def interactive_figures(study: Study, queue: Queue, path: Path, mark: str | None) -> Path:
     """One HTML page with the search's figures, which needs no network."""
-    search = study.search
-    assert search is not None
+    search = study.searched
     objective, one = search.objective, queue.optuna_study
     named: dict[str, Any] = {"target_name": objective.metric, "target": _first_value}
     with warnings.catch_warnings():

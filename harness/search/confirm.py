@@ -8,12 +8,11 @@ import yaml
 
 from harness.prepare import prepare
 from harness.search.trials import TrialResult
-from harness.store import Ledger, Store
+from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study import Study, load_study
 from harness.study.identity import derive_seed
 from harness.study.search_block import Confirm
-from harness.study.state import study_state
 
 NOTE = """\
 # Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the
@@ -33,9 +32,8 @@ class Confirmed:
 
 def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
     """The study of the best scenario, written to `path`."""
-    assert study.search is not None
-    repeats = (study.search.confirm or Confirm()).repeats
-    objective = study.search.objective
+    repeats = (study.searched.confirm or Confirm()).repeats
+    objective = study.searched.objective
     content = {
         "study": f"{study.study[:59]}-best",
         "description": f"Trial {best.slot} of the search of {study.study}: {objective.metric} {best.value:.4f} there.",
@@ -52,7 +50,7 @@ def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
 
 def confirmed(best_study: Study, metric: str, store: Store) -> Confirmed | None:
     """What the ledger has of the best scenario on fresh folds; None until all of them are done."""
-    (state,) = study_state(best_study, prepare(best_study, store).digests, Ledger(store))
+    (state,) = prepare(best_study, store).reader.read().stages
     if not state.finished:
         return None
     (scenario,) = state.scenarios

@@ -8,33 +8,27 @@ from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
 from harness.data.pixels import pixel_cache
-from harness.errors import JobError
+from harness.execution.executor import JobEvents
 from harness.execution.fitter import Fitter
 from harness.execution.inline import InlineExecutor
-from harness.execution.progress import Reporter
 from harness.search.queue import Queue
 from harness.search.samplers import suggest
 from harness.store import Ledger, Store
-from harness.store.results import FoldRecord, Metrics, Outcome
+from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.study.search_block import Objective
 from harness.training.context import Context
 
 
-class Listener(Protocol):
-    """Is told what happens in the trials. A worker process tells its parent, which alone writes to MLflow."""
+class TrialEvents(JobEvents, Protocol):
+    """Follows trials and their jobs. A worker process reports to its parent, which alone writes to MLflow.
+
+    `job_ended` is also called for a job whose record was in the ledger before.
+    """
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
-        """The id of the trial's MLflow run; None while the tracking server is lost."""
-        ...
-
-    def job_started(self, job: Job) -> None: ...
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
-
-    def job_ended(self, job: Job, error: JobError | None) -> None:
-        """A job failed, or its result is in the ledger, from now or from before."""
+        """A trial starts. Returns the id of its MLflow run; None while the tracking server is lost."""
         ...
 
     def trial_ended(self, number: int) -> None:
@@ -56,12 +50,11 @@ def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
 
 
 class TrialRunner:
-    """Brings trials to their end."""
+    """Runs trials, one after the other."""
 
-    def __init__(self, study: Study, store: Store, context: Context, queue: Queue, listener: Listener) -> None:
-        assert study.search is not None
-        self._study, self._search, self._store = study, study.search, store
-        self._digests, self._queue, self._listener = context.digests, queue, listener
+    def __init__(self, study: Study, store: Store, context: Context, queue: Queue, events: TrialEvents) -> None:
+        self._study, self._search, self._store = study, study.searched, store
+        self._digests, self._queue, self._events = context.digests, queue, events
         self._ledger, self._context = Ledger(store), context
 
     def run(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
@@ -72,7 +65,7 @@ class TrialRunner:
         if self._queue.is_second(trial):
             return TrialState.FAIL, None
         scenario = point_scenario(self._study, suggest(self._search, trial), self._digests)
-        run_id = self._listener.trial_started(trial.user_attrs["slot"], trial.number, scenario)
+        run_id = self._events.trial_started(trial.user_attrs["slot"], trial.number, scenario)
         trial.set_user_attr("scenario_id", scenario.id)
         if run_id is not None:
             trial.set_user_attr("mlflow_run_id", run_id)
@@ -95,9 +88,9 @@ class TrialRunner:
         """The record of a job, from the ledger where it is there; no two workers fit the same one."""
         with self._lock(job.id):
             if self._ledger.done(job.id):
-                self._listener.job_ended(job, None)
+                self._events.job_ended(job, self._ledger.record(job.id))
             else:
-                self._fitter(job.scenario.settings.image_size).run(job.name, [job])
+                self._fitter(job.scenario.settings.image_size).run([job])
         return self._ledger.record(job.id) if self._ledger.done(job.id) else None
 
     def _fitter(self, size: int) -> Fitter:
@@ -106,31 +99,9 @@ class TrialRunner:
             with self._lock(f"pixels-{size}"):
                 path = pixel_cache(self._context.dataset, size, self._store)
             self._context = replace(self._context, pixels={**self._context.pixels, size: path})
-        return Fitter(self._ledger, self._context, InlineExecutor(), _JobRelay(self._listener), _Quiet())
+        return Fitter(self._ledger, self._context, InlineExecutor(), [self._events])
 
     def _lock(self, name: str) -> FileLock:
         locks = self._store.locks / "jobs"
         locks.mkdir(parents=True, exist_ok=True)
         return FileLock(locks / f"{name}.lock")
-
-
-class _JobRelay:
-    """Passes on what the Fitter says of jobs."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.job_started, self.epoch, self._listener = listener.job_started, listener.epoch, listener
-
-    def job_ended(self, job: Job, outcome: Outcome) -> None:
-        self._listener.job_ended(job, outcome if isinstance(outcome, JobError) else None)
-
-
-class _Quiet(Reporter):
-    """Says nothing of single jobs: a search is followed by its trials."""
-
-    def begin(self, name: str, jobs: list[Job]) -> None: ...
-
-    def started(self, job: Job) -> None: ...
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None: ...
-
-    def finished(self, job: Job, outcome: Outcome) -> None: ...

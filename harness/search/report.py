@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import attempt, failure
-from harness.prepare import Inputs
+from harness.prepare import Workspace
 from harness.report.figures import search as draw
 from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import Marks, together
@@ -20,7 +20,6 @@ from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interact
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
 from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
-from harness.store import Ledger, Store
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
 from harness.study import Study
@@ -29,22 +28,18 @@ from harness.study.search_block import Search
 
 
 def write_search_report(
-    study: Study,
-    inputs: Inputs,
-    store: Store,
-    queue: Queue,
-    results: list[TrialResult],
-    best_file: Path | None,
+    workspace: Workspace, queue: Queue, results: list[TrialResult], best_file: Path | None,
     confirmation: Confirmed | None,
-) -> Path:
-    """The path of `report.md` in the folder of the search's report, which is replaced as a whole."""
+) -> Path:  # fmt: skip
+    """Write the report of a search, and return the path of its `report.md`. Its folder is replaced as a whole."""
+    study, inputs, store = workspace.study, workspace.inputs, workspace.store
     target = store.reports / f"{study.study}-search"
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
         shares: dict[str, float] = {}
         attempt("no importances", folder / "importances.txt", lambda: shares.update(importances(study, queue)))
-        marks = trial_marks(study, results, Ledger(store))
+        marks = trial_marks(workspace, results)
         if best_file is not None:
             shutil.copy(best_file, folder / "best.yaml")
         board = trials_frame(marks, results)
@@ -66,7 +61,7 @@ def write_search_report(
             f"The first {min(15, len(board))} of {len(board)}; all are in `trials.csv`.",
             "",
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
-            *_foot(study, inputs, queue, results, Ledger(store)),
+            *_foot(workspace, queue, results),
         ]
         (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
         identity = search_id(study, inputs.digests)
@@ -78,8 +73,7 @@ def write_search_report(
 
 def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed | None) -> Iterable[str]:
     best = best_trial(study, results)
-    assert study.search is not None
-    metric = study.search.objective.metric
+    metric = study.searched.objective.metric
     complete = sum(result.state == "complete" for result in results)
     if best is None or best.value is None:
         return ["No trial is complete.", ""]
@@ -91,7 +85,7 @@ def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed 
             "",
         ]
     c = confirmation
-    sign = 1 if study.search.objective.maximize else -1
+    sign = 1 if study.searched.objective.maximize else -1
     return [
         f"**Confirmed {metric}: {c.mean:.4f}** (mean of {c.folds} fits, {len(c.repeat_means)} repeats of"
         f" {study.folds.k} fresh folds with fresh seeds; SD over folds {c.fold_sd:.4f}, means of the repeats"
@@ -106,11 +100,11 @@ def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed 
 
 def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     """What was fitted, and what pruning spared."""
-    assert study.search is not None
     states = {state: sum(r.state == state for r in results) for state in ("complete", "pruned", "failed")}
     jobs = {job.id for result in results for job in result.jobs[: result.folds]}
     asked, done = sum(len(r.jobs) for r in results), sum(r.folds for r in results)
-    rule = f"{study.search.sampler} sampler, {'median pruner on matched folds' if study.search.prunes else 'no pruner'}"
+    search = study.searched
+    rule = f"{search.sampler} sampler, {'median pruner on matched folds' if search.prunes else 'no pruner'}"
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [
         f"{len(results)} trials ({counts}; {rule}), {done} of {asked} fold fits"
@@ -134,9 +128,8 @@ def _figures(
     marks: Marks, queue: Queue, results: list[TrialResult], shares: Mapping[str, float], folder: Path
 ) -> list[str]:
     """The names of the figures drawn into `folder`."""
-    study, search = marks.study, marks.study.search
+    study, search = marks.study, marks.study.searched
     mark = together(marks.scenario(result.scenario.settings) for result in results)
-    assert search is not None
     objective, table, scales = search.objective, _table(search, results), _scales(search)
     metric = objective.metric
     draw.history_figure(table, metric, objective.maximize, folder / "history.png", mark)
@@ -179,8 +172,8 @@ def _scales(search: Search) -> dict[str, bool]:
     return {key: dimension.log for key, dimension in search.space.items()}
 
 
-def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult], ledger: Ledger) -> Iterable[str]:
-    assert study.search is not None
+def _foot(workspace: Workspace, queue: Queue, results: list[TrialResult]) -> Iterable[str]:
+    study, inputs, ledger = workspace.study, workspace.inputs, workspace.ledger
     facts = [ledger.record(job).facts for job in {job.id for result in results for job in result.done}]
     machines = sorted({f"{f.device}, {f.precision}, torch {f.torch}" for f in facts})
     seconds = sum(f.seconds for f in facts)
@@ -190,7 +183,7 @@ def _foot(study: Study, inputs: Inputs, queue: Queue, results: list[TrialResult]
         "",
         "## Provenance",
         "",
-        f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.search.seed}, study seed {study.seed}",
+        f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.searched.seed}, study seed {study.seed}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`, {inputs.separation.of_folds}",
         f"- {len(facts)} fits in this store, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
     ]

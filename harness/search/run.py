@@ -10,16 +10,17 @@ from pathlib import Path
 
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
-from harness.prepare import Inputs, keep_inputs, prepare, require_audited
+from harness.prepare import Workspace, cache_inputs, prepare, require_audited
+from harness.report.numbers.marks import Marks
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
 from harness.search.report import write_search_report
 from harness.search.storage import check_storage
 from harness.search.tracking import SearchRelay
-from harness.search.trials import TrialResult, best_trial, trial_results, trial_states
-from harness.search.workers import Boss, Task, run_workers, work
-from harness.store import Ledger, Store
+from harness.search.trials import TrialResult, best_trial, trial_marks, trial_results, trial_states
+from harness.search.workers import SearchTask, WorkerEvents, run_workers, work
+from harness.store import Store
 from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.identity import search_id
@@ -38,6 +39,7 @@ class SearchRun:
     """How a search ended."""
 
     results: list[TrialResult]
+    marks: Marks  # of the trials
     target: int
     lost: int  # trials whose workers died again and again, or that time was too short for
     timed_out: bool
@@ -59,51 +61,58 @@ def run_search(
     trials: the target, instead of the file's. storage: the URL of Optuna's database, where it is not the store's own.
     Raises HarnessError before anything is trained where the request or the input is wrong.
     """
-    search = study.search
-    if search is None:
-        raise study.error(("search",), "the study has no search: block; add `search: {space: ..., trials: 40}`")
+    search = study.searched
     if storage is not None:
         check_storage(storage)
     device = str(choose_device(device))
-    inputs = prepare(study, store)
-    require_usable(study, inputs, store, device, reporter.say)
-    identity = search_id(study, inputs.digests)
+    workspace = prepare(study, store)
+    require_usable(workspace, device, reporter.say)
+    identity = search_id(study, workspace.inputs.digests)
     name = f"{study.study}-{identity}"
     target, points = search.target(trials), _first_points(study, search)
-    require_audited(study, inputs, store, reporter.say, reporter.counting)
-    context = make_context(study, inputs, store, device, reporter)
+    require_audited(workspace, reporter.say, reporter.counting)
+    context = make_context(workspace, device, reporter.counting)
     started = time.time()
     with store.locked(study.study):
         store.sweep()
-        keep_inputs(study, inputs, store)
+        cache_inputs(workspace)
         tell_of_other(store.reports / f"{study.study}-search", identity, reporter.say)
         queue = Queue(search, name, store, storage)
         queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
-        _require_one_origin(study, inputs, store, queue, target)
-        with SearchRelay(study, inputs, store, queue, target, reporter) as relay:
+        _require_one_origin(workspace, queue, target)
+        with SearchRelay(workspace, queue, target, reporter.say) as relay:
             deadline = started + search.timeout if search.timeout else None
             if queue.fill(target, points):
                 reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
-                task = Task(study, store, context, name, storage, workers, deadline)
+                task = SearchTask(study, store, context, name, storage, workers, deadline)
                 _run_trials(task, queue, relay)
             results = relay.take_stock()
             missing = target - sum(result.slot < target for result in results)
             timed_out = bool(missing and deadline and time.time() > deadline)
             best, confirmation = _confirm(study, store, results, device, reporter, run=not missing)
-            report = write_search_report(study, inputs, store, queue, results, best, confirmation)
+            report = write_search_report(workspace, queue, results, best, confirmation)
             publisher = relay.settled()
             publisher.whole = not missing
             publisher.publish_report(report.parent)
             url = publisher.leaderboard_url()
-    return SearchRun(results, target, 0 if timed_out else missing, timed_out, confirmation, report, url)
+    return SearchRun(
+        results,
+        trial_marks(workspace, results),
+        target,
+        0 if timed_out else missing,
+        timed_out,
+        confirmation,
+        report,
+        url,
+    )
 
 
-def _require_one_origin(study: Study, inputs: Inputs, store: Store, queue: Queue, target: int) -> None:
+def _require_one_origin(workspace: Workspace, queue: Queue, target: int) -> None:
     """Raises HarnessError where other code or versions fitted trials of this store than would fit the missing ones."""
-    ended = trial_results(study, queue, inputs.digests, Ledger(store))
-    states, all_done = trial_states(ended, Ledger(store)), len(ended) >= target
+    ended = trial_results(workspace, queue)
+    states, all_done = trial_states(workspace, ended), len(ended) >= target
     require_one_code(states, None if all_done else code_digest())
-    require_one_version(states, store.mixed_versions, None if all_done else versions())
+    require_one_version(states, workspace.store.mixed_versions, None if all_done else versions())
 
 
 def _first_points(study: Study, search: Search) -> list[Point]:
@@ -114,7 +123,7 @@ def _first_points(study: Study, search: Search) -> list[Point]:
     return [search.complete(given, base) for given in search.enqueue]
 
 
-def _run_trials(task: Task, queue: Queue, boss: Boss) -> None:
+def _run_trials(task: SearchTask, queue: Queue, events: WorkerEvents) -> None:
     """Works until every trial has ended. Whatever ends this, no trial of this store's own search stays RUNNING.
 
     In a shared search that means to wait for the last trials of others, and to take those whose workers die.
@@ -124,9 +133,9 @@ def _run_trials(task: Task, queue: Queue, boss: Boss) -> None:
             if not queue.waiting:
                 time.sleep(POLL)
             elif task.workers == 1:
-                work(task, queue, boss)
+                work(task, queue, events)
             else:
-                run_workers(task, queue, boss)
+                run_workers(task, queue, events)
             queue.sweep()  # a worker that died as it took a trial has told nobody
     finally:
         if queue.own:
@@ -140,9 +149,8 @@ def _confirm(
     best = best_trial(study, results)
     if best is None:
         return None, None
-    assert study.search is not None
     path = store.root / "searches" / f"{study.study}-best.yaml"
     best_study = write_best_study(study, best, path)
-    if run and study.search.confirm is not None:
+    if run and study.searched.confirm is not None:
         run_study(best_study, store, device, reporter)
-    return path, confirmed(best_study, study.search.objective.metric, store)
+    return path, confirmed(best_study, study.searched.objective.metric, store)

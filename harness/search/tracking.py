@@ -1,29 +1,25 @@
 """What of a search goes to MLflow: search run -> trial runs -> fold runs, written by the parent process alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import JobError
-from harness.execution.progress import Reporter
-from harness.prepare import Inputs
+from harness.prepare import Workspace
 from harness.search.queue import Queue, has_ended
 from harness.search.trials import TrialResult, trial_result, trial_results
-from harness.store import Ledger, Store
-from harness.store.results import Metrics
-from harness.study import Study
+from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import search_id
 from harness.study.plan import Job, Scenario, fold_jobs
-from harness.study.state import scenario_state
 from harness.tracking.relay import Relay
-from harness.tracking.root_run import RootRun, publish_fold
+from harness.tracking.root_run import RootRun
 
 
 class SearchPublisher(RootRun):
     """Keeps MLflow in step with the trials and the ledger."""
 
-    def __init__(self, study: Study, inputs: Inputs, store: Store, search_id: str) -> None:
-        assert study.search is not None
-        super().__init__(study, inputs, store, search_id)
-        self._search, self._search_id = study.search, search_id
+    def __init__(self, workspace: Workspace) -> None:
+        self._search, self._search_id = workspace.study.searched, search_id(workspace.study, workspace.inputs.digests)
+        super().__init__(workspace, self._search_id)
         self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains
         self.whole = False
@@ -59,15 +55,15 @@ class SearchPublisher(RootRun):
         if job_id in self._streams:
             self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
 
-    def job_ended(self, job: Job, error: JobError | None) -> None:
-        """Closes the run of a job, or makes it, where the job was done before."""
-        if error is not None:
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        """Close the run of a job, or make it, where the job was done before."""
+        if isinstance(outcome, JobError):
             run_id = self._streams.pop(job.id, None) or self._tracker.start_fold(job, [], self._trial_runs[job.id])
-            self._tracker.fail(run_id, error)
+            self._tracker.fail(run_id, outcome)
         elif not self._tracker.is_finished("fold", job.id):
             run_id = self._tracker.start_fold(job, [], self._trial_runs[job.id])
             streamed = self._streams.pop(job.id, None) is not None
-            publish_fold(self._tracker, run_id, job, self._ledger, streamed)
+            self._publish_fold(run_id, outcome, streamed)
 
     def job_abandoned(self, job: Job) -> None:
         """Takes back the run of a job whose worker died: the job is begun anew, and so are its curves."""
@@ -81,7 +77,7 @@ class SearchPublisher(RootRun):
             return
         run_id = self.trial_started(result.slot, result.number, result.scenario)
         for job in result.done:
-            self.job_ended(job, None)
+            self.job_ended(job, self._workspace.ledger.record(job.id))
         metric = self._search.objective.metric
         for step, value in enumerate(result.means):
             self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
@@ -95,7 +91,7 @@ class SearchPublisher(RootRun):
         if result.value is None:
             return {}
         costs = {} if result.cost is None else {"cost": result.cost}
-        summary = scenario_state(result.scenario, result.jobs, self._ledger).summary
+        summary = self._workspace.reader.scenario(result.scenario, result.jobs).summary
         return summary | {"objective": result.value} | costs
 
     def publish_report(self, folder: Path) -> None:
@@ -126,36 +122,20 @@ def _words(result: TrialResult, metric: str, synthetic: bool) -> str:
 
 
 class SearchRelay(Relay[SearchPublisher]):
-    """That of a search: a Boss. It tells how each trial ended, too."""
+    """The relay of a search. It also prints how each trial ended."""
 
-    def __init__(
-        self, study: Study, inputs: Inputs, store: Store, queue: Queue, target: int, reporter: Reporter
-    ) -> None:
-        identity = search_id(study, inputs.digests)
-        super().__init__(lambda: SearchPublisher(study, inputs, store, identity), reporter.say)
-        self._study, self._digests, self._ledger = study, inputs.digests, Ledger(store)
-        self._queue, self._target = queue, target
+    def __init__(self, workspace: Workspace, queue: Queue, target: int, say: Callable[[str], None]) -> None:
+        super().__init__(lambda: SearchPublisher(workspace), say)
+        self._workspace, self._queue, self._target = workspace, queue, target
         self._trials: dict[int, tuple[int, int, Scenario]] = {}  # by number, those that run
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
-        """See SearchPublisher."""
+        """A trial starts. Returns the id of its MLflow run; None while the tracking server is lost."""
         self._trials[number] = slot, number, scenario
         return self._pass(lambda publisher: publisher.trial_started(slot, number, scenario))
 
-    def job_started(self, job: Job) -> None:
-        """See SearchPublisher."""
-        self._pass(lambda publisher: publisher.job_started(job))
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        """See SearchPublisher."""
-        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
-
-    def job_ended(self, job: Job, error: JobError | None) -> None:
-        """See SearchPublisher."""
-        self._pass(lambda publisher: publisher.job_ended(job, error))
-
     def job_abandoned(self, job: Job) -> None:
-        """See SearchPublisher."""
+        """The worker that fitted this job died."""
         self._pass(lambda publisher: publisher.job_abandoned(job))
 
     def trial_ended(self, number: int) -> None:
@@ -164,7 +144,7 @@ class SearchRelay(Relay[SearchPublisher]):
         trial = self._queue.trial(number)
         if not has_ended(trial):  # put back, or the second of its slot
             return
-        result = trial_result(self._study, trial, self._digests, self._ledger)
+        result = trial_result(self._workspace, trial)
         self._pass(lambda publisher: publisher.publish(result))
         ended = len([slot for slot in self._queue.ended() if slot < self._target])
         self._say(f"  [{ended}/{self._target}] {result.scenario.name}: {self._how(result)}")
@@ -184,10 +164,10 @@ class SearchRelay(Relay[SearchPublisher]):
             publisher.trial_started(*trial)
 
     def _results(self) -> list[TrialResult]:
-        return trial_results(self._study, self._queue, self._digests, self._ledger)
+        return trial_results(self._workspace, self._queue)
 
     def _how(self, result: TrialResult) -> str | None:
         if result.state == "pruned":
             return f"pruned after {result.folds} of {len(result.jobs)} folds"
-        assert self._study.search is not None
-        return result.error if result.value is None else f"{self._study.search.objective.metric} {result.value:.4f}"
+        metric = self._workspace.study.searched.objective.metric
+        return result.error if result.value is None else f"{metric} {result.value:.4f}"

@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.prepare import Workspace
 from harness.report.numbers.marks import Marks
 from harness.report.tables.export import rounded
 from harness.search.queue import Queue, slot_of
-from harness.store import Ledger
 from harness.study import Study
-from harness.study.identity import Digests
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.study.search_block import Point
-from harness.study.state import ScenarioState, scenario_state
+from harness.study.state import ScenarioState
 
 State = Literal["complete", "pruned", "failed"]
 _STATES: dict[TrialState, State] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
@@ -40,8 +39,9 @@ class TrialResult:
     error: str | None
 
 
-def trial_result(study: Study, trial: FrozenTrial, digests: Digests, ledger: Ledger) -> TrialResult:
+def trial_result(workspace: Workspace, trial: FrozenTrial) -> TrialResult:
     """The result of an ended trial."""
+    study, digests, ledger = workspace.study, workspace.inputs.digests, workspace.ledger
     scenario = point_scenario(study, trial.params, digests)
     jobs = fold_jobs(study, scenario, digests)
     values = trial.values if trial.state == TrialState.COMPLETE else None
@@ -62,25 +62,24 @@ def trial_result(study: Study, trial: FrozenTrial, digests: Digests, ledger: Led
     )
 
 
-def trial_results(study: Study, queue: Queue, digests: Digests, ledger: Ledger) -> list[TrialResult]:
+def trial_results(workspace: Workspace, queue: Queue) -> list[TrialResult]:
     """The results of all trials that have ended, by slot."""
-    return [trial_result(study, trial, digests, ledger) for _, trial in sorted(queue.ended().items())]
+    return [trial_result(workspace, trial) for _, trial in sorted(queue.ended().items())]
 
 
-def trial_states(results: list[TrialResult], ledger: Ledger) -> list[ScenarioState]:
+def trial_states(workspace: Workspace, results: list[TrialResult]) -> list[ScenarioState]:
     """The fits of these trials that are in this store, as tables take them."""
-    return [scenario_state(result.scenario, result.done, ledger) for result in results]
+    return [workspace.reader.scenario(result.scenario, result.done) for result in results]
 
 
-def trial_marks(study: Study, results: list[TrialResult], ledger: Ledger) -> Marks:
+def trial_marks(workspace: Workspace, results: list[TrialResult]) -> Marks:
     """The marks of these trials."""
-    return Marks(study, tuple(fit_marks(trial_states(results, ledger))))
+    return Marks(workspace.study, tuple(fit_marks(trial_states(workspace, results))))
 
 
 def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
     """A row for each trial, the best first, then the pruned and the failed."""
-    search = marks.study.search
-    assert search is not None
+    search = marks.study.searched
     objective = search.objective
     sign = -1 if objective.maximize else 1
     ranked = sorted(results, key=lambda r: (r.value is None, sign * (r.value or 0.0), r.cost or 0.0, r.slot))
@@ -103,10 +102,9 @@ def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
 
 def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame of trials as it is read: the metric with four decimals, in which the best trials differ."""
-    assert study.search is not None
-    metric = study.search.objective.metric
+    metric = study.searched.objective.metric
     words = ["-" if pd.isna(value) else f"{value:.4f}" for value in frame[metric]]
-    drawn = {key: _apart(frame[key]) for key in study.search.space if frame[key].dtype == float}
+    drawn = {key: _apart(frame[key]) for key in study.searched.space if frame[key].dtype == float}
     return rounded(frame.assign(**{metric: words}, **drawn))
 
 
@@ -121,16 +119,14 @@ def _apart(values: pd.Series) -> list[str]:
 
 def best_trial(study: Study, results: list[TrialResult]) -> TrialResult | None:
     """The complete trial with the best value, the first of equals; of a Pareto front its best end."""
-    assert study.search is not None
-    sign = 1 if study.search.objective.maximize else -1
+    sign = 1 if study.searched.objective.maximize else -1
     complete = [result for result in results if result.value is not None]
     return max(complete, key=lambda r: (sign * (r.value or 0.0), -(r.cost or 0.0)), default=None)
 
 
 def pareto_front(study: Study, results: list[TrialResult]) -> list[TrialResult]:
     """The complete trials that no other beats in both value and cost, cheapest first."""
-    assert study.search is not None
-    sign = 1 if study.search.objective.maximize else -1
+    sign = 1 if study.searched.objective.maximize else -1
     complete = [(sign * r.value, r.cost, r) for r in results if r.value is not None and r.cost is not None]
     front: list[TrialResult] = []
     reached = float("-inf")

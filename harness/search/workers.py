@@ -1,4 +1,4 @@
-"""Who runs the trials: this process, or several on one machine that tell this one what they do."""
+"""Runs the trials: in this process, or in several on this machine that send it their events."""
 
 import time
 import traceback
@@ -10,10 +10,10 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from harness.errors import JobError
 from harness.processes import become_worker, require_importable, start_worker
-from harness.search.objective import Listener, TrialRunner
+from harness.search.objective import TrialEvents, TrialRunner
 from harness.search.queue import Queue
 from harness.store import Store
-from harness.store.results import Metrics
+from harness.store.results import FoldRecord, Metrics
 from harness.study import Study
 from harness.study.plan import Job, Scenario
 from harness.training.context import Context
@@ -23,8 +23,8 @@ MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
 
 
 @dataclass(frozen=True)
-class Task:
-    """All that a worker needs; it can be pickled."""
+class SearchTask:
+    """Everything that a worker needs; it can be pickled."""
 
     study: Study
     store: Store
@@ -41,13 +41,12 @@ class Task:
 
     def queue(self) -> Queue:
         """The queue of the search, opened."""
-        assert self.study.search is not None
-        return Queue(self.study.search, self.name, self.store, self.url)
+        return Queue(self.study.searched, self.name, self.store, self.url)
 
 
-def work(task: Task, queue: Queue, listener: Listener) -> None:
-    """Takes trials from the queue until it is empty or time is up."""
-    runner = TrialRunner(task.study, task.store, task.context, queue, listener)
+def work(task: SearchTask, queue: Queue, events: TrialEvents) -> None:
+    """Run trials from the queue until it is empty or time is up."""
+    runner = TrialRunner(task.study, task.store, task.context, queue, events)
     while not task.over:
         trial = queue.take(task.workers)
         if trial is None:
@@ -60,23 +59,19 @@ def work(task: Task, queue: Queue, listener: Listener) -> None:
         except BaseException:
             queue.put_back(queue.trial(trial.number))
             raise
-        listener.trial_ended(trial.number)
+        events.trial_ended(trial.number)
 
 
-class Pool(Protocol):
-    """What else the parent wants to know."""
+class WorkerEvents(TrialEvents, Protocol):
+    """Follows the trials of several workers, any of which may die."""
 
     def job_abandoned(self, job: Job) -> None:
         """The worker that fitted this job died."""
         ...
 
 
-class Boss(Listener, Pool, Protocol):
-    """The parent of several workers."""
-
-
-class Remote:
-    """A Listener at the other end of a pipe."""
+class PipeEvents:
+    """Sends the events of a worker's trials to its parent."""
 
     def __init__(self, pipe: "Connection[Any, Any]") -> None:
         self._pipe = pipe
@@ -92,37 +87,37 @@ class Remote:
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         self._pipe.send(("epoch", (job_id, epoch, metrics)))
 
-    def job_ended(self, job: Job, error: JobError | None) -> None:
-        self._pipe.send(("job_ended", (job, error)))
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        self._pipe.send(("job_ended", (job, outcome)))
 
     def trial_ended(self, number: int) -> None:
         self._pipe.send(("trial_ended", (number,)))
 
 
-def _worker(task: Task, pipe: "Connection[Any, Any]") -> None:
+def _worker(task: SearchTask, pipe: "Connection[Any, Any]") -> None:
     """The main function of a worker process."""
     become_worker()
     try:
-        work(task, task.queue(), Remote(pipe))
+        work(task, task.queue(), PipeEvents(pipe))
     except Exception:
         pipe.send(("crashed", (traceback.format_exc(),)))
 
 
-def _on(task: Task, device: str) -> Task:
+def _on(task: SearchTask, device: str) -> SearchTask:
     return replace(task, context=replace(task.context, device=device))
 
 
 class _Process:
-    """A worker process, and what it is at."""
+    """A worker process with the trial and the job that it runs."""
 
-    def __init__(self, task: Task, device: str) -> None:
+    def __init__(self, task: SearchTask, device: str) -> None:
         self.device = device
         self.process, self.pipe = start_worker(_worker, _on(task, device))
         self.trial: int | None = None
         self.job: Job | None = None
 
-    def deliver(self, boss: Boss) -> bool:
-        """Passes one message on to the parent; False where the worker has ended."""
+    def deliver(self, events: WorkerEvents) -> bool:
+        """Pass on one message of the worker; False where it has ended."""
         try:
             name, arguments = self.pipe.recv()
         except (EOFError, OSError):
@@ -135,7 +130,7 @@ class _Process:
             self.trial = None
         elif name in ("job_started", "job_ended"):
             self.job = arguments[0] if name == "job_started" else None
-        reply = getattr(boss, name)(*arguments)
+        reply = getattr(events, name)(*arguments)
         if name == "trial_started":
             try:
                 self.pipe.send(reply)
@@ -144,8 +139,8 @@ class _Process:
         return True
 
 
-def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
-    """Runs the trials that wait, in `task.workers` processes. One that dies is replaced, its trial put back."""
+def run_workers(task: SearchTask, queue: Queue, events: WorkerEvents) -> None:
+    """Run the waiting trials in `task.workers` processes. One that dies is replaced, and its trial put back."""
     devices = spread_devices(task.context.device, min(task.workers, queue.waiting))
     workers = [_Process(task, device) for device in devices]
     deaths = 0
@@ -155,7 +150,7 @@ def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
             ready = wait(pipes)
             for worker in [w for w in workers if w.pipe in ready]:
                 had_trial = worker.trial is not None
-                if worker.deliver(boss):
+                if worker.deliver(events):
                     if had_trial and worker.trial is None:
                         deaths = 0
                     continue
@@ -166,7 +161,7 @@ def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
                 if worker.process.exitcode == 1:
                     require_importable(__name__)
                 deaths += 1
-                _bury(worker, queue, boss)
+                _recover(worker, queue, events)
                 if deaths > MAX_DEATHS:
                     raise RuntimeError(f"{deaths} workers in a row were killed; is there enough memory for so many?")
                 if queue.waiting:
@@ -177,8 +172,9 @@ def run_workers(task: Task, queue: Queue, boss: Boss) -> None:
             worker.process.join()
 
 
-def _bury(worker: _Process, queue: Queue, boss: Boss) -> None:
+def _recover(worker: _Process, queue: Queue, events: WorkerEvents) -> None:
+    """Put the trial of a dead worker back into the queue."""
     if worker.job is not None:
-        boss.job_abandoned(worker.job)
+        events.job_abandoned(worker.job)
     if worker.trial is not None:
         queue.put_back(queue.trial(worker.trial))

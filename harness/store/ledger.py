@@ -124,14 +124,17 @@ class Ledger:
         self.path(job_id).rename(target)
         return target
 
-    def save(self, result: FoldResult) -> None:
-        """Store a finished job atomically. A job that is stored already is not changed."""
-        if not self.done(result.record.job_id):
-            self._store(result)
+    def save(self, result: FoldResult) -> FoldRecord:
+        """Store a finished job in one step, and return its record. A job that is stored already stays as it is."""
+        record = result.record
+        if self.done(record.job_id) or not self._store(result):
+            record = self.record(record.job_id)
         (self._states / f"{result.record.job_id}.json").unlink(missing_ok=True)
         shutil.rmtree(self._checkpoints / result.record.job_id, ignore_errors=True)
+        return record
 
-    def _store(self, result: FoldResult) -> None:
+    def _store(self, result: FoldResult) -> bool:
+        """Write the folder of a job; False where another study that shares the job was first."""
         record = result.record
         with new_folder(self.root) as folder:
             (folder / "result.json").write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
@@ -143,7 +146,9 @@ class Ledger:
             failpoint("ledger.written")
             try:
                 folder.rename(self.path(record.job_id))
-            except OSError:  # another study that shares the job was first
+            except OSError:
                 if not self.done(record.job_id):
                     raise
+                return False
         failpoint("ledger.saved")
+        return True

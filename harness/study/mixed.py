@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from harness.errors import HarnessError
 from harness.store.results import FoldRecord
 from harness.study.settings import CLASSIFIERS, Settings
-from harness.study.state import ScenarioState, StageState
+from harness.study.state import ScenarioState
 
 
 def require_one_version(states: Iterable[ScenarioState], allowed: bool, coming: str | None = None) -> None:
@@ -31,11 +31,6 @@ def fit_marks(states: Iterable[ScenarioState]) -> list[str]:
         *([f"MIXED VERSIONS: {versions}"] if versions else []),
         *([f"MIXED DEVICES: {', '.join(places)}"] if len(places) > 1 else []),
     ]
-
-
-def every_state(states: Iterable[StageState], tests: Iterable[ScenarioState]) -> list[ScenarioState]:
-    """The scenarios of all stages and those scored on the test set."""
-    return [*(scenario for state in states for scenario in state.scenarios), *tests]
 
 
 def changed_versions(then: FoldRecord, now: FoldRecord) -> str:
@@ -81,7 +76,7 @@ def _is_auto(settings: Settings) -> bool:
 
 def _fits(states: Iterable[ScenarioState]) -> Iterator[tuple[Settings, FoldRecord]]:
     """Every fit once, even if its scenario is in several stages."""
-    found = {job: (s.scenario.settings, record) for s in states for job, record in s.records.items()}
+    found = {job: (s.settings, record) for s in states for job, record in s.records.items()}
     yield from found.values()
 
 

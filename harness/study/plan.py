@@ -67,9 +67,8 @@ def make_scenario(study: Study, settings: Settings, factors: Iterable[str], dige
 
 def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:
     """The scenario at a point of the search space."""
-    assert study.search is not None
     settings = Settings.model_validate({**study.base.model_dump(), **point})
-    return make_scenario(study, settings, [key for key in study.search.space if key in point], digests)
+    return make_scenario(study, settings, [key for key in study.searched.space if key in point], digests)
 
 
 def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:

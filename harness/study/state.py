@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 from harness.errors import HarnessError, LeakageError
@@ -13,7 +13,7 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests, digest
 from harness.study.plan import Job, Scenario, fold_jobs, stage_scenarios, test_jobs
 from harness.study.provenance import decisive_code
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
 from harness.study.study import Stage, Study
 
 COUNTED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "specificity", "mcc")  # of called images
@@ -29,8 +29,32 @@ class ScenarioState:
     records: Mapping[str, FoldRecord]  # job id -> record
 
     @property
+    def id(self) -> str:
+        """The id of the scenario."""
+        return self.scenario.id
+
+    @property
+    def name(self) -> str:
+        """The name of the scenario."""
+        return self.scenario.name
+
+    @property
+    def settings(self) -> ResolvedSettings:
+        """The settings of the scenario, all resolved."""
+        return self.scenario.settings
+
+    @property
     def finished(self) -> bool:
         return len(self.records) == len(self.jobs)
+
+    @property
+    def missing(self) -> list[Job]:
+        """The jobs that are not done."""
+        return [job for job in self.jobs if job.id not in self.records]
+
+    def with_record(self, record: FoldRecord) -> "ScenarioState":
+        """The state after another job is done."""
+        return replace(self, records={**self.records, record.job_id: record})
 
     @property
     def cost(self) -> float:
@@ -68,7 +92,7 @@ class StageState:
     @property
     def missing(self) -> list[Job]:
         """The jobs that are not done."""
-        return [job for state in self.scenarios for job in state.jobs if job.id not in state.records]
+        return [job for state in self.scenarios for job in state.missing]
 
     @property
     def best(self) -> ScenarioState | None:
@@ -83,12 +107,35 @@ class StageState:
 
         One that leaks takes no part: its validation images were seen in training, so its mean chooses nothing.
         """
-        finished = [state for state in self.scenarios if state.finished and not state.scenario.settings.leaks]
+        finished = [state for state in self.scenarios if state.finished and not state.settings.leaks]
         if self.stage.select is None or not finished:
             return None
         sign = 1 if self.stage.select.maximize else -1
         metric = f"{self.stage.select.metric}_mean"
         return max(finished, key=lambda state: sign * state.summary[metric])
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """How far a study is: its stages, and the scenarios that are scored on the test set."""
+
+    stages: tuple[StageState, ...]
+    tests: tuple[ScenarioState, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to fit."""
+        return all(stage.finished for stage in self.stages) and all(test.finished for test in self.tests)
+
+    @property
+    def scenarios(self) -> list[ScenarioState]:
+        """The scenarios of all stages, each once."""
+        return [scenario for scenario, _ in all_scenarios(self.stages)]
+
+    @property
+    def fits(self) -> list[ScenarioState]:
+        """Everything that is fitted: the scenarios of all stages, each once, and those scored on the test set."""
+        return [*self.scenarios, *self.tests]
 
 
 @dataclass(frozen=True)
@@ -110,7 +157,7 @@ def contests(state: StageState) -> list[Contest]:
     if state.stage.select is None or state.top is None:
         return []
     metric, top = state.stage.select.metric, state.top
-    others = [s for s in state.scenarios if s.finished and s is not top and not s.scenario.settings.leaks]
+    others = [s for s in state.scenarios if s.finished and s is not top and not s.settings.leaks]
     tests = [fold_test(top, other, metric) for other in others]
     adjusted = holm([test.p for test in tests])
     return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
@@ -149,48 +196,78 @@ def least_step(state: ScenarioState, metric: str) -> float:
     return 1 / (images if name in COUNTED else max(n * (images - n) for n in classes))
 
 
-def stage_state(study: Study, stage: Stage, start: Settings | None, digests: Digests, ledger: Ledger) -> StageState:
-    """The state of one stage as the ledger has it; `start` are the settings of the last winner."""
-    scenarios = stage_scenarios(study, stage, start, digests)
-    states = tuple(scenario_state(s, fold_jobs(study, s, digests), ledger) for s in scenarios)
-    require_one_code(states)
-    return StageState(stage, states)
+class StateReader:
+    """Reads the state of a study from the ledger: the record of each finished job once, however often it is asked.
 
-
-def study_state(study: Study, digests: Digests, ledger: Ledger, provisional: bool = False) -> list[StageState]:
-    """The state of every stage.
-
-    A stage that selects hands its winner on once all its jobs are done; with `provisional` its best finished
-    scenario stands in, as in a run that had to go on past failures.
+    has_test: there are images to test on.
     """
-    states: list[StageState] = []
-    start: Settings | None = None
-    waits_for: str | None = None
-    for stage in study.stages:
-        state = StageState(stage, (), waits_for) if waits_for else stage_state(study, stage, start, digests, ledger)
-        states.append(state)
-        if stage.select and not waits_for:
-            best = state.best if state.finished or provisional else None
-            start, waits_for = (best.scenario.settings, None) if best else (start, stage.name)
-    return states
 
+    def __init__(self, study: Study, digests: Digests, ledger: Ledger, has_test: bool = True) -> None:
+        self._study, self._digests, self._ledger, self._has_test = study, digests, ledger, has_test
+        self._records: dict[str, FoldRecord] = {}
 
-def test_states(study: Study, states: list[StageState], digests: Digests, ledger: Ledger) -> list[ScenarioState]:
-    """The scenarios to be scored on the test set, each once: the winners of finished stages, or all where so declared.
+    def read(self, provisional: bool = False) -> StudyState:
+        """The state of every stage, and of the scenarios to be scored on the test set.
 
-    None from behind a selecting stage that is not finished: what it lacks may yet change who went on from it.
-    """
-    wanted = study.test.stages if study.test else []
-    chosen: dict[str, Scenario] = {}
-    for state in states:
-        if state.stage.select and not state.finished:
-            break
-        if study.test and state.stage.name in wanted:
-            winner = [state.best] if state.best else []
-            everyone = list(state.scenarios) if state.finished else []
-            found = everyone if study.test.scenarios == "all" else winner
-            chosen.update({s.scenario.id: s.scenario for s in found})
-    return [scenario_state(s, test_jobs(study, s, digests), ledger) for s in chosen.values()]
+        A stage that selects hands its winner on once all its jobs are done; with `provisional` its best finished
+        scenario stands in, as in a run that had to go on past failures.
+        """
+        stages: list[StageState] = []
+        start: Settings | None = None
+        waits_for: str | None = None
+        for stage in self._study.stages:
+            state = StageState(stage, (), waits_for) if waits_for else self.stage(stage, start)
+            stages.append(state)
+            if stage.select and not waits_for:
+                best = state.best if state.finished or provisional else None
+                start, waits_for = (best.settings, None) if best else (start, stage.name)
+        return StudyState(tuple(stages), self.tests(stages))
+
+    def stage(self, stage: Stage, start: Settings | None) -> StageState:
+        """The state of one stage; `start` are the settings of the last winner."""
+        scenarios = stage_scenarios(self._study, stage, start, self._digests)
+        states = tuple(self.scenario(s, fold_jobs(self._study, s, self._digests)) for s in scenarios)
+        require_one_code(states)
+        return StageState(stage, states)
+
+    def tests(self, stages: Iterable[StageState]) -> tuple[ScenarioState, ...]:
+        """The scenarios to be scored on the test set, each once: winners of finished stages, or all where declared.
+
+        None from behind a selecting stage that is not finished: what it lacks may yet change who went on from it.
+        """
+        study, chosen = self._study, dict[str, Scenario]()
+        for state in stages if study.test and self._has_test else ():
+            if state.stage.select and not state.finished:
+                break
+            if study.test and state.stage.name in study.test.stages:
+                winner = [state.best] if state.best else []
+                everyone = list(state.scenarios) if state.finished else []
+                found = everyone if study.test.scenarios == "all" else winner
+                chosen.update({s.id: s.scenario for s in found})
+        return tuple(self.scenario(s, test_jobs(study, s, self._digests)) for s in chosen.values())
+
+    def scenario(self, scenario: Scenario, jobs: Sequence[Job]) -> ScenarioState:
+        """The state of one scenario.
+
+        Every table starts here. Raises LeakageError for a stored fit of another fold: tables never mix fold
+        assignments.
+        """
+        records = {job.id: record for job in jobs if (record := self._record(job.id)) is not None}
+        for job in jobs:
+            found = (records[job.id].facts.fold_digest or job.rows) if job.id in records else job.rows
+            if found != job.rows:
+                raise LeakageError(
+                    f"{scenario.name}, {job.name}: {self._ledger.path(job.id)} was fitted on the fold {found}, and this"
+                    f" study's is {job.rows}; one table never mixes fold assignments: remove that folder, and run the"
+                    " study again"
+                )
+        return ScenarioState(scenario, tuple(jobs), records)
+
+    def _record(self, job_id: str) -> FoldRecord | None:
+        """The record of a job; None where it is not finished yet."""
+        if job_id not in self._records and self._ledger.done(job_id):
+            self._records[job_id] = self._ledger.record(job_id)
+        return self._records.get(job_id)
 
 
 def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:
@@ -213,46 +290,28 @@ def look_key(test: ScenarioState) -> str:
     return digest([job.id for job in test.jobs])
 
 
-def all_scenarios(states: list[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:
+def all_scenarios(stages: Iterable[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:
     """Every scenario once, with the names of the stages that it stands in."""
     seen: dict[str, tuple[ScenarioState, list[str]]] = {}
-    for state in states:
+    for state in stages:
         for scenario in state.scenarios:
-            seen.setdefault(scenario.scenario.id, (scenario, []))[1].append(state.stage.name)
+            seen.setdefault(scenario.id, (scenario, []))[1].append(state.stage.name)
     yield from seen.values()
 
 
-def scenario_state(scenario: Scenario, jobs: Sequence[Job], ledger: Ledger) -> ScenarioState:
-    """The state of one scenario as the ledger has it.
-
-    Every table starts here. Raises LeakageError for a stored fit of another fold: tables never mix fold assignments.
-    """
-    records = {job.id: ledger.record(job.id) for job in jobs if ledger.done(job.id)}
-    for job in jobs:
-        found = (records[job.id].facts.fold_digest or job.rows) if job.id in records else job.rows
-        if found != job.rows:
-            raise LeakageError(
-                f"{scenario.name}, {job.name}: {ledger.path(job.id)} was fitted on the fold {found}, and this study's"
-                f" is {job.rows}; one table never mixes fold assignments: remove that folder, and run the study again"
-            )
-    return ScenarioState(scenario, tuple(jobs), records)
-
-
-def final_test(
-    study: Study, states: Sequence[StageState], tests: Sequence[ScenarioState]
-) -> ScenarioState | str | None:
+def final_test(study: Study, state: StudyState) -> ScenarioState | str | None:
     """The test whose one network is the study's champion: of the last stage that is scored on the test set.
 
     Or in words why the study ends without one; None where it asks for no test, or the test is not done.
     """
-    if study.test is None or not tests or not all(test.finished for test in tests):
+    if study.test is None or not state.tests or not all(test.finished for test in state.tests):
         return None
     if study.test.model != "refit":
         return "the test set is scored by the mean of the fold models, no single network; `model: refit` gives one"
-    wanted = [state.best.scenario.id for state in states if state.stage.name in study.test.stages and state.best]
-    test = next((test for test in tests if wanted and test.scenario.id == wanted[-1]), None)
+    wanted = [stage.best.id for stage in state.stages if stage.stage.name in study.test.stages and stage.best]
+    test = next((test for test in state.tests if wanted and test.id == wanted[-1]), None)
     if test is None:
         return "no stage that is scored on the test set selects a winner"
-    if test.scenario.settings.backbone in CLASSIFIERS:
-        return f"{test.scenario.settings.backbone} is a baseline and not a network that can be packaged"
+    if test.settings.backbone in CLASSIFIERS:
+        return f"{test.settings.backbone} is a baseline and not a network that can be packaged"
     return test

@@ -8,7 +8,7 @@ from harness.store.reports import find_report
 from harness.store.store import read_holder
 from harness.study.identity import Digests, study_id
 from harness.study.plan import Job
-from harness.study.state import StageState, study_state, test_states
+from harness.study.state import StateReader, StudyState
 from harness.study.study import Study
 
 State = Literal["done", "running", "failed", "missing"]
@@ -48,23 +48,21 @@ def study_status(study: Study, digests: Digests, has_test: bool, store: Store) -
     holder = read_holder(store.locks / f"{study.study}.json")
     identity = study_id(study, digests)
     held = holder is not None and holder.get("study_id") in (None, identity)  # or another study of this name
-    states = study_state(study, digests, ledger)
+    state = StateReader(study, digests, ledger, has_test).read()
     jobs: dict[str, JobStatus] = {}
-    for stage, job in _jobs(study, states, digests, has_test, ledger):
+    for stage, job in _jobs(state):
         jobs.setdefault(job.id, _job_status(stage, job, ledger, held))
-    waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in states if s.waits_for]
-    if study.test and not all(state.finished for state in states):
+    waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in state.stages if s.waits_for]
+    if study.test and not all(stage.finished for stage in state.stages):
         waiting.append("the test set waits for every stage")
     report = find_report(store.reports / study.study, identity)
     return Status(study.study, identity, holder, list(jobs.values()), waiting, str(report) if report else None)
 
 
-def _jobs(
-    study: Study, states: list[StageState], digests: Digests, has_test: bool, ledger: Ledger
-) -> list[tuple[str, Job]]:
-    found = [(state.stage.name, job) for state in states for scenario in state.scenarios for job in scenario.jobs]
-    tests = test_states(study, states, digests, ledger) if has_test else []
-    return found + [("test set", job) for test in tests for job in test.jobs]
+def _jobs(state: StudyState) -> list[tuple[str, Job]]:
+    """Every job with the name of its stage."""
+    found = [(stage.stage.name, job) for stage in state.stages for each in stage.scenarios for job in each.jobs]
+    return found + [("test set", job) for test in state.tests for job in test.jobs]
 
 
 def _job_status(stage: str, job: Job, ledger: Ledger, held: bool) -> JobStatus:

@@ -146,6 +146,13 @@ class Study(Model):
             at = error.field if isinstance(error, DataError) and error.field else field
             raise type(error)(str(self.error(at, str(error)))) from None
 
+    @property
+    def searched(self) -> Search:
+        """The search block. Raises StudyError where the study has none."""
+        if self.search is None:
+            raise self.error(("search",), "the study has no search: block; add `search: {space: ..., trials: 40}`")
+        return self.search
+
     def stage(self, name: str) -> Stage:
         """The stage of this name. Raises KeyError."""
         return {stage.name: stage for stage in self.stages}[name]

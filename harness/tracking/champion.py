@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from harness.data.pixels import open_pixels
 from harness.errors import attempt
-from harness.prepare import Inputs
+from harness.prepare import Workspace
 from harness.report.numbers.predictions import arrays
 from harness.report.sections.grad_cam import LOSS
-from harness.store import Ledger, Store
 from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
-from harness.study import Study
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.state import ScenarioState
@@ -28,24 +26,22 @@ if TYPE_CHECKING:
 EXPLAINED = 6  # images called rightly, and as many called wrongly
 
 
-def publish_champion(
-    study: Study, inputs: Inputs, store: Store, test: ScenarioState, publisher: Publisher, context: Context
-) -> None:
+def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publisher, context: Context) -> None:
     """Makes the refitted winner the study's champion in MLflow, with its explanations, unless it is that already.
 
     Where that cannot be done, as the weights of its frozen backbone are gone or it cannot be explained, it says so and
     leaves it: what follows needs neither.
     """
-    (job,) = test.jobs
+    (job,), store = test.jobs, workspace.store
 
     def publish() -> None:
         if publisher.has_champion(test):
             return
-        classifier = _classifier(study, inputs, store, test, context.device)
+        classifier = _classifier(workspace, test, context.device)
         path = explanations_file(store, job.id)
         if not path.exists():
             log = explanations_log(store, job.id)
-            attempt(LOSS, log, lambda: explain(classifier, job, inputs, context.pixels, store).save(path))
+            attempt(LOSS, log, lambda: explain(classifier, job, workspace, context.pixels).save(path))
         with store.scratch() as folder:
             saved = folder / "classifier"  # its name in the MLflow model too
             saved.mkdir()
@@ -55,26 +51,24 @@ def publish_champion(
     attempt("the chosen model is not registered", unregistered_log(store, job.id), publish, passing=is_lost)
 
 
-def _classifier(study: Study, inputs: Inputs, store: Store, test: ScenarioState, device: str) -> "Classifier":
+def _classifier(workspace: Workspace, test: ScenarioState, device: str) -> "Classifier":
     """The whole network of a test. Raises HarnessError where its weights cannot be had."""
     from harness.serving.stored import stored_classifier
 
-    (job,) = test.jobs
-    weights = (Ledger(store).path(job.id) / "model.safetensors").read_bytes()
+    (job,), study, inputs = test.jobs, workspace.study, workspace.inputs
+    weights = (workspace.ledger.path(job.id) / "model.safetensors").read_bytes()
     facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
     return stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
 
 
-def explain(
-    classifier: "Classifier", job: Job, inputs: Inputs, pixels: Mapping[int, Path], store: Store
-) -> Explanations:
+def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Mapping[int, Path]) -> Explanations:
     """Grad-CAM for the called class of a fixed sample of right and wrong test images."""
     from harness.serving.explain import grad_cam
 
-    names, probabilities, labels = arrays(Ledger(store).predictions(job.id))
+    names, probabilities, labels = arrays(workspace.ledger.predictions(job.id))
     called = probabilities.argmax(axis=1)
     sample = _sample(called == labels, derive_seed(job.seed, "explanations"))
-    rows = inputs.dataset.rows("test")[sample]
+    rows = workspace.inputs.dataset.rows("test")[sample]
     shown = open_pixels(pixels[job.scenario.settings.image_size])[rows]
     words = np.array(names)
     return Explanations(

@@ -23,10 +23,9 @@ from PIL import Image
 import harness
 from harness.errors import HarnessError
 from harness.prepare import prepare
-from harness.store import Ledger, Store
+from harness.store import Store
 from harness.study import Study
-from harness.study.identity import study_id
-from harness.study.state import final_test, study_state, test_states
+from harness.study.state import final_test
 from harness.tracking.connection import open_client
 
 CHAMPION = "champion"  # the alias
@@ -142,13 +141,10 @@ def study_model(study: Study, store: Store) -> str:
     _require_models(store)
     newest = f"models:/{study.study}@{CHAMPION}"
     try:
-        inputs = prepare(study, store)
+        workspace = prepare(study, store)
     except HarnessError as error:
         raise type(error)(f"{error}; the newest model of this name, whosever it is, is {newest}") from None
-    ledger = Ledger(store)
-    states = study_state(study, inputs.digests, ledger)
-    tests = test_states(study, states, inputs.digests, ledger) if len(inputs.dataset.rows("test")) else []
-    chosen, identity = final_test(study, states, tests), study_id(study, inputs.digests)
+    chosen, identity = final_test(study, workspace.reader.read()), workspace.identity
     if isinstance(chosen, str):
         raise study.error(("test",), f"no model is registered: {chosen}")
     versions = _versions(open_client(store), study.study)

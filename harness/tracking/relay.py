@@ -7,11 +7,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from harness.errors import HarnessError, TrackingError
-from harness.store import Ledger
-from harness.store.results import Metrics, Outcome
+from harness.errors import HarnessError, JobError, TrackingError
+from harness.prepare import Workspace
+from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
-from harness.study.state import ScenarioState, StageState, scenario_state
+from harness.study.state import ScenarioState, StageState
 from harness.tracking.connection import is_lost, server_words
 from harness.tracking.publisher import Publisher
 from harness.tracking.root_run import RootRun
@@ -40,6 +40,15 @@ class Relay(ABC, Generic[P]):
     @abstractmethod
     def _bring_up_to_date(self, publisher: P) -> None:
         """Tells a new publisher what happened before it was made."""
+
+    def job_started(self, job: Job) -> None:
+        self._pass(lambda publisher: publisher.job_started(job))
+
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
+
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        self._pass(lambda publisher: publisher.job_ended(job, outcome))
 
     def __enter__(self) -> Self:
         try:
@@ -102,11 +111,11 @@ class Relay(ABC, Generic[P]):
 
 
 class StudyRelay(Relay[Publisher]):
-    """That of a study's run; see Publisher for what it passes on."""
+    """The relay of a study's run."""
 
-    def __init__(self, make: Callable[[], Publisher], ledger: Ledger, say: Callable[[str], None]) -> None:
-        super().__init__(make, say)
-        self._ledger = ledger
+    def __init__(self, workspace: Workspace, say: Callable[[str], None]) -> None:
+        super().__init__(lambda: Publisher(workspace), say)
+        self._reader = workspace.reader
         self._journal: list[Callable[[Publisher], None]] = []
 
     def enter_stage(self, state: StageState) -> None:
@@ -114,15 +123,6 @@ class StudyRelay(Relay[Publisher]):
 
     def leave_stage(self, state: StageState) -> None:
         self._keep(lambda publisher: publisher.leave_stage(state))
-
-    def job_started(self, job: Job) -> None:
-        self._pass(lambda publisher: publisher.job_started(job))
-
-    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        self._pass(lambda publisher: publisher.epoch(job_id, epoch, metrics))
-
-    def job_ended(self, job: Job, outcome: Outcome) -> None:
-        self._pass(lambda publisher: publisher.job_ended(job, outcome))
 
     def publish_test(self, state: ScenarioState, stages: list[str]) -> None:
         self._keep(lambda publisher: publisher.publish_test(state, stages))
@@ -140,5 +140,5 @@ class StudyRelay(Relay[Publisher]):
 
     def _now(self, state: StageState) -> StageState:
         """The state as the ledger has it by now."""
-        scenarios = tuple(scenario_state(s.scenario, s.jobs, self._ledger) for s in state.scenarios)
+        scenarios = tuple(self._reader.scenario(s.scenario, s.jobs) for s in state.scenarios)
         return replace(state, scenarios=scenarios)

@@ -12,11 +12,10 @@ import yaml
 
 from harness.data.audit import audit_study
 from harness.data.folds import folds_json
-from harness.errors import attempt
+from harness.errors import JobError, attempt
 from harness.models.custom import file_name
-from harness.prepare import Inputs
-from harness.store import Ledger, Store
-from harness.study import Study
+from harness.prepare import Workspace
+from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests
 from harness.study.plan import Job
 from harness.study.provenance import code_and_machine, environment
@@ -38,9 +37,11 @@ def provenance(digests: Digests) -> dict[str, str]:
 class RootRun(ABC):
     """The run of a study or of a search, and all below it. As a context manager it ends every run that it began."""
 
-    def __init__(self, study: Study, inputs: Inputs, store: Store, identity: str) -> None:
-        self._study, self._inputs, self._store, self._ledger = study, inputs, store, Ledger(store)
-        self._tracker = Tracker(store, study, identity, provenance(inputs.digests), inputs.dataset)
+    def __init__(self, workspace: Workspace, identity: str) -> None:
+        self._workspace = workspace
+        self._study, self._inputs, self._store = workspace.study, workspace.inputs, workspace.store
+        origin = provenance(self._inputs.digests)
+        self._tracker = Tracker(self._store, self._study, identity, origin, self._inputs.dataset)
 
     @property
     @abstractmethod
@@ -48,8 +49,27 @@ class RootRun(ABC):
         """The id of the root run, made at the first call."""
 
     @abstractmethod
+    def job_started(self, job: Job) -> None:
+        """Open the run of a job that starts to train."""
+
+    @abstractmethod
+    def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
+        """Add an epoch to the curves of a job."""
+
+    @abstractmethod
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        """Close the run of a job."""
+
+    @abstractmethod
     def close(self) -> None:
         """Marks the root run whole where everything below it is."""
+
+    def _publish_fold(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
+        """Complete the run of a finished job; streamed: its curves are there already."""
+        self._tracker.log_record(run_id, record, streamed)
+        folder = self._workspace.ledger.path(record.job_id)
+        self._tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
+        self._tracker.finish(run_id)
 
     def _attempt(self, what: str, run_id: str, upload: Callable[[], object]) -> None:
         """Adds to a run what it can do without, or says why it lacks it."""
@@ -62,7 +82,7 @@ class RootRun(ABC):
             run_id = self.run_id
             if not self._tracker.is_whole(run_id):
                 with self._store.scratch() as folder:
-                    self._tracker.log_files(run_id, study_files(self._study, self._inputs, self._store, folder))
+                    self._tracker.log_files(run_id, study_files(self._workspace, folder))
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -80,15 +100,16 @@ class RootRun(ABC):
             self._tracker.close_all(status)
 
 
-def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> list[Path]:
-    """The files that say what a study reads and what it runs on, written into `folder`."""
+def study_files(workspace: Workspace, folder: Path) -> list[Path]:
+    """Write the files that say what a study reads and what it runs on into `folder`, and return their paths."""
+    study, inputs = workspace.study, workspace.inputs
     (folder / "study.yaml").write_text(
         yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False), encoding="utf-8"
     )
     inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
     folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
     (folder / "folds.json").write_text(json.dumps(folds, indent=1), encoding="utf-8")
-    audit = audit_study(study, inputs.dataset, inputs.folds, store)
+    audit = audit_study(study, inputs.dataset, inputs.folds, workspace.store)
     (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
     (folder / "environment.txt").write_text(environment(), encoding="utf-8")
     for head, source in inputs.heads.items():
@@ -96,11 +117,3 @@ def study_files(study: Study, inputs: Inputs, store: Store, folder: Path) -> lis
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source, encoding="utf-8")
     return sorted(folder.iterdir())
-
-
-def publish_fold(tracker: Tracker, run_id: str, job: Job, ledger: Ledger, streamed: bool) -> None:
-    """Makes the run of a finished job whole; `streamed` where its curves are there already."""
-    tracker.log_record(run_id, ledger.record(job.id), streamed)
-    folder = ledger.path(job.id)
-    tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
-    tracker.finish(run_id)

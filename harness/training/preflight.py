@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.models.network_check import NetworkCheck, NetworkSettings
-from harness.prepare import Inputs
+from harness.prepare import Inputs, Workspace
 from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study import Study
@@ -164,13 +164,13 @@ def _place(study: Study, setting: str, network: NetworkSettings) -> FieldPath:
     return ("base", setting)
 
 
-def require_usable(study: Study, inputs: Inputs, store: Store, device: str, say: Callable[[str], None]) -> None:
+def require_usable(workspace: Workspace, device: str, say: Callable[[str], None]) -> None:
     """Looks at every network and head that the study can meet, and says what one would not expect of them.
 
     Raises HarnessError, naming the place in the study file, for the first that cannot be used.
     """
-    networks = check_networks(study, inputs.digests, store, hub=True)
-    _check_heads(study, inputs, networks, device)
+    networks = check_networks(workspace.study, workspace.inputs.digests, workspace.store, hub=True)
+    _check_heads(workspace.study, workspace.inputs, networks, device)
     for remark in networks.remarks:
         say(remark)
 

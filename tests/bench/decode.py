@@ -18,7 +18,7 @@ SIZE = 150
 def measure(bench: Bench) -> list[Row]:
     """A Pillow loop over the cache build, by wall and by CPU time, and the pixels in which they differ."""
     images, rounds = (300, 1) if bench.quick else (2000, 5)
-    dataset = prepare(bench.study("decode", images, [{"name": "one"}]), bench.store("decode")).dataset
+    dataset = prepare(bench.study("decode", images, [{"name": "one"}]), bench.store("decode")).inputs.dataset
     files = [dataset.root / image for image in dataset.table["image"]]
     builds: list[Path] = []
     cpu: dict[str, list[float]] = {"loop": [], "build": []}

@@ -22,7 +22,7 @@ def measure(bench: Bench) -> list[Row]:
     store = bench.store("extraction")
     study = bench.study("extraction", images + 64, [{"name": "one"}])
     settings = study.base.resolved(150)
-    pixels = pixel_cache(prepare(study, store).dataset, 150, store)
+    pixels = pixel_cache(prepare(study, store).inputs.dataset, 150, store)
     backbone, rows, cpu = load_backbone(settings, 0), np.arange(images), torch.device("cpu")
     batch = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:size])
     found = []

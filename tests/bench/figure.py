@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import yaml
 
+from harness.errors import JobError
 from harness.execution.compute import Compute
 from harness.execution.progress import Reporter
 from harness.runner import Run, run_study
 from harness.store import Store
-from harness.store.results import Outcome
+from harness.store.results import FoldRecord
 from harness.study import Study, load_study
 from harness.study.plan import Job
 
@@ -115,10 +116,10 @@ class Clock(Reporter):
         self.began = self.began or time.perf_counter()
         super().begin(name, jobs)
 
-    def finished(self, job: Job, outcome: Outcome) -> None:
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
         """Notes the time."""
         self.ended.append(time.perf_counter())
-        super().finished(job, outcome)
+        super().job_ended(job, outcome)
 
 
 def quiet_run(study: Study, store: Store, executor: str = "auto", clock: Clock | None = None) -> Run:

@@ -11,13 +11,14 @@ from torch.nn.functional import cross_entropy
 
 from harness.data.folds import Fold
 from harness.data.pixels import open_pixels, pixel_cache
+from harness.errors import JobError
 from harness.execution.compute import Compute
 from harness.execution.progress import Reporter
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
 from harness.prepare import prepare
 from harness.runner import run_study
-from harness.store.results import Outcome
+from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.plan import Job
 from harness.study.settings import Settings
@@ -70,15 +71,15 @@ class _StageClock(Reporter):
         self._began = time.perf_counter()
         super().begin(name, jobs)
 
-    def finished(self, job: Job, outcome: Outcome) -> None:
-        super().finished(job, outcome)
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        super().job_ended(job, outcome)
         self.seconds = time.perf_counter() - self._began
 
 
 def _bare(study: Study, bench: Bench) -> Callable[[], None]:
     """A loop of the same steps on the same decoded pixels, as one would write it by hand."""
     store = bench.store("finetune")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     pixels = open_pixels(pixel_cache(inputs.dataset, 150, store))
     labels = torch.from_numpy(inputs.dataset.labels)
     settings = study.base.model_copy(update={"image_size": 150})

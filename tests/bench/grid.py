@@ -61,7 +61,7 @@ class _NaiveLoops:
         self._bench, self._steps = bench, steps
         store = bench.store("naive")
         study = bench.study("naive", images, [{"name": "one"}])
-        dataset = prepare(study, store).dataset
+        dataset = prepare(study, store).inputs.dataset
         self._pixels = pixel_cache(dataset, 150, store)
         self._labels = torch.from_numpy(dataset.labels[dataset.rows("train")])
         self._settings = study.base.model_copy(update={"image_size": 150})
@@ -84,7 +84,7 @@ def _timed(study: Study, store: Store) -> _Timed:
     wall = seconds(lambda: runs.append(quiet_run(study, store)))
     records = [Ledger(store).record(path.name) for path in sorted(store.jobs.iterdir())]
     about = [json.loads(path.read_text(encoding="utf-8")) for path in (store.cache / "features").glob("*/about.json")]
-    return _Timed(prepare(study, store), runs[0], wall, records, sum(part["seconds"] for part in about))
+    return _Timed(prepare(study, store).inputs, runs[0], wall, records, sum(part["seconds"] for part in about))
 
 
 def _rows(fp32: _Timed, bf16: _Timed, warm: _Timed, naive: _NaiveLoops, work: str) -> list[Row]:

@@ -23,7 +23,7 @@ def measure(bench: Bench) -> list[Row]:
     study = bench.study("overhead", images, GRID, epochs=epochs)
     first = bench.store("overhead")
     quiet_run(study, first)  # leaves the features
-    inputs, stores = prepare(study, first), iter(range(rounds))
+    inputs, stores = prepare(study, first).inputs, iter(range(rounds))
 
     def harness() -> None:
         quiet_run(study, bench.store(f"overhead-{next(stores)}", cache_of="overhead"), "inline")

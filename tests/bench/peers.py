@@ -71,7 +71,7 @@ def measure(bench: Bench) -> list[Row]:
     study = bench.study("peers", images, [{"name": "one"}], repeats=REPEATS, **base)
     store = bench.store("peers")
     quiet_run(study, store)  # leaves the features
-    data = _Data(prepare(study, store), store)
+    data = _Data(prepare(study, store).inputs, store)
     uri = sqlite_uri(bench.folder / "lightning.db")
     alone = {
         "lightning": partial(_lightning, data, uri=uri),

@@ -22,7 +22,7 @@ from harness.stats.paired import corrected_t
 from harness.store import Ledger, Store
 from harness.study import load_study
 from harness.study.provenance import environment
-from harness.study.state import ScenarioState, fold_differences, study_state, val_to_train
+from harness.study.state import ScenarioState, StateReader, fold_differences, val_to_train
 
 STUDY = """\
 study: pruning
@@ -84,7 +84,7 @@ def run(seed: int, pruner: str, folder: Path) -> tuple[Search, ScenarioState]:
 
 def _confirmation(done: SearchRun, store: Store) -> ScenarioState:
     best_study = load_study(done.report.parent / "best.yaml")
-    (state,) = study_state(best_study, prepare(best_study, store).digests, Ledger(store))
+    (state,) = StateReader(best_study, prepare(best_study, store).inputs.digests, Ledger(store)).read().stages
     return state.scenarios[0]
 
 

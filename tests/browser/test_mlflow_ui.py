@@ -80,7 +80,7 @@ def test_the_leaderboard_is_sorted_by_the_selection_metric_with_factors_and_mean
     words = page.inner_text("body")
     for column in ("head", "oversampling", "val/balanced_accuracy_mean", "val/balanced_accuracy_std"):
         assert f"\n{column}\n" in words
-    scenarios = {s.scenario.name: s for state in finished.run.states for s in state.scenarios}
+    scenarios = {s.name: s for state in finished.run.state.stages for s in state.scenarios}
     shown = [name for name in re.findall(r"[\w-]+ \+ [\w-]+", words) if name in scenarios]
     means = [scenarios[name].summary["val/balanced_accuracy_mean"] for name in dict.fromkeys(shown)]
     assert len(means) == 3

@@ -53,12 +53,12 @@ def test_the_page_loads_nothing_but_itself_and_the_browser_has_no_complaint(read
 
 def test_the_page_shows_the_summary_the_winner_and_every_figure(reader: Reader, finished: Finished) -> None:
     page = reader.open()
-    best = finished.run.states[0].best
+    best = finished.run.state.stages[0].best
     assert best is not None
-    assert f"{best.scenario.name} has the best mean val/roc_auc" in page.inner_text("main > ul >> nth=0")
+    assert f"{best.name} has the best mean val/roc_auc" in page.inner_text("main > ul >> nth=0")
     winners = page.locator("tr.selected")
-    assert best.scenario.settings.head in winners.first.inner_text()
-    assert winners.count() == len(finished.run.states)
+    assert best.settings.head in winners.first.inner_text()
+    assert winners.count() == len(finished.run.state.stages)
     figures = page.locator("figure svg, figure img, td img")
     sizes = figures.evaluate_all("all => all.map(f => [f.getBoundingClientRect().width, f.naturalWidth ?? 1])")
     assert len(sizes) > 10
@@ -108,7 +108,7 @@ def test_the_links_into_mlflow_name_the_runs(reader: Reader, finished: Finished)
     page = reader.open()
     links = dict(page.locator("nav ul a").evaluate_all("all => all.map(a => [a.innerText, a.href])"))
     assert links.pop("leaderboard") == finished.run.url
-    assert {f"test: {test.scenario.name}" for test in finished.run.tests} <= set(links)
+    assert {f"test: {test.name}" for test in finished.run.state.tests} <= set(links)
     views = {words: links.pop(words) for words in finished.run.views if words in links}
     assert set(views) == set(finished.run.views) - {"leaderboard"}
     assert len(links) == 1 + 3 + 1  # the study, its scenarios, the test

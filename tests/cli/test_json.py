@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from harness.cli import make_app
 from harness.study import Study
-from harness.study.state import final_test
+from harness.study.state import StudyState, final_test
 from tests.conftest import SMALL_STUDY, Finished
 
 
@@ -32,10 +32,10 @@ def test_a_plan_names_every_scenario_job_and_winner(study: Path, finished: Finis
     plan = told("plan", study, "--store", finished.store.root, "--json")
     assert (plan["study"], plan["synthetic"], plan["cost"]) == ("small", True, None)
     assert sum(row["images"] for row in plan["data"]) == 72
-    for stage, state in zip(plan["stages"], finished.run.states, strict=True):
+    for stage, state in zip(plan["stages"], finished.run.state.stages, strict=True):
         assert state.best is not None
-        assert (stage["name"], stage["winner"]) == (state.stage.name, state.best.scenario.id)
-        assert [s["id"] for s in stage["scenarios"]] == [s.scenario.id for s in state.scenarios]
+        assert (stage["name"], stage["winner"]) == (state.stage.name, state.best.id)
+        assert [s["id"] for s in stage["scenarios"]] == [s.id for s in state.scenarios]
         assert all(job["done"] for s in stage["scenarios"] for job in s["jobs"])
 
 
@@ -54,9 +54,9 @@ def test_a_probe_adds_a_cost_that_the_next_plan_has_too(study: Path, tmp_path: P
 def test_a_report_has_its_page_and_every_number(study: Path, finished: Finished) -> None:
     report = told("report", study, "--store", finished.store.root, "--json")
     assert Path(report["page"]).is_file()
-    best = finished.run.states[0].best
+    best = finished.run.state.stages[0].best
     assert best is not None
-    assert best.scenario.name in {estimate["subject"] for estimate in report["estimates"]}
+    assert best.name in {estimate["subject"] for estimate in report["estimates"]}
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_a_study_without_a_model_says_why(
     small_study: Callable[..., Study], finished: Finished, overrides: list[str], words: str
 ) -> None:
     study, run = small_study(*overrides), finished.run
-    states = run.states if "model" in overrides[0] else []
-    reason = final_test(study, states, run.tests)
+    stages = run.state.stages if "model" in overrides[0] else ()
+    reason = final_test(study, StudyState(stages, run.state.tests))
     assert isinstance(reason, str) and words in reason
-    assert final_test(study, states, []) is None, "nothing is scored yet"
+    assert final_test(study, StudyState(stages)) is None, "nothing is scored yet"
 
 
 def test_a_network_that_is_chosen_is_the_champion(finished: Finished) -> None:
-    assert final_test(finished.study, finished.run.states, finished.run.tests) == finished.run.tests[-1]
+    assert final_test(finished.study, finished.run.state) == finished.run.state.tests[-1]

@@ -18,7 +18,7 @@ def test_a_new_study_is_whole_and_finds_classes_patients_and_test_set(image_fold
     study = load_study(file)
     assert (study.study, study.data.positive, study.folds.k) == ("first", "B", 3)
     assert study.test is not None
-    dataset = prepare(study, Store(tmp_path / "store")).dataset
+    dataset = prepare(study, Store(tmp_path / "store")).inputs.dataset
     train = dataset.table[dataset.table["split"] == "train"]
     assert (len(train), train["patient"].nunique()) == (20, 10), "two images of each patient"
     text = file.read_text()

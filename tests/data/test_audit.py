@@ -34,7 +34,7 @@ def audit(
     accept = f"audit: {{accept: [{accepted}]}}\n" if accepted else ""
     file.write_text(STUDY.format(path=images, patient=patient, k=k) + more + accept)
     study, store = load_study(file), Store(tmp_path / "store")
-    inputs = prepare(study, store, accepted=ERRORS)
+    inputs = prepare(study, store, accepted=ERRORS).inputs
     return audit_study(study, inputs.dataset, inputs.folds, store)
 
 
@@ -188,7 +188,7 @@ def test_without_a_rule_the_audit_says_nothing_of_patients_but_that_they_are_unk
     file = tmp_path / "study.yaml"
     file.write_text(STUDY.format(path=image_folder, patient=PATIENT, k=2).replace(f", patient: '{PATIENT}'", ""))
     study, store = load_study(file), Store(tmp_path / "store")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     found = audit_study(study, inputs.dataset, inputs.folds, store)
     assert one(found, "patients-unknown").severity == "warning"
     names = {f.name for f in found.findings}
@@ -210,6 +210,6 @@ def test_folds_that_are_not_grouped_are_not_said_to_keep_identical_files_togethe
     file = tmp_path / "study.yaml"
     file.write_text(file.read_text().replace("{k: 2}", "{k: 2, grouped: false}"))
     study, store = load_study(file), Store(tmp_path / "other")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     found = audit_study(study, inputs.dataset, inputs.folds, store)
     assert one(found, "duplicates").text.endswith("folds may split them")

@@ -12,7 +12,7 @@ from harness.data.decode import decode
 from harness.data.manifest import Dataset, read_dataset
 from harness.data.pixels import pixel_cache
 from harness.errors import DataError
-from harness.prepare import keep_inputs, prepare
+from harness.prepare import cache_inputs, prepare
 from harness.store import Store
 from harness.study import Study
 from harness.study.identity import study_id
@@ -132,40 +132,41 @@ def test_what_was_found_bad_is_kept_and_looked_at_again_once_a_file_changes(
 ) -> None:
     store, image = Store(tmp_path / "st"), first_image(image_folder)
     image.write_text("no image")
-    inputs = prepare(study, store)
+    workspace = prepare(study, store)
+    inputs = workspace.inputs
     assert not store.root.exists()
-    keep_inputs(study, inputs, store)
+    cache_inputs(workspace)
     with monkeypatch.context() as patch:
         patch.setattr("harness.data.manifest.decoded", lambda *_, **__: pytest.fail("decoded again"))
-        assert prepare(study, store).dataset.skipped == inputs.dataset.skipped
+        assert prepare(study, store).inputs.dataset.skipped == inputs.dataset.skipped
     draw_image(image, seed=999)
-    again = prepare(study, store).dataset
+    again = prepare(study, store).inputs.dataset
     assert again.skipped is not None
     assert (dict(again.skipped.reasons), len(again.table)) == ({}, 28)
 
 
 def test_the_audit_counts_and_names_what_is_left_out(study: Study, image_folder: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "st")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     assert audit_study(study, inputs.dataset, inputs.folds, store).named("bad-images") == []
     first_image(image_folder).write_text("no image")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     (finding,) = audit_study(study, inputs.dataset, inputs.folds, store).named("bad-images")
     assert finding.severity == "warning"
     assert "1 of 28 images cannot be read: train/A/trA0-0.png (" in finding.text
     assert finding.facts["count"] == 1
     first_image(image_folder).unlink()
-    inputs = prepare(study, store)  # the same manifest
+    inputs = prepare(study, store).inputs  # the same manifest
     assert audit_study(study, inputs.dataset, inputs.folds, store).named("bad-images") == []
 
 
 def test_that_bad_images_may_be_skipped_changes_no_id_and_which_were_does(study: Study, image_folder: Path) -> None:
     store = Store(image_folder.parent / "st")
     strict = study.model_copy(update={"data": study.data.model_copy(update={"on_bad_image": "error"})})
-    one = study_id(study, prepare(study, store).digests)
-    assert study_id(strict, prepare(strict, store).digests) == one
+    one = study_id(study, prepare(study, store).inputs.digests)
+    assert study_id(strict, prepare(strict, store).inputs.digests) == one
     first_image(image_folder).write_text("no image")
-    without = study_id(study, prepare(study, store).digests)
+    without = study_id(study, prepare(study, store).inputs.digests)
     assert without != one
     first_image(image_folder).unlink()
-    assert study_id(strict, prepare(strict, store).digests) == without
+    assert study_id(strict, prepare(strict, store).inputs.digests) == without

@@ -10,10 +10,9 @@ import torch
 from harness.execution.costs import Probe, load_probes, save_probes, study_costs, take_probes
 from harness.execution.probe import probe
 from harness.prepare import prepare
-from harness.store import Ledger, Store
+from harness.store import Store
 from harness.study import Study
 from harness.study.settings import ResolvedSettings
-from harness.study.state import study_state
 from tests.conftest import Finished
 
 PROBE = Probe("net", train=1.0, score=0.1, extract=0.0, memory=1, feature_bytes=0, images=16, machine="m", device="cpu",
@@ -23,15 +22,15 @@ PROBE = Probe("net", train=1.0, score=0.1, extract=0.0, memory=1, feature_bytes=
 def test_the_cost_is_epochs_times_images_after_oversampling(small_study: Callable[..., Study], store: Store) -> None:
     stages = "stages=[{name: all, grid: {oversampling: [none, random], epochs: [1, 3]}}]"
     study = small_study(stages, "test=null")
-    inputs = prepare(study, store)
-    states = study_state(study, inputs.digests, Ledger(store))
-    assert study_costs(study, inputs, states, store) is None
-    take_probes(states, store, lambda _: PROBE)
-    costs = study_costs(study, inputs, states, store)
+    workspace = prepare(study, store)
+    state = workspace.reader.read()
+    assert study_costs(workspace, state) is None
+    take_probes(state, store, lambda _: PROBE)
+    costs = study_costs(workspace, state)
     assert costs is not None and len(costs.networks) == 1
     expected = 0.0
-    for fold in inputs.folds:
-        counts = inputs.dataset.counts(fold.train)
+    for fold in workspace.inputs.folds:
+        counts = workspace.inputs.dataset.counts(fold.train)
         assert len(set(counts.values())) == 2, "oversampling adds images"
         for trained in (sum(counts.values()), 2 * max(counts.values())):
             expected += (1 + 3) * (trained * 1.0 + len(fold.validation) * 0.1)
@@ -42,10 +41,10 @@ def test_the_cost_is_epochs_times_images_after_oversampling(small_study: Callabl
 
 def test_a_frozen_backbone_reads_each_image_once(small_study: Callable[..., Study], store: Store) -> None:
     study = small_study("base.trainable=head", "test=null")
-    inputs = prepare(study, store)
-    states = study_state(study, inputs.digests, Ledger(store))
-    take_probes(states, store, lambda _: replace(PROBE, extract=2.0, feature_bytes=10))
-    costs = study_costs(study, inputs, states, store)
+    workspace = prepare(study, store)
+    state = workspace.reader.read()
+    take_probes(state, store, lambda _: replace(PROBE, extract=2.0, feature_bytes=10))
+    costs = study_costs(workspace, state)
     assert costs is not None
     assert costs.networks[0].extraction == 72 * 2.0, "four fits, one extraction"
     assert costs.disk == 72 * 32 * 32 + 72 * 10
@@ -56,11 +55,11 @@ def test_heads_on_one_frozen_backbone_are_probed_apart_and_share_its_features(
 ) -> None:
     heads = "stages=[{name: all, grid: {head: [dropout-gap, dropout-flatten], oversampling: [none, random]}}]"
     study = small_study("base.trainable=head", "base.epochs=1", "test=null", heads)
-    inputs = prepare(study, store)
-    states = study_state(study, inputs.digests, Ledger(store))
+    workspace = prepare(study, store)
+    state = workspace.reader.read()
     dear = {"dropout-gap": 1.0, "dropout-flatten": 5.0}
-    take_probes(states, store, lambda s: replace(PROBE, train=dear[s.head], score=0.0, extract=2.0, feature_bytes=10))
-    costs = study_costs(study, inputs, states, store)
+    take_probes(state, store, lambda s: replace(PROBE, train=dear[s.head], score=0.0, extract=2.0, feature_bytes=10))
+    costs = study_costs(workspace, state)
     assert costs is not None and len(costs.networks) == 2
     assert sum(cost.extraction for cost in costs.networks) == 72 * 2.0
     assert costs.disk == 72 * 32 * 32 + 72 * 10
@@ -69,9 +68,8 @@ def test_heads_on_one_frozen_backbone_are_probed_apart_and_share_its_features(
 
 
 def test_what_is_done_costs_nothing(finished: Finished) -> None:
-    inputs = prepare(finished.study, finished.store)
-    states = study_state(finished.study, inputs.digests, Ledger(finished.store))
-    assert study_costs(finished.study, inputs, states, finished.store) is None
+    workspace = prepare(finished.study, finished.store)
+    assert study_costs(workspace, workspace.reader.read()) is None
 
 
 @pytest.mark.parametrize("trainable", ["all", "last-1", "head"])

@@ -24,7 +24,7 @@ def other_images() -> None:
 
 def id_of(file: str) -> str:
     study, store = load_study(Path(file)), Store(Path("mlruns"))
-    return study_id(study, prepare(study, store).digests)
+    return study_id(study, prepare(study, store).inputs.digests)
 
 
 def called(harness: Harness, model: str) -> list[str]:

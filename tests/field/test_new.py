@@ -21,7 +21,7 @@ def guessed(harness: Harness, data: str = "d") -> tuple[str, dict[str, int]]:
     """What `new` prints, and the patients of each class in train/ by the study that it wrote."""
     ended = harness("new", "n", "--data", data, "--out", ".")
     assert ended.code == 0, ended
-    table = prepare(load_study(Path("n.yaml"), ["base.weights=none"]), Store(Path("st"))).dataset.table
+    table = prepare(load_study(Path("n.yaml"), ["base.weights=none"]), Store(Path("st"))).inputs.dataset.table
     train = table[table["split"] == "train"]
     return ended.out, {str(label): rows["patient"].nunique() for label, rows in train.groupby("label")}
 

@@ -55,7 +55,7 @@ def test_it_is_trained_by_worker_processes_packaged_and_reproduced(tmp_path: Pat
         run = run_study(study, store, "cpu", reporter, compute=Compute("process", workers=2))
     assert run.failed == 0
     (tmp_path / "my_heads.py").unlink()  # the store has all that is needed
-    scored = Ledger(store).predictions(run.tests[0].jobs[0].id)
+    scored = Ledger(store).predictions(run.state.tests[0].jobs[0].id)
     root = next((store.data).iterdir())
     found = Classifier.load(champion_folder(store, "models:/small@champion"), "cpu").predict(
         [root / image for image in scored["image"]]
@@ -67,7 +67,7 @@ def test_it_is_trained_by_worker_processes_packaged_and_reproduced(tmp_path: Pat
 
 
 def ids(study: Study, store: Store) -> tuple[str, list[list[str]]]:
-    digests = prepare(study, store).digests
+    digests = prepare(study, store).inputs.digests
     scenarios = stage_scenarios(study, study.stages[0], None, digests)
     return study_id(study, digests), [[job.id for job in fold_jobs(study, s, digests)] for s in scenarios]
 
@@ -83,7 +83,7 @@ def test_its_source_decides_its_jobs_and_no_others(tmp_path: Path, store: Store)
 
 def test_without_one_no_id_changes(small_study: Callable[..., Study], store: Store) -> None:
     study = small_study()
-    digests = prepare(study, store).digests
+    digests = prepare(study, store).inputs.digests
     assert digests.heads == {}
     assert study_id(study, replace(digests, heads={"a:B": "sha256:0"})) != study_id(study, digests)
 

@@ -39,7 +39,7 @@ def table(page: Path, name: str) -> pd.DataFrame:
 
 
 def test_the_confusion_matrix_stands_beside_the_papers(page: Path, finished: Finished) -> None:
-    (test,) = finished.run.tests
+    (test,) = finished.run.state.tests
     matrix = confusion_table(pooled(list(test.jobs), Ledger(finished.store))).to_numpy()
     found = table(page, "paper-table-iii")
     for index, (name, paper, total) in enumerate((("NORMAL", 183, 234), ("PNEUMONIA", 372, 390))):
@@ -108,7 +108,7 @@ def test_without_a_test_the_cells_of_the_test_set_say_so(small_study: Callable[.
 
 
 def test_the_paper_is_no_part_of_what_decides_the_numbers(small_study: Callable[..., Study], store: Store) -> None:
-    digests = prepare(small_study(), store).digests
+    digests = prepare(small_study(), store).inputs.digests
     assert study_id(small_study(), digests) == study_id(small_study(f"paper={PAPER}"), digests)
 
 

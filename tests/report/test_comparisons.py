@@ -23,7 +23,7 @@ def statistics(finished: Finished) -> Statistics:
 
 @pytest.fixture(scope="module")
 def stage(finished: Finished) -> StageState:
-    return finished.run.states[0]
+    return finished.run.state.stages[0]
 
 
 def test_the_estimates_are_those_of_the_stored_predictions(
@@ -39,7 +39,7 @@ def test_the_estimates_are_those_of_the_stored_predictions(
             "recall": recall_score(labels, called, pos_label=positive),
             "roc_auc": roc_auc_score(labels == positive, probabilities[:, positive]),
         }
-        mine = [e for e in statistics.estimates if (e.subject, e.on) == (state.scenario.name, "out of fold")]
+        mine = [e for e in statistics.estimates if (e.subject, e.on) == (state.name, "out of fold")]
         for metric, value in expected.items():
             found = next(e for e in mine if e.metric == metric and e.of_class in (None, "PNEUMONIA"))
             assert found.value == pytest.approx(value)
@@ -58,7 +58,7 @@ def test_every_cell_of_a_scenario_knows_its_run(statistics: Statistics) -> None:
 
 
 def test_the_majority_class_is_what_a_model_must_beat(finished: Finished, statistics: Statistics) -> None:
-    predictions = pooled(list(finished.run.tests[0].jobs), Ledger(finished.store))
+    predictions = pooled(list(finished.run.state.tests[0].jobs), Ledger(finished.store))
     found = next(e for e in statistics.estimates if (e.subject, e.on) == ("majority class", "test set"))
     assert (found.hits, found.n) == (int((predictions["label"] == "PNEUMONIA").sum()), len(predictions))
 
@@ -74,7 +74,7 @@ def test_the_paired_tests_are_on_the_same_images(finished: Finished, stage: Stag
     right = [arrays(frame)[1].argmax(axis=1) == arrays(frame)[2] for frame in frames]
     table = [[int((right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())],
              [int((~right[0] & right[1]).sum()), int((~right[0] & ~right[1]).sum())]]  # fmt: skip
-    pair = (stage.top.scenario.name, other.scenario.name)
+    pair = (stage.top.name, other.name)
     found = {c.test: c for c in statistics.comparisons if (c.first, c.second) == pair}
     assert found["exact McNemar"].p == pytest.approx(float(mcnemar(table, exact=True).pvalue))
     assert (found["exact McNemar"].only_first, found["exact McNemar"].only_second) == (table[0][1], table[1][0])
@@ -120,9 +120,9 @@ def test_the_t_test_can_be_redone_from_the_fold_values(statistics: Statistics) -
 
 
 def test_every_number_of_the_test_table_is_in_the_statistics(finished: Finished, statistics: Statistics) -> None:
-    (test,) = finished.run.tests
-    (row,) = pd.read_csv(finished.run.report.parent / f"test-metrics-{test.scenario.id}.csv").to_dict("records")
-    of_test = [e for e in statistics.estimates if (e.subject, e.on) == (test.scenario.name, "test set")]
+    (test,) = finished.run.state.tests
+    (row,) = pd.read_csv(finished.run.report.parent / f"test-metrics-{test.id}.csv").to_dict("records")
+    of_test = [e for e in statistics.estimates if (e.subject, e.on) == (test.name, "test set")]
     for name, value in row.items():
         (found,) = [e for e in of_test if e.metric == name and e.of_class in (None, "PNEUMONIA")]
         assert found.value == pytest.approx(value)

@@ -14,6 +14,7 @@ from harness.runner import report_study
 from harness.stats.paired import holm
 from harness.store import Ledger, Store
 from harness.study import Study
+from harness.study.state import StudyState
 from tests.conftest import Finished, run_in
 from tests.figures import figures
 
@@ -22,6 +23,8 @@ LEAK = [
     "test.stages=[leak]",
     "base.epochs=1",
 ]
+
+NOTHING = StudyState(())
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +48,9 @@ def test_a_planted_leak_marks_every_row_that_it_touches_and_no_other(leaking: Fi
 def test_a_leak_and_undeclared_looks_stand_across_the_figures(leaking: Finished) -> None:
     curves = leaking.run.report.parent / "curves-leak.png"
     assert reddish(curves) > 500
-    (test,) = leaking.run.tests
-    assert not test.scenario.settings.leaks  # so its figure is clean
-    assert reddish(curves.with_name(f"test-confusion_matrix-{test.scenario.id}.png")) == 0
+    (test,) = leaking.run.state.tests
+    assert not test.settings.leaks  # so its figure is clean
+    assert reddish(curves.with_name(f"test-confusion_matrix-{test.id}.png")) == 0
     drawn = {path.parts[-3]: path for path in leaking.store.artifacts.rglob("artifacts/confusion_matrix.png")}
     marked = [reddish(path) > 500 for path in drawn.values()]
     assert sorted(marked) == [False, False, True]  # the test, the scenario that does not leak, the one that does
@@ -73,8 +76,7 @@ def test_the_report_states_the_inflation_as_the_folds_have_it(leaking: Finished)
     statistics = Statistics.model_validate_json((leaking.run.report.parent / "statistics.json").read_text())
     found = next(c for c in statistics.comparisons if c.mark == LEAKS and c.metric == "balanced_accuracy")
     means = {
-        s.scenario.settings.oversampling: s.summary["val/balanced_accuracy_mean"]
-        for s in leaking.run.states[0].scenarios
+        s.settings.oversampling: s.summary["val/balanced_accuracy_mean"] for s in leaking.run.state.stages[0].scenarios
     }
     assert found.difference == pytest.approx(means["random-before-split"] - means["random"])
     text = leaking.run.report.read_text(encoding="utf-8")
@@ -85,9 +87,9 @@ def test_the_report_states_the_inflation_as_the_folds_have_it(leaking: Finished)
 
 def test_the_copies_in_validation_are_scored_as_such_a_study_scores_them(leaking: Finished) -> None:
     ledger = Ledger(leaking.store)
-    for state in leaking.run.states[0].scenarios:
+    for state in leaking.run.state.stages[0].scenarios:
         rows = sum(len(ledger.predictions(job.id)) for job in state.jobs)
-        leaks = state.scenario.settings.oversampling == "random-before-split"
+        leaks = state.settings.oversampling == "random-before-split"
         assert rows == (2 * max(_train_counts(leaking).values()) if leaks else sum(_train_counts(leaking).values()))
 
 
@@ -104,7 +106,7 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
     stages = "stages=[{name: sampling, grid: {oversampling: [none]}, select: {metric: val/accuracy}}]"
     first = small_study(stages, "base.epochs=1")
     run = run_in(first, new_store())
-    ledger, dataset = Ledger(run.store), prepare(first, run.store).dataset
+    ledger, dataset = Ledger(run.store), prepare(first, run.store).inputs.dataset
     run_in(first, run.store)
     assert len(ledger.looks(dataset)) == 1
     assert "SEEN" not in run.run.report.read_text()
@@ -127,15 +129,15 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
 
 def test_folds_that_tear_patients_apart_and_accepted_errors_mark_everything(small_study: Callable[..., Study]) -> None:
     study = small_study("folds.grouped=false", "audit.accept=[label-conflict]")
-    mark = marks_of(study, [], []).scenario(study.base)
+    mark = marks_of(study, NOTHING).scenario(study.base)
     assert mark == "PATIENTS TORN APART: folds are not grouped; ACCEPTED: label-conflict"
-    assert marks_of(small_study(), [], []).scenario(study.base) is None
+    assert marks_of(small_study(), NOTHING).scenario(study.base) is None
 
 
 def test_an_epoch_chosen_by_its_own_score_marks_validation_and_not_the_test(
     small_study: Callable[..., Study], finished: Finished
 ) -> None:
     study, ledger = small_study("base.select_epoch=best"), Ledger(finished.store)
-    assert marks_of(study, [], []).scenario(study.base) == BEST_EPOCH
-    dataset = prepare(finished.study, finished.store).dataset
-    assert marks_of(study, [], []).test(dataset, study.base, ledger) is None
+    assert marks_of(study, NOTHING).scenario(study.base) == BEST_EPOCH
+    dataset = prepare(finished.study, finished.store).inputs.dataset
+    assert marks_of(study, NOTHING).test(dataset, study.base, ledger) is None

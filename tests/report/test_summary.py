@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 
@@ -8,6 +9,7 @@ from harness.report.numbers.schema import Statistics
 from harness.report.sections.summary import summary_lines
 from harness.store import Store
 from harness.study import Study
+from harness.study.state import StudyState
 from tests.conftest import Finished, runs_of
 from tests.report.test_write import written
 
@@ -20,13 +22,13 @@ def test_the_summary_says_what_was_run_who_won_and_what_the_test_set_says(finish
     words = summary_of(finished.run.report.read_text())
     assert "3 scenarios (head x oversampling) over 2 folds of 48 training images" in words
     assert "all 6 fits are done" in words
-    for state in finished.run.states:
+    for state in finished.run.state.stages:
         assert state.top is not None and state.stage.select is not None
         mean = state.top.summary[f"{state.stage.select.metric}_mean"]
-        assert f"Stage {state.stage.name}: {state.top.scenario.name} has the best mean" in words
+        assert f"Stage {state.stage.name}: {state.top.name} has the best mean" in words
         assert f" {mean:.3f} (SD " in words
-    (test,) = finished.run.tests
-    path = finished.run.report.parent / f"test-confusion-{test.scenario.id}.csv"
+    (test,) = finished.run.state.tests
+    path = finished.run.report.parent / f"test-confusion-{test.id}.csv"
     confusion = pd.read_csv(path, index_col=0).to_numpy()
     assert f"{confusion.trace()} of 24 images right" in words
     assert "the commonest class alone gives 75.0%" in words
@@ -45,7 +47,9 @@ def test_a_study_that_was_not_run_promises_nothing(small_study: Callable[..., St
 def test_a_leaking_winner_is_marked(small_study: Callable[..., Study], finished: Finished) -> None:
     study = small_study("folds.grouped=false")
     none = Statistics(kind="study", name="small")
-    lines = summary_lines(study, prepare(finished.study, finished.store), finished.run.states, [], none)
+    lines = summary_lines(
+        replace(prepare(finished.study, finished.store), study=study), StudyState(finished.run.state.stages), none
+    )
     assert all("**PATIENTS TORN APART" in line for line in lines[1:])
 
 

@@ -59,13 +59,13 @@ def test_a_model_without_errors_is_told_so(tmp_path: Path) -> None:
 
 
 def test_the_pictures_of_a_study_are_those_that_the_network_saw(finished: Finished) -> None:
-    (test,) = finished.run.tests
+    (test,) = finished.run.state.tests
     folder = finished.run.report.parent
-    table = pd.read_csv(folder / f"test-hardest-{test.scenario.id}.csv")
+    table = pd.read_csv(folder / f"test-hardest-{test.id}.csv")
     assert len(table) > 0
-    inputs = prepare(finished.study, finished.store)
+    inputs = prepare(finished.study, finished.store).inputs
     pixels = open_pixels(pixel_cache(inputs.dataset, finished.study.data.image_size, finished.store))
     images = inputs.dataset.table["image"].tolist()
     first = pixels[images.index(table["image"][0])][0]
-    shown = Image.open(folder / "thumbnails" / f"test-hardest-{test.scenario.id}-01.jpg").resize((32, 32))
+    shown = Image.open(folder / "thumbnails" / f"test-hardest-{test.id}-01.jpg").resize((32, 32))
     assert np.abs(np.asarray(shown).astype(float) - first).mean() < 8

@@ -153,7 +153,7 @@ def test_an_unfinished_stage_shows_the_folds_done_and_no_winner() -> None:
 def test_pooled_predictions_and_test_metrics_come_from_the_ledger(finished: Finished) -> None:
     from harness.store import Ledger
 
-    ledger, (test,) = Ledger(finished.store), finished.run.tests
+    ledger, (test,) = Ledger(finished.store), finished.run.state.tests
     frame = pooled(list(test.jobs), ledger)
     assert len(frame) == 24
     accuracy = ((frame["prob_PNEUMONIA"] > 0.5) == (frame["label"] == "PNEUMONIA")).mean()

@@ -70,11 +70,11 @@ def test_the_bins_of_the_reliability_table_give_the_calibration_error() -> None:
 
 
 def test_the_report_states_the_operating_point_with_tables_and_figures(finished: Finished) -> None:
-    folder, (test,) = finished.run.report.parent, finished.run.tests
+    folder, (test,) = finished.run.report.parent, finished.run.state.tests
     statistics = Statistics.model_validate_json((folder / "statistics.json").read_text())
     (point,) = [e.value for e in statistics.estimates if e.metric == POINT]
     assert f"**Operating point: {point:.3f}.**" in (folder / "report.md").read_text()
-    sweep = pd.read_csv(folder / f"thresholds-{test.scenario.id}.csv")
+    sweep = pd.read_csv(folder / f"thresholds-{test.id}.csv")
     assert sweep.loc[sweep["operating point"] == "operating point", "threshold"].tolist() == [pytest.approx(point)]
     for name in ("thresholds", "reliability"):
-        assert all((folder / f"{name}-{test.scenario.id}.{kind}").exists() for kind in ("csv", "tex", "png", "svg"))
+        assert all((folder / f"{name}-{test.id}.{kind}").exists() for kind in ("csv", "tex", "png", "svg"))

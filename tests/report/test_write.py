@@ -26,8 +26,8 @@ def text(finished: Finished) -> str:
 
 def written(study: Study, store: Store) -> str:
     """The report as it is written now."""
-    inputs = prepare(study, store)
-    return write_report(study, inputs, study_id(study, inputs.digests), store).read_text()
+    workspace = prepare(study, store)
+    return write_report(workspace, workspace.reader.read(provisional=True)).read_text()
 
 
 def test_the_report_lies_in_the_store_under_the_studys_name(finished: Finished) -> None:
@@ -36,13 +36,13 @@ def test_the_report_lies_in_the_store_under_the_studys_name(finished: Finished) 
 
 
 def test_there_are_tables_and_figures_of_every_stage_and_of_the_test_set(finished: Finished) -> None:
-    (test,) = finished.run.tests
+    (test,) = finished.run.state.tests
     names = {path.name for path in finished.run.report.parent.iterdir()}
     assert {"report.md", "index.html", "curves-heads.png", "curves-sampling.png"} <= names
     assert {"intervals-heads.png", "intervals-sampling.png"} <= names
     drawn = ("confusion_matrix", "roc", "pr", "calibration")
-    assert {f"{on}-{figure}-{test.scenario.id}.png" for on in ("oof", "test") for figure in drawn} <= names
-    tables = ("leaderboard-heads", "leaderboard-sampling", "comparisons-heads", f"test-classes-{test.scenario.id}")
+    assert {f"{on}-{figure}-{test.id}.png" for on in ("oof", "test") for figure in drawn} <= names
+    tables = ("leaderboard-heads", "leaderboard-sampling", "comparisons-heads", f"test-classes-{test.id}")
     assert {f"{table}.{kind}" for table in tables for kind in ("csv", "tex")} <= names
     assert {"statistics.json", "statistics.schema.json", "audit.json", "environment.txt"} <= names
 
@@ -63,21 +63,21 @@ def test_every_figure_is_a_picture_that_is_not_blank(finished: Finished) -> None
 
 
 def test_the_csv_leaderboards_hold_the_numbers_unrounded(finished: Finished) -> None:
-    for state in finished.run.states:
+    for state in finished.run.state.stages:
         board = pd.read_csv(finished.run.report.parent / f"leaderboard-{state.stage.name}.csv").fillna("")
         assert state.best is not None
         (winner,) = board[board["selected"] == "selected"].to_dict("records")
-        assert winner["head"] == state.best.scenario.settings.head
+        assert winner["head"] == state.best.settings.head
         for name in ("val/accuracy", "val/roc_auc", "val/balanced_accuracy"):
             assert winner[name] == pytest.approx(state.best.summary[f"{name}_mean"], abs=1e-12)
             assert winner[f"{name} SD"] == pytest.approx(state.best.summary[f"{name}_std"], abs=1e-12)
 
 
 def test_the_test_tables_agree_with_each_other_and_with_the_text(finished: Finished, text: str) -> None:
-    folder, (test,) = finished.run.report.parent, finished.run.tests
-    confusion = pd.read_csv(folder / f"test-confusion-{test.scenario.id}.csv", index_col=0)
-    metrics = pd.read_csv(folder / f"test-metrics-{test.scenario.id}.csv")
-    classes = pd.read_csv(folder / f"test-classes-{test.scenario.id}.csv", index_col="class")
+    folder, (test,) = finished.run.report.parent, finished.run.state.tests
+    confusion = pd.read_csv(folder / f"test-confusion-{test.id}.csv", index_col=0)
+    metrics = pd.read_csv(folder / f"test-metrics-{test.id}.csv")
+    classes = pd.read_csv(folder / f"test-classes-{test.id}.csv", index_col="class")
     right = int(confusion.to_numpy().trace())
     assert metrics["accuracy"][0] == pytest.approx(right / 24)
     assert classes["support"].to_dict() == confusion.sum(axis=1).to_dict() == {"NORMAL": 6, "PNEUMONIA": 18}
@@ -88,7 +88,7 @@ def test_the_test_tables_agree_with_each_other_and_with_the_text(finished: Finis
 
 def test_the_report_says_what_the_data_and_the_folds_are(finished: Finished, text: str) -> None:
     assert text.startswith("# small\n")
-    inputs = prepare(finished.study, finished.store)
+    inputs = prepare(finished.study, finished.store).inputs
     patients = inputs.dataset.table.groupby(["split", "label"])["patient"].nunique()
     for split, label, images in (("train", "NORMAL", 12), ("train", "PNEUMONIA", 36), ("test", "PNEUMONIA", 18)):
         assert f"| {split} | {label} | {images} | {patients[split, label]} |" in text
@@ -99,7 +99,7 @@ def test_the_report_says_what_the_data_and_the_folds_are(finished: Finished, tex
 
 def test_each_stage_names_its_winner_and_what_chose_it(finished: Finished, text: str) -> None:
     chosen = re.findall(r"Selected by the rule `best`: \*\*(.+?)\*\*", text)
-    assert chosen == [state.best.scenario.name for state in finished.run.states if state.best]
+    assert chosen == [state.best.name for state in finished.run.state.stages if state.best]
     for metric in ("val/roc_auc", "val/balanced_accuracy"):
         assert f" {metric}" in text.partition("## Stage")[2]
 
@@ -109,7 +109,7 @@ def test_synthetic_data_are_called_so_before_any_number(text: str) -> None:
 
 
 def test_jobs_that_are_missing_are_named(finished: Finished, store: Store) -> None:
-    heads = finished.run.states[0]
+    heads = finished.run.state.stages[0]
     loser = next(s for s in heads.scenarios if s is not heads.best)
     missing = loser.jobs[1]
     shutil.copytree(finished.store.jobs, store.jobs, ignore=shutil.ignore_patterns(missing.id))
@@ -158,14 +158,13 @@ def test_a_report_is_written_without_torch_timm_or_mlflow(finished: Finished, tm
     code = f"""
 import sys
 from pathlib import Path
-from harness.study.identity import study_id
 from harness.prepare import prepare
 from harness.report.write import write_report
 from harness.store import Store
 from harness.study import load_study
 study, store = load_study(Path({str(tmp_path / "study.yaml")!r})), Store(Path({str(finished.store.root)!r}))
-inputs = prepare(study, store)
-write_report(study, inputs, study_id(study, inputs.digests), store)
+workspace = prepare(study, store)
+write_report(workspace, workspace.reader.read(provisional=True))
 print(sorted({{"torch", "timm", "mlflow"}} & set(sys.modules)))
 """
     before = finished.run.report.read_text()

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.services
 
 def queue_at(study: Study, store: Store, url: str) -> Queue:
     assert study.search is not None
-    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).digests)}", store, url)
+    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).inputs.digests)}", store, url)
 
 
 def jobs_in(store: Store) -> int:

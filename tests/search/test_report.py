@@ -17,7 +17,7 @@ from harness.search.trials import best_trial, pareto_front, shown, trials_frame
 from harness.store import Ledger, Store
 from harness.study import Study, load_study
 from harness.study.plan import fold_jobs
-from harness.study.state import study_state
+from harness.study.state import StateReader
 from tests.search.conftest import StudyOf, new_store
 from tests.search.test_run import queue_of, runs_of, searched
 
@@ -39,7 +39,7 @@ def test_the_headline_is_the_confirmed_mean(done: tuple[Study, Store, SearchRun]
     best, text = best_trial(study, run.results), run.report.read_text()
     assert best is not None and best.value is not None and run.confirmed is not None
     best_study = load_study(run.report.parent / "best.yaml")
-    (state,) = study_state(best_study, prepare(best_study, store).digests, Ledger(store))
+    (state,) = StateReader(best_study, prepare(best_study, store).inputs.digests, Ledger(store)).read().stages
     (scenario,) = state.scenarios
     assert scenario.finished and len(scenario.jobs) == 4
     assert run.confirmed.mean == pytest.approx(scenario.summary["val/roc_auc_mean"])
@@ -59,10 +59,10 @@ def test_the_best_study_has_the_best_settings_on_other_folds_with_other_seeds(
     best_study = load_study(run.report.parent / "best.yaml")
     assert best_study.base == best.scenario.settings
     assert best_study.test is None and best_study.search is None
-    old, new = prepare(study, store), prepare(best_study, store)
+    old, new = prepare(study, store).inputs, prepare(best_study, store).inputs
     assert old.digests.manifest == new.digests.manifest
     assert not set(old.digests.folds.values()) & set(new.digests.folds.values())
-    (state,) = study_state(best_study, new.digests, Ledger(store))
+    (state,) = StateReader(best_study, new.digests, Ledger(store)).read().stages
     searched_seeds = {job.seed for job in fold_jobs(study, best.scenario, old.digests)}
     assert not searched_seeds & {job.seed for job in state.scenarios[0].jobs}
 

@@ -43,7 +43,7 @@ def searched(study: Study, store: Store, workers: int = 1, trials: int | None = 
 
 def queue_of(study: Study, store: Store, url: str | None = None) -> Queue:
     assert study.search is not None
-    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).digests)}", store, url)
+    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).inputs.digests)}", store, url)
 
 
 def states_of(study: Study, store: Store, url: str | None = None) -> Counter[str]:
@@ -132,7 +132,7 @@ def test_trials_and_runs_are_linked_both_ways(study_of: StudyOf, reference: tupl
 
 def test_the_test_set_is_not_scored(study_of: StudyOf, reference: tuple[SearchRun, Store]) -> None:
     run, store = reference
-    dataset: Dataset = prepare(study_of(), store).dataset
+    dataset: Dataset = prepare(study_of(), store).inputs.dataset
     test_images = set(dataset.table["image"][dataset.rows("test")])
     scored = {i for r in run.results for job in r.done for i in Ledger(store).predictions(job.id)["image"]}
     assert test_images and scored and not test_images & scored

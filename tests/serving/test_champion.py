@@ -40,8 +40,8 @@ def folder(finished: Finished) -> Path:
 @pytest.fixture(scope="module")
 def scored(finished: Finished) -> pd.DataFrame:
     """The study's own predictions on the test set, `file` with the images' paths."""
-    frame = Ledger(finished.store).predictions(finished.run.tests[-1].jobs[0].id)
-    root = prepare(finished.study, finished.store).dataset.root
+    frame = Ledger(finished.store).predictions(finished.run.state.tests[-1].jobs[0].id)
+    root = prepare(finished.study, finished.store).inputs.dataset.root
     return frame.assign(file=[str(root / image) for image in frame["image"]])
 
 

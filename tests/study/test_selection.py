@@ -42,7 +42,7 @@ def test_the_best_mean_wins_by_the_rule_best(metric: str) -> None:
 @pytest.mark.parametrize("metric", ["val/accuracy", "val/loss"])
 def test_the_cheapest_wins_among_those_that_the_folds_cannot_tell_from_the_best(metric: str) -> None:
     state = stage(SMALL_AND_WORSE, EQUAL, BIG, metric=metric, rule="cheapest-equivalent")
-    assert {c.other.scenario.name: c.resolved for c in contests(state)} == {"worse": True, "equal": False}
+    assert {c.other.name: c.resolved for c in contests(state)} == {"worse": True, "equal": False}
     assert state.top is BIG
     assert state.best is EQUAL
 
@@ -84,7 +84,7 @@ def test_the_report_does_not_name_a_winner_that_the_folds_cannot_tell() -> None:
 
 def leaking(name: str, accuracies: Sequence[float]) -> ScenarioState:
     state = scenario(name, accuracies, parameters=1)
-    settings = state.scenario.settings.model_copy(update={"oversampling": "random-before-split"})
+    settings = state.settings.model_copy(update={"oversampling": "random-before-split"})
     return ScenarioState(Scenario(name, name, settings), state.jobs, state.records)
 
 

@@ -13,7 +13,7 @@ from harness.study import Study
 from harness.study import state as stages
 from harness.study.identity import Digests
 from harness.study.plan import Job
-from harness.study.state import ScenarioState, StageState, all_scenarios, stage_state, study_state
+from harness.study.state import ScenarioState, StageState, StateReader, all_scenarios
 from tests.conftest import fit_facts
 
 LoadText = Callable[..., Study]
@@ -61,7 +61,7 @@ def finish(ledger: Ledger, state: ScenarioState, accuracy: Sequence[float], loss
 
 
 def first(study: Study, ledger: Ledger) -> StageState:
-    return stage_state(study, study.stages[0], None, DIGESTS, ledger)
+    return StateReader(study, DIGESTS, ledger).stage(study.stages[0], None)
 
 
 def heads_after(study: Study, ledger: Ledger, *accuracies: Sequence[float]) -> StageState:
@@ -76,7 +76,7 @@ def waits(states: Sequence[StageState]) -> dict[str, str | None]:
 
 
 def winner(state: StageState) -> str | None:
-    return state.best.scenario.settings.head if state.best else None
+    return state.best.settings.head if state.best else None
 
 
 def test_a_stage_without_records_has_all_its_jobs_missing(study_of: LoadText, ledger: Ledger) -> None:
@@ -141,7 +141,7 @@ def test_a_stage_that_selects_nothing_has_no_winner(study_of: LoadText, ledger: 
 
 
 def test_every_later_stage_waits_for_the_first_that_has_no_winner(study_of: LoadText, ledger: Ledger) -> None:
-    states = study_state(study_of(TEXT), DIGESTS, ledger)
+    states = StateReader(study_of(TEXT), DIGESTS, ledger).read().stages
     assert waits(states) == {"heads": None, "looking": "heads", "depths": "heads", "sampling": "heads"}
     assert [len(state.scenarios) for state in states] == [3, 0, 0, 0]
     assert not any(state.finished for state in states)
@@ -150,12 +150,12 @@ def test_every_later_stage_waits_for_the_first_that_has_no_winner(study_of: Load
 def test_a_stage_hands_its_winner_on_when_all_its_jobs_are_done(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.95,) * 2)
-    assert waits(study_state(study, DIGESTS, ledger))["looking"] == "heads"
+    assert waits(StateReader(study, DIGESTS, ledger).read().stages)["looking"] == "heads"
     finish(ledger, first(study, ledger).scenarios[2], (0.1,) * 3)
-    states = study_state(study, DIGESTS, ledger)
+    states = StateReader(study, DIGESTS, ledger).read().stages
     assert waits(states) == {"heads": None, "looking": None, "depths": None, "sampling": "depths"}
     for state in states[1:3]:
-        assert {scenario.scenario.settings.head for scenario in state.scenarios} == {"batchnorm-gap"}
+        assert {scenario.settings.head for scenario in state.scenarios} == {"batchnorm-gap"}
 
 
 def test_a_stage_that_selects_nothing_is_not_waited_for_and_hands_nothing_on(
@@ -163,45 +163,43 @@ def test_a_stage_that_selects_nothing_is_not_waited_for_and_hands_nothing_on(
 ) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 3)
-    looking, depths = study_state(study, DIGESTS, ledger)[1:3]
+    looking, depths = StateReader(study, DIGESTS, ledger).read().stages[1:3]
     assert not looking.finished
-    assert {scenario.scenario.settings.epochs for scenario in depths.scenarios} == {15}
+    assert {scenario.settings.epochs for scenario in depths.scenarios} == {15}
 
 
 def test_what_two_stages_share_is_done_in_both(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 3)
-    depths = study_state(study, DIGESTS, ledger)[2]
+    depths = StateReader(study, DIGESTS, ledger).read().stages[2]
     assert [scenario.finished for scenario in depths.scenarios] == [True, False]
 
 
 def test_each_winner_starts_the_next_stage(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 3)
-    finish(ledger, study_state(study, DIGESTS, ledger)[2].scenarios[1], (0.9,) * 3, loss=(0.01,) * 3)
-    sampling = study_state(study, DIGESTS, ledger)[3]
-    assert [(s.scenario.settings.head, s.scenario.settings.backbone) for s in sampling.scenarios] == [
-        ("batchnorm-gap", "resnet34")
-    ] * 2
+    finish(ledger, StateReader(study, DIGESTS, ledger).read().stages[2].scenarios[1], (0.9,) * 3, loss=(0.01,) * 3)
+    sampling = StateReader(study, DIGESTS, ledger).read().stages[3]
+    assert [(s.settings.head, s.settings.backbone) for s in sampling.scenarios] == [("batchnorm-gap", "resnet34")] * 2
 
 
 def test_provisionally_the_best_so_far_stands_in_for_a_winner(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.5,) * 3, (0.4,) * 3, (0.9,) * 2)
-    assert waits(study_state(study, DIGESTS, ledger))["depths"] == "heads"
-    states = study_state(study, DIGESTS, ledger, provisional=True)
+    assert waits(StateReader(study, DIGESTS, ledger).read().stages)["depths"] == "heads"
+    states = StateReader(study, DIGESTS, ledger).read(provisional=True).stages
     assert waits(states)["depths"] is None
-    assert {s.scenario.settings.head for s in states[2].scenarios} == {"dropout-gap"}
+    assert {s.settings.head for s in states[2].scenarios} == {"dropout-gap"}
 
 
 def test_provisionally_too_a_stage_waits_where_nothing_is_finished(study_of: LoadText, ledger: Ledger) -> None:
-    assert waits(study_state(study_of(TEXT), DIGESTS, ledger, provisional=True))["sampling"] == "heads"
+    assert waits(StateReader(study_of(TEXT), DIGESTS, ledger).read(provisional=True).stages)["sampling"] == "heads"
 
 
-def test_all_scenarios_are_told_once_with_their_stages(study_of: LoadText, ledger: Ledger) -> None:
+def test_all_scenarios_are_listed_once_with_their_stages(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.9,) * 3, (0.5,) * 3, (0.1,) * 3)
-    found = list(all_scenarios(study_state(study, DIGESTS, ledger)))
+    found = list(all_scenarios(StateReader(study, DIGESTS, ledger).read().stages))
     assert [names for _, names in found] == [
         ["heads", "depths"],
         ["heads"],
@@ -210,41 +208,40 @@ def test_all_scenarios_are_told_once_with_their_stages(study_of: LoadText, ledge
         ["looking"],
         ["depths"],
     ]
-    assert len({state.scenario.id for state, _ in found}) == len(found)
+    assert len({state.id for state, _ in found}) == len(found)
 
 
 def test_only_winners_of_finished_stages_are_tested(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
 
     def tested() -> list[tuple[str, str]]:
-        states = study_state(study, DIGESTS, ledger, provisional=True)
-        found = stages.test_states(study, states, DIGESTS, ledger)
+        found = StateReader(study, DIGESTS, ledger).read(provisional=True).tests
         assert all([job.evaluate for job in state.jobs] == ["test"] for state in found)
-        return [(s.scenario.settings.head, s.scenario.settings.backbone) for s in found]
+        return [(s.settings.head, s.settings.backbone) for s in found]
 
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 2)
     assert tested() == []
     finish(ledger, first(study, ledger).scenarios[2], (0.1,) * 3)
     assert tested() == [("batchnorm-gap", "resnet18")]
-    finish(ledger, study_state(study, DIGESTS, ledger)[2].scenarios[1], (0.9,) * 3, loss=(0.01,) * 3)
+    finish(ledger, StateReader(study, DIGESTS, ledger).read().stages[2].scenarios[1], (0.9,) * 3, loss=(0.01,) * 3)
     assert tested() == [("batchnorm-gap", "resnet18"), ("batchnorm-gap", "resnet34")]
 
 
 def test_a_scenario_that_wins_two_stages_is_tested_once(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT)
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 3)
-    finish(ledger, study_state(study, DIGESTS, ledger)[2].scenarios[1], (0.9,) * 3, loss=(1.0,) * 3)
-    (test,) = stages.test_states(study, study_state(study, DIGESTS, ledger), DIGESTS, ledger)
+    finish(ledger, StateReader(study, DIGESTS, ledger).read().stages[2].scenarios[1], (0.9,) * 3, loss=(1.0,) * 3)
+    (test,) = StateReader(study, DIGESTS, ledger).read().tests
     assert not test.finished
     save(ledger, test.jobs[0], accuracy=0.5)
-    (test,) = stages.test_states(study, study_state(study, DIGESTS, ledger), DIGESTS, ledger)
+    (test,) = StateReader(study, DIGESTS, ledger).read().tests
     assert test.finished
 
 
 def test_without_a_test_block_nothing_is_tested(study_of: LoadText, ledger: Ledger) -> None:
     study = study_of(TEXT, "test=null")
     heads_after(study, ledger, (0.5,) * 3, (0.9,) * 3, (0.1,) * 3)
-    assert stages.test_states(study, study_state(study, DIGESTS, ledger), DIGESTS, ledger) == []
+    assert StateReader(study, DIGESTS, ledger).read().tests == ()
 
 
 def test_a_finished_stage_on_a_provisional_winner_is_not_tested(study_of: LoadText, ledger: Ledger) -> None:
@@ -252,14 +249,13 @@ def test_a_finished_stage_on_a_provisional_winner_is_not_tested(study_of: LoadTe
     study = study_of(TEXT)
     heads = heads_after(study, ledger, [0.9] * 3, [0.8] * 3, [0.7] * 2)
     assert not heads.finished
-    for state in study_state(study, DIGESTS, ledger, provisional=True)[2].scenarios:
+    for state in StateReader(study, DIGESTS, ledger).read(provisional=True).stages[2].scenarios:
         finish(ledger, state, [0.9] * 3)
-    states = study_state(study, DIGESTS, ledger, provisional=True)
-    assert states[2].finished
-    assert stages.test_states(study, states, DIGESTS, ledger) == []
+    found = StateReader(study, DIGESTS, ledger).read(provisional=True)
+    assert found.stages[2].finished
+    assert found.tests == ()
     save(ledger, heads.missing[0], accuracy=0.7, loss=0.7)
-    states = study_state(study, DIGESTS, ledger, provisional=True)
-    assert len(stages.test_states(study, states, DIGESTS, ledger)) == 1  # one scenario wins both stages
+    assert len(StateReader(study, DIGESTS, ledger).read(provisional=True).tests) == 1  # one scenario wins both stages
 
 
 def with_code(state: ScenarioState, *codes: str) -> ScenarioState:

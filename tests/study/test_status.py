@@ -9,7 +9,6 @@ from harness.prepare import prepare
 from harness.reproduce import find_job
 from harness.store import Ledger, Store
 from harness.study import Study
-from harness.study.state import study_state
 from harness.study.status import JobStatus, Status, study_status
 from tests.conftest import Finished
 
@@ -23,11 +22,11 @@ def part(finished: Finished, store: Store) -> Store:
 
 
 def missing_id(finished: Finished) -> str:
-    return finished.run.states[0].scenarios[1].jobs[1].id
+    return finished.run.state.stages[0].scenarios[1].jobs[1].id
 
 
 def status_of(finished: Finished, store: Store) -> Status:
-    return study_status(finished.study, prepare(finished.study, store).digests, True, store)
+    return study_status(finished.study, prepare(finished.study, store).inputs.digests, True, store)
 
 
 def cell(status: Status, job_id: str) -> JobStatus:
@@ -77,19 +76,19 @@ def test_the_status_changes_nothing(finished: Finished) -> None:
 def test_a_cell_is_found_by_name_or_id_and_a_wrong_one_is_refused(
     finished: Finished, small_study: Callable[..., Study]
 ) -> None:
-    study, ledger = small_study(), Ledger(finished.store)
-    states = study_state(study, prepare(study, finished.store).digests, ledger)
-    scenario = states[0].scenarios[0].scenario
+    study = small_study()
+    state = prepare(study, finished.store).reader.read()
+    scenario = state.stages[0].scenarios[0].scenario
     for name in (scenario.name, scenario.id):
-        assert find_job(study, states, name, 1, 0) == states[0].scenarios[0].jobs[1]
+        assert find_job(study, state, name, 1, 0) == state.stages[0].scenarios[0].jobs[1]
     with pytest.raises(StudyError, match=r"--scenario: unknown scenario 'dropout-gap'; did you mean"):
-        find_job(study, states, "dropout-gap", 0, 0)
+        find_job(study, state, "dropout-gap", 0, 0)
     with pytest.raises(StudyError, match=r"--fold 2 --repeat 0: the study has the folds 0 to 1 and the repeats 0 to 0"):
-        find_job(study, states, scenario.name, 2, 0)
+        find_job(study, state, scenario.name, 2, 0)
 
 
 def test_a_result_that_is_set_aside_is_not_done_any_more(finished: Finished, part: Store, tmp_path: Path) -> None:
-    ledger, job_id = Ledger(part), finished.run.states[0].scenarios[0].jobs[0].id
+    ledger, job_id = Ledger(part), finished.run.state.stages[0].scenarios[0].jobs[0].id
     shutil.copytree(ledger.path(job_id), tmp_path / "copy")
     first = ledger.set_aside(job_id)
     assert not ledger.done(job_id)

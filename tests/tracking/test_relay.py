@@ -7,10 +7,10 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from harness.errors import TrackingError
+from harness.errors import JobError, TrackingError
 from harness.runner import run_study
 from harness.store import Store
-from harness.store.results import Metrics, Outcome
+from harness.store.results import FoldRecord, Metrics
 from harness.study import Study
 from harness.study.plan import Job
 from harness.tracking import relay
@@ -57,8 +57,8 @@ class Outage(Recorder):
         if self._told == self._moment:
             self.down = self._length
 
-    def finished(self, job: Job, outcome: Outcome) -> None:
-        super().finished(job, outcome)
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        super().job_ended(job, outcome)
         self.down = max(0, self.down - 1)
 
     def say(self, text: str) -> None:

@@ -183,8 +183,8 @@ def test_the_chosen_model_is_used_from_elsewhere(team: Team, small_study: Callab
     store = Store(tmp_path / "store", team.server.url)
     with Recorder() as reporter:
         run = run_study(study, store, "cpu", reporter, compute=Compute("inline"))
-    scored = Ledger(store).predictions(run.tests[0].jobs[0].id)
-    root = prepare(study, store).dataset.root
+    scored = Ledger(store).predictions(run.state.tests[0].jobs[0].id)
+    root = prepare(study, store).inputs.dataset.root
     arguments = ["predict", "models:/shared@champion", *(str(root / image) for image in scored["image"]), "--csv"]
     arguments += ["--device", "cpu", "--store", str(tmp_path / "another"), "--tracking-uri", team.server.url]
     told = CliRunner().invoke(make_app(), arguments, catch_exceptions=False).stdout

@@ -24,7 +24,7 @@ from harness.store.results import FoldRecord
 from harness.study import Study, load_study
 from harness.study.plan import Job
 from harness.study.settings import Settings
-from harness.study.state import stage_state
+from harness.study.state import StateReader
 from harness.tracking.connection import is_lost
 from harness.tracking.root_run import provenance
 from harness.tracking.tracker import Tracker
@@ -44,7 +44,7 @@ def client(finished: Finished) -> MlflowClient:
 
 @pytest.fixture(scope="module")
 def inputs(finished: Finished) -> Inputs:
-    return prepare(finished.study, finished.store)
+    return prepare(finished.study, finished.store).inputs
 
 
 def artifact(client: MlflowClient, run: Run, path: str) -> bytes:
@@ -99,7 +99,7 @@ def test_tags_say_where_a_run_stands(finished: Finished, inputs: Inputs) -> None
         assert tags["harness.data"] == "SYNTHETIC"
         assert "harness.rehearsal" not in tags
         assert tags["mlflow.user"]
-    jobs = {job.id: job for state in finished.run.states for s in state.scenarios for job in s.jobs}
+    jobs = {job.id: job for state in finished.run.state.stages for s in state.scenarios for job in s.jobs}
     for run in runs_of(finished.store, "fold"):
         tags, job = run.data.tags, jobs.pop(run.data.tags["harness.job_id"])
         assert (tags["harness.fold"], tags["harness.repeat"]) == (str(job.fold), str(job.repeat))
@@ -114,7 +114,7 @@ def test_a_scenario_that_two_stages_share_is_one_run_with_both_stages(finished: 
 
 
 def test_every_resolved_setting_is_a_param_under_its_own_name(finished: Finished) -> None:
-    scenarios = {s.scenario.id: s.scenario for state in finished.run.states for s in state.scenarios}
+    scenarios = {s.id: s.scenario for state in finished.run.state.stages for s in state.scenarios}
     for run in (*runs_of(finished.store, "scenario"), *runs_of(finished.store, "fold")):
         settings = scenarios[run.data.tags["harness.scenario_id"]].settings
         assert set(Settings.model_fields) <= set(run.data.params)
@@ -251,9 +251,9 @@ def test_descriptions_of_scenarios_and_reports_say_that_the_data_are_synthetic(f
 
 def test_the_test_run_holds_the_winner_scored_once(finished: Finished, client: MlflowClient, inputs: Inputs) -> None:
     (run,) = runs_of(finished.store, "test")
-    winner = finished.run.states[-1].best
+    winner = finished.run.state.stages[-1].best
     assert winner is not None
-    assert run.data.tags["harness.scenario_id"] == winner.scenario.id
+    assert run.data.tags["harness.scenario_id"] == winner.id
     frame = predictions(client, run)
     table = inputs.dataset.table
     assert list(frame["image"]) == list(table["image"][table["split"] == "test"])
@@ -300,8 +300,8 @@ def test_the_printed_url_opens_a_shared_view_with_the_scenarios_best_first(
 def parts(store: Store, small_study: Callable[..., Study]) -> tuple[Callable[[], Tracker], Job]:
     """What opens the tracker of a study as a process does that starts, and one of its jobs."""
     study = small_study()
-    inputs = prepare(study, store)
-    job = stage_state(study, study.stages[0], None, inputs.digests, Ledger(store)).missing[0]
+    inputs = prepare(study, store).inputs
+    job = StateReader(study, inputs.digests, Ledger(store)).stage(study.stages[0], None).missing[0]
     return lambda: Tracker(store, study, "id", provenance(inputs.digests), inputs.dataset), job
 
 
@@ -430,7 +430,7 @@ def test_two_studies_in_one_experiment_do_not_meet(
     new, job = parts
     new().finish(new().start_fold(job, ["heads"]))
     study = small_study("seed=1")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     other = Tracker(store, study, "another id", provenance(inputs.digests), inputs.dataset)
     assert not other.is_finished("fold", job.id)
     other.discard_leftovers()
@@ -439,7 +439,7 @@ def test_two_studies_in_one_experiment_do_not_meet(
 
 def test_a_rehearsal_is_tagged(store: Store, small_study: Callable[..., Study]) -> None:
     study = small_study("data.limit=24")
-    inputs = prepare(study, store)
+    inputs = prepare(study, store).inputs
     Tracker(store, study, "id", provenance(inputs.digests), inputs.dataset).study_run()
     (run,) = runs_of(store)
     assert run.data.tags["harness.rehearsal"] == "data.limit=24"

@@ -31,16 +31,16 @@ def baselines(new_store: Callable[[], Store]) -> Finished:
 
 
 def test_every_baseline_is_on_the_same_folds_and_the_same_test_images(baselines: Finished) -> None:
-    ledger, (stage,) = Ledger(baselines.store), baselines.run.states
+    ledger, (stage,) = Ledger(baselines.store), baselines.run.state.stages
     assert not baselines.run.failed
-    for states in (stage.scenarios, baselines.run.tests):
-        assert [s.scenario.settings.backbone for s in states] == ["test_resnet", "small-cnn", "som", "majority"]
+    for states in (stage.scenarios, baselines.run.state.tests):
+        assert [s.settings.backbone for s in states] == ["test_resnet", "small-cnn", "som", "majority"]
         images = [sorted(pooled(list(s.jobs), ledger)["image"]) for s in states]
         assert all(names == images[0] for names in images)
 
 
 def test_the_majority_class_scores_what_the_counts_say(baselines: Finished) -> None:
-    test = next(t for t in baselines.run.tests if t.scenario.settings.backbone == "majority")
+    test = next(t for t in baselines.run.state.tests if t.scenario.settings.backbone == "majority")
     ((_, record),) = test.records.items()
     assert record.metrics["test/accuracy"] == 18 / 24
     assert record.metrics["test/roc_auc"] == 0.5
@@ -54,7 +54,7 @@ def test_what_a_baseline_does_not_have_is_not_claimed(baselines: Finished) -> No
 
 
 def test_all_are_declared_looks_and_stand_side_by_side(baselines: Finished) -> None:
-    dataset = prepare(baselines.study, baselines.store).dataset
+    dataset = prepare(baselines.study, baselines.store).inputs.dataset
     assert len(Ledger(baselines.store).looks(dataset)) == 4
     text = baselines.run.report.read_text()
     assert "4 of 4 declared looks" in text
@@ -66,12 +66,12 @@ def test_all_are_declared_looks_and_stand_side_by_side(baselines: Finished) -> N
 
 
 def test_the_tests_on_test_images_are_of_the_stored_predictions(baselines: Finished) -> None:
-    ledger, (stage,) = Ledger(baselines.store), baselines.run.states
+    ledger, (stage,) = Ledger(baselines.store), baselines.run.state.stages
     statistics = Statistics.model_validate_json((baselines.run.report.parent / "statistics.json").read_text())
     assert stage.best is not None
     found = [c for c in statistics.comparisons if c.on == "test set" and c.test == "exact McNemar"]
-    assert {c.first for c in found} == {stage.best.scenario.name}
-    right = {t.scenario.name: _right(t, ledger) for t in baselines.run.tests}
+    assert {c.first for c in found} == {stage.best.name}
+    right = {t.scenario.name: _right(t, ledger) for t in baselines.run.state.tests}
     for c in found:
         both = pd.DataFrame({"first": right[c.first], "second": right[c.second]})
         counts = [int((both["first"] & ~both["second"]).sum()), int((both["second"] & ~both["first"]).sum())]
@@ -92,9 +92,9 @@ def test_a_baseline_that_wins_is_scored_but_is_no_model_and_the_run_says_so(
         "base.backbone=majority", "stages=[{name: one, select: {metric: val/roc_auc}}]", "test.stages=[one]"
     )
     done = run_in(study, store)
-    assert [test.finished for test in done.run.tests] == [True]
+    assert [test.finished for test in done.run.state.tests] == [True]
     words = "majority is a baseline and not a network that can be packaged"
-    assert final_test(study, done.run.states, done.run.tests) == words
+    assert final_test(study, done.run.state) == words
     assert f"no model is registered: {words}" in capsys.readouterr().err
     assert MlflowClient(store.tracking_uri).search_registered_models() == []
     assert words in (done.run.report.parent / "summary.md").read_text()

@@ -8,10 +8,10 @@ from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
-from harness.prepare import Inputs
+from harness.prepare import Inputs, Workspace
 from harness.report.numbers.detectable import resolution
 from harness.study import Study
-from harness.study.state import StageState, all_scenarios
+from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
 
 SHOWN = 50  # scenarios of a stage, and networks
@@ -19,10 +19,9 @@ FEATURES = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled"}
 CLASSES = 3  # of more a line of the folds shows no single one
 
 
-def show_plan(
-    study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None = None
-) -> None:
+def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs: Costs | None = None) -> None:
     """Prints a study's plan: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
+    study, inputs = workspace.study, workspace.inputs
     console, dataset = new_console(), inputs.dataset
     if dataset.synthetic:
         console.print(SYNTHETIC, style="bold")
@@ -40,12 +39,12 @@ def show_plan(
     if len(dataset.rows("test")):
         console.print(f"training and test: {inputs.separation.of_splits}\n")
     _show_networks(console, networks)
-    for state in states:
-        _show_stage(console, state)
-    if any(s.scenario.settings.leaks for s, _ in all_scenarios(states)):
-        console.print(oversampling_words(s.scenario.settings for s, _ in all_scenarios(states)), style="bold")
-    jobs = {job.id: job.id in s.records for s, _ in all_scenarios(states) for job in s.jobs}
-    waiting = sum(state.stage.size * len(inputs.folds) for state in states if state.waits_for)
+    for stage in state.stages:
+        _show_stage(console, stage)
+    if any(s.settings.leaks for s in state.scenarios):
+        console.print(oversampling_words(s.settings for s in state.scenarios), style="bold")
+    jobs = {job.id: job.id in s.records for s in state.scenarios for job in s.jobs}
+    waiting = sum(stage.stage.size * len(inputs.folds) for stage in state.stages if stage.waits_for)
     more = f", and up to {waiting} more once the winners are known" if waiting else ""
     console.print(resolution(study, inputs))
     console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
@@ -143,8 +142,8 @@ def _show_stage(console: Console, state: StageState) -> None:
         return
     rows = [
         [
-            s.scenario.name,
-            s.scenario.id,
+            s.name,
+            s.id,
             f"{len(s.records)}/{len(s.jobs)}",
             "winner" if state.finished and s is state.best else "",
         ]

@@ -5,16 +5,14 @@ from typing import Any
 
 from harness.data.separation import class_counts
 from harness.execution.costs import Costs
-from harness.prepare import Inputs
-from harness.study import Study
-from harness.study.state import StageState
+from harness.prepare import Workspace
+from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
 
 
-def outline(
-    study: Study, inputs: Inputs, states: list[StageState], networks: Networks, costs: Costs | None
-) -> dict[str, Any]:
+def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: Costs | None) -> dict[str, Any]:
     """The content of `plan`: data, folds, networks, stages with scenarios and jobs, and the cost of what is left."""
+    study, inputs = workspace.study, workspace.inputs
     dataset, shared = inputs.dataset, inputs.separation
     return {
         "study": study.study,
@@ -32,7 +30,7 @@ def outline(
             | {key: value for key, value in asdict(verdict).items() if key not in ("problem", "setting")}
             for network, verdict in networks.found.items()
         ],
-        "stages": [_stage(state) for state in states],
+        "stages": [_stage(stage) for stage in state.stages],
         "cost": None if costs is None else asdict(costs) | {"seconds": costs.seconds, "disk_bytes": costs.disk},
     }
 
@@ -41,12 +39,12 @@ def _stage(state: StageState) -> dict[str, Any]:
     return {
         "name": state.stage.name,
         "waits_for": state.waits_for,
-        "winner": state.best.scenario.id if state.finished and state.best else None,
+        "winner": state.best.id if state.finished and state.best else None,
         "scenarios": [
             {
-                "name": s.scenario.name,
-                "id": s.scenario.id,
-                "settings": s.scenario.settings.model_dump(mode="json"),
+                "name": s.name,
+                "id": s.id,
+                "settings": s.settings.model_dump(mode="json"),
                 "jobs": [{"id": job.id, "name": job.name, "done": job.id in s.records} for job in s.jobs],
             }
             for s in state.scenarios

@@ -57,15 +57,15 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.stats.proportions import wilson
     from harness.store import Ledger
 
-    console, marks = new_console(), marks_of(study, run.states, run.tests)
+    console, marks = new_console(), marks_of(study, run.state)
     _show_separation(console, run)
-    for state in run.states:
+    for state in run.state.stages:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
         board = tables.leaderboard(state, marks)
         console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
-    for test in run.tests:
+    for test in run.state.tests:
         if test.finished:
             frame = ensemble(pooled(list(test.jobs), Ledger(store)))
             console.print(frame_table(f"test set: {scored(test)}", rounded(tables.class_table(frame))))
@@ -92,10 +92,9 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
 def _show_separation(console: "Console", run: "Run") -> None:
     """Prints whether the folds keep patients together, and which scenarios leak."""
     from harness.data.separation import oversampling_words
-    from harness.study.state import all_scenarios
 
     console.print(f"folds: {run.separation.of_folds}")
-    known = [s.scenario.settings for s, _ in all_scenarios(run.states)]
+    known = [s.settings for s in run.state.scenarios]
     if any(settings.leaks for settings in known):
         console.print(oversampling_words(known), style="bold")
     console.print()
@@ -103,13 +102,12 @@ def _show_separation(console: "Console", run: "Run") -> None:
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     """Prints how a search ended: its best trials, the report and the UI."""
-    from harness.search.trials import shown, trial_marks, trials_frame
-    from harness.store import Ledger
+    from harness.search.trials import shown, trials_frame
 
     console = new_console()
     title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
     if run.results:
-        board = trials_frame(trial_marks(study, run.results, Ledger(store)), run.results)
+        board = trials_frame(run.marks, run.results)
         console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
     if study.data.source == "phantom":
         console.print(SYNTHETIC, style="bold")

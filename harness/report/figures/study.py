@@ -38,7 +38,7 @@ def validation_curves(
             continue
         epochs = np.arange(1, curves.shape[1] + 1)
         style = "-" if number < 10 else "--"
-        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=named(state.scenario.name, SCENARIO), marker=".")
+        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=named(state.name, SCENARIO), marker=".")
         axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=line.get_color(), alpha=0.1, lw=0)
     axes.set(xlabel="epoch", ylabel=metric, title=titled(title, 80))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -185,6 +185,6 @@ def scenario_figures(
     state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
 ) -> list[Path]:
     """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
-    name = f"{state.scenario.name}{dataset.mark}"
+    name = f"{state.name}{dataset.mark}"
     curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png", mark)
     return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder, mark=mark), curves]

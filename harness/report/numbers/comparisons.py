@@ -28,13 +28,13 @@ def scenario_estimates(
     values = fold_values(state)
     means = [
         Estimate(
-            subject=state.scenario.name, on="folds", metric=name, value=state.summary[f"val/{name}_mean"],
+            subject=state.name, on="folds", metric=name, value=state.summary[f"val/{name}_mean"],
             sd=state.summary.get(f"val/{name}_std"), n=len(state.records), folds=values[name], run_id=run_id,
         )
         for name in values
     ]  # fmt: skip
     frame = pooled(list(state.jobs), ledger)
-    return means + prediction_estimates(frame, state.scenario.name, OUT_OF_FOLD, positive, run_id)
+    return means + prediction_estimates(frame, state.name, OUT_OF_FOLD, positive, run_id)
 
 
 def fold_values(state: ScenarioState) -> dict[str, list[float]]:
@@ -116,7 +116,7 @@ def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -
     recipes = [_of_contest(c, metric, len(found)) for c in found]
     scenarios = [found[0].top, *(c.other for c in found)]
     repeats = [by_repeat(pooled(list(s.jobs), ledger)) for s in scenarios]
-    fitted = [(s.scenario.name, parts[0]) for s, parts in zip(scenarios, repeats, strict=True)]
+    fitted = [(s.name, parts[0]) for s, parts in zip(scenarios, repeats, strict=True)]
     return recipes + image_comparisons(fitted, FIRST_REPEAT if len(repeats[0]) > 1 else OUT_OF_FOLD, positive)
 
 
@@ -124,12 +124,12 @@ def test_comparisons(
     winner: ScenarioState, others: Sequence[ScenarioState], ledger: Ledger, positive: str | None
 ) -> list[Comparison]:
     """The selected scenario against every other one that was scored on the same test images."""
-    fitted = [(s.scenario.name, ensemble(pooled(list(s.jobs), ledger))) for s in (winner, *others)]
+    fitted = [(s.name, ensemble(pooled(list(s.jobs), ledger))) for s in (winner, *others)]
     return image_comparisons(fitted, TEST, positive)
 
 
 def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
-    found = over_folds(contest.top.scenario.name, contest.other.scenario.name, metric, contest.test)
+    found = over_folds(contest.top.name, contest.other.name, metric, contest.test)
     verdict: Verdict = "first is better" if contest.resolved else "cannot resolve"  # by the direction of its metric
     return found.model_copy(update={"p_holm": contest.p_holm, "comparisons": family, "verdict": verdict})
 

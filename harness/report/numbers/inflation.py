@@ -13,7 +13,7 @@ def leak_comparisons(scenarios: list[ScenarioState]) -> list[Comparison]:
 
     One family of tests: Holm's p is over all of them.
     """
-    finished = {state.scenario.settings.model_dump_json(): state for state in scenarios if state.finished}
+    finished = {state.settings.model_dump_json(): state for state in scenarios if state.finished}
     found = []
     for leaking in finished.values():
         if leaking.scenario.settings.leaks:

@@ -8,9 +8,9 @@ import pandas as pd
 from harness.data.manifest import Dataset
 from harness.store import Ledger
 from harness.study import Study
-from harness.study.mixed import every_state, fit_marks
+from harness.study.mixed import fit_marks
 from harness.study.settings import Settings
-from harness.study.state import ScenarioState, StageState
+from harness.study.state import StudyState
 
 LEAKS = "LEAKS: oversampled before the split"
 BEST_EPOCH = "BEST EPOCH: chosen on the images that score it"
@@ -38,9 +38,9 @@ class Marks:
         return "; ".join([*_leaks(settings), *study_marks(self.study), *self.fits, *seen]) or None
 
 
-def marks_of(study: Study, states: Iterable[StageState], tests: Iterable[ScenarioState]) -> Marks:
+def marks_of(study: Study, state: StudyState) -> Marks:
     """The marks of a study with these fits."""
-    return Marks(study, tuple(fit_marks(every_state(states, tests))))
+    return Marks(study, tuple(fit_marks(state.fits)))
 
 
 def _leaks(settings: Settings) -> list[str]:

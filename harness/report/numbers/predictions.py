@@ -27,7 +27,7 @@ def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
 
 def scored(test: ScenarioState) -> str:
     """The name of what is scored on the test set: of a scenario's refit, or of the ensemble of its fold models."""
-    name, models = test.scenario.name, len(test.jobs)
+    name, models = test.name, len(test.jobs)
     return name if models == 1 else f"{name}, ensemble of {models} fold models"
 
 

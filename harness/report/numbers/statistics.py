@@ -1,7 +1,7 @@
 """Every number of a study's report, and what may be concluded from them."""
 
 from harness.data.manifest import Dataset
-from harness.prepare import Inputs
+from harness.prepare import Workspace
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
@@ -20,8 +20,7 @@ from harness.report.numbers.reliability import RELIABILITY, reliability_estimate
 from harness.report.numbers.schema import Comparison, Estimate, Statistics
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.store import Ledger
-from harness.study import Study
-from harness.study.state import ScenarioState, StageState, all_scenarios, contests
+from harness.study.state import ScenarioState, StageState, StudyState, contests
 
 MAJORITY = "majority class"
 OF_A_CLASS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
@@ -29,55 +28,46 @@ SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # what the model of the test set
 ON_TEST = (*SCORED, GAP)  # what a look at the test set gave
 
 
-def study_statistics(
-    study: Study,
-    inputs: Inputs,
-    study_id: str,
-    states: list[StageState],
-    tests: list[ScenarioState],
-    ledger: Ledger,
-    run_of: RunOf,
-) -> Statistics:
-    """The contents of the study's `statistics.json`, from stored results."""
-    positive = inputs.dataset.positive
-    estimates = _validation_estimates(states, ledger, positive, run_of)
-    estimates += _test_estimates(states, tests, ledger, positive, run_of)
+def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> Statistics:
+    """The contents of the study's `statistics.json`, from stored results.
+
+    run_of: gives the MLflow run of a level and a key, for the numbers to name it.
+    """
+    ledger, dataset = workspace.ledger, workspace.inputs.dataset
+    estimates = _validation_estimates(state, ledger, dataset.positive, run_of)
+    estimates += _test_estimates(state, ledger, dataset.positive, run_of)
     if estimates:
-        estimates += majority_estimates(inputs.dataset)
-    inflation = leak_comparisons([state for state, _ in all_scenarios(states)])
-    marks = _Marks(study, inputs, states, tests, ledger)
+        estimates += majority_estimates(dataset)
+    inflation = leak_comparisons(state.scenarios)
+    marks = _Marked(workspace, state)
     return Statistics(
         kind="study",
-        name=study.study,
-        study_id=study_id,
-        manifest_digest=inputs.dataset.digest,
-        folds_digest=inputs.digests.all_folds,
+        name=workspace.study.study,
+        study_id=workspace.identity,
+        manifest_digest=dataset.digest,
+        folds_digest=workspace.inputs.digests.all_folds,
         estimates=[marks.estimate(e) for e in estimates],
-        comparisons=[marks.comparison(c) for c in [*_comparisons(states, tests, ledger, positive), *inflation]],
+        comparisons=[marks.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]],
         findings=inflation_findings(inflation),
     )
 
 
-def _validation_estimates(
-    states: list[StageState], ledger: Ledger, positive: str | None, run_of: RunOf
-) -> list[Estimate]:
+def _validation_estimates(state: StudyState, ledger: Ledger, positive: str | None, run_of: RunOf) -> list[Estimate]:
     found: list[Estimate] = []
-    for scenario, _ in all_scenarios(states):
+    for scenario in state.scenarios:
         if scenario.finished:
-            found += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.scenario.id))
+            found += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.id))
     return found
 
 
-def _test_estimates(
-    states: list[StageState], tests: list[ScenarioState], ledger: Ledger, positive: str | None, run_of: RunOf
-) -> list[Estimate]:
+def _test_estimates(state: StudyState, ledger: Ledger, positive: str | None, run_of: RunOf) -> list[Estimate]:
     """What the test set says, and how it differs from what validation said of the same scenario."""
     found: list[Estimate] = []
-    for test in tests:
+    for test in state.tests:
         if test.finished:
-            frame, name = ensemble(pooled(list(test.jobs), ledger)), test.scenario.name
-            run_id = run_of("test", test.scenario.id)
-            validated = next(s for s, _ in all_scenarios(states) if s.scenario.id == test.scenario.id)
+            frame, name = ensemble(pooled(list(test.jobs), ledger)), test.name
+            run_id = run_of("test", test.id)
+            validated = next(s for s in state.scenarios if s.id == test.id)
             out_of_fold = pooled(list(validated.jobs), ledger)
             of_test = prediction_estimates(frame, name, TEST, positive, run_id)
             of_test += _scores(test, positive, ledger, run_id)
@@ -96,36 +86,31 @@ def _scores(test: ScenarioState, positive: str | None, ledger: Ledger, run_id: s
     means = {name: f"{name}, mean over classes" for name in OF_A_CLASS if positive is None}
     return [
         Estimate(
-            subject=test.scenario.name, on=TEST, metric=means.get(name, name), value=values[name], run_id=run_id,
+            subject=test.name, on=TEST, metric=means.get(name, name), value=values[name], run_id=run_id,
             of_class=positive if name in OF_A_CLASS else None,
         )
         for name in (*means, *(name for name in ("loss", "pr_auc", "brier", "ece") if name not in means))
     ]  # fmt: skip
 
 
-def _comparisons(
-    states: list[StageState], tests: list[ScenarioState], ledger: Ledger, positive: str | None
-) -> list[Comparison]:
+def _comparisons(state: StudyState, ledger: Ledger, positive: str | None) -> list[Comparison]:
     """Within every stage, and on the test set of what was selected with the rest; each once."""
     found: list[Comparison] = []
-    for state in states:
-        found += [c for c in stage_comparisons(state, ledger, positive) if c not in found]
-    if winner := selected_test(states, tests):
-        others = [test for test in tests if test.finished and test is not winner]
+    for stage in state.stages:
+        found += [c for c in stage_comparisons(stage, ledger, positive) if c not in found]
+    if winner := selected_test(state):
+        others = [test for test in state.tests if test.finished and test is not winner]
         found += test_comparisons(winner, others, ledger, positive)
     return found
 
 
-class _Marks:
-    """Why a number is less than it seems, put on every estimate and comparison that it touches."""
+class _Marked:
+    """Puts on every estimate and comparison why it is less than it seems."""
 
-    def __init__(
-        self, study: Study, inputs: Inputs, states: list[StageState], tests: list[ScenarioState], ledger: Ledger
-    ) -> None:
-        scenarios, marks = [state.scenario for state, _ in all_scenarios(states)], marks_of(study, states, tests)
-        self._validated = {s.name: marks.scenario(s.settings) for s in scenarios}
-        tested = [state.scenario for state in tests]
-        self._tested = {s.name: marks.test(inputs.dataset, s.settings, ledger) for s in tested}
+    def __init__(self, workspace: Workspace, state: StudyState) -> None:
+        marks, dataset, ledger = marks_of(workspace.study, state), workspace.inputs.dataset, workspace.ledger
+        self._validated = {s.name: marks.scenario(s.settings) for s in state.scenarios}
+        self._tested = {s.name: marks.test(dataset, s.settings, ledger) for s in state.tests}
 
     def estimate(self, found: Estimate) -> Estimate:
         """The same with its mark."""
@@ -139,10 +124,10 @@ class _Marks:
         return found.model_copy(update={"mark": together([found.mark, *sides])})
 
 
-def selected_test(states: list[StageState], tests: list[ScenarioState]) -> ScenarioState | None:
+def selected_test(state: StudyState) -> ScenarioState | None:
     """The scored scenario that the last selecting stage chose; None where that one is not scored."""
-    chosen = [state.best.scenario.id for state in states if state.stage.select and state.best]
-    scored = {test.scenario.id: test for test in tests if test.finished}
+    chosen = [stage.best.id for stage in state.stages if stage.stage.select and stage.best]
+    scored = {test.id: test for test in state.tests if test.finished}
     return next((scored[found] for found in reversed(chosen) if found in scored), None)
 
 
@@ -161,8 +146,8 @@ def selection_words(state: StageState) -> list[str]:
     if select is None or top is None or winner is None:
         return []
     found = contests(state)
-    unresolved = [c.other.scenario.name for c in found if not c.resolved]
-    name, metric = top.scenario.name, select.metric
+    unresolved = [c.other.name for c in found if not c.resolved]
+    name, metric = top.name, select.metric
     if not found:
         words = f"**{name}** is the only scenario."
     elif unresolved:
@@ -173,6 +158,6 @@ def selection_words(state: StageState) -> list[str]:
         )
     else:
         words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
-    chosen = f"Selected by the rule `{select.rule}`: **{winner.scenario.name}**."
+    chosen = f"Selected by the rule `{select.rule}`: **{winner.name}**."
     best_of = f" The best of {len(found) + 1} is chosen by the very numbers shown: its own flatter it." if found else ""
     return [words, "", chosen + best_of]

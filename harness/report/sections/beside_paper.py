@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.drawing import words_figure
 from harness.report.figures.intervals import interval_figure
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
-from harness.report.numbers.marks import Marks, marks_of, together
-from harness.report.numbers.schema import Estimate, Statistics
+from harness.report.numbers.marks import together
+from harness.report.numbers.schema import Estimate
 from harness.report.numbers.statistics import selected_test
 from harness.report.recomputed_paper import model_estimates
 from harness.report.tables.export import export_table
 from harness.stats.proportions import newcombe
 from harness.study import Study
 from harness.study.paper import Item, OpenQuestion, Published, PublishedModel
-from harness.study.state import ScenarioState, StageState
+from harness.study.state import ScenarioState
 
 NOT_PRINTED = "the paper prints a curve, no number"
 Lines = list[str]
@@ -28,28 +29,20 @@ Lines = list[str]
 
 @dataclass(frozen=True)
 class Sides:
-    """What both sides have: the paper's file, and ours with every number computed."""
+    """The paper's numbers, and ours."""
 
     published: Published
-    study: Study
-    states: list[StageState]
-    tests: list[ScenarioState]
-    statistics: Statistics
-    folder: Path
-
-    @property
-    def marks(self) -> Marks:
-        return marks_of(self.study, self.states, self.tests)
+    draft: Draft
 
     @property
     def ours_on_test(self) -> list[Estimate]:
         """The estimates of the selected scenario on the test set; empty where it is not scored."""
-        ours = selected_test(self.states, self.tests)
-        return self.on_test(ours.scenario.name) if ours else []
+        ours = selected_test(self.draft.state)
+        return self.on_test(ours.name) if ours else []
 
     def on_test(self, subject: str) -> list[Estimate]:
         """The estimates of this scenario on the test set."""
-        return [e for e in self.statistics.estimates if (e.on, e.subject) == (TEST, subject)]
+        return [e for e in self.draft.statistics.estimates if (e.on, e.subject) == (TEST, subject)]
 
 
 def paper_lines(sides: Sides) -> Lines:
@@ -91,12 +84,12 @@ def _export(rows: list[dict[str, Any]], sides: Sides, name: str) -> Lines:
     table = pd.DataFrame(rows)
     table = table.astype({column: float for column in NUMBERS if column in table})
     kept = [c for c in table if c in ("paper", "ours") or table[c].notna().any()]
-    return export_table(table[kept], sides.folder, name)
+    return export_table(table[kept], sides.draft.folder, name)
 
 
 def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
     """The scenarios that differ from a stage's selected one in this factor alone, or why there are none."""
-    for state in sides.states:
+    for state in sides.draft.state.stages:
         if factor not in state.stage.grid:
             continue
         if state.waits_for:
@@ -106,15 +99,15 @@ def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
             return [], f"not run: no scenario of stage {state.stage.name} is finished"
         others = set(state.stage.grid) - {factor}
         reference = (state.best or finished[0]).scenario.settings.model_dump(include=others)
-        return [s for s in state.scenarios if s.scenario.settings.model_dump(include=others) == reference], ""
-    return [], f"no stage of the study {sides.study.study} varies {factor}"
+        return [s for s in state.scenarios if s.settings.model_dump(include=others) == reference], ""
+    return [], f"no stage of the study {sides.draft.study.study} varies {factor}"
 
 
 def _levels(sides: Sides, item: Item, name: str) -> Lines:
     """The levels of a factor, what each costs and what it reaches: a table, and a figure of the intervals."""
     rows, found = _level_rows(sides, item, f"{sides.published.paper} holds no figure of it")
     shown = [e.model_copy(update={"subject": "ours", "metric": level}) for level, e in found.items()]
-    title, path = f"{item.item}, ours: accuracy out of fold", sides.folder / f"{name}.png"
+    title, path = f"{item.item}, ours: accuracy out of fold", sides.draft.folder / f"{name}.png"
     if shown:
         interval_figure(shown, title, path, together(e.mark for e in shown))
     else:
@@ -126,9 +119,9 @@ def _curves(sides: Sides, item: Item, name: str) -> Lines:
     """The levels of a factor: a table of their validation accuracy, and its curves by epoch."""
     rows, _ = _level_rows(sides, item, NOT_PRINTED)
     done = [s for s in levels_of(sides, item.factor or "")[0] if s.records]
-    title, path = f"{item.item}, ours", sides.folder / f"{name}.png"
+    title, path = f"{item.item}, ours", sides.draft.folder / f"{name}.png"
     if done:
-        mark = together(sides.marks.scenario(s.scenario.settings) for s in done)
+        mark = together(sides.draft.marks.scenario(s.settings) for s in done)
         figures.validation_curves(done, "val/accuracy", title, path, True, mark)
     else:
         words_figure(str(rows[0]["missing"]), title, path)
@@ -141,8 +134,8 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
     """A row for each level of the paper's and of ours, and our estimates by level. A hole says why it is one."""
     factor = item.factor or ""
     scenarios, why = levels_of(sides, factor)
-    by_level = {str(getattr(s.scenario.settings, factor)): s for s in scenarios}
-    why = why or f"not among the levels of the study {sides.study.study}"
+    by_level = {str(getattr(s.settings, factor)): s for s in scenarios}
+    why = why or f"not among the levels of the study {sides.draft.study.study}"
     rows: list[dict[str, Any]] = []
     found: dict[str, Estimate] = {}
     for level in dict.fromkeys([*item.levels, *by_level]):
@@ -153,7 +146,7 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
         if s and s.records:
             row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.learnt:,.0f}"}
         if s:
-            row["mark"] = sides.marks.scenario(s.scenario.settings)
+            row["mark"] = sides.draft.marks.scenario(s.settings)
         rows.append(row)
         found |= {level: ours} if ours else {}
     if not rows:
@@ -163,8 +156,8 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
 
 def _validated(sides: Sides, state: ScenarioState) -> Estimate | None:
     """The accuracy of a scenario over all its out-of-fold images."""
-    keys = (state.scenario.name, OUT_OF_FOLD, "accuracy")
-    return next((e for e in sides.statistics.estimates if (e.subject, e.on, e.metric) == keys), None)
+    keys = (state.name, OUT_OF_FOLD, "accuracy")
+    return next((e for e in sides.draft.statistics.estimates if (e.subject, e.on, e.metric) == keys), None)
 
 
 def _confusion(sides: Sides, item: Item, name: str) -> Lines:
@@ -194,7 +187,9 @@ def _baseline(sides: Sides, item: Item, name: str) -> Lines:
     """Each model of the paper beside ours: the same network where our study scored it, else our selected scenario."""
     lines: Lines = []
     for number, model in enumerate(sides.published.models):
-        same = next((t for t in sides.tests if t.finished and t.scenario.settings.backbone == model.backbone), None)
+        same = next(
+            (t for t in sides.draft.state.tests if t.finished and t.scenario.settings.backbone == model.backbone), None
+        )
         ours = sides.on_test(same.scenario.name) if same else sides.ours_on_test
         which = f"our {model.backbone}" if same else "our selected scenario"
         rows = _baseline_rows(sides, model, ours)
@@ -206,7 +201,7 @@ def _baseline(sides: Sides, item: Item, name: str) -> Lines:
 def _baseline_rows(sides: Sides, model: PublishedModel, ours: list[Estimate]) -> list[dict[str, Any]]:
     """Layers, true predictions of each class, F1 of the positive class, and accuracy."""
     paper, why = model_estimates(sides.published, model), _no_test(sides)
-    depth = next((t for t in sides.tests if ours and t.scenario.name == ours[0].subject), None)
+    depth = next((t for t in sides.draft.state.tests if ours and t.scenario.name == ours[0].subject), None)
     named = re.search(r"(?:resnet|vgg)(\d+)", depth.scenario.settings.backbone) if depth else None
     layers: dict[str, Any] = {"quantity": "layers", "paper k/n": str(model.layers or "")}
     layers["our k/n"] = named[1] if named else ""
@@ -229,7 +224,7 @@ def _pick(estimates: list[Estimate], metric: str, of_class: str | None) -> Estim
 def _no_test(sides: Sides) -> str:
     if sides.ours_on_test:
         return ""
-    return "the test set is not scored yet" if sides.study.test else "the study scores no test set"
+    return "the test set is not scored yet" if sides.draft.study.test else "the study scores no test set"
 
 
 def _intervals(sides: Sides, item: Item, name: str, metrics: tuple[str, ...]) -> Lines:
@@ -237,17 +232,17 @@ def _intervals(sides: Sides, item: Item, name: str, metrics: tuple[str, ...]) ->
     models = [e for model in sides.published.models for e in model_estimates(sides.published, model)]
     shown = [e for e in [*models, *sides.ours_on_test] if e.metric in metrics and e.low is not None]
     interval_figure(
-        shown, f"{item.item}, 95 % intervals", sides.folder / f"{name}.png", together(e.mark for e in shown)
+        shown, f"{item.item}, 95 % intervals", sides.draft.folder / f"{name}.png", together(e.mark for e in shown)
     )
     return [f"![{item.item}]({name}.png)", ""]
 
 
 def _open(sides: Sides) -> Lines:
     rows = [
-        {"the paper leaves open": q.question, "our choice": _choice(sides.study, q), "flip it with": _flip(q)}
+        {"the paper leaves open": q.question, "our choice": _choice(sides.draft.study, q), "flip it with": _flip(q)}
         for q in sides.published.open
     ]
-    return export_table(pd.DataFrame(rows), sides.folder, "paper-open") if rows else []
+    return export_table(pd.DataFrame(rows), sides.draft.folder, "paper-open") if rows else []
 
 
 def _choice(study: Study, question: OpenQuestion) -> str:

@@ -1,20 +1,17 @@
 """CLAIM (2020) and TRIPOD+AI (2024), filled in where the harness knows the answer; the rest is for the author."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from harness.data.audit import Audit
 from harness.data.separation import oversampling_words
-from harness.prepare import Inputs
+from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
+from harness.report.numbers.detectable import resolution
 from harness.report.numbers.marks import declared_looks
-from harness.report.numbers.schema import Statistics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.tables.export import export_table
 from harness.study import Study
-from harness.study.state import StageState, all_scenarios
 
 AUTHOR = "author must state"
 METRICS_OF = ("folds", OUT_OF_FOLD, TEST)
@@ -68,41 +65,29 @@ ITEMS: list[tuple[str, str, str, str | None]] = [
 ]
 
 
-@dataclass(frozen=True)
-class Known:
-    """What the answers are read from."""
-
-    study: Study
-    inputs: Inputs
-    states: list[StageState]
-    statistics: Statistics
-    audit: Audit
-    resolution: str
-
-
-def write_checklist(known: Known, folder: Path) -> Path:
+def write_checklist(draft: Draft) -> Path:
     """The path of `checklist.md` in the folder, with CSV and LaTeX beside it."""
-    found = answers(known)
+    found, folder = answers(draft), draft.folder
     rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
     table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
     note = (
         "Subjects in our words; the wording is in the checklists. CLAIM is that of 2020; its update of 2024 has other"
         " items, which are not filled in here."
     )
-    lines = [f"# {known.study.study}: {CLAIM} and {TRIPOD}", "", note, ""]
+    lines = [f"# {draft.study.study}: {CLAIM} and {TRIPOD}", "", note, ""]
     (folder / "checklist.md").write_text(
         "\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n", encoding="utf-8"
     )
     return folder / "checklist.md"
 
 
-def answers(known: Known) -> dict[str, str]:
+def answers(draft: Draft) -> dict[str, str]:
     """The answers by name; empty where this study has none."""
-    return _data_answers(known) | _model_answers(known) | _result_answers(known)
+    return _data_answers(draft) | _model_answers(draft) | _result_answers(draft)
 
 
-def _data_answers(known: Known) -> dict[str, str]:
-    study, dataset, folds, shared = known.study, known.inputs.dataset, known.study.folds, known.inputs.separation
+def _data_answers(draft: Draft) -> dict[str, str]:
+    study, dataset, folds, shared = draft.study, draft.inputs.dataset, draft.study.folds, draft.inputs.separation
     synthetic = " (SYNTHETIC, drawn by a procedure)" if dataset.synthetic else ""
     whole = " of whole patients" if shared.known else ""
     limit = f"a class-stratified subset{whole}, {study.data.limit} images a split"
@@ -112,11 +97,11 @@ def _data_answers(known: Known) -> dict[str, str]:
         "preprocessing": f"decoded once, resized to {study.data.image_size} px, normalised as the weights were trained",
         "subset": limit if study.data.limit else "all images of the split",
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
-        f" digest {known.inputs.digests.all_folds}; the test split is the data's own",
+        f" digest {draft.inputs.digests.all_folds}; the test split is the data's own",
         "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}{rule}",
-        "counts": "; ".join(f.text for f in known.audit.named("counts")),
-        "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in known.audit.named(name)),
-        "resolution": known.resolution,
+        "counts": "; ".join(f.text for f in draft.audit.named("counts")),
+        "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in draft.audit.named(name)),
+        "resolution": resolution(draft.study, draft.inputs),
     }
 
 
@@ -127,10 +112,10 @@ def _levels(study: Study, name: str) -> str:
     return f"{name} {', '.join(names)}"
 
 
-def _model_answers(known: Known) -> dict[str, str]:
-    study = known.study
-    facts = [r.facts for state in known.states for s in state.scenarios for r in s.records.values()]
-    scenarios = [s.scenario.settings for s, _ in all_scenarios(known.states)]
+def _model_answers(draft: Draft) -> dict[str, str]:
+    study = draft.study
+    facts = [r.facts for state in draft.state.stages for s in state.scenarios for r in s.records.values()]
+    scenarios = [s.settings for s in draft.state.scenarios]
     torch = ", ".join(sorted({f"torch {f.torch} ({f.device}, {f.precision})" for f in facts}))
     training = (
         "augment",
@@ -148,7 +133,7 @@ def _model_answers(known: Known) -> dict[str, str]:
         ensemble = "the mean of the fold models' probabilities"
     return {
         "model": f"{_levels(study, 'backbone')}; {_levels(study, 'head')}; output: a probability for each of"
-        f" {', '.join(known.inputs.dataset.classes)}",
+        f" {', '.join(draft.inputs.dataset.classes)}",
         "software": torch and f"{torch}; all packages in environment.txt of the study run",
         "initialisation": _levels(study, "weights"),
         "training": f"{'; '.join(_levels(study, name) for name in training)}; {len(facts)} fits",
@@ -159,15 +144,15 @@ def _model_answers(known: Known) -> dict[str, str]:
     }
 
 
-def _result_answers(known: Known) -> dict[str, str]:
-    tested = [e for e in known.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
-    looks = declared_looks(known.study)
+def _result_answers(draft: Draft) -> dict[str, str]:
+    tested = [e for e in draft.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
+    looks = declared_looks(draft.study)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
-        "metrics": ", ".join(dict.fromkeys(e.metric for e in known.statistics.estimates if e.on in METRICS_OF)),
+        "metrics": ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in METRICS_OF)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
-        f"{known.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
+        f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
         "test": f"the data's own test split, {looks} declared looks; no other site" if tested else "",
         "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",

@@ -8,10 +8,9 @@ import numpy as np
 from harness.data.decode import Pixels
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import attempt, failure
-from harness.prepare import Inputs
+from harness.prepare import Workspace
 from harness.report.figures.drawing import drawn, named, save, titled
 from harness.report.tables.export import escaped
-from harness.store import Store
 from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
 from harness.study.plan import Job
 
@@ -25,17 +24,17 @@ WORDS = (
 )
 
 
-def explanation_lines(job: Job, inputs: Inputs, store: Store, folder: Path, mark: str | None = None) -> list[str]:
+def explanation_lines(job: Job, workspace: Workspace, folder: Path, mark: str | None = None) -> list[str]:
     """A part in Markdown with the figures of a job's maps, written into `folder`, or why there are no maps.
 
     Nothing where none were to be made.
     """
     paths: list[Path] = []
     log = folder / f"grad-cam-{job.scenario.id}.txt"
-    attempt(LOSS, log, lambda: paths.extend(explanation_figures(job, inputs, store, folder, mark)))
+    attempt(LOSS, log, lambda: paths.extend(explanation_figures(job, workspace, folder, mark)))
     lines = [f"![Grad-CAM of test images called {path.stem.rsplit('-', 1)[1]}]({path.name})" for path in paths]
-    why = failure(log) or failure(explanations_log(store, job.id))
-    unregistered = failure(unregistered_log(store, job.id))
+    why = failure(log) or failure(explanations_log(workspace.store, job.id))
+    unregistered = failure(unregistered_log(workspace.store, job.id))
     shown = [WORDS, "", *lines, ""] if lines else [f"{escaped(why)}.", ""] if why else []
     return [
         *(["### Where the model looked", "", *shown] if shown else []),
@@ -43,20 +42,21 @@ def explanation_lines(job: Job, inputs: Inputs, store: Store, folder: Path, mark
     ]
 
 
-def explanation_figures(job: Job, inputs: Inputs, store: Store, folder: Path, mark: str | None = None) -> list[Path]:
+def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str | None = None) -> list[Path]:
     """The figures of a job's maps, those called rightly and those called wrongly; none where there are no maps.
 
     mark: the watermark of what is said about the test set.
     """
-    found = Explanations.load(explanations_file(store, job.id))
+    found = Explanations.load(explanations_file(workspace.store, job.id))
     if found is None:
         return []
-    pixels = open_pixels(pixel_cache(inputs.dataset, job.scenario.settings.image_size, store))
+    dataset = workspace.inputs.dataset
+    pixels = open_pixels(pixel_cache(dataset, job.scenario.settings.image_size, workspace.store))
     paths = []
     for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
         if side.any():
             path = folder / f"grad-cam-{job.scenario.id}-{word}.png"
-            title = f"test images called {word}, {job.scenario.name}{inputs.dataset.mark}"
+            title = f"test images called {word}, {job.scenario.name}{dataset.mark}"
             paths.append(_figure(found, np.flatnonzero(side), pixels, title, path, mark))
     return paths
 

@@ -1,16 +1,13 @@
 """The section of one scenario on the test set."""
 
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from harness.prepare import Inputs
+from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST
-from harness.report.numbers.marks import Marks, declared_looks, marked, taken_looks
+from harness.report.numbers.marks import declared_looks, marked, taken_looks
 from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
-from harness.report.numbers.schema import Statistics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.grad_cam import explanation_lines
 from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
@@ -20,68 +17,46 @@ from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import FITTED, comparison_table, estimate_table
 from harness.stats.proportions import wilson
-from harness.store import Ledger, Store
 from harness.store.ledger import Look
-from harness.study import Study
-from harness.study.state import ScenarioState, StageState, look_key
+from harness.study.state import ScenarioState, look_key
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """What every section about the test set needs."""
-
-    marks: Marks
-    inputs: Inputs
-    states: list[StageState]
-    statistics: Statistics
-    store: Store
-    folder: Path
-
-    @property
-    def study(self) -> Study:
-        return self.marks.study
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.store)
-
-
-def test_lines(about: TestSet, state: ScenarioState) -> list[str]:
+def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     """The section in Markdown; tables and figures are written to the folder."""
-    scenario, folder = state.scenario, about.folder
+    scenario, folder = state.scenario, draft.folder
     lines = [f"## Test set: {scored(state)}", ""]
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
-    dataset = about.inputs.dataset
-    frame = ensemble(pooled(list(state.jobs), about.ledger))
-    mark = about.marks.test(dataset, scenario.settings, about.ledger)
+    dataset = draft.dataset
+    frame = ensemble(pooled(list(state.jobs), draft.ledger))
+    mark = draft.marks.test(dataset, scenario.settings, draft.ledger)
     confusion = tables.confusion_table(frame)
     marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    metrics = test_metrics(state, dataset.positive, about.ledger)
+    metrics = test_metrics(state, dataset.positive, draft.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
     title = f"{scored(state)}{dataset.mark}"
     predicted = Predicted(scenario, "test", frame, mark, folder)
     subjects = (scenario.name, MAJORITY)
-    shown = [e for e in about.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
+    shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
     return [
         *lines,
         *([f"**{mark}.**", ""] if mark else []),
-        *_looks(about),
-        *_accuracy(about, state, int(confusion.to_numpy().trace()), len(frame)),
+        *_looks(draft),
+        *_accuracy(draft, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
         "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
-        f" and by drawing {about.inputs.separation.unit} anew, 2,000 times, where the draws differ:",
+        f" and by drawing {draft.inputs.separation.unit} anew, 2,000 times, where the draws differ:",
         "",
         *export_table(
-            _of_unit(estimate_table(shown), about.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
+            _of_unit(estimate_table(shown), draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
         ),
-        *figure_lines(predicted, f"test set, {title}", about.inputs),
-        *threshold_lines(about.statistics.estimates, predicted, title),
-        *reliability_lines(about.statistics.estimates, predicted, title),
-        *hardest_lines(predicted, about.inputs, about.store),
-        *(line for job in state.jobs for line in explanation_lines(job, about.inputs, about.store, folder, mark)),
+        *figure_lines(predicted, f"test set, {title}", dataset),
+        *threshold_lines(draft.statistics.estimates, predicted, title),
+        *reliability_lines(draft.statistics.estimates, predicted, title),
+        *hardest_lines(predicted, draft.workspace),
+        *(line for job in state.jobs for line in explanation_lines(job, draft.workspace, folder, mark)),
     ]
 
 
@@ -90,23 +65,23 @@ def _of_unit(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     return table.rename(columns={f"patients {end}": f"{unit} {end}" for end in ("low", "high")})
 
 
-def _looks(about: TestSet) -> list[str]:
-    dataset = about.inputs.dataset
-    looks = about.ledger.looks(dataset)
+def _looks(draft: Draft) -> list[str]:
+    dataset = draft.dataset
+    looks = draft.ledger.looks(dataset)
     part = sum(not look.same for look in looks)
     more = f"; {part} more at some of its images, by other manifests" if part else ""
-    taken = taken_looks(about.study, dataset, about.ledger)
+    taken = taken_looks(draft.study, dataset, draft.ledger)
     return [
-        f"{taken} of {declared_looks(about.study)} declared looks at this test set were taken by this study in this"
+        f"{taken} of {declared_looks(draft.study)} declared looks at this test set were taken by this study in this"
         f" store; {len(looks) - part} by all studies{more}.",
         "",
     ]
 
 
-def _chosen(about: TestSet, state: ScenarioState) -> str:
+def _chosen(draft: Draft, state: ScenarioState) -> str:
     """When the winner was chosen, as far as the recorded looks tell: before the test set was opened, or after."""
-    looks = about.ledger.looks(about.inputs.dataset)
-    own = next((look for look in looks if (look.study, look.key) == (about.study.study, look_key(state))), None)
+    looks = draft.ledger.looks(draft.dataset)
+    own = next((look for look in looks if (look.study, look.key) == (draft.study.study, look_key(state))), None)
     if own is None:
         return "chosen; this store has no record of when the test set was opened"
     earlier, later = (
@@ -115,7 +90,7 @@ def _chosen(about: TestSet, state: ScenarioState) -> str:
     )
     if earlier:
         return f"NOT by a first look: test images had been scored before in this store ({_by(earlier)})"
-    if own.study_id != about.statistics.study_id:
+    if own.study_id != draft.statistics.study_id:
         return f"NOT by a first look: this model was scored before, for study id {own.study_id or 'unknown'}"
     if later:
         return f"which this store scored first; test images were scored again since ({_by(later)})"
@@ -127,11 +102,11 @@ def _by(looks: list[Look]) -> str:
     return ", ".join(f"{name} {count}" for name, count in Counter(look.study for look in looks).items())
 
 
-def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> list[str]:
+def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> list[str]:
     """Who this is, by which model, and what it reached."""
-    test, low_high = about.study.test, wilson(right, total)
-    selected = any(s.best and s.best.scenario.id == state.scenario.id for s in about.states if s.stage.select)
-    who = f"The winner, {_chosen(about, state)}" if selected else "Declared in the study file, not selected"
+    test, low_high = draft.study.test, wilson(right, total)
+    selected = any(s.best and s.best.id == state.id for s in draft.state.stages if s.stage.select)
+    who = f"The winner, {_chosen(draft, state)}" if selected else "Declared in the study file, not selected"
     model = (
         "refitted on all training images"
         if test and test.model == "refit"
@@ -144,19 +119,19 @@ def _accuracy(about: TestSet, state: ScenarioState, right: int, total: int) -> l
     ]
 
 
-def test_comparison_lines(about: TestSet, tests: list[ScenarioState]) -> list[str]:
+def test_comparison_lines(draft: Draft) -> list[str]:
     """The selected scenario against the others on the same test images; empty where it alone was scored."""
-    found = [c for c in about.statistics.comparisons if c.on == TEST]
+    found = [c for c in draft.statistics.comparisons if c.on == TEST]
     if not found:
         return []
-    winner = next(test for test in tests if test.scenario.name == found[0].first)
-    words = f"{found[0].first}, {_chosen(about, winner)}, against the others on the same test images:"
+    winner = next(test for test in draft.state.tests if test.name == found[0].first)
+    words = f"{found[0].first}, {_chosen(draft, winner)}, against the others on the same test images:"
     return [
         "## On the test set, side by side",
         "",
         words,
         "",
-        *export_table(comparison_table(found), about.folder, "comparisons-test"),
+        *export_table(comparison_table(found), draft.folder, "comparisons-test"),
         FITTED,
         "",
     ]

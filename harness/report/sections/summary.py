@@ -2,31 +2,28 @@
 
 from collections.abc import Iterator
 
-from harness.prepare import Inputs
+from harness.prepare import Workspace
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.schema import Estimate, Statistics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.tables.export import escaped
-from harness.study import Study
-from harness.study.state import ScenarioState, StageState, all_scenarios, contests, final_test
+from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
 
 
-def summary_lines(
-    study: Study, inputs: Inputs, states: list[StageState], tests: list[ScenarioState], statistics: Statistics
-) -> list[str]:
+def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistics) -> list[str]:
     """The summary as a list in Markdown: what was compared, who won each stage, what the test set says."""
-    marks = marks_of(study, states, tests)
-    found = [_compared(study, inputs, states), *(_won(marks, state) for state in states)]
-    found += [words for test in tests if test.finished for words in _tested(test, statistics)]
-    chosen = final_test(study, states, tests)
+    marks = marks_of(workspace.study, state)
+    found = [_compared(workspace, state), *(_won(marks, stage) for stage in state.stages)]
+    found += [words for test in state.tests if test.finished for words in _tested(test, statistics)]
+    chosen = final_test(workspace.study, state)
     found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
     return [f"- {words}" for words in found if words]
 
 
-def _compared(study: Study, inputs: Inputs, states: list[StageState]) -> str:
-    scenarios = [state for state, _ in all_scenarios(states)]
+def _compared(workspace: Workspace, state: StudyState) -> str:
+    study, inputs, scenarios = workspace.study, workspace.inputs, state.scenarios
     done, asked = sum(len(s.records) for s in scenarios), sum(len(s.jobs) for s in scenarios)
     images = len(inputs.dataset.rows("train"))
     fits = f"all {asked} fits are done" if done == asked else f"**{done} of {asked} fits are done**"
@@ -48,22 +45,22 @@ def _won(marks: Marks, state: StageState) -> str:
     verdict = f"; {open_ones} of {len(against)} others are not distinguishable from it" if open_ones else ""
     if against and not open_ones:
         verdict = "; every other is worse"
-    best = f"{top.scenario.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}."
-    mark = marks.scenario(top.scenario.settings)
+    best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}."
+    mark = marks.scenario(top.settings)
     chosen = state.best if state.finished else None
-    cheaper = f" The cheapest of these, {chosen.scenario.name}, goes on." if chosen and chosen is not top else ""
+    cheaper = f" The cheapest of these, {chosen.name}, goes on." if chosen and chosen is not top else ""
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"
 
 
 def _tested(test: ScenarioState, statistics: Statistics) -> Iterator[str]:
     """The test set: accuracy beside calling everything by the commonest class, and the recall of each class."""
-    accuracy = _estimate(statistics, test.scenario.name, "accuracy")
+    accuracy = _estimate(statistics, test.name, "accuracy")
     yield (
         f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} images right, {_share(accuracy)};"
         f" the commonest class alone gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
-    recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.scenario.name, TEST, "recall")]
+    recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]
     found = (f"{e.hits} of {e.n} {escaped(e.of_class)}, {_share(e)}" for e in recalls)
     yield f"Found on the test set: {'; '.join(found)}."
 

@@ -22,15 +22,15 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     verdicts = _verdicts(state)
     rows = []
     for scenario in state.scenarios:
-        settings, summary = scenario.scenario.settings.model_dump(), scenario.summary
+        settings, summary = scenario.settings.model_dump(), scenario.summary
         row: dict[str, object] = {key: marks.study.as_written(settings[key]) for key in marks.study.factors}
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
-        row["against the best"] = verdicts.get(scenario.scenario.id, "")
+        row["against the best"] = verdicts.get(scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
-        row["mark"] = marks.scenario(scenario.scenario.settings) or ""
+        row["mark"] = marks.scenario(scenario.settings) or ""
         rows.append(row)
     ascending = bool(state.stage.select and not state.stage.select.maximize)
     board = pd.DataFrame(rows).assign(unfinished=[not scenario.finished for scenario in state.scenarios])
@@ -41,10 +41,10 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
 
 def _verdicts(state: StageState) -> dict[str, str]:
     """What the folds say of each scenario against the one with the best mean; by scenario id."""
-    found = {c.other.scenario.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
-    leaking = [s for s in state.scenarios if state.stage.select and s.scenario.settings.leaks]
-    found |= {s.scenario.id: "leaks, takes no part" for s in leaking}
-    return found | ({state.top.scenario.id: "best mean"} if state.top and found else {})
+    found = {c.other.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
+    leaking = [s for s in state.scenarios if state.stage.select and s.settings.leaks]
+    found |= {s.id: "leaks, takes no part" for s in leaking}
+    return found | ({state.top.id: "best mean"} if state.top and found else {})
 
 
 def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from harness.cli.show.plan import show_plan
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
+from harness.study.state import StudyState
 from harness.training.preflight import Networks
 from tests.conftest import draw_images
 
@@ -35,7 +36,7 @@ def test_a_line_of_the_folds_stays_short(
     }  # fmt: skip
     (tmp_path / "many.yaml").write_text(yaml.safe_dump(content))
     study = load_study(tmp_path / "many.yaml")
-    show_plan(study, prepare(study, Store(tmp_path / "store")), [], Networks({}, {}))
+    show_plan(prepare(study, Store(tmp_path / "store")), StudyState(()), Networks({}, {}))
     lines = [[cell.strip() for cell in line.split("  ") if cell] for line in capsys.readouterr().out.splitlines()]
     assert ["repeat", "fold", *head] in lines
     assert ["0", "0", *fold] in lines

@@ -1,0 +1,50 @@
+"""A report while it is written: what its sections are made of."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.data.audit import Audit
+from harness.data.manifest import Dataset
+from harness.prepare import Inputs, Workspace
+from harness.report.numbers.marks import Marks, marks_of
+from harness.report.numbers.schema import Statistics
+from harness.store import Ledger
+from harness.study import Study
+from harness.study.state import StudyState
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A study and how far it is, its numbers, and the folder that tables and figures are written to."""
+
+    workspace: Workspace
+    state: StudyState
+    statistics: Statistics
+    audit: Audit
+    folder: Path
+
+    @property
+    def study(self) -> Study:
+        """The study that is reported."""
+        return self.workspace.study
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the study reads."""
+        return self.workspace.inputs
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images of the study."""
+        return self.workspace.inputs.dataset
+
+    @property
+    def ledger(self) -> Ledger:
+        """The finished jobs of the store."""
+        return self.workspace.ledger
+
+    @cached_property
+    def marks(self) -> Marks:
+        """The warnings that stand on tables and figures."""
+        return marks_of(self.study, self.state)
