@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,24 @@ def test_a_second_run_fits_nothing_and_adds_nothing(finished: Finished) -> None:
     assert {path: path.stat().st_mtime_ns for path in finished.store.jobs.rglob("*")} == jobs
     assert again.run.report.read_text() == report
     assert again.run.url == finished.run.url
+
+
+def test_a_second_run_reads_the_record_of_each_finished_job_once(finished: Finished) -> None:
+    """State is read once and handed on. What opens a file is counted by Python itself, not by who calls whom."""
+    reads: list[Path] = []
+    counting = True
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if counting and event == "open" and str(arguments[0]).endswith("result.json"):
+            reads.append(Path(arguments[0]))
+
+    sys.addaudithook(count)
+    try:
+        run_in(finished.study, finished.store)
+    finally:
+        counting = False  # a hook cannot be removed
+    assert len(reads) == 7
+    assert sorted(path.parent.name for path in reads) == sorted(path.name for path in finished.store.jobs.iterdir())
 
 
 def test_mlflow_is_rebuilt_from_the_ledger_without_a_fit(finished: Finished, tmp_path: Path) -> None:
