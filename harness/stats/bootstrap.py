@@ -9,8 +9,10 @@ from harness.stats import CONFIDENCE_LEVEL, ROUNDING
 from harness.stats.proportions import Interval
 
 RESAMPLES = 2000
-Weights = NDArray[np.float64]  # [n], how often each image occurs in a resample
-Statistic = Callable[[Weights], float]
+RESAMPLES_AT_ONCE = 100
+Weights = NDArray[np.float64]  # [..., n] how often each image stands in a resample
+Values = NDArray[np.float64]  # [...]
+Statistic = Callable[[Weights], Values]
 
 
 def cluster_bootstrap(
@@ -30,11 +32,14 @@ def cluster_bootstrap(
     _, members = np.unique(clusters, return_inverse=True)
     count = int(members.max()) + 1
     rng = np.random.default_rng(seed)
-    values = np.empty((resamples, len(statistics)))
-    for index in range(resamples):
-        drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-        weights = drawn[members].astype(np.float64)
-        values[index] = [statistic(weights) for statistic in statistics]
+    blocks = []
+    for first in range(0, resamples, RESAMPLES_AT_ONCE):
+        size = min(RESAMPLES_AT_ONCE, resamples - first)
+        drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        weights = times[:, members].astype(np.float64)
+        blocks.append(np.stack([statistic(weights) for statistic in statistics], axis=-1))
+    values = np.concatenate(blocks)
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     known = high - low > ROUNDING
     ends = (np.where(known, end, np.nan).tolist() for end in (low, high))
@@ -42,31 +47,31 @@ def cluster_bootstrap(
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:
-    """The mean of these statistics, all on the same resample."""
-    if len(statistics) == 1:
-        return statistics[0]
-    return lambda weights: float(np.mean([statistic(weights) for statistic in statistics]))
+    """The statistic `mean of these`, all on the same resample."""
+    return lambda weights: np.stack([statistic(weights) for statistic in statistics], axis=-1).mean(axis=-1)
 
 
 def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
-    """The proportion of hits among these images; nan where a resample has none of them."""
+    """The statistic `share of hits among these images`; nan where a resample has none of them."""
     both, base = (hits & among).astype(np.float64), among.astype(np.float64)
-
-    def share(weights: Weights) -> float:
-        total = float(weights @ base)
-        return float(weights @ both) / total if total else np.nan
-
-    return share
+    return lambda weights: _quotient(weights @ both, weights @ base)
 
 
 def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:
-    """The area under the ROC curve; ties count half."""
-    _, place = np.unique(scores, return_inverse=True)
+    """The statistic `area under the ROC curve`; ties count half."""
+    order = np.argsort(scores, kind="stable")
+    _, starts = np.unique(scores[order], return_index=True)
 
-    def auc(weights: Weights) -> float:
-        hits = np.bincount(place, weights * positive)
-        misses = np.bincount(place, weights * ~positive)
-        pairs = float(hits.sum() * misses.sum())
-        return float(hits @ (np.cumsum(misses) - misses / 2)) / pairs if pairs else np.nan
+    def auc(weights: Weights) -> Values:
+        ordered = weights[..., order]
+        hits = np.add.reduceat(ordered * positive[order], starts, axis=-1)
+        misses = np.add.reduceat(ordered * ~positive[order], starts, axis=-1)
+        below = np.cumsum(misses, axis=-1) - misses / 2
+        return _quotient((hits * below).sum(axis=-1), hits.sum(axis=-1) * misses.sum(axis=-1))
 
     return auc
+
+
+def _quotient(part: Values, whole: Values) -> Values:
+    """The quotient of two arrays; nan where the divisor is zero."""
+    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)

@@ -53,9 +53,10 @@ def test_litters_have_the_published_design_effect(group: str, design_effect: flo
     litter = np.repeat(np.arange(len(litters)), [of for _, of in litters])
     survival, drawn = ratio(hits, np.ones(len(hits), dtype=bool)), list[float]()
 
-    def noted(weights: np.ndarray) -> float:
-        drawn.append(survival(weights))
-        return drawn[-1]
+    def noted(weights: np.ndarray) -> np.ndarray:
+        values = survival(weights)
+        drawn.extend(values)
+        return values
 
     cluster_bootstrap(litter, [noted], resamples=20_000)
     of_single_pups = hits.mean() * (1 - hits.mean()) / len(hits)
