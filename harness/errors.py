@@ -32,6 +32,17 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """The message of the error on one line, cut to `limit` characters; the name of its class where it is empty."""
+    return " ".join(str(error).split())[:limit].strip() or type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """`ValueError: first line of the message`; the message alone of a HarnessError, which is written for users."""
+    first = first_line(error)
+    return first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}"
+
+
 def disk_is_full(error: BaseException | None) -> bool:
     """Whether this error, or one that caused it, means that the disk is full."""
     while error is not None:
@@ -129,8 +140,7 @@ def attempt(
     except Exception as error:
         if disk_is_full(error) or passing(error):
             raise
-        first = first_line(error)
-        line = redact(f"{loss}: {first if isinstance(error, HarnessError) else f'{type(error).__name__}: {first}'}")
+        line = redact(f"{loss}: {described(error)}")
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(redact(f"{line}\n\n{traceback.format_exc()}"), encoding="utf-8")
         LOG.warning("%s (traceback: %s/%s)", line, log.parent.name, log.name)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.models.coverage import Coverage
 from harness.models.heads import Shape
 from harness.models.layouts import Layout, choose_layout, features_of, parameters_read
@@ -47,8 +47,7 @@ def anatomy(name: str, image_size: int) -> Anatomy:
             with coverage.recording(network):
                 features = features_of(network, images, layout)
     except Exception as error:  # whatever timm and torch raise
-        reason = " ".join(str(error).split())[:160].strip()
-        raise HarnessError(reason or type(error).__name__) from error
+        raise HarnessError(one_line(error, 160)) from error
     if features.ndim != 4:
         raise HarnessError(f"its features have the shape {tuple(features.shape[1:])} and are not a map")
     read = parameters_read(network, features)

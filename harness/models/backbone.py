@@ -12,7 +12,7 @@ from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layouts import Layout, features_of
 from harness.models.networks import new_network
-from harness.models.weights import load_file, load_pretrained, one_line
+from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
 from harness.study.settings import NETWORKS, Settings, weights_file
 
@@ -122,7 +122,7 @@ def load_network(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
             return load_pretrained(name, size, known.read), ""
         return load_file(name, size, known.read, weights_file(settings.weights))
     except Exception as error:  # whatever timm, safetensors and the hub raise
-        raise HarnessError(f"the weights {settings.weights} cannot be loaded into {name}: {one_line(error)}") from error
+        raise HarnessError(f"the weights {settings.weights} cannot be loaded into {name}: {reason(error)}") from error
 
 
 def last_stages(settings: Settings) -> frozenset[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import HarnessError, StudyError
+from harness.errors import HarnessError, StudyError, described
 
 
 def is_custom(head: str) -> bool:
@@ -67,7 +67,6 @@ def head_class(head: str, source: str) -> Callable[..., Any]:
             exec(compile(source, file_name(head), "exec"), module.__dict__)
         except Exception as error:
             del sys.modules[name]
-            reason = (str(error).splitlines() or [""])[0]
-            raise HarnessError(f"{file_name(head)} cannot be imported: {type(error).__name__}: {reason}") from None
+            raise HarnessError(f"{file_name(head)} cannot be imported: {described(error)}") from None
     found: Callable[..., Any] = getattr(sys.modules[name], head.partition(":")[2])
     return found

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from harness.errors import HarnessError, first_line
+from harness.errors import HarnessError, described
 from harness.models.custom import file_name, head_class
 from harness.models.heads import Shape, make_head, moments_of, part_read
 from harness.study.settings import Settings
@@ -21,12 +21,11 @@ def try_head(settings: Settings, source: str, shape: Shape, classes: int, device
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             _train_and_evaluate(settings, source, shape, classes, device)
     except Exception as error:  # a user's code raises anything
-        first = first_line(error)
-        problem = first if isinstance(error, HarnessError) else f"{type(error).__name__}: {first}"
         name = settings.head.rpartition(":")[2]
         raise HarnessError(
-            f"{file_name(settings.head)} cannot be used: {problem}; expected: a torch.nn.Module made by {name}(shape,"
-            f" classes, settings) that turns features [n, {', '.join(map(str, shape))}] into logits [n, {classes}]"
+            f"{file_name(settings.head)} cannot be used: {described(error)}; expected: a torch.nn.Module made by"
+            f" {name}(shape, classes, settings) that turns features [n, {', '.join(map(str, shape))}] into logits"
+            f" [n, {classes}]"
         ) from None
 
 

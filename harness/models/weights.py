@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.models.networks import new_network
 
 MAX_NAMES = 3  # in an error
@@ -49,13 +49,12 @@ def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> 
             return network, prefix
     common = _common_prefix(state)
     hint = f"; all names in the file begin with {common}" if common else ""
-    raise HarnessError(f"{one_line(problems[-1])}{hint}")
+    raise HarnessError(f"{reason(problems[-1])}{hint}")
 
 
-def one_line(error: Exception) -> str:
-    """The message of the error in one line; the long lists of torch are cut."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return reason if isinstance(error, HarnessError) else reason[:200]
+def reason(error: Exception) -> str:
+    """The message of the error on one line; that of torch is cut, as it lists all names."""
+    return str(error) if isinstance(error, HarnessError) else one_line(error)
 
 
 def load_pretrained(name: str, image_size: int, read: Collection[str]) -> nn.Module:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harness.data.decode import Pixels
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
 from harness.serving.images import AnyImage, read_images
@@ -137,8 +137,7 @@ class Classifier:
         try:
             load_states(backbone, head, weights)
         except (SafetensorError, RuntimeError) as error:  # RuntimeError: weights of another network
-            message = " ".join(str(error).split())[:200]
-            raise HarnessError(f"{path} does not contain the weights of its model: {message}") from None
+            raise HarnessError(f"{path} does not contain the weights of its model: {one_line(error)}") from None
         return Classifier(about, backbone, head, where)
 
 
