@@ -39,10 +39,10 @@ INTRODUCTION = """\
 
 Made by `python -m tests.bench.backbones` with timm {timm}; not written by hand. Every one of timm's {names:,} names
 was built by its shapes alone, without weights, and the smallest of each kind of network ({kinds} kinds in {modules}
-modules) was looked at as `harness plan` does it. A backbone gives a head one of three things:
+modules) was examined as `harness plan` does it. A backbone gives a head one of three things:
 
 - **map**: its last feature map before timm pools it. What timm trains behind that map is left out; the share of the
-  network's parameters is said. It is neither trained nor counted.
+  network's parameters is shown. It is neither trained nor counted.
 - **patch tokens**: the tokens of the patches on their grid, without class, distillation and register tokens.
 - **timm's pooled feature**: one vector, where a map or tokens would lose what was trained: a norm behind the pooling,
   attention pooling, blocks of the class token alone, several maps at once. `flatten` and `gap` are one there, and
@@ -126,7 +126,7 @@ def _first(kind: Kind) -> tuple[str, ...]:
 
 def _stages(known: Anatomy) -> str:
     if not known.stages:
-        return "not told by timm: head or all"
+        return "timm names no stages: head or all"
     return f"{len(known.stages)}; {known.size(known.stages[-1]) / known.size(frozenset(known.read)):.0%}"
 
 
