@@ -95,7 +95,7 @@ def within(module: str, places: tuple[str, ...]) -> bool:
 
 def test_the_code_is_found() -> None:
     assert {"cli", "data", "data.folds", "models.heads"} <= {name_of(file) for file in MODULES}
-    assert {"models.backbone", "data.pixels", "study.plan"} <= own(PACKAGE / "training" / "job.py")
+    assert {"models.backbone", "data.pixels", "study.plan"} <= own(PACKAGE / "training" / "features.py")
     assert "runner" in own(PACKAGE / "cli" / "run.py"), "an import inside a function counts"
     assert "runner" not in own(PACKAGE / "cli" / "show" / "runs.py"), "an import for type checkers does not"
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,18 @@ from harness.execution.costs import Probe
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape, make_head, moments_of, part_read
 from harness.study.settings import ResolvedSettings
-from harness.training.device import all_cores, deterministic, device_name, resolve_precision, within_memory
-from harness.training.features import extract
-from harness.training.fit import Task, fit, predict
-from harness.training.loaders import Inputs, PixelInputs
+from harness.training.device import (
+    Arithmetic,
+    all_cores,
+    deterministic,
+    device_name,
+    resolve_precision,
+    within_memory,
+)
+from harness.training.features import FeatureArrays, extract
+from harness.training.fit import fit, predict
+from harness.training.loaders import Loader, PixelLoader
+from harness.training.task import FitJob, Task
 
 CPU_IMAGES = 16  # at a time, and in all, through a backbone: a large one takes seconds for each on a CPU
 BATCHES = 4  # of a head, and of whole networks on a GPU
@@ -40,16 +49,17 @@ def probe(
         shape = feature_shape(backbone, settings.image_size)
         head = make_head(settings, shape, classes, source).to(device)
         pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size] * 2), dtype=np.uint8)
-        images: Inputs = PixelInputs(pixels, backbone.mean, backbone.std, device)
-        extracting = 0.0
-        precision = resolve_precision(settings.precision, device)
+        loader: Loader = PixelLoader(pixels, backbone.mean, backbone.std, device)
+        arithmetic = Arithmetic(device, resolve_precision(settings.precision, device))
         model: nn.Module = nn.Sequential(backbone, head)
-        trained, inputs, trained_in = count, images, precision
+        extracting, trained = 0.0, count
         if frozen:
-            extracting = _extraction(backbone, images, count, shape, device, precision)
+            extracting = _extraction(backbone, loader, FeatureArrays.empty(count, shape), arithmetic)
             trained = batch * BATCHES
-            model, inputs, trained_in = head, _features(head, trained, shape, device), "fp32"
-        training, scoring = _timed(model, inputs, settings, trained, classes, trained_in, device)
+            model, loader, arithmetic = head, _features(head, trained, shape, device), Arithmetic(device, "fp32")
+        rows = np.arange(trained)
+        task = Task(torch.arange(trained, device=device) % classes, rows, rows, None, every_epoch=True)
+        training, scoring = _timed(model, loader, FitJob(task, settings, 0, lambda *_: None), arithmetic)
     what = settings.head if frozen else settings.trainable
     return Probe(
         network=f"{settings.backbone}, {what} trained, {settings.image_size} px",
@@ -65,45 +75,33 @@ def probe(
     )
 
 
-def _extraction(
-    backbone: Backbone, images: Inputs, count: int, shape: Shape, device: torch.device, precision: str
-) -> float:
+def _extraction(backbone: Backbone, loader: Loader, arrays: FeatureArrays, arithmetic: Arithmetic) -> float:
     """The seconds in which a frozen backbone computes the features of the images."""
-    maps = np.empty((count, *shape), dtype=np.float32)
-    moments = np.empty((count, 2, shape[0]), dtype=np.float32)
     with all_cores():
-        work = partial(extract, backbone, images, np.arange(count), maps, moments, device, precision)
+        work = partial(extract, backbone, loader, np.arange(len(arrays.maps)), arrays, arithmetic)
         work()
-        return _seconds(work, device)
+        return _seconds(work, arithmetic.device)
 
 
-def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -> Inputs:
-    """What a head reads of random features."""
+def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -> Loader:
+    """A loader of random features, as a head reads them."""
     maps = torch.rand(count, *shape)
     moments = torch.stack(moments_of(maps), dim=1)
     return lambda rows: part_read(head, maps[rows], moments[rows]).to(device)
 
 
-def _timed(
-    model: nn.Module,
-    inputs: Inputs,
-    settings: ResolvedSettings,
-    count: int,
-    classes: int,
-    precision: str,
-    device: torch.device,
-) -> tuple[float, float]:
-    """The seconds of training and of scoring `count` images in the second epoch of the study's own loop."""
-    rows = np.arange(count)
-    task = Task(torch.arange(count, device=device) % classes, rows, rows, None, every_epoch=True)
+def _timed(model: nn.Module, loader: Loader, job: FitJob, arithmetic: Arithmetic) -> tuple[float, float]:
+    """The seconds of training and of scoring the images of a job in the second epoch of the study's own loop."""
 
     def attempt(micro_batch: int) -> tuple[float, float]:
         ends: list[float] = []
-        fit(model, inputs, task, settings, 0, precision, lambda *_: ends.append(time.perf_counter()), micro_batch)
-        scoring = _seconds(lambda: predict(model, inputs, rows, micro_batch, precision, device), device)
+        timed = replace(job, on_epoch=lambda *_: ends.append(time.perf_counter()))
+        fit(model, loader, timed, arithmetic, micro_batch)
+        score = partial(predict, model, loader, job.task.evaluate, micro_batch, arithmetic)
+        scoring = _seconds(score, arithmetic.device)
         return max(ends[1] - ends[0] - scoring, 0.0), scoring
 
-    return within_memory(attempt, settings.batch_size)[0]
+    return within_memory(attempt, job.settings.batch_size)[0]
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""The harness's own models, which a deep network must beat: from nothing at all to a small network from scratch."""
+"""The built-in models, which a deep network must beat: from no learning at all to a small network from scratch."""
 
 from importlib import import_module
 from itertools import pairwise
@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
-def own_model(place: str, *arguments: Any) -> nn.Module:
+def built_in_model(place: str, *arguments: Any) -> nn.Module:
     """The model of the class at `module:class`, as the dicts of the settings name it."""
     module, _, name = place.partition(":")
     model = getattr(import_module(module), name)(*arguments)
@@ -45,8 +45,11 @@ class SmallCnn(nn.Module):
         return features
 
 
-class Classifier(nn.Module):
-    """Learns from all training images in one go, without gradients: images [n, 3, H, W] -> log-probabilities."""
+class Baseline(nn.Module):
+    """Learns from all training images in one go, without gradients: images [n, 3, H, W] -> log-probabilities.
+
+    Its numbers are parameters, so that they are counted and stored as those of a network.
+    """
 
     mean, std = MEAN, STD
 
@@ -55,29 +58,29 @@ class Classifier(nn.Module):
         self.classes = classes
         self.shares = _fixed(torch.full((1, classes), 1 / classes))  # of each class among the training images
 
-    def describe(self, images: Tensor) -> Tensor:
-        """What it sees of the images: [n, features]."""
+    def transform(self, images: Tensor) -> Tensor:
+        """Return the features [n, d] that it reads of the images."""
         raise NotImplementedError
 
-    def learn(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
-        """Learns from the features [n, d] of all training images and their classes [n], in `epochs` passes."""
+    def fit(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
+        """Fit the model to the features [n, d] of all training images and their classes [n], in `epochs` passes."""
         raise NotImplementedError
 
 
-class Majority(Classifier):
-    """Gives every image the class shares of the training images, and so calls all by the commonest class."""
+class Majority(Baseline):
+    """Gives every image the class shares of the training images, and so predicts the commonest class for all."""
 
-    def describe(self, images: Tensor) -> Tensor:
+    def transform(self, images: Tensor) -> Tensor:
         return images.new_zeros(len(images), 0)
 
-    def learn(self, _features: NDArray[np.float32], labels: NDArray[np.int64], _epochs: int, _seed: int) -> None:
+    def fit(self, _features: NDArray[np.float32], labels: NDArray[np.int64], _epochs: int, _seed: int) -> None:
         self.shares = _shares(labels, self.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.shares.log().expand(len(images), -1)
 
 
-class SelfOrganisingMap(Classifier):
+class SelfOrganisingMap(Baseline):
     """A Kohonen map of the images pooled to 16 x 16 gray levels; a node gives its training images' class shares."""
 
     SIDE, NODES = 16, 10  # pixels of a pooled image, nodes of the map, each squared
@@ -90,10 +93,10 @@ class SelfOrganisingMap(Classifier):
         self.codebook = _fixed(torch.zeros(self.NODES**2, size))
         self.node_shares = _fixed(torch.full((self.NODES**2, classes), 1 / classes))
 
-    def describe(self, images: Tensor) -> Tensor:
+    def transform(self, images: Tensor) -> Tensor:
         return adaptive_avg_pool2d(images.mean(dim=1, keepdim=True), self.SIDE).flatten(1)
 
-    def learn(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
+    def fit(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
         # Each node's shares are smoothed by one image that is of all classes in their overall shares.
         from minisom import MiniSom
 
@@ -112,7 +115,7 @@ class SelfOrganisingMap(Classifier):
         self.node_shares = _fixed(torch.from_numpy(counts / counts.sum(axis=1, keepdims=True)))
 
     def forward(self, images: Tensor) -> Tensor:
-        standard = (self.describe(images) - self.centre) / self.scale
+        standard = (self.transform(images) - self.centre) / self.scale
         return self.node_shares.log()[_nearest(standard, self.codebook)]
 
 

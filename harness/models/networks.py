@@ -6,7 +6,7 @@ from typing import Any
 import timm
 from torch import nn
 
-from harness.models.baselines import own_model
+from harness.models.baselines import built_in_model
 from harness.study.settings import NETWORKS
 
 
@@ -16,7 +16,7 @@ def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:
     Only `num_classes=0` is passed otherwise: another pooling than the default would change the layers of a network.
     """
     if name in NETWORKS:
-        return own_model(NETWORKS[name])
+        return built_in_model(NETWORKS[name])
     logging.getLogger("timm").setLevel(logging.ERROR)
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     fixed: dict[str, Any] = {"img_size": image_size} if config and config.fixed_input_size else {}

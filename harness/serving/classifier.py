@@ -23,10 +23,10 @@ from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
 from harness.serving.images import AnyImage, read_images
 from harness.study.settings import ResolvedSettings
-from harness.training.device import all_cores, choose_device, deterministic, resolve_precision
-from harness.training.features import BATCH, extract
+from harness.training.device import Arithmetic, all_cores, choose_device, deterministic, resolve_precision
+from harness.training.features import IMAGES_AT_A_TIME, FeatureArrays, extract
 from harness.training.fit import predict
-from harness.training.loaders import PixelInputs, Rows
+from harness.training.loaders import PixelLoader, Rows
 
 FORMAT = 2  # raise it when older folders can no longer be read
 WEIGHTS_FILE, ABOUT_FILE = "model.safetensors", "classifier.json"
@@ -82,26 +82,24 @@ class Classifier:
         size may round differently.
         """
         settings = self.about.settings
-        inputs, rows = self.inputs(pixels), np.arange(len(pixels))
-        precision = resolve_precision(settings.precision, self.device)
+        loader, rows = self.loader(pixels), np.arange(len(pixels))
+        arithmetic = Arithmetic(self.device, resolve_precision(settings.precision, self.device))
         with deterministic(self.about.threads):
             if settings.trainable != "head":
-                return predict(self.network, inputs, rows, self.about.batch, precision, self.device)
-            shape = self.feature_shape
-            maps = np.empty((len(rows), *shape), dtype=np.float32)
-            moments = np.empty((len(rows), 2, shape[0]), dtype=np.float32)
+                return predict(self.network, loader, rows, self.about.batch, arithmetic)
+            arrays = FeatureArrays.empty(len(rows), self.feature_shape)
             with all_cores():
-                extract(self.backbone, inputs, rows, maps, moments, self.device, precision)
-            features = part_read(self.head, torch.from_numpy(maps), torch.from_numpy(moments))
+                extract(self.backbone, loader, rows, arrays, arithmetic)
+            features = part_read(self.head, *map(torch.from_numpy, arrays))
 
             def load(rows: Rows) -> Tensor:
                 return features[rows].to(self.device)
 
-            return predict(self.head, load, rows, self.about.batch, "fp32", self.device)
+            return predict(self.head, load, rows, self.about.batch, Arithmetic(self.device, "fp32"))
 
-    def inputs(self, pixels: Pixels) -> PixelInputs:
+    def loader(self, pixels: Pixels) -> PixelLoader:
         """The loader of these pixels for the backbone."""
-        return PixelInputs(pixels, self.about.mean, self.about.std, self.device)
+        return PixelLoader(pixels, self.about.mean, self.about.std, self.device)
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
@@ -111,7 +109,7 @@ class Classifier:
     def _batches(self, count: int) -> Iterator[slice]:
         """The images to decode at a time: a multiple of the batch size, so that the network gets the same batches."""
         batch = self.about.batch
-        size = math.lcm(BATCH, batch) if self.about.settings.trainable == "head" else batch
+        size = math.lcm(IMAGES_AT_A_TIME, batch) if self.about.settings.trainable == "head" else batch
         return (slice(start, start + size) for start in range(0, count, size))
 
     def save(self, folder: Path) -> None:

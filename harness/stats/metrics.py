@@ -14,10 +14,10 @@ def classification_metrics(probabilities: Probabilities, labels: Labels, positiv
     """The metrics by name, without a prefix.
 
     With a `positive` class precision, recall, F1, specificity, ROC and PR AUC are its own; without one they
-    are the mean over the classes. Undefined values (a class that nothing is called) count as 0.
+    are the mean over the classes. Undefined values (a class that is never predicted) count as 0.
     """
     predicted = probabilities.argmax(axis=1)
-    matrix = confusion(probabilities, labels)
+    matrix = confusion_matrix(probabilities, labels)
     rates = _rates(matrix)
     chosen = list(range(probabilities.shape[1])) if positive is None else [positive]
     roc, pr = np.mean([curve_areas(labels == c, probabilities[:, c]) for c in chosen], axis=0)
@@ -36,11 +36,11 @@ def classification_metrics(probabilities: Probabilities, labels: Labels, positiv
 
 def _mcc(matrix: NDArray[np.int64]) -> float:
     """Matthews' correlation coefficient of a confusion matrix (Gorodkin 2004); 0 where all is one class."""
-    called, actual, total = matrix.sum(axis=0), matrix.sum(axis=1), int(matrix.sum())
-    spread = [float(total**2 - side @ side) for side in (called, actual)]
+    predicted, true, total = matrix.sum(axis=0), matrix.sum(axis=1), int(matrix.sum())
+    spread = [float(total**2 - side @ side) for side in (predicted, true)]
     if not all(spread):
         return 0.0
-    return float(np.trace(matrix) * total - called @ actual) / math.sqrt(spread[0] * spread[1])
+    return float(np.trace(matrix) * total - predicted @ true) / math.sqrt(spread[0] * spread[1])
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:
@@ -71,7 +71,7 @@ def equal_mass_bins(confidence: NDArray[np.float64], bins: int = ECE_BINS) -> li
     return [part for part in np.array_split(order, bins) if len(part)]
 
 
-def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
+def confusion_matrix(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]:
     """The confusion matrix [true class, predicted class] of all classes."""
     classes = probabilities.shape[1]
     cells = labels * classes + probabilities.argmax(axis=1)
@@ -79,14 +79,14 @@ def confusion(probabilities: Probabilities, labels: Labels) -> NDArray[np.int64]
 
 
 def rate_counts(matrix: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """What is divided by what in precision, recall, F1 and specificity of every class; each [classes]."""
+    """The numerator and denominator of precision, recall, F1 and specificity of every class; each [classes]."""
     hits = np.diag(matrix)
-    called, actual, total = matrix.sum(axis=0), matrix.sum(axis=1), matrix.sum()
+    predicted, true, total = matrix.sum(axis=0), matrix.sum(axis=1), matrix.sum()
     return {
-        "precision": (hits, called),
-        "recall": (hits, actual),
-        "f1": (2 * hits, called + actual),
-        "specificity": (total - called - actual + hits, total - actual),
+        "precision": (hits, predicted),
+        "recall": (hits, true),
+        "f1": (2 * hits, predicted + true),
+        "specificity": (total - predicted - true + hits, total - true),
     }
 
 
@@ -99,26 +99,26 @@ def _rates(matrix: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
 
 
 def matrix_scores(matrix: NDArray[np.int64]) -> dict[str, float]:
-    """Balanced accuracy and Matthews' correlation of a confusion matrix [true, called]."""
+    """Balanced accuracy and Matthews' correlation of a confusion matrix [true, predicted]."""
     return {"balanced_accuracy": float(_rates(matrix)["recall"].mean()), "mcc": _mcc(matrix)}
 
 
 def per_class_table(probabilities: Probabilities, labels: Labels) -> dict[str, NDArray[np.float64]]:
     """Precision, recall, F1, specificity and support of every class, each [classes]."""
-    matrix = confusion(probabilities, labels)
+    matrix = confusion_matrix(probabilities, labels)
     return {**_rates(matrix), "support": matrix.sum(axis=1).astype(float)}
 
 
-def curve_areas(actual: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
+def curve_areas(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
     """The area under the ROC curve, and the average precision; both 0 where only one of the two classes is there.
 
-    Those of scikit-learn from one sort of the scores: they are wanted after every epoch.
+    Both equal those of scikit-learn, from one sort of the scores: they are computed after every epoch.
     """
-    if actual.all() or not actual.any():
+    if positive.all() or not positive.any():
         return 0.0, 0.0
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # of the images with one score
-    true = np.cumsum(actual[order])[last]
+    true = np.cumsum(positive[order])[last]
     false = last + 1 - true
     hits, misses = np.diff(true, prepend=0), np.diff(false, prepend=0)
     roc = float((misses * (true - hits / 2)).sum()) / float(true[-1] * false[-1])

@@ -28,7 +28,7 @@ DECISIVE_FILES = (
     "study/identity.py", "study/settings.py",
     "training/augment.py", "training/checkpoint.py", "training/device.py", "training/features.py", "training/fit.py",
     "training/fit_baseline.py", "training/fit_stack.py", "training/job.py", "training/loaders.py",
-    "training/network.py", "training/optimizers.py", "training/run.py",
+    "training/network.py", "training/optimizers.py", "training/result.py", "training/run.py", "training/task.py",
 )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""Epoch checkpoints of a long fold: whole or absent, the one before kept, and never used where a byte has changed."""
+"""Epoch checkpoints of a long fit: whole or absent, the last two stored, and never used where a byte has changed."""
 
 import hashlib
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -17,16 +18,23 @@ from harness.store.failpoints import failpoint
 from harness.store.files import write_atomic
 from harness.store.results import Metrics
 
-SECONDS = 60.0  # without `every`, a checkpoint is due so long after the last one
-KEPT = 2
-Selected = tuple[int, Metrics, Probabilities]  # the selected epoch so far, its metrics and probabilities
+SECONDS_BETWEEN = 60.0  # checkpoints, where `every` gives no number of epochs
+MAX_FILES = 2  # of a job
+
+
+class Selected(NamedTuple):
+    """The selected epoch so far."""
+
+    epoch: int  # from 1
+    metrics: Metrics
+    probabilities: Probabilities  # [n, classes]
 
 
 class Checkpoints:
     """The checkpoints of one job, files `<epoch>-<SHA-256 of the content>.safetensors` in `folder`.
 
     every: in epochs; None: each epoch that ends a minute or more after the last checkpoint.
-    about: what the numbers depend on beside the job itself; a checkpoint that was made otherwise is not used.
+    about: what the numbers depend on besides the job, such as the device; a checkpoint made otherwise is not used.
     """
 
     def __init__(self, folder: Path | None, every: int | None, about: Mapping[str, str]) -> None:
@@ -34,7 +42,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[list[Metrics], Selected | None]:
-        """The epochs done and the one selected among them; model and optimizer are put where they were after them."""
+        """Restore model and optimizer, and return the metrics of the epochs done and the one selected among them."""
         for path in sorted(self._folder.glob("*.safetensors"), reverse=True) if self._folder else []:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
@@ -50,18 +58,18 @@ class Checkpoints:
         return [], None
 
     def save(self, model: nn.Module, optimizer: Optimizer, history: list[Metrics], selected: Selected | None) -> None:
-        """Keeps the state after the last epoch of `history`, if it is due."""
+        """Write the state after the last epoch of `history`, if a checkpoint is due."""
         epoch, now = len(history), time.monotonic()
-        due = epoch % self._every == 0 if self._every else now - self._last >= SECONDS
+        due = epoch % self._every == 0 if self._every else now - self._last >= SECONDS_BETWEEN
         if self._folder is None or not due:
             return
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         for index, parameter in enumerate(_parameters(optimizer)):
             values = optimizer.state[parameter].items()
             tensors |= {f"optimizer.{index}.{key}": value for key, value in values if isinstance(value, Tensor)}
-        progress = {"history": history, "selected": selected and selected[:2]}
+        progress = {"history": history, "selected": selected and [selected.epoch, selected.metrics]}
         if selected:
-            tensors["probabilities"] = torch.from_numpy(selected[2])
+            tensors["probabilities"] = torch.from_numpy(selected.probabilities)
         content = safetensors.torch.save(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             {"about": json.dumps(self._about), "progress": json.dumps(progress)},
@@ -69,13 +77,13 @@ class Checkpoints:
         failpoint("checkpoint.save")
         write_atomic(self._folder / f"{epoch:06d}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
         failpoint("checkpoint.saved")
-        for old in sorted(self._folder.glob("*.safetensors"))[:-KEPT]:
+        for old in sorted(self._folder.glob("*.safetensors"))[:-MAX_FILES]:
             old.unlink()
         self._last = time.monotonic()
 
 
 def _restore(
-    tensors: dict[str, Tensor], progress: dict[str, list[Metrics]], model: nn.Module, optimizer: Optimizer
+    tensors: dict[str, Tensor], progress: dict[str, Any], model: nn.Module, optimizer: Optimizer
 ) -> tuple[list[Metrics], Selected | None]:
     names = [name for name in tensors if name.startswith("model.")]
     model.load_state_dict({name.removeprefix("model."): tensors[name] for name in names})
@@ -86,8 +94,10 @@ def _restore(
             index, _, key = rest.partition(".")
             parameter = parameters[int(index)]
             optimizer.state[parameter][key] = _like(parameter, value, bool(optimizer.defaults.get("fused")))
-    selected = progress["selected"] and (*progress["selected"], tensors["probabilities"].numpy())
-    return progress["history"], selected or None  # type: ignore[return-value]
+    selected = progress["selected"]
+    if not selected:
+        return progress["history"], None
+    return progress["history"], Selected(selected[0], selected[1], tensors["probabilities"].numpy())
 
 
 def _like(parameter: Tensor, value: Tensor, fused: bool) -> Tensor:

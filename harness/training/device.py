@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -12,13 +13,13 @@ from harness.errors import HarnessError
 
 T = TypeVar("T")
 CORES = torch.get_num_threads()  # that torch would use: those of the machine, or OMP_NUM_THREADS
-WORKER_MEMORY = 3 * 2**29  # bytes that a fit on the CPU has to have: 1.5 GiB
+BYTES_PER_CPU_FIT = 3 * 2**29  # 1.5 GiB
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first there is of cuda, mps and cpu.
+    """Return the device called `name`; `auto` is the first of cuda, mps and cpu that this machine has.
 
-    Raises HarnessError where it is not there.
+    Raises HarnessError where it has no such device.
     """
     there = [
         device
@@ -38,38 +39,47 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
+    """The name that the device reports."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def spread_devices(device: str, processes: int) -> list[str]:
-    """The device of each of so many processes: `cuda` means every GPU in turn, any other device is everybody's."""
+    """The device of each of so many processes: `cuda` means every GPU in turn, any other device is shared by all."""
     gpus = torch.cuda.device_count() if device == "cuda" else 0
     return [f"cuda:{index % gpus}" if gpus > 1 else device for index in range(processes)]
 
 
 def worker_count(device: str, threads: int, jobs_per_device: int) -> int:
-    """How many fits this machine takes at a time: so many on each GPU, or as many as its cores and memory feed."""
+    """The number of fits that run at a time: so many on each GPU, or as many as the cores and the memory allow."""
     if device == "cpu":
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(1, min(CORES // threads, memory // WORKER_MEMORY))
+        return max(1, min(CORES // threads, memory // BYTES_PER_CPU_FIT))
     return jobs_per_device * len({*spread_devices(device, 1024)})
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`fp32` or `bf16`: what `auto` comes to on this device."""
+    """Return `fp32` or `bf16`: `auto` is bf16 where the device computes in it."""
     if precision == "auto":
         return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     return precision
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a network runs at this (resolved) precision."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where a network computes, and how. precision: `fp32` or `bf16`."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which a network runs at this precision."""
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
 
 
 def make_deterministic(threads: int) -> None:
-    """Asks torch for kernels that give the same bits each time, on the same machine with so many threads."""
+    """Make torch use kernels that give the same bits each time, on the same machine with so many threads."""
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -78,7 +88,7 @@ def make_deterministic(threads: int) -> None:
 
 @contextmanager
 def deterministic(threads: int) -> Iterator[None]:
-    """The arithmetic of make_deterministic inside, and what was there before after it."""
+    """Apply make_deterministic inside, and restore the settings of before at the end."""
     before, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -95,7 +105,7 @@ def deterministic(threads: int) -> Iterator[None]:
 
 @contextmanager
 def all_cores() -> Iterator[None]:
-    """Lets torch use every core inside: for inference, whose bits their number does not change."""
+    """Let torch use every core inside: for inference, whose bits their number does not change."""
     threads = torch.get_num_threads()
     torch.set_num_threads(CORES)
     try:
@@ -105,10 +115,11 @@ def all_cores() -> Iterator[None]:
 
 
 def within_memory(attempt: Callable[[int], T], batch: int) -> tuple[T, int]:
-    """What `attempt` gives, and the number of images at a time that it was given: the batch, or what memory allows.
+    """Call `attempt` with a number of images at a time, and return its result and that number.
 
-    Where the device's memory is not enough the attempt starts again from the beginning with half as many, so that the
-    result is that of the smaller number alone. Raises torch.OutOfMemoryError where even two images are too many.
+    It begins with `batch`. Where the memory of the device is not enough the attempt starts again from the beginning
+    with half as many, so that the result is that of the smaller number alone.
+    Raises torch.OutOfMemoryError where even two images are too many.
     """
     size = batch
     while True:

@@ -1,6 +1,6 @@
 """The training loop, in full view."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,23 +13,14 @@ from torch.nn.functional import cross_entropy
 from harness.stats.metrics import Probabilities, classification_metrics
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed
-from harness.study.settings import Settings
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
-from harness.training.device import autocast
-from harness.training.loaders import Inputs, Rows
+from harness.training.device import Arithmetic
+from harness.training.loaders import Loader, Rows
 from harness.training.optimizers import make_optimizer
+from harness.training.task import FitJob
 
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be learnt: `labels` [images of the manifest] on the device, rows of the manifest on each side."""
-
-    labels: Tensor
-    train: Rows  # after oversampling
-    evaluate: Rows
-    positive: int | None
-    every_epoch: bool  # False on the test set, which is looked at once
+MicroBatches = Iterator[tuple[Tensor, Tensor, float]]  # images, their labels, their share of the batch
 
 
 @dataclass(frozen=True)
@@ -44,138 +35,132 @@ class Fitted:
 
 def fit(
     model: nn.Module,
-    inputs: Inputs,
-    task: Task,
-    settings: Settings,
-    seed: int,
-    precision: str,
-    on_epoch: Callable[[int, Metrics], None],
+    loader: Loader,
+    job: FitJob,
+    arithmetic: Arithmetic,
     micro_batch: int | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Fitted:
-    """The model trained for `settings.epochs`, from its last checkpoint on if there is one.
+    """Train the model for `settings.epochs`, from its last checkpoint on if there is one.
 
     micro_batch: how many images go through the network at a time, where it is less than a batch. Their gradients add up
     to the batch's, but batch norm sees only them.
     Raises FloatingPointError where the loss is not finite. What else a batch raises says where.
     """
-    micro_batch = micro_batch or settings.batch_size
+    settings, micro_batch = job.settings, micro_batch or job.settings.batch_size
     optimizer = make_optimizer(model, settings)
-    device = task.labels.device
     checkpoints = checkpoints or Checkpoints(None, None, {})
-    course = Course(task, settings, on_epoch, *checkpoints.load(model, optimizer))
-    while course.epoch <= settings.epochs:
-        metrics = _train_epoch(model, optimizer, inputs, task, settings, seed, course.epoch, precision, micro_batch)
-        scored = course.is_scored
-        course.add(metrics, predict(model, inputs, task.evaluate, micro_batch, precision, device) if scored else None)
-        if course.epoch <= settings.epochs:
-            checkpoints.save(model, optimizer, course.history, course.selected)
-    return course.fitted
+    history = FitHistory(job, *checkpoints.load(model, optimizer))
+    history.report()
+    for epoch in range(history.next_epoch, settings.epochs + 1):
+        torch.manual_seed(derive_seed(job.seed, "dropout", epoch))
+        metrics = _train_epoch(model, optimizer, _batches(loader, job, epoch, micro_batch), epoch, arithmetic)
+        if job.is_scored(epoch):
+            probabilities = predict(model, loader, job.task.evaluate, micro_batch, arithmetic)
+            metrics |= history.select(epoch, probabilities)
+        history.add(epoch, metrics)
+        job.on_epoch(epoch, metrics)
+        if epoch < settings.epochs:
+            checkpoints.save(model, optimizer, history.epochs, history.selected)
+    return history.fitted
 
 
-class Course:
-    """A fit as it goes: its epochs are told, its curves grow, an epoch is selected.
+class FitHistory:
+    """The metrics of every epoch so far, and the epoch that is selected."""
 
-    history, selected: what was done before, which is told again.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        settings: Settings,
-        on_epoch: Callable[[int, Metrics], None],
-        history: list[Metrics] | None = None,
-        selected: Selected | None = None,
-    ) -> None:
-        self._task, self._settings, self._on_epoch = task, settings, on_epoch
-        self._truth = task.labels.cpu().numpy()[task.evaluate]
-        self.history = history or []
-        self.selected = selected
-        for epoch, metrics in enumerate(self.history, start=1):
-            on_epoch(epoch, metrics)
+    def __init__(self, job: FitJob, epochs: list[Metrics] | None = None, selected: Selected | None = None) -> None:
+        self._job, self._true = job, job.task.labels.cpu().numpy()[job.task.evaluate]
+        self.epochs, self.selected = epochs or [], selected
 
     @property
-    def epoch(self) -> int:
-        """The one that comes next, from 1."""
-        return len(self.history) + 1
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether predictions are made after the epoch that comes next."""
-        return self._task.every_epoch or self.epoch == self._settings.epochs
+    def next_epoch(self) -> int:
+        """The epoch to train next, from 1."""
+        return len(self.epochs) + 1
 
     @property
     def fitted(self) -> Fitted:
         """The result, after the last epoch."""
         assert self.selected is not None
-        return Fitted(self.history, *self.selected)
+        return Fitted(self.epochs, *self.selected)
 
-    def add(self, metrics: Metrics, probabilities: Probabilities | None) -> None:
-        """Takes in an epoch: its training metrics, and what was predicted where it is scored.
+    def report(self) -> None:
+        """Report the epochs of a checkpoint to the callback again."""
+        for epoch, metrics in enumerate(self.epochs, start=1):
+            self._job.on_epoch(epoch, metrics)
 
+    def select(self, epoch: int, probabilities: Probabilities) -> Metrics:
+        """Score the predictions after an epoch, select it if it is the best so far, and return its validation metrics.
+
+        On the test set none are returned: they are the result alone.
         Raises FloatingPointError where the predictions are not finite.
         """
-        epoch = self.epoch
-        if probabilities is not None:
-            if not np.isfinite(probabilities).all():
-                raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
-            scores = classification_metrics(probabilities, self._truth, self._task.positive)
-            if self._task.every_epoch:
-                metrics = metrics | {f"val/{name}": value for name, value in scores.items()}
-            if self._replaces(scores):
-                self.selected = epoch, scores, probabilities
-        self.history.append(metrics)
-        self._on_epoch(epoch, metrics)
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
+        scores = classification_metrics(probabilities, self._true, self._job.task.positive)
+        if self._replaces(scores):
+            self.selected = Selected(epoch, scores, probabilities)
+        return {f"val/{name}": value for name, value in scores.items()} if self._job.task.every_epoch else {}
+
+    def add(self, epoch: int, metrics: Metrics) -> None:
+        """Append the metrics of the epoch that was trained."""
+        assert epoch == self.next_epoch
+        self.epochs.append(metrics)
 
     def _replaces(self, scores: Metrics) -> bool:
         """Whether an epoch with these scores replaces the one selected so far."""
-        if self.selected is None or self._settings.select_epoch == "last" or not self._task.every_epoch:
+        if self.selected is None or self._job.settings.select_epoch == "last" or not self._job.task.every_epoch:
             return True
-        return scores["accuracy"] > self.selected[1]["accuracy"]
+        return scores["accuracy"] > self.selected.metrics["accuracy"]
+
+
+def _batches(loader: Loader, job: FitJob, epoch: int, micro_batch: int) -> Iterator[MicroBatches]:
+    """The batches of an epoch, augmented. All that is random in them is drawn from the seed and the epoch."""
+    task, settings = job.task, job.settings
+    device = task.labels.device
+    augment = Augmentation(settings.augment, len(task.train), derive_seed(job.seed, "augment", epoch), device)
+    seen = 0
+
+    def parts_of(batch: Rows, first: int) -> MicroBatches:
+        for rows in micro_batches(batch, micro_batch) if micro_batch < settings.batch_size else [batch]:
+            labels = task.labels[torch.from_numpy(rows).to(device)]
+            yield augment(loader(rows), first), labels, len(rows) / len(batch)
+            first += len(rows)
+
+    for batch in shuffled_batches(task.train, settings.batch_size, derive_seed(job.seed, "order", epoch)):
+        yield parts_of(batch, seen)
+        seen += len(batch)
 
 
 def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    inputs: Inputs,
-    task: Task,
-    settings: Settings,
-    seed: int,
+    batches: Iterator[MicroBatches],
     epoch: int,
-    precision: str,
-    micro_batch: int,
+    arithmetic: Arithmetic,
 ) -> Metrics:
-    """The training metrics of one epoch, after its steps. All that is random in it is drawn from (seed, epoch)."""
-    torch.manual_seed(derive_seed(seed, "dropout", epoch))
-    device = task.labels.device
-    augment = Augmentation(settings.augment, len(task.train), derive_seed(seed, "augment", epoch), device)
-    order = shuffled_batches(task.train, settings.batch_size, derive_seed(seed, "order", epoch))
-    losses, guesses, truths, sizes, seen = [], [], [], [], 0
+    """Make a step for each batch, and return the training metrics."""
+    losses, predicted, true = [], [], []
     model.train()
-    for number, batch in enumerate(order, start=1):
+    for number, batch in enumerate(batches, start=1):
         optimizer.zero_grad(set_to_none=True)
         with _located(epoch, number):
-            for rows in micro_batches(batch, micro_batch) if micro_batch < settings.batch_size else [batch]:
-                labels = task.labels[torch.from_numpy(rows).to(device)]
-                images = augment(inputs(rows), seen)
-                with autocast(precision, device):
+            for images, labels, share in batch:
+                with arithmetic.autocast():
                     logits = model(images)
                 loss = cross_entropy(logits.float(), labels)
-                part = loss if len(rows) == len(batch) else loss * (len(rows) / len(batch))
-                part.backward()  # type: ignore[no-untyped-call]
-                seen += len(rows)
+                (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
-                guesses.append(logits.detach())
-                truths.append(labels)
-                sizes.append(len(rows))
+                predicted.append(logits.detach())
+                true.append(labels)
             optimizer.step()
-    hits = int((torch.cat(guesses).argmax(dim=1) == torch.cat(truths)).sum())  # read from the device once in an epoch
-    return training_metrics(torch.stack(losses).cpu() * torch.tensor(sizes), hits, len(task.train), epoch)
+    hits = int((torch.cat(predicted).argmax(dim=1) == torch.cat(true)).sum())  # read from the device once in an epoch
+    sizes = torch.tensor([len(labels) for labels in true])
+    return training_metrics(torch.stack(losses).cpu() * sizes, hits, int(sizes.sum()), epoch)
 
 
 @contextmanager
 def _located(epoch: int, batch: int) -> Iterator[None]:
-    """Adds the place to whatever goes wrong in a batch, such as a device without memory."""
+    """Add the place to whatever goes wrong in a batch, such as a device without memory."""
     try:
         yield
     except Exception as error:
@@ -198,17 +183,18 @@ def micro_batches(batch: Rows, size: int) -> list[Rows]:
 
 
 def predict(
-    model: nn.Module, inputs: Inputs, rows: Rows, size: int, precision: str, device: torch.device
+    model: nn.Module, loader: Loader, rows: Rows, batch_size: int, arithmetic: Arithmetic
 ) -> NDArray[np.float64]:
-    """The probabilities [n, classes] of these rows, the model in evaluation mode."""
+    """Return the probabilities [n, classes] of these rows, the model in evaluation mode."""
     model.eval()
-    with torch.inference_mode(), autocast(precision, device):
-        logits = [model(inputs(rows[start : start + size])).float() for start in range(0, len(rows), size)]
+    with torch.inference_mode(), arithmetic.autocast():
+        starts = range(0, len(rows), batch_size)
+        logits = [model(loader(rows[start : start + batch_size])).float() for start in starts]
     return torch.cat(logits).cpu().double().softmax(dim=1).numpy()
 
 
 def training_metrics(losses: Tensor, hits: int, images: int, epoch: int) -> Metrics:
-    """Means over the epoch as the model trained. losses: of each batch, summed over its images.
+    """The means over the epoch as the model trained. losses: of each batch, summed over its images.
 
     Raises FloatingPointError where one is not finite.
     """

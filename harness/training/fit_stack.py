@@ -1,11 +1,10 @@
 """The training loop of `fit` for many heads at once: one kernel does a step of all of them.
 
 On CUDA a step is captured as a graph, for which every shape is fixed: batches are filled up to the widest, and fits
-that have no batch left in an epoch wait for the others. What fills up weighs nothing, and who waits stays as it is.
+that have no batch left in an epoch wait for the others. The filling has weight 0, and a fit that waits does not change.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,49 +14,42 @@ from torch.nn.functional import cross_entropy
 from harness.models.heads import Shape, dropout_mask
 from harness.models.stacked_heads import StackedHead
 from harness.stats.metrics import Probabilities
-from harness.store.results import Metrics
 from harness.study.identity import derive_seed
-from harness.study.settings import Settings
-from harness.training.fit import Course, Fitted, Task, shuffled_batches, training_metrics
+from harness.training.fit import FitHistory, Fitted, shuffled_batches, training_metrics
 from harness.training.loaders import ResidentFeatures, Rows
 from harness.training.optimizers import StackedOptimizer
+from harness.training.task import FitJob
 
-WARM_UP = 3  # steps before a graph is captured, as torch asks for
-
-
-@dataclass(frozen=True)
-class Member:
-    """One fit of a stack: what `fit` is given."""
-
-    head: nn.Module
-    task: Task
-    settings: Settings
-    seed: int
-    on_epoch: Callable[[int, Metrics], None]
+WARM_UP_STEPS = 3  # before a graph is captured, as torch asks for
 
 
-def fit_stack(members: Sequence[Member], features: ResidentFeatures, shape: Shape) -> list[Fitted | FloatingPointError]:
-    """What `fit` gives for each member, up to rounding, or why it failed: its loss was not finite.
+def fit_stack(
+    heads: Sequence[nn.Module], jobs: Sequence[FitJob], features: ResidentFeatures, shape: Shape
+) -> list[Fitted | FloatingPointError]:
+    """Train one head for each job, and return what `fit` gives for it, up to rounding, or why it failed.
 
-    The settings of all members name the same head, dropout, batch size, number of epochs and optimizer, and all are
-    scored after every epoch. shape: of a map.
+    The settings of all jobs name the same head, dropout, batch size, number of epochs and optimizer, and all are
+    scored after every epoch. A loss that is not finite fails that job only. shape: of a map.
     """
-    stack = _Stack(members, features, shape)
-    courses = [Course(m.task, m.settings, m.on_epoch) for m in members]
+    stack = _Stack(heads, jobs, features, shape)
+    histories = [FitHistory(job) for job in jobs]
     failed: dict[int, FloatingPointError] = {}
-    for epoch in range(1, members[0].settings.epochs + 1):
+    for epoch in range(1, jobs[0].settings.epochs + 1):
         losses, hits = stack.train(epoch)
-        predicted = stack.predict()
-        for index, (member, course) in enumerate(zip(members, courses, strict=True)):
+        probabilities = stack.predict()
+        for index, (job, history) in enumerate(zip(jobs, histories, strict=True)):
             if index in failed:
                 continue
             try:
                 batches = losses[index, : len(stack.sizes[index])]
-                metrics = training_metrics(batches, int(hits[index]), len(member.task.train), epoch)
-                course.add(metrics, predicted[index])
+                metrics = training_metrics(batches, int(hits[index]), len(job.task.train), epoch)
+                metrics |= history.select(epoch, probabilities[index])
             except FloatingPointError as error:
                 failed[index] = error
-    return [failed.get(index) or course.fitted for index, course in enumerate(courses)]
+                continue
+            history.add(epoch, metrics)
+            job.on_epoch(epoch, metrics)
+    return [failed.get(index) or history.fitted for index, history in enumerate(histories)]
 
 
 class _Stack:
@@ -66,14 +58,16 @@ class _Stack:
     sizes: of the batches of each fit, the same in every epoch.
     """
 
-    def __init__(self, members: Sequence[Member], features: ResidentFeatures, shape: Shape) -> None:
-        self._members, self._features, self._shape = members, features, shape
-        self._labels = members[0].task.labels
+    def __init__(
+        self, heads: Sequence[nn.Module], jobs: Sequence[FitJob], features: ResidentFeatures, shape: Shape
+    ) -> None:
+        self._jobs, self._features, self._shape = jobs, features, shape
+        self._labels = jobs[0].task.labels
         self._device = self._labels.device
-        self._head = StackedHead([m.head for m in members], shape)
-        self._optimizer = StackedOptimizer(self._head.parameters, [m.settings for m in members])
+        self._head = StackedHead(heads, shape)
+        self._optimizer = StackedOptimizer(self._head.parameters, [job.settings for job in jobs])
         self.sizes = [[len(batch) for batch in batches] for batches in self._batches(1)]
-        fits, steps, width = len(members), max(map(len, self.sizes)), max(map(max, self.sizes))
+        fits, steps, width = len(jobs), max(map(len, self.sizes)), max(map(max, self.sizes))
         self._rows = torch.zeros(fits, steps, width, dtype=torch.int64, device=self._device)
         self._weight = torch.zeros(fits, steps, width, device=self._device)
         self._steps = torch.arange(steps, device=self._device)
@@ -85,10 +79,10 @@ class _Stack:
         self._advance = self._captured() if self._device.type == "cuda" else self._step
 
     def train(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """The losses [fits, steps] of an epoch's batches, each summed over its images, and the hits [fits]."""
+        """Train an epoch; return the losses [fits, steps], summed over the images of a batch, and the hits [fits]."""
         self._load(epoch)
         generators = [
-            torch.Generator(self._device).manual_seed(derive_seed(m.seed, "dropout", epoch)) for m in self._members
+            torch.Generator(self._device).manual_seed(derive_seed(job.seed, "dropout", epoch)) for job in self._jobs
         ]
         for step in range(len(self._steps)):
             self._drop(step, generators)
@@ -96,12 +90,12 @@ class _Stack:
         return self._losses.cpu(), self._hits.cpu()
 
     def predict(self) -> list[Probabilities]:
-        """For each fit the probabilities [n, classes] of the rows that it is scored on."""
-        evaluated = [m.task.evaluate for m in self._members]
+        """Return the probabilities [n, classes] of the rows that each fit is scored on."""
+        evaluated = [job.task.evaluate for job in self._jobs]
         rows = torch.from_numpy(_filled(evaluated, max(map(len, evaluated)))).to(self._device)
         kind = self._head.reads(training=False)
         with torch.inference_mode():
-            parts = torch.split(rows, self._members[0].settings.batch_size, dim=1)
+            parts = torch.split(rows, self._jobs[0].settings.batch_size, dim=1)
             logits = torch.cat([self._head.evaluate(self._features.rows(part, kind)) for part in parts], dim=1)
         probabilities = logits.cpu().double().softmax(dim=2).numpy()
         return [own[: len(rows)] for own, rows in zip(probabilities, evaluated, strict=True)]
@@ -109,14 +103,14 @@ class _Stack:
     def _batches(self, epoch: int) -> list[list[Rows]]:
         """The batches of every fit."""
         return [
-            [*shuffled_batches(m.task.train, m.settings.batch_size, derive_seed(m.seed, "order", epoch))]
-            for m in self._members
+            [*shuffled_batches(job.task.train, job.settings.batch_size, derive_seed(job.seed, "order", epoch))]
+            for job in self._jobs
         ]
 
     def _load(self, epoch: int) -> None:
-        """Fills the buffers for an epoch and goes to its first step."""
+        """Fill the buffers for an epoch and go to its first step."""
         width = self._rows.shape[2]
-        rows = np.tile(self._members[0].task.train[:1], self._rows.shape)
+        rows = np.tile(self._jobs[0].task.train[:1], self._rows.shape)
         weight = np.zeros(self._rows.shape, dtype=np.float32)
         for fit, batches in enumerate(self._batches(epoch)):
             rows[fit, : len(batches)] = _filled(batches, width)
@@ -127,7 +121,7 @@ class _Stack:
             buffer.zero_()
 
     def _drop(self, step: int, generators: Sequence[torch.Generator]) -> None:
-        """Draws the masks of a step, those that each fit alone would draw."""
+        """Draw the masks of a step, those that each fit alone would draw."""
         if self._mask is None:
             return
         for fit, (sizes, generator) in enumerate(zip(self.sizes, generators, strict=True)):
@@ -136,7 +130,7 @@ class _Stack:
                 self._mask[fit, : sizes[step]] = dropout_mask(shape, self._head.p, self._device, generator)
 
     def _step(self) -> None:
-        """One step of every fit that has a batch left. It reads buffers and writes buffers, and nothing waits."""
+        """Make a step of every fit that has a batch left. It reads and writes buffers only, and nothing waits."""
         rows, weight = (buffer.index_select(1, self._at).squeeze(1) for buffer in (self._rows, self._weight))
         features = self._features.rows(rows, self._head.reads(training=True))
         logits, labels = self._head.train(features, weight, self._mask), self._labels[rows]
@@ -151,7 +145,7 @@ class _Stack:
             self._at += 1
 
     def _captured(self) -> Callable[[], None]:
-        """The step as a CUDA graph; what was done to capture it is undone."""
+        """Capture the step as a CUDA graph, and undo what the capture changed."""
         changed = [*self._head.state.values(), *self._optimizer.state, self._at, self._losses, self._hits]
         before = [buffer.detach().clone() for buffer in changed]
         graph = torch.cuda.CUDAGraph()
@@ -159,7 +153,7 @@ class _Stack:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(min(WARM_UP, len(self._steps))):
+                for _ in range(min(WARM_UP_STEPS, len(self._steps))):
                     self._step()
             torch.cuda.current_stream().wait_stream(stream)
             with torch.cuda.graph(graph):

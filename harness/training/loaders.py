@@ -1,6 +1,6 @@
-"""What a network reads for given rows: pixels normalised on the device, or features that were kept."""
+"""Loaders: rows of the manifest -> a batch on the device, of normalised pixels or of cached features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,38 +11,44 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.pixels import release
-from harness.models.heads import Reads
+from harness.models.heads import Reads, Shape
 
 Rows = NDArray[np.int64]
-Inputs = Callable[[Rows], Tensor]  # rows of the manifest -> a batch on the device
+Loader = Callable[[Rows], Tensor]  # rows of the manifest -> a batch on the device
 
-RESIDENT_SHARE = 0.4  # of the free device memory that data may take
-HELD = 2**26  # bytes
+MAX_RESIDENT_SHARE = 0.4  # of the free device memory, for data
+MAX_MAPPED_BYTES = 2**26  # of a mapped file in memory
 
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The kept features of consecutive rows of the manifest: maps [n, C, h, w] and their moments [n, 2, C]."""
+    """The cached features of consecutive rows of the manifest: maps [n, C, h, w] and their moments [n, 2, C]."""
 
     first: int  # row
     maps: Path
     moments: Path
 
+    @property
+    def shape(self) -> Shape:
+        """The shape (C, h, w) of one image's map."""
+        _, channels, height, width = np.load(self.maps, mmap_mode="r").shape
+        return channels, height, width
+
     def read(self, form: Reads) -> tuple[NDArray[np.float32], int]:
-        """The features in this form, mapped into memory, and at which step its rows stand for an image each."""
+        """The features in this form, mapped into memory, and the number of its rows per image."""
         array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments, mmap_mode="c")
         return (array.reshape(-1, array.shape[2]), 2) if form == "means" else (array, 1)
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor | None:
-    """The whole array as a tensor on the device; None where it would take too much of its memory."""
-    if device.type == "cuda" and array.nbytes >= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+    """Move the whole array to the device; None where it would take too much of its memory."""
+    if device.type == "cuda" and array.nbytes >= MAX_RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
-def _gather(array: NDArray[Any], device: torch.device) -> Inputs:
-    """Rows of `array` as a tensor on the device; the whole array lies there where it fits."""
+def _gather(array: NDArray[Any], device: torch.device) -> Loader:
+    """A loader of rows of `array`, which lies on the device as a whole where it fits."""
     if device.type != "cuda":
         return lambda rows: torch.from_numpy(np.take(array, rows, axis=0)).to(device)
     there = resident(array, device)
@@ -52,25 +58,25 @@ def _gather(array: NDArray[Any], device: torch.device) -> Inputs:
     return lambda rows: torch.from_numpy(np.take(array, rows, axis=0)).pin_memory().to(device, non_blocking=True)
 
 
-def _released(array: NDArray[Any], gather: Inputs) -> Inputs:
-    """The same, but of a mapped file no more than HELD bytes stay in memory, however large it is."""
-    if array.nbytes <= HELD:
+def _released(array: NDArray[Any], gather: Loader) -> Loader:
+    """The same loader, but of a mapped file no more than MAX_MAPPED_BYTES stay in memory."""
+    if array.nbytes <= MAX_MAPPED_BYTES:
         return gather
-    held = 0
+    mapped = 0
 
     def rows_of(rows: Rows) -> Tensor:
-        nonlocal held
-        held += len(rows) * array[0].nbytes
-        if held > HELD:
+        nonlocal mapped
+        mapped += len(rows) * array[0].nbytes
+        if mapped > MAX_MAPPED_BYTES:
             release(array)
-            held = 0
+            mapped = 0
         return gather(rows)
 
     return rows_of
 
 
-class PixelInputs:
-    """Images [n, 3, H, W] as the backbone wants them: scaled, normalised, gray repeated to three channels."""
+class PixelLoader:
+    """Loads images [n, 3, H, W] as the backbone wants them: scaled, normalised, gray repeated to three channels."""
 
     def __init__(
         self, pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
@@ -84,15 +90,12 @@ class PixelInputs:
         return images.to(memory_format=torch.channels_last)
 
 
-class FeatureInputs:
-    """Kept features of a frozen backbone, in the form that the head reads at the time.
+class FeatureLoader:
+    """Loads cached features of a frozen backbone in the form that the head reads at the time. files: of each split."""
 
-    files: of each split.
-    """
-
-    def __init__(self, files: list[FeatureFiles], device: torch.device, reads: Callable[[], Reads]) -> None:
+    def __init__(self, files: Sequence[FeatureFiles], device: torch.device, reads: Callable[[], Reads]) -> None:
         self._files, self._device, self._reads = files, device, reads
-        self._opened: dict[tuple[FeatureFiles, Reads], tuple[Inputs, int]] = {}
+        self._opened: dict[tuple[FeatureFiles, Reads], tuple[Loader, int]] = {}
 
     def __call__(self, rows: Rows) -> Tensor:
         part = max((part for part in self._files if part.first <= rows[0]), key=lambda part: part.first)
@@ -105,7 +108,7 @@ class FeatureInputs:
 
 
 class ResidentFeatures:
-    """Kept features that lie on the device as a whole, from when they are first asked for."""
+    """Cached features that lie on the device as a whole, from their first use."""
 
     def __init__(self, files: FeatureFiles, device: torch.device) -> None:
         self._files, self._device = files, device

@@ -8,18 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import Shape
+from harness.models.heads import Shape, initialise, make_head
 from harness.study.settings import ResolvedSettings
 from harness.study.types import Switch
+from harness.training.context import Context
 
-LONG = 50_000  # images through the network in a fit from which compiling it, a minute or two, pays on CUDA
+COMPILE_FROM_IMAGES = 50_000  # through the network in a fit; below, a minute or two of compiling does not pay on CUDA
 
 
 class Network(nn.Module):
     """Images [n, 3, H, W] -> logits [n, classes].
 
     compiled: the backbone's compiled forward. It is for batches of exactly `batch` images; others, such as the last one
-    of an epoch, take the plain way: each new shape would compile it anew.
+    of an epoch, take the plain way: each new shape would compile it again.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Start:
-    """A backbone as it is before training, and its weights to come back to."""
+    """A backbone before training, and its weights to restore."""
 
     backbone: Backbone
     weights: dict[str, Tensor]  # with the buffers, such as the statistics of batch norm
@@ -50,8 +51,8 @@ class Start:
 def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: torch.device) -> Start:
     """The backbone of these settings on the device, its weights those before training.
 
-    It is the same module at every call with the same arguments, so that it is loaded and compiled but once: whoever
-    trained it before must be done with it. weights: the hash of its weights.
+    Every call with the same arguments returns the same module, so that it is loaded and compiled once: an earlier fit
+    must be done with it. weights: their digest.
     """
     decisive = {name: getattr(settings, name) for name in ("backbone", "weights", "trainable", "image_size")}
     start = _start(ResolvedSettings(**decisive), weights, seed, device)
@@ -75,4 +76,11 @@ def compiles(option: Switch, device: torch.device, images: int) -> bool:
     What other fits there are must not matter: compiled kernels round differently, and the same job is to give the same
     numbers whenever it is run.
     """
-    return option == "on" or (option == "auto" and device.type == "cuda" and images >= LONG)
+    return option == "on" or (option == "auto" and device.type == "cuda" and images >= COMPILE_FROM_IMAGES)
+
+
+def new_head(settings: ResolvedSettings, shape: Shape, context: Context, seed: int) -> nn.Module:
+    """The head before training on the device, its weights drawn from the seed. shape: of the features."""
+    head = make_head(settings, shape, len(context.dataset.classes), context.heads.get(settings.head), seed)
+    initialise(head, seed)
+    return head.to(torch.device(context.device))

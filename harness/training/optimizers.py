@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from harness.study.settings import Settings
 
-MOMENTUM = 0.9  # of SGD
-BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam (Kingma and Ba 2015)
+SGD_MOMENTUM = 0.9
+ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8  # Kingma and Ba 2015
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -17,15 +17,15 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     rate, decay = settings.learning_rate, settings.weight_decay
     fused = parameters[0].device.type in ("cuda", "cpu")
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=MOMENTUM, fused=fused)
+        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=SGD_MOMENTUM, fused=fused)
     kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    return kind(parameters, lr=rate, weight_decay=decay, betas=BETAS, eps=EPS, fused=fused)
+    return kind(parameters, lr=rate, weight_decay=decay, betas=ADAM_BETAS, eps=ADAM_EPS, fused=fused)
 
 
 class StackedOptimizer:
-    """What make_optimizer gives, for parameters [fits, ...]: each fit has a rate, a decay and a step count of its own.
+    """The optimizer of make_optimizer for parameters [fits, ...], with a rate, a decay and a step count for each fit.
 
-    settings: of each fit, all with the same optimizer. state: all tensors that a step changes, beside the parameters.
+    settings: of each fit, all with the same optimizer. state: all tensors that a step changes except the parameters.
     """
 
     def __init__(self, parameters: Sequence[Tensor], settings: Sequence[Settings]) -> None:
@@ -40,7 +40,7 @@ class StackedOptimizer:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], active: Tensor) -> None:
-        """Moves the parameters of the fits that are `active`, [fits]; the others stay as they are."""
+        """Update the parameters of the fits that are `active` [fits], and leave the others unchanged."""
         self._steps += active
         update = self._sgd if self._kind == "sgd" else self._adam
         for index, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
@@ -48,22 +48,22 @@ class StackedOptimizer:
 
     def _sgd(self, index: int, parameter: Tensor, gradient: Tensor, active: Tensor) -> None:
         rate, decay = _like(self._rate, parameter), _like(self._decay, parameter)
-        momentum = self._first[index] * MOMENTUM + gradient + decay * parameter
+        momentum = self._first[index] * SGD_MOMENTUM + gradient + decay * parameter
         _set(self._first[index], momentum, active)
         _set(parameter, parameter - rate * momentum, active)
 
     def _adam(self, index: int, parameter: Tensor, gradient: Tensor, active: Tensor) -> None:
         rate, decay = _like(self._rate, parameter), _like(self._decay, parameter)
         start = parameter
-        if self._kind == "adamw":  # decay beside the gradient (Loshchilov and Hutter 2019)
+        if self._kind == "adamw":  # decay apart from the gradient (Loshchilov and Hutter 2019)
             start = parameter * (1 - rate * decay)
         else:
             gradient = gradient + decay * parameter
-        first = self._first[index].lerp(gradient, 1 - BETAS[0])
-        second = self._second[index] * BETAS[1] + gradient.square() * (1 - BETAS[1])
+        first = self._first[index].lerp(gradient, 1 - ADAM_BETAS[0])
+        second = self._second[index] * ADAM_BETAS[1] + gradient.square() * (1 - ADAM_BETAS[1])
         steps = self._steps.clamp(min=1)
-        short, long = (_like(1 - beta**steps, parameter).to(parameter.dtype) for beta in BETAS)
-        moved = start - rate / short * first / (second.sqrt() / long.sqrt() + EPS)
+        short, long = (_like(1 - beta**steps, parameter).to(parameter.dtype) for beta in ADAM_BETAS)
+        moved = start - rate / short * first / (second.sqrt() / long.sqrt() + ADAM_EPS)
         for old, new in ((self._first[index], first), (self._second[index], second), (parameter, moved)):
             _set(old, new, active)
 

@@ -11,20 +11,24 @@ from harness.data.pixels import open_pixels, pixel_cache
 from harness.models.backbone import Backbone, load_backbone
 from harness.prepare import prepare
 from harness.training.allocator import kept_memory
-from harness.training.features import CPU_BATCH, frozen_features
-from harness.training.loaders import PixelInputs
+from harness.training.device import Arithmetic
+from harness.training.features import IMAGES_AT_A_TIME_ON_CPU, FrozenBackbone, frozen_features
+from harness.training.loaders import PixelLoader
 from tests.bench.figure import Bench, Goal, Row, in_turns, ratio
 
 
 def measure(bench: Bench) -> list[Row]:
     """The roof over the extraction, in fp32 and bf16: 1 where everything but the convolutions were free."""
-    size, (images, rounds) = CPU_BATCH, (4 * CPU_BATCH, 2) if bench.quick else (8 * CPU_BATCH, 3)
+    size, (images, rounds) = (
+        IMAGES_AT_A_TIME_ON_CPU,
+        (4 * IMAGES_AT_A_TIME_ON_CPU, 2) if bench.quick else (8 * IMAGES_AT_A_TIME_ON_CPU, 3),
+    )
     store = bench.store("extraction")
     study = bench.study("extraction", images + 64, [{"name": "one"}])
     settings = study.base.resolved(150)
     pixels = pixel_cache(prepare(study, store).inputs.dataset, 150, store)
     backbone, rows, cpu = load_backbone(settings, 0), np.arange(images), torch.device("cpu")
-    batch = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:size])
+    batch = PixelLoader(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:size])
     found = []
     for precision, goal in (("fp32", 0.7), ("bf16", 0.8)):
         roof = _convolutions(backbone, batch, torch.bfloat16 if precision == "bf16" else torch.float32)
@@ -37,8 +41,9 @@ def measure(bench: Bench) -> list[Row]:
 
         def extract(precision: str = precision) -> None:
             folder = bench.folder / "features" / str(len(list((bench.folder / "features").glob("*"))))
-            kept = frozen_features(settings, lambda: backbone, "bench", pixels, rows, folder, cpu, precision)
-            assert json.loads((kept.maps.parent / "about.json").read_text(encoding="utf-8"))["passes"] == images
+            frozen = FrozenBackbone(settings, "bench", lambda: backbone)
+            (file,) = frozen_features(frozen, pixels, rows, folder, Arithmetic(cpu, precision)).files
+            assert json.loads((file.maps.parent / "about.json").read_text(encoding="utf-8"))["passes"] == images
 
         extract()
         times = in_turns({"roof": convolve, "extraction": extract}, rounds)

@@ -22,7 +22,7 @@ from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.plan import Job
 from harness.study.settings import Settings
-from harness.training.loaders import PixelInputs, Rows
+from harness.training.loaders import PixelLoader, Rows
 from tests.bench.figure import Bench, Goal, Row, ratio
 
 CPU = torch.device("cpu")
@@ -95,7 +95,7 @@ def _fit(settings: Settings, fold: Fold, pixels: np.ndarray, labels: torch.Tenso
     backbone = load_backbone(settings, 0)
     head = make_head(settings, feature_shape(backbone, 150), 2)
     model = nn.Sequential(backbone, head).to(memory_format=torch.channels_last)
-    batch = PixelInputs(pixels, backbone.mean, backbone.std, CPU)
+    batch = PixelLoader(pixels, backbone.mean, backbone.std, CPU)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     for _ in range(settings.epochs):
         model.train()

@@ -22,10 +22,11 @@ from harness.study import Study
 from harness.study.settings import ResolvedSettings
 from harness.study.types import Switch
 from harness.training.augment import Augmentation
-from harness.training.device import make_deterministic, resolve_precision
-from harness.training.fit import Task, fit, shuffled_batches
-from harness.training.loaders import PixelInputs
+from harness.training.device import Arithmetic, make_deterministic, resolve_precision
+from harness.training.fit import fit, shuffled_batches
+from harness.training.loaders import PixelLoader
 from harness.training.network import Network, fresh_backbone
+from harness.training.task import FitJob, Task
 from tests.bench.figure import Bench, Goal, Row, seconds
 from tests.bench.grid import GRID
 
@@ -85,8 +86,8 @@ def seconds_per_image(backbone: str, images: int, device: torch.device, compiled
     rows = np.arange(images)
     task = Task(torch.from_numpy(rows % 2).to(device), rows, rows[:BATCH], 1, every_epoch=False)
     ends: list[float] = []
-    precision = resolve_precision("auto", device)
-    fit(network, _pixels(images, device), task, settings, 0, precision, lambda *_: ends.append(time.perf_counter()))
+    job = FitJob(task, settings, 0, lambda *_: ends.append(time.perf_counter()))
+    fit(network, _pixels(images, device), job, Arithmetic(device, resolve_precision("auto", device)))
     return (ends[-2] - ends[0]) / ((EPOCHS - 2) * images)
 
 
@@ -141,9 +142,9 @@ def plain_seconds(backbone: str, folder: Path, steps: int, device: torch.device,
     return (time.perf_counter() - started) / seen
 
 
-def _pixels(images: int, device: torch.device) -> PixelInputs:
+def _pixels(images: int, device: torch.device) -> PixelLoader:
     pixels = np.random.default_rng(0).integers(0, 256, (images, 1, SIZE, SIZE), dtype=np.uint8)
-    return PixelInputs(pixels, (0.5,) * 3, (0.25,) * 3, device)
+    return PixelLoader(pixels, (0.5,) * 3, (0.25,) * 3, device)
 
 
 def _peak(device: torch.device) -> tuple[float, str]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from harness.models.heads import reads
 from harness.store import Store
-from harness.training.loaders import FeatureFiles, FeatureInputs
+from harness.training.loaders import FeatureFiles, FeatureLoader
 
 
 def feature_files(store: Store) -> Path:
@@ -22,8 +22,8 @@ def _of_training(path: Path) -> bool:
     return int(json.loads(path.read_text(encoding="utf-8"))["first"]) == 0
 
 
-def feature_inputs(store: Store, head: nn.Module) -> FeatureInputs:
-    """What the harness itself gives this head to read."""
+def feature_loader(store: Store, head: nn.Module) -> FeatureLoader:
+    """The loader that the harness itself gives this head."""
     folder = feature_files(store)
     files = [FeatureFiles(0, folder / "maps.npy", folder / "moments.npy")]
-    return FeatureInputs(files, torch.device("cpu"), partial(reads, head))
+    return FeatureLoader(files, torch.device("cpu"), partial(reads, head))

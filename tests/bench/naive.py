@@ -13,8 +13,8 @@ from torchvision import datasets, transforms
 
 from harness.data.pixels import open_pixels
 from harness.models.backbone import Backbone
-from harness.training.device import autocast
-from harness.training.loaders import PixelInputs
+from harness.training.device import Arithmetic
+from harness.training.loaders import PixelLoader
 from tests.bench.figure import seconds
 
 BATCH = 64
@@ -32,12 +32,12 @@ def folder_batches(folder: Path, backbone: Backbone, size: int) -> Batches:
 
 def cached_batches(pixels: Path, labels: Tensor, backbone: Backbone) -> Batches:
     """Shuffled batches from pixels that were decoded once, channels last."""
-    inputs = PixelInputs(open_pixels(pixels), backbone.mean, backbone.std, torch.device("cpu"))
+    loader = PixelLoader(open_pixels(pixels), backbone.mean, backbone.std, torch.device("cpu"))
     while True:
         order = np.random.permutation(len(labels))
         for start in range(0, len(order) - BATCH + 1, BATCH):
             rows = order[start : start + BATCH]
-            yield inputs(rows), labels[rows]
+            yield loader(rows), labels[rows]
 
 
 def seconds_per_image(backbone: Backbone, head: nn.Module, batches: Batches, precision: str, steps: int) -> float:
@@ -47,7 +47,7 @@ def seconds_per_image(backbone: Backbone, head: nn.Module, batches: Batches, pre
 
     def step() -> None:
         images, labels = next(batches)
-        with torch.no_grad(), autocast(precision, torch.device("cpu")):
+        with torch.no_grad(), Arithmetic(torch.device("cpu"), precision).autocast():
             features = backbone(images)
         loss = cross_entropy(head(features.float()), labels)
         optimizer.zero_grad(set_to_none=True)

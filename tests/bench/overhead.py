@@ -14,7 +14,7 @@ from harness.study import Study
 from harness.study.settings import Settings
 from tests.bench.figure import Bench, Goal, Row, in_turns, quiet_run, ratio
 from tests.bench.grid import GRID, HEADS
-from tests.bench.kept import feature_files, feature_inputs
+from tests.bench.kept import feature_files, feature_loader
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -56,7 +56,7 @@ def _train(
 ) -> float:  # fmt: skip
     """The accuracy on the validation rows after the last epoch."""
     head = make_head(settings, shape, 2)
-    features, size = feature_inputs(store, head), settings.batch_size
+    features, size = feature_loader(store, head), settings.batch_size
     optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, fused=True)
     hits = 0
     for _ in range(settings.epochs):

@@ -23,10 +23,11 @@ from harness.prepare import Inputs, prepare
 from harness.store import Store
 from harness.store.store import sqlite_uri
 from harness.study.settings import Settings
-from harness.training.device import deterministic
-from harness.training.fit import Task, fit
+from harness.training.device import Arithmetic, deterministic
+from harness.training.fit import fit
+from harness.training.task import FitJob, Task
 from tests.bench.figure import Bench, Clock, Goal, Row, Seconds, quiet_run, ratio, seconds
-from tests.bench.kept import feature_files, feature_inputs
+from tests.bench.kept import feature_files, feature_loader
 
 RATE, BATCH, REPEATS = 1e-3, 64, 4
 os.environ.pop(
@@ -122,7 +123,8 @@ class _Data:
 def _fit(data: _Data, settings: Settings, store: Store, epochs: int) -> None:
     settings = settings.model_copy(update={"epochs": epochs})
     head = make_head(settings, (data.features, 1, 1), 2)
-    fit(head, feature_inputs(store, head), data.task, settings, 0, "fp32", lambda *_: None)
+    job = FitJob(data.task, settings, 0, lambda *_: None)
+    fit(head, feature_loader(store, head), job, Arithmetic(torch.device("cpu"), "fp32"))
 
 
 def _lightning(data: _Data, uri: str, epochs: int) -> None:

@@ -26,9 +26,9 @@ def _install(spoil: Callable[[Tensor], Tensor]) -> None:
         value = loss(*arguments, **options)
         return spoil(value) if batches["broken"] and batches["now"] >= 2 else value
 
-    def watched(model: Any, inputs: Any, task: Any, settings: Any, *rest: Any) -> Any:
-        batches.update(now=0, broken=all(getattr(settings, key) == value for key, value in BROKEN.items()))
-        return fit(model, inputs, task, settings, *rest)
+    def watched(model: Any, loader: Any, fit_job: Any, *rest: Any) -> Any:
+        batches.update(now=0, broken=all(getattr(fit_job.settings, key) == value for key, value in BROKEN.items()))
+        return fit(model, loader, fit_job, *rest)
 
     job.fit, loop.cross_entropy = watched, counted
 

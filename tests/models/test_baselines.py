@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from harness.models.backbone import feature_shape, load_backbone
-from harness.models.baselines import Classifier, Majority, SelfOrganisingMap, own_model
+from harness.models.baselines import Baseline, Majority, SelfOrganisingMap, built_in_model
 from harness.study.settings import CLASSIFIERS, Settings
 
 
@@ -17,8 +17,8 @@ def bright_and_dark(count: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:
     return torch.from_numpy(images), labels
 
 
-def learnt(model: Classifier, images: torch.Tensor, labels: np.ndarray, seed: int = 0) -> Classifier:
-    model.learn(model.describe(images).numpy(), labels, 3, seed)
+def learnt(model: Baseline, images: torch.Tensor, labels: np.ndarray, seed: int = 0) -> Baseline:
+    model.fit(model.transform(images).numpy(), labels, 3, seed)
     return model
 
 
@@ -49,10 +49,10 @@ def test_the_same_seed_gives_the_same_map() -> None:
 @pytest.mark.parametrize("name", list(CLASSIFIERS))
 def test_what_was_learnt_is_in_the_state_and_counts_as_parameters(name: str) -> None:
     images, labels = bright_and_dark(40, 6)
-    model = own_model(CLASSIFIERS[name], 2)
-    assert isinstance(model, Classifier)
+    model = built_in_model(CLASSIFIERS[name], 2)
+    assert isinstance(model, Baseline)
     learnt(model, images, labels)
-    again = own_model(CLASSIFIERS[name], 2)
+    again = built_in_model(CLASSIFIERS[name], 2)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(images), model(images))
     assert sum(parameter.numel() for parameter in model.parameters()) >= 2

@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from harness.stats.metrics import (
     classification_metrics,
-    confusion,
+    confusion_matrix,
     curve_areas,
     expected_calibration_error,
     per_class_table,
@@ -165,7 +165,7 @@ def test_confusion_and_class_table_equal_scikit_learns(
 ) -> None:
     p, y, _ = case
     called, classes = p.argmax(axis=1), list(range(p.shape[1]))
-    np.testing.assert_array_equal(confusion(p, y), sk.confusion_matrix(y, called, labels=classes))
+    np.testing.assert_array_equal(confusion_matrix(p, y), sk.confusion_matrix(y, called, labels=classes))
     table = per_class_table(p, y)
     expected = sk.precision_recall_fscore_support(y, called, labels=classes, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):

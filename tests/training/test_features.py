@@ -14,8 +14,9 @@ from harness.models.heads import Reads
 from harness.store import Store
 from harness.study.settings import ResolvedSettings
 from harness.study.study import Data
-from harness.training.features import Features, frozen_features
-from harness.training.loaders import FeatureFiles, FeatureInputs, PixelInputs, ResidentFeatures
+from harness.training.device import Arithmetic
+from harness.training.features import CachedFeatures, FrozenBackbone, frozen_features
+from harness.training.loaders import FeatureLoader, PixelLoader, ResidentFeatures
 from tests.conftest import PATIENT
 
 CPU = torch.device("cpu")
@@ -34,13 +35,13 @@ class Case:
         self.loaded += 1
         return load_backbone(SETTINGS, seed=0)
 
-    def features(self, split: str = "train", weights: str = "none:0", precision: str = "fp32") -> Features:
-        rows = self.dataset.rows(split)
-        return frozen_features(SETTINGS, self.load, weights, self.pixels, rows, self.folder, CPU, precision)
+    def features(self, split: str = "train", weights: str = "none:0", precision: str = "fp32") -> CachedFeatures:
+        backbone, rows = FrozenBackbone(SETTINGS, weights, self.load), self.dataset.rows(split)
+        return frozen_features(backbone, self.pixels, rows, self.folder, Arithmetic(CPU, precision))
 
     @property
-    def kept(self) -> list[Path]:
-        """The folders of kept features."""
+    def cached(self) -> list[Path]:
+        """The folders of cached features."""
         return [path for path in self.folder.glob("*") if path.is_dir()]
 
 
@@ -50,13 +51,13 @@ def case(image_folder: Path, tmp_path: Path) -> Case:
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_kept_features_equal_a_direct_forward_pass_in_evaluation_mode(case: Case, split: str) -> None:
-    features = case.features(split)
-    maps, moments = np.load(features.maps), np.load(features.moments)
+def test_cached_features_equal_a_direct_forward_pass_in_evaluation_mode(case: Case, split: str) -> None:
+    (file,) = case.features(split).files
+    maps, moments = np.load(file.maps), np.load(file.moments)
     backbone = load_backbone(SETTINGS, seed=0).eval()
-    inputs = PixelInputs(open_pixels(case.pixels), backbone.mean, backbone.std, CPU)
+    loader = PixelLoader(open_pixels(case.pixels), backbone.mean, backbone.std, CPU)
     with torch.inference_mode():
-        direct = backbone(inputs(case.dataset.rows(split))).numpy()
+        direct = backbone(loader(case.dataset.rows(split))).numpy()
     assert (maps.dtype, maps.shape) == (np.float32, direct.shape)
     np.testing.assert_allclose(maps, direct, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(moments[:, 0], maps.mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
@@ -66,9 +67,9 @@ def test_kept_features_equal_a_direct_forward_pass_in_evaluation_mode(case: Case
 def test_every_image_goes_through_the_backbone_once_and_never_again(case: Case) -> None:
     cold, warm = case.features(), case.features()
     assert (cold.passes, warm.passes) == (len(case.dataset.rows("train")), 0)
-    assert (warm.maps, warm.moments) == (cold.maps, cold.moments)
+    assert warm.files == cold.files
     assert case.loaded == 1
-    about = json.loads((cold.maps.parent / "about.json").read_text())
+    about = json.loads((cold.files[0].maps.parent / "about.json").read_text())
     assert about["passes"] == about["images"] == cold.passes
     assert about["backbone"] == "test_resnet"
 
@@ -82,19 +83,19 @@ def test_of_two_that_want_the_same_features_one_waits_for_the_other(case: Case) 
 
 def test_other_images_weights_or_precision_are_other_features(case: Case) -> None:
     found = [case.features(), case.features("test"), case.features(weights="none:1"), case.features(precision="bf16")]
-    assert len({features.maps for features in found}) == len(case.kept) == case.loaded == 4
+    assert len({features.files for features in found}) == len(case.cached) == case.loaded == 4
 
 
 @pytest.mark.parametrize("form", ["maps", "moments", "means"])
 def test_features_are_read_by_the_rows_of_the_manifest(case: Case, form: Reads) -> None:
-    train, test = case.features("train"), case.features("test")
-    files = [FeatureFiles(0, train.maps, train.moments), FeatureFiles(20, test.maps, test.moments)]
-    inputs = FeatureInputs(files, CPU, lambda: form)
-    expected = [np.load(kept.maps if form == "maps" else kept.moments) for kept in (train, test)]
+    files = [*case.features("train").files, *case.features("test").files]
+    assert [file.first for file in files] == [0, 20]
+    loader = FeatureLoader(files, CPU, lambda: form)
+    expected = [np.load(file.maps if form == "maps" else file.moments) for file in files]
     if form == "means":
         expected = [moments[:, 0] for moments in expected]
-    np.testing.assert_array_equal(inputs(np.array([19, 3, 3])), expected[0][[19, 3, 3]])
-    np.testing.assert_array_equal(inputs(np.array([27, 20])), expected[1][[7, 0]])
+    np.testing.assert_array_equal(loader(np.array([19, 3, 3])), expected[0][[19, 3, 3]])
+    np.testing.assert_array_equal(loader(np.array([27, 20])), expected[1][[7, 0]])
     whole = ResidentFeatures(files[1], CPU)
     rows = torch.tensor([[27, 20], [21, 21]])
     np.testing.assert_array_equal(whole.rows(rows, form), expected[1][rows.numpy() - 20])
@@ -106,7 +107,9 @@ def test_a_backbone_that_fails_leaves_nothing_behind(case: Case) -> None:
 
     rows = case.dataset.rows("train")
     with pytest.raises(RuntimeError):
-        frozen_features(SETTINGS, broken, "none:0", case.pixels, rows, case.folder, CPU, "fp32")
+        frozen_features(
+            FrozenBackbone(SETTINGS, "none:0", broken), case.pixels, rows, case.folder, Arithmetic(CPU, "fp32")
+        )
     assert not case.folder.exists()
     assert case.features().passes == 20
 
@@ -115,13 +118,13 @@ def test_features_beyond_the_limit_are_refused_before_they_are_computed(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.features()
-    (kept,) = case.kept
-    size = sum(path.stat().st_size for path in kept.iterdir())
+    (cached,) = case.cached
+    size = sum(path.stat().st_size for path in cached.iterdir())
     monkeypatch.setenv("HARNESS_CACHE_GIB", str(1.1 * size / 2**30))
     with pytest.raises(HarnessError, match=r"test_resnet for 8 images take .* GiB: .*`harness cache --clear features`"):
         case.features("test")
-    assert case.kept == [kept]
-    assert case.features().passes == 0, "what is kept is read"
+    assert case.cached == [cached]
+    assert case.features().passes == 0, "cached features are read"
     monkeypatch.setenv("HARNESS_CACHE_GIB", "much")
     with pytest.raises(HarnessError, match="HARNESS_CACHE_GIB=much: expected a number of GiB, such as 100"):
         case.features("test")

@@ -14,10 +14,13 @@ from harness.models.heads import initialise, make_head
 from harness.stats.metrics import classification_metrics
 from harness.store.results import Metrics
 from harness.study.settings import ResolvedSettings, Settings
-from harness.training.fit import Fitted, Task, fit, micro_batches, predict, shuffled_batches
-from harness.training.loaders import Inputs, PixelInputs, Rows
+from harness.training.device import Arithmetic
+from harness.training.fit import Fitted, fit, micro_batches, predict, shuffled_batches
+from harness.training.loaders import Loader, PixelLoader, Rows
+from harness.training.task import FitJob, Task
 
 CPU = torch.device("cpu")
+FP32, BF16 = Arithmetic(CPU, "fp32"), Arithmetic(CPU, "bf16")
 LABELS = np.arange(60) % 2
 NOISE = np.random.default_rng(0).integers(0, 100, (60, 1, 32, 32), dtype=np.uint8)
 PIXELS = NOISE + (LABELS[:, None, None, None] * 120 * (np.arange(32) < 16)).astype(
@@ -29,18 +32,22 @@ SETTINGS = ResolvedSettings(
 )
 
 
-def network(settings: Settings) -> tuple[nn.Module, Inputs]:
+def silent(_epoch: int, _metrics: Metrics) -> None:
+    pass
+
+
+def network(settings: Settings) -> tuple[nn.Module, Loader]:
     backbone = load_backbone(settings, seed=0)
     head = make_head(settings, feature_shape(backbone, 32), 2)
     initialise(head, 0)
-    return nn.Sequential(backbone, head), PixelInputs(PIXELS, backbone.mean, backbone.std, CPU)
+    return nn.Sequential(backbone, head), PixelLoader(PIXELS, backbone.mean, backbone.std, CPU)
 
 
 def trained(
-    seed: int = 0, task: Task = TASK, on_epoch: Callable[[int, Metrics], None] = lambda *_: None, **changes: object
+    seed: int = 0, task: Task = TASK, on_epoch: Callable[[int, Metrics], None] = silent, **changes: object
 ) -> Fitted:
     settings = SETTINGS.model_copy(update=changes)
-    return fit(*network(settings), task, settings, seed, "fp32", on_epoch)
+    return fit(*network(settings), FitJob(task, settings, seed, on_epoch), FP32)
 
 
 @pytest.mark.parametrize("head", ["dropout-gap", "batchnorm-flatten"])
@@ -105,7 +112,7 @@ def scripted(select_epoch: str, every_epoch: bool = True) -> tuple[Fitted, Scrip
     settings = SETTINGS.model_copy(update={"select_epoch": select_epoch, "batch_size": 40})
     task = replace(TASK, evaluate=np.arange(40, 44), every_epoch=every_epoch)
     model = Scripted(script)
-    return fit(model, lambda rows: torch.from_numpy(rows), task, settings, 0, "fp32", lambda *_: None), model
+    return fit(model, torch.from_numpy, FitJob(task, settings, 0, silent), FP32), model
 
 
 @pytest.mark.parametrize(("select_epoch", "selected", "accuracy"), [("last", 4, 0.75), ("best", 2, 1.0)])
@@ -145,10 +152,7 @@ class Bursts(nn.Module):
 def test_a_loss_that_is_not_finite_names_epoch_and_batch(good: int, epoch: int, batch: int, value: float) -> None:
     told: list[int] = []
     with pytest.raises(FloatingPointError, match=rf"the loss is nan in epoch {epoch}, batch {batch}$"):
-        fit(
-            Bursts(good, value), lambda rows: torch.from_numpy(rows), TASK, SETTINGS, 0, "fp32",
-            lambda number, _: told.append(number),
-        )  # fmt: skip
+        fit(Bursts(good, value), torch.from_numpy, FitJob(TASK, SETTINGS, 0, lambda n, _: told.append(n)), FP32)
     assert told == list(range(1, epoch))
 
 
@@ -166,7 +170,7 @@ class SpoiledAfterTraining(Bursts):
 def test_validation_that_is_not_finite_names_the_epoch(every_epoch: bool) -> None:
     task, settings = replace(TASK, every_epoch=every_epoch), SETTINGS.model_copy(update={"epochs": 1})
     with pytest.raises(FloatingPointError, match="epoch 1"):
-        fit(SpoiledAfterTraining(), lambda rows: torch.from_numpy(rows), task, settings, 0, "fp32", lambda *_: None)
+        fit(SpoiledAfterTraining(), torch.from_numpy, FitJob(task, settings, 0, silent), FP32)
 
 
 @pytest.mark.parametrize(
@@ -194,23 +198,23 @@ def test_the_order_changes_from_seed_to_seed() -> None:
 
 
 def test_training_sees_the_training_rows_alone_and_every_one_each_epoch() -> None:
-    model, inputs = network(SETTINGS)
+    model, loader = network(SETTINGS)
     seen: dict[bool, list[int]] = {True: [], False: []}
 
     def watched(rows: Rows) -> Tensor:
         seen[model.training] += rows.tolist()
-        return inputs(rows)
+        return loader(rows)
 
-    fit(model, watched, TASK, SETTINGS.model_copy(update={"epochs": 2}), 0, "fp32", lambda *_: None)
+    fit(model, watched, FitJob(TASK, SETTINGS.model_copy(update={"epochs": 2}), 0, silent), FP32)
     assert Counter(seen[True]) == Counter(list(range(40)) * 2)
     assert seen[False] == list(range(40, 60)) * 2
 
 
 def test_predictions_do_not_depend_on_the_batch_size_and_leave_the_model_as_it_is() -> None:
-    model, inputs = network(SETTINGS.model_copy(update={"head": "batchnorm-gap"}))
+    model, loader = network(SETTINGS.model_copy(update={"head": "batchnorm-gap"}))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    one = predict(model, inputs, np.arange(60), 60, "fp32", CPU)
-    many = predict(model, inputs, np.arange(60), 7, "fp32", CPU)
+    one = predict(model, loader, np.arange(60), 60, FP32)
+    many = predict(model, loader, np.arange(60), 7, FP32)
     np.testing.assert_allclose(one, many, atol=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert one.dtype == np.float64
@@ -218,28 +222,28 @@ def test_predictions_do_not_depend_on_the_batch_size_and_leave_the_model_as_it_i
 
 def test_bf16_is_used_where_it_is_asked_for() -> None:
     settings = SETTINGS.model_copy(update={"epochs": 1})
-    fp32, bf16 = (fit(*network(settings), TASK, settings, 0, p, lambda *_: None) for p in ("fp32", "bf16"))
+    fp32, bf16 = (fit(*network(settings), FitJob(TASK, settings, 0, silent), way) for way in (FP32, BF16))
     assert fp32.history != bf16.history
     assert bf16.history[0]["train/loss"] == pytest.approx(fp32.history[0]["train/loss"], rel=0.1)
 
 
 def test_gray_pixels_are_repeated_and_normalised_as_the_backbone_wants() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 1, 4, 5), dtype=np.uint8)
-    images = PixelInputs(pixels, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), CPU)(np.array([2, 0]))
+    images = PixelLoader(pixels, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), CPU)(np.array([2, 0]))
     assert images.shape == (2, 3, 4, 5)
     for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
         np.testing.assert_allclose(images[:, channel], (pixels[[2, 0], 0] / 255 - mean) / std, rtol=1e-4, atol=1e-6)
 
 
 def test_training_images_alone_are_augmented_anew_in_every_epoch() -> None:
-    model, inputs = network(SETTINGS)
+    model, loader = network(SETTINGS)
     seen: dict[bool, list[Tensor]] = {True: [], False: []}
     model.register_forward_pre_hook(lambda module, args: seen[module.training].append(args[0].clone()))
     settings = SETTINGS.model_copy(update={"epochs": 2, "augment": "flip+affine", "batch_size": 40})
-    fit(model, inputs, TASK, settings, 0, "fp32", lambda *_: None)
+    fit(model, loader, FitJob(TASK, settings, 0, silent), FP32)
     first, second = (sorted(batch.sum(dim=(1, 2, 3)).tolist()) for batch in seen[True])
     assert first != pytest.approx(second)  # other changes, whatever the order
-    assert all(torch.equal(batch, inputs(TASK.evaluate)) for batch in seen[False])
+    assert all(torch.equal(batch, loader(TASK.evaluate)) for batch in seen[False])
 
 
 def test_an_augmented_fit_is_equal_bit_for_bit_and_another_than_one_without() -> None:
@@ -265,8 +269,8 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(augment: str) -
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
         settings = SETTINGS.model_copy(update={"augment": augment, "optimizer": "sgd", "batch_size": 16})
-        inputs = PixelInputs(PIXELS, (0.5,) * 3, (0.5,) * 3, CPU)
-        return fit(model, inputs, TASK, settings, 0, "fp32", lambda *_: None, micro_batch)
+        loader = PixelLoader(PIXELS, (0.5,) * 3, (0.5,) * 3, CPU)
+        return fit(model, loader, FitJob(TASK, settings, 0, silent), FP32, micro_batch)
 
     whole, parts = fitted(None), fitted(5)
     np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-4)
@@ -275,12 +279,12 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(augment: str) -
 
 def test_a_batch_goes_through_the_network_whole_and_so_does_one_that_a_last_image_joined() -> None:
     sizes: list[int] = []
-    model, inputs = network(SETTINGS)
+    model, loader = network(SETTINGS)
 
     def recorded(rows: Rows) -> Tensor:
         sizes.append(len(rows))
-        return inputs(rows)
+        return loader(rows)
 
     task = replace(TASK, train=np.arange(33), every_epoch=False)
-    fit(model, recorded, task, SETTINGS.model_copy(update={"epochs": 1}), 0, "fp32", lambda *_: None)
+    fit(model, recorded, FitJob(task, SETTINGS.model_copy(update={"epochs": 1}), 0, silent), FP32)
     assert sizes == [8, 8, 8, 9, *[8, 8, 4]]  # trained on, then scored

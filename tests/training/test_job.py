@@ -20,9 +20,10 @@ from harness.store.results import FoldResult, Metrics
 from harness.study import Study, load_study, plan
 from harness.study.plan import Job, fold_jobs
 from harness.training.context import Context
+from harness.training.device import Arithmetic
 from harness.training.fit import predict
 from harness.training.job import run_job
-from harness.training.loaders import PixelInputs
+from harness.training.loaders import PixelLoader
 from tests.conftest import context_of
 
 ONE_EPOCH = ("base.epochs=1", "stages.0.grid={oversampling: [none, random]}")
@@ -126,8 +127,8 @@ def test_the_kept_model_gives_the_predictions(store: Store, small_study: Callabl
     model.add_module("backbone", backbone)
     model.add_module("head", make_head(refit.scenario.settings, feature_shape(backbone, 32), 2))
     model.load_state_dict(safetensors.torch.load(result.model))
-    inputs = PixelInputs(open_pixels(context.pixels[32]), backbone.mean, backbone.std, torch.device("cpu"))
-    probabilities = predict(model, inputs, context.dataset.rows("test"), 8, "fp32", torch.device("cpu"))
+    loader = PixelLoader(open_pixels(context.pixels[32]), backbone.mean, backbone.std, torch.device("cpu"))
+    probabilities = predict(model, loader, context.dataset.rows("test"), 8, Arithmetic(torch.device("cpu"), "fp32"))
     np.testing.assert_allclose(result.predictions[["prob_NORMAL", "prob_PNEUMONIA"]], probabilities, atol=1e-5)
 
 

@@ -139,11 +139,11 @@ def test_a_stack_too_large_for_the_memory_goes_in_halves(case: Case, monkeypatch
     sizes: list[int] = []
     whole = fit_stack
 
-    def small_device(members: list[object], *arguments: object) -> object:
-        sizes.append(len(members))
-        if len(members) > 3:
+    def small_device(heads: list[object], *arguments: object) -> object:
+        sizes.append(len(heads))
+        if len(heads) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(members, *arguments)  # type: ignore[arg-type]
+        return whole(heads, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(together, "fit_stack", small_device)
     stack = stacks(jobs, context)[0]

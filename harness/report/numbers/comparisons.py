@@ -9,7 +9,7 @@ from harness.report.numbers.estimates import from_confusion, over_repeats
 from harness.report.numbers.predictions import arrays, by_repeat, ensemble, pooled
 from harness.report.numbers.schema import Comparison, Estimate, Verdict, verdict_of
 from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
-from harness.stats.metrics import confusion
+from harness.stats.metrics import confusion_matrix
 from harness.stats.paired import Test, delong, holm, mcnemar, mean_area
 from harness.store import Ledger
 from harness.study.state import Contest, ScenarioState, StageState, contests
@@ -52,7 +52,7 @@ def prediction_estimates(
     The intervals over patients draw each with all its rows: every repeat of a resample has the same patients.
     """
     parts = by_repeat(frame)
-    matrices = [confusion(*arrays(part)[1:]) for part in parts]
+    matrices = [confusion_matrix(*arrays(part)[1:]) for part in parts]
     classes = arrays(parts[0])[0]
     found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in matrices])
     found += _areas(parts, [positive] if positive else classes, subject, on)

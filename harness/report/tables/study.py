@@ -5,7 +5,7 @@ import pandas as pd
 
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import arrays, by_repeat
-from harness.stats.metrics import confusion, per_class_table
+from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
 from harness.study.state import StageState, contests
 
@@ -50,7 +50,7 @@ def _verdicts(state: StageState) -> dict[str, str]:
 def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The confusion matrix, true classes down, predicted classes across; of several repeats their mean counts."""
     parts = [arrays(part) for part in by_repeat(frame)]
-    matrices = [confusion(probabilities, labels) for _, probabilities, labels in parts]
+    matrices = [confusion_matrix(probabilities, labels) for _, probabilities, labels in parts]
     classes, counts = parts[0][0], matrices[0] if len(matrices) == 1 else np.mean(matrices, axis=0)
     return pd.DataFrame(counts, index=classes, columns=classes).rename_axis(index="true", columns="predicted")
 

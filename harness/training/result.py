@@ -1,0 +1,101 @@
+"""From a trained model to the result that is stored."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import nn
+
+from harness.data.manifest import Dataset, Rows
+from harness.models.baselines import Baseline
+from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
+from harness.study.plan import Job
+from harness.study.provenance import code_digest, versions
+from harness.training.context import Context
+from harness.training.device import device_name
+from harness.training.features import CachedFeatures
+from harness.training.fit import Fitted
+from harness.training.network import Network
+from harness.training.task import Task, training_rows
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after its fit, the numbers of the fit, and how it was made."""
+
+    model: nn.Module  # a whole network, or the head of a frozen one
+    fitted: Fitted
+    precision: str
+    compile: str | None = None  # "on" or "off"
+    micro_batch: int | None = None  # images at a time, where memory had no room for a whole batch
+    stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
+    seconds: float = 0.0
+
+
+def result_of(job: Job, context: Context, task: Task, trained: Trained, cached: CachedFeatures | None) -> FoldResult:
+    """The result of a fit, with the model's weights where it is scored on the test set.
+
+    cached: the features that the model was trained on, where its backbone is frozen.
+    """
+    fitted, counts = trained.fitted, context.dataset.counts
+    record = FoldRecord(
+        job_id=job.id,
+        history=fitted.history,
+        selected_epoch=fitted.selected_epoch,
+        metrics=_metrics(job, fitted),
+        class_counts={"before": counts(training_rows(job, context)), "after": counts(task.train)},
+        facts=_facts(job, context, trained, cached),
+    )
+    weights = safetensors.torch.save(_state(trained.model)) if job.evaluate == "test" else None
+    return FoldResult(record, _predictions(job, context.dataset, task.evaluate, fitted), weights)
+
+
+def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:
+    parameters, learnt = _sizes(trained.model, cached)
+    return FitFacts(
+        device=device_name(torch.device(context.device)),
+        torch=torch.__version__,
+        threads=context.threads,
+        code=code_digest(),
+        versions=versions(),
+        fold_digest=job.rows,
+        precision=trained.precision,
+        compile=trained.compile,
+        micro_batch=trained.micro_batch,
+        batch_size=trained.micro_batch and job.scenario.settings.batch_size,
+        stack=trained.stack,
+        seconds=trained.seconds,
+        parameters=parameters,
+        trained_parameters=learnt,
+        backbone_passes=cached.passes if cached else None,
+        extraction_seconds=cached.seconds if cached else None,
+    )
+
+
+def _metrics(job: Job, fitted: Fitted) -> Metrics:
+    """The numbers of the selected epoch under their names in MLflow."""
+    training = {k: v for k, v in fitted.history[fitted.selected_epoch - 1].items() if k.startswith("train/")}
+    return training | {f"{job.evaluate}/{name}": value for name, value in fitted.metrics.items()}
+
+
+def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.DataFrame:
+    """A row for each image scored: image, patient, label, fold, repeat and prob_<class>."""
+    frame = dataset.table.loc[rows, ["image", "patient", "label"]].reset_index(drop=True)
+    frame["fold"] = pd.array([job.fold] * len(frame), dtype="Int64")
+    frame["repeat"] = job.repeat
+    for index, name in enumerate(dataset.classes):
+        frame[f"prob_{name}"] = fitted.probabilities[:, index]
+    return frame
+
+
+def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
+    """The number of parameters that the predictions depend on, and of those learnt, by gradients or without."""
+    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Baseline))
+    head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
+    whole = sum(p.numel() for p in head.parameters()) + backbone + (cached.parameters if cached else 0)
+    return whole, learnt
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
