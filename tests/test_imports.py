@@ -43,7 +43,7 @@ LIBRARIES = {
     "typer": ("cli",),
     "rich": ("execution.progress", "cli.show"),
     "yaml": ("study.strict_yaml", "tracking.root_run", "search.confirm"),
-    "pydantic": ("serving.classifier", "study", "report.numbers.schema"),
+    "pydantic": ("serving.classifier", "study", "report.numbers.records"),
 }  # fmt: skip
 HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}
 

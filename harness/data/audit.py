@@ -6,7 +6,7 @@ from typing import get_args
 
 from harness.data.checks import findings, left_out
 from harness.data.decode import DECODER, Counting
-from harness.data.finding import Finding, Severity
+from harness.data.finding import AuditFinding, Severity
 from harness.data.folds import Fold
 from harness.data.manifest import Dataset
 from harness.errors import LeakageError
@@ -25,14 +25,14 @@ class Audit:
     """All findings, errors first."""
 
     manifest: str
-    findings: list[Finding]
+    findings: list[AuditFinding]
 
     @property
-    def blocking(self) -> list[Finding]:
+    def blocking(self) -> list[AuditFinding]:
         """The errors that the study file does not accept."""
         return [finding for finding in self.findings if finding.severity == "error" and not finding.accepted]
 
-    def named(self, name: str) -> list[Finding]:
+    def named(self, name: str) -> list[AuditFinding]:
         """The findings of this name."""
         return [finding for finding in self.findings if finding.name == name]
 
@@ -55,12 +55,14 @@ def audit_study(
     if path.exists():
         stored = json.loads(path.read_text(encoding="utf-8"))
         return _with_left_out(
-            Audit(stored["manifest"], [Finding(**finding) for finding in stored["findings"]]), dataset
+            Audit(stored["manifest"], [AuditFinding(**finding) for finding in stored["findings"]]), dataset
         )
     with store.draft() as draft:
         found = sorted(findings(study, dataset, folds, draft, counting), key=lambda f: _rank(f.severity))
         accept = study.audit.accept
-        audit = Audit(dataset.digest, [Finding(f.name, f.severity, f.text, f.facts, f.name in accept) for f in found])
+        audit = Audit(
+            dataset.digest, [AuditFinding(f.name, f.severity, f.text, f.facts, f.name in accept) for f in found]
+        )
         if not audit.blocking:
             write_atomic(draft.cache / "audit" / path.name, audit.to_json().encode())
             store.keep(draft)

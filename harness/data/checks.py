@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.data.decode import Counting, Progress
 from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, exact_groups, near_groups
-from harness.data.finding import Finding, Severity
+from harness.data.finding import AuditFinding, Severity
 from harness.data.folds import Fold
 from harness.data.grays import gray_findings, is_blank
 from harness.data.headers import file_findings, headers
@@ -31,7 +31,9 @@ MAX_AUDITED = 10_000  # images per split for the checks that fit a classifier; m
 MAX_RECALL_HALF_WIDTH = 0.1  # of the confidence interval; wider ones mean that the validation set is too small
 
 
-def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, counting: Counting) -> Iterator[Finding]:
+def findings(
+    study: Study, dataset: Dataset, folds: list[Fold], store: Store, counting: Counting
+) -> Iterator[AuditFinding]:
     """Run all checks and yield their findings."""
     size = max(study.data.image_size, HASHED_SIZE)  # fewer pixels are too few to distinguish images
     pixels = open_pixels(pixel_cache(dataset, size, store, partial(counting, f"images decoded at {size} px")))
@@ -56,7 +58,7 @@ def findings(study: Study, dataset: Dataset, folds: list[Fold], store: Store, co
     yield from _leaks(study, dataset, folds)
 
 
-def _counts(dataset: Dataset) -> Iterator[Finding]:
+def _counts(dataset: Dataset) -> Iterator[AuditFinding]:
     for (split, label), rows in dataset.table.groupby(["split", "label"], sort=False):
         facts: dict[str, Any] = {"split": split, "class": label, "images": len(rows), "patients": None}
         words = "patients unknown"
@@ -68,23 +70,23 @@ def _counts(dataset: Dataset) -> Iterator[Finding]:
                 "patients_with_one_image": int((sizes == 1).sum()),
             }  # fmt: skip
         text = f"{split} {label}: {len(rows):,} images{' of ' if facts['patients'] else ', '}{words}"
-        yield Finding("counts", "note", text, facts)
+        yield AuditFinding("counts", "note", text, facts)
 
 
-def left_out(dataset: Dataset) -> Iterator[Finding]:
+def left_out(dataset: Dataset) -> Iterator[AuditFinding]:
     """Yield a finding for each kind of file in the image folder that is not read."""
     for left in dataset.left_out:
-        yield Finding("left-out", "warning" if left.lost else "note", str(left), asdict(left))
+        yield AuditFinding("left-out", "warning" if left.lost else "note", str(left), asdict(left))
 
 
-def _skipped(dataset: Dataset) -> Iterator[Finding]:
+def _skipped(dataset: Dataset) -> Iterator[AuditFinding]:
     skipped = dataset.skipped
     if skipped and skipped.reasons:
         facts = {"count": len(skipped.reasons), "reasons": dict(skipped.reasons)}
-        yield Finding("bad-images", "warning", str(skipped), facts)
+        yield AuditFinding("bad-images", "warning", str(skipped), facts)
 
 
-def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[Finding]:
+def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[AuditFinding]:
     table, groups = dataset.table, exact_groups(dataset.table)
     if not groups:
         return
@@ -96,7 +98,9 @@ def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[Finding]:
     facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
     folds = "folds keep them together" if grouped else "folds may split them"
     text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {folds}"
-    yield Finding("duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}})
+    yield AuditFinding(
+        "duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}}
+    )
     for column, (name, what, severity) in _ACROSS.items():
         if spread[column] and (column != "patient" or dataset.patient_rule is not None):
             words = f"{len(spread[column])} groups of identical files are in several {what}, such as"
@@ -110,7 +114,7 @@ _ACROSS: dict[str, tuple[str, str, Severity]] = {
 }
 
 
-def _near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progress: Progress) -> Iterator[Finding]:
+def _near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progress: Progress) -> Iterator[AuditFinding]:
     """Find groups of nearly identical images; of identical files only the first is compared."""
     blank, copies = is_blank(seen), dataset.table["sha256"].duplicated().to_numpy()
     rows = np.flatnonzero(~blank & ~copies)
@@ -126,7 +130,7 @@ def _near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progre
     if not near.complete:
         text += f"; each of many similar images was compared with the next {MAX_COMPARISONS:,} only"
     facts = {"groups": groups, "images": images, "blank": int(blank.sum()), "small": small, "complete": near.complete}
-    yield Finding("near-duplicates", "note", text, facts)
+    yield AuditFinding("near-duplicates", "note", text, facts)
     for column, (name, severity) in _NEAR_ACROSS.items():
         values = dataset.table[column].to_numpy()[rows]
         found = {int(near.groups[a]): [int(rows[a]), int(rows[b])] for a, b in near.pairs if values[a] != values[b]}
@@ -146,10 +150,12 @@ _NEAR_ACROSS: dict[str, tuple[str, Severity]] = {
 }
 
 
-def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups: list[list[int]]) -> Finding:
+def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups: list[list[int]]) -> AuditFinding:
     """The finding about groups of images; its text names the first group."""
     named = [dataset.table.loc[rows, "image"].tolist() for rows in groups]
-    return Finding(name, severity, f"{words} {' = '.join(named[0][:3])}", {"count": len(groups), "first": named[:20]})
+    return AuditFinding(
+        name, severity, f"{words} {' = '.join(named[0][:3])}", {"count": len(groups), "first": named[:20]}
+    )
 
 
 def _keys(dataset: Dataset, rule: str) -> pd.Series:
@@ -158,19 +164,19 @@ def _keys(dataset: Dataset, rule: str) -> pd.Series:
     return pd.Series([key(image) or image for image in dataset.table["image"]])
 
 
-def _by_study_rule(dataset: Dataset) -> Iterator[Finding]:
+def _by_study_rule(dataset: Dataset) -> Iterator[AuditFinding]:
     """Check the patients that the rule of the study file finds."""
     if dataset.patient_rule is None:
         text = f"{PATIENTS_UNKNOWN}, and may be in train and test; data.patient says how to read it from a file name"
-        yield Finding("patients-unknown", "warning", text)
+        yield AuditFinding("patients-unknown", "warning", text)
         return
     yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
     if dataset.table["patient"].is_unique:
         text = "the rule data.patient finds no patient with two images: check that it reads the file names correctly"
-        yield Finding("patients-alone", "warning", text)
+        yield AuditFinding("patients-alone", "warning", text)
 
 
-def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) -> Iterator[Finding]:
+def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) -> Iterator[AuditFinding]:
     in_test = dataset.table["split"] == "test"
     shared = set(keys[in_test]) & set(keys[~in_test])
     hit = in_test & keys.isin(shared)
@@ -179,11 +185,11 @@ def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) 
         "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
     }  # fmt: skip
     text = f"{len(shared)} patients are in train and test by the rule {rule} ({int(hit.sum())} test images)"
-    yield Finding("patient-across-splits" if severity == "error" else "patient-rule", severity if shared else "note",
-                  text, facts)  # fmt: skip
+    name = "patient-across-splits" if severity == "error" else "patient-rule"
+    yield AuditFinding(name, severity if shared else "note", text, facts)
 
 
-def _priors(dataset: Dataset) -> Iterator[Finding]:
+def _priors(dataset: Dataset) -> Iterator[AuditFinding]:
     train, test = (dataset.counts(dataset.rows(split)) for split in ("train", "test"))
     totals = sum(train.values()), sum(test.values())
     if not totals[1]:
@@ -193,7 +199,7 @@ def _priors(dataset: Dataset) -> Iterator[Finding]:
         _, p = two_proportions((train[name], test[name]), totals)
         text = f"{name}: {shares[0]:.1%} of train and {shares[1]:.1%} of test"
         facts = {"class": name, "train": shares[0], "test": shares[1], "p": p}
-        yield Finding("prior", "warning" if p < ALPHA / len(dataset.classes) else "note", text, facts)
+        yield AuditFinding("prior", "warning" if p < ALPHA / len(dataset.classes) else "note", text, facts)
 
 
 def sample_patients(dataset: Dataset, limit: int) -> Rows:
@@ -208,7 +214,7 @@ def sample_patients(dataset: Dataset, limit: int) -> Rows:
     return np.concatenate(sampled)
 
 
-def _shifts(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[Finding]:
+def _shifts(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[AuditFinding]:
     in_test = (dataset.table["split"] == "test").to_numpy()
     for index, name in enumerate(dataset.classes):
         rows = dataset.labels == index
@@ -219,10 +225,10 @@ def _shifts(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[Finding]:
                 f" (random split {shift.control:.2f})"
             )
             severity: Severity = "warning" if shift.auc > SHIFT_WARNING_AUC else "note"
-            yield Finding("shift", severity, text, {"class": name, "auc": shift.auc, "control": shift.control})
+            yield AuditFinding("shift", severity, text, {"class": name, "auc": shift.auc, "control": shift.control})
 
 
-def _resplit(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[Finding]:
+def _resplit(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[AuditFinding]:
     in_test = (dataset.table["split"] == "test").to_numpy()
     gap = resplit_control(thumbnails, dataset.labels, dataset.groups, in_test)
     if gap is not None:
@@ -231,28 +237,28 @@ def _resplit(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[Finding]:
             f" on test; after a random re-split of the same images from {gap.resplit_validation:.3f} to"
             f" {gap.resplit_test:.3f}"
         )
-        yield Finding("resplit", "note", text, asdict(gap))
+        yield AuditFinding("resplit", "note", text, asdict(gap))
 
 
-def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
+def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:
     for name in dataset.classes:
         least = min(dataset.counts(fold.validation)[name] for fold in folds)
         low, high = wilson(round(0.9 * least), least)
         if (high - low) / 2 > MAX_RECALL_HALF_WIDTH:
             text = f"a fold validates on {least} images of {name}: a recall of 0.9 is known to ±{(high - low) / 2:.2f}"
-            yield Finding("small-validation", "warning", text, {"class": name, "images": least})
+            yield AuditFinding("small-validation", "warning", text, {"class": name, "images": least})
 
 
-def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[Finding]:
+def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:
     k, seed = study.folds.k, study.folds.seed
     if dataset.patient_rule is not None:
         here = patient_leak(dataset, folds)
         severity: Severity = "warning" if here.share else "note"
         text = f"{here.share:.0%} of validation images have their patient in training, in the folds of this study"
-        yield Finding("patient-across-folds", severity, text, asdict(here))
+        yield AuditFinding("patient-across-folds", severity, text, asdict(here))
         plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
-        yield Finding("ungrouped-would-leak", "note", f"{plain.share:.0%} would in ungrouped folds", asdict(plain))
+        yield AuditFinding("ungrouped-would-leak", "note", f"{plain.share:.0%} would in ungrouped folds", asdict(plain))
     over = oversampling_leak(dataset, folds, k, seed)
     words = ", ".join(f"{share:.0%} of {name}" for name, share in over.by_class.items())
     text = f"oversampling before the split, in scenarios that set it, copies validation rows into training: {words}"
-    yield Finding("oversampling-would-leak", "note", text, asdict(over))
+    yield AuditFinding("oversampling-would-leak", "note", text, asdict(over))

@@ -9,7 +9,7 @@ Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One finding. accepted: whether the study file accepts this error by its name."""
 
     name: str

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.duplicates import Thumbnails
-from harness.data.finding import Finding, counted
+from harness.data.finding import AuditFinding, counted
 from harness.data.manifest import Dataset, Rows
 from harness.data.survey import Survey
 
@@ -18,7 +18,7 @@ MAX_INVERTED_CORRELATION = -0.4  # of an inverted image with the mean image of i
 PERCENTILES = (1, 50, 99)
 
 
-def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[Finding]:
+def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[AuditFinding]:
     """Find unusual gray levels. modes: of the image files, as Pillow names them."""
     yield from _ranges(dataset, seen.levels)
     sixteen = modes.str.startswith("I").to_numpy()
@@ -35,11 +35,11 @@ def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[
     ):
         if len(rows):
             text, facts = counted(dataset, rows)
-            yield Finding(name, "warning", f"{text}, {words}", facts)
+            yield AuditFinding(name, "warning", f"{text}, {words}", facts)
     for one, other in negative:
         names = dataset.classes[one], dataset.classes[other]
         text = f"the mean image of {names[0]} looks like the negative of that of {names[1]}; is one class inverted?"
-        yield Finding("inverted-classes", "warning", text, {"classes": list(names)})
+        yield AuditFinding("inverted-classes", "warning", text, {"classes": list(names)})
 
 
 def is_blank(seen: Survey) -> NDArray[np.bool_]:
@@ -47,7 +47,7 @@ def is_blank(seen: Survey) -> NDArray[np.bool_]:
     return np.asarray(seen.spread <= MAX_BLANK_SPREAD)
 
 
-def _ranges(dataset: Dataset, levels: NDArray[np.int64]) -> Iterator[Finding]:
+def _ranges(dataset: Dataset, levels: NDArray[np.int64]) -> Iterator[AuditFinding]:
     for name, counts in zip(dataset.classes, levels, strict=True):
         below = np.cumsum(counts) / counts.sum()
         low, middle, high = (int(np.searchsorted(below, share / 100)) for share in PERCENTILES)
@@ -57,7 +57,7 @@ def _ranges(dataset: Dataset, levels: NDArray[np.int64]) -> Iterator[Finding]:
             f"{name}: gray levels {used[0]} to {used[-1]} of 0 to 255; 1 % of pixels up to {low}, half up to {middle},"
             f" 99 % up to {high}"
         )
-        yield Finding("gray-levels", "note", text, facts)
+        yield AuditFinding("gray-levels", "note", text, facts)
 
 
 def inverted(thumbnails: Thumbnails, labels: Rows) -> tuple[Rows, list[tuple[int, int]]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from harness.data.decode import Progress, is_transparent
-from harness.data.finding import Finding, counted
+from harness.data.finding import AuditFinding, counted
 from harness.data.manifest import Dataset
 
 MAX_MODE_DIFFERENCE = 0.1  # between classes, in the proportion of the most common mode
@@ -35,7 +35,7 @@ def _header(file: Path) -> tuple[int, int, str, bool, bool]:
         return opened.width, opened.height, mode, frames, is_transparent(opened)
 
 
-def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[Finding]:
+def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[AuditFinding]:
     """Find what is unusual in the headers."""
     yield from _sizes(found)
     yield from _modes(dataset, found["mode"])
@@ -46,18 +46,18 @@ def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[Finding]:
         rows = np.flatnonzero(found[column])
         if len(rows):
             text, facts = counted(dataset, rows)
-            yield Finding(name, "note", f"{text}, {words}", facts)
+            yield AuditFinding(name, "note", f"{text}, {words}", facts)
 
 
-def _sizes(found: pd.DataFrame) -> Iterator[Finding]:
+def _sizes(found: pd.DataFrame) -> Iterator[AuditFinding]:
     sizes = (found["width"].astype(str) + " x " + found["height"].astype(str)).value_counts()
     modes = found["mode"].value_counts()
     text = f"{len(sizes)} image sizes, most often {sizes.index[0]} ({sizes.iloc[0]:,}); modes {', '.join(modes.index)}"
     facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
-    yield Finding("sizes", "note", text, facts)
+    yield AuditFinding("sizes", "note", text, facts)
 
 
-def _modes(dataset: Dataset, modes: pd.Series) -> Iterator[Finding]:
+def _modes(dataset: Dataset, modes: pd.Series) -> Iterator[AuditFinding]:
     commonest = modes.value_counts().index[0]
     shares = {
         name: float((modes[dataset.labels == index] == commonest).mean()) for index, name in enumerate(dataset.classes)
@@ -65,4 +65,4 @@ def _modes(dataset: Dataset, modes: pd.Series) -> Iterator[Finding]:
     if max(shares.values()) - min(shares.values()) > MAX_MODE_DIFFERENCE:
         words = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
         text = f"the mode {commonest} differs between classes: {words}"
-        yield Finding("modes-by-class", "warning", text, {"shares": shares})
+        yield AuditFinding("modes-by-class", "warning", text, {"shares": shares})

@@ -6,13 +6,13 @@ from harness.errors import HarnessError
 from harness.execution.compute import Compute
 from harness.execution.executor import Executor
 from harness.execution.inline import InlineExecutor
-from harness.execution.schedule import Estimate, by_epochs
+from harness.execution.schedule import CostEstimate, by_epochs
 
 if TYPE_CHECKING:
     from harness.execution.ray import RayExecutor
 
 
-def make_executor(compute: Compute, device: str, estimate: Estimate = by_epochs) -> tuple[Executor, str]:
+def make_executor(compute: Compute, device: str, estimate: CostEstimate = by_epochs) -> tuple[Executor, str]:
     """The executor, and the device that its fits are on: `device`, or what the cluster has for `auto`."""
     if compute.executor == "ray":
         ray = _ray_executor(compute, device, estimate)
@@ -27,7 +27,7 @@ def make_executor(compute: Compute, device: str, estimate: Estimate = by_epochs)
     return ProcessExecutor(spread_devices(device, workers), estimate), device
 
 
-def _ray_executor(compute: Compute, device: str, estimate: Estimate) -> "RayExecutor":
+def _ray_executor(compute: Compute, device: str, estimate: CostEstimate) -> "RayExecutor":
     try:
         from harness.execution.ray import RayExecutor
     except ModuleNotFoundError:

@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import JobError
 from harness.execution.executor import OnStart, each_epoch_once
 from harness.execution.inline import outcomes_of
-from harness.execution.schedule import Estimate, Schedule, Stack, by_epochs
+from harness.execution.schedule import CostEstimate, Schedule, Stack, by_epochs
 from harness.processes import become_worker, require_importable, start_worker
 from harness.store.results import Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
@@ -34,7 +34,7 @@ class ProcessExecutor:
     devices: that of each worker. estimate: what a job costs; the longest are begun first.
     """
 
-    def __init__(self, devices: Sequence[str], estimate: Estimate = by_epochs) -> None:
+    def __init__(self, devices: Sequence[str], estimate: CostEstimate = by_epochs) -> None:
         self._devices, self._estimate = list(devices), estimate
         self._workers: dict[int, _Worker] = {}  # by their place in `devices`
 

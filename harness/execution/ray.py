@@ -22,7 +22,7 @@ from harness.execution.compute import Compute
 from harness.execution.executor import OnStart, each_epoch_once
 from harness.execution.inline import job_error, named
 from harness.execution.ray_files import Shipment, pack, unpack
-from harness.execution.schedule import Estimate, Schedule, Stack, by_epochs
+from harness.execution.schedule import CostEstimate, Schedule, Stack, by_epochs
 from harness.store.results import Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
@@ -36,7 +36,7 @@ POLL = 0.2  # seconds between two looks at what the workers tell
 class RayExecutor:
     """See Executor. Connects at once, and refuses a request that no node can ever fulfil."""
 
-    def __init__(self, compute: Compute, device: str, estimate: Estimate = by_epochs) -> None:
+    def __init__(self, compute: Compute, device: str, estimate: CostEstimate = by_epochs) -> None:
         self._estimate, self._workers, self._own = estimate, compute.workers, compute.address is None
         self._shared = compute.shared_store or self._own
         _connect(compute.address)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.study.plan import Batch, Job
 
-Estimate = Callable[[Job], float]  # what a job costs, in any unit
+CostEstimate = Callable[[Job], float]  # what a job costs, in any unit
 Stack = tuple[Job, ...]  # jobs that one worker fits together
 
 
@@ -38,7 +38,10 @@ class Schedule:
     """
 
     def __init__(
-        self, batches: Iterable[Batch], estimate: Estimate, group: Callable[[Iterable[Job]], list[Stack]] = each_alone
+        self,
+        batches: Iterable[Batch],
+        estimate: CostEstimate,
+        group: Callable[[Iterable[Job]], list[Stack]] = each_alone,
     ) -> None:
         self._batch_of: dict[str, str] = {}
         self._waiting: dict[str, _Waiting] = {}  # batches with jobs that wait

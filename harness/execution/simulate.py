@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.errors import HarnessError
 from harness.execution.durations import durations
-from harness.execution.schedule import Estimate, Schedule
+from harness.execution.schedule import CostEstimate, Schedule
 from harness.study.plan import Batch, Job, batches
 from harness.study.state import StageState
 
@@ -44,7 +44,9 @@ def simulations(states: Sequence[StageState]) -> list[tuple[str, int, list[Simul
     return found
 
 
-def simulate(batches: Iterable[Batch], seconds: Callable[[Job], float], estimate: Estimate, devices: int) -> Simulated:
+def simulate(
+    batches: Iterable[Batch], seconds: Callable[[Job], float], estimate: CostEstimate, devices: int
+) -> Simulated:
     """The end of jobs that take `seconds`, scheduled by `estimate` as an executor would on so many devices."""
     schedule = Schedule(batches, estimate)
     free = [(0.0, device) for device in range(devices)]  # a heap: when, which

@@ -8,7 +8,7 @@ from harness.data.audit import Audit
 from harness.data.manifest import Dataset
 from harness.prepare import Inputs, Workspace
 from harness.report.numbers.marks import Marks, marks_of
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from harness.store import Ledger
 from harness.study import Study
 from harness.study.state import StudyState

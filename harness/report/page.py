@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-Links = Mapping[str, str]  # what a reader finds there -> URL
+PageLinks = Mapping[str, str]  # what a reader finds there -> URL
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Heading:
     title: str
 
 
-def write_page(folder: Path, links: Links | None = None) -> Path:
+def write_page(folder: Path, links: PageLinks | None = None) -> Path:
     """The path of `index.html` in the folder, made from its `report.md` and the figures that this names.
 
     A figure that is there as SVG too comes in as SVG, which follows the reader's light or dark page.

@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.report.figures.drawing import with_holes
 from harness.report.figures.intervals import interval_figure
 from harness.report.numbers.estimates import from_confusion
-from harness.report.numbers.schema import (
+from harness.report.numbers.records import (
     Comparison,
     Estimate,
     Finding,

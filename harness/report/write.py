@@ -12,9 +12,9 @@ from harness.report.figures.drawing import with_holes
 from harness.report.figures.intervals import scenario_intervals
 from harness.report.numbers.comparisons import TEST, RunOf
 from harness.report.numbers.marks import together
-from harness.report.numbers.schema import Statistics, write_statistics
+from harness.report.numbers.records import Statistics, write_statistics
 from harness.report.numbers.statistics import selection_words, study_statistics
-from harness.report.page import Links, write_page
+from harness.report.page import PageLinks, write_page
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.gap import gap_lines
@@ -40,7 +40,7 @@ BEST_EPOCH = (
 
 
 def write_report(
-    workspace: Workspace, state: StudyState, run_of: RunOf = lambda *_: None, links: Links | None = None
+    workspace: Workspace, state: StudyState, run_of: RunOf = lambda *_: None, links: PageLinks | None = None
 ) -> Path:
     """Write the report of a study, and return the path of its `report.md`; index.html is the same page.
 

@@ -17,8 +17,8 @@ from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.study.search_block import Point
 from harness.study.state import ScenarioState
 
-State = Literal["complete", "pruned", "failed"]
-_STATES: dict[TrialState, State] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+TrialEnd = Literal["complete", "pruned", "failed"]
+_STATES: dict[TrialState, TrialEnd] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrialResult:
 
     slot: int
     number: int
-    state: State
+    state: TrialEnd
     point: Point
     scenario: Scenario
     jobs: tuple[Job, ...]

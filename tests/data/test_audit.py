@@ -9,7 +9,7 @@ from PIL import Image
 
 from harness.data.audit import ERRORS, Audit, audit_study, require_clean
 from harness.data.checks import sample_patients
-from harness.data.finding import Finding
+from harness.data.finding import AuditFinding
 from harness.data.manifest import read_dataset
 from harness.errors import LeakageError, StudyError
 from harness.prepare import prepare
@@ -38,7 +38,7 @@ def audit(
     return audit_study(study, inputs.dataset, inputs.folds, store)
 
 
-def one(found: Audit, name: str, **facts: Any) -> Finding:
+def one(found: Audit, name: str, **facts: Any) -> AuditFinding:
     """The only finding of this name with these facts."""
     (finding,) = [f for f in found.named(name) if all(f.facts[key] == value for key, value in facts.items())]
     return finding

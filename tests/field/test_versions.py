@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from harness.store import Store
 from harness.study import load_study
 from harness.study.provenance import versions

@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.report.numbers.comparisons import image_comparisons
 from harness.report.numbers.predictions import arrays, pooled
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from harness.stats.paired import corrected_t, delong, holm
 from harness.store import Ledger
 from harness.study.state import StageState

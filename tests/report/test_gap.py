@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from harness.report.numbers.gap import STEPS, best_accuracy, gap_estimates
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from tests.conftest import Finished
 
 

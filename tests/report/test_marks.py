@@ -9,7 +9,7 @@ from PIL import Image
 
 from harness.prepare import prepare
 from harness.report.numbers.marks import BEST_EPOCH, LEAKS, marks_of
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from harness.runner import report_study
 from harness.stats.paired import holm
 from harness.store import Ledger, Store

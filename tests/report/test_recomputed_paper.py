@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.numbers.schema import Comparison, Estimate, Statistics
+from harness.report.numbers.records import Comparison, Estimate, Statistics
 from harness.report.recomputed_paper import published_statistics, write_published
 from harness.study.paper import load_published
 from tests.conftest import ROOT

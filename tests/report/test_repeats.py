@@ -13,8 +13,8 @@ from harness.report.figures import study as figures
 from harness.report.numbers.comparisons import OUT_OF_FOLD, prediction_estimates
 from harness.report.numbers.gap import STEPS, gap_estimates
 from harness.report.numbers.predictions import by_repeat, ensemble
+from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability import reliability_estimates
-from harness.report.numbers.schema import Estimate
 from harness.report.numbers.thresholds import SWEEP, operating_point, threshold_estimates
 from harness.report.sections.surest_errors import confident_errors, error_lines
 from harness.report.tables.statistics import estimate_table

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from harness.prepare import prepare
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from harness.report.sections.summary import summary_lines
 from harness.store import Store
 from harness.study import Study

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from harness.report.numbers.records import Statistics
 from harness.report.numbers.reliability import reliability_estimates
-from harness.report.numbers.schema import Statistics
 from harness.report.numbers.thresholds import GRID, OPERATING, POINT, SWEEP, operating_point, threshold_estimates
 from harness.stats.metrics import expected_calibration_error
 from tests.conftest import Finished

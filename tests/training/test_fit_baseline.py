@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from harness.prepare import prepare
 from harness.report.numbers.predictions import arrays, ensemble, pooled
-from harness.report.numbers.schema import Statistics
+from harness.report.numbers.records import Statistics
 from harness.stats.paired import mcnemar
 from harness.store import Ledger, Store
 from harness.study import Study, load_study

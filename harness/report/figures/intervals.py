@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 
 from harness.report.figures.drawing import SCENARIO, drawn, named, new_figure, save, titled
 from harness.report.numbers.comparisons import OUT_OF_FOLD
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 
 MOST_ROWS = 30
 

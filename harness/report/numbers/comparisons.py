@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.report.numbers.estimates import from_confusion, over_repeats
 from harness.report.numbers.predictions import arrays, by_repeat, ensemble, pooled
-from harness.report.numbers.schema import Comparison, Estimate, Verdict, verdict_of
+from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
 from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
 from harness.stats.metrics import confusion_matrix
 from harness.stats.paired import Test, delong, holm, mcnemar, mean_area

@@ -6,7 +6,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 from harness.stats.metrics import matrix_scores, rate_counts
 from harness.stats.proportions import wilson
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.report.numbers.predictions import arrays, by_repeat
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 
 GAP = "gap"
 STEPS = ("cross-validation", "at the test set's class shares", "test, at its best threshold", "test")

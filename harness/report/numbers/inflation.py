@@ -2,7 +2,7 @@
 
 from harness.report.numbers.comparisons import judged, over_folds
 from harness.report.numbers.marks import LEAKS
-from harness.report.numbers.schema import Comparison, Finding
+from harness.report.numbers.records import Comparison, Finding
 from harness.study.state import ScenarioState, fold_test
 
 METRICS = ("balanced_accuracy", "recall", "specificity", "roc_auc", "accuracy")

@@ -4,7 +4,7 @@ import pandas as pd
 
 from harness.report.numbers.estimates import over_repeats, rate
 from harness.report.numbers.predictions import arrays, by_repeat
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 from harness.stats.metrics import equal_mass_bins
 
 RELIABILITY = "reliability, "  # before what it is on

@@ -16,8 +16,8 @@ from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.marks import marks_of, together
 from harness.report.numbers.predictions import ensemble, pooled, test_metrics
+from harness.report.numbers.records import Comparison, Estimate, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
-from harness.report.numbers.schema import Comparison, Estimate, Statistics
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.store import Ledger
 from harness.study.state import ScenarioState, StageState, StudyState, contests

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_curve
 
 from harness.report.numbers.estimates import Matrix, from_confusion, over_repeats
 from harness.report.numbers.predictions import arrays, by_repeat
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 
 SWEEP = "threshold sweep, out of fold"
 OPERATING = "test set, by threshold"

@@ -14,7 +14,7 @@ from harness.report.figures.drawing import words_figure
 from harness.report.figures.intervals import interval_figure
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.marks import together
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 from harness.report.numbers.statistics import selected_test
 from harness.report.recomputed_paper import model_estimates
 from harness.report.tables.export import export_table

@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.data.audit import Audit
 from harness.report.numbers.gap import GAP, STEPS
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 from harness.report.tables.export import export_table
 
 CAUSES = {

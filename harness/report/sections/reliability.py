@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness.report.figures.drawing import TITLE, drawn, new_figure, save, titled
+from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability import RELIABILITY
-from harness.report.numbers.schema import Estimate
 from harness.report.sections.out_of_fold import Predicted
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import estimate_table

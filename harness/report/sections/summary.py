@@ -6,7 +6,7 @@ from harness.prepare import Workspace
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
-from harness.report.numbers.schema import Estimate, Statistics
+from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.tables.export import escaped
 from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test

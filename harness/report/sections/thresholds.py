@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.report.figures.drawing import drawn, new_figure, save, titled
-from harness.report.numbers.schema import Estimate
+from harness.report.numbers.records import Estimate
 from harness.report.numbers.thresholds import COLUMNS, OPERATING, POINT, SWEEP, USUAL
 from harness.report.sections.out_of_fold import Predicted
 from harness.report.tables.export import export_table

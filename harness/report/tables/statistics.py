@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.report.numbers.estimates import WILSON_OF_MEAN
-from harness.report.numbers.schema import Comparison, Estimate
+from harness.report.numbers.records import Comparison, Estimate
 
 FITTED = (
     "The verdict is that of the folds alone, where each recipe is trained anew. The rows that compare fitted models"
