@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from harness.data.decode import Pixels
+from harness.data.manifest import Rows
 from harness.errors import HarnessError, one_line
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
@@ -26,14 +27,14 @@ from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic, all_cores, choose_device, deterministic, resolve_precision
 from harness.training.features import IMAGES_AT_A_TIME, FeatureArrays, extract
 from harness.training.fit import predict
-from harness.training.loaders import PixelLoader, Rows
+from harness.training.loaders import PixelLoader
 
 FORMAT = 2  # raise it when older folders can no longer be read
-WEIGHTS_FILE, ABOUT_FILE = "model.safetensors", "classifier.json"
+WEIGHTS_FILE, METADATA_FILE = "model.safetensors", "classifier.json"
 
 
 @dataclass(frozen=True)
-class About:
+class ClassifierMetadata:
     """The metadata of a classifier: the content of its JSON file."""
 
     settings: ResolvedSettings
@@ -53,7 +54,7 @@ class About:
 class Classifier:
     """A network on a device, with its metadata."""
 
-    def __init__(self, about: About, backbone: Backbone, head: nn.Module, device: torch.device) -> None:
+    def __init__(self, about: ClassifierMetadata, backbone: Backbone, head: nn.Module, device: torch.device) -> None:
         self.about, self.device = about, device
         network = nn.Sequential()
         network.add_module("backbone", backbone)
@@ -119,7 +120,7 @@ class Classifier:
         (folder / WEIGHTS_FILE).write_bytes(weights)
         about = asdict(self.about) | {"settings": self.about.settings.model_dump(mode="json")}
         text = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), "about": about}
-        (folder / ABOUT_FILE).write_text(json.dumps(text, indent=1), encoding="utf-8")
+        (folder / METADATA_FILE).write_text(json.dumps(text, indent=1), encoding="utf-8")
 
     @staticmethod
     def load(folder: Path, device: str = "auto") -> "Classifier":
@@ -155,15 +156,15 @@ def load_states(backbone: Backbone, head: nn.Module, weights: bytes) -> None:
         module.load_state_dict({k.removeprefix(name): v for k, v in state.items() if k.startswith(name)})
 
 
-def _read_about(folder: Path) -> tuple[About, str]:
+def _read_about(folder: Path) -> tuple[ClassifierMetadata, str]:
     """Read the JSON file; return the metadata and the hash of the weights."""
-    path = folder / ABOUT_FILE
+    path = folder / METADATA_FILE
     try:
         text: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if text["format"] != FORMAT:
             raise HarnessError(f"{path} has format {text['format']}; this version reads {FORMAT}")
-        return TypeAdapter(About).validate_python(text["about"]), text["weights_sha256"]
+        return TypeAdapter(ClassifierMetadata).validate_python(text["about"]), text["weights_sha256"]
     except FileNotFoundError:
-        raise HarnessError(f"{folder} has no {ABOUT_FILE}; name the folder of a saved classifier") from None
+        raise HarnessError(f"{folder} has no {METADATA_FILE}; name the folder of a saved classifier") from None
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         raise HarnessError(f"{path} is not the metadata of a classifier; copy the folder again") from None

@@ -7,7 +7,7 @@ import torch
 
 from harness.data.manifest import Dataset
 from harness.models.backbone import Backbone
-from harness.serving.classifier import About, Classifier, load_states, plain_network
+from harness.serving.classifier import Classifier, ClassifierMetadata, load_states, plain_network
 from harness.store.results import FitFacts
 from harness.study.plan import Job
 
@@ -34,9 +34,9 @@ def stored_classifier(
     return Classifier(about, backbone, head, torch.device(device))
 
 
-def _about(job: Job, dataset: Dataset, study: str, facts: FitFacts, backbone: Backbone) -> About:
+def _about(job: Job, dataset: Dataset, study: str, facts: FitFacts, backbone: Backbone) -> ClassifierMetadata:
     settings = job.scenario.settings
-    return About(
+    return ClassifierMetadata(
         settings=settings,
         classes=tuple(dataset.classes),
         positive=dataset.positive,

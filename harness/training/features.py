@@ -18,7 +18,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from harness.data.manifest import SPLITS
+from harness.data.manifest import SPLITS, Rows
 from harness.data.pixels import open_pixels, release
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
@@ -32,7 +32,7 @@ from harness.study.settings import ResolvedSettings
 from harness.training.allocator import kept_memory
 from harness.training.context import Context
 from harness.training.device import Arithmetic, all_cores, resolve_precision
-from harness.training.loaders import FeatureFiles, Loader, PixelLoader, Rows
+from harness.training.loaders import FeatureFiles, Loader, PixelLoader
 
 EXTRACTOR = 4  # raise it when the features that come out change
 IMAGES_AT_A_TIME, IMAGES_AT_A_TIME_ON_CPU = 64, 32  # on a CPU more of them take memory and no less time

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from harness.data.manifest import Rows
 from harness.stats.metrics import Probabilities, classification_metrics
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import Arithmetic
-from harness.training.loaders import Loader, Rows
+from harness.training.loaders import Loader
 from harness.training.optimizers import make_optimizer
 from harness.training.task import FitJob
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from harness.data.manifest import Rows
 from harness.models.heads import Shape, dropout_mask
 from harness.models.stacked_heads import StackedHead
 from harness.stats.metrics import Probabilities
 from harness.study.identity import derive_seed
 from harness.training.fit import FitHistory, Fitted, shuffled_batches, training_metrics
-from harness.training.loaders import ResidentFeatures, Rows
+from harness.training.loaders import ResidentFeatures
 from harness.training.optimizers import StackedOptimizer
 from harness.training.task import FitJob
 

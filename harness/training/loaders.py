@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.data.manifest import Rows
 from harness.data.pixels import release
 from harness.models.heads import Reads, Shape
 
-Rows = NDArray[np.int64]
 Loader = Callable[[Rows], Tensor]  # rows of the manifest -> a batch on the device
 
 MAX_RESIDENT_SHARE = 0.4  # of the free device memory, for data

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from harness.data.folds import Fold
+from harness.data.manifest import Rows
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import JobError
 from harness.execution.compute import Compute
@@ -22,7 +23,7 @@ from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.plan import Job
 from harness.study.settings import Settings
-from harness.training.loaders import PixelLoader, Rows
+from harness.training.loaders import PixelLoader
 from tests.bench.figure import Bench, Goal, Row, ratio
 
 CPU = torch.device("cpu")

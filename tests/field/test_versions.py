@@ -135,7 +135,7 @@ def test_the_doctor_and_reproduce_say_which_versions_differ(harness: Harness) ->
     change(by_old_timm, 4)
     fold = runs_of(Store(Path("mlruns")), "fold")[0].info.run_id
     told = " ".join(harness("doctor").out.split())
-    assert f"timm 1.0.2 (4 fits), now {TIMM}; a study goes on" in told
+    assert f"timm 1.0.2 (4 fits), now {TIMM}; a study needs the versions" in told
     again = harness("reproduce", fold)
     assert again.code == 0, again
     assert f"other versions of packages: timm 1.0.2, now {TIMM}" in " ".join(again.out.split())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from harness.errors import DataError, HarnessError
 from harness.models.names import HEADS
-from harness.serving.classifier import About, Classifier, plain_network
+from harness.serving.classifier import Classifier, ClassifierMetadata, plain_network
 from harness.serving.explain import grad_cam
 from harness.serving.images import read_images
 from harness.serving.stored import stored_classifier
@@ -28,7 +28,7 @@ def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str
         backbone=backbone, weights="none", trainable=trainable, head=head, image_size=64, batch_size=2, precision="fp32"
     )
     body, top = plain_network(settings, classes=2, seed=1, weights="none")
-    about = About(settings, ("A", "B"), "B", body.mean, body.std, 2, 1, "demo", "job", "manifest", True)
+    about = ClassifierMetadata(settings, ("A", "B"), "B", body.mean, body.std, 2, 1, "demo", "job", "manifest", True)
     return Classifier(about, body, top, torch.device("cpu"))
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from harness.data.manifest import Rows
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import initialise, make_head
 from harness.stats.metrics import classification_metrics
@@ -16,7 +17,7 @@ from harness.store.results import Metrics
 from harness.study.settings import ResolvedSettings, Settings
 from harness.training.device import Arithmetic
 from harness.training.fit import Fitted, fit, micro_batches, predict, shuffled_batches
-from harness.training.loaders import Loader, PixelLoader, Rows
+from harness.training.loaders import Loader, PixelLoader
 from harness.training.task import FitJob, Task
 
 CPU = torch.device("cpu")

@@ -1,0 +1,51 @@
+"""One name, one meaning: class names are unique, and a file name stands twice only for one subject."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "harness"
+
+# file name -> what the files of this name have in common
+SHARED_STEMS = {
+    "audit": "the audit of the images: the command, and the audit itself",
+    "cache": "the cache of a store: the command, and its entries",
+    "doctor": "the checks of machine and store: the command, and the checks",
+    "gap": "the gap between validation and test: its numbers, and its section of the report",
+    "plan": "the plan of a study: the plan itself, the command, and what it prints",
+    "reliability": "calibration: its numbers, and its section of the report",
+    "report": "a report: the command, and the report of a search",
+    "run": "a run: the command, that of a search, and that of a batch of jobs in a worker",
+    "search": "a search: the command, and its figures",
+    "statistics": "all statistics of a report: the numbers, and their table",
+    "status": "the status of the jobs of a study: the command, and how it is found",
+    "study": "a study: the study file, and the figures and tables of a study",
+    "thresholds": "decision thresholds: their numbers, and their section of the report",
+    "ui": "the MLflow UI: the command, and how the server is started",
+}
+
+
+def test_every_public_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for name in _class_names(ast.parse(file.read_text(encoding="utf-8"))):
+            places[name].append(str(file.relative_to(PACKAGE)))
+    assert {"Study", "Store", "Ledger"} <= set(places), "the classes are found"
+    assert "Shape" in places, "a type alias counts as a class"
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def _class_names(module: ast.Module) -> list[str]:
+    """The public classes of a module, and its type aliases: `Shape = tuple[int, int, int]`."""
+    names = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
+    for node in module.body:
+        if isinstance(node, ast.Assign):
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [name for name in names if name[0].isupper() and not name.isupper()]
+
+
+def test_a_file_name_stands_twice_only_for_one_subject() -> None:
+    files = [file for file in PACKAGE.rglob("*.py") if not file.stem.startswith("__")]
+    stems = [file.stem for file in files]
+    twice = {stem for stem in stems if stems.count(stem) > 1}
+    assert twice == set(SHARED_STEMS)
