@@ -33,6 +33,7 @@ def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(FIGURES, name, f"figure_{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("figures")
 def test_a_figure_that_breaks_down_leaves_the_others(
     image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

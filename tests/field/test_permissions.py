@@ -30,7 +30,11 @@ def opened(store: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-@pytest.mark.parametrize("command", WRITING, ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "command",
+    [WRITING[0], *(pytest.param(command, marks=pytest.mark.slow) for command in WRITING[1:])],
+    ids=lambda command: command[0],
+)
 def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, command: tuple[str, ...]) -> None:
     four()
     write_study()
