@@ -42,7 +42,7 @@ def plan(
         networks = check_networks(study, workspace.inputs.digests, store)
     if store.closed_part is None:
         cache_inputs(workspace)
-        networks.keep()
+        networks.save()
     state = workspace.reader.read()
     if probe:
         _probe(workspace, state, device)

@@ -37,7 +37,7 @@ def probe(
 ) -> Probe:
     """The cost of a network, as one epoch of the training loop takes on random gray images, after one to warm up.
 
-    Its weights are random: they do not matter for time or memory. source: of a head of the user's own.
+    Its weights are random: they do not matter for time or memory. source: of a custom head.
     """
     frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
     batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
@@ -91,7 +91,7 @@ def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -
 
 
 def _timed(model: nn.Module, loader: Loader, job: FitJob, arithmetic: Arithmetic) -> tuple[float, float]:
-    """The seconds of training and of scoring the images of a job in the second epoch of the study's own loop."""
+    """The seconds of training and of scoring the images of a job in the second epoch of the training loop."""
 
     def attempt(micro_batch: int) -> tuple[float, float]:
         ends: list[float] = []
@@ -116,7 +116,7 @@ def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
-        # Linux: the peak begins anew at what is used now
+        # Linux: resets the peak to what is used now
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
@@ -125,8 +125,8 @@ def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
-        told = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        (line,) = [line for line in told if line.startswith("VmHWM")]
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        (line,) = [line for line in lines if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         import resource

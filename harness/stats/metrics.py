@@ -13,7 +13,7 @@ ECE_BINS = 10
 def classification_metrics(probabilities: Probabilities, labels: Labels, positive: int | None) -> dict[str, float]:
     """The metrics by name, without a prefix.
 
-    With a `positive` class precision, recall, F1, specificity, ROC and PR AUC are its own; without one they
+    With a `positive` class precision, recall, F1, specificity, ROC and PR AUC are those of that class; without one they
     are the mean over the classes. Undefined values (a class that is never predicted) count as 0.
     """
     predicted = probabilities.argmax(axis=1)

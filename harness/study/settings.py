@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from harness.study.types import Model
 
-# The harness's own models, as a `backbone` names them: name -> "module:class". They need no weights.
+# The built-in models, as a `backbone` names them: name -> "module:class". They need no weights.
 NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # feature maps, under a head like timm's
 CLASSIFIERS = {  # from images to probabilities, without a head and without gradients
     "majority": "harness.models.baselines:Majority",
@@ -90,7 +90,7 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if not (k in ADDED and v == Settings.model_fields[k].default)}
 
 
-CONFLICTING = ("trainable", "augment")  # the fields that conflict looks at
+CONFLICTING = ("trainable", "augment")  # the fields that `conflict` checks
 
 
 def conflict(trainable: str, augment: str) -> str | None:

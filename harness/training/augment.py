@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-DEGREES = 10.0  # an affine change turns by at most this,
-SHIFT = 0.05  # moves by at most this share of a side,
-SCALE = 0.1  # and enlarges or shrinks by at most this share; all uniformly drawn
+# The most that an affine change does; all are drawn uniformly.
+MAX_DEGREES = 10.0
+MAX_SHIFT = 0.05  # of a side
+MAX_SCALE = 0.1  # larger or smaller by this share
 
 
 class Augmentation:
@@ -25,7 +26,7 @@ class Augmentation:
         self._moves = torch.from_numpy(_moves(images, rng)).to(device) if "affine" in kind else None
 
     def __call__(self, images: Tensor, first: int) -> Tensor:
-        """first: the place of the first image in the epoch."""
+        """Change a batch. first: the place of its first image in the epoch."""
         now = slice(first, first + len(images))
         if self._flips is not None:
             images = torch.where(self._flips[now].view(-1, 1, 1, 1), images.flip(3), images)
@@ -38,8 +39,8 @@ class Augmentation:
 
 def _moves(images: int, rng: np.random.Generator) -> np.ndarray:
     """Matrices [n, 2, 3] that lead from a place in the new image to its place in the old one, sides at -1 and 1."""
-    angle = np.deg2rad(rng.uniform(-DEGREES, DEGREES, images))
-    scale = 1 + rng.uniform(-SCALE, SCALE, images)
+    angle = np.deg2rad(rng.uniform(-MAX_DEGREES, MAX_DEGREES, images))
+    scale = 1 + rng.uniform(-MAX_SCALE, MAX_SCALE, images)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / scale
-    shift = rng.uniform(-2 * SHIFT, 2 * SHIFT, (2, 1, images))
+    shift = rng.uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT, (2, 1, images))
     return np.concatenate([turn, shift], axis=1).transpose(2, 0, 1).astype(np.float32)

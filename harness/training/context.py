@@ -19,11 +19,11 @@ class Context:
     digests: Digests
     seed: int
     pixels: Mapping[int, Path]  # image size -> pixel file
-    features: Path  # the folder of kept features
+    features: Path  # the folder of cached features
     device: str
     threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers
     compile: Switch = "auto"
     checkpoints: Path | None = None  # the folder of the jobs' checkpoints; None: none are made
     checkpoint_every: int | None = None
-    heads: Mapping[str, str] = field(default_factory=dict)  # the user's own, as their source
+    heads: Mapping[str, str] = field(default_factory=dict)  # custom heads: name -> source
     stack: bool = False  # heads on one frozen backbone are fitted in one loop

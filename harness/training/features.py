@@ -29,7 +29,7 @@ from harness.store.files import creation_lock, new_folder, sync_folder
 from harness.study.identity import digest
 from harness.study.plan import Job
 from harness.study.settings import ResolvedSettings
-from harness.training.allocator import kept_memory
+from harness.training.allocator import held_memory
 from harness.training.context import Context
 from harness.training.device import Arithmetic, all_cores, resolve_precision
 from harness.training.loaders import FeatureFiles, Loader, PixelLoader
@@ -180,7 +180,7 @@ def extract(backbone: Backbone, loader: Loader, rows: Rows, arrays: FeatureArray
     """Write the features of these rows into the arrays, and return the number of images passed through the backbone."""
     on_cpu = arithmetic.device.type == "cpu"
     passes, batch = 0, IMAGES_AT_A_TIME_ON_CPU if on_cpu else IMAGES_AT_A_TIME
-    with torch.inference_mode(), kept_memory() if on_cpu else nullcontext():
+    with torch.inference_mode(), held_memory() if on_cpu else nullcontext():
         for start in range(0, len(rows), batch):
             images = loader(rows[start : start + batch])
             with arithmetic.autocast():

@@ -90,9 +90,9 @@ class FitHistory:
             self._job.on_epoch(epoch, metrics)
 
     def select(self, epoch: int, probabilities: Probabilities) -> Metrics:
-        """Score the predictions after an epoch, select it if it is the best so far, and return its validation metrics.
+        """Score the predictions after an epoch, select it by `select_epoch`, and return its validation metrics.
 
-        On the test set none are returned: they are the result alone.
+        On the test set it returns none: there the scores are the result.
         Raises FloatingPointError where the predictions are not finite.
         """
         if not np.isfinite(probabilities).all():

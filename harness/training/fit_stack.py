@@ -99,7 +99,7 @@ class _Stack:
             parts = torch.split(rows, self._jobs[0].settings.batch_size, dim=1)
             logits = torch.cat([self._head.evaluate(self._features.rows(part, kind)) for part in parts], dim=1)
         probabilities = logits.cpu().double().softmax(dim=2).numpy()
-        return [own[: len(rows)] for own, rows in zip(probabilities, evaluated, strict=True)]
+        return [filled[: len(rows)] for filled, rows in zip(probabilities, evaluated, strict=True)]
 
     def _batches(self, epoch: int) -> list[list[Rows]]:
         """The batches of every fit."""

@@ -71,10 +71,10 @@ def _start(settings: ResolvedSettings, _weights: str, seed: int, device: torch.d
 
 
 def compiles(option: Switch, device: torch.device, images: int) -> bool:
-    """Whether a fit that sends this many images through its network compiles it: by its own work alone.
+    """Whether a fit that sends this many images through its network compiles it.
 
-    What other fits there are must not matter: compiled kernels round differently, and the same job is to give the same
-    numbers whenever it is run.
+    Other fits do not matter: compiled kernels round differently, and the same job must give the same numbers whenever
+    it is run.
     """
     return option == "on" or (option == "auto" and device.type == "cuda" and images >= COMPILE_FROM_IMAGES)
 

@@ -1,4 +1,4 @@
-"""The optimizers of a fit: torch's own, and the same over a stack of fits."""
+"""The optimizers of a fit: torch's, and the same over a stack of fits."""
 
 from collections.abc import Sequence
 

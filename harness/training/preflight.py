@@ -1,6 +1,6 @@
-"""The networks of a study, looked at before anything is trained: one pass of shapes, and its weights files.
+"""The networks of a study, checked before anything is trained: one pass of shapes, and the weights files.
 
-The answers are kept in the store, so that a second look takes no time, and torch need not be loaded for it.
+The results are cached in the store: a second check takes no time and does not load torch.
 """
 
 import json
@@ -26,55 +26,55 @@ from harness.study.search_block import Point, Search
 from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
 from harness.study.strict_yaml import FieldPath
 
-UNREAD = 0.01  # the share of an image from which it is worth a line
-MOST = 32  # sizes of a range that are looked at one by one
+MIN_UNREAD_SHARE = 0.01  # of an image, for a remark
+MAX_SIZES = 32  # of a range, checked one by one
 EXAMINING_FILES = ("models/coverage.py", "models/examine.py", "models/hub.py", "models/network_check.py")
-DECIDING = ("backbone", "weights", "trainable", "image_size")
+NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size")
 
 
 @dataclass(frozen=True)
 class Networks:
-    """All networks that a study can meet, and what was found of each."""
+    """All networks that a study can train, and the result of the check of each."""
 
     found: Mapping[NetworkSettings, NetworkCheck]
-    files: Mapping[NetworkSettings, Path]  # where that is kept
+    files: Mapping[NetworkSettings, Path]  # where the result is cached
 
     @property
     def remarks(self) -> list[str]:
-        """What a user would not expect, a line each."""
-        lines = [line for network, verdict in self.found.items() for line in _remarks(network, verdict)]
+        """What a user would not expect of them, a line each."""
+        lines = [line for network, check in self.found.items() for line in _remarks(network, check)]
         return list(dict.fromkeys(lines))
 
-    def keep(self) -> None:
-        """Leaves the answers in the store for the next command; for when nothing can be refused any more."""
-        for network, verdict in self.found.items():
+    def save(self) -> None:
+        """Cache the results in the store for the next command. Call it when nothing can be refused any more."""
+        for network, check in self.found.items():
             if not self.files[network].exists():
-                write_atomic(self.files[network], json.dumps(asdict(verdict)).encode())
+                write_atomic(self.files[network], json.dumps(asdict(check)).encode())
 
 
-def _remarks(network: NetworkSettings, verdict: NetworkCheck) -> Iterator[str]:
-    if verdict.unread >= UNREAD:
+def _remarks(network: NetworkSettings, check: NetworkCheck) -> Iterator[str]:
+    if check.unread >= MIN_UNREAD_SHARE:
         size = f"{network.image_size} px"
-        yield f"{network.backbone} at {size}: its patches leave {verdict.unread:.1%} of each image unread"
-    if verdict.prefix:
-        yield f"{network.weights}: the prefix {verdict.prefix} is taken off the names in it"
+        yield f"{network.backbone} at {size}: its patches leave {check.unread:.1%} of each image unread"
+    if check.prefix:
+        yield f"{network.weights}: the prefix {check.prefix} is taken off the names in it"
 
 
 def check_networks(study: Study, digests: Digests, store: Store, hub: bool = False) -> Networks:
-    """All networks that the study can meet. hub: also whether timm's own weights can be had.
+    """Check all networks that the study can train. hub: also whether timm's pretrained weights can be downloaded.
 
     Raises StudyError, naming the place in the study file, for the first that cannot be built for its images, lacks the
     stages or is not what the weights file holds.
     """
     networks = study_networks(study)
     files = {network: _file(network, digests, store) for network in networks}
-    kept = {n: _read(path) for n, path in files.items() if path.exists()}
-    asked = [network for network in networks if network not in kept]
-    found = dict(zip(asked, _examined(asked), strict=True)) | kept
+    cached = {n: _read(path) for n, path in files.items() if path.exists()}
+    missing = [network for network in networks if network not in cached]
+    found = dict(zip(missing, _examined(missing), strict=True)) | cached
     for network in networks:
-        verdict = found[network]
-        if verdict.problem:
-            raise study.error(_place(study, verdict.setting, network), verdict.problem)
+        check = found[network]
+        if check.problem:
+            raise study.error(_place(study, check.setting, network), check.problem)
         if hub and network.weights == "imagenet":
             from harness.models.hub import check_hub
 
@@ -84,34 +84,34 @@ def check_networks(study: Study, digests: Digests, store: Store, hub: bool = Fal
 
 
 def study_networks(study: Study) -> list[NetworkSettings]:
-    """The networks that stages or the search can come to, whoever wins."""
+    """The networks that the stages, with any winner, or the search can train."""
     starts, found = [study.base], list[Settings]()
     for stage in study.stages:
-        grid = {key: levels for key, levels in stage.grid.items() if key in DECIDING}
+        grid = {key: levels for key, levels in stage.grid.items() if key in NETWORK_FIELDS}
         points = [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
         settings = _distinct(start.model_copy(update=point) for start in starts for point in points)
         found += settings
         starts = settings if stage.select else starts
-    for point in study.search.reachable(DECIDING) if study.search else ():
+    for point in study.search.reachable(NETWORK_FIELDS) if study.search else ():
         for size in _sizes(study.search, point):
             point |= size
-            found.append(study.base.model_copy(update={key: point[key] for key in DECIDING if key in point}))
+            found.append(study.base.model_copy(update={key: point[key] for key in NETWORK_FIELDS if key in point}))
     resolved = (settings.resolved(study.data.image_size) for settings in found)
     return [*dict.fromkeys(_network(settings) for settings in resolved if settings.backbone not in CLASSIFIERS)]
 
 
 def _sizes(search: Search | None, point: Point) -> list[Point]:
-    """The image sizes that a point of a search stands for: of a long range its ends."""
+    """The image sizes of a point of the search: all of a short range, the ends of a long one."""
     sizes = search.space.get("image_size") if search else None
     if sizes is None or sizes.choices is not None or "image_size" not in point:
         return [{}]
     levels = sizes.levels()
-    values = levels if len(levels) <= MOST else [levels[0], levels[-1]]
+    values = levels if len(levels) <= MAX_SIZES else [levels[0], levels[-1]]
     return [{"image_size": value} for value in values]
 
 
 def _distinct(settings: Iterable[Settings]) -> list[Settings]:
-    return list({tuple(getattr(each, name) for name in DECIDING): each for each in settings}.values())
+    return list({tuple(getattr(each, name) for name in NETWORK_FIELDS): each for each in settings}.values())
 
 
 def _network(settings: ResolvedSettings) -> NetworkSettings:
@@ -119,7 +119,7 @@ def _network(settings: ResolvedSettings) -> NetworkSettings:
 
 
 def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:
-    """Where the answer for a network is kept: by all that it depends on."""
+    """The file of the result of a network, named by the digest of all that it depends on."""
     weights = digests.weights[network.backbone, network.weights]
     code = code_digest((*DECISIVE_FILES, *EXAMINING_FILES))
     known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code]
@@ -127,15 +127,15 @@ def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:
 
 
 def _read(path: Path) -> NetworkCheck:
-    return _verdict(json.loads(path.read_text(encoding="utf-8")))
+    return _check_of(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _verdict(values: dict[str, Any]) -> NetworkCheck:
+def _check_of(values: dict[str, Any]) -> NetworkCheck:
     return NetworkCheck(**values | {"shape": tuple(values["shape"])})
 
 
 def _examined(networks: list[NetworkSettings]) -> list[NetworkCheck]:
-    """The answers for these networks, from a process of its own where torch and timm are not loaded yet."""
+    """Check these networks, in a separate process where torch and timm are not loaded yet."""
     if not networks:
         return []
     if "timm" in sys.modules:
@@ -150,12 +150,12 @@ def _examined(networks: list[NetworkSettings]) -> list[NetworkCheck]:
     )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise HarnessError(f"the networks of the study could not be looked at: {last}")
-    return [_verdict(values) for values in json.loads(done.stdout.splitlines()[-1])]
+        raise HarnessError(f"the networks of the study could not be checked: {last}")
+    return [_check_of(values) for values in json.loads(done.stdout.splitlines()[-1])]
 
 
 def _place(study: Study, setting: str, network: NetworkSettings) -> FieldPath:
-    """Where the study file gives a network this setting; that of its backbone where it names no size for it."""
+    """The field of the study file that gives a network this setting; that of its backbone where no size is named."""
     for field, settings in study.settings():
         if setting in field and getattr(settings, setting) == getattr(network, setting):
             return field
@@ -165,7 +165,7 @@ def _place(study: Study, setting: str, network: NetworkSettings) -> FieldPath:
 
 
 def require_usable(workspace: Workspace, device: str, say: Callable[[str], None]) -> None:
-    """Looks at every network and head that the study can meet, and says what one would not expect of them.
+    """Check every network and head that the study can train, and report what a user would not expect of them.
 
     Raises HarnessError, naming the place in the study file, for the first that cannot be used.
     """
@@ -176,13 +176,13 @@ def require_usable(workspace: Workspace, device: str, say: Callable[[str], None]
 
 
 def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
-    """Raises HarnessError, naming the place in the study file, where a user's own head cannot be used.
+    """Try each custom head on the features of every network that it may be put on.
 
-    Each is tried on the features of every network that it may stand on.
+    Raises HarnessError, naming the place in the study file, where one cannot be used.
     """
     from harness.models.try_head import try_head
 
-    shapes = sorted({verdict.shape for verdict in networks.found.values()})
+    shapes = sorted({check.shape for check in networks.found.values()})
     for field, settings in study.settings():
         if settings.head in inputs.heads:
             with study.blamed(*(("base", "head") if field == ("base",) else field)):

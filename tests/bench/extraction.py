@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.models.backbone import Backbone, load_backbone
 from harness.prepare import prepare
-from harness.training.allocator import kept_memory
+from harness.training.allocator import held_memory
 from harness.training.device import Arithmetic
 from harness.training.features import IMAGES_AT_A_TIME_ON_CPU, FrozenBackbone, frozen_features
 from harness.training.loaders import PixelLoader
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> list[Row]:
         roof = _convolutions(backbone, batch, torch.bfloat16 if precision == "bf16" else torch.float32)
 
         def convolve(roof: list[tuple[nn.Conv2d, Tensor]] = roof) -> None:
-            with torch.inference_mode(), kept_memory():
+            with torch.inference_mode(), held_memory():
                 for _ in range(images // size):
                     for convolution, inputs in roof:
                         convolution(inputs)

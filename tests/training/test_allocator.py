@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from harness.training.allocator import SWITCH
+from harness.training.allocator import SWITCH_VARIABLE
 
-# In a process of its own: the page faults of other threads, and of a heap with holes, would be counted along.
+# In a separate process: the page faults of other threads, and of a heap with holes, would be counted along.
 SCRIPT = """
 import resource
 import torch
-from harness.training.allocator import kept_memory
+from harness.training.allocator import held_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,7 +20,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 torch.set_num_threads(1)
-with kept_memory():
+with held_memory():
     faults()
     within = faults()
 print(within, faults())
@@ -29,7 +29,7 @@ print(within, faults())
 
 def faults(switch: str) -> list[int]:
     """How often the system had to give a new page while a tensor of 48 MiB was made and freed ten times."""
-    environment = {**os.environ, SWITCH: switch}
+    environment = {**os.environ, SWITCH_VARIABLE: switch}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     return [int(number) for number in done.stdout.split()]
 

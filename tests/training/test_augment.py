@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.training.augment import DEGREES, SCALE, SHIFT, Augmentation
+from harness.training.augment import MAX_DEGREES, MAX_SCALE, MAX_SHIFT, Augmentation
 
 CPU = torch.device("cpu")
 IMAGES = torch.from_numpy(np.random.default_rng(0).random((40, 3, 12, 12), dtype=np.float32))
@@ -47,9 +47,9 @@ def test_affine_moves_a_blob_no_further_than_it_says_and_not_always_by_the_same(
     mass = out.sum(dim=(1, 2, 3))
     x = (out.sum(dim=(1, 2)) * axis).sum(dim=1) / mass
     y = (out.sum(dim=(1, 3)) * axis).sum(dim=1) / mass
-    furthest = 2 * SHIFT + 0.5 * SCALE + 2 * SHIFT * SCALE
+    furthest = 2 * MAX_SHIFT + 0.5 * MAX_SCALE + 2 * MAX_SHIFT * MAX_SCALE
     assert (x - 0.5).abs().max() < furthest + 0.02
-    turned = float(np.sin(np.deg2rad(DEGREES))) * 0.5 * (1 + SCALE) + 2 * SHIFT * (1 + SCALE)
+    turned = float(np.sin(np.deg2rad(MAX_DEGREES))) * 0.5 * (1 + MAX_SCALE) + 2 * MAX_SHIFT * (1 + MAX_SCALE)
     assert 0.7 * turned < y.abs().max() < turned + 0.02
     assert y.std() > 0.05
     assert abs(float(y.mean())) < 0.03  # no side is preferred

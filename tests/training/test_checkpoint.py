@@ -56,9 +56,9 @@ def test_a_fit_that_goes_on_from_a_checkpoint_ends_bit_for_bit_as_one_that_was_n
         run_job(job, context, stopped_after(2))
     files = sorted((store.checkpoints / job.id).iterdir())
     assert [file.name[:6] for file in files] == ["000001", "000002"]
-    told: list[int] = []
-    resumed = run_job(job, context, lambda _job, epoch, _metrics: told.append(epoch))
-    assert told == [1, 2, 3, 4]
+    reported: list[int] = []
+    resumed = run_job(job, context, lambda _job, epoch, _metrics: reported.append(epoch))
+    assert reported == [1, 2, 3, 4]
     assert len(list((store.checkpoints / job.id).iterdir())) == 2
     same(run_job(job, plain, lambda *_: None), resumed)
 

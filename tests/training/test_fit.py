@@ -60,14 +60,14 @@ def test_the_loss_falls_and_the_task_is_learnt(head: str, optimizer: str) -> Non
     assert fitted.metrics["accuracy"] >= 0.9
 
 
-def test_every_epoch_is_told_once_counted_from_1_with_training_and_validation() -> None:
-    told: list[tuple[int, Metrics]] = []
-    fitted = trained(on_epoch=lambda epoch, metrics: told.append((epoch, dict(metrics))))
-    assert told == list(enumerate(fitted.history, start=1))
-    assert len(told) == 4
-    assert all({"train/loss", "train/accuracy", "val/loss", "val/ece"} <= set(metrics) for _, metrics in told)
+def test_every_epoch_is_reported_once_counted_from_1_with_training_and_validation() -> None:
+    reported: list[tuple[int, Metrics]] = []
+    fitted = trained(on_epoch=lambda epoch, metrics: reported.append((epoch, dict(metrics))))
+    assert reported == list(enumerate(fitted.history, start=1))
+    assert len(reported) == 4
+    assert all({"train/loss", "train/accuracy", "val/loss", "val/ece"} <= set(metrics) for _, metrics in reported)
     assert fitted.selected_epoch == 4
-    assert fitted.metrics == {k.removeprefix("val/"): v for k, v in told[-1][1].items() if k.startswith("val/")}
+    assert fitted.metrics == {k.removeprefix("val/"): v for k, v in reported[-1][1].items() if k.startswith("val/")}
 
 
 def test_the_metrics_are_those_of_the_probabilities() -> None:
@@ -127,7 +127,7 @@ def test_the_last_epoch_is_the_result_unless_the_best_the_first_of_equals_is_ask
 
 
 @pytest.mark.parametrize("select_epoch", ["last", "best"])
-def test_the_test_split_is_looked_at_once_after_the_last_epoch(select_epoch: str) -> None:
+def test_the_test_split_is_scored_once_after_the_last_epoch(select_epoch: str) -> None:
     fitted, model = scripted(select_epoch, every_epoch=False)
     assert model.epoch == 1
     assert fitted.selected_epoch == 4
@@ -151,10 +151,10 @@ class Bursts(nn.Module):
 @pytest.mark.parametrize(("good", "epoch", "batch"), [(0, 1, 1), (4, 1, 5), (7, 2, 3)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_names_epoch_and_batch(good: int, epoch: int, batch: int, value: float) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     with pytest.raises(FloatingPointError, match=rf"the loss is nan in epoch {epoch}, batch {batch}$"):
-        fit(Bursts(good, value), torch.from_numpy, FitJob(TASK, SETTINGS, 0, lambda n, _: told.append(n)), FP32)
-    assert told == list(range(1, epoch))
+        fit(Bursts(good, value), torch.from_numpy, FitJob(TASK, SETTINGS, 0, lambda n, _: reported.append(n)), FP32)
+    assert reported == list(range(1, epoch))
 
 
 class SpoiledAfterTraining(Bursts):
@@ -236,7 +236,7 @@ def test_gray_pixels_are_repeated_and_normalised_as_the_backbone_wants() -> None
         np.testing.assert_allclose(images[:, channel], (pixels[[2, 0], 0] / 255 - mean) / std, rtol=1e-4, atol=1e-6)
 
 
-def test_training_images_alone_are_augmented_anew_in_every_epoch() -> None:
+def test_training_images_alone_are_augmented_again_in_every_epoch() -> None:
     model, loader = network(SETTINGS)
     seen: dict[bool, list[Tensor]] = {True: [], False: []}
     model.register_forward_pre_hook(lambda module, args: seen[module.training].append(args[0].clone()))

@@ -100,7 +100,7 @@ def test_the_class_counts_are_those_before_and_after_oversampling(fitted: Case) 
         assert result.record.class_counts == {"before": before, "after": after}
 
 
-def test_only_test_jobs_keep_a_model_and_they_score_the_test_images(fitted: Case) -> None:
+def test_only_test_jobs_store_a_model_and_they_score_the_test_images(fitted: Case) -> None:
     study, context, results = fitted
     assert all(result.model is None for result in results.values())
     (refit,) = final_jobs(study, context)
@@ -116,7 +116,7 @@ def test_only_test_jobs_keep_a_model_and_they_score_the_test_images(fitted: Case
     assert result.record.class_counts == {"before": everything, "after": everything}
 
 
-def test_the_kept_model_gives_the_predictions(store: Store, small_study: Callable[..., Study]) -> None:
+def test_the_stored_model_gives_the_predictions(store: Store, small_study: Callable[..., Study]) -> None:
     study = small_study(*ONE_EPOCH)
     context, _ = context_of(study, store)
     (refit,) = final_jobs(study, context)
@@ -171,12 +171,12 @@ def test_a_job_gives_the_same_numbers_again_and_others_for_another_seed(
     assert other_backbone.record.history != first.record.history
 
 
-def test_epochs_are_told_under_the_jobs_id(store: Store, small_study: Callable[..., Study]) -> None:
+def test_epochs_are_reported_under_the_jobs_id(store: Store, small_study: Callable[..., Study]) -> None:
     context, (job, *_) = context_of(small_study("base.epochs=3"), store)
-    told: list[tuple[str, int, Metrics]] = []
-    result = run_job(job, context, lambda *event: told.append(event))
-    assert told == [(job.id, epoch, metrics) for epoch, metrics in enumerate(result.record.history, start=1)]
-    assert len(told) == 3
+    reported: list[tuple[str, int, Metrics]] = []
+    result = run_job(job, context, lambda *event: reported.append(event))
+    assert reported == [(job.id, epoch, metrics) for epoch, metrics in enumerate(result.record.history, start=1)]
+    assert len(reported) == 3
     assert result.record.facts.device == "cpu"
     assert result.record.facts.precision == "fp32"
     assert result.record.facts.torch == torch.__version__

@@ -27,7 +27,7 @@ SETTINGS = ResolvedSettings(backbone="test_resnet", weights="none", image_size=3
 
 
 @pytest.fixture(autouse=True)
-def _no_module_is_kept() -> Iterator[None]:
+def _no_module_is_reused() -> Iterator[None]:
     network._start.cache_clear()
     yield
     network._start.cache_clear()
@@ -150,10 +150,10 @@ def test_a_fit_that_runs_out_of_memory_starts_again_with_fewer_images_at_a_time(
     plain = run_job(job, context, lambda *_: None)
     assert plain.record.facts.micro_batch is None
     limited_to(4, monkeypatch)
-    told: list[int] = []
-    result = run_job(job, context, lambda _, epoch, __: told.append(epoch))
+    reported: list[int] = []
+    result = run_job(job, context, lambda _, epoch, __: reported.append(epoch))
     assert (result.record.facts.micro_batch, result.record.facts.batch_size) == (4, 16)
-    assert told == [1, 2]
+    assert reported == [1, 2]
     again = run_job(job, context, lambda *_: None)
     assert result.record.history == again.record.history
     assert result.record.history != plain.record.history  # batch norm saw four images at a time

@@ -33,8 +33,8 @@ def seen(study: Study) -> list[tuple[str, str, int]]:
     return [(network.backbone, network.trainable, network.image_size) for network in study_networks(study)]
 
 
-def test_every_network_that_a_winner_may_bring_is_looked_at_once(study_of: StudyOf) -> None:
-    """A stage without `select` hands nothing on."""
+def test_every_network_that_a_winner_may_bring_is_checked_once(study_of: StudyOf) -> None:
+    """A stage without `select` passes nothing on."""
     found = seen(study_of(STUDY + TWO))
     assert len(found) == len(set(found))
     assert {each[0] for each in found} == {"resnet18", "vgg11", "small-cnn"}
@@ -44,7 +44,7 @@ def test_every_network_that_a_winner_may_bring_is_looked_at_once(study_of: Study
     assert [each[1:] for each in found if each[0] == "small-cnn"] == [("all", 64), ("all", 96)]
 
 
-def test_a_search_is_looked_at_in_all_sizes_of_a_short_range_and_the_ends_of_a_long_one(study_of: StudyOf) -> None:
+def test_a_search_is_checked_in_all_sizes_of_a_short_range_and_the_ends_of_a_long_one(study_of: StudyOf) -> None:
     found = seen(study_of(STUDY + SEARCH))
     assert set(found) == {("resnet18", "all", 64), *(("vgg11", "all", size) for size in (32, 64, 96))}
     long = seen(study_of(STUDY + SEARCH, "search.space.image_size={low: 32, high: 640, step: 4}"))

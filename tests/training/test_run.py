@@ -1,4 +1,4 @@
-"""Heads that are fitted in one loop against the same fits one after the other."""
+"""Heads fitted in one loop, compared with the same fits one after the other."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
 from harness.study.plan import Job
-from harness.training import run as together
+from harness.training import run as run_module
 from harness.training.context import Context
 from harness.training.fit_stack import fit_stack
 from harness.training.run import run_jobs, stacks
@@ -75,7 +75,7 @@ def test_every_fit_of_a_stack_agrees_with_the_fit_alone(case: Case) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("select_epoch", ["last", "best"])
-def test_so_it_is_with_every_optimizer_and_selection(
+def test_every_optimizer_and_selection_agrees_too(
     small_study: StudyOf, store: Store, optimizer: str, select_epoch: str
 ) -> None:
     grid = "{head: [dropout-flatten, batchnorm-gap], weight_decay: [0.0, 0.1]}"
@@ -98,14 +98,14 @@ def test_a_last_image_alone_joins_the_batch_before_in_a_stack_too(small_study: S
             agree(ours, run_jobs([job], context, silent)[0])
 
 
-def test_the_epochs_of_every_fit_are_told_in_order(case: Case) -> None:
+def test_the_epochs_of_every_fit_are_reported_in_order(case: Case) -> None:
     context, jobs = case
-    told: dict[str, list[tuple[int, Metrics]]] = defaultdict(list)
+    reported: dict[str, list[tuple[int, Metrics]]] = defaultdict(list)
     stack = stacks(jobs, context)[0]
-    results = run_jobs(stack, context, lambda job, epoch, metrics: told[job].append((epoch, metrics)))
+    results = run_jobs(stack, context, lambda job, epoch, metrics: reported[job].append((epoch, metrics)))
     for result in results:
         assert isinstance(result, FoldResult)
-        assert told[result.record.job_id] == [*enumerate(result.record.history, start=1)]
+        assert reported[result.record.job_id] == [*enumerate(result.record.history, start=1)]
 
 
 def test_the_features_are_made_once_and_counted_once(case: Case) -> None:
@@ -123,15 +123,15 @@ def test_the_features_are_made_once_and_counted_once(case: Case) -> None:
 def test_a_loss_that_is_not_finite_is_the_failure_of_one_fit(small_study: StudyOf, store: Store) -> None:
     grid = "{head: [batchnorm-flatten], learning_rate: [0.01, 1.0e+30]}"
     context, jobs = context_of(frozen(small_study, grid=grid), store)
-    told = run(InlineExecutor(), jobs, replace(context, stack=True))
+    ran = run(InlineExecutor(), jobs, replace(context, stack=True))
     for job in jobs:
-        outcome = told.outcomes[job.id]
+        outcome = ran.outcomes[job.id]
         if job.scenario.settings.learning_rate > 1:
             assert isinstance(outcome, JobError)
             assert "the loss is " in outcome.reason or "not finite" in outcome.reason
             assert "Traceback" in outcome.details
         else:
-            agree(told.result(job), run_jobs([job], context, silent)[0])
+            agree(ran.result(job), run_jobs([job], context, silent)[0])
 
 
 def test_a_stack_too_large_for_the_memory_goes_in_halves(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_a_stack_too_large_for_the_memory_goes_in_halves(case: Case, monkeypatch
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(heads, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(together, "fit_stack", small_device)
+    monkeypatch.setattr(run_module, "fit_stack", small_device)
     stack = stacks(jobs, context)[0]
     results = run_jobs(stack, context, silent)
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
