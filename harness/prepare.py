@@ -75,7 +75,7 @@ class Workspace:
 
     @cached_property
     def reader(self) -> StateReader:
-        """Reads how far the study is, each finished job once."""
+        """Read how far the study is, each finished job once."""
         return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test)
 
 
@@ -100,7 +100,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
 
 @contextmanager
 def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
-    """Removes the synthetic images that were drawn within it, should the request be refused after all.
+    """Remove the synthetic images that were drawn within it, should the request be refused after all.
 
     Not where another runner is at work, whose images they may be.
     """
@@ -118,7 +118,7 @@ def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
 
 
 def check_names(study: Study) -> None:
-    """Raises an error for a head, a backbone or a patient rule that does not exist."""
+    """Raise an error for a head, a backbone or a patient rule that does not exist."""
     if study.paper_file is not None:
         try:
             load_published(study.paper_file)

@@ -39,7 +39,7 @@ def content(store: Store) -> list[dict[str, Any]]:
     found = []
     for run in runs_of(store):
         own: dict[str, object] = {key: value for key, value in run.data.tags.items() if key.startswith("harness.")}
-        del own["harness.store.store"]
+        del own["harness.store"]
         own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
         metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("seconds", "system/"))}
         steps = {

@@ -52,7 +52,4 @@ def study_views(study: "Study", store: "Store", port: int) -> dict[str, str]:
     workspace = prepare(study, store)
     state = workspace.reader.read(provisional=True)
     with reachable(store):
-        found = Publisher(workspace).views(state.stages)
-    if store.server is not None:
-        return found
-    return {words: url.replace(":5000/", f":{port}/") for words, url in found.items()}
+        return Publisher(workspace, port).views(state.stages)

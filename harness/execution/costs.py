@@ -53,7 +53,7 @@ def load_probes(store: Store) -> dict[str, Probe]:
 
 
 def save_probes(store: Store, probes: Mapping[str, Probe]) -> None:
-    """Keeps probes beside those that were taken before."""
+    """Keep probes beside those that were taken before."""
     every = load_probes(store) | dict(probes)
     write_atomic(
         store.cache / "probes.json", json.dumps({key: asdict(value) for key, value in every.items()}, indent=1).encode()

@@ -37,7 +37,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends the executor's workers, whatever they are at."""
+        """End the executor's workers, whatever they are at."""
         ...
 
 

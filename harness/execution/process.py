@@ -72,7 +72,7 @@ class ProcessExecutor:
             self._end(self._busy())
 
     def close(self) -> None:
-        """Ends the workers: they have some seconds to clean up."""
+        """End the workers: they have some seconds to clean up."""
         self._end(dict(self._workers))
 
     def _busy(self) -> "dict[int, _Worker]":
@@ -113,7 +113,7 @@ class _Worker:
         self._context = b""
 
     def begin(self, stack: Stack, context: bytes) -> bool:
-        """Hands over jobs; False where the worker is dead."""
+        """Hand over jobs; False where the worker is dead."""
         self.stack = stack
         try:
             if context is not self._context:

@@ -85,7 +85,7 @@ class RayExecutor:
             ray.kill(mailbox)
 
     def close(self) -> None:
-        """Leaves the cluster; a local one is ended."""
+        """Leave the cluster; a local one is ended."""
         ray.shutdown()
 
     def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Stack, str]]) -> Iterator[tuple[Stack, str]]:
@@ -110,7 +110,7 @@ class RayExecutor:
 
 
 def _connect(address: str | None) -> None:
-    """Joins the cluster at `address`, or starts one on this machine. Raises HarnessError where there is none."""
+    """Join the cluster at `address`, or start one on this machine. Raises HarnessError where there is none."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
@@ -131,7 +131,7 @@ def _connect(address: str | None) -> None:
 
 
 def _join(address: str, quiet: Mapping[str, Any]) -> None:
-    """Joins the cluster. Some servers of a Ray client die as they are forked (ray-project/ray#63202): ask again."""
+    """Join the cluster. Some servers of a Ray client die as they are forked (ray-project/ray#63202): ask again."""
     for attempt in range(1, JOINS + 1):
         try:
             ray.init(address=address, **quiet)
@@ -142,7 +142,7 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raises OSError or ValueError if nobody listens at a `[ray://]HOST:PORT`, for which Ray would wait minutes."""
+    """Raise OSError or ValueError if nobody listens at a `[ray://]HOST:PORT`, for which Ray would wait minutes."""
     if address != "auto":
         place = urlsplit(address if "//" in address else f"//{address}")
         socket.create_connection((place.hostname, place.port or 10001), timeout=5).close()
@@ -210,7 +210,7 @@ class _Mailbox:
         self._messages: list[tuple[str, int, Metrics]] = []
 
     def add(self, *message: Any) -> None:
-        """Keeps an epoch."""
+        """Keep an epoch."""
         self._messages.append(message)
 
     def drain(self) -> list[tuple[str, int, Metrics]]:

@@ -82,7 +82,7 @@ class Schedule:
         return stack
 
     def put_back(self, job: Job) -> None:
-        """Lets a job wait again, alone, before all others of its batch."""
+        """Let a job wait again, alone, before all others of its batch."""
         key, cost = self._batch_of[job.id], self._estimate(job)
         waiting = self._waiting.setdefault(key, _Waiting(deque(), 0.0))
         waiting.stacks.appendleft(((job,), cost))

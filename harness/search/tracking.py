@@ -102,11 +102,7 @@ class SearchPublisher(RootRun):
 
     def leaderboard_url(self) -> str:
         """The URL of the trials' leaderboard in the MLflow UI."""
-        objective = self._search.objective
-        names = ["objective", *(["cost"] if objective.cost else []), f"{objective.metric}_std", "folds"]
-        columns = [*(f"params.`{key}`" for key in self._search.space), *(f"metrics.`{name}`" for name in names)]
-        columns.append("tags.`harness.state`")
-        return self._tracker.links.leaderboard(columns, "metrics.`objective`", not objective.maximize, level="trial")
+        return self._tracker.links.search_view(self._search)
 
 
 def _words(result: TrialResult, metric: str, synthetic: bool) -> str:

@@ -271,7 +271,7 @@ class StateReader:
 
 
 def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:
-    """Raises HarnessError where fits that stand in one table were made by different code: a table never mixes it.
+    """Raise HarnessError where fits that stand in one table were made by different code: a table never mixes it.
 
     coming: the code of the fits that are still to be made.
     """

@@ -1,4 +1,4 @@
-"""The model that a study ends with: packaged, explained, registered. After the test set, and without a choice."""
+"""The model that a study ends with: packaged, explained and registered, after the test set and without a choice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,14 +23,14 @@ from harness.training.context import Context
 if TYPE_CHECKING:
     from harness.serving.classifier import Classifier
 
-EXPLAINED = 6  # images called rightly, and as many called wrongly
+EXPLAINED_IMAGES = 6  # predicted rightly, and as many predicted wrongly
 
 
 def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publisher, context: Context) -> None:
-    """Makes the refitted winner the study's champion in MLflow, with its explanations, unless it is that already.
+    """Make the refitted winner the study's champion in MLflow, with its explanations, unless it is already.
 
-    Where that cannot be done, as the weights of its frozen backbone are gone or it cannot be explained, it says so and
-    leaves it: what follows needs neither.
+    If that fails, for example because the weights of its frozen backbone are gone, say so and go on: nothing that
+    follows needs it.
     """
     (job,), store = test.jobs, workspace.store
 
@@ -52,7 +52,7 @@ def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publi
 
 
 def _classifier(workspace: Workspace, test: ScenarioState, device: str) -> "Classifier":
-    """The whole network of a test. Raises HarnessError where its weights cannot be had."""
+    """Build the whole network of a test. Raises HarnessError if its weights are missing."""
     from harness.serving.stored import stored_classifier
 
     (job,), study, inputs = test.jobs, workspace.study, workspace.inputs
@@ -62,26 +62,26 @@ def _classifier(workspace: Workspace, test: ScenarioState, device: str) -> "Clas
 
 
 def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Mapping[int, Path]) -> Explanations:
-    """Grad-CAM for the called class of a fixed sample of right and wrong test images."""
+    """Grad-CAM for the predicted class of a fixed sample of right and wrong test images."""
     from harness.serving.explain import grad_cam
 
     names, probabilities, labels = arrays(workspace.ledger.predictions(job.id))
-    called = probabilities.argmax(axis=1)
-    sample = _sample(called == labels, derive_seed(job.seed, "explanations"))
+    predicted = probabilities.argmax(axis=1)
+    sample = _sample(predicted == labels, derive_seed(job.seed, "explanations"))
     rows = workspace.inputs.dataset.rows("test")[sample]
     shown = open_pixels(pixels[job.scenario.settings.image_size])[rows]
     words = np.array(names)
     return Explanations(
         rows=rows,
-        maps=grad_cam(classifier, shown, called[sample]),
+        maps=grad_cam(classifier, shown, predicted[sample]),
         true=words[labels[sample]],
-        called=words[called[sample]],
-        probability=probabilities[sample, called[sample]],
+        called=words[predicted[sample]],
+        probability=probabilities[sample, predicted[sample]],
     )
 
 
 def _sample(right: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    """The indices of at most EXPLAINED right and as many wrong predictions, drawn at random, right ones first."""
+    """The indices of EXPLAINED_IMAGES right and as many wrong predictions at most, at random, right ones first."""
     random = np.random.default_rng(seed)
-    drawn = [random.permutation(np.flatnonzero(side))[:EXPLAINED] for side in (right, ~right)]
+    drawn = [random.permutation(np.flatnonzero(side))[:EXPLAINED_IMAGES] for side in (right, ~right)]
     return np.concatenate([np.sort(part) for part in drawn])

@@ -13,15 +13,15 @@ from harness.errors import HarnessError, disk_is_full, first_line
 from harness.processes import delay_signals
 from harness.store import Store
 from harness.store.failpoints import failpoint
-from harness.tracking.moved import bring_along
+from harness.tracking.moved import rewrite_locations
 
-LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # what MLflow's errors say of a server that cannot answer
+LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # codes of MLflow's errors when a server cannot answer
 
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs with a traceback what it also raises
 
 
 class LocalClient(MlflowClient):
-    """A client of the store's own database. No signal breaks its calls off: the database would stay locked."""
+    """A client of the store's own database. Signals wait until a call has ended: it could leave the database locked."""
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -29,22 +29,22 @@ class LocalClient(MlflowClient):
 
 
 def open_client(store: Store) -> MlflowClient:
-    """The client of the store's MLflow, which has runs already."""
+    """The client of a store that has runs already."""
     if store.server is not None:
         return MlflowClient(tracking_uri=store.server, registry_uri=store.server)
-    bring_along(store)
+    rewrite_locations(store)
     return LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
 
 
 def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
-    """The client and the experiment. Database and experiment are made once, under a lock: their first use races."""
+    """Open the client and the experiment. Both are created once, under a lock: their first use races."""
     from filelock import FileLock
 
     if store.server is not None:
         return _open_on_server(store.server, name)
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
-    bring_along(store)
+    rewrite_locations(store)
     with FileLock(store.locks / "mlflow.lock"):
         client = _client(store)
         experiment = client.get_experiment_by_name(name)
@@ -57,14 +57,14 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
 
 
 def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
-    """The same on a server, which chooses where artifacts go: every client can read and write them through it."""
+    """Open both on a server, which stores the artifacts: every client can read and write them through it."""
     client = MlflowClient(tracking_uri=server)
-    with _let_in(server):
+    with _access_checked(server):
         experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
             return client, client.create_experiment(name)
-        except MlflowException as error:  # somebody else was first
+        except MlflowException as error:  # another process was first
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return _open_on_server(server, name)
@@ -74,8 +74,8 @@ def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
 
 
 @contextmanager
-def _let_in(server: str) -> Iterator[None]:
-    """Turns a server's refusal of the user into one line."""
+def _access_checked(server: str) -> Iterator[None]:
+    """Turn the refusal of a user into an error of one line."""
     try:
         yield
     except MlflowException as error:
@@ -89,12 +89,12 @@ def _let_in(server: str) -> Iterator[None]:
 
 @contextmanager
 def reachable(store: Store) -> Iterator[None]:
-    """Turns the refusal or the silence of the store's tracking server, if it has one, into one line."""
+    """Turn the refusal or the silence of the store's tracking server, if it has one, into an error of one line."""
     if store.server is None:
         yield
         return
     try:
-        with _let_in(store.server):
+        with _access_checked(store.server):
             yield
     except Exception as error:
         if not is_lost(error):
@@ -103,25 +103,25 @@ def reachable(store: Store) -> Iterator[None]:
 
 
 def server_words(error: Exception) -> str:
-    """What an error of a server says, short."""
+    """The message of a server's error, in 200 characters at most."""
     return first_line(error)[:200]
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether this says that a server cannot be reached or cannot reach its database, rather than that it refuses.
+    """Whether this error means that a server, or its database, cannot be reached, rather than that it refuses.
 
-    A full disk under the store's own database is no lost server: there is no room for the results either.
+    A full disk under the store's own database is not a lost server: there is no room for the results either.
     """
     if disk_is_full(error) and not isinstance(error, RestException):
         return False
     if isinstance(error, MlflowException):
         return error.error_code in LOST
-    # Python's own ConnectionError is that of a pipe: of a worker, or of who reads the output.
+    # Python's own ConnectionError comes from a pipe: to a worker, or to the reader of the output.
     return type(error).__module__.startswith(("requests", "urllib3"))
 
 
 def _client(store: Store) -> MlflowClient:
-    """The client; the database is made if it is not there, and made anew where a process was killed as it made it."""
+    """Open the client. The database is created if needed, and again if a process was killed while it did so."""
     making = store.locks / "mlflow.making"
     if making.exists():
         for path in store.root.glob(f"{store.database.name}*"):
@@ -137,7 +137,7 @@ def _client(store: Store) -> MlflowClient:
 
 
 def _write_ahead(store: Store) -> None:
-    """Lets the UI read while a run writes."""
+    """Switch the database to write-ahead logging, so that the UI can read while a run writes."""
     import sqlite3
 
     with sqlite3.connect(store.database) as database:

@@ -17,7 +17,7 @@ def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
     name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
     columns = ["image", "label", *(["patient"] if dataset.patient_rule is not None else [])]
     table = pd.DataFrame({column: dataset.table[column].astype(object) for column in columns})
-    with warnings.catch_warnings():  # MLflow finds two names for one kind of source and says so
+    with warnings.catch_warnings():  # that two names fit one kind of source
         warnings.simplefilter("ignore")
         entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
     return DatasetInput(entity._to_mlflow_entity(), [InputTag("mlflow.data.context", "train and validation")])

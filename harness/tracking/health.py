@@ -1,4 +1,4 @@
-"""What the doctor asks of MLflow. Reads only."""
+"""Checks of MLflow's database for the doctor. Reads only."""
 
 import shlex
 import sqlite3
@@ -14,7 +14,7 @@ from harness.tracking.connection import search_runs
 
 
 def schema_problem(store: Store) -> str | None:
-    """Why MLflow cannot use the store's database as it is; None where it can."""
+    """Why this version of MLflow cannot use the store's database; None where it can."""
     try:
         with sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True) as database:
             found = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
@@ -30,7 +30,7 @@ def schema_problem(store: Store) -> str | None:
 
 
 def orphaned_runs(store: Store, held: Collection[str]) -> list[str]:
-    """The names of the runs that are RUNNING in a study which no one holds."""
+    """The names of runs that are RUNNING although no process runs their study. held: the studies that are run."""
     client = MlflowClient(tracking_uri=store.database_uri)
     return [
         str(run.info.run_name)

@@ -10,18 +10,22 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from harness.study import Study
+from harness.study.search_block import Search
+from harness.study.state import StageState
+
 View = dict[str, Any]
 
-UI = "http://127.0.0.1:5000"
+UI_PORT = 5000  # of `mlflow ui` and of `harness ui`
 TRAINING = "workflowType=machine_learning"  # else MLflow's side bar is that of language models
 
 
 class Links:
-    """Those of one study; `server`: where the UI is, if it is not the store's own."""
+    """URLs of one study. ui: the address of the MLflow UI."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, study_id: str, server: str | None) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, study_id: str, ui: str) -> None:
         self._client, self._experiment_id, self._study_id = client, experiment_id, study_id
-        self._experiment = f"{server or UI}/#/experiments/{experiment_id}"
+        self._experiment = f"{ui}/#/experiments/{experiment_id}"
 
     def leaderboard(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
         """The URL of the scenarios (or trials) of this study with these columns, best first."""
@@ -36,6 +40,28 @@ class Links:
         """The URL of all runs of this study, every fold under its scenario."""
         return self._share(f"{self._study_id}-tree", _tree_view(self._study_id, columns))
 
+    def study_views(self, study: Study, stages: Sequence[StageState]) -> dict[str, str]:
+        """The ready views of a study: leaderboard, curves by factor, all runs; words -> URL."""
+        select = next((s.stage.select for s in reversed(stages) if s.stage.select), None)
+        metric = select.metric if select else "val/accuracy"
+        others = [name for name in ("val/accuracy", "val/balanced_accuracy", "val/roc_auc") if name != metric]
+        factors = [_param(factor) for factor in study.factors]
+        means = [_metric(name) for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))]
+        ascending = select is not None and not select.maximize
+        found = {"leaderboard": self.leaderboard([*factors, *means], _metric(f"{metric}_mean"), ascending)}
+        shown = list(dict.fromkeys([metric, "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
+        for factor in study.factors:
+            levels = [str(level) for stage in study.stages for level in stage.grid.get(factor, ())]
+            found[f"curves by {factor}"] = self.curves(factor, levels, shown)
+        return found | {"all runs": self.tree([_metric(metric), _metric(f"{metric}_mean"), *factors])}
+
+    def search_view(self, search: Search) -> str:
+        """The URL of the leaderboard of a search's trials."""
+        objective = search.objective
+        names = ["objective", *(["cost"] if objective.cost else []), f"{objective.metric}_std", "folds"]
+        columns = [*map(_param, search.space), *map(_metric, names), "tags.`harness.state`"]
+        return self.leaderboard(columns, _metric("objective"), not objective.maximize, level="trial")
+
     def run(self, run_id: str) -> str:
         """The URL of a run."""
         return f"{self._experiment}/runs/{run_id}?{TRAINING}"
@@ -44,6 +70,16 @@ class Links:
         """The URL of a view, which the experiment keeps under `key`."""
         self._client.set_experiment_tag(self._experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view))
         return f"{self._experiment}/runs?{TRAINING}&viewStateShareKey={key}"
+
+
+def _param(name: str) -> str:
+    """The column of a param."""
+    return f"params.`{name}`"
+
+
+def _metric(name: str) -> str:
+    """The column of a metric."""
+    return f"metrics.`{name}`"
 
 
 def _leaderboard_view(study_id: str, level: str, columns: Sequence[str], order_by: str, ascending: bool) -> View:

@@ -10,40 +10,40 @@ from mlflow.entities import Metric
 from harness.store.failpoints import failpoint
 from harness.store.results import Metrics
 
-BATCH = 900  # MLflow takes at most 1,000 metrics at once
-PATIENCE = 1.0  # seconds: epochs that follow each other faster are written together
+METRICS_A_REQUEST = 900  # MLflow takes at most 1,000 metrics at once
+FLUSH_SECONDS = 1.0  # epochs that follow each other faster are written together
 
 
-class Curves:
+class MetricBuffer:
     """Writes the metrics of runs; short epochs several at a time."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
         self._waiting: dict[str, list[tuple[int, Metrics]]] = {}  # run id -> epochs that are not written yet
-        self._written: dict[str, float] = {}  # run id -> when its epochs were written last
+        self._written: dict[str, float] = {}  # run id -> time of the last write
 
     def add(self, run_id: str, epoch: int, metrics: Metrics) -> None:
-        """Takes one more epoch of a run."""
+        """Add an epoch of a run."""
         self._waiting.setdefault(run_id, []).append((epoch, metrics))
-        if time.monotonic() - self._written.get(run_id, -math.inf) > PATIENCE:
+        if time.monotonic() - self._written.get(run_id, -math.inf) > FLUSH_SECONDS:
             self.flush(run_id)
 
     def flush(self, run_id: str) -> None:
-        """Writes what waits of a run."""
+        """Write the buffered epochs of a run."""
         self.write(run_id, self._waiting.pop(run_id, []))
         self._written[run_id] = time.monotonic()
 
     def drop(self, run_id: str) -> None:
-        """Forgets what waits of a run."""
+        """Discard the buffered epochs of a run."""
         self._waiting.pop(run_id, None)
 
     def write(self, run_id: str, steps: Sequence[tuple[int, Metrics]], later: int = 0) -> None:
-        """Writes values at their steps now.
+        """Write values at their steps now.
 
-        later: milliseconds; of two values at one step MLflow takes the later one for the last.
+        later: milliseconds added to the time; of two values at one step MLflow shows the later one.
         """
         now = int(time.time() * 1000) + later
         metrics = [Metric(name, value, now, step) for step, values in steps for name, value in values.items()]
-        for start in range(0, len(metrics), BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        for start in range(0, len(metrics), METRICS_A_REQUEST):
+            self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_REQUEST])
             failpoint("tracking.metrics")

@@ -1,4 +1,4 @@
-"""A store that was moved or copied. MLflow's database names absolute folders; those of the store are brought along."""
+"""A store that was moved or copied. MLflow's database holds absolute paths; those of the store are rewritten."""
 
 import sqlite3
 import sys
@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 from harness.errors import HarnessError
 from harness.store import Store
 
-# Where artifacts go, of every experiment that is the harness's: its folder is called as it is, or its runs say so.
+# The artifact location of every experiment of the harness: its folder has its name, or its runs have our tags.
 LOCATIONS = """
     SELECT artifact_location FROM experiments AS e WHERE artifact_location LIKE 'file:%' AND (
         artifact_location LIKE '%/artifacts/' || name
@@ -21,24 +21,24 @@ LOCATIONS = """
 
 
 def old_places(store: Store) -> dict[str, Path]:
-    """The folders of artifacts, as URIs, that the database names in place of this store's own, and their stores.
+    """The artifact folders outside this store that its database names: URI -> the root of that store.
 
-    Empty where the store is where it was, under whatever name, and where there is no database to be read.
+    Empty where the store has not moved (another name for the same folder counts as the same), or has no database.
     """
     if not store.database.exists():
         return {}
     try:
         with closing(sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True)) as database:
             locations = [str(row[0]) for row in database.execute(LOCATIONS)]
-    except sqlite3.Error:  # MLflow itself says what is wrong with it
+    except sqlite3.Error:  # MLflow itself reports what is wrong with it
         return {}
     folders = {location.rpartition("/")[0] for location in locations} - {store.artifacts.as_uri()}
     places = {folder: _path(folder) for folder in folders}
     return {f: p.parent for f, p in places.items() if p.name == "artifacts" and not _same(p.parent, store.root)}
 
 
-def bring_along(store: Store) -> None:
-    """Makes the database of a store that was moved or copied name this store's artifacts, once; says so in a line.
+def rewrite_locations(store: Store) -> None:
+    """Rewrite the artifact locations in the database of a store that was moved or copied, and say so in a line.
 
     Raises BusyError where another process runs a study in the store, HarnessError where it may not be written.
     """
@@ -48,7 +48,7 @@ def bring_along(store: Store) -> None:
         return
     moved = f"{store.root} was moved or copied from {', '.join(str(root) for root in places.values())}"
     try:
-        store.refuse_if_others_run()  # by the old name, that is: they write what they know
+        store.refuse_if_others_run()  # under the old path: they would write the old locations
         store.locks.mkdir(exist_ok=True)
         with FileLock(store.locks / "mlflow.lock"):
             count = _rewrite(store)
@@ -58,13 +58,13 @@ def bring_along(store: Store) -> None:
             f" its own: it cannot be changed here ({error}); use a copy that may be written"
         ) from None
     if count:
-        left = _left_behind(store, places.values())
+        left = _runs_left_behind(store, places.values())
         more = f"; copy the artifacts of {left} runs that are still there, too" if left else ""
-        print(f"{moved}: the {count} locations in its MLflow database were brought along{more}", file=sys.stderr)
+        print(f"{moved}: the {count} locations in its MLflow database were rewritten{more}", file=sys.stderr)
 
 
 def _rewrite(store: Store) -> int:
-    """The number of locations that were brought along, in whatever columns this version of MLflow keeps them."""
+    """Rewrite every text column that holds a location, whatever MLflow's version, and return how many were changed."""
     count, new = 0, store.artifacts.as_uri()
     with closing(sqlite3.connect(store.database, timeout=100, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
@@ -76,8 +76,8 @@ def _rewrite(store: Store) -> int:
     return count
 
 
-def _left_behind(store: Store, places: Iterable[Path]) -> int:
-    """The number of runs whose artifacts are in the old place alone: a harness of earlier versions wrote there."""
+def _runs_left_behind(store: Store, places: Iterable[Path]) -> int:
+    """The number of runs whose artifacts are only in the old store: earlier versions wrote there after a move."""
     with closing(sqlite3.connect(store.database)) as database:
         folders = [_path(row[0]) for row in database.execute("SELECT artifact_uri FROM runs")]
     own = [path.relative_to(store.root) for path in folders if path.is_relative_to(store.root) and not path.exists()]
@@ -89,7 +89,7 @@ def _path(uri: str) -> Path:
 
 
 def _texts(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Every column that holds text: table and name, quoted."""
+    """Every text column: table and name, quoted."""
     tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     for table in tables:
         for _, column, kind, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
@@ -98,7 +98,7 @@ def _texts(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 
 def _same(first: Path, second: Path) -> bool:
-    """Whether both are one folder: a store that is reached by another name has not moved."""
+    """Whether both are the same folder: a store that is reached by another name has not moved."""
     try:
         return first.samefile(second)
     except OSError:

@@ -1,4 +1,4 @@
-"""What of a study goes to MLflow, and when: jobs as they train, scenarios when they are whole, the study at the end."""
+"""Publishes a study in MLflow: jobs while they train, scenarios when they are complete, the study at the end."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,15 +13,16 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StageState, all_scenarios
+from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
 
 
 class Publisher(RootRun):
-    """Keeps MLflow in step with the ledger."""
+    """Keeps MLflow in step with the ledger. port: of the MLflow UI of this store, for links."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace, workspace.identity)
+    def __init__(self, workspace: Workspace, port: int = UI_PORT) -> None:
+        super().__init__(workspace, workspace.identity, port)
         self._stages: dict[str, list[str]] = {}  # scenario id -> stages that it stands in
         self._scenario_of: dict[str, ScenarioState] = {}  # job id -> its scenario, with the records so far
         self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
@@ -36,12 +37,12 @@ class Publisher(RootRun):
             self._tracker.finish(self.run_id)
 
     def enter_stage(self, state: StageState) -> None:
-        """Takes over what the ledger has of a stage's scenarios already."""
+        """Publish the results of this stage that are already in the ledger."""
         for scenario in state.scenarios:
             gone = [
                 j.id for j in scenario.jobs if j.id not in scenario.records and self._tracker.is_finished("fold", j.id)
             ]
-            if gone:  # the ledger is the truth: a result that was taken from it is no result in MLflow either
+            if gone:  # the ledger is the truth: a result that was set aside does not stay in MLflow either
                 self._tracker.retract(scenario.id, [job.id for job in scenario.jobs], self._workspace.identity)
             stages = self._stages.setdefault(scenario.id, [])
             stages.append(state.stage.name)
@@ -53,12 +54,12 @@ class Publisher(RootRun):
                 self._publish_scenario(scenario)
 
     def job_started(self, job: Job) -> None:
-        """Opens the run of a job that begins to train."""
+        """Open the run of a job that starts to train."""
         if job.evaluate == "val":
             self._run_of[job.id] = self._tracker.start_fold(job, self._stages[job.scenario.id])
 
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        """Adds an epoch to the curves of a job."""
+        """Add an epoch to the curves of a job."""
         if job_id in self._run_of:
             self._tracker.log_epoch(self._run_of[job_id], epoch, metrics)
 
@@ -81,14 +82,14 @@ class Publisher(RootRun):
             self._publish_fold(run_id, record, streamed)
 
     def leave_stage(self, state: StageState) -> None:
-        """Notes whether the stage is whole."""
+        """Note whether the stage is complete."""
         self._complete &= state.finished
 
     def _publish_scenario(self, state: ScenarioState) -> None:
-        """Gives a finished scenario its means, its pooled predictions and its figures."""
+        """Log the means, the pooled predictions and the figures of a finished scenario."""
         scenario = state.scenario
         run_id = self._tracker.scenario_run(scenario, self._stages[scenario.id])
-        if self._tracker.is_whole(run_id):
+        if self._tracker.is_complete(run_id):
             return
         frame = pooled(list(state.jobs), self._workspace.ledger)
         mark = self._marks(state).scenario(scenario.settings)
@@ -104,14 +105,14 @@ class Publisher(RootRun):
         self._tracker.finish(run_id)
 
     def _marks(self, state: ScenarioState) -> Marks:
-        """The marks of what is said of one scenario as soon as it is whole."""
+        """The marks of a scenario as soon as it is complete."""
         return Marks(self._study, tuple(fit_marks([state])))
 
     def _test_mark(self, state: ScenarioState) -> str | None:
         return self._marks(state).test(self._inputs.dataset, state.settings, self._workspace.ledger)
 
     def publish_test(self, state: ScenarioState, stages: Iterable[str]) -> None:
-        """Gives a finished test evaluation its run."""
+        """Create the run of a finished test evaluation."""
         if not state.finished:
             self._complete = False
             return
@@ -146,7 +147,7 @@ class Publisher(RootRun):
         self._tracker.finish(run_id)
 
     def has_champion(self, state: ScenarioState) -> bool:
-        """Whether the model of this test evaluation is registered, be it by another study; it is the champion then."""
+        """Make the model of this test evaluation the champion if it is registered, and return whether it is."""
         run_id = self._tracker.find("test", state.id)
         known = self._tracker.registry.crown(self._study.study, self._workspace.identity, state.jobs[0].id)
         if known == "newly" and run_id is not None:
@@ -154,7 +155,7 @@ class Publisher(RootRun):
         return known is not None
 
     def publish_champion(self, state: ScenarioState, classifier: Path) -> None:
-        """Logs the saved classifier of a published test evaluation, with its explanations, as the study's champion."""
+        """Log the saved classifier of a published test evaluation, with its explanations, as the study's champion."""
         run_id = self._tracker.find("test", state.id)
         assert run_id is not None
         self._publish_explanations(run_id, state)
@@ -164,7 +165,7 @@ class Publisher(RootRun):
         self._tracker.registry.log(run_id, self._study.study, classifier, dataset.classes, words, tags)
 
     def _publish_explanations(self, run_id: str, state: ScenarioState) -> None:
-        """Adds the pictures of where the model looked to the run of its test."""
+        """Add the Grad-CAM figures to the run of the test."""
         with self._store.scratch() as folder:
             mark = self._test_mark(state)
 
@@ -175,7 +176,7 @@ class Publisher(RootRun):
             self._attempt("Grad-CAM", run_id, publish)
 
     def publish_report(self, folder: Path) -> None:
-        """Adds the report to the study's run, if there is one."""
+        """Add the report to the study's run, if it exists."""
         run_id = self._tracker.find("study", self._workspace.identity)
         if run_id is not None:
             self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
@@ -183,11 +184,11 @@ class Publisher(RootRun):
             self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
 
     def run_of(self, level: str, key: str) -> str | None:
-        """The MLflow run of a scenario, a fold, a test or the study, if there is one."""
+        """The id of the MLflow run of a scenario, a fold, a test or the study, if it exists."""
         return self._tracker.find(level, key)
 
     def links(self, stages: Sequence[StageState]) -> dict[str, str]:
-        """Where the MLflow UI shows what of this study: words -> URL."""
+        """Links into the MLflow UI: the views of the study and the run of each scenario; words -> URL."""
         runs = {"the study": self.run_of("study", self._workspace.identity)}
         for scenario, _ in all_scenarios(stages):
             runs[scenario.name] = self.run_of("scenario", scenario.id)
@@ -196,22 +197,8 @@ class Publisher(RootRun):
         return self.views(stages) | found
 
     def views(self, stages: Sequence[StageState]) -> dict[str, str]:
-        """The views of the study in the MLflow UI: leaderboard, curves by factor, all runs; words -> URL."""
-        select = next((s.stage.select for s in reversed(stages) if s.stage.select), None)
-        metric = select.metric if select else "val/accuracy"
-        others = [name for name in ("val/accuracy", "val/balanced_accuracy", "val/roc_auc") if name != metric]
-        columns = [
-            *(f"params.`{factor}`" for factor in self._study.factors),
-            *(f"metrics.`{name}`" for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))),
-        ]
-        ascending = select is not None and not select.maximize
-        found = {"leaderboard": self._tracker.links.leaderboard(columns, f"metrics.`{metric}_mean`", ascending)}
-        shown = list(dict.fromkeys([metric, "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
-        for factor in self._study.factors:
-            levels = [str(level) for stage in self._study.stages for level in stage.grid.get(factor, ())]
-            found[f"curves by {factor}"] = self._tracker.links.curves(factor, levels, shown)
-        tree = [f"metrics.`{metric}`", f"metrics.`{metric}_mean`", *(f"params.`{f}`" for f in self._study.factors)]
-        return found | {"all runs": self._tracker.links.tree(tree)}
+        """The ready views of the study in the MLflow UI: words -> URL."""
+        return self._tracker.links.study_views(self._study, stages)
 
 
 _TRAINED = {"all": "whole network trained", "head": "frozen"}

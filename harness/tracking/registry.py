@@ -1,4 +1,4 @@
-"""The model that a study chose, in MLflow: logged on its test run, registered, found again."""
+"""MLflow's model registry: the chosen model of a study is logged on its test run, registered, and found again."""
 
 import io
 import re
@@ -29,22 +29,22 @@ from harness.study.state import final_test
 from harness.tracking.connection import open_client
 
 CHAMPION = "champion"  # the alias
-STUDY_IDS = "harness.study_id"  # tags of a version: the ids of the studies that it is the model of, by commas
-JOB_ID = "harness.job_id"  # the refit that it is
-MOST_IDS = 200  # MLflow keeps 5,000 characters of a tag
-# what harness/serving and all that it imports need; the harness itself goes with the model as code
-NEEDED = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "pydantic", "pyyaml", "filelock",
+STUDY_IDS = "harness.study_id"  # tag of a version: the ids of the studies whose model it is, separated by commas
+JOB_ID = "harness.job_id"  # tag of a version: the refit that it came from
+MAX_STUDY_IDS = 200  # MLflow stores 5,000 characters of a tag
+# what harness/serving and its imports need; the code of the harness is stored with the model
+REQUIREMENTS = ("mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors", "pydantic", "pyyaml", "filelock",
           "huggingface-hub", "scikit-learn", "imbalanced-learn")  # fmt: skip
 
 
 class Registry:
-    """The registered models of a store: one for each study, called as it is."""
+    """The registered models of a store: one for each study, under its name."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
 
     def crown(self, name: str, study_id: str, job_id: str) -> Literal["newly", "still"] | None:
-        """Makes the model of this job the champion, where it is registered; None where it is not.
+        """Make the model of this job the champion, and return whether it newly is; None if it is not registered.
 
         Studies of several ids (the file was edited) can end with one job: the model belongs to each of them.
         """
@@ -54,7 +54,7 @@ class Registry:
         ids = _study_ids(found)
         if study_id in ids and self._champion(name) == found.version:
             return "still"
-        every = [*(other for other in ids if other != study_id), study_id][-MOST_IDS:]
+        every = [*(other for other in ids if other != study_id), study_id][-MAX_STUDY_IDS:]
         self._client.set_model_version_tag(name, found.version, STUDY_IDS, ",".join(every))
         self._client.set_registered_model_alias(name, CHAMPION, found.version)
         return "newly"
@@ -68,9 +68,9 @@ class Registry:
     def log(
         self, run_id: str, name: str, folder: Path, classes: Iterable[str], description: str, tags: Mapping[str, str]
     ) -> None:
-        """Logs the classifier saved in `folder` as a model of a run, and makes it the champion.
+        """Log the classifier saved in `folder` as a model of a run, and make it the champion.
 
-        folder: is called `classifier`; MLflow keeps the name. tags: whose it is, STUDY_IDS and JOB_ID.
+        folder: named `classifier`, which MLflow keeps. tags: STUDY_IDS and JOB_ID.
         """
         client = self._client
         experiment_id = client.get_run(run_id).info.experiment_id
@@ -94,7 +94,7 @@ class Registry:
 
 
 def _save(path: Path, folder: Path, classes: Iterable[str], model_id: str, run_id: str) -> None:
-    """Writes the MLflow model: the classifier's folder, the code that runs it, and what that needs."""
+    """Write the MLflow model: the classifier's folder, the code that runs it, and its requirements."""
     columns = [ColSpec("string", "class"), *(ColSpec("double", f"prob_{name}") for name in classes)]
     save_model(
         path,
@@ -104,7 +104,7 @@ def _save(path: Path, folder: Path, classes: Iterable[str], model_id: str, run_i
         code_paths=[str(Path(harness.__file__).parent)],
         signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema([*columns])),
         input_example=pd.DataFrame({"image": [_example()]}),
-        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in NEEDED],
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
     )
 
 
@@ -122,7 +122,7 @@ def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 
 def _version(versions: Iterable[ModelVersion], study_id: str, job_id: str | None) -> ModelVersion | None:
-    """The version that was made by this job; where that is not known, the newest of this study id."""
+    """The version of this job; without a job id, the newest version of this study id."""
     for found in versions:
         if found.tags.get(JOB_ID) == job_id if job_id else study_id in _study_ids(found):
             return found
@@ -134,16 +134,16 @@ def _study_ids(version: ModelVersion) -> list[str]:
 
 
 def study_model(study: Study, store: Store) -> str:
-    """The URI of the model that this very study has registered: of this file, on these images.
+    """The URI of the model that this study registered: from this file, on these images.
 
-    Raises HarnessError where there is none, also where the store has a model of another study of the same name.
+    Raises HarnessError if there is none, even if the store has a model of another study of the same name.
     """
     _require_models(store)
     newest = f"models:/{study.study}@{CHAMPION}"
     try:
         workspace = prepare(study, store)
     except HarnessError as error:
-        raise type(error)(f"{error}; the newest model of this name, whosever it is, is {newest}") from None
+        raise type(error)(f"{error}; the newest model of this name, of whatever study, is {newest}") from None
     chosen, identity = final_test(study, workspace.reader.read()), workspace.identity
     if isinstance(chosen, str):
         raise study.error(("test",), f"no model is registered: {chosen}")
@@ -169,7 +169,7 @@ def _require_models(store: Store) -> None:
 def champion_folder(store: Store, uri: str) -> Path:
     """The folder of the classifier in a model of this store's MLflow, such as models:/NAME@champion.
 
-    Raises HarnessError where there is none.
+    Raises HarnessError if there is none.
     """
     _require_models(store)
     named = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))", uri)

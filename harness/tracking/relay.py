@@ -1,4 +1,4 @@
-"""A publisher whose tracking server may be lost: training goes on, and what MLflow missed is told to it afterwards."""
+"""A publisher that survives a lost tracking server: training goes on, and MLflow is brought up to date afterwards."""
 
 import time
 from abc import ABC, abstractmethod
@@ -16,8 +16,8 @@ from harness.tracking.connection import is_lost, server_words
 from harness.tracking.publisher import Publisher
 from harness.tracking.root_run import RootRun
 
-PAUSE = 5.0  # seconds between two attempts to reach a server that was lost
-PATIENCE = 120.0  # seconds that the end of a run waits for it
+RECONNECT_SECONDS = 5.0  # between two attempts to reach a lost server
+SETTLE_SECONDS = 120.0  # that the end of a run waits for it
 LOST = "the tracking server is lost; every fit is stored, and the same command adds them to it"
 
 P = TypeVar("P", bound=RootRun)
@@ -25,11 +25,11 @@ R = TypeVar("R")
 
 
 class Relay(ABC, Generic[P]):
-    """Passes on to a publisher what happens. One that has lost its server is replaced by a new one.
+    """Passes events on to a publisher. A publisher that has lost its server is replaced by a new one.
 
-    The ledger is the truth, so a new publisher brings MLflow up to date as the start of a run does: what it finds of
-    unfinished jobs is discarded, and finished ones that lack a run get it whole. No call is ever repeated, so nothing
-    stands there twice.
+    The ledger is the truth, so a new publisher brings MLflow up to date as the start of a run does: it discards the
+    runs of unfinished jobs, and creates those of finished jobs that have none. No call is ever repeated, so nothing is
+    logged twice.
     """
 
     def __init__(self, make: Callable[[], P], say: Callable[[str], None]) -> None:
@@ -39,7 +39,7 @@ class Relay(ABC, Generic[P]):
 
     @abstractmethod
     def _bring_up_to_date(self, publisher: P) -> None:
-        """Tells a new publisher what happened before it was made."""
+        """Replay for a new publisher what happened before it was created."""
 
     def job_started(self, job: Job) -> None:
         self._pass(lambda publisher: publisher.job_started(job))
@@ -67,11 +67,11 @@ class Relay(ABC, Generic[P]):
             raise TrackingError(LOST) from None
 
     def settled(self) -> P:
-        """The publisher, its server up to date, for the end of a run; waits for a server that was lost.
+        """Wait for a lost server, and return the publisher with MLflow up to date.
 
-        Raises TrackingError where that takes too long.
+        Raises TrackingError if that takes longer than SETTLE_SECONDS.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SETTLE_SECONDS
         while self._live is None and not self._reconnect():
             if time.monotonic() > deadline:
                 raise TrackingError(LOST)
@@ -80,7 +80,7 @@ class Relay(ABC, Generic[P]):
         return self._live
 
     def _pass(self, call: Callable[[P], R]) -> R | None:
-        """What the publisher answers; None where its server is lost."""
+        """Call the publisher, and return its answer; None while its server is lost."""
         if self._live is None and not self._reconnect():
             return None
         assert self._live is not None
@@ -94,7 +94,7 @@ class Relay(ABC, Generic[P]):
             return None
 
     def _reconnect(self) -> bool:
-        """Whether the server is back, and has been told all."""
+        """Try to reach the server and bring it up to date; return whether that worked."""
         if time.monotonic() < self._try_at:
             return False
         try:
@@ -103,7 +103,7 @@ class Relay(ABC, Generic[P]):
         except Exception as error:
             if not is_lost(error):
                 raise
-            self._try_at = time.monotonic() + PAUSE
+            self._try_at = time.monotonic() + RECONNECT_SECONDS
             return False
         self._live = publisher
         self._say("the tracking server is back, and up to date")
@@ -119,18 +119,18 @@ class StudyRelay(Relay[Publisher]):
         self._journal: list[Callable[[Publisher], None]] = []
 
     def enter_stage(self, state: StageState) -> None:
-        self._keep(lambda publisher: publisher.enter_stage(self._now(state)))
+        self._journaled(lambda publisher: publisher.enter_stage(self._now(state)))
 
     def leave_stage(self, state: StageState) -> None:
-        self._keep(lambda publisher: publisher.leave_stage(state))
+        self._journaled(lambda publisher: publisher.leave_stage(state))
 
     def publish_test(self, state: ScenarioState, stages: list[str]) -> None:
-        self._keep(lambda publisher: publisher.publish_test(state, stages))
+        self._journaled(lambda publisher: publisher.publish_test(state, stages))
 
-    def _keep(self, call: Callable[[Publisher], None]) -> None:
+    def _journaled(self, call: Callable[[Publisher], None]) -> None:
         self._journal.append(call)
         if self._live is None:
-            self._reconnect()  # which tells the whole journal
+            self._reconnect()  # which replays the whole journal
         else:
             self._pass(call)
 
@@ -139,6 +139,6 @@ class StudyRelay(Relay[Publisher]):
             call(publisher)
 
     def _now(self, state: StageState) -> StageState:
-        """The state as the ledger has it by now."""
+        """The state with the records that are in the ledger now."""
         scenarios = tuple(self._reader.scenario(s.scenario, s.jobs) for s in state.scenarios)
         return replace(state, scenarios=scenarios)

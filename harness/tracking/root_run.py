@@ -1,4 +1,4 @@
-"""The MLflow run at the root of a study or a search: its description, its files, and the runs of finished folds."""
+"""The MLflow run at the root of a study or a search, its files, and the runs of finished folds."""
 
 import json
 import sys
@@ -16,32 +16,24 @@ from harness.errors import JobError, attempt
 from harness.models.custom import file_name
 from harness.prepare import Workspace
 from harness.store.results import FoldRecord, Metrics
-from harness.study.identity import Digests
 from harness.study.plan import Job
-from harness.study.provenance import code_and_machine, environment
+from harness.study.provenance import environment
 from harness.tracking.connection import is_lost
+from harness.tracking.links import UI_PORT
 from harness.tracking.stored_run import HEADS_FOLDER
 from harness.tracking.tracker import Tracker
 
 
-def provenance(digests: Digests) -> dict[str, str]:
-    """What every run says of its origin: digests, code, versions, machine, command line."""
-    return {
-        "manifest_digest": digests.manifest,
-        "folds_digest": digests.all_folds,
-        "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
-        **code_and_machine(),
-    }
-
-
 class RootRun(ABC):
-    """The run of a study or of a search, and all below it. As a context manager it ends every run that it began."""
+    """The run of a study or of a search, and all runs below it. As a context manager it ends every run it started.
 
-    def __init__(self, workspace: Workspace, identity: str) -> None:
+    identity: the id of the study or search. port: of the MLflow UI of this store, for links.
+    """
+
+    def __init__(self, workspace: Workspace, identity: str, port: int = UI_PORT) -> None:
         self._workspace = workspace
         self._study, self._inputs, self._store = workspace.study, workspace.inputs, workspace.store
-        origin = provenance(self._inputs.digests)
-        self._tracker = Tracker(self._store, self._study, identity, origin, self._inputs.dataset)
+        self._tracker = Tracker(workspace, identity, port)
 
     @property
     @abstractmethod
@@ -62,7 +54,7 @@ class RootRun(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Marks the root run whole where everything below it is."""
+        """Mark the root run complete if everything below it is."""
 
     def _publish_fold(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
         """Complete the run of a finished job; streamed: its curves are there already."""
@@ -72,7 +64,7 @@ class RootRun(ABC):
         self._tracker.finish(run_id)
 
     def _attempt(self, what: str, run_id: str, upload: Callable[[], object]) -> None:
-        """Adds to a run what it can do without, or says why it lacks it."""
+        """Upload an optional part of a run; if that fails, say why it is missing."""
         log = self._store.root / "unpublished" / f"{run_id}-{what}.txt"
         attempt(f"{what} not added to MLflow", log, upload, passing=is_lost)
 
@@ -80,7 +72,7 @@ class RootRun(ABC):
         try:
             self._tracker.discard_leftovers()
             run_id = self.run_id
-            if not self._tracker.is_whole(run_id):
+            if not self._tracker.is_complete(run_id):
                 with self._store.scratch() as folder:
                     self._tracker.log_files(run_id, study_files(self._workspace, folder))
         except BaseException:
@@ -91,7 +83,7 @@ class RootRun(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        status = "KILLED"  # also where a signal comes upon the last words
+        status = "KILLED"  # also if a signal interrupts closing
         try:
             if error is None:
                 self.close()

@@ -1,4 +1,4 @@
-"""What a run of an earlier start says of its job."""
+"""A fold or test run, read back from MLflow."""
 
 import shutil
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from harness.store import Store
 from harness.study.settings import Settings
 from harness.tracking.connection import open_client
 
-HEADS_FOLDER = "heads"  # of a study run's artifacts: the files of heads of the user's own
+HEADS_FOLDER = "heads"  # among a study run's artifacts: the files of custom heads
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class StoredRun:
 
 
 def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
-    """What a fold or test run says; its study file is copied into `folder`, with the heads of the user's own.
+    """Read a fold or test run, and copy its study file and custom heads into `folder`.
 
-    Raises StudyError where there is no such run, or another version wrote it.
+    Raises StudyError if there is no such run, or another version wrote it.
     """
     if not store.has_runs:
         raise StudyError(f"{store.root} holds no runs; name the store with --store DIR")

@@ -1,4 +1,4 @@
-"""How busy this machine is, under the names by which MLflow shows it."""
+"""The load of this machine, under MLflow's names."""
 
 from contextlib import suppress
 from functools import cache
@@ -12,7 +12,7 @@ from harness.store.results import Metrics
 def system_metrics() -> Metrics:
     """The load of processor and memory now, and of every NVIDIA GPU: percent since the last call, and megabytes.
 
-    The names are those of MLflow's own monitor, whose thread a fold of a few seconds would not be worth.
+    The names are those of MLflow's own monitor, whose thread is not worth its cost for a fold of a few seconds.
     """
     memory = psutil.virtual_memory()
     return {
@@ -27,7 +27,7 @@ def _gpus() -> Metrics:
     found: Metrics = {}
     for index in range(_gpu_count()):
         device = pynvml.nvmlDeviceGetHandleByIndex(index)
-        with suppress(pynvml.NVMLError):  # a part of a GPU does not tell its load
+        with suppress(pynvml.NVMLError):  # a MIG slice does not report its load
             busy, memory = pynvml.nvmlDeviceGetUtilizationRates(device).gpu, pynvml.nvmlDeviceGetMemoryInfo(device)
             found[f"system/gpu_{index}_utilization_percentage"] = float(busy)
             found[f"system/gpu_{index}_memory_usage_megabytes"] = memory.used / 1e6

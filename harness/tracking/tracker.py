@@ -1,4 +1,4 @@
-"""MLflow as the view of a study: study run -> scenario runs -> fold runs, written by one process."""
+"""The runs of a study in MLflow: study run -> scenario runs -> fold runs, written by one process."""
 
 import socket
 from collections.abc import Iterable, Mapping
@@ -7,34 +7,33 @@ from pathlib import Path
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
-from harness.data.manifest import Dataset
 from harness.errors import JobError
-from harness.store import Store
+from harness.prepare import Workspace
 from harness.store.failpoints import failpoint
 from harness.store.results import FoldRecord, Metrics
-from harness.study import Study
+from harness.study.identity import Digests
 from harness.study.plan import Job, Scenario
+from harness.study.provenance import code_and_machine
 from harness.tracking.connection import open_experiment, search_runs
 from harness.tracking.entities import dataset_input, params
-from harness.tracking.links import Links
-from harness.tracking.metric_buffer import Curves
+from harness.tracking.links import UI_PORT, Links
+from harness.tracking.metric_buffer import MetricBuffer
 from harness.tracking.registry import Registry
 from harness.tracking.system_metrics import system_metrics
 
 
 class Tracker:
-    """The runs of one study (of one study id) in one store."""
+    """The runs of one study or search, by its id, in one store. port: of the MLflow UI of this store, for links."""
 
-    def __init__(
-        self, store: Store, study: Study, study_id: str, provenance: Mapping[str, str], dataset: Dataset
-    ) -> None:
-        self._study, self._study_id, self._provenance = study, study_id, provenance
+    def __init__(self, workspace: Workspace, identity: str, port: int = UI_PORT) -> None:
+        store, self._study, self._study_id = workspace.store, workspace.study, identity
+        self._provenance = _provenance(workspace.inputs.digests)
         self._origin, self._server = f"{socket.gethostname()}:{store.root}", store.server
-        self._client, self.experiment_id = open_experiment(store, study.study)
-        self._dataset = dataset_input(dataset, study)
-        self._curves = Curves(self._client)
+        self._client, self.experiment_id = open_experiment(store, self._study.study)
+        self._dataset = dataset_input(workspace.inputs.dataset, self._study)
+        self._buffer = MetricBuffer(self._client)
         self.registry = Registry(self._client)
-        self.links = Links(self._client, self.experiment_id, study_id, store.server)
+        self.links = Links(self._client, self.experiment_id, identity, store.server or f"http://127.0.0.1:{port}")
         self._context = resolve_tags()
         self._runs: dict[tuple[str, str], str] = {}  # (level, key) -> run id
         self._finished: set[str] = set()
@@ -43,27 +42,27 @@ class Tracker:
         self._find_runs()
 
     def _find_runs(self) -> None:
-        """Takes up the runs of earlier starts."""
+        """Find the runs of earlier starts."""
         query = f"tags.`harness.study_id` = '{self._study_id}'"
         for run in search_runs(self._client, self.experiment_id, query):
             level, run_id = run.data.tags["harness.level"], run.info.run_id
             if "harness.complete" in run.data.tags:
                 self._finished.add(run_id)
             elif level in ("fold", "test"):
-                if self._is_own(run.data.tags.get("harness.store.store")):
+                if self._is_own(run.data.tags.get("harness.store")):
                     self._leftovers.append(run_id)
                 continue
             self._runs[level, run.data.tags["harness.key"]] = run_id
 
     def _is_own(self, origin: str | None) -> bool:
-        """Whether a run is this store's. On a server another store may be at work on its own."""
+        """Whether a run belongs to this store. On a server, another store may be running its own."""
         return self._server is None or origin in (None, self._origin)
 
     def discard_leftovers(self) -> None:
-        """Moves to MLflow's trash what earlier starts left of jobs that did not finish; they are run anew.
+        """Move the unfinished runs of earlier starts to MLflow's trash; their jobs are run again.
 
-        What a killed process left RUNNING under another study id (the file was changed since) is KILLED.
-        Only for the holder of the study's lock: another runner's jobs look the same.
+        Runs that a killed process left RUNNING under another study id (the file was changed since) become KILLED.
+        Only for the holder of the study's lock: the jobs of another runner look the same.
         """
         for run_id in self._leftovers:
             self._client.delete_run(run_id)
@@ -73,15 +72,15 @@ class Tracker:
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
     def find(self, level: str, key: str) -> str | None:
-        """The id of a run that is there, without making or touching it."""
+        """The id of an existing run; creates and changes nothing."""
         return self._runs.get((level, key))
 
     def study_run(self) -> str:
-        """The id of the study's run, made at the first call."""
+        """The id of the study's run, created at the first call."""
         return self.start("study", self._study_id, self._study.study, None, {})
 
     def scenario_run(self, scenario: Scenario, stages: Iterable[str]) -> str:
-        """The id of a scenario's run, made at the first call."""
+        """The id of a scenario's run, created at the first call."""
         tags = {
             "harness.scenario_id": scenario.id,
             "harness.scenario": scenario.name,
@@ -92,7 +91,7 @@ class Tracker:
         return run_id
 
     def start_fold(self, job: Job, stages: Iterable[str], parent: str | None = None) -> str:
-        """The id of a fold's run, made at the first call and RUNNING until it is finished or failed.
+        """The id of a fold's run, created at the first call and RUNNING until it is finished or failed.
 
         parent: the run that it goes under; None: that of its scenario.
         """
@@ -119,46 +118,46 @@ class Tracker:
         return self.start("test", scenario.id, f"test: {scenario.name}", self.study_run(), tags, scenario)
 
     def is_finished(self, level: str, key: str) -> bool:
-        """Whether the run of this job or scenario is there, whole."""
+        """Whether the run of this job or scenario is complete."""
         return self._runs.get((level, key)) in self._finished
 
     def unfinished(self, level: str) -> list[str]:
-        """The ids of the runs of this level that are not whole."""
+        """The ids of the runs of this level that are not complete."""
         return [run_id for (name, _), run_id in self._runs.items() if name == level and run_id not in self._finished]
 
-    def is_whole(self, run_id: str) -> bool:
-        """Whether this run was finished before."""
+    def is_complete(self, run_id: str) -> bool:
+        """Whether this run is complete."""
         return run_id in self._finished
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Metrics) -> None:
-        """Adds one epoch (from 1) to the curves of a run; short epochs are written several at a time.
+        """Add one epoch (from 1) to the curves of a run; short epochs are written several at a time.
 
-        With it goes how busy this machine is.
+        The load of this machine is logged with it.
         """
-        self._curves.add(run_id, epoch, metrics | system_metrics())
+        self._buffer.add(run_id, epoch, metrics | system_metrics())
 
     def log_record(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
-        """Adds what a finished job says: its curves where they were not `streamed`, its facts, its selected epoch."""
+        """Log the record of a finished job: facts, selected epoch, and the curves unless they were `streamed`."""
         if streamed:
-            self._curves.flush(run_id)
+            self._buffer.flush(run_id)
         else:
-            self._curves.write(run_id, list(enumerate(record.history, start=1)))
+            self._buffer.write(run_id, list(enumerate(record.history, start=1)))
         last = len(record.history)
         if record.selected_epoch != last:  # the last value is that of the predictions
-            self._curves.write(run_id, [(last, record.metrics)], later=1)
+            self._buffer.write(run_id, [(last, record.metrics)], later=1)
         facts = record.facts.to_json()
         numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
         words = {k: v for k, v in facts.items() if isinstance(v, str)}
-        self._curves.write(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
+        self._buffer.write(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
         self._client.log_batch(run_id, tags=[RunTag(f"harness.{name}", word) for name, word in words.items()])
 
     def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
-        """Adds single values to a run; what a start that was killed has added stays as it is."""
+        """Log single values; those that an earlier, killed start has logged are not logged twice."""
         there = self._client.get_run(run_id).data.metrics
-        self._curves.write(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
+        self._buffer.write(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
 
     def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
-        """Copies files to the artifacts of a run."""
+        """Copy files to the artifacts of a run."""
         for path in paths:
             if path.is_dir():
                 self.log_files(run_id, sorted(path.iterdir()), f"{folder}/{path.name}" if folder else path.name)
@@ -167,16 +166,16 @@ class Tracker:
                 failpoint("tracking.artifact")
 
     def describe(self, run_id: str, text: str) -> None:
-        """Sets the description that MLflow shows on a run (Markdown)."""
+        """Set the description that MLflow shows on a run (Markdown)."""
         self._client.set_tag(run_id, "mlflow.note.content", text)
 
     def tag(self, run_id: str, name: str, value: str) -> None:
-        """Sets a tag of a run."""
+        """Set a tag of a run."""
         self._client.set_tag(run_id, name, value)
 
     def finish(self, run_id: str) -> None:
-        """Marks a run whole; the completion tag comes last."""
-        self._curves.flush(run_id)
+        """Mark a run complete; the completion tag comes last."""
+        self._buffer.flush(run_id)
         self._client.set_terminated(run_id, "FINISHED")
         failpoint("tracking.terminated")
         self._client.set_tag(run_id, "harness.complete", "true")
@@ -185,30 +184,30 @@ class Tracker:
         self._active.discard(run_id)
 
     def fail(self, run_id: str, error: JobError) -> None:
-        """Marks a job's run failed, with the reason where a reader looks for it."""
+        """Mark the run of a job failed, with the reason in its description."""
         self._client.set_tag(run_id, "harness.error", error.reason[:5000])
         self.describe(run_id, f"**Failed:** {error.reason}\n\n```\n{error.details[-4000:]}\n```")
         self.close(run_id, "FAILED")
 
     def close(self, run_id: str, status: str) -> None:
-        """Ends a run that is not whole, as FAILED or KILLED."""
-        self._curves.flush(run_id)
+        """End a run that is not complete, as FAILED or KILLED."""
+        self._buffer.flush(run_id)
         self._client.set_terminated(run_id, status)
         self._active.discard(run_id)
 
     def discard(self, level: str, key: str) -> None:
-        """Moves the run of a job that will not be finished to MLflow's trash; the next call starts it anew."""
+        """Move the run of a job that will not be finished to MLflow's trash; the next call creates a new one."""
         run_id = self._runs.get((level, key))
         if run_id is not None and run_id not in self._finished:
-            self._curves.drop(run_id)
+            self._buffer.drop(run_id)
             self._client.delete_run(run_id)
             self._active.discard(run_id)
             del self._runs[level, key]
 
     def retract(self, scenario_id: str, job_ids: Iterable[str], study_id: str) -> None:
-        """Moves a scenario's run and its fold runs to MLflow's trash, and takes the mark of being whole from the study.
+        """Move the run of a scenario and its fold runs to MLflow's trash, and mark the study incomplete.
 
-        For a scenario one of whose results was set aside: its other folds are published again from the ledger.
+        For a scenario of which a result was set aside: its other folds are published again from the ledger.
         """
         for level, key in [("scenario", scenario_id), *(("fold", job_id) for job_id in job_ids)]:
             run_id = self._runs.pop((level, key), None)
@@ -223,7 +222,7 @@ class Tracker:
             self._finished.discard(study_run)
 
     def close_all(self, status: str) -> None:
-        """Ends every run that is still RUNNING, also one that a signal came upon as it was made."""
+        """End every run that is still RUNNING, also one whose creation a signal interrupted."""
         query = f"tags.`harness.study_id` = '{self._study_id}' AND attributes.status = 'RUNNING'"
         for run in search_runs(self._client, self.experiment_id, query):
             self.close(run.info.run_id, status)
@@ -232,14 +231,14 @@ class Tracker:
         self, level: str, key: str, name: str, parent: str | None, tags: Mapping[str, str],
         scenario: Scenario | None = None,
     ) -> str:  # fmt: skip
-        """The id of the run of this level and key, made at the first call below the run `parent`."""
+        """The id of the run of this level and key, created at the first call below the run `parent`."""
         run_id, known = self._runs.get((level, key)), dict[str, str]()
         if run_id is None:
             common = {
                 "harness.level": level,
                 "harness.key": key,
                 "harness.study_id": self._study_id,
-                "harness.store.store": self._origin,
+                "harness.store": self._origin,
                 **{f"harness.{name}": value for name, value in self._provenance.items()},
             }
             if self._study.data.limit:
@@ -260,3 +259,13 @@ class Tracker:
             self._client.log_inputs(run_id, datasets=[self._dataset])
             self._active.add(run_id)
         return run_id
+
+
+def _provenance(digests: Digests) -> dict[str, str]:
+    """The origin of every run: digests, code, versions, machine, command line."""
+    return {
+        "manifest_digest": digests.manifest,
+        "folds_digest": digests.all_folds,
+        "weights_digest": ", ".join(sorted(set(digests.weights.values()))),
+        **code_and_machine(),
+    }

@@ -8,9 +8,9 @@ from harness.store import Store
 
 def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:
     """The command that serves the store's MLflow UI on 127.0.0.1, and its environment."""
-    from harness.tracking.moved import bring_along
+    from harness.tracking.moved import rewrite_locations
 
-    bring_along(store)
+    rewrite_locations(store)
     command = [
         sys.executable, "-m", "mlflow", "ui",
         "--backend-store-uri", store.database_uri,

@@ -40,7 +40,7 @@ ASIDE = (
     "harness.command",
     "harness.git_commit",
     "harness.git_dirty",
-    "harness.store.store",
+    "harness.store",
 )  # tags of the start, not of the result
 Truth = dict[str, Any]
 

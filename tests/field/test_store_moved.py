@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import BusyError
 from harness.store import Store
-from harness.tracking.moved import bring_along, old_places
+from harness.tracking.moved import old_places, rewrite_locations
 from tests.conftest import SMALL_STUDY, Finished, runs_of
 from tests.field.conftest import Harness
 
@@ -72,7 +72,7 @@ def test_a_run_in_a_copy_touches_no_file_of_the_original(harness: Harness, finis
 
 
 def test_a_moved_store_is_read_where_it_is(harness: Harness, copied: Store) -> None:
-    bring_along(copied)
+    rewrite_locations(copied)
     moved = copied.root.rename("new place")
     store, image = Store(moved), an_image(Store(moved))
     doctor = harness("doctor", "--store", str(moved))
@@ -101,13 +101,13 @@ def test_runs_that_a_killed_process_left_are_discarded_after_a_move(harness: Har
 
 
 def test_a_store_by_another_name_has_not_moved(copied: Store) -> None:
-    bring_along(copied)
+    rewrite_locations(copied)
     Path("link").symlink_to(copied.root, target_is_directory=True)
     assert old_places(Store(Path("link"))) == {}
 
 
 def test_what_a_user_keeps_elsewhere_stays_there(copied: Store) -> None:
-    bring_along(copied)
+    rewrite_locations(copied)
     with closing(sqlite3.connect(copied.database)) as database, database:
         database.execute(
             "UPDATE experiments SET artifact_location = 'file:///other/artifacts/7' WHERE name = 'Default'"
@@ -116,7 +116,7 @@ def test_what_a_user_keeps_elsewhere_stays_there(copied: Store) -> None:
 
 
 def test_a_moved_store_of_a_server_is_left_alone(copied: Store) -> None:
-    bring_along(Store(copied.root, "http://127.0.0.1:1"))
+    rewrite_locations(Store(copied.root, "http://127.0.0.1:1"))
     assert old_places(copied)
 
 
@@ -138,9 +138,9 @@ def test_a_store_is_not_brought_along_under_a_running_study(copied: Store) -> No
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(BusyError, match="study small is running already"):
-            bring_along(copied)
+            rewrite_locations(copied)
         holder.communicate()
-    bring_along(copied)
+    rewrite_locations(copied)
     assert old_places(copied) == {}
 
 
@@ -149,5 +149,5 @@ def test_artifacts_that_are_still_in_the_old_place_are_told(
 ) -> None:
     (fold, *_) = runs_of(finished.store, "fold")
     shutil.rmtree(copied.artifacts / "small" / fold.info.run_id)
-    bring_along(copied)
+    rewrite_locations(copied)
     assert "copy the artifacts of 1 runs that are still there" in capsys.readouterr().err

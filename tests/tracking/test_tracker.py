@@ -24,9 +24,7 @@ from harness.store.results import FoldRecord
 from harness.study import Study, load_study
 from harness.study.plan import Job
 from harness.study.settings import Settings
-from harness.study.state import StateReader
 from harness.tracking.connection import is_lost
-from harness.tracking.root_run import provenance
 from harness.tracking.tracker import Tracker
 from tests.conftest import Finished, fit_facts, runs_of
 
@@ -300,9 +298,9 @@ def test_the_printed_url_opens_a_shared_view_with_the_scenarios_best_first(
 def parts(store: Store, small_study: Callable[..., Study]) -> tuple[Callable[[], Tracker], Job]:
     """What opens the tracker of a study as a process does that starts, and one of its jobs."""
     study = small_study()
-    inputs = prepare(study, store).inputs
-    job = StateReader(study, inputs.digests, Ledger(store)).stage(study.stages[0], None).missing[0]
-    return lambda: Tracker(store, study, "id", provenance(inputs.digests), inputs.dataset), job
+    workspace = prepare(study, store)
+    job = workspace.reader.stage(study.stages[0], None).missing[0]
+    return lambda: Tracker(workspace, "id"), job
 
 
 Parts = tuple[Callable[[], Tracker], Job]
@@ -430,8 +428,7 @@ def test_two_studies_in_one_experiment_do_not_meet(
     new, job = parts
     new().finish(new().start_fold(job, ["heads"]))
     study = small_study("seed=1")
-    inputs = prepare(study, store).inputs
-    other = Tracker(store, study, "another id", provenance(inputs.digests), inputs.dataset)
+    other = Tracker(prepare(study, store), "another id")
     assert not other.is_finished("fold", job.id)
     other.discard_leftovers()
     assert len(runs_of(store, "fold")) == 1
@@ -439,8 +436,7 @@ def test_two_studies_in_one_experiment_do_not_meet(
 
 def test_a_rehearsal_is_tagged(store: Store, small_study: Callable[..., Study]) -> None:
     study = small_study("data.limit=24")
-    inputs = prepare(study, store).inputs
-    Tracker(store, study, "id", provenance(inputs.digests), inputs.dataset).study_run()
+    Tracker(prepare(study, store), "id").study_run()
     (run,) = runs_of(store)
     assert run.data.tags["harness.rehearsal"] == "data.limit=24"
     assert run.data.params["limit"] == "24"
