@@ -70,7 +70,7 @@ class Outage(Recorder):
 def test_a_lost_server_stops_no_training_and_has_every_row_once_in_the_end(
     finished: Finished, store: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
-    monkeypatch.setattr(relay, "PAUSE", 0.0)
+    monkeypatch.setattr(relay, "RECONNECT_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         reporter = Outage(patch, moment, jobs=2)
         with reporter:
@@ -85,7 +85,7 @@ def test_a_lost_server_stops_no_training_and_has_every_row_once_in_the_end(
 def test_after_a_run_that_never_saw_its_server_again_the_same_command_adds_what_is_missing(
     finished: Finished, store: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "PATIENCE", 0.0)
+    monkeypatch.setattr(relay, "SETTLE_SECONDS", 0.0)
     with monkeypatch.context() as patch:
         reporter = Outage(patch, 4, jobs=100)
         with pytest.raises(TrackingError, match="every fit is stored, and the same command adds them"), reporter:
