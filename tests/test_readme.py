@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +26,7 @@ STUDY_FILE, COMMANDS_PAGE, MODELS, SCALING = (
 FIRST = ("make setup", ".venv/bin/harness new mine --data DIR", "make study STUDY=studies/mine.yaml")  # before any page
 REPEATED = ("make study STUDY=studies/pneumonia-frozen.yaml",)  # what later commands of a page build on
 README_LINES = 130
+RAY_PORTS = {"6379", "10001"}
 
 
 def _own_commands(page: Path) -> list[str]:
@@ -109,6 +110,8 @@ def test_the_page_of_the_study_file_names_every_field() -> None:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run of the tests share."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs git and a clone")
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "readme"
     folder.mkdir(exist_ok=True)
@@ -116,20 +119,33 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def needs(shared: Path) -> Path:
-    """The shared folder. Skips the test where git or a port is missing."""
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("needs git and a clone")
+def taken(shared: Path) -> set[str]:
+    """The ports that other programs serve on: found out once, before any test of this run serves on one."""
     with FileLock(shared / "ports.lock"):
-        if not (shared / "ports").exists():  # once, before any test of this run serves on one
-            taken = []
-            for port in (5000, 5001, 6379, 8080, 10001):
-                with closing(socket.socket()) as probe:
-                    taken += [str(port)] * (probe.connect_ex(("127.0.0.1", port)) == 0)
-            (shared / "ports").write_text(" ".join(taken))
-    if taken_then := (shared / "ports").read_text():
-        pytest.skip(f"ports are taken: {taken_then}")
-    return shared
+        if not (shared / "ports").exists():
+            found = [port for port in _ports([*SERVES, "ray start"]) if _is_taken(port)]
+            (shared / "ports").write_text(" ".join(found))
+    return set((shared / "ports").read_text().split())
+
+
+def _ports(lines: Iterable[str]) -> set[str]:
+    """The ports that commands serve on."""
+    served = {port for start, url in SERVES.items() if _begins(lines, start) for port in re.findall(r":(\d+)", url)}
+    return served | (RAY_PORTS if _begins(lines, "ray start") else set())
+
+
+def _begins(lines: Iterable[str], start: str) -> bool:
+    return any(line.startswith(start) for line in lines)
+
+
+def _is_taken(port: str) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def _skip_where_taken(lines: Iterable[str], taken: set[str]) -> None:
+    if ports := sorted(_ports(lines) & taken):
+        pytest.skip(f"ports are taken: {', '.join(ports)}")
 
 
 def _own_head() -> str:
@@ -139,23 +155,23 @@ def _own_head() -> str:
 
 
 @pytest.fixture(scope="session")
-def finished(needs: Path) -> Path:
+def finished(shared: Path) -> Path:
     """A clone in which the reader's own study is finished: made once for all pages and processes."""
-    clone, result = needs / "finished", needs / "finished.txt"
-    with FileLock(needs / "finished.lock"):
+    clone, result = shared / "finished", shared / "finished.txt"
+    with FileLock(shared / "finished.lock"):
         if not result.exists():
             new_clone(clone, _own_head())
-            reader = Reader(clone, needs)
+            reader = Reader(clone, shared)
             result.write_text("\n".join(wrong for command in FIRST if (wrong := reader.follow(command))))
     assert result.read_text() == ""
     return clone
 
 
 @pytest.fixture
-def reader(finished: Path, needs: Path, tmp_path: Path) -> Iterator[Reader]:
+def reader(finished: Path, shared: Path, tmp_path: Path) -> Iterator[Reader]:
     """A reader with a copy of the finished clone."""
     copy_clone(finished, tmp_path / "clone")
-    found = Reader(tmp_path / "clone", needs)
+    found = Reader(tmp_path / "clone", shared)
     yield found
     found.leave()
 
@@ -167,10 +183,11 @@ def _follow(reader: Reader, lines: list[str]) -> None:
 
 
 @pytest.mark.network
-def test_readme_does_what_it_says(needs: Path, tmp_path: Path) -> None:
+def test_readme_does_what_it_says(shared: Path, taken: set[str], tmp_path: Path) -> None:
+    _skip_where_taken(commands(README), taken)
     clone = tmp_path / "clone"
     new_clone(clone, _own_head())
-    reader = Reader(clone, needs)
+    reader = Reader(clone, shared)
     try:
         for command in commands(README):
             assert reader.follow(command) is None
@@ -196,7 +213,8 @@ def _scenarios(output: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES_WITH_COMMANDS if page != SCALING], ids=lambda page: page_name(page)
 )
-def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
+def test_a_page_does_what_it_says(page: Path, taken: set[str], reader: Reader) -> None:
+    _skip_where_taken(_own_commands(page), taken)
     _follow(reader, _own_commands(page))
 
 
@@ -204,7 +222,8 @@ def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
 @pytest.mark.network
 @pytest.mark.ray
 @pytest.mark.services
-def test_the_page_of_clusters_and_servers_does_what_it_says(reader: Reader) -> None:
+def test_the_page_of_clusters_and_servers_does_what_it_says(taken: set[str], reader: Reader) -> None:
+    _skip_where_taken(_own_commands(SCALING), taken)
     folder = programs()
     if folder is None:
         pytest.skip("needs PostgreSQL")
