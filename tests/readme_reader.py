@@ -33,7 +33,10 @@ FROM_THE_HUB = (  # ImageNet weights come from there; where it cannot be reached
 ARGUMENTS = {"make bench": "--quick --only decode"}  # in ARGS: a small part of what takes half an hour
 COMMAND_SECONDS, SERVER_SECONDS, STOP_SECONDS = 900, 300, 20
 SMALLER = {  # in the studies that are run: what a reader without time would change
-    "studies/quickstart.yaml": {"epochs: 10": "epochs: 1", "image_size: 64": "image_size: 32"},
+    "studies/quickstart.yaml": {
+        "epochs: 10": "epochs: 1",
+        "image_size: 64": "image_size: 32\n  phantom: {train: 96, test: 24}",
+    },
     "studies/pneumonia.yaml": {"epochs: 15": "epochs: 1", "image_size: 150": "image_size: 32"},
     "studies/pneumonia-frozen.yaml": {"epochs: 15": "epochs: 1", "image_size: 150": "image_size: 32"},
     "studies/pneumonia-search.yaml": {"trials: 40": "trials: 3", "repeats: 5": "repeats: 1"},
