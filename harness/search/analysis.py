@@ -1,4 +1,4 @@
-"""What a search says of its parameters: importances, and the interactive figures of Optuna."""
+"""The importances of a search's parameters, and Optuna's interactive figures."""
 
 import warnings
 from html import escape
@@ -14,18 +14,18 @@ from harness.study import Study
 from harness.study.search_block import Search
 
 EVALUATOR = "fANOVA"  # Hutter et al. 2014; Optuna's default, PED-ANOVA, can mis-rank
-MIN_TRIALS = 8  # complete ones; below, a forest over them says nothing
+MIN_COMPLETE_TRIALS = 8  # fANOVA fits a random forest to them, which learns nothing from fewer
 
 
 def importances(study: Study, queue: Queue, seed: int = 0) -> dict[str, float]:
     """The share of the variance of the complete trials' values that each parameter explains, the largest first.
 
-    A parameter that is not active in a trial stands there at the value of `base`, with which the trial was
-    fitted; fANOVA would leave it out otherwise. Empty where there are too few trials, or nothing varies.
+    A parameter that is not active in a trial counts there with its value in `base`, with which the trial was fitted;
+    otherwise fANOVA would leave the parameter out. Empty where there are too few trials, or nothing varies.
     """
     search = study.searched
     complete = queue.trials(TrialState.COMPLETE)
-    if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) < 2:
+    if len(complete) < MIN_COMPLETE_TRIALS or len({trial.values[0] for trial in complete}) < 2:
         return {}
     distributions = {key: d for trial in complete for key, d in trial.distributions.items()}
     if len(distributions) < 2:
@@ -39,7 +39,7 @@ def importances(study: Study, queue: Queue, seed: int = 0) -> dict[str, float]:
 
 
 def _stand_in(study: Study, search: Search, key: str) -> object:
-    """The value of base, or one of the space where that lies outside it."""
+    """The value of a parameter in `base`; the first value of the search space where that does not contain it."""
     value, dimension = getattr(study.base, key), search.space[key]
     if dimension.holds(value):
         return value
@@ -47,12 +47,12 @@ def _stand_in(study: Study, search: Search, key: str) -> object:
 
 
 def interactive_figures(study: Study, queue: Queue, path: Path, mark: str | None) -> Path:
-    """One HTML page with the search's figures, which needs no network."""
+    """Write one HTML page with Optuna's figures of the search; it needs no network."""
     search = study.searched
     objective, one = search.objective, queue.optuna_study
     named: dict[str, Any] = {"target_name": objective.metric, "target": _first_value}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a parameter is missing in some trials, which `when` means
+        warnings.simplefilter("ignore")  # a parameter is missing in some trials, as `when` asks for
         figures = [
             optuna.visualization.plot_optimization_history(one, **named),
             optuna.visualization.plot_parallel_coordinate(one, **named),

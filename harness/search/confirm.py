@@ -1,4 +1,4 @@
-"""The best scenario of a search as a study of its own, on fresh folds with fresh seeds: what its score is worth."""
+"""The best scenario of a search as a separate study, on fresh folds with fresh seeds, and its score there."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from harness.study import Study, load_study
 from harness.study.identity import derive_seed
 from harness.study.search_block import Confirm
 
-NOTE = """\
+BEST_STUDY_HEADER = """\
 # Written by `harness search`: the best scenario of study {study}, on folds and with seeds that the
 # search did not see. Confirm it: harness run {name} (with the --data and --store of the search)
 """
@@ -22,7 +22,7 @@ NOTE = """\
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What the best scenario reaches on fresh folds."""
+    """The score of the best scenario on fresh folds."""
 
     mean: float
     fold_sd: float
@@ -31,7 +31,7 @@ class Confirmed:
 
 
 def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
-    """The study of the best scenario, written to `path`."""
+    """Write the study of the best scenario to `path`, and return it."""
     repeats = (study.searched.confirm or Confirm()).repeats
     objective = study.searched.objective
     content = {
@@ -43,13 +43,15 @@ def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
         "base": best.scenario.settings.model_dump(),
         "stages": [{"name": "confirm"}],
     }
-    text = NOTE.format(study=study.study, name=path.name) + yaml.safe_dump(content, sort_keys=False, width=100)
+    text = BEST_STUDY_HEADER.format(study=study.study, name=path.name) + yaml.safe_dump(
+        content, sort_keys=False, width=100
+    )
     write_atomic(path, text.encode())
     return load_study(path)
 
 
 def confirmed(best_study: Study, metric: str, store: Store) -> Confirmed | None:
-    """What the ledger has of the best scenario on fresh folds; None until all of them are done."""
+    """The score of the best scenario on fresh folds, from the ledger; None until all of its fits are done."""
     (state,) = prepare(best_study, store).reader.read().stages
     if not state.finished:
         return None

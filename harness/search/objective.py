@@ -1,4 +1,4 @@
-"""One trial from its point to its value: a scenario whose folds are ordinary jobs, one after the other."""
+"""Run one trial, from its point to its value: a scenario whose folds are fitted as jobs, one after the other."""
 
 from dataclasses import replace
 from statistics import mean
@@ -28,7 +28,7 @@ class TrialEvents(JobEvents, Protocol):
     """
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
-        """A trial starts. Returns the id of its MLflow run; None while the tracking server is lost."""
+        """A trial starts. Return the id of its MLflow run; None while the tracking server is lost."""
         ...
 
     def trial_ended(self, number: int) -> None:
@@ -42,7 +42,10 @@ def value_of(objective: Objective, records: list[FoldRecord]) -> float:
 
 
 def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
-    """The mean of what a fold costs; in seconds with the extraction of features, whichever trial they were made for."""
+    """The mean cost of a fold.
+
+    Seconds include the extraction of features, also where another trial has extracted them first.
+    """
     facts = [record.facts for record in records]
     if objective.cost == "parameters":
         return mean(float(fact.parameters) for fact in facts)
@@ -50,7 +53,7 @@ def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
 
 
 class TrialRunner:
-    """Runs trials, one after the other."""
+    """Runs trials one after the other."""
 
     def __init__(self, study: Study, store: Store, context: Context, queue: Queue, events: TrialEvents) -> None:
         self._study, self._search, self._store = study, study.searched, store
@@ -58,9 +61,10 @@ class TrialRunner:
         self._ledger, self._context = Ledger(store), context
 
     def run(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
-        """How a trial ends, and with which values; FAIL where a fold failed, or another trial holds its slot.
+        """Run a trial, and return its final state and its values.
 
-        The reason of a failure stands in the trial's user attribute `error`.
+        FAIL where a fold failed, or where another trial holds its slot. The trial's user attribute `error` says why a
+        fold failed.
         """
         if self._queue.is_second(trial):
             return TrialState.FAIL, None
@@ -85,7 +89,10 @@ class TrialRunner:
         return TrialState.COMPLETE, [value_of(objective, records), *costs]
 
     def _fit(self, job: Job) -> FoldRecord | None:
-        """The record of a job, from the ledger where it is there; no two workers fit the same one."""
+        """Fit a job, unless its record is in the ledger, and return the record; None where the fit failed.
+
+        Under a lock, so that no two workers fit the same job.
+        """
         with self._lock(job.id):
             if self._ledger.done(job.id):
                 self._events.job_ended(job, self._ledger.record(job.id))
@@ -94,7 +101,7 @@ class TrialRunner:
         return self._ledger.record(job.id) if self._ledger.done(job.id) else None
 
     def _fitter(self, size: int) -> Fitter:
-        """What fits jobs on images of this size, which a range may have named first: then they are decoded now."""
+        """The fitter for images of this size. A size that occurs for the first time in the search is decoded first."""
         if size not in self._context.pixels:
             with self._lock(f"pixels-{size}"):
                 path = pixel_cache(self._context.dataset, size, self._store)

@@ -1,9 +1,9 @@
 """The trials of a search in Optuna's storage: numbered slots, each of which ends exactly once.
 
-All trials that there are to be are enqueued up front, and workers only take from that queue. So the total is exact
-however many workers on however many machines take part, and what a killed worker leaves can be put back.
-`Study.optimize` and `Study.ask` make a trial of their own where none waits; so trials are taken here, by the
-storage's `set_trial_state_values`, which says who was first.
+All trials are enqueued up front, and workers only take from that queue. So the total is exact, however many workers
+on however many machines take part, and the trial of a killed worker can be put back. `Study.optimize` and `Study.ask`
+create a new trial where none is waiting; so trials are taken here by the storage's `set_trial_state_values`, which
+reports which process was first.
 """
 
 import warnings
@@ -23,26 +23,27 @@ from harness.store import Store
 from harness.store.store import sqlite_uri
 from harness.study.search_block import Point, Search
 
-HEARTBEAT, GRACE = 10, 60  # seconds
-RETRIES = 2  # of a trial whose worker died
+HEARTBEAT_SECONDS = 10
+GRACE_SECONDS = 60  # without a heartbeat, until a worker counts as dead
+MAX_RETRIES = 2  # of a trial whose worker died
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-_retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
+_retry = RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)
 
 
 def _put_back(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Enqueues a trial whose worker died again, unless that has happened too often or it was failing anyway."""
+    """Enqueue the trial of a dead worker again, unless that has happened too often or the trial had failed already."""
     if "error" not in trial.user_attrs:
         _retry(study, trial)
 
 
 class Queue:
-    """The slots of one search. `own`: no other process than this store's takes part."""
+    """The slots of one search. is_local: its database is in the store, so only processes on this store take part."""
 
     def __init__(self, search: Search, name: str, store: Store, url: str | None) -> None:
-        self._search, self.own = search, url is None
+        self._search, self.is_local = search, url is None
         self._url = url or sqlite_uri(store.root / "optuna.db")
         objective = search.objective
         directions: list[Literal["maximize", "minimize"]] = ["maximize" if objective.maximize else "minimize"]
@@ -50,16 +51,22 @@ class Queue:
             directions.append("minimize")
         with readable(self._url), exclusive(self._url):
             self._storage = open_storage(
-                self._url, heartbeat_interval=HEARTBEAT, grace_period=GRACE, heartbeat_stale_trial_callback=_put_back
+                self._url,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=_put_back,
             )
             self.optuna_study = optuna.create_study(
-                storage=self._storage, study_name=name, directions=directions, load_if_exists=True,
+                storage=self._storage,
+                study_name=name,
+                directions=directions,
+                load_if_exists=True,
                 pruner=FoldMedian(objective.maximize),
-            )  # fmt: skip
+            )
         self._id = self._storage.get_study_id_from_name(name)
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """The trials in these states, all without any, by number."""
+        """The trials in these states (all, if none is given), by number."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def trial(self, number: int) -> FrozenTrial:
@@ -67,24 +74,24 @@ class Queue:
         return self.trials()[number]
 
     def ended(self) -> dict[int, FrozenTrial]:
-        """The trials that have come to an end, by slot: complete, pruned, or failed for a reason of their own."""
+        """The trials that have ended, by slot: complete, pruned, or failed by an error of their own."""
         return {slot_of(t): t for t in reversed(self.trials()) if has_ended(t)}
 
     @property
     def waiting(self) -> int:
-        """How many trials nobody has taken yet."""
+        """The number of trials that no worker has taken yet."""
         return len(self.trials(TrialState.WAITING))
 
     @property
     def running(self) -> int:
-        """How many trials somebody has taken."""
+        """The number of trials that a worker has taken and not ended."""
         return len(self.trials(TrialState.RUNNING))
 
     def fill(self, target: int, points: Sequence[Point]) -> int:
-        """How many of the slots 0 ... target - 1 are still to be worked on, now that those missing are enqueued.
+        """Enqueue the missing slots of 0 ... target - 1, and return how many of these slots have not ended yet.
 
-        points: what the first slots are to try; the sampler chooses for the others. Slots beyond the target that
-        nobody has taken are withdrawn.
+        points: what the first slots try; the sampler chooses for the others. Waiting slots beyond the target are
+        withdrawn.
         """
         with exclusive(self._url):
             for trial in self.trials(TrialState.WAITING):
@@ -97,16 +104,16 @@ class Queue:
         return target - len([slot for slot in self.ended() if slot < target])
 
     def take(self, workers: int) -> Trial | None:
-        """A trial that waited and is this process's now, its sampler set; None where none waits.
+        """Take a waiting trial for this process, and set its sampler; None where none is waiting.
 
         workers: how many take part in the search.
         """
-        if not self.own:
+        if not self.is_local:
             self._put_back_stale()
         for waiting in self.trials(TrialState.WAITING):
             trial_id = self._trial_id(waiting)
             with exclusive(self._url):
-                self._storage.record_heartbeat(trial_id)  # first: one that is taken without would never be missed
+                self._storage.record_heartbeat(trial_id)  # first: a running trial without one never becomes stale
                 taken = self._change(waiting, TrialState.RUNNING)
             if taken:
                 self.optuna_study.sampler = slot_sampler(self._search, slot_of(waiting), workers)
@@ -114,14 +121,14 @@ class Queue:
         return None
 
     @contextmanager
-    def beating(self, trial: Trial) -> Iterator[None]:
-        """Tells the storage now and then that this process is still at the trial."""
-        over = Event()
+    def heartbeats(self, trial: Trial) -> Iterator[None]:
+        """Send the storage heartbeats of the trial until the block ends."""
+        ended = Event()
         trial_id = self._trial_id(trial)
 
         def beat() -> None:
-            while not over.wait(HEARTBEAT):
-                with suppress(Exception):  # a database that is away for a moment: the next beat may reach it
+            while not ended.wait(HEARTBEAT_SECONDS):
+                with suppress(Exception):  # the database may be unreachable for a moment: the next one may reach it
                     self._storage.record_heartbeat(trial_id)
 
         thread = Thread(target=beat, daemon=True)
@@ -129,32 +136,32 @@ class Queue:
         try:
             yield
         finally:
-            over.set()
+            ended.set()
             thread.join()
 
     def tell(self, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """Ends a trial, unless somebody took it for dead and ended it before."""
+        """End a trial, unless another process has ended it because it took this one for dead."""
         with exclusive(self._url), suppress(UpdateFinishedTrialError):
             self.optuna_study.tell(trial, values, state, skip_if_finished=True)
 
     def is_second(self, trial: Trial) -> bool:
-        """Whether another trial holds this one's slot: two processes may have put the same trial back at once."""
+        """Whether another trial holds this one's slot: two processes may have put the same trial back."""
         slot = trial.user_attrs["slot"]
         earlier = (t for t in self.trials() if t.number < trial.number and slot_of(t) == slot)
         return any(has_ended(t) or not t.state.is_finished() for t in earlier)
 
     def put_back(self, trial: FrozenTrial) -> None:
-        """Ends a trial whose worker is gone, and enqueues it again unless that has happened too often."""
+        """End the trial of a dead worker, and enqueue it again unless that has happened too often."""
         with exclusive(self._url):
             if self._change(trial, TrialState.FAIL):
                 _put_back(self.optuna_study, self.trial(trial.number))
 
     def sweep(self) -> None:
-        """Puts back every trial whose worker is gone, for one who has no worker himself.
+        """Put back every trial whose worker is gone. For a process that has no worker itself.
 
-        In a store's own search these are all that are RUNNING, in a shared one those not heard of for a while.
+        In a local search these are all running trials, in a shared one those without a heartbeat for GRACE_SECONDS.
         """
-        if not self.own:
+        if not self.is_local:
             self._put_back_stale()
             return
         for trial in self.trials(TrialState.RUNNING):
@@ -165,7 +172,7 @@ class Queue:
             fail_stale_trials(self.optuna_study)
 
     def _change(self, trial: FrozenTrial, state: TrialState) -> bool:
-        """Whether this process was the one that brought the trial into this state."""
+        """Set the state of the trial, and return whether this process was the first to do so."""
         try:
             return self._storage.set_trial_state_values(self._trial_id(trial), state)
         except UpdateFinishedTrialError:
@@ -181,5 +188,5 @@ def slot_of(trial: FrozenTrial) -> int:
 
 
 def has_ended(trial: FrozenTrial) -> bool:
-    """Whether a trial came to an end of its own, rather than losing its worker."""
+    """Whether a trial has ended: complete, pruned, or failed by an error of its own, not by the loss of its worker."""
     return trial.state in ENDED or (trial.state == TrialState.FAIL and "error" in trial.user_attrs)

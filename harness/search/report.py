@@ -1,4 +1,4 @@
-"""The report of a search: what was found, what it is worth, and what mattered."""
+"""The report of a search: the best trial, its confirmed score, and the parameters that matter."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from harness.report.numbers.marks import Marks, together
 from harness.report.page import write_page
 from harness.report.tables.export import markdown, rounded
 from harness.report.write import BEST_EPOCH, SYNTHETIC
-from harness.search.analysis import EVALUATOR, MIN_TRIALS, importances, interactive_figures
+from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
 from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
@@ -26,11 +26,16 @@ from harness.study import Study
 from harness.study.identity import search_id
 from harness.study.search_block import Search
 
+MAX_TRIALS_IN_REPORT = 15
+
 
 def write_search_report(
-    workspace: Workspace, queue: Queue, results: list[TrialResult], best_file: Path | None,
+    workspace: Workspace,
+    queue: Queue,
+    results: list[TrialResult],
+    best_file: Path | None,
     confirmation: Confirmed | None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the report of a search, and return the path of its `report.md`. Its folder is replaced as a whole."""
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
     target = store.reports / f"{study.study}-search"
@@ -56,9 +61,9 @@ def write_search_report(
             *_importances(shares, failure(folder / "importances.txt")),
             "## Trials",
             "",
-            *markdown(shown(study, board.head(15))),
+            *markdown(shown(study, board.head(MAX_TRIALS_IN_REPORT))),
             "",
-            f"The first {min(15, len(board))} of {len(board)}; all are in `trials.csv`.",
+            f"The first {min(MAX_TRIALS_IN_REPORT, len(board))} of {len(board)}; all are in `trials.csv`.",
             "",
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
             *_foot(workspace, queue, results),
@@ -80,8 +85,8 @@ def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed 
     found = f"the best of {complete} complete trials, `{best.scenario.name}`, had {best.value:.4f} in the search"
     if confirmation is None:
         return [
-            f"**Not confirmed.** By mean {metric}, {found}. That is a maximum over {complete} noisy means, so it is"
-            " too good; its worth is what `harness run best.yaml` gives on fresh folds.",
+            f"**Not confirmed.** By mean {metric}, {found}. That is the maximum of {complete} noisy means,"
+            " so it is optimistic; `harness run best.yaml` measures it on fresh folds.",
             "",
         ]
     c = confirmation
@@ -89,17 +94,18 @@ def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed 
     return [
         f"**Confirmed {metric}: {c.mean:.4f}** (mean of {c.folds} fits, {len(c.repeat_means)} repeats of"
         f" {study.folds.k} fresh folds with fresh seeds; SD over folds {c.fold_sd:.4f}, means of the repeats"
-        f" {min(c.repeat_means):.4f} to {max(c.repeat_means):.4f}); {found}. Optimism, the one minus the other:"
+        f" {min(c.repeat_means):.4f} to {max(c.repeat_means):.4f}); {found}. Optimism, the search minus the"
+        " confirmation:"
         f" **{sign * (best.value - c.mean):+.4f}**.",
         "",
-        "The folds are fresh, the images are not: the choice was made on images that score it here again. The test"
-        " set was not touched.",
+        "The folds are fresh, the images are not: the scenario was chosen on the same images that score it here. The"
+        " test set was not used.",
         "",
     ]
 
 
 def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
-    """What was fitted, and what pruning spared."""
+    """The numbers of trials and fits, and the share of fits that pruning saved."""
     states = {state: sum(r.state == state for r in results) for state in ("complete", "pruned", "failed")}
     jobs = {job.id for result in results for job in result.jobs[: result.folds]}
     asked, done = sum(len(r.jobs) for r in results), sum(r.folds for r in results)
@@ -108,7 +114,7 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [
         f"{len(results)} trials ({counts}; {rule}), {done} of {asked} fold fits"
-        f" ({1 - done / asked:.0%} spared by pruning), {len(jobs)} of them different."
+        f" ({1 - done / asked:.0%} saved by pruning), {len(jobs)} of them different."
         if asked
         else "No trial has ended.",
         "",
@@ -119,7 +125,8 @@ def _importances(shares: Mapping[str, float], failed: str | None) -> Iterable[st
     if failed:
         return [f"{failed}.", ""]
     if not shares:
-        return [f"No importances: they need {MIN_TRIALS} complete trials with different values and two parameters.", ""]
+        needed = f"{MIN_COMPLETE_TRIALS} complete trials with different values and two parameters"
+        return [f"No importances: they need {needed}.", ""]
     table = pd.DataFrame({"parameter": list(shares), "share of the variance": list(shares.values())})
     return [f"## Importance of the parameters ({EVALUATOR}, complete trials)", "", *markdown(rounded(table)), ""]
 
@@ -127,7 +134,7 @@ def _importances(shares: Mapping[str, float], failed: str | None) -> Iterable[st
 def _figures(
     marks: Marks, queue: Queue, results: list[TrialResult], shares: Mapping[str, float], folder: Path
 ) -> list[str]:
-    """The names of the figures drawn into `folder`."""
+    """Draw the figures into `folder`, and return their names."""
     study, search = marks.study, marks.study.searched
     mark = together(marks.scenario(result.scenario.settings) for result in results)
     objective, table, scales = search.objective, _table(search, results), _scales(search)
@@ -153,7 +160,7 @@ def _figures(
 
 
 def _table(search: Search, results: list[TrialResult]) -> pd.DataFrame:
-    """The trials as search_figures wants them."""
+    """The table of trials that figures/search.py draws."""
     rows = [
         {
             "trial": r.slot,
@@ -178,8 +185,8 @@ def _foot(workspace: Workspace, queue: Queue, results: list[TrialResult]) -> Ite
     machines = sorted({f"{f.device}, {f.precision}, torch {f.torch}" for f in facts})
     seconds = sum(f.seconds for f in facts)
     return [
-        "`best.yaml` is the best scenario as a study. `search.html`, on the search's run in MLflow and in the store"
-        " that it ran in, has these figures to explore; `harness search` on that store makes it again.",
+        "`best.yaml` is the best scenario as a study. `search.html` has interactive versions of these figures; it is on"
+        " the search's run in MLflow and in the store, and `harness search` on that store writes it again.",
         "",
         "## Provenance",
         "",

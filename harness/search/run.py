@@ -31,7 +31,7 @@ from harness.study.state import require_one_code
 from harness.training.device import choose_device
 from harness.training.preflight import require_usable
 
-POLL = 2.0  # seconds
+POLL_SECONDS = 2.0  # between two checks for trials of other machines
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SearchRun:
     results: list[TrialResult]
     marks: Marks  # of the trials
     target: int
-    lost: int  # trials whose workers died again and again, or that time was too short for
+    lost: int  # trials without an end although there was time: their workers died too often
     timed_out: bool
     confirmed: Confirmed | None
     report: Path
@@ -56,9 +56,9 @@ class SearchRun:
 def run_search(
     study: Study, store: Store, device: str, reporter: Reporter, workers: int, trials: int | None, storage: str | None
 ) -> SearchRun:
-    """Every trial of the study's search that is not there yet; then its report.
+    """Run the trials of the study's search that have not ended, and write its report.
 
-    trials: the target, instead of the file's. storage: the URL of Optuna's database, where it is not the store's own.
+    trials: the target, instead of the study file's. storage: the URL of Optuna's database; None: one in the store.
     Raises HarnessError before anything is trained where the request or the input is wrong.
     """
     search = study.searched
@@ -78,7 +78,7 @@ def run_search(
         cache_inputs(workspace)
         tell_of_other(store.reports / f"{study.study}-search", identity, reporter.say)
         queue = Queue(search, name, store, storage)
-        queue.sweep()  # the lock is ours, so whoever ran these on this store is gone
+        queue.sweep()  # we hold the lock, so no other process on this store runs a trial
         _require_one_origin(workspace, queue, target)
         with SearchRelay(workspace, queue, target, reporter.say) as relay:
             deadline = started + search.timeout if search.timeout else None
@@ -91,24 +91,13 @@ def run_search(
             timed_out = bool(missing and deadline and time.time() > deadline)
             best, confirmation = _confirm(study, store, results, device, reporter, run=not missing)
             report = write_search_report(workspace, queue, results, best, confirmation)
-            publisher = relay.settled()
-            publisher.whole = not missing
-            publisher.publish_report(report.parent)
-            url = publisher.leaderboard_url()
-    return SearchRun(
-        results,
-        trial_marks(workspace, results),
-        target,
-        0 if timed_out else missing,
-        timed_out,
-        confirmation,
-        report,
-        url,
-    )
+            url = relay.publish_report(report.parent, whole=not missing)
+    marks, lost = trial_marks(workspace, results), 0 if timed_out else missing
+    return SearchRun(results, marks, target, lost, timed_out, confirmation, report, url)
 
 
 def _require_one_origin(workspace: Workspace, queue: Queue, target: int) -> None:
-    """Raises HarnessError where other code or versions fitted trials of this store than would fit the missing ones."""
+    """Raise HarnessError where trials were fitted by other code or versions than the missing ones would be."""
     ended = trial_results(workspace, queue)
     states, all_done = trial_states(workspace, ended), len(ended) >= target
     require_one_code(states, None if all_done else code_digest())
@@ -116,7 +105,7 @@ def _require_one_origin(workspace: Workspace, queue: Queue, target: int) -> None
 
 
 def _first_points(study: Study, search: Search) -> list[Point]:
-    """The points that the first trials are to try."""
+    """The points that the first trials try: those of the grid, or those that the study file enqueues."""
     if search.sampler == "grid":
         return search.points()
     base = study.base.model_dump()
@@ -124,28 +113,28 @@ def _first_points(study: Study, search: Search) -> list[Point]:
 
 
 def _run_trials(task: SearchTask, queue: Queue, events: WorkerEvents) -> None:
-    """Works until every trial has ended. Whatever ends this, no trial of this store's own search stays RUNNING.
+    """Run trials until all have ended. Whatever stops this, no trial of a local search stays RUNNING.
 
-    In a shared search that means to wait for the last trials of others, and to take those whose workers die.
+    In a shared search, wait for the last trials of other machines, and take over those whose workers die.
     """
     try:
-        while not task.over and (queue.waiting or (not queue.own and queue.running)):
+        while not task.over and (queue.waiting or (not queue.is_local and queue.running)):
             if not queue.waiting:
-                time.sleep(POLL)
+                time.sleep(POLL_SECONDS)
             elif task.workers == 1:
                 work(task, queue, events)
             else:
                 run_workers(task, queue, events)
-            queue.sweep()  # a worker that died as it took a trial has told nobody
+            queue.sweep()  # a worker that died while it took a trial could not report it
     finally:
-        if queue.own:
+        if queue.is_local:
             queue.sweep()
 
 
 def _confirm(
     study: Study, store: Store, results: list[TrialResult], device: str, reporter: Reporter, run: bool
 ) -> tuple[Path | None, Confirmed | None]:
-    """The study file of the best scenario, and what it reaches on fresh folds, fitted now if that is wanted."""
+    """Write the study of the best scenario, `run` it if asked to, and return its file and its score on fresh folds."""
     best = best_trial(study, results)
     if best is None:
         return None, None

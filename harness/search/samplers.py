@@ -1,4 +1,4 @@
-"""Where the points of a search come from, and which trials are not worth their remaining folds."""
+"""The samplers that choose the points of a search, and the pruner that ends bad trials early."""
 
 from statistics import median
 from typing import Any, get_args, get_type_hints
@@ -12,11 +12,11 @@ from harness.study.identity import derive_seed
 from harness.study.search_block import Dimension, Point, Search
 from harness.study.settings import Settings
 
-STARTUP = 5  # complete trials before anything is pruned
+STARTUP_TRIALS = 5  # complete ones, before any trial is pruned
 
 
 def suggest(search: Search, trial: optuna.Trial) -> Point:
-    """The point that a trial is to try: the parameters that are active there."""
+    """The point that a trial tries: a value for each parameter that is active there."""
     point: Point = {}
     for key in search.order:
         if search.active(key, point):
@@ -45,12 +45,12 @@ def _is_whole(key: str) -> bool:
 def slot_sampler(search: Search, slot: int, workers: int) -> BaseSampler:
     """Optuna's sampler for the trial of this slot, seeded by it.
 
-    So a search that was stopped goes on as if it had not been, and with one worker the same seed gives the same
+    So a search that was stopped continues as if it had not been, and with one worker the same seed gives the same
     trials. A grid needs no sampler: its points are enqueued.
     """
     seed = derive_seed("sampler", search.seed, slot)
     if search.sampler == "tpe":
-        # multivariate and group: conditional parameters are modelled with what they hang on
+        # `group` models a conditional parameter together with its parent
         return TPESampler(multivariate=True, group=True, constant_liar=workers > 1, seed=seed)
     if search.sampler == "gp":
         return GPSampler(seed=seed)
@@ -58,12 +58,14 @@ def slot_sampler(search: Search, slot: int, workers: int) -> BaseSampler:
 
 
 class FoldMedian(BasePruner):
-    """Prunes a trial whose mean over the folds so far is worse than the median of the complete trials' on the same.
+    """Prunes a trial whose mean over its folds so far is worse than the complete trials' median over the same folds.
 
-    Every trial runs its folds in one order, so the same step is the same folds, and how hard a fold is cancels.
-    Not others: Wilcoxon's test cannot reject below 4 folds and pays from about 10; successive halving and
-    Hyperband need many more steps than there are folds; Optuna's MedianPruner takes a trial's best step, with
-    which one easy fold protects it for good.
+    Every trial runs its folds in the same order, so that the same step means the same folds and the difficulty of a
+    fold cancels out.
+
+    Why no other pruner: Wilcoxon's test cannot reject below 4 folds and pays off from about 10; successive halving
+    and Hyperband need many more steps than there are folds; Optuna's MedianPruner compares a trial's best step, so
+    that one easy fold protects it for good.
     """
 
     def __init__(self, maximize: bool) -> None:
@@ -73,6 +75,6 @@ class FoldMedian(BasePruner):
         step = trial.last_step
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         peers = [t.intermediate_values[step] for t in complete if step in t.intermediate_values]
-        if step is None or len(peers) < STARTUP:
+        if step is None or len(peers) < STARTUP_TRIALS:
             return False
         return self._sign * trial.intermediate_values[step] < self._sign * median(peers)

@@ -1,4 +1,4 @@
-"""Optuna's database: SQLite for the processes of one machine, PostgreSQL for those of several."""
+"""Optuna's database: SQLite for processes on one machine, PostgreSQL for several machines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +12,19 @@ from sqlalchemy.pool import NullPool
 
 from harness.errors import HarnessError, first_line, redact
 
-LOOK = "it looks like postgresql://user@host/name; in a password write %40 for @ and %2F for /"
-LOCK_KEY = 0x6861726E65737301  # of PostgreSQL's advisory lock: `harness` and a number
+URL_FORM = "write it as postgresql://user@host/name, with %40 for @ and %2F for / in a password"
+ADVISORY_LOCK_KEY = 0x6861726E65737301  # "harness" in ASCII, and a number
 
 
 def check_storage(url: str) -> None:
-    """Raises HarnessError where this is no database that can be reached. Writes nothing."""
+    """Raise HarnessError where no database can be reached at this URL. Writes nothing."""
     with readable(url):
-        if make_url(url).get_backend_name() != "sqlite":  # which would make the file
+        if make_url(url).get_backend_name() != "sqlite":  # connecting would create the file
             create_engine(url, poolclass=NullPool).connect().close()
 
 
 def open_storage(url: str, **options: Any) -> RDBStorage:
-    """Optuna's storage at `url`; the caller holds `exclusive(url)`, as the first use of a database races.
+    """Open Optuna's storage at `url`. Call it within `exclusive(url)`: creating the tables is not safe otherwise.
 
     Raises HarnessError where it cannot be opened.
     """
@@ -36,10 +36,10 @@ def open_storage(url: str, **options: Any) -> RDBStorage:
 
 @contextmanager
 def exclusive(url: str) -> Iterator[None]:
-    """While this is held, no other process is in it with the same database. Whoever dies in it lets go.
+    """Lock the database for this process; the lock is released when the process dies.
 
-    SQLite has no row locks: without it two workers could take the same trial. With PostgreSQL it is held by the
-    server, for all machines. Other databases have their row locks alone, which make a trial's taking safe.
+    SQLite has no row locks: without this lock two workers could take the same trial. In PostgreSQL the server holds
+    it, for all machines. Other databases get no lock: their row locks are enough to take a trial safely.
     """
     at = make_url(url)
     if at.get_backend_name() == "sqlite":
@@ -47,7 +47,7 @@ def exclusive(url: str) -> Iterator[None]:
             yield
     elif at.get_backend_name() == "postgresql":
         with create_engine(url, poolclass=NullPool).begin() as connection:
-            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK_KEY})
             yield
     else:
         yield
@@ -55,7 +55,7 @@ def exclusive(url: str) -> Iterator[None]:
 
 @contextmanager
 def readable(url: str) -> Iterator[None]:
-    """Turns what a wrong --storage raises into one line, without its password."""
+    """Turn the errors of a wrong --storage into a HarnessError of one line, without the password."""
     shown = f"--storage {_shown(url)}"
     try:
         yield
@@ -66,17 +66,17 @@ def readable(url: str) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("sqlalchemy"):
             raise
-        raise HarnessError(f"{shown}: cannot be opened: {_words(error)}; {LOOK}") from None
+        raise HarnessError(f"{shown}: cannot be opened: {_words(error)}; {URL_FORM}") from None
 
 
 def _shown(url: str) -> str:
-    """The URL without its password. Raises HarnessError, which repeats nothing of it, where it is none."""
+    """The URL without its password. Raises HarnessError, which repeats no part of it, where it is not a URL."""
     try:
         at = make_url(url)
-    except Exception:  # a wrong port is a ValueError that repeats it, and it may be a part of the password
-        raise HarnessError(f"--storage: this is no database URL; {LOOK}") from None
+    except Exception:  # the ValueError of a wrong port repeats it, and it may be part of the password
+        raise HarnessError(f"--storage: this is no database URL; {URL_FORM}") from None
     if "@" in (at.host or ""):
-        raise HarnessError(f"--storage: the password holds an @; {LOOK}")
+        raise HarnessError(f"--storage: the password contains an @; {URL_FORM}")
     return redact(url)
 
 

@@ -1,4 +1,4 @@
-"""What of a search goes to MLflow: search run -> trial runs -> fold runs, written by the parent process alone."""
+"""The MLflow runs of a search: search run -> trial runs -> fold runs, written by the parent process alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,12 @@ from harness.tracking.root_run import RootRun
 
 
 class SearchPublisher(RootRun):
-    """Keeps MLflow in step with the trials and the ledger."""
+    """Publishes the trials of a search and their jobs to MLflow."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._search, self._search_id = workspace.study.searched, search_id(workspace.study, workspace.inputs.digests)
         super().__init__(workspace, self._search_id)
-        self._trial_runs: dict[str, str] = {}  # job id -> the run of the trial that it goes under
+        self._trial_runs: dict[str, str] = {}  # job id -> the run of its trial
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains
         self.whole = False
 
@@ -36,27 +36,27 @@ class SearchPublisher(RootRun):
             self._tracker.finish(self.run_id)
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str:
-        """The id of the trial's run: the same where a trial is put back, as it fills the same slot."""
+        """Open the run of a trial and return its id: the same where a trial is put back, as it fills the same slot."""
         tags = {"harness.trial": str(number), "harness.slot": str(slot), "harness.scenario_id": scenario.id}
         key = f"{slot}:{scenario.id}"
         run_id = self._tracker.start("trial", key, f"trial {slot}: {scenario.name}", self.run_id, tags, scenario)
         for job in fold_jobs(self._study, scenario, self._inputs.digests):
             owner = self._trial_runs.setdefault(job.id, run_id)
-            if owner != run_id:  # another trial was at this very point: its fold runs are this one's too
+            if owner != run_id:  # another trial tried the same point: its fold runs belong to both
                 self._tracker.tag(run_id, "harness.folds_run", owner)
         return run_id
 
     def job_started(self, job: Job) -> None:
-        """Opens the run of a job that begins to train."""
+        """Open the run of a job that starts to train."""
         self._streams[job.id] = self._tracker.start_fold(job, [], self._trial_runs[job.id])
 
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        """Adds an epoch to the curves of a job."""
+        """Add an epoch to the curves of a job."""
         if job_id in self._streams:
             self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
 
     def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
-        """Close the run of a job, or make it, where the job was done before."""
+        """Close the run of a job; create it, where the job was done before."""
         if isinstance(outcome, JobError):
             run_id = self._streams.pop(job.id, None) or self._tracker.start_fold(job, [], self._trial_runs[job.id])
             self._tracker.fail(run_id, outcome)
@@ -66,12 +66,12 @@ class SearchPublisher(RootRun):
             self._publish_fold(run_id, outcome, streamed)
 
     def job_abandoned(self, job: Job) -> None:
-        """Takes back the run of a job whose worker died: the job is begun anew, and so are its curves."""
+        """Discard the run of a job whose worker died: the job starts again, and so do its curves."""
         self._streams.pop(job.id, None)
         self._tracker.discard("fold", job.id)
 
     def publish(self, result: TrialResult) -> None:
-        """Makes the run of an ended trial whole, with those of its folds; nothing where it is."""
+        """Complete the run of an ended trial and those of its folds, unless it is complete already."""
         key = f"{result.slot}:{result.scenario.id}"
         if self._tracker.is_finished("trial", key):
             return
@@ -87,7 +87,7 @@ class SearchPublisher(RootRun):
         self._tracker.finish(run_id)
 
     def _values(self, result: TrialResult) -> Metrics:
-        """What only a complete trial has: a pruned one has no place in a ranking."""
+        """The metrics of a complete trial; empty for others, so that they have no place in a ranking."""
         if result.value is None:
             return {}
         costs = {} if result.cost is None else {"cost": result.cost}
@@ -95,7 +95,7 @@ class SearchPublisher(RootRun):
         return summary | {"objective": result.value} | costs
 
     def publish_report(self, folder: Path) -> None:
-        """Adds the report to the search's run."""
+        """Add the report to the search's run."""
         run_id = self.run_id
         self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
         self._tracker.describe(self.run_id, (folder / "report.md").read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ def _words(result: TrialResult, metric: str, synthetic: bool) -> str:
     if result.state == "pruned":
         return (
             f"{words}Pruned after {result.folds} of {len(result.jobs)} folds: its mean {metric} so far,"
-            f" {result.means[-1]:.4f}, was below the middle of the complete trials on the same folds."
+            f" {result.means[-1]:.4f}, was worse than the median of the complete trials on the same folds."
         )
     if result.value is None:
         return f"{words}Failed: {result.error}"
@@ -123,10 +123,10 @@ class SearchRelay(Relay[SearchPublisher]):
     def __init__(self, workspace: Workspace, queue: Queue, target: int, say: Callable[[str], None]) -> None:
         super().__init__(lambda: SearchPublisher(workspace), say)
         self._workspace, self._queue, self._target = workspace, queue, target
-        self._trials: dict[int, tuple[int, int, Scenario]] = {}  # by number, those that run
+        self._trials: dict[int, tuple[int, int, Scenario]] = {}  # the running trials, by number
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
-        """A trial starts. Returns the id of its MLflow run; None while the tracking server is lost."""
+        """A trial starts. Return the id of its MLflow run; None while the tracking server is lost."""
         self._trials[number] = slot, number, scenario
         return self._pass(lambda publisher: publisher.trial_started(slot, number, scenario))
 
@@ -135,7 +135,7 @@ class SearchRelay(Relay[SearchPublisher]):
         self._pass(lambda publisher: publisher.job_abandoned(job))
 
     def trial_ended(self, number: int) -> None:
-        """Makes the run of an ended trial whole, and says how it went."""
+        """Complete the run of an ended trial, and print how it ended."""
         self._trials.pop(number, None)
         trial = self._queue.trial(number)
         if not has_ended(trial):  # put back, or the second of its slot
@@ -146,12 +146,19 @@ class SearchRelay(Relay[SearchPublisher]):
         self._say(f"  [{ended}/{self._target}] {result.scenario.name}: {self._how(result)}")
 
     def take_stock(self) -> list[TrialResult]:
-        """The results of all ended trials, MLflow brought up to date with them."""
+        """Bring MLflow up to date with all ended trials, and return their results."""
         results = self._results()
         publisher = self.settled()
         for result in results:
             publisher.publish(result)
         return results
+
+    def publish_report(self, folder: Path, whole: bool) -> str:
+        """Add the report to the search's run, and return the URL of the leaderboard. whole: no trial is missing."""
+        publisher = self.settled()
+        publisher.whole = whole
+        publisher.publish_report(folder)
+        return publisher.leaderboard_url()
 
     def _bring_up_to_date(self, publisher: SearchPublisher) -> None:
         for result in self._results():

@@ -1,4 +1,4 @@
-"""The trials of a search that have ended, as plain values: what MLflow, the report and the terminal show."""
+"""The ended trials of a search as plain values, for MLflow, the report and the terminal."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +23,7 @@ _STATES: dict[TrialState, TrialEnd] = {TrialState.COMPLETE: "complete", TrialSta
 
 @dataclass(frozen=True)
 class TrialResult:
-    """An ended trial. `value` and `cost` are there where it is complete: nothing else can win."""
+    """An ended trial. Only a complete one has a `value` and a `cost`: no other can win."""
 
     slot: int
     number: int
@@ -31,8 +31,8 @@ class TrialResult:
     point: Point
     scenario: Scenario
     jobs: tuple[Job, ...]
-    folds: int  # that were fitted, from the first
-    done: tuple[Job, ...]  # those of them that are in this store: a shared search has others elsewhere
+    folds: int  # how many were fitted, from the first
+    done: tuple[Job, ...]  # those of the fitted jobs that are in this store: in a shared search others are elsewhere
     means: tuple[float, ...]  # of the metric over the first fold, the first two, ...
     value: float | None
     cost: float | None
@@ -68,7 +68,7 @@ def trial_results(workspace: Workspace, queue: Queue) -> list[TrialResult]:
 
 
 def trial_states(workspace: Workspace, results: list[TrialResult]) -> list[ScenarioState]:
-    """The fits of these trials that are in this store, as tables take them."""
+    """The fits of these trials that are in this store, as a scenario for each trial."""
     return [workspace.reader.scenario(result.scenario, result.done) for result in results]
 
 
@@ -78,7 +78,7 @@ def trial_marks(workspace: Workspace, results: list[TrialResult]) -> Marks:
 
 
 def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
-    """A row for each trial, the best first, then the pruned and the failed."""
+    """A row for each trial: the complete ones from the best to the worst, then the pruned and failed ones."""
     search = marks.study.searched
     objective = search.objective
     sign = -1 if objective.maximize else 1
@@ -101,15 +101,15 @@ def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
 
 
 def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame of trials as it is read: the metric with four decimals, in which the best trials differ."""
+    """The table of trials for readers: the metric with four decimals, as the best trials differ in the last ones."""
     metric = study.searched.objective.metric
     words = ["-" if pd.isna(value) else f"{value:.4f}" for value in frame[metric]]
-    drawn = {key: _apart(frame[key]) for key in study.searched.space if frame[key].dtype == float}
+    drawn = {key: _distinct(frame[key]) for key in study.searched.space if frame[key].dtype == float}
     return rounded(frame.assign(**{metric: words}, **drawn))
 
 
-def _apart(values: pd.Series) -> list[str]:
-    """Numbers drawn from a range in as few digits, four at least, as keep different ones apart."""
+def _distinct(values: pd.Series) -> list[str]:
+    """The numbers with as few digits (at least four) as it takes to tell different ones apart."""
     for digits in range(4, 18):
         words = ["-" if pd.isna(value) else f"{value:.{digits}g}" for value in values]
         if len(set(words)) == values.nunique(dropna=False):
@@ -118,14 +118,14 @@ def _apart(values: pd.Series) -> list[str]:
 
 
 def best_trial(study: Study, results: list[TrialResult]) -> TrialResult | None:
-    """The complete trial with the best value, the first of equals; of a Pareto front its best end."""
+    """The complete trial with the best value; of equal ones the cheapest, then the first."""
     sign = 1 if study.searched.objective.maximize else -1
     complete = [result for result in results if result.value is not None]
     return max(complete, key=lambda r: (sign * (r.value or 0.0), -(r.cost or 0.0)), default=None)
 
 
 def pareto_front(study: Study, results: list[TrialResult]) -> list[TrialResult]:
-    """The complete trials that no other beats in both value and cost, cheapest first."""
+    """The complete trials that no other trial beats in both value and cost, the cheapest first."""
     sign = 1 if study.searched.objective.maximize else -1
     complete = [(sign * r.value, r.cost, r) for r in results if r.value is not None and r.cost is not None]
     front: list[TrialResult] = []

@@ -1,4 +1,4 @@
-"""Runs the trials: in this process, or in several on this machine that send it their events."""
+"""Run the trials of a search in this process, or in several worker processes that send it their events."""
 
 import time
 import traceback
@@ -19,7 +19,7 @@ from harness.study.plan import Job, Scenario
 from harness.training.context import Context
 from harness.training.device import spread_devices
 
-MAX_DEATHS = 20  # of workers in a row, without a trial coming to its end
+MAX_DEATHS = 20  # of workers, without an ended trial between them
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class SearchTask:
     name: str  # of Optuna's study
     url: str | None
     workers: int
-    deadline: float | None  # time.time() after which no trial begins
+    deadline: float | None  # time.time() after which no trial starts
 
     @property
     def over(self) -> bool:
-        """Whether no further trial may begin."""
+        """Whether the time is up: no further trial may start."""
         return self.deadline is not None and time.time() >= self.deadline
 
     def queue(self) -> Queue:
-        """The queue of the search, opened."""
+        """Open the queue of the search."""
         return Queue(self.study.searched, self.name, self.store, self.url)
 
 
@@ -52,10 +52,10 @@ def work(task: SearchTask, queue: Queue, events: TrialEvents) -> None:
         if trial is None:
             return
         try:
-            with queue.beating(trial):
+            with queue.heartbeats(trial):
                 queue.tell(trial, *runner.run(trial))
         except UpdateFinishedTrialError:
-            pass  # it was taken for dead, as of a machine that slept, and another worker does it
+            pass  # this machine may have slept: another worker has taken the trial over
         except BaseException:
             queue.put_back(queue.trial(trial.number))
             raise
@@ -104,6 +104,7 @@ def _worker(task: SearchTask, pipe: "Connection[Any, Any]") -> None:
 
 
 def _on(task: SearchTask, device: str) -> SearchTask:
+    """The same task on another device."""
     return replace(task, context=replace(task.context, device=device))
 
 

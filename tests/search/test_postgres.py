@@ -96,7 +96,7 @@ def test_machines_that_die_lose_and_repeat_nothing(
     machine.kill(when=lambda: jobs_in(stores[0]) >= 8 and bool(queue.trials(TrialState.RUNNING)))
     assert queue.trials(TrialState.RUNNING) and queue.trials(TrialState.WAITING), "nothing is left to be found again"
 
-    monkeypatch.setattr(module, "GRACE", 12)  # more than the heartbeat of a worker
+    monkeypatch.setattr(module, "GRACE_SECONDS", 12)  # more than the heartbeat of a worker
     with Reporter() as reporter:
         run = run_search(study, stores[1], "cpu", reporter, 2, target, postgres)
     states = Counter(trial.state for trial in queue.trials())

@@ -1,24 +1,29 @@
 """The queue of slots on real SQLite: each is taken once, ends once, and is found again when its worker is gone."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
 from harness.search import queue as module
-from harness.search.queue import RETRIES, Queue, slot_of
+from harness.search.queue import MAX_RETRIES, Queue, slot_of
 from harness.store import Store
 from tests.search.conftest import StudyOf
 
 
 @pytest.fixture
-def queues(study_of: StudyOf, tmp_path_factory: pytest.TempPathFactory) -> list[Queue]:
-    """One search, opened twice, as two processes would; shared, so that neither may take the other for dead."""
-    store = Store(tmp_path_factory.mktemp("queue"))
-    search = study_of().search
-    assert search is not None
-    return [Queue(search, "demo", store, f"sqlite:///{store.root}/shared.db") for _ in range(2)]
+def open_queue(study_of: StudyOf, tmp_path: Path) -> Callable[[], Queue]:
+    """Opens one search, as each of its processes does; shared, so that none may take another for dead."""
+    search, url = study_of().searched, f"sqlite:///{tmp_path}/shared.db"
+    return lambda: Queue(search, "demo", Store(tmp_path), url)
+
+
+@pytest.fixture
+def queues(open_queue: Callable[[], Queue]) -> list[Queue]:
+    """One search, opened twice, as two processes would."""
+    return [open_queue(), open_queue()]
 
 
 def test_every_slot_is_taken_once_and_no_trial_comes_of_itself(queues: list[Queue]) -> None:
@@ -51,26 +56,25 @@ def test_a_trial_ends_once(queues: list[Queue]) -> None:
 
 def test_a_trial_that_is_put_back_keeps_its_slot_and_its_point_but_not_for_ever(queues: list[Queue]) -> None:
     queues[0].fill(1, [{"dropout": 0.25}])
-    for turn in range(RETRIES + 1):
+    for turn in range(MAX_RETRIES + 1):
         trial = queues[0].take(1)
         assert trial and trial.user_attrs["slot"] == 0
         assert trial.suggest_float("dropout", 0.1, 0.7) == 0.25
         queues[1].put_back(queues[1].trial(trial.number))
-        assert queues[1].waiting == (turn < RETRIES)
+        assert queues[1].waiting == (turn < MAX_RETRIES)
     assert queues[0].fill(1, []) == 1, "the next start tries again"
 
 
 def test_a_worker_that_is_not_heard_of_loses_its_trial(
-    queues: list[Queue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_queue: Callable[[], Queue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "HEARTBEAT", 1)
-    monkeypatch.setattr(module, "GRACE", 2)
-    search, url = queues[0]._search, queues[0]._url
-    queue = Queue(search, "demo", Store(tmp_path), url)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 2)
+    queue = open_queue()
     queue.fill(2, [])
     lost, kept = queue.take(2), queue.take(2)
     assert lost and kept
-    with queue.beating(kept):
+    with queue.heartbeats(kept):
         time.sleep(3.5)
         queue.sweep()
     states = {trial.number: trial.state for trial in queue.trials()}

@@ -57,7 +57,7 @@ def test_the_best_study_has_the_best_settings_on_other_folds_with_other_seeds(
     best = best_trial(study, run.results)
     assert best is not None
     best_study = load_study(run.report.parent / "best.yaml")
-    assert best_study.base == best.scenario.settings
+    assert best_study.base.model_dump() == best.scenario.settings.model_dump()
     assert best_study.test is None and best_study.search is None
     old, new = prepare(study, store).inputs, prepare(best_study, store).inputs
     assert old.digests.manifest == new.digests.manifest

@@ -2,7 +2,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from harness.search.samplers import STARTUP, FoldMedian, suggest
+from harness.search.samplers import STARTUP_TRIALS, FoldMedian, suggest
 from harness.study.search_block import Search
 
 
@@ -29,23 +29,23 @@ def pruned(values: list[float], complete: list[list[float]], maximize: bool = Tr
 )
 def test_a_trial_below_the_median_on_the_same_folds_is_pruned(values: list[float], expected: bool) -> None:
     complete = [[0.70 + d, 0.80 + d] for d in (-0.1, -0.05, 0.0, 0.05, 0.1)]
-    assert len(complete) == STARTUP
+    assert len(complete) == STARTUP_TRIALS
     assert pruned(values, complete) is expected
 
 
 def test_lower_is_better_where_the_objective_says_so() -> None:
-    complete = [[0.5]] * STARTUP
+    complete = [[0.5]] * STARTUP_TRIALS
     assert pruned([0.6], complete, maximize=False)
     assert not pruned([0.4], complete, maximize=False)
 
 
 def test_nothing_is_pruned_before_enough_trials_are_complete() -> None:
-    assert not pruned([0.0], [[0.9]] * (STARTUP - 1))
-    assert pruned([0.0], [[0.9]] * STARTUP)
+    assert not pruned([0.0], [[0.9]] * (STARTUP_TRIALS - 1))
+    assert pruned([0.0], [[0.9]] * STARTUP_TRIALS)
 
 
 def test_a_trial_that_has_reported_nothing_is_not_pruned() -> None:
-    assert not pruned([], [[0.9]] * STARTUP)
+    assert not pruned([], [[0.9]] * STARTUP_TRIALS)
 
 
 def test_a_suggested_value_has_the_type_of_its_setting() -> None:
