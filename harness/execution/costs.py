@@ -87,7 +87,7 @@ class Costs:
 
     @property
     def disk(self) -> int:
-        """Bytes: decoded images, kept features."""
+        """Bytes: decoded images and cached features."""
         return self.pixel_bytes + sum(cost.probe.feature_bytes * cost.images for cost in self.networks)
 
 

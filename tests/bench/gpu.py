@@ -68,7 +68,7 @@ def measure(bench: Bench) -> list[Row]:
         (plain / rates["resnet50"], f"{work}; resnet50; the loop: TF32, NCHW, DataLoader with 8 workers"),
         (grid / fold, f"{work}; the grid from folder to report, 24 fits x 15 epochs; the fold EXTRAPOLATED from its"
                       " seconds per image"),
-        (ways["off"] / ways["on"], f"{work}; the 24 fits of the grid on kept features, from features to predictions"),
+        (ways["off"] / ways["on"], f"{work}; the 24 fits of the grid on cached features, from features to predictions"),
     ]  # fmt: skip
     return [Row(name, value, f"{how}.", goal) for (name, goal), (value, how) in zip(GOALS.items(), values, strict=True)]
 

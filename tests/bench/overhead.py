@@ -12,9 +12,9 @@ from harness.prepare import Inputs, prepare
 from harness.store import Store
 from harness.study import Study
 from harness.study.settings import Settings
+from tests.bench.cached_features import feature_files, feature_loader
 from tests.bench.figure import Bench, Goal, Row, in_turns, quiet_run, ratio
 from tests.bench.grid import GRID, HEADS
-from tests.bench.kept import feature_files, feature_loader
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -33,9 +33,10 @@ def measure(bench: Bench) -> list[Row]:
     times = in_turns({"bare": lambda: _bare(study, inputs, first), "harness": harness}, rounds)
     torch.set_num_threads(threads)
     work = (
-        f"{bench.backbone}, {images} images at 150 px, 24 fits x {epochs} epochs on kept features, one thread. Harness:"
-        " run_study in a new store, its database, 12 metrics after every epoch, predictions, figures and report"
-        " included. Bare: the same heads, batches and optimizer, loss and accuracy after every epoch, nothing written."
+        f"{bench.backbone}, {images} images at 150 px, 24 fits x {epochs} epochs on cached features, one thread."
+        " Harness: run_study in a new store, its database, 12 metrics after every epoch, predictions, figures"
+        " and report included. Bare: the same heads, batches and optimizer, loss and accuracy after every epoch,"
+        " nothing written."
     )
     return [ratio("harness with MLflow / bare loop", times["harness"], times["bare"], Goal("<=", 1.25), work)]
 

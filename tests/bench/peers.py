@@ -1,4 +1,4 @@
-"""A linear head on kept features, fitted by the libraries that a user would take instead."""
+"""A linear head on cached features, fitted by the libraries that a user would take instead."""
 
 import logging
 import os
@@ -26,8 +26,8 @@ from harness.study.settings import Settings
 from harness.training.device import Arithmetic, deterministic
 from harness.training.fit import fit
 from harness.training.task import FitJob, Task
+from tests.bench.cached_features import feature_files, feature_loader
 from tests.bench.figure import Bench, Clock, Goal, Row, Seconds, quiet_run, ratio, seconds
-from tests.bench.kept import feature_files, feature_loader
 
 RATE, BATCH, REPEATS = 1e-3, 64, 4
 os.environ.pop(

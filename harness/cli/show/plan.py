@@ -121,7 +121,7 @@ def _show_costs(console: Console, costs: Costs) -> None:
     unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
     console.print(
         f"in all: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
-        " (gray; three times that if coloured) and kept features"
+        " (gray; three times that if coloured) and cached features"
     )
 
 

@@ -1,4 +1,4 @@
-"""The kept features of a study that has been run, and the rows of its fits, for loops that are not the harness'."""
+"""The cached features of a study that has been run, and the rows of its fits, for the loops of other libraries."""
 
 import json
 from functools import partial
