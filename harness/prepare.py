@@ -1,4 +1,4 @@
-"""All that is known before anything is trained: the names are checked, the images found, the folds made."""
+"""Everything that is known before training: names are checked, images found, folds made."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class Inputs:
     dataset: Dataset
     folds: list[Fold]
     digests: Digests
-    heads: Mapping[str, str]  # the user's own, as their source
+    heads: Mapping[str, str]  # the sources of custom heads
     separation: Separation
 
     def fold(self, repeat: int, number: int) -> Fold:
@@ -86,7 +86,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
-    weights, heads = weights_digests(study), _own_heads(study)
+    weights, heads = weights_digests(study), _custom_heads(study)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = SOURCES[study.data.source](study.data, store)
@@ -100,9 +100,9 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
 
 @contextmanager
 def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
-    """Remove the synthetic images that were drawn within it, should the request be refused after all.
+    """Remove synthetic images that were drawn inside this context if the request is refused.
 
-    Not where another runner is at work, whose images they may be.
+    Not if another process runs the study: the images may be its own.
     """
     folder = phantom_path(study.data.phantom, store)
     drawn_before = study.data.source != "phantom" or folder.exists()
@@ -111,7 +111,7 @@ def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
     except HarnessError as error:
         if not drawn_before and not isinstance(error, BusyError):
             shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # of its parents those that are empty
+            with suppress(OSError):  # parents that are empty
                 for path in (store.data, store.root):
                     path.rmdir()
         raise
@@ -134,8 +134,8 @@ def check_names(study: Study) -> None:
             raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
 
 
-def _own_heads(study: Study) -> dict[str, str]:
-    """The sources of the heads that are the user's own. Raises StudyError, naming the place in the study file."""
+def _custom_heads(study: Study) -> dict[str, str]:
+    """Read the sources of custom heads. Raises StudyError, naming the place in the study file."""
     found: dict[str, str] = {}
     for field, settings in study.settings():
         if is_custom(settings.head) and settings.head not in found:
@@ -170,7 +170,7 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
 
 
 def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
-    """The folds, from the store where an earlier command left them: to make them takes seconds."""
+    """Make the folds, or read them from the cache of an earlier command: making them takes seconds."""
     path = _folds_file(study, dataset, store)
     if path.exists():
         stored: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One finished job run again from what its MLflow run says, and its metrics compared."""
+"""Makes a fit again: `reproduce` compares it with the stored one, `rerun` replaces it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from harness.training.run import run_jobs
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The metrics of a job as stored and as run again."""
+    """The metrics of a job, stored and fitted again."""
 
     job: Job
     stored: FoldRecord
@@ -33,7 +33,7 @@ class Reproduction:
 
     @property
     def differences(self) -> Metrics:
-        """Again minus stored, for every metric."""
+        """The new value minus the stored one, for every metric."""
         return {name: self.again.metrics[name] - value for name, value in self.stored.metrics.items()}
 
     @property
@@ -42,9 +42,9 @@ class Reproduction:
 
 
 def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Reproduction:
-    """The job of a fold or test run, fitted again; nothing is stored.
+    """Fit the job of a fold or test run again, and store nothing.
 
-    Raises StudyError where the run, its study file or its images are not what they were.
+    Raises StudyError if the run, its study file or its images have changed.
     """
     from harness.tracking.connection import reachable
     from harness.tracking.stored_run import stored_run
@@ -56,7 +56,9 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
         workspace = prepare(study, store)
         inputs, ledger = workspace.inputs, workspace.ledger
     stored = ledger.record(job_id) if ledger.done(job_id) else None
-    together = list(stored.facts.stack or [job_id]) if stored else []  # the last digits are the whole stack's
+    together = (
+        list(stored.facts.stack or [job_id]) if stored else []
+    )  # the jobs of a stack decide each other's last digits
     jobs = _find(workspace, run.settings, together)
     if stored is None or len(jobs) < len(together):
         raise StudyError(
@@ -66,12 +68,12 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     if stored.facts.threads is None:
         raise StudyError(
             f"run {run_id}: its result is older than the record of a fit's threads, which decide its last digits;"
-            " fit it anew: harness rerun STUDY --scenario NAME --fold N"
+            " fit it again: harness rerun STUDY --scenario NAME --fold N"
         )
     mode: Switch = "on" if stored.facts.compile == "on" else "off"
     compute = Compute(threads=stored.facts.threads, compile=mode)
     context = make_context(workspace, str(choose_device(device)), reporter.counting, compute)
-    context = replace(context, checkpoints=None)  # from the start, and nothing is kept
+    context = replace(context, checkpoints=None)  # from the start, and nothing is stored
     result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]
     if isinstance(result, FloatingPointError):
         raise result
@@ -108,7 +110,7 @@ def find_job(study: Study, state: StudyState, scenario: str, fold: int, repeat: 
 
 @dataclass(frozen=True)
 class Rerun:
-    """The run, and the old numbers beside the new ones where there were old ones and the new fit did not fail."""
+    """The run, and the old numbers next to the new ones, if there were old ones and the new fit succeeded."""
 
     job: Job
     run: Run
@@ -116,7 +118,7 @@ class Rerun:
 
 
 def rerun(study: Study, store: Store, device: str, reporter: Reporter, scenario: str, fold: int, repeat: int) -> Rerun:
-    """The job at these coordinates, fitted anew and published; other jobs stay as they are, missing ones missing."""
+    """Fit the job at these coordinates again, and publish it; other jobs are not touched."""
     workspace = prepare(study, store)
     state, ledger = workspace.reader.read(provisional=True), workspace.ledger
     job = find_job(study, state, scenario, fold, repeat)

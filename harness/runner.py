@@ -109,7 +109,7 @@ def _run(
         publisher.publish_report(report.parent)
         views = publisher.views(state.stages)
     for backbone, images in fitter.passes.items():
-        read = f"{images:,} images read, each once" if images else "no image read, their features were kept"
+        read = f"{images:,} images read, each once" if images else "no image read, their features were cached"
         reporter.say(f"frozen {backbone}: {read}")
     return Run(state, fitter.failed, fitter.passes, report, views, workspace.inputs.separation)
 

@@ -1,4 +1,4 @@
-"""What is left of a study will take, by the probes of its networks: multiplication, no more."""
+"""The cost of what is left of a study: the probes of its networks, multiplied."""
 
 import json
 from collections import defaultdict
@@ -13,37 +13,40 @@ from harness.study.plan import Job, features_key
 from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
 from harness.study.state import StudyState
 
-SHAPING = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")  # settings that decide a cost
-HEADS_TOO = ("head", "dropout")  # and these, where the head is all that is trained
+COST_SETTINGS = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")
+HEAD_COST_SETTINGS = ("head", "dropout")  # these too, if only the head is trained
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Seconds an image, bytes, and what they were measured on."""
+    """The measured cost of a network: seconds per image, bytes, and the machine."""
 
     network: str  # in words
-    train: float  # an image in a training step; of the head alone where the backbone is frozen
-    score: float  # an image scored
-    extract: float  # an image through a frozen backbone, once for all fits; else 0
-    memory: int  # the process's peak, or the GPU's
-    feature_bytes: int  # kept of each image by a frozen backbone
-    images: int  # random ones, in the epoch that was timed
+    train: float  # seconds per image in a training step; of the head alone if the backbone is frozen
+    score: float  # seconds per image scored
+    extract: float  # seconds per image through a frozen backbone, once for all fits; else 0
+    memory: int  # peak bytes of the process, or of the GPU
+    feature_bytes: int  # bytes cached per image by a frozen backbone
+    images: int  # random images in the timed epoch
     machine: str
     device: str
     day: str
 
 
 def probe_key(settings: Settings) -> str | None:
-    """What tells the probes of a study apart; None for a model that is not trained by gradients."""
+    """The key of a probe: the settings that decide the cost. None for a model that is not trained by gradients."""
     if settings.backbone in CLASSIFIERS:
         return None
     return digest(
-        [getattr(settings, name) for name in (*SHAPING, *(HEADS_TOO if settings.trainable == "head" else ()))]
+        [
+            getattr(settings, name)
+            for name in (*COST_SETTINGS, *(HEAD_COST_SETTINGS if settings.trainable == "head" else ()))
+        ]
     )
 
 
 def load_probes(store: Store) -> dict[str, Probe]:
-    """The probes that were taken in this store."""
+    """The probes that are stored here."""
     path = store.cache / "probes.json"
     return (
         {key: Probe(**values) for key, values in json.loads(path.read_text(encoding="utf-8")).items()}
@@ -53,7 +56,7 @@ def load_probes(store: Store) -> dict[str, Probe]:
 
 
 def save_probes(store: Store, probes: Mapping[str, Probe]) -> None:
-    """Keep probes beside those that were taken before."""
+    """Store probes together with earlier ones."""
     every = load_probes(store) | dict(probes)
     write_atomic(
         store.cache / "probes.json", json.dumps({key: asdict(value) for key, value in every.items()}, indent=1).encode()
@@ -69,12 +72,12 @@ class NetworkCost:
     epochs: int  # of all fits
     seconds: float  # of all fits
     extraction: float  # seconds, once before the first fit on a frozen backbone
-    images: int  # of training and test, whose features are kept then
+    images: int  # of training and test, whose features are cached then
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The cost of the fits that are known and not done. Those of stages that wait for a winner are not in it."""
+    """The cost of the known fits that are not done; stages that wait for a winner are not included."""
 
     networks: list[NetworkCost]
     unknown: int  # fits of networks that were not probed
@@ -82,12 +85,12 @@ class Costs:
 
     @property
     def seconds(self) -> float:
-        """One fit after the other."""
+        """Seconds, one fit after the other."""
         return sum(cost.seconds + cost.extraction for cost in self.networks)
 
     @property
     def disk(self) -> int:
-        """Bytes: decoded images and cached features."""
+        """Bytes on disk: decoded images and cached features."""
         return self.pixel_bytes + sum(cost.probe.feature_bytes * cost.images for cost in self.networks)
 
 
@@ -98,12 +101,12 @@ def networks(state: StudyState) -> dict[str, ResolvedSettings]:
 
 
 def take_probes(state: StudyState, store: Store, probe: Callable[[ResolvedSettings], Probe]) -> None:
-    """Probes every network that has fits to do, and keeps what was found."""
+    """Probe every network that has fits left, and store the results."""
     save_probes(store, {key: probe(settings) for key, settings in networks(state).items()})
 
 
 def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
-    """The cost of what is left, by the probes in the store; None where there is none."""
+    """The cost of what is left, by the probes in the store; None if there are none."""
     study, inputs, probes = workspace.study, workspace.inputs, load_probes(workspace.store)
     if not probes.keys() & networks(state).keys():
         return None
@@ -113,7 +116,7 @@ def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
         waiting[key if key in probes else None] += scenario.missing
     sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     images = len(inputs.dataset.table)
-    seen: set[str | None] = {None}  # of features that a network before needs too
+    seen: set[str | None] = {None}  # features that an earlier network needs too
     costs = [
         _network(inputs, jobs, probes[key], images, seen) for key, jobs in waiting.items() if key is not None and jobs
     ]
@@ -134,7 +137,7 @@ def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: s
 
 
 def _seconds(inputs: Inputs, job: Job, probe: Probe) -> float:
-    """Every epoch trains on the fold's images, after oversampling, and scores those held out."""
+    """The seconds of a fit: every epoch trains on the fold's images, after oversampling, and scores those held out."""
     settings = job.scenario.settings
     fold = inputs.fold(job.repeat, job.fold or 0)
     trained = _oversampled(inputs.dataset.counts(fold.train), settings)

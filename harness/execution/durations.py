@@ -1,4 +1,4 @@
-"""How long jobs take, by what earlier ones took: so that the longest begin first."""
+"""Estimates of how long jobs take, from the durations of finished ones, so that the longest start first."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator

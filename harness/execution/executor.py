@@ -8,11 +8,11 @@ from harness.store.results import FoldRecord, Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
 
-OnStart = Callable[[Job], None]  # called once for each job, when it begins
+OnStart = Callable[[Job], None]  # called once for each job, when it starts
 
 
 class JobEvents(Protocol):
-    """Follows jobs from their start to their end: the one protocol of whoever reports, publishes or counts them."""
+    """Follows jobs from start to end. Everything that reports, publishes or counts jobs implements this protocol."""
 
     def job_started(self, job: Job) -> None:
         """A job starts to train."""
@@ -37,17 +37,17 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End the executor's workers, whatever they are at."""
+        """End the executor's workers, whatever they are running."""
         ...
 
 
 def each_epoch_once(on_epoch: OnEpoch) -> OnEpoch:
-    """`on_epoch`, called once for each epoch of a job, although a job whose worker died tells its epochs again."""
-    told: dict[str, int] = {}
+    """A callback that calls `on_epoch` once for each epoch of a job, even if a worker died and its job starts again."""
+    reported: dict[str, int] = {}
 
-    def tell(job_id: str, epoch: int, metrics: Metrics) -> None:
-        if epoch > told.get(job_id, 0):
-            told[job_id] = epoch
+    def report(job_id: str, epoch: int, metrics: Metrics) -> None:
+        if epoch > reported.get(job_id, 0):
+            reported[job_id] = epoch
             on_epoch(job_id, epoch, metrics)
 
-    return tell
+    return report

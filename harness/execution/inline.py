@@ -1,4 +1,4 @@
-"""One job after the other, in this process: the twin of every other executor, and the one to debug with."""
+"""Runs one job after the other in this process: the reference for every other executor, and the one to debug with."""
 
 import traceback
 from collections.abc import Iterable, Iterator
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class InlineExecutor:
-    """See Executor."""
+    """Fits jobs in this process."""
 
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
     ) -> Iterator[tuple[Job, Outcome]]:
         from harness.training.run import stacks
 
-        tell = each_epoch_once(on_epoch)
+        report = each_epoch_once(on_epoch)
         for batch in batches:
             for stack in stacks(batch.jobs, context):
                 for job in stack:
                     on_start(job)
-                yield from zip(stack, outcomes_of(stack, context, tell), strict=True)
+                yield from zip(stack, outcomes_of(stack, context, report), strict=True)
 
     def close(self) -> None:
-        """Nothing: there are no workers."""
+        """Do nothing: there are no workers."""
 
 
 def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outcome]:
@@ -42,11 +42,11 @@ def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outco
         ended = run_jobs(stack, context, on_epoch)
     except Exception as error:
         return [job_error(job, error) for job in stack]
-    return named(stack, ended)
+    return as_outcomes(stack, ended)
 
 
-def named(stack: Stack, ended: "Fits") -> list[Outcome]:
-    """The outcomes, a JobError for each loss that was not finite."""
+def as_outcomes(stack: Stack, ended: "Fits") -> list[Outcome]:
+    """The outcomes, with a JobError for each fit whose loss was not finite."""
     pairs = zip(stack, ended, strict=True)
     return [job_error(job, end) if isinstance(end, FloatingPointError) else end for job, end in pairs]
 

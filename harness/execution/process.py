@@ -22,16 +22,16 @@ from harness.study.plan import Batch, Job
 from harness.training.context import Context
 from harness.training.run import stacks
 
-ATTEMPTS = 2  # of a job whose worker dies
-GRACE = 5.0  # seconds that workers have to clean up when they are ended
+MAX_ATTEMPTS = 2  # of a job whose worker dies
+CLEAN_UP_SECONDS = 5.0  # that workers have when they are ended
 
 Message = tuple[str, int, Metrics] | list[Outcome]  # an epoch, or the end of the jobs
 
 
 class ProcessExecutor:
-    """See Executor. A job whose worker dies is begun anew once, in another worker.
+    """Fits jobs in worker processes. A job whose worker dies is started again once, in another worker.
 
-    devices: that of each worker. estimate: what a job costs; the longest are begun first.
+    devices: the device of each worker. estimate: the cost of a job; the longest start first.
     """
 
     def __init__(self, devices: Sequence[str], estimate: CostEstimate = by_epochs) -> None:
@@ -43,7 +43,7 @@ class ProcessExecutor:
     ) -> Iterator[tuple[Job, Outcome]]:
         schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
         content = pickle.dumps(context)
-        tell, attempts = each_epoch_once(on_epoch), Counter[str]()
+        report, attempts = each_epoch_once(on_epoch), Counter[str]()
         try:
             while True:
                 for job in chain.from_iterable(self._hand_out(schedule, content)):
@@ -55,7 +55,7 @@ class ProcessExecutor:
                     return
                 for worker, message in _messages(list(busy.values())):
                     if isinstance(message, tuple):
-                        tell(*message)
+                        report(*message)
                         continue
                     stack = worker.release()
                     if message is None and worker.failed:
@@ -64,7 +64,7 @@ class ProcessExecutor:
                         yield from zip(stack, message, strict=True)
                         continue
                     for job in stack:
-                        if attempts[job.id] < ATTEMPTS:
+                        if attempts[job.id] < MAX_ATTEMPTS:
                             schedule.put_back(job)
                         else:
                             yield job, _died(job, worker)
@@ -79,7 +79,7 @@ class ProcessExecutor:
         return {place: worker for place, worker in self._workers.items() if worker.stack}
 
     def _hand_out(self, schedule: Schedule, context: bytes) -> Iterator[Stack]:
-        """The jobs that are begun now, in each worker that is free. A dead worker is replaced."""
+        """Start jobs in every free worker, and return them. A dead worker is replaced."""
         for place, device in enumerate(self._devices):
             worker = self._workers.get(place)
             if worker is not None and worker.stack:
@@ -95,7 +95,7 @@ class ProcessExecutor:
     def _end(self, workers: "dict[int, _Worker]") -> None:
         for worker in workers.values():
             worker.process.terminate()
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + CLEAN_UP_SECONDS
         for place, worker in workers.items():
             worker.process.join(max(0.0, deadline - time.monotonic()))
             worker.process.kill()
@@ -105,7 +105,7 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """A worker process, the jobs that it is at, and the context that it has."""
+    """A worker process, the jobs that it runs, and the context that it has received."""
 
     def __init__(self, device: str) -> None:
         self.process, self.pipe = start_worker(_work, device)
@@ -113,7 +113,7 @@ class _Worker:
         self._context = b""
 
     def begin(self, stack: Stack, context: bytes) -> bool:
-        """Hand over jobs; False where the worker is dead."""
+        """Hand over jobs; False if the worker is dead."""
         self.stack = stack
         try:
             if context is not self._context:
@@ -125,12 +125,12 @@ class _Worker:
         return True
 
     def release(self) -> Stack:
-        """The jobs that it was at; it is free now."""
+        """Mark the worker free, and return the jobs that it ran."""
         stack, self.stack = self.stack, ()
         return stack
 
     def receive(self) -> Message | None:
-        """What the worker says; None where it is dead."""
+        """The next message of the worker; None if it is dead."""
         with suppress(EOFError, OSError):
             if self.pipe.poll():
                 return self.pipe.recv()  # type: ignore[no-any-return]
@@ -138,11 +138,11 @@ class _Worker:
 
     @property
     def failed(self) -> bool:
-        """Whether an error ended it that was none of a job's, as where it cannot import what it needs."""
+        """Whether an error outside of any job ended it, such as a failed import."""
         self.process.join()
         return bool(self.process.exitcode == 1)
 
-    def epitaph(self) -> str:
+    def ending(self) -> str:
         """How the process ended."""
         self.process.join()
         code = self.process.exitcode
@@ -150,15 +150,15 @@ class _Worker:
 
 
 def _died(job: Job, worker: _Worker) -> JobError:
-    killed = worker.process.exitcode == -signal.SIGKILL  # what the kernel does to whoever takes too much memory
+    killed = worker.process.exitcode == -signal.SIGKILL  # what the kernel does to a process that takes too much memory
     return JobError(
         job.id,
-        f"its worker died {ATTEMPTS} times ({worker.epitaph()}){'; is there enough memory?' if killed else ''}",
+        f"its worker died {MAX_ATTEMPTS} times ({worker.ending()}){'; is there enough memory?' if killed else ''}",
     )
 
 
 def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]]:
-    """What workers say, as soon as one says something; None where one is dead."""
+    """Wait for messages of workers; None for a worker that is dead."""
     ready = wait([handle for worker in workers for handle in (worker.pipe, worker.process.sentinel)])
     for worker in workers:
         if worker.pipe in ready or worker.process.sentinel in ready:

@@ -1,4 +1,4 @@
-"""How a run tells what it is doing: a live bar in a terminal, plain lines elsewhere; on standard error."""
+"""Progress of a run on standard error: a live bar in a terminal, plain lines elsewhere."""
 
 import logging
 import time
@@ -14,8 +14,8 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
 
 
-class _Said(logging.Handler):
-    """Brings the harness's log to the lines of a reporter."""
+class _LogLines(logging.Handler):
+    """Passes the harness's log on to a reporter."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class _Said(logging.Handler):
 
 
 class Reporter:
-    """Follows a run. Use it as a context manager."""
+    """Reports a run in the terminal. Use it as a context manager."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -44,25 +44,25 @@ class Reporter:
         self._total = self._done = 0
         self._started = 0.0
         self._jobs: dict[str, Job] = {}
-        self._said = _Said(self.say)
+        self._log_lines = _LogLines(self.say)
 
     def __enter__(self) -> "Reporter":
         self._progress.start()
-        LOG.addHandler(self._said)
+        LOG.addHandler(self._log_lines)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        LOG.removeHandler(self._said)
+        LOG.removeHandler(self._log_lines)
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self._progress.console.print(text, markup=False)
 
     def counting(self, what: str, done: int, total: int) -> None:
-        """Work that is counted, such as decoding: a bar, or a line at its end."""
+        """Report counted work, such as decoding: a bar, or a line at its end."""
         if self._live:
             task = next((t.id for t in self._progress.tasks if t.description == what), None)
             task = self._progress.add_task(what, total=total, note="") if task is None else task
@@ -71,18 +71,18 @@ class Reporter:
             self.say(f"{what}: {total:,}")
 
     def begin(self, name: str, jobs: list[Job]) -> None:
-        """A group of jobs, such as a stage."""
+        """Announce a group of jobs, such as a stage."""
         self._total, self._done, self._started = len(jobs), 0, time.monotonic()
         self._epochs = sum(job.scenario.settings.epochs for job in jobs)
         self._task = self._progress.add_task(name, total=self._epochs, note="")
         self.say(f"{name}: {len(jobs)} fits")
 
     def job_started(self, job: Job) -> None:
-        """A job begins."""
+        """Note that a job starts."""
         self._jobs[job.id] = job
 
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
-        """An epoch of a job is done."""
+        """Move the bar by an epoch."""
         job = self._jobs[job_id]
         shown = next((f"{name} {metrics[name]:.3f}" for name in ("val/accuracy", "train/loss") if name in metrics), "")
         where = "refit" if job.fold is None else f"fold {job.fold}"
@@ -90,7 +90,7 @@ class Reporter:
         self._progress.update(self._task, advance=1, note=note)
 
     def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
-        """A job has come to its end."""
+        """Print how a job ended."""
         self._done += 1
         left = (time.monotonic() - self._started) / self._done * (self._total - self._done)
         head = f"  [{self._done}/{self._total}] {job.scenario.name}, {job.name}: "
@@ -98,7 +98,7 @@ class Reporter:
             self.say(f"{head}FAILED, {outcome.reason}")
         else:
             accuracy = next(v for k, v in outcome.metrics.items() if k in ("val/accuracy", "test/accuracy"))
-            told = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
-            self.say(f"{head}{told}, {outcome.facts.seconds:.1f} s, about {left:.0f} s left")
+            result = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
+            self.say(f"{head}{result}, {outcome.facts.seconds:.1f} s, about {left:.0f} s left")
         if self._done == self._total:
             self._progress.remove_task(self._task)

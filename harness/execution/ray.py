@@ -1,4 +1,4 @@
-"""Jobs as tasks of a Ray cluster, or of a local one that is started for them. Nodes return results and write none."""
+"""Runs jobs as tasks of a Ray cluster, or of a local one. Nodes return results and write none."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from harness.errors import HarnessError, JobError
 from harness.execution.compute import Compute
 from harness.execution.executor import OnStart, each_epoch_once
-from harness.execution.inline import job_error, named
+from harness.execution.inline import as_outcomes, job_error
 from harness.execution.ray_files import Shipment, pack, unpack
 from harness.execution.schedule import CostEstimate, Schedule, Stack, by_epochs
 from harness.store.results import Metrics, OnEpoch, Outcome
@@ -28,13 +28,13 @@ from harness.study.plan import Batch, Job
 from harness.training.context import Context
 from harness.training.run import run_jobs, stacks
 
-ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
-JOINS = 3  # requests for a server of one's own at ray://HOST:PORT
-POLL = 0.2  # seconds between two looks at what the workers tell
+MAX_ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
+MAX_JOINS = 3  # attempts to get a server process at ray://HOST:PORT
+POLL_SECONDS = 0.2  # between two looks into the mailbox
 
 
 class RayExecutor:
-    """See Executor. Connects at once, and refuses a request that no node can ever fulfil."""
+    """Fits jobs on a Ray cluster. Connects at once, and refuses a request that no node can ever fulfil."""
 
     def __init__(self, compute: Compute, device: str, estimate: CostEstimate = by_epochs) -> None:
         self._estimate, self._workers, self._own = estimate, compute.workers, compute.address is None
@@ -54,7 +54,7 @@ class RayExecutor:
         schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
         if not schedule:
             return
-        tell, attempts = each_epoch_once(on_epoch), Counter[str]()
+        report, attempts = each_epoch_once(on_epoch), Counter[str]()
         shipment = ray.put(pack(context, self._shared, schedule.jobs()))
         mailbox = _Mailbox.options(scheduling_strategy=_here()).remote()  # type: ignore[attr-defined]
         flying: dict[Any, tuple[Stack, str]] = {}
@@ -66,15 +66,15 @@ class RayExecutor:
                         attempts[job.id] += 1
                         if attempts[job.id] == 1:
                             on_start(job)
-                done, _ = ray.wait(list(flying), num_returns=len(flying), timeout=POLL)
+                done, _ = ray.wait(list(flying), num_returns=len(flying), timeout=POLL_SECONDS)
                 for message in ray.get(mailbox.drain.remote()):
-                    tell(*message)
+                    report(*message)
                 for task in done:
                     stack, _ = flying.pop(task)
                     for job, outcome in zip(stack, _outcomes(stack, task), strict=True):
                         if not isinstance(outcome, _Lost):
                             yield job, outcome
-                        elif attempts[job.id] < ATTEMPTS:
+                        elif attempts[job.id] < MAX_ATTEMPTS:
                             schedule.put_back(job)
                         else:
                             yield job, outcome.error
@@ -89,7 +89,7 @@ class RayExecutor:
         ray.shutdown()
 
     def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Stack, str]]) -> Iterator[tuple[Stack, str]]:
-        """The jobs that are begun now, with their node: a node stays with the jobs of one frozen backbone."""
+        """Start jobs where there is room, and return them with their node: a node stays with one frozen backbone."""
         room = (self._workers or 2**30) - len(flying)
         busy = Counter(node for _, node in flying.values())
         for node, slots in _slots(self._wants).items():
@@ -132,12 +132,12 @@ def _connect(address: str | None) -> None:
 
 def _join(address: str, quiet: Mapping[str, Any]) -> None:
     """Join the cluster. Some servers of a Ray client die as they are forked (ray-project/ray#63202): ask again."""
-    for attempt in range(1, JOINS + 1):
+    for attempt in range(1, MAX_JOINS + 1):
         try:
             ray.init(address=address, **quiet)
             return
         except ConnectionAbortedError:
-            if attempt == JOINS:
+            if attempt == MAX_JOINS:
                 raise
 
 
@@ -179,7 +179,7 @@ def _here() -> NodeAffinitySchedulingStrategy:
 
 @dataclass(frozen=True)
 class _Lost:
-    """A task that ended without an outcome, and what to say of it if it is not begun anew."""
+    """A task that ended without an outcome, and the reason, for when it is not started again."""
 
     error: JobError
 
@@ -193,7 +193,7 @@ def _outcomes(stack: Stack, task: Any) -> Sequence[Outcome | _Lost]:
         cause, details = error.cause if isinstance(error.cause, Exception) else error, _plain(str(error))
         return [_Lost(JobError(j.id, job_error(j, cause).reason, f"Traceback on its node: {details}")) for j in stack]
     except RayError as error:  # of its worker or node
-        reason = f"its worker or node died {ATTEMPTS} times: {str(error).splitlines()[0]}"
+        reason = f"its worker or node died {MAX_ATTEMPTS} times: {str(error).splitlines()[0]}"
         return [_Lost(JobError(job.id, reason, str(error))) for job in stack]
 
 
@@ -204,29 +204,29 @@ def _plain(text: str) -> str:
 
 @ray.remote(num_cpus=0)
 class _Mailbox:
-    """Beside the driver: keeps what workers tell until the driver asks."""
+    """Runs next to the driver, and holds the epochs that workers report until the driver asks."""
 
     def __init__(self) -> None:
         self._messages: list[tuple[str, int, Metrics]] = []
 
     def add(self, *message: Any) -> None:
-        """Keep an epoch."""
+        """Add an epoch."""
         self._messages.append(message)
 
     def drain(self) -> list[tuple[str, int, Metrics]]:
-        """What came since the last call."""
+        """Return what came since the last call."""
         messages, self._messages = self._messages, []
         return messages
 
 
-@ray.remote(max_retries=0)  # the driver begins lost jobs anew: it knows which, and where
+@ray.remote(max_retries=0)  # the driver starts lost jobs again: it knows which, and where
 def _fit(stack: Stack, shipment: "Shipment", mailbox: Any) -> list[Outcome]:
     """The outcome of each job. Raises what may not happen again; a loss that is not finite does."""
-    told = []
+    sent = []
     here = [unpack(shipment, job) for job in stack]
     try:
-        ended = run_jobs([job for _, job in here], here[0][0], lambda *epoch: told.append(mailbox.add.remote(*epoch)))
-        return named(stack, ended)
+        ended = run_jobs([job for _, job in here], here[0][0], lambda *epoch: sent.append(mailbox.add.remote(*epoch)))
+        return as_outcomes(stack, ended)
     finally:
         with suppress(RayError):
-            ray.get(told[-1:], timeout=10)  # so that no epoch comes after the outcome
+            ray.get(sent[-1:], timeout=10)  # so that no epoch comes after the outcome

@@ -1,4 +1,4 @@
-"""How images and weights come to the nodes of a Ray cluster: through its object store, once to each node."""
+"""Brings images and weights to the nodes of a Ray cluster: through its object store, once to each node."""
 
 import os
 import tempfile
@@ -21,14 +21,14 @@ from harness.training.context import Context
 
 @dataclass(frozen=True)
 class Shipment:
-    """What the jobs of a run need on a node: file contents go through the object store, once to each node."""
+    """Everything that jobs need on a node; file contents go through the object store, once to each node."""
 
     context: Context
     files: Mapping[str, Any]  # path at the driver -> reference to its content; empty where nodes see the same files
 
 
 def pack(context: Context, shared: bool, jobs: Iterable[Job]) -> Shipment:
-    """What these jobs need; `shared`: the nodes see the driver's files under the same paths."""
+    """Gather what these jobs need; `shared`: the nodes see the driver's files under the same paths."""
     if shared:
         return Shipment(context, {})
     weights = {job.scenario.settings.weights for job in jobs} - {"imagenet", "none"}
@@ -62,7 +62,7 @@ def _fetch(shipment: Shipment, source: Path, target: Path) -> Path:
 
 
 def _node_folder() -> Path:
-    """Where a node keeps files, named by their content, from one study to the next; nobody else may write there."""
+    """The folder of a node for files named by their content. It outlives a study; only its owner may write there."""
     folder = Path(tempfile.gettempdir(), f"harness-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():

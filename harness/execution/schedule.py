@@ -1,4 +1,4 @@
-"""Which job comes next: the longest first, and those that share a frozen backbone one after the other."""
+"""The order of jobs: the longest first, and those that share a frozen backbone one after the other."""
 
 import heapq
 from collections import deque
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 from harness.study.plan import Batch, Job
 
-CostEstimate = Callable[[Job], float]  # what a job costs, in any unit
+CostEstimate = Callable[[Job], float]  # the cost of a job, in any unit
 Stack = tuple[Job, ...]  # jobs that one worker fits together
 
 
 def by_epochs(job: Job) -> float:
-    """The number of its epochs, where nothing else is known of a job."""
+    """The number of epochs: the estimate when nothing else is known of a job."""
     return float(job.scenario.settings.epochs)
 
 
 def each_alone(jobs: Iterable[Job]) -> list[Stack]:
-    """No job shares a loop with another."""
+    """Every job in a stack of its own."""
     return [(job,) for job in jobs]
 
 
 @dataclass
 class _Waiting:
-    """The stacks of one batch that nobody has taken, the longest first, and what they cost together."""
+    """The stacks of one batch that are not taken yet, the longest first, and their total cost."""
 
     stacks: deque[tuple[Stack, float]]
     cost: float
 
 
 class Schedule:
-    """The jobs that wait, handed out to workers that become free.
+    """The waiting jobs, handed out to workers that become free.
 
     A worker stays with its batch until that is empty, takes the batch with the longest job then, and helps with the
-    one that has most left when every batch has begun. No worker is idle while a job waits, so that all is done
+    one that has most left when every batch has started. No worker is idle while a job waits, so that all is done
     within sum / workers + the longest job.
     """
 
@@ -46,8 +46,8 @@ class Schedule:
         self._batch_of: dict[str, str] = {}
         self._waiting: dict[str, _Waiting] = {}  # batches with jobs that wait
         self._untouched: list[tuple[float, int, str]] = []  # a heap
-        self._touched: dict[str, None] = {}  # the keys of those begun, in order
-        self._at: dict[Hashable, str] = {}  # worker -> the batch that it is at
+        self._touched: dict[str, None] = {}  # the keys of started batches, in order
+        self._batch_at: dict[Hashable, str] = {}  # worker -> its current batch
         self._estimate = estimate
         for order, batch in enumerate(batches):
             stacks = sorted(((stack, self._cost(stack)) for stack in group(batch.jobs)), key=lambda pair: -pair[1])
@@ -59,20 +59,20 @@ class Schedule:
         return sum(1 for _ in self.jobs())
 
     def jobs(self) -> Iterator[Job]:
-        """Those that wait."""
+        """The waiting jobs."""
         return (job for waiting in self._waiting.values() for stack, _ in waiting.stacks for job in stack)
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def take(self, worker: Hashable) -> Stack | None:
-        """The next job for this worker, with those that are fitted together with it; None where nothing waits."""
-        key = self._at.get(worker)
+        """Take the next job for this worker, with those that are fitted together with it; None if nothing waits."""
+        key = self._batch_at.get(worker)
         if key not in self._waiting:
             key = self._next_batch()
         if key is None:
             return None
-        self._at[worker] = key
+        self._batch_at[worker] = key
         waiting = self._waiting[key]
         stack, cost = waiting.stacks.popleft()
         waiting.cost -= cost
@@ -82,7 +82,7 @@ class Schedule:
         return stack
 
     def put_back(self, job: Job) -> None:
-        """Let a job wait again, alone, before all others of its batch."""
+        """Put a job back, alone, before all others of its batch."""
         key, cost = self._batch_of[job.id], self._estimate(job)
         waiting = self._waiting.setdefault(key, _Waiting(deque(), 0.0))
         waiting.stacks.appendleft(((job,), cost))

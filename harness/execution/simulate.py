@@ -1,4 +1,4 @@
-"""What a study would take on more devices: the real schedule, fed with recorded durations in place of fits."""
+"""Simulates a study on more devices: the real schedule, fed with recorded durations in place of fits."""
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ DEVICES = (1, 8, 64, 512)
 
 @dataclass(frozen=True)
 class Simulated:
-    """The seconds from the first job's start to the last one's end, and what no schedule can go below."""
+    """The seconds from the start of the first job to the end of the last, and lower bounds for any schedule."""
 
     devices: int
     makespan: float
@@ -47,7 +47,7 @@ def simulations(states: Sequence[StageState]) -> list[tuple[str, int, list[Simul
 def simulate(
     batches: Iterable[Batch], seconds: Callable[[Job], float], estimate: CostEstimate, devices: int
 ) -> Simulated:
-    """The end of jobs that take `seconds`, scheduled by `estimate` as an executor would on so many devices."""
+    """Simulate jobs that take `seconds`, scheduled by `estimate` as an executor would, on so many devices."""
     schedule = Schedule(batches, estimate)
     free = [(0.0, device) for device in range(devices)]  # a heap: when, which
     total = longest = makespan = 0.0

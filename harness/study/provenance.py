@@ -60,7 +60,7 @@ def code_and_machine() -> dict[str, str]:
 def versions() -> str:
     """The versions of the packages that decide numbers: `torch 2.10.0, timm 1.0.31, ...`, without torch's build.
 
-    Of a package that is loaded it is the one that is at work; what lies on the disk may have been exchanged since.
+    Of a loaded package it is the loaded version; the one on the disk may have been replaced since.
     """
     found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in PACKAGES.items()}
     return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())

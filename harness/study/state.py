@@ -16,8 +16,16 @@ from harness.study.provenance import decisive_code
 from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
 from harness.study.study import Stage, Study
 
-COUNTED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "specificity", "mcc")  # of called images
-ORDERED = ("roc_auc", "pr_auc")  # of the images' order
+COUNTED = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "specificity",
+    "mcc",
+)  # computed from predicted classes
+ORDERED = ("roc_auc", "pr_auc")  # computed from the order of the images
 
 
 @dataclass(frozen=True)
@@ -182,7 +190,7 @@ def val_to_train(state: ScenarioState) -> float:
 def least_step(state: ScenarioState, metric: str) -> float:
     """By how much the least change of one fold's predictions moves a metric; 0 for losses, which have no steps.
 
-    One image that is called otherwise moves accuracy by 1 / n_val, and the other counted metrics by that on average.
+    One image that is predicted otherwise moves accuracy by 1 / n_val, and the other counted metrics by that on average.
     One pair of images that is ordered otherwise moves the area under a ROC curve by one of its positive x negative
     pairs. The validation images are those of a stratified fold: the training images, before oversampling, x n_val /
     n_train.
@@ -197,7 +205,7 @@ def least_step(state: ScenarioState, metric: str) -> float:
 
 
 class StateReader:
-    """Reads the state of a study from the ledger: the record of each finished job once, however often it is asked.
+    """Reads the state of a study from the ledger: each record once, however often it is asked for.
 
     has_test: there are images to test on.
     """
@@ -271,7 +279,7 @@ class StateReader:
 
 
 def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:
-    """Raise HarnessError where fits that stand in one table were made by different code: a table never mixes it.
+    """Raise HarnessError if fits of one table were made by different code: a table never mixes code.
 
     coming: the code of the fits that are still to be made.
     """
@@ -286,12 +294,12 @@ def require_one_code(states: Iterable[ScenarioState], coming: str | None = None)
 
 
 def look_key(test: ScenarioState) -> str:
-    """What makes two looks at the test set the same one: the very jobs that are scored."""
+    """The key of a look at the test set: two looks are the same if the same jobs are scored."""
     return digest([job.id for job in test.jobs])
 
 
 def all_scenarios(stages: Iterable[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:
-    """Every scenario once, with the names of the stages that it stands in."""
+    """Every scenario once, with the names of its stages."""
     seen: dict[str, tuple[ScenarioState, list[str]]] = {}
     for state in stages:
         for scenario in state.scenarios:
@@ -302,7 +310,7 @@ def all_scenarios(stages: Iterable[StageState]) -> Iterator[tuple[ScenarioState,
 def final_test(study: Study, state: StudyState) -> ScenarioState | str | None:
     """The test whose one network is the study's champion: of the last stage that is scored on the test set.
 
-    Or in words why the study ends without one; None where it asks for no test, or the test is not done.
+    Or the reason why the study ends without one; None if it asks for no test, or the test is not done.
     """
     if study.test is None or not state.tests or not all(test.finished for test in state.tests):
         return None

@@ -1,4 +1,4 @@
-"""How far a study is, job by job, and why what is missing is missing. Reads only."""
+"""The status of every job of a study, and why a missing one is missing. Reads only."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +16,7 @@ State = Literal["done", "running", "failed", "missing"]
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One cell of the study."""
+    """The status of one job."""
 
     stage: str  # "test set" for the final test
     scenario: str
@@ -28,11 +28,11 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The cells of a study whose scenarios are known, what waits for a winner, and who is at work."""
+    """The status of the known jobs, what waits for a winner, and the process that runs the study."""
 
     study: str
     study_id: str
-    holder: dict[str, Any] | None  # pid and host of who is at work under this name
+    holder: dict[str, Any] | None  # pid and host of the process that runs a study of this name
     jobs: list[JobStatus]
     waiting: list[str]
     report: str | None  # the folder of this study's report
@@ -74,9 +74,9 @@ def _why(job: Job, ledger: Ledger, held: bool) -> tuple[State, str]:
     if ledger.done(job.id):
         return "done", ""
     note, epoch = ledger.note(job.id), ledger.checkpoint(job.id)
-    kept = f"; goes on from its checkpoint of epoch {epoch}" if epoch else ""
+    resumed = f"; goes on from its checkpoint of epoch {epoch}" if epoch else ""
     if note is None:
-        return "missing", f"not begun{kept}"
+        return "missing", f"not started{resumed}"
     if note["status"] == "failed":
-        return "failed", note["reason"] + kept
-    return ("running", kept.removeprefix("; ")) if held else ("missing", f"broken off{kept}")
+        return "failed", note["reason"] + resumed
+    return ("running", resumed.removeprefix("; ")) if held else ("missing", f"interrupted{resumed}")

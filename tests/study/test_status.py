@@ -42,10 +42,10 @@ def test_a_finished_study_is_all_done(finished: Finished) -> None:
 
 def test_what_is_missing_says_why(finished: Finished, part: Store) -> None:
     job_id, ledger = missing_id(finished), Ledger(part)
-    assert cell(status_of(finished, part), job_id).why == "not begun"
+    assert cell(status_of(finished, part), job_id).why == "not started"
     ledger.begin(job_id)
     assert cell(status_of(finished, part), job_id).status == "missing"
-    assert cell(status_of(finished, part), job_id).why == "broken off"
+    assert cell(status_of(finished, part), job_id).why == "interrupted"
     with part.locked(finished.study.study):
         status = status_of(finished, part)
         assert cell(status, job_id).status == "running"
@@ -63,7 +63,8 @@ def test_a_checkpoint_is_told(finished: Finished, part: Store) -> None:
     folder.mkdir(parents=True)
     (folder / "000007-abc.safetensors").touch()
     assert (
-        cell(status_of(finished, part), missing_id(finished)).why == "not begun; goes on from its checkpoint of epoch 7"
+        cell(status_of(finished, part), missing_id(finished)).why
+        == "not started; goes on from its checkpoint of epoch 7"
     )
 
 

@@ -20,7 +20,7 @@ CLASSES = 3  # of more a line of the folds shows no single one
 
 
 def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs: Costs | None = None) -> None:
-    """Prints a study's plan: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
+    """Print a study's plan: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
     study, inputs = workspace.study, workspace.inputs
     console, dataset = new_console(), inputs.dataset
     if dataset.synthetic:
@@ -155,7 +155,7 @@ def _show_stage(console: Console, state: StageState) -> None:
 
 
 def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
-    """Prints for each stage what its jobs would take on more devices, and what no schedule could go below."""
+    """Print for each stage what its jobs would take on more devices, and what no schedule could go below."""
     heads = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
     for name, jobs, rows in stages:
         cells = [

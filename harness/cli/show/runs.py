@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show_status(status: "Status") -> None:
-    """Prints every job that is not done, with the reason, and how many are."""
+    """Print every job that is not done, with the reason, and how many are."""
     console = new_console()
     at = f", held by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
     rows = [[j.stage, j.scenario, j.job, j.status, j.why] for j in status.jobs if j.status != "done"]
@@ -34,7 +34,7 @@ def show_status(status: "Status") -> None:
 
 
 def show_reproduction(found: "Reproduction") -> None:
-    """Prints every metric as stored and as run again."""
+    """Print every metric as stored and as run again."""
     metrics, again = found.stored.metrics, found.again.metrics
     rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
     job = found.job
@@ -50,7 +50,7 @@ def show_reproduction(found: "Reproduction") -> None:
 
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
-    """Prints how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
+    """Print how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
     from harness.report.numbers.marks import marks_of
     from harness.report.tables import study as tables
     from harness.report.tables.export import rounded
@@ -90,7 +90,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
 
 
 def _show_separation(console: "Console", run: "Run") -> None:
-    """Prints whether the folds keep patients together, and which scenarios leak."""
+    """Print whether the folds keep patients together, and which scenarios leak."""
     from harness.data.separation import oversampling_words
 
     console.print(f"folds: {run.separation.of_folds}")
@@ -101,7 +101,7 @@ def _show_separation(console: "Console", run: "Run") -> None:
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
-    """Prints how a search ended: its best trials, the report and the UI."""
+    """Print how a search ended: its best trials, the report and the UI."""
     from harness.search.trials import shown, trials_frame
 
     console = new_console()
