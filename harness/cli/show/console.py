@@ -11,7 +11,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-SYNTHETIC = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
+SYNTHETIC_WARNING = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
 
 def new_console() -> Console:

@@ -1,9 +1,9 @@
-"""The plan of a study: its data, folds, stages and what they will cost."""
+"""Print the plan of a study: its data, folds, networks, stages and their cost."""
 
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.show.console import SYNTHETIC, new_console, rows_table
+from harness.cli.show.console import SYNTHETIC_WARNING, new_console, rows_table
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
 from harness.execution.costs import Costs
@@ -14,17 +14,17 @@ from harness.study import Study
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
 
-SHOWN = 50  # scenarios of a stage, and networks
-FEATURES = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled"}
-CLASSES = 3  # of more a line of the folds shows no single one
+MAX_ROWS = 50  # of scenarios per stage, and of networks
+LAYOUT_NAMES = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled"}
+MAX_CLASSES = 3  # in the table of folds; of more it shows the total and the range
 
 
 def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs: Costs | None = None) -> None:
-    """Print a study's plan: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
+    """Print the plan of a study: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
     study, inputs = workspace.study, workspace.inputs
     console, dataset = new_console(), inputs.dataset
     if dataset.synthetic:
-        console.print(SYNTHETIC, style="bold")
+        console.print(SYNTHETIC_WARNING, style="bold")
     if study.data.limit:
         console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
     console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}")
@@ -51,13 +51,13 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     if costs is not None:
         _show_costs(console, costs)
     elif not all(jobs.values()):
-        console.print("cost: not known yet; --probe times each network for some steps")
+        console.print("cost: not known yet; --probe times some steps of each network")
 
 
 def _folds(study: Study, inputs: Inputs) -> Table:
-    """The images of each class on both sides of the first folds; of many classes the least and the most."""
+    """The table of the first folds: images by class on both sides; with many classes the total and the range."""
     sides = ("train", "val")
-    names = inputs.dataset.classes if len(inputs.dataset.classes) <= CLASSES else ("images", "in a class")
+    names = inputs.dataset.classes if len(inputs.dataset.classes) <= MAX_CLASSES else ("images", "in a class")
     rows = [
         [
             fold.repeat,
@@ -67,39 +67,39 @@ def _folds(study: Study, inputs: Inputs) -> Table:
         ]
         for fold in inputs.folds[: 3 * study.folds.k]
     ]
-    heads = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
-    return rows_table(f"folds, {inputs.separation.of_folds}; digest {inputs.digests.all_folds}", heads, rows)
+    columns = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
+    return rows_table(f"folds, {inputs.separation.of_folds}; digest {inputs.digests.all_folds}", columns, rows)
 
 
 def _show_networks(console: Console, networks: Networks) -> None:
-    """What a head reads of each backbone, what training moves, and what one would not expect."""
+    """Print the features of each backbone, what is trained, and remarks."""
     rows = [
         [
             network.backbone,
             f"{network.image_size} px",
-            f"{FEATURES[verdict.layout]}, {' x '.join(map(str, verdict.shape))}",
-            f"{verdict.parameters:,}",
-            f"{network.trainable}: {verdict.stage}" if verdict.stage else network.trainable,
-            f"{verdict.learnt:,}" if verdict.learnt else "the head's",
+            f"{LAYOUT_NAMES[check.layout]}, {' x '.join(map(str, check.shape))}",
+            f"{check.parameters:,}",
+            f"{network.trainable}: {check.stage}" if check.stage else network.trainable,
+            f"{check.learnt:,}" if check.learnt else "the head's",
         ]
-        for network, verdict in [*networks.found.items()][:SHOWN]
+        for network, check in [*networks.found.items()][:MAX_ROWS]
     ]
     if rows:
-        heads = ["backbone", "images", "features", "parameters", "trained", "learnt"]
-        console.print(rows_table("networks", heads, rows))
-    if len(networks.found) > SHOWN:
-        console.print(f"  and {len(networks.found) - SHOWN:,} more\n")
+        columns = ["backbone", "images", "features", "parameters", "trained", "trained parameters"]
+        console.print(rows_table("networks", columns, rows))
+    if len(networks.found) > MAX_ROWS:
+        console.print(f"  and {len(networks.found) - MAX_ROWS:,} more\n")
     for remark in networks.remarks:
         console.print(f"{remark}\n", style="bold")
 
 
 def _cells(counts: dict[str, int]) -> list[object]:
     images = counts.values()
-    return list(images) if len(images) <= CLASSES else [sum(images), f"{min(images)} to {max(images)}"]
+    return list(images) if len(images) <= MAX_CLASSES else [sum(images), f"{min(images)} to {max(images)}"]
 
 
 def _show_costs(console: Console, costs: Costs) -> None:
-    """What is left, extrapolated; each line with the machine that it was measured on."""
+    """Print the extrapolated cost of the fits that are left, and the machines of the probes."""
     rows = [
         [
             cost.probe.network,
@@ -111,22 +111,22 @@ def _show_costs(console: Console, costs: Costs) -> None:
         ]
         for cost in costs.networks
     ]
-    heads = ["network", "fits left", "an epoch", "a fit", "features, once", "memory"]
+    columns = ["network", "fits left", "an epoch", "a fit", "features, once", "memory"]
     console.print()
-    console.print(rows_table("cost of the fits left, EXTRAPOLATED from a probe", heads, rows))
+    console.print(rows_table("cost of the fits left, EXTRAPOLATED from a probe", columns, rows))
     for where, images in sorted(
         {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
     ):
         console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
     unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
     console.print(
-        f"in all: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
+        f"total: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
         " (gray; three times that if coloured) and cached features"
     )
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min, 3.5 h."""
+    """A duration in a readable unit: 45 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -147,20 +147,20 @@ def _show_stage(console: Console, state: StageState) -> None:
             f"{len(s.records)}/{len(s.jobs)}",
             "winner" if state.finished and s is state.best else "",
         ]
-        for s in state.scenarios[:SHOWN]
+        for s in state.scenarios[:MAX_ROWS]
     ]
     console.print(rows_table(title, ["scenario", "id", "jobs done", ""], rows))
-    if len(state.scenarios) > SHOWN:
-        console.print(f"  and {len(state.scenarios) - SHOWN:,} more\n")
+    if len(state.scenarios) > MAX_ROWS:
+        console.print(f"  and {len(state.scenarios) - MAX_ROWS:,} more\n")
 
 
 def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
-    """Print for each stage what its jobs would take on more devices, and what no schedule could go below."""
-    heads = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
+    """Print the simulated time of each stage on more devices, and the lower bound of any schedule."""
+    columns = ["devices", "seconds", "bound", "over it", "sum / devices", "longest job"]
     for name, jobs, rows in stages:
         cells = [
             [s.devices, f"{s.makespan:.1f}", f"{s.bound:.1f}", f"{s.makespan / s.bound - 1:.1%}", f"{s.sum_bound:.1f}",
              f"{s.longest:.1f}"]
             for s in rows
         ]  # fmt: skip
-        new_console().print(rows_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", heads, cells))
+        new_console().print(rows_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", columns, cells))

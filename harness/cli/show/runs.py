@@ -1,9 +1,9 @@
-"""How runs, searches and single fits have ended, or how far they are."""
+"""Print the results of runs, searches and single fits, and the status of a study."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.show.console import SYNTHETIC, frame_table, new_console, relative, rows_table
+from harness.cli.show.console import SYNTHETIC_WARNING, frame_table, new_console, relative, rows_table
 from harness.report.numbers.predictions import ensemble, pooled, scored
 from harness.store import Store
 from harness.study import Study
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def show_status(status: "Status") -> None:
-    """Print every job that is not done, with the reason, and how many are."""
+    """Print every job that is not done, with the reason, and the number of jobs by status."""
     console = new_console()
-    at = f", held by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
+    holder = f", run by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
     rows = [[j.stage, j.scenario, j.job, j.status, j.why] for j in status.jobs if j.status != "done"]
     if rows:
-        console.print(rows_table(f"{status.study}{at}", ["stage", "scenario", "job", "status", "why"], rows))
+        console.print(rows_table(f"{status.study}{holder}", ["stage", "scenario", "job", "status", "why"], rows))
     counts = ", ".join(f"{status.count(name)} {name}" for name in ("done", "running", "failed", "missing"))
     console.print(f"{status.study}: {len(status.jobs)} jobs known: {counts}")
     for line in status.waiting:
@@ -34,7 +34,7 @@ def show_status(status: "Status") -> None:
 
 
 def show_reproduction(found: "Reproduction") -> None:
-    """Print every metric as stored and as run again."""
+    """Print every metric as stored and as fitted again."""
     metrics, again = found.stored.metrics, found.again.metrics
     rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
     job = found.job
@@ -45,12 +45,12 @@ def show_reproduction(found: "Reproduction") -> None:
     facts = [record.facts for record in (found.stored, found.again)]
     machines = [f"{f.device}, {f.precision}, {f.torch}" for f in facts]
     new_console().print(f"{words}; stored on {machines[0]}, again on {machines[1]}")
-    if apart := changed_versions(found.stored, found.again):
-        new_console().print(f"made by other versions of packages: {apart}")
+    if changed := changed_versions(found.stored, found.again):
+        new_console().print(f"made by other versions of packages: {changed}")
 
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
-    """Print how a run ended: a leaderboard for each stage, the test set, the report and the UI."""
+    """Print the result of a run: a leaderboard per stage, the test set, the report and the UI."""
     from harness.report.numbers.marks import marks_of
     from harness.report.tables import study as tables
     from harness.report.tables.export import rounded
@@ -78,9 +78,9 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     for mark in marks.fits:
         console.print(mark, style="bold")
     if study.data.source == "phantom":
-        console.print(SYNTHETIC, style="bold")
+        console.print(SYNTHETIC_WARNING, style="bold")
     if run.failed:
-        console.print(f"{run.failed} jobs FAILED; the same command tries them again", style="bold")
+        console.print(f"{run.failed} jobs FAILED; the same command runs them again", style="bold")
     console.print(f"report: {relative(run.report.with_name('index.html'))}")
     where = "" if store.root == Path("mlruns").absolute() else f" STORE={relative(store.root)}"
     console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
@@ -94,14 +94,14 @@ def _show_separation(console: "Console", run: "Run") -> None:
     from harness.data.separation import oversampling_words
 
     console.print(f"folds: {run.separation.of_folds}")
-    known = [s.settings for s in run.state.scenarios]
-    if any(settings.leaks for settings in known):
-        console.print(oversampling_words(known), style="bold")
+    scenarios = [s.settings for s in run.state.scenarios]
+    if any(settings.leaks for settings in scenarios):
+        console.print(oversampling_words(scenarios), style="bold")
     console.print()
 
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
-    """Print how a search ended: its best trials, the report and the UI."""
+    """Print the result of a search: its best trials, the report and the UI."""
     from harness.search.trials import shown, trials_frame
 
     console = new_console()
@@ -110,15 +110,15 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         board = trials_frame(run.marks, run.results)
         console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
     if study.data.source == "phantom":
-        console.print(SYNTHETIC, style="bold")
+        console.print(SYNTHETIC_WARNING, style="bold")
     if run.timed_out:
-        console.print(f"{title}: search.timeout is over; the same command goes on", style="bold")
+        console.print(f"{title}: search.timeout is over; the same command continues", style="bold")
     if run.confirmed:
         c = run.confirmed
-        console.print(f"confirmed on fresh folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
+        console.print(f"confirmed on new folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
     if run.failed or run.lost:
         console.print(
-            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command tries them", style="bold"
+            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command runs them", style="bold"
         )
     console.print(f"report: {relative(run.report)}")
     where = "" if store.root == Path("mlruns").absolute() else f" --store {relative(store.root)}"
