@@ -1,4 +1,4 @@
-"""The built-in models, which a deep network must beat: from no learning at all to a small network from scratch."""
+"""The built-in baselines that a deep network must beat: from the majority class to a small network from scratch."""
 
 from importlib import import_module
 from itertools import pairwise
@@ -14,7 +14,7 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def built_in_model(place: str, *arguments: Any) -> nn.Module:
-    """The model of the class at `module:class`, as the dicts of the settings name it."""
+    """Create the model of the class at `module:class`, as the dicts of the settings name it."""
     module, _, name = place.partition(":")
     model = getattr(import_module(module), name)(*arguments)
     assert isinstance(model, nn.Module)
@@ -46,9 +46,9 @@ class SmallCnn(nn.Module):
 
 
 class Baseline(nn.Module):
-    """Learns from all training images in one go, without gradients: images [n, 3, H, W] -> log-probabilities.
+    """A model that is fitted to all training images without gradients: images [n, 3, H, W] -> log-probabilities.
 
-    Its numbers are parameters, so that they are counted and stored as those of a network.
+    What it learns is stored as parameters, so that they are counted and saved like those of a network.
     """
 
     mean, std = MEAN, STD
@@ -68,7 +68,7 @@ class Baseline(nn.Module):
 
 
 class Majority(Baseline):
-    """Gives every image the class shares of the training images, and so predicts the commonest class for all."""
+    """Predicts the class proportions of the training images, and so the most common class, for every image."""
 
     def transform(self, images: Tensor) -> Tensor:
         return images.new_zeros(len(images), 0)
@@ -81,9 +81,9 @@ class Majority(Baseline):
 
 
 class SelfOrganisingMap(Baseline):
-    """A Kohonen map of the images pooled to 16 x 16 gray levels; a node gives its training images' class shares."""
+    """A Kohonen map of the images pooled to 16 x 16 gray levels; predicts the class proportions of the nearest node."""
 
-    SIDE, NODES = 16, 10  # pixels of a pooled image, nodes of the map, each squared
+    SIDE, NODES = 16, 10  # pixels of a pooled image and nodes of the map, along each side
     SIGMA, RATE = 2.0, 0.5
 
     def __init__(self, classes: int) -> None:
@@ -97,7 +97,7 @@ class SelfOrganisingMap(Baseline):
         return adaptive_avg_pool2d(images.mean(dim=1, keepdim=True), self.SIDE).flatten(1)
 
     def fit(self, features: NDArray[np.float32], labels: NDArray[np.int64], epochs: int, seed: int) -> None:
-        # Each node's shares are smoothed by one image that is of all classes in their overall shares.
+        # The proportions of each node are smoothed by one pseudo-image with the overall proportions.
         from minisom import MiniSom
 
         self.shares = _shares(labels, self.classes)
@@ -120,16 +120,16 @@ class SelfOrganisingMap(Baseline):
 
 
 def _nearest(points: Tensor, codebook: Tensor) -> Tensor:
-    """The node [n] that is nearest to each point [n, d]."""
+    """The nearest node [n] of each point [n, d]."""
     return torch.cdist(points, codebook).argmin(dim=1)
 
 
 def _shares(labels: NDArray[np.int64], classes: int) -> nn.Parameter:
-    """The share [1, classes] of each class."""
+    """The proportion [1, classes] of each class."""
     counts = np.bincount(labels, minlength=classes).astype(np.float32)
     return _fixed(torch.from_numpy(counts / counts.sum())[None])
 
 
 def _fixed(values: Tensor) -> nn.Parameter:
-    """Numbers that are learnt, counted and stored like any parameter, but not by gradients."""
+    """A parameter that is counted and saved like any other, but not trained by gradients."""
     return nn.Parameter(values, requires_grad=False)

@@ -35,7 +35,7 @@ def classification_metrics(probabilities: Probabilities, labels: Labels, positiv
 
 
 def _mcc(matrix: NDArray[np.int64]) -> float:
-    """Matthews' correlation coefficient of a confusion matrix (Gorodkin 2004); 0 where all is one class."""
+    """Matthews' correlation coefficient of a confusion matrix (Gorodkin 2004); 0 where only one class occurs."""
     predicted, true, total = matrix.sum(axis=0), matrix.sum(axis=1), int(matrix.sum())
     spread = [float(total**2 - side @ side) for side in (predicted, true)]
     if not all(spread):
@@ -44,7 +44,7 @@ def _mcc(matrix: NDArray[np.int64]) -> float:
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:
-    """The mean negative log of the probability given to the true class; probabilities below 1e-15 count as that."""
+    """The mean negative log-probability of the true class; probabilities are clipped at 1e-15."""
     true = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.clip(true, 1e-15, 1)).mean())
 
@@ -66,7 +66,7 @@ def expected_calibration_error(probabilities: Probabilities, labels: Labels, bin
 
 
 def equal_mass_bins(confidence: NDArray[np.float64], bins: int = ECE_BINS) -> list[Labels]:
-    """The rows of each bin, from the least confidence to the greatest."""
+    """The rows of each bin, in the order of confidence."""
     order = np.argsort(confidence, kind="stable")
     return [part for part in np.array_split(order, bins) if len(part)]
 
@@ -91,7 +91,7 @@ def rate_counts(matrix: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.int64],
 
 
 def _rates(matrix: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Precision, recall, F1 and specificity of every class; 0 where nothing is to be divided by."""
+    """Precision, recall, F1 and specificity of every class; 0 where the denominator is 0."""
     return {
         name: np.divide(hits, n, out=np.zeros(len(matrix)), where=n > 0)
         for name, (hits, n) in rate_counts(matrix).items()
@@ -110,7 +110,7 @@ def per_class_table(probabilities: Probabilities, labels: Labels) -> dict[str, N
 
 
 def curve_areas(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
-    """The area under the ROC curve, and the average precision; both 0 where only one of the two classes is there.
+    """The area under the ROC curve, and the average precision; both 0 where only one of the two classes occurs.
 
     Both equal those of scikit-learn, from one sort of the scores: they are computed after every epoch.
     """

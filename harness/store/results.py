@@ -1,4 +1,4 @@
-"""What a fit gives back, and what it reports while it runs."""
+"""The result of a fit: its record, its facts and its predictions."""
 
 import re
 from collections.abc import Callable
@@ -16,12 +16,12 @@ OnEpoch = Callable[[str, int, Metrics], None]  # job id, epoch from 1, metrics o
 
 @dataclass(frozen=True)
 class FitFacts:
-    """How a fit was made, and what it took. What an older version did not record is None."""
+    """How a fit was made, and what it cost. None: not recorded by older versions, or not applicable."""
 
     device: str
     precision: str
     torch: str  # its version
-    seconds: float  # without the extraction of features
+    seconds: float  # without feature extraction
     parameters: int  # that the predictions depend on
     trained_parameters: int
     threads: int | None = None  # of torch on the CPU
@@ -29,11 +29,11 @@ class FitFacts:
     versions: str | None = None  # such as "torch 2.10.0, timm 1.0.31"
     fold_digest: str | None = None
     compile: str | None = None  # "on" or "off"
-    micro_batch: int | None = None  # images in the network at a time, where memory had no room for a whole batch
+    micro_batch: int | None = None  # images per forward pass, where memory was too small for a whole batch
     batch_size: int | None = None  # of the batches that `micro_batch` divides
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
     backbone_passes: int | None = None  # images that went through a frozen backbone for this fit
-    extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all fits on them
+    extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all its fits
 
     def to_json(self) -> dict[str, str | float]:
         """Return the facts that are known under their keys in `result.json`."""
@@ -63,7 +63,7 @@ class FitFacts:
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """The numbers of a finished job, as they stand in its `result.json`."""
+    """The numbers of a finished job: the content of its `result.json`."""
 
     job_id: str
     history: list[Metrics]  # one for each epoch

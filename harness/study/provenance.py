@@ -1,4 +1,4 @@
-"""What a study ran on: Python, packages, machine, code."""
+"""The provenance of a study: Python, packages, machine and code."""
 
 import hashlib
 import os
@@ -14,12 +14,12 @@ from harness.errors import redact
 from harness.study.identity import digest
 
 PACKAGE = Path(__file__).parents[1]
-PACKAGES = {  # those whose code decides numbers, and the modules that they bring
+PACKAGES = {  # package -> module, of those whose code affects the numbers
     "torch": "torch", "timm": "timm", "Pillow": "PIL", "numpy": "numpy", "scikit-learn": "sklearn",
     "imbalanced-learn": "imblearn",
 }  # fmt: skip
-# The files of the package whose code decides the numbers of a fit beyond what is part of its id, such as the manifest.
-# A byte changed in one of them stops a study that is half done.
+# The files whose code decides the numbers of a fit, in addition to what is part of its id, such as the manifest.
+# A changed byte in one of them stops a study that is half done.
 DECISIVE_FILES = (
     "data/decode.py", "data/folds.py", "data/leaks.py", "data/manifest.py", "data/pixels.py",
     "models/anatomy.py", "models/backbone.py", "models/baselines.py", "models/custom.py", "models/heads.py",
@@ -33,7 +33,7 @@ DECISIVE_FILES = (
 
 
 def environment() -> str:
-    """The text of `environment.txt`: machine, command line, git commit, and every package with its version."""
+    """The content of `environment.txt`: machine, command line, git commit, and every package with its version."""
     packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
     lines = [
         f"python {platform.python_version()}",
@@ -58,16 +58,16 @@ def code_and_machine() -> dict[str, str]:
 
 
 def versions() -> str:
-    """The versions of the packages that decide numbers: `torch 2.10.0, timm 1.0.31, ...`, without torch's build.
+    """The versions of the packages that affect the numbers: `torch 2.10.0, timm 1.0.31, ...`, without local versions.
 
-    Of a loaded package it is the loaded version; the one on the disk may have been replaced since.
+    Of an imported package it is the imported version; the installed one may have changed since.
     """
     found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in PACKAGES.items()}
     return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())
 
 
 def code_digest(files: Collection[str] = DECISIVE_FILES) -> str:
-    """The hash of every byte of these files of the package, as this process first found them: 16 hex digits."""
+    """The hash of the content of these files of the package when this process first read them: 16 hex digits."""
     return _code_digest(PACKAGE, tuple(sorted(files)))
 
 
@@ -77,7 +77,7 @@ def _code_digest(package: Path, files: tuple[str, ...]) -> str:
 
 
 def decisive_code() -> str:
-    """The files that decide numbers, in a line: `harness/data/{decode,folds}.py, harness/models/{...}.py, ...`."""
+    """DECISIVE_FILES as one line: `harness/data/{decode,folds}.py, harness/models/{...}.py, ...`."""
     rooms: dict[str, list[str]] = {}
     for file in DECISIVE_FILES:
         room, _, name = file.partition("/")
@@ -103,7 +103,7 @@ def _processor() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git says of the folder that the harness is installed from; empty where it is no checkout."""
+    """The output of git in the folder of the package; empty where it is not a checkout."""
     try:
         done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The status of every job of a study, and why a missing one is missing. Reads only."""
+"""The status of every job of a study, and why jobs are missing. Writes nothing."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +16,7 @@ State = Literal["done", "running", "failed", "missing"]
 
 @dataclass(frozen=True)
 class JobStatus:
-    """The status of one job."""
+    """The status of one job in one stage."""
 
     stage: str  # "test set" for the final test
     scenario: str
@@ -28,7 +28,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The status of the known jobs, what waits for a winner, and the process that runs the study."""
+    """The jobs of all known scenarios, the stages that wait for a winner, and the process that runs the study."""
 
     study: str
     study_id: str
@@ -38,20 +38,20 @@ class Status:
     report: str | None  # the folder of this study's report
 
     def count(self, status: State) -> int:
-        """How many jobs are in this state."""
+        """The number of jobs with this status."""
         return sum(job.status == status for job in self.jobs)
 
 
 def study_status(study: Study, digests: Digests, has_test: bool, store: Store) -> Status:
-    """The status of a study in this store. has_test: there are images to test on."""
+    """Read the status of a study in this store. has_test: whether there are test images."""
     ledger = Ledger(store)
     holder = read_holder(store.locks / f"{study.study}.json")
     identity = study_id(study, digests)
-    held = holder is not None and holder.get("study_id") in (None, identity)  # or another study of this name
+    running = holder is not None and holder.get("study_id") in (None, identity)  # else another study of this name
     state = StateReader(study, digests, ledger, has_test).read()
     jobs: dict[str, JobStatus] = {}
     for stage, job in _jobs(state):
-        jobs.setdefault(job.id, _job_status(stage, job, ledger, held))
+        jobs.setdefault(job.id, _job_status(stage, job, ledger, running))
     waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in state.stages if s.waits_for]
     if study.test and not all(stage.finished for stage in state.stages):
         waiting.append("the test set waits for every stage")
@@ -65,18 +65,18 @@ def _jobs(state: StudyState) -> list[tuple[str, Job]]:
     return found + [("test set", job) for test in state.tests for job in test.jobs]
 
 
-def _job_status(stage: str, job: Job, ledger: Ledger, held: bool) -> JobStatus:
-    status, why = _why(job, ledger, held)
+def _job_status(stage: str, job: Job, ledger: Ledger, running: bool) -> JobStatus:
+    status, why = _status_and_reason(job, ledger, running)
     return JobStatus(stage, job.scenario.name, job.name, job.id, status, why)
 
 
-def _why(job: Job, ledger: Ledger, held: bool) -> tuple[State, str]:
+def _status_and_reason(job: Job, ledger: Ledger, running: bool) -> tuple[State, str]:
     if ledger.done(job.id):
         return "done", ""
     note, epoch = ledger.note(job.id), ledger.checkpoint(job.id)
-    resumed = f"; goes on from its checkpoint of epoch {epoch}" if epoch else ""
+    resumes = f"; continues from its checkpoint of epoch {epoch}" if epoch else ""
     if note is None:
-        return "missing", f"not started{resumed}"
+        return "missing", f"not started{resumes}"
     if note["status"] == "failed":
-        return "failed", note["reason"] + resumed
-    return ("running", resumed.removeprefix("; ")) if held else ("missing", f"interrupted{resumed}")
+        return "failed", note["reason"] + resumes
+    return ("running", resumes.removeprefix("; ")) if running else ("missing", f"interrupted{resumes}")

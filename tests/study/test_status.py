@@ -64,7 +64,7 @@ def test_a_checkpoint_is_told(finished: Finished, part: Store) -> None:
     (folder / "000007-abc.safetensors").touch()
     assert (
         cell(status_of(finished, part), missing_id(finished)).why
-        == "not started; goes on from its checkpoint of epoch 7"
+        == "not started; continues from its checkpoint of epoch 7"
     )
 
 
