@@ -179,21 +179,3 @@ def _register(
         say(f"no model is registered: {chosen}")
     elif chosen is not None:
         publish_champion(workspace, chosen, publisher, context)
-
-
-def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Write the report again from stored results, add it to the study's run in MLflow, and return its path.
-
-    Raises StudyError where no job of the study is done.
-    """
-    workspace = prepare(study, store)
-    state = workspace.reader.read(provisional=True)
-    if not any(scenario.records for scenario in state.scenarios):
-        raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
-    tell_of_other(store.reports / study.study, workspace.identity, say)
-    if not store.has_runs:
-        return write_report(workspace, state)
-    publisher = Publisher(workspace)
-    path = write_report(workspace, state, publisher.run_of, publisher.links(state.stages))
-    publisher.publish_report(path.parent)
-    return path

@@ -14,7 +14,7 @@ SHARED_STEMS = {
     "gap": "the gap between validation and test: its numbers, and its section of the report",
     "plan": "the plan of a study: the plan itself, the command, and what it prints",
     "reliability": "calibration: its numbers, and its section of the report",
-    "report": "a report: the command, and the report of a search",
+    "report": "a report: the command, writing it again, and the report of a search",
     "run": "a run: the command, that of a search, and that of a batch of jobs in a worker",
     "search": "a search: the command, and its figures",
     "statistics": "all statistics of a report: the numbers, and their table",

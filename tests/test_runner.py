@@ -18,13 +18,14 @@ from harness.errors import BusyError, DataError, HarnessError, LeakageError, Sto
 from harness.prepare import prepare
 from harness.report.numbers.predictions import arrays
 from harness.reproduce import rerun
-from harness.runner import report_study, run_study
+from harness.runner import run_study
 from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store
 from harness.store.results import Metrics
 from harness.study import Study, load_study
 from harness.study.plan import Job
 from harness.study.study import Data
+from harness.tracking.report import report_study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job
 from tests.conftest import PATIENT, Finished, Recorder, run_in, runs_of

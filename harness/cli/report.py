@@ -54,7 +54,7 @@ def report(
     elif study_file is not None:
         study = read_study(study_file, data, overrides)
         store = open_store(store_folder, tracking_uri, mixed_versions)
-        from harness.runner import report_study
+        from harness.tracking.report import report_study
 
         page = report_study(study, store, partial(print, file=sys.stderr)).with_name("index.html")
         if as_json:

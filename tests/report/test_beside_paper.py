@@ -9,11 +9,11 @@ from harness.errors import StudyError
 from harness.prepare import prepare
 from harness.report.numbers.predictions import pooled
 from harness.report.tables.study import confusion_table
-from harness.runner import report_study
 from harness.stats.proportions import newcombe
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.identity import study_id
+from harness.tracking.report import report_study
 from tests.conftest import ROOT, Finished, run_in
 
 PAPER = ROOT / "studies" / "published" / "pneumonia-paper.yaml"

@@ -10,11 +10,11 @@ from PIL import Image
 from harness.prepare import prepare
 from harness.report.numbers.marks import BEST_EPOCH, LEAKS, marks_of
 from harness.report.numbers.records import Statistics
-from harness.runner import report_study
 from harness.stats.paired import holm
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.state import StudyState
+from harness.tracking.report import report_study
 from tests.conftest import Finished, run_in
 from tests.figures import figures
 

@@ -1,0 +1,30 @@
+"""The report of a study, written again from stored results and added to its run in MLflow. Needs no torch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.prepare import prepare
+from harness.report.write import write_report
+from harness.store import Store
+from harness.store.reports import tell_of_other
+from harness.study import Study
+
+
+def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda _: None) -> Path:
+    """Write the report from stored results, add it to the study's run in MLflow, and return its path.
+
+    Raises StudyError if no job of the study is done.
+    """
+    workspace = prepare(study, store)
+    state = workspace.reader.read(provisional=True)
+    if not any(scenario.records for scenario in state.scenarios):
+        raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
+    tell_of_other(store.reports / study.study, workspace.identity, say)
+    if not store.has_runs:
+        return write_report(workspace, state)
+    from harness.tracking.publisher import Publisher
+
+    publisher = Publisher(workspace)
+    path = write_report(workspace, state, publisher.run_of, publisher.links(state.stages))
+    publisher.publish_report(path.parent)
+    return path
