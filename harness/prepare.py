@@ -30,8 +30,8 @@ from harness.study import Study
 from harness.study.identity import Digests, digest, study_id
 from harness.study.messages import unknown
 from harness.study.paper import load_published
+from harness.study.reader import StateReader
 from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
-from harness.study.state import StateReader
 from harness.study.strict_yaml import FieldPath
 
 

@@ -8,7 +8,8 @@ from harness.store.reports import find_report
 from harness.store.store import read_holder
 from harness.study.identity import Digests, study_id
 from harness.study.plan import Job
-from harness.study.state import StateReader, StudyState
+from harness.study.reader import StateReader
+from harness.study.state import StudyState
 from harness.study.study import Study
 
 State = Literal["done", "running", "failed", "missing"]

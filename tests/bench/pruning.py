@@ -22,7 +22,8 @@ from harness.stats.paired import corrected_t
 from harness.store import Ledger, Store
 from harness.study import load_study
 from harness.study.provenance import environment
-from harness.study.state import ScenarioState, StateReader, fold_differences, val_to_train
+from harness.study.reader import StateReader
+from harness.study.state import ScenarioState, fold_differences, val_to_train
 
 STUDY = """\
 study: pruning

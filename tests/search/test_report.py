@@ -17,7 +17,7 @@ from harness.search.trials import best_trial, pareto_front, shown, trials_frame
 from harness.store import Ledger, Store
 from harness.study import Study, load_study
 from harness.study.plan import fold_jobs
-from harness.study.state import StateReader
+from harness.study.reader import StateReader
 from tests.search.conftest import StudyOf, new_store
 from tests.search.test_run import queue_of, runs_of, searched
 

@@ -13,7 +13,8 @@ from harness.study import Study
 from harness.study import state as stages
 from harness.study.identity import Digests
 from harness.study.plan import Job
-from harness.study.state import ScenarioState, StageState, StateReader, all_scenarios
+from harness.study.reader import StateReader
+from harness.study.state import ScenarioState, StageState, all_scenarios
 from tests.conftest import fit_facts
 
 LoadText = Callable[..., Study]
