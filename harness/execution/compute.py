@@ -1,4 +1,4 @@
-"""Where and with how much jobs are fitted, as a command's options say it."""
+"""The options of a command that decide where and with which resources jobs are fitted."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ EXECUTORS = ("auto", "inline", "process", "ray")
 
 @dataclass(frozen=True)
 class Compute:
-    """The options. `threads`, `compile` and `stack` change the last digits of a job's numbers; no other does."""
+    """The options. Only `threads`, `compile` and `stack` change the last digits of a job's numbers."""
 
-    executor: str = "auto"  # processes, where the machine takes several fits at a time, else inline
-    workers: int | None = None  # at most so many fits at a time
+    executor: str = "auto"  # process, where the machine can run several fits at a time, else inline
+    workers: int | None = None  # the maximum number of parallel fits
     jobs_per_device: int = 1  # fits that share a GPU
     threads: int = 1  # of a fit on the CPU
     compile: Switch = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
@@ -23,9 +23,9 @@ class Compute:
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:
-            raise HarnessError(f"--executor {self.executor}: there is no such; allowed: {', '.join(EXECUTORS)}")
+            raise HarnessError(f"unknown executor {self.executor!r}; allowed: {', '.join(EXECUTORS)}")
         if self.executor == "inline" and (self.workers or 1) > 1:
-            raise HarnessError(f"--workers {self.workers}: inline fits one job at a time; take --executor process")
+            raise HarnessError(f"--workers {self.workers}: inline fits one job at a time; use --executor process")
         if self.executor != "ray" and (self.address or self.shared_store):
             raise HarnessError("--address and --shared-store are for --executor ray")
 

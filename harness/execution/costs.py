@@ -65,7 +65,7 @@ def save_probes(store: Store, probes: Mapping[str, Probe]) -> None:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """The fits of one network that are not done yet."""
+    """The cost of the missing fits of one network."""
 
     probe: Probe
     fits: int
@@ -95,7 +95,7 @@ class Costs:
 
 
 def networks(state: StudyState) -> dict[str, ResolvedSettings]:
-    """The networks with fits that are not done, one setting of each."""
+    """The networks with missing fits: probe key -> settings."""
     missing = [s.settings for s in state.scenarios if not s.finished]
     return {key: settings for settings in missing if (key := probe_key(settings)) is not None}
 

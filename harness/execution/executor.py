@@ -1,4 +1,4 @@
-"""Where jobs are fitted. An executor takes batches and gives back one outcome for each job."""
+"""The protocol of executors, which fit jobs: an executor takes batches and yields one outcome per job."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -28,7 +28,7 @@ class JobEvents(Protocol):
 
 
 class Executor(Protocol):
-    """Fits jobs. It writes no results: that is for the one who asked, who alone holds the ledger and MLflow."""
+    """Fits jobs. It does not write results: only its caller writes to the ledger and MLflow."""
 
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch

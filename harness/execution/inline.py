@@ -35,7 +35,7 @@ class InlineExecutor:
 
 
 def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outcome]:
-    """The result of each job of a stack, or the JobError that says why there is none."""
+    """Fit the jobs of a stack; return the result of each, or a JobError."""
     from harness.training.run import run_jobs
 
     try:

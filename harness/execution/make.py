@@ -1,4 +1,4 @@
-"""The executor that a command asks for."""
+"""Make the executor that the command line selects."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def make_executor(compute: Compute, device: str, estimate: CostEstimate = by_epochs) -> tuple[Executor, str]:
-    """The executor, and the device that its fits are on: `device`, or what the cluster has for `auto`."""
+    """Make the executor; also return the device of its fits, which for `auto` depends on the cluster."""
     if compute.executor == "ray":
         ray = _ray_executor(compute, device, estimate)
         return ray, ray.device

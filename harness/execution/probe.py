@@ -1,4 +1,4 @@
-"""A network timed for some steps on random images, before a study is run."""
+"""Time some steps of a network on random images, before a study is run."""
 
 import time
 from collections.abc import Callable
@@ -28,20 +28,20 @@ from harness.training.fit import fit, predict
 from harness.training.loaders import Loader, PixelLoader
 from harness.training.task import FitJob, Task
 
-CPU_IMAGES = 16  # at a time, and in all, through a backbone: a large one takes seconds for each on a CPU
-BATCHES = 4  # of a head, and of whole networks on a GPU
+CPU_IMAGES = 16  # through a backbone, per batch and in total: on a CPU a large one takes seconds per image
+TIMED_BATCHES = 4  # of a head, and of whole networks on a GPU
 
 
 def probe(
     settings: ResolvedSettings, classes: int, device: torch.device, machine: str, source: str | None = None
 ) -> Probe:
-    """The cost of a network, as one epoch of the training loop takes on random gray images, after one to warm up.
+    """Measure the cost of a network in one epoch of the training loop on random gray images, after a warm-up epoch.
 
     Its weights are random: they do not matter for time or memory. source: of a custom head.
     """
     frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
     batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
-    count = CPU_IMAGES if on_cpu else batch * BATCHES  # images through the backbone
+    count = CPU_IMAGES if on_cpu else batch * TIMED_BATCHES  # images through the backbone
     settings = settings.model_copy(update={"weights": "none", "batch_size": batch, "epochs": 2})
     _reset_peak(device)
     with deterministic(threads=1):
@@ -55,7 +55,7 @@ def probe(
         extracting, trained = 0.0, count
         if frozen:
             extracting = _extraction(backbone, loader, FeatureArrays.empty(count, shape), arithmetic)
-            trained = batch * BATCHES
+            trained = batch * TIMED_BATCHES
             model, loader, arithmetic = head, _features(head, trained, shape, device), Arithmetic(device, "fp32")
         rows = np.arange(trained)
         task = Task(torch.arange(trained, device=device) % classes, rows, rows, None, every_epoch=True)
@@ -76,7 +76,7 @@ def probe(
 
 
 def _extraction(backbone: Backbone, loader: Loader, arrays: FeatureArrays, arithmetic: Arithmetic) -> float:
-    """The seconds in which a frozen backbone computes the features of the images."""
+    """The seconds that a frozen backbone takes to extract the features of the images."""
     with all_cores():
         work = partial(extract, backbone, loader, np.arange(len(arrays.maps)), arrays, arithmetic)
         work()
@@ -116,12 +116,12 @@ def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
-        # Linux: resets the peak to what is used now
+        # Linux: reset the peak to the current usage
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _peak(device: torch.device) -> int:
-    """The most bytes since the reset: of the GPU, or of the whole process."""
+    """The peak bytes since the reset: of the GPU, or of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -1,4 +1,4 @@
-"""Jobs in worker processes that live as long as the executor: one for each GPU, or several on a device."""
+"""Fit jobs in worker processes that live as long as the executor: one per GPU, or several per device."""
 
 import pickle
 import signal
@@ -25,7 +25,7 @@ from harness.training.run import stacks
 MAX_ATTEMPTS = 2  # of a job whose worker dies
 CLEAN_UP_SECONDS = 5.0  # that workers have when they are ended
 
-Message = tuple[str, int, Metrics] | list[Outcome]  # an epoch, or the end of the jobs
+Message = tuple[str, int, Metrics] | list[Outcome]  # an epoch, or the outcomes of the jobs
 
 
 class ProcessExecutor:
@@ -36,7 +36,7 @@ class ProcessExecutor:
 
     def __init__(self, devices: Sequence[str], estimate: CostEstimate = by_epochs) -> None:
         self._devices, self._estimate = list(devices), estimate
-        self._workers: dict[int, _Worker] = {}  # by their place in `devices`
+        self._workers: dict[int, _Worker] = {}  # by the index in `devices`
 
     def run(
         self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
@@ -72,7 +72,7 @@ class ProcessExecutor:
             self._end(self._busy())
 
     def close(self) -> None:
-        """End the workers: they have some seconds to clean up."""
+        """Terminate the workers, which have some seconds to clean up."""
         self._end(dict(self._workers))
 
     def _busy(self) -> "dict[int, _Worker]":
@@ -166,7 +166,7 @@ def _messages(workers: list[_Worker]) -> Iterator[tuple[_Worker, Message | None]
 
 
 def _work(device: str, pipe: "Connection[Any, Any]") -> None:
-    """The main function of a worker: contexts come as bytes, then stacks of jobs."""
+    """Run a worker: it receives contexts as bytes, and stacks of jobs to fit."""
     become_worker()
     context: Context | None = None
     while True:

@@ -85,7 +85,7 @@ class RayExecutor:
             ray.kill(mailbox)
 
     def close(self) -> None:
-        """Leave the cluster; a local one is ended."""
+        """Disconnect from the cluster; a local one is shut down."""
         ray.shutdown()
 
     def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Stack, str]]) -> Iterator[tuple[Stack, str]]:
@@ -110,14 +110,14 @@ class RayExecutor:
 
 
 def _connect(address: str | None) -> None:
-    """Join the cluster at `address`, or start one on this machine. Raises HarnessError where there is none."""
+    """Connect to the cluster at `address`, or start one on this machine. Raises HarnessError where that fails."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is None:
             ray.init(dashboard_host="127.0.0.1", **quiet)
         else:
-            _knock(address)
+            _require_listening(address)
             _join(address, quiet)
     except (OSError, ValueError, ImportError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
@@ -126,7 +126,7 @@ def _connect(address: str | None) -> None:
             f"--address {address}: {reason}; give `auto` on a node of a running cluster, or ray://HOST:10001"
         ) from None
     finally:
-        for number, handler in handlers.items():  # Ray puts its own in their place
+        for number, handler in handlers.items():  # Ray replaces them
             signal.signal(number, handler)
 
 
@@ -141,7 +141,7 @@ def _join(address: str, quiet: Mapping[str, Any]) -> None:
                 raise
 
 
-def _knock(address: str) -> None:
+def _require_listening(address: str) -> None:
     """Raise OSError or ValueError if nobody listens at a `[ray://]HOST:PORT`, for which Ray would wait minutes."""
     if address != "auto":
         place = urlsplit(address if "//" in address else f"//{address}")
@@ -158,7 +158,7 @@ def _most(resource: str) -> float:
 
 
 def _slots(wants: Mapping[str, float]) -> dict[str, int]:
-    """How many such jobs each node has room for, by its id."""
+    """The number of such jobs that fit on each node, by its id."""
     return {
         node["NodeID"]: min(int(node["Resources"].get(name, 0.0) / amount + 1e-9) for name, amount in wants.items())
         for node in _nodes()
@@ -170,7 +170,7 @@ def _impossible(wants: Mapping[str, float]) -> str:
     has = "; ".join(
         f"{node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU" for node in _nodes()
     )
-    return f"a fit wants {wanted}, and no node of the Ray cluster has so much; its {len(_nodes())} nodes have: {has}"
+    return f"a fit needs {wanted}, and no node of the Ray cluster has that; its {len(_nodes())} nodes have: {has}"
 
 
 def _here() -> NodeAffinitySchedulingStrategy:

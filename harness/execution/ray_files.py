@@ -24,7 +24,7 @@ class Shipment:
     """Everything that jobs need on a node; file contents go through the object store, once to each node."""
 
     context: Context
-    files: Mapping[str, Any]  # path at the driver -> reference to its content; empty where nodes see the same files
+    files: Mapping[str, Any]  # path on the driver -> reference to its content; empty where nodes share the files
 
 
 def pack(context: Context, shared: bool, jobs: Iterable[Job]) -> Shipment:
@@ -37,7 +37,7 @@ def pack(context: Context, shared: bool, jobs: Iterable[Job]) -> Shipment:
 
 
 def unpack(shipment: Shipment, job: Job) -> tuple[Context, Job]:
-    """The context and the job with the paths of this node."""
+    """Fetch the files of a job; return the context and the job with the paths of this node."""
     context, settings = shipment.context, job.scenario.settings
     if not shipment.files:
         return context, job
@@ -54,7 +54,7 @@ def unpack(shipment: Shipment, job: Job) -> tuple[Context, Job]:
 
 
 def _fetch(shipment: Shipment, source: Path, target: Path) -> Path:
-    """The copy on this node of the driver's file `source`, written by the first job that needs it."""
+    """Return the copy of the driver's file `source` on this node; the first job that needs it writes it."""
     with FileLock(f"{target}.lock"):
         if not target.exists():
             write_atomic(target, ray.get(shipment.files[str(source)]).tobytes())

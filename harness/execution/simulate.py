@@ -28,13 +28,13 @@ class Simulated:
 
 
 def simulations(states: Sequence[StageState]) -> list[tuple[str, int, list[Simulated]]]:
-    """For each stage that is known: its name, its number of jobs, and what they take on DEVICES.
+    """For each known stage: its name, the number of its jobs, and their simulation on DEVICES.
 
-    Recorded jobs take what they took, others what those most like them took. Raises HarnessError where none is done.
+    Unfinished jobs are assumed to take as long as the most similar finished ones. Raises HarnessError where none is.
     """
     seconds = durations(states)
     if not seconds:
-        raise HarnessError("--simulate replays recorded durations, and no job is done yet; first: harness run STUDY")
+        raise HarnessError("--simulate replays recorded durations, but no job is done yet; first: harness run STUDY")
     found = []
     for state in states:
         jobs = [job for scenario in state.scenarios for job in scenario.jobs]

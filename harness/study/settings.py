@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from harness.study.types import Model
 
-# The built-in models, as a `backbone` names them: name -> "module:class". They need no weights.
-NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # feature maps, under a head like timm's
+# The built-in models, by the name for `backbone`: name -> "module:class". They need no weights.
+NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # networks that return feature maps for a head
 CLASSIFIERS = {  # from images to probabilities, without a head and without gradients
     "majority": "harness.models.baselines:Majority",
     "som": "harness.models.baselines:SelfOrganisingMap",
@@ -31,7 +31,7 @@ def _trainable(value: str) -> str:
 
 
 def level_text(level: Any) -> str:
-    """The level of a factor as it is written everywhere: of a float the fewest digits that give it back."""
+    """Format the level of a factor; a float gets the fewest digits that identify it."""
     if not isinstance(level, float):
         return str(level)
     short = f"{level:.4g}"
@@ -42,7 +42,7 @@ ImageSize = Annotated[int, Field(ge=8, le=2048)]  # pixels of a side
 
 
 class Settings(Model):
-    """All that decides how one network is trained; every field can be a factor of a grid."""
+    """The settings that decide how one network is trained; every field can be a factor of a grid."""
 
     backbone: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
@@ -50,7 +50,7 @@ class Settings(Model):
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
-    oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # a smaller class to the largest, afterwards
+    oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -59,11 +59,11 @@ class Settings(Model):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
     image_size: ImageSize | None = None  # None: data.image_size
-    augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images alone
+    augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images only
 
     @property
     def leaks(self) -> bool:
-        """Whether copies of one image stand in training and validation: such numbers measure the leak, nothing else."""
+        """Whether copies of one image are in training and validation; such scores only measure the leak."""
         return self.oversampling == "random-before-split"
 
     def resolved(self, image_size: int) -> "ResolvedSettings":
@@ -77,24 +77,24 @@ class Settings(Model):
 
 
 class ResolvedSettings(Settings):
-    """The settings of one fit: nothing is left to `data`."""
+    """The settings of one fit: the image size is set."""
 
     image_size: ImageSize
 
 
-ADDED = ("augment", "oversampling_ratio")  # fields younger than the first results
+ADDED_LATER = ("augment", "oversampling_ratio")  # fields that the oldest results do not have
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
-    return {k: v for k, v in values.items() if not (k in ADDED and v == Settings.model_fields[k].default)}
+    return {k: v for k, v in values.items() if not (k in ADDED_LATER and v == Settings.model_fields[k].default)}
 
 
 CONFLICTING = ("trainable", "augment")  # the fields that `conflict` checks
 
 
 def conflict(trainable: str, augment: str) -> str | None:
-    """Why these settings cannot stand together; None where they can."""
+    """Why these settings cannot be combined; None where they can."""
     if trainable == "head" and augment != "none":
         return (
             f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
@@ -104,5 +104,5 @@ def conflict(trainable: str, augment: str) -> str | None:
 
 
 def weights_file(weights: str) -> Path:
-    """The path of a weights file as a study names it."""
+    """The path of a weights file as given in a study."""
     return Path(os.path.expanduser(weights))  # noqa: PTH111 - pathlib raises for an unknown user

@@ -36,8 +36,8 @@ def test_a_node_that_is_lost_loses_no_job(ray_cluster: RayCluster, case: Case, m
 @pytest.mark.parametrize(
     ("compute", "device", "message"),
     [
-        (Compute("ray", threads=64), "cpu", r"a fit wants 64 CPU, and no node .* its \d nodes have: 1 CPU, 0 GPU"),
-        (Compute("ray", jobs_per_device=2), "cuda", "a fit wants 0.5 GPU, and no node of the Ray cluster has so much"),
+        (Compute("ray", threads=64), "cpu", r"a fit needs 64 CPU, and no node .* its \d nodes have: 1 CPU, 0 GPU"),
+        (Compute("ray", jobs_per_device=2), "cuda", "a fit needs 0.5 GPU, and no node of the Ray cluster has that"),
     ],
 )
 def test_what_no_node_can_fulfil_is_refused_at_once(

@@ -11,7 +11,7 @@ from harness.prepare import check_names, weights_digests
 from harness.study import Study, load_study, plan
 from harness.study.identity import NUMERICS, Digests, derive_seed, study_id
 from harness.study.plan import Job, Scenario, batches, fold_jobs, stage_scenarios
-from harness.study.settings import ADDED, Settings, decisive
+from harness.study.settings import ADDED_LATER, Settings, decisive
 
 LoadText = Callable[..., Study]
 
@@ -174,7 +174,7 @@ def test_what_decides_the_numbers_gives_every_job_another_id(study_of: LoadText,
 def test_a_field_added_later_leaves_older_ids_as_they_were_at_its_default(study_of: LoadText) -> None:
     study = study_of(TEXT)
     values = study.base.model_dump()
-    assert set(values) - set(decisive(values)) == set(ADDED)
+    assert set(values) - set(decisive(values)) == set(ADDED_LATER)
     assert "oversampling_ratio" in decisive(values | {"oversampling_ratio": 0.5})
 
 
