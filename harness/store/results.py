@@ -14,24 +14,24 @@ Metrics = dict[str, float]
 OnEpoch = Callable[[str, int, Metrics], None]  # job id, epoch from 1, metrics of that epoch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitFacts:
     """How a fit was made, and what it cost. None: not recorded by older versions, or not applicable."""
 
     device: str
-    precision: str
     torch: str  # its version
-    seconds: float  # without feature extraction
-    parameters: int  # that the predictions depend on
-    trained_parameters: int
     threads: int | None = None  # of torch on the CPU
     code: str | None = None  # digest of the code that decides numbers
     versions: str | None = None  # such as "torch 2.10.0, timm 1.0.31"
     fold_digest: str | None = None
+    precision: str
     compile: str | None = None  # "on" or "off"
     micro_batch: int | None = None  # images per forward pass, where memory was too small for a whole batch
     batch_size: int | None = None  # of the batches that `micro_batch` divides
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
+    seconds: float  # without feature extraction
+    parameters: int  # that the predictions depend on
+    trained_parameters: int
     backbone_passes: int | None = None  # images that went through a frozen backbone for this fit
     extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all its fits
 
