@@ -1,5 +1,5 @@
-"""What is made of stored results: tables, figures, a page."""
+"""Reports from stored results: numbers, tables, figures, pages."""
 
 import logging
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its fonts, and which it lacks
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # not its messages about fonts

@@ -1,4 +1,4 @@
-"""A report while it is written: what its sections are made of."""
+"""A report while it is written: what its sections need."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,5 +46,5 @@ class Draft:
 
     @cached_property
     def marks(self) -> Marks:
-        """The warnings that stand on tables and figures."""
+        """The warnings that are printed on tables and figures."""
         return marks_of(self.study, self.state)

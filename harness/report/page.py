@@ -14,21 +14,21 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-PageLinks = Mapping[str, str]  # what a reader finds there -> URL
+PageLinks = Mapping[str, str]  # the words of a link -> its URL
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A part of the page, as its table of contents names it."""
+    """A section of the page in its table of contents."""
 
     id: str
     title: str
 
 
 def write_page(folder: Path, links: PageLinks | None = None) -> Path:
-    """The path of `index.html` in the folder, made from its `report.md` and the figures that this names.
+    """Write `index.html` from the folder's `report.md` and its figures, and return its path.
 
-    A figure that is there as SVG too comes in as SVG, which follows the reader's light or dark page.
+    A figure that exists as SVG is included as SVG, whose colours follow the reader's light or dark page.
     links: into MLflow, for the head of the page.
     """
     text = (folder / "report.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def _title(tokens: Sequence[Token]) -> str:
 
 
 def _name_headings(tokens: Sequence[Token]) -> list[Heading]:
-    """The parts of the page; each heading is given the id that leads to it."""
+    """Give each section heading an id, and return the table of contents."""
     found: list[Heading] = []
     for opening, words in pairwise(tokens):
         if opening.type == "heading_open" and opening.tag == "h2":
@@ -68,7 +68,7 @@ def _name_headings(tokens: Sequence[Token]) -> list[Heading]:
 
 
 def _shape(tokens: Sequence[Token]) -> None:
-    """Tells the style sheet what a paragraph or a table row is: a figure, a caption, a warning, the winner."""
+    """Set the classes of the style sheet: figures, captions, warnings, and the row of the winner."""
     for index, token in enumerate(tokens):
         if token.type == "paragraph_open":
             parts = [child for child in tokens[index + 1].children or [] if child.type != "softbreak"]
@@ -78,7 +78,7 @@ def _shape(tokens: Sequence[Token]) -> None:
             elif parts and parts[0].type == "em_open" and parts[-1].type == "em_close":
                 token.attrSet("class", "caption")
             elif len(parts) > 1 and parts[1].type == "strong_open" and not parts[0].content:
-                token.attrSet("class", "told")
+                token.attrSet("class", "warning")
         elif token.type == "tr_open":
             row = tokens[index : index + next(i for i, t in enumerate(tokens[index:]) if t.type == "tr_close")]
             if any(cell.type == "inline" and cell.content == "selected" for cell in row) and row[1].tag == "td":
@@ -86,7 +86,7 @@ def _shape(tokens: Sequence[Token]) -> None:
 
 
 def _figure(folder: Path, source: str, words: str, number: int) -> str:
-    """The figure as HTML without a reference to any file."""
+    """The figure as HTML that refers to no file."""
     path = folder / source
     if path.with_suffix(".svg").is_file():
         return _inline_svg(path.with_suffix(".svg").read_text(encoding="utf-8"), words, f"f{number}-")
@@ -96,7 +96,7 @@ def _figure(folder: Path, source: str, words: str, number: int) -> str:
 
 
 def _inline_svg(svg: str, words: str, prefix: str) -> str:
-    """matplotlib's SVG as a part of a page: ids of its own, black as the page's ink, no white behind it."""
+    """matplotlib's SVG for use inside a page: unique ids, the page's text colour for black, no white background."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<path d="[^"]*"\s+style="fill: #ffffff"/>', "", svg)

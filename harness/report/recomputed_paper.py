@@ -1,4 +1,4 @@
-"""A paper's figures recomputed from its own counts: what follows, what does not, and what they can decide."""
+"""A paper's numbers recomputed from its own counts: what follows, what does not, and what can be concluded."""
 
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -24,10 +24,10 @@ from harness.store.files import new_folder
 from harness.study.paper import Claim, CrossValidation, PrintedValue, Published, PublishedModel, exact
 
 TEST = "test set"
-FITTED = (
+FITTED_ONCE_NOTE = (
     "A verdict is about two models as they were fitted once, on these images; another fit of the same recipe differs."
 )
-SHOWN = ("accuracy", "recall", "specificity", "balanced_accuracy", "mcc")
+FIGURE_METRICS = ("accuracy", "recall", "specificity", "balanced_accuracy", "mcc")
 
 
 def published_statistics(published: Published) -> Statistics:
@@ -51,12 +51,12 @@ def published_statistics(published: Published) -> Statistics:
 
 
 def model_estimates(published: Published, model: PublishedModel) -> list[Estimate]:
-    """What the confusion matrix of one published model says."""
+    """The estimates from the confusion matrix of one published model."""
     return from_confusion(published.matrix(model), published.classes, model.name, TEST)
 
 
 def _printed(published: Published, model: PublishedModel, value: PrintedValue) -> Finding | None:
-    """The finding that a printed value does not follow from the model's counts, to the digits it is printed with."""
+    """The finding that a printed value does not follow from the model's counts, to its printed digits; else None."""
     found = next(
         e for e in model_estimates(published, model) if (e.metric, e.of_class) == (value.metric, value.of_class)
     )
@@ -89,7 +89,7 @@ def _count_findings(published: Published) -> list[Finding]:
 
 
 def _comparison(published: Published, claim: Claim) -> Comparison:
-    """The accuracies of two published models: as independent counts, and paired under every possible overlap."""
+    """Compare the accuracies of two published models: as independent counts, and paired under every overlap."""
     models = [published.model_named(claim.better), published.model_named(claim.worse)]
     matrices = [published.matrix(model) for model in models]
     right = [dict(zip(published.classes, matrix.diagonal().tolist(), strict=True)) for matrix in matrices]
@@ -129,7 +129,7 @@ def _claim_finding(c: Comparison) -> Finding:
 
 
 def _gap(published: Published, claim: CrossValidation) -> Comparison:
-    """Cross-validated against test accuracy, as counts on different images."""
+    """Compare cross-validated with test accuracy, as counts on different images."""
     matrix = published.matrix(published.model_named(claim.model))
     images = int(matrix.sum())
     hits = (round(exact(claim.value) * claim.images), int(matrix.trace()))
@@ -152,7 +152,7 @@ def _gap_finding(c: Comparison) -> Finding:
 
 
 def write_published(published: Published, out: Path) -> Path:
-    """The path of `published.md` in the folder `out`, beside its statistics, tables (CSV, LaTeX) and figure."""
+    """Write `published.md`, its statistics, tables (CSV, LaTeX) and figure to the folder `out`; return its path."""
     statistics = published_statistics(published)
     with new_folder(out.absolute().parent) as folder:
         text = with_holes(_page(published, statistics, folder), folder)
@@ -165,7 +165,7 @@ def write_published(published: Published, out: Path) -> Path:
 
 
 def _page(published: Published, statistics: Statistics, folder: Path) -> list[str]:
-    rows = [e for e in statistics.estimates if e.metric in SHOWN]
+    rows = [e for e in statistics.estimates if e.metric in FIGURE_METRICS]
     interval_figure([e for e in rows if e.low is not None], published.title, folder / "intervals.png")
     comparisons = comparison_table(statistics.comparisons)
     return [
@@ -178,6 +178,6 @@ def _page(published: Published, statistics: Statistics, folder: Path) -> list[st
         *export_table(estimate_table(statistics.estimates), folder, "estimates"),
         "![intervals](intervals.png)", "",
         *(["## Comparisons", "", *export_table(comparisons, folder, "comparisons")] if len(comparisons) else []),
-        *([FITTED, ""] if len(comparisons) else []),
-        "Every number stands in `statistics.json`, whose fields `statistics.schema.json` explains.",
+        *([FITTED_ONCE_NOTE, ""] if len(comparisons) else []),
+        "Every number is in `statistics.json`, whose fields `statistics.schema.json` explains.",
     ]  # fmt: skip

@@ -23,7 +23,7 @@ from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table, markdown
-from harness.report.tables.statistics import FITTED, comparison_table
+from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
@@ -32,9 +32,11 @@ from harness.study.paper import load_published
 from harness.study.provenance import environment
 from harness.study.state import StageState, StudyState
 
-SYNTHETIC = "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."
-BEST_EPOCH = (
-    "**Flattering choice.** `select_epoch: best` keeps the epoch that scored best on the very images that it is"
+SYNTHETIC_WARNING = (
+    "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."
+)
+BEST_EPOCH_WARNING = (
+    "**Optimistic choice.** `select_epoch: best` selects the epoch with the best score on the same images that it is"
     " scored on; these validation numbers are too good."
 )
 
@@ -46,7 +48,8 @@ def write_report(
 
     The study's report folder is replaced as a whole; the report of another study of the same name stays next to it.
 
-    run_of: gives the MLflow run of a level and a key, for the numbers to name it. links: into MLflow, for index.html.
+    run_of: returns the MLflow run of a level and a key; its id is stored with the numbers. links: into MLflow, for
+    index.html.
     """
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
     require_one_version(state.fits, store.mixed_versions)
@@ -71,7 +74,7 @@ def write_report(
 
 
 def _text(draft: Draft, summary: list[str]) -> list[str]:
-    """The lines of the report; its tables and figures are written to the folder."""
+    """Write the tables and figures of the report to the folder, and return its lines."""
     return [
         *_head(draft),
         *(line for mark in draft.marks.fits for line in (f"**{mark}.**", "")),
@@ -93,27 +96,27 @@ def _head(draft: Draft) -> list[str]:
     study, inputs = draft.study, draft.inputs
     lines = [f"# {study.study}", "", *([study.description, ""] if study.description else [])]
     if inputs.dataset.synthetic:
-        lines += [SYNTHETIC, ""]
+        lines += [SYNTHETIC_WARNING, ""]
     if study.data.limit:
         lines += [f"**Rehearsal.** Only {study.data.limit} images of each split were used (`data.limit`).", ""]
     if any(settings.select_epoch == "best" for _, settings in study.settings()):
-        lines += [BEST_EPOCH, ""]
+        lines += [BEST_EPOCH_WARNING, ""]
     return lines
 
 
 def _data(draft: Draft) -> list[str]:
     study, inputs = draft.study, draft.inputs
     spec, shared = study.folds, inputs.separation
-    kept = shared.of_folds if shared.sound else f"**{shared.of_folds}**"
-    known = [s.settings for s in draft.state.scenarios]
+    separation = shared.of_folds if shared.sound else f"**{shared.of_folds}**"
+    settings = [s.settings for s in draft.state.scenarios]
     return [
         "## Data and folds",
         "",
         *markdown(class_counts(inputs.dataset)),
         "",
         *(f"{line[0].upper()}{line[1:]}.\n" for line in unread_lines(study, inputs.dataset)),
-        f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {kept}."
-        f" Across the splits: {shared.of_splits}. In training: {oversampling_words(known)}.",
+        f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {separation}."
+        f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",
         "",
     ]
 
@@ -121,14 +124,14 @@ def _data(draft: Draft) -> list[str]:
 def _audit(draft: Draft) -> list[str]:
     audit = draft.audit
     (draft.folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
-    told = [f for f in audit.findings if f.name != "counts"]
-    accepted = {f.name: " (accepted by name)" for f in told if f.severity == "error" and f.accepted}
-    return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in told), ""]
+    shown = [f for f in audit.findings if f.name != "counts"]
+    accepted = {f.name: " (accepted by name)" for f in shown if f.severity == "error" and f.accepted}
+    return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in shown), ""]
 
 
 def _findings(statistics: Statistics) -> list[str]:
     found = [f"- {finding.text}." for finding in statistics.findings]
-    note = "The class shares of a validation set change with the copies in it: balanced accuracy is what compares."
+    note = "Copies in a validation set change its class shares; balanced accuracy, which ignores them, is comparable."
     return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
 
 
@@ -164,7 +167,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
-        lines += [FITTED, ""] if any(c.compares == "fitted models" for c in compared) else []
+        lines += [FITTED_MODELS_NOTE, ""] if any(c.compares == "fitted models" for c in compared) else []
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
@@ -172,7 +175,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
 
 
 def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:
-    """The finished scenarios beside each other, out of fold; nothing where none is finished."""
+    """Draw the intervals of the finished scenarios, out of fold; empty where none is finished."""
     if not any(scenario.finished for scenario in state.scenarios):
         return []
     names = [s.name for s in state.scenarios if s.finished]
@@ -180,9 +183,9 @@ def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) ->
     scenario_intervals(draft.statistics.estimates, names, title, path, mark)
     unit = draft.inputs.separation.unit
     note = (
-        f"*Out of fold, all folds together: 95 % intervals, {unit} drawn anew (dotted, by Wilson, where all draws"
-        " agree). The means over the folds in the table above lead: one order of all folds' scores mixes those of"
-        " different models, and its ROC AUC is mostly lower.*"
+        f"*Out of fold, all folds together: 95 % intervals by resampling {unit} (dotted, by Wilson, where all resamples"
+        " agree). The means over the folds in the table above are the main result: ranking the scores of all folds"
+        " together mixes different models, and the ROC AUC is mostly lower.*"
     )
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
 

@@ -15,7 +15,7 @@ from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import Marks, together
 from harness.report.page import write_page
 from harness.report.tables.export import markdown, rounded
-from harness.report.write import BEST_EPOCH, SYNTHETIC
+from harness.report.write import BEST_EPOCH_WARNING, SYNTHETIC_WARNING
 from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
@@ -53,8 +53,8 @@ def write_search_report(
         text = [
             f"# {study.study}: search",
             "",
-            *([SYNTHETIC, ""] if inputs.dataset.synthetic else []),
-            *([BEST_EPOCH, ""] if any(r.scenario.settings.select_epoch == "best" for r in results) else []),
+            *([SYNTHETIC_WARNING, ""] if inputs.dataset.synthetic else []),
+            *([BEST_EPOCH_WARNING, ""] if any(r.scenario.settings.select_epoch == "best" for r in results) else []),
             *(line for mark in marks.fits for line in (f"**{mark}.**", "")),
             *_headline(study, results, confirmation),
             *_effort(study, results),

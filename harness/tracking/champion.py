@@ -11,7 +11,7 @@ from harness.data.pixels import open_pixels
 from harness.errors import attempt
 from harness.prepare import Workspace
 from harness.report.numbers.predictions import arrays
-from harness.report.sections.grad_cam import LOSS
+from harness.report.sections.grad_cam import GRAD_CAM_WARNING
 from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
@@ -41,7 +41,7 @@ def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publi
         path = explanations_file(store, job.id)
         if not path.exists():
             log = explanations_log(store, job.id)
-            attempt(LOSS, log, lambda: explain(classifier, job, workspace, context.pixels).save(path))
+            attempt(GRAD_CAM_WARNING, log, lambda: explain(classifier, job, workspace, context.pixels).save(path))
         with store.scratch() as folder:
             saved = folder / "classifier"  # its name in the MLflow model too
             saved.mkdir()

@@ -31,7 +31,7 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
         assert "patients unknown" in said
         assert "grouped by patient" not in said
     assert "percentile bootstrap over images" in checklist
-    assert "images drawn anew" in text() and "patients drawn anew" not in text()
+    assert "resampling images" in text() and "resampling patients" not in text()
     assert "patients low" not in text()
     assert "unknown" in harness("audit", "s.yaml").out
 

@@ -24,13 +24,13 @@ def own_store(finished: Finished, new_store: Callable[[], Store]) -> Store:
     """The jobs and images of the finished study in a store of its own, for other reports of them."""
     store = new_store()
     for folder in ("jobs", "data", "cache"):
-        shutil.copytree(finished.store.root / folder, store.root / folder)
+        shutil.copytree(finished.store.root / folder, store.root / folder, dirs_exist_ok=True)
     return store
 
 
 @pytest.fixture(scope="module")
 def page(own_store: Store, small_study: Callable[..., Study]) -> Path:
-    """The small study's report beside the paper; its phantoms have the paper's two classes."""
+    """The small study's report next to the paper; its phantoms have the paper's two classes."""
     return run_in(small_study(f"paper={PAPER}"), own_store).run.report
 
 
@@ -38,7 +38,7 @@ def table(page: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(page.parent / f"{name}.csv").set_index("quantity")
 
 
-def test_the_confusion_matrix_stands_beside_the_papers(page: Path, finished: Finished) -> None:
+def test_the_confusion_matrix_stands_next_to_the_papers(page: Path, finished: Finished) -> None:
     (test,) = finished.run.state.tests
     matrix = confusion_table(pooled(list(test.jobs), Ledger(finished.store))).to_numpy()
     found = table(page, "paper-table-iii")
@@ -83,7 +83,7 @@ def test_every_cell_that_has_a_value_of_ours_knows_its_run(page: Path) -> None:
             assert len(ours) == 0 or ours["MLflow run"].notna().all(), path.name
 
 
-def test_the_papers_baseline_stands_beside_our_own_of_the_same_network(
+def test_the_papers_baseline_stands_next_to_our_own_of_the_same_network(
     own_store: Store, small_study: Callable[..., Study], tmp_path: Path
 ) -> None:
     same = tmp_path / "paper.yaml"

@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import NAME, TITLE_LINES, named, titled, words_figure
+from harness.report.figures.drawing import MAX_CLASS_NAME, MAX_TITLE_LINES, named, titled, words_figure
 from harness.report.figures.search import slice_figure
 from harness.report.tables.export import markdown
 
@@ -47,12 +47,12 @@ def test_a_plain_name_is_written_as_it_is() -> None:
 
 def test_names_and_titles_in_figures_are_of_a_size() -> None:
     long = "first " + "x" * 300 + " last"
-    assert len(named(long)) == NAME
+    assert len(named(long)) == MAX_CLASS_NAME
     assert named(long).startswith("first ")
     assert named(long).endswith(" last")
     assert named("a\nb\x1b") == "a b"
     assert named("_rest") == " _rest", "a legend leaves out what begins with an underscore"
-    assert titled(long, 40).count("\n") < TITLE_LINES
+    assert titled(long, 40).count("\n") < MAX_TITLE_LINES
 
 
 @pytest.mark.figures

@@ -31,11 +31,11 @@ def test_words_tables_and_contents(tmp_path: Path) -> None:
     assert '<td style="text-align:right">1</td>' in found
 
 
-def test_what_the_style_sheet_is_told(tmp_path: Path) -> None:
+def test_figures_captions_warnings_and_the_winner_have_their_classes(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(GIF)
     text = "**Careful.** Words.\n\n![one](a.gif)\n\n*said of it*\n\n![one](a.gif)\n![two](a.gif)\n\nnot **so** much\n\n"
     found = page(tmp_path, text + "| head | selected |\n|---|---|\n| x | selected |\n| y | |\n")
-    assert found.count('<p class="told"><strong>Careful.') == found.count('class="told"') == 1
+    assert found.count('<p class="warning"><strong>Careful.') == found.count('class="warning"') == 1
     assert found.count('<figure class="one">') == found.count('<figure class="several">') == 1
     assert '<p class="caption"><em>said of it' in found
     assert re.findall(r'<tr class="selected">\s*<td>(\w)', found) == ["x"]

@@ -167,7 +167,7 @@ def test_the_surest_errors_are_those_of_most_repeats(tmp_path: Path) -> None:
     np.save(tmp_path / "pixels.npy", np.zeros((IMAGES, 1, 16, 16), dtype=np.uint8))
     images = pd.Series([f"train/{i:02}.png" for i in range(IMAGES)])
     words = error_lines(FRAME, images, tmp_path / "pixels.npy", tmp_path, "hard", None)[0]
-    assert words.startswith(f"In the mean of {REPEATS} repeats {len(wrong) / REPEATS:.1f} of {IMAGES} images were")
+    assert words.startswith(f"On average over {REPEATS} repeats, {len(wrong) / REPEATS:.1f} of {IMAGES} images were")
 
 
 def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def test_the_summary_says_what_was_run_who_won_and_what_the_test_set_says(finish
     (test,) = finished.run.state.tests
     path = finished.run.report.parent / f"test-confusion-{test.id}.csv"
     confusion = pd.read_csv(path, index_col=0).to_numpy()
-    assert f"{confusion.trace()} of 24 images right" in words
-    assert "the commonest class alone gives 75.0%" in words
+    assert f"{confusion.trace()} of 24 images correct" in words
+    assert "always predicting the most frequent class gives 75.0%" in words
     for index, name in enumerate(("NORMAL", "PNEUMONIA")):
         assert f"{confusion[index, index]} of {confusion[index].sum()} {name}, " in words
 

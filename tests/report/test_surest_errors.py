@@ -32,14 +32,14 @@ def test_the_surest_errors_come_first_and_what_is_right_never() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_each_error_stands_beside_its_own_picture(tmp_path: Path, channels: int) -> None:
+def test_each_error_stands_next_to_its_own_picture(tmp_path: Path, channels: int) -> None:
     order = ["f", "b", "a", "e", "c", "d"]  # the manifest's
     pixels = np.zeros((6, channels, 16, 16), dtype=np.uint8)
     pixels[:] = np.arange(6).reshape(6, 1, 1, 1) * 40
     np.save(tmp_path / "pixels.npy", pixels)
     images = pd.Series([f"train/{name}.png" for name in order])
     lines = error_lines(FRAME, images, tmp_path / "pixels.npy", tmp_path, "hard", "MARK")
-    assert lines[0] == "4 of 6 images were called wrongly; the 4 surest of these errors:"
+    assert lines[0] == "4 of 6 images were classified wrongly; the 4 surest of these errors:"
     body = [line for line in lines if line.startswith("| ![")]
     for number, (line, name) in enumerate(zip(body, "ecbf", strict=True), start=1):
         file = f"thumbnails/hard-{number:02}.jpg"
@@ -50,11 +50,11 @@ def test_each_error_stands_beside_its_own_picture(tmp_path: Path, channels: int)
     assert pd.read_csv(tmp_path / "hard.csv")["image"].tolist() == [f"train/{name}.png" for name in "ecbf"]
 
 
-def test_a_model_without_errors_is_told_so(tmp_path: Path) -> None:
+def test_a_model_without_errors_has_a_sentence_instead_of_a_table(tmp_path: Path) -> None:
     right = FRAME[FRAME["image"].isin(["train/a.png", "train/d.png"])]
     assert (
         error_lines(right, right["image"], tmp_path / "none", tmp_path, "hard", None)[0]
-        == "No image was called wrongly."
+        == "No image was classified wrongly."
     )
 
 

@@ -7,7 +7,14 @@ from sklearn.metrics import balanced_accuracy_score
 
 from harness.report.numbers.records import Statistics
 from harness.report.numbers.reliability import reliability_estimates
-from harness.report.numbers.thresholds import GRID, OPERATING, POINT, SWEEP, operating_point, threshold_estimates
+from harness.report.numbers.thresholds import (
+    OPERATING,
+    POINT,
+    SWEEP,
+    SWEPT_THRESHOLDS,
+    operating_point,
+    threshold_estimates,
+)
 from harness.stats.metrics import expected_calibration_error
 from tests.conftest import Finished
 
@@ -50,7 +57,7 @@ def test_the_sweep_goes_from_calling_all_to_calling_none() -> None:
     found = [e for e in threshold_estimates(predictions(5), None, "YES", "s", None) if e.on == SWEEP]
     for metric, sign in (("recall", -1), ("specificity", 1)):
         values = [e.value for e in found if e.metric == metric]
-        assert len(values) == len(GRID) + 1
+        assert len(values) == len(SWEPT_THRESHOLDS) + 1
         assert all(sign * (b - a) >= 0 for a, b in pairwise(values))
 
 

@@ -131,7 +131,7 @@ def test_a_stage_that_waits_says_for_which_winner(small_study: Callable[..., Stu
     ("override", "expected"),
     [
         ("data.limit=24", "**Rehearsal.** Only 24 images of each split were used"),
-        ("base.select_epoch=best", "**Flattering choice.**"),
+        ("base.select_epoch=best", "**Optimistic choice.**"),
         ("folds.grouped=false", "**NOT grouped by patient: "),
         ("description=Words about it.", "# small\n\nWords about it.\n"),
     ],

@@ -76,7 +76,7 @@ def test_a_search_that_confirms_nothing_says_so(study_of: StudyOf, store: Store)
 
 def test_a_search_whose_epochs_were_chosen_by_their_own_score_says_so(study_of: StudyOf, store: Store) -> None:
     run = searched(study_of("search.trials=1", "base.select_epoch=best"), store)
-    assert "**Flattering choice.**" in run.report.read_text()
+    assert "**Optimistic choice.**" in run.report.read_text()
     assert pd.read_csv(run.report.parent / "trials.csv")["mark"].tolist() == [BEST_EPOCH]
 
 

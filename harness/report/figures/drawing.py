@@ -1,4 +1,4 @@
-"""How every figure is drawn: its style, names and titles of users in it, its file, and what stands in its place."""
+"""What all figures share: style, names and titles of users, files, and the words in place of a failed figure."""
 
 import re
 import warnings
@@ -32,17 +32,18 @@ plt.rcParams.update(
         "lines.linewidth": 1.6,
         "svg.hashsalt": "harness",
         "svg.fonttype": "none",
-        "text.parse_math": False,  # a dollar sign is one: classes are named by users
+        "text.parse_math": False,  # classes are named by users: a dollar sign is a dollar sign
     }
 )
 
 
 P = ParamSpec("P")
 
-TITLE = 44  # characters of a line above a square figure
-TITLE_LINES = 4
-NAME = 40  # characters of a class in a figure
-SCENARIO = 120  # of a scenario: all its levels
+SQUARE_TITLE_WIDTH = 44  # characters of a line above a figure of SQUARE_INCHES
+SQUARE_INCHES = 4.2
+MAX_TITLE_LINES = 4
+MAX_CLASS_NAME = 40  # characters
+MAX_SCENARIO_NAME = 120  # characters: all its levels
 IMAGE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")  # in Markdown
 
 
@@ -52,11 +53,11 @@ def new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
 
 
 def drawn(draw: Callable[P, Path]) -> Callable[P, Path]:
-    """The same function that draws a figure to its `path`, at the cost of no more than the figure where it fails."""
+    """Wrap a function that draws a figure to its `path`: if it fails, only this figure is missing from the report."""
     parameters = signature(draw)
 
     @wraps(draw)
-    def spared(*args: P.args, **kwargs: P.kwargs) -> Path:
+    def attempted(*args: P.args, **kwargs: P.kwargs) -> Path:
         path: Path = parameters.bind(*args, **kwargs).arguments["path"]
         if not attempt(f"no figure {path.stem}", path.with_suffix(".txt"), lambda: draw(*args, **kwargs)):
             plt.close("all")
@@ -64,11 +65,11 @@ def drawn(draw: Callable[P, Path]) -> Callable[P, Path]:
                 part.unlink(missing_ok=True)
         return path
 
-    return spared
+    return attempted
 
 
 def with_holes(lines: Iterable[str], folder: Path) -> list[str]:
-    """The lines in Markdown; where an image of the folder could not be drawn, they say why."""
+    """The lines in Markdown; an image of the folder that could not be drawn is replaced by the reason."""
 
     def image_or_words(match: re.Match[str]) -> str:
         why = failure((folder / match[1]).with_suffix(".txt"))
@@ -77,25 +78,28 @@ def with_holes(lines: Iterable[str], folder: Path) -> list[str]:
     return [IMAGE.sub(image_or_words, line) for line in lines]
 
 
-def named(name: str, most: int = NAME) -> str:
-    """A name as a figure can show it: one line that XML can hold, the middle left out where it is very long."""
+def named(name: str, max_length: int = MAX_CLASS_NAME) -> str:
+    """The name for a figure: on one line, of characters that XML allows, the middle left out where it is too long."""
     line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
-    line = line if len(line) <= most else f"{line[: most // 2]}...{line[3 - most // 2 :]}"
-    return f" {line}" if line.startswith("_") else line  # which matplotlib leaves out of legends
+    line = line if len(line) <= max_length else f"{line[: max_length // 2]}...{line[3 - max_length // 2 :]}"
+    return f" {line}" if line.startswith("_") else line  # an underscore would hide it in legends
 
 
 def titled(text: str, width: int) -> str:
-    """A title as a figure can show it, in lines of this width."""
+    """The title for a figure, in lines of this width."""
     plain = "".join(c if c.isprintable() else " " for c in text)
-    return fill(plain, width, max_lines=TITLE_LINES, placeholder=" ...")
+    return fill(plain, width, max_lines=MAX_TITLE_LINES, placeholder=" ...")
 
 
-def plain_figure(title: str, width: float = 4.2, height: float = 4.0, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure of this size in inches, its title above it, with margins that need no looking for.
+def plain_figure(
+    title: str, width: float = SQUARE_INCHES, height: float = 4.0, panels: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure of this size in inches with its title above it and fixed margins.
 
-    A study draws five for each scenario, and half of the time of a small one went into the search for their layout.
+    Fixed, because a study draws five of these for each scenario, and matplotlib's search for a layout took half of the
+    time of a small study.
     """
-    words = titled(title, int(TITLE * width / 4.2))
+    words = titled(title, int(SQUARE_TITLE_WIDTH * width / SQUARE_INCHES))
     figure = plt.figure(figsize=(width, height))
     figure.suptitle(words, fontsize="large")
     top = 0.18 + 0.17 * (words.count("\n") + 1)
@@ -105,15 +109,15 @@ def plain_figure(title: str, width: float = 4.2, height: float = 4.0, panels: in
 
 
 def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = None) -> Path:
-    """The path of the figure, written and closed; with `vector` an SVG of the same name lies beside it.
+    """Write a figure to `path`, close it, and return the path. vector: write an SVG of the same name next to it.
 
-    mark: stands across the figure as a watermark; why its numbers are less than they seem.
+    mark: printed across the figure as a watermark; why its numbers are less than they seem.
     """
     if mark:
         words = "\n".join(wrap(mark, 36))
         figure.text(0.5, 0.5, words, rotation=20, ha="center", va="center", color="red", alpha=0.35, fontsize=13)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks; the page's has it
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # in matplotlib's font; a browser's has it
         figure.savefig(path)
         if vector:
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
@@ -123,7 +127,7 @@ def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = No
 
 @drawn
 def words_figure(words: str, title: str, path: Path) -> Path:
-    """A PNG and an SVG that say why there is no figure."""
+    """Draw the reason why there is no figure (PNG and SVG)."""
     figure, axes = new_figure(6.0, 2.0)
     axes.text(0.5, 0.5, "\n".join(wrap(words, 70)), ha="center", va="center")
     axes.set(title=titled(title, 70), xticks=[], yticks=[])

@@ -1,20 +1,20 @@
-"""Values with their intervals, side by side."""
+"""Figures of values with their intervals."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from harness.report.figures.drawing import SCENARIO, drawn, named, new_figure, save, titled
+from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, save, titled
 from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.records import Estimate
 
-MOST_ROWS = 30
+MAX_ROWS = 30
 
 
 @drawn
 def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark: str | None = None) -> Path:
-    """A PNG and an SVG: a row for each metric, a point with its interval for each subject."""
+    """Draw a row for each metric, a point with its interval for each subject (PNG and SVG)."""
     subjects = list(dict.fromkeys(e.subject for e in estimates))
     labels = list(dict.fromkeys(_label(e) for e in estimates))
     figure, axes = new_figure(6.4, 1.2 + 0.42 * len(labels) + 0.17 * len(subjects))
@@ -29,7 +29,7 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark:
                 [y],
                 "o",
                 color=f"C{number}",
-                label=named(subject, SCENARIO) if _label(e) == labels[0] else None,
+                label=named(subject, MAX_SCENARIO_NAME) if _label(e) == labels[0] else None,
             )
     axes.set(yticks=range(len(labels)), yticklabels=labels, title=titled(title, 70), xlabel="95 % interval")
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -41,16 +41,16 @@ def interval_figure(estimates: Sequence[Estimate], title: str, path: Path, mark:
 def scenario_intervals(
     estimates: Sequence[Estimate], names: Sequence[str], title: str, path: Path, mark: str | None = None
 ) -> Path:
-    """A PNG and an SVG: a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold.
+    """Draw a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold (PNG and SVG).
 
-    The intervals are those over patients, or dotted those of the estimate where all resamples agree.
-    names: of the scenarios; the best accuracy stands above.
+    The intervals are those over patients; where all resamples agree, those of the estimate, dotted.
+    names: of the scenarios; the best accuracy is on top.
     """
     shown = ("accuracy", "roc_auc")
     found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.metric in shown]
     panels = list(dict.fromkeys(_label(e) for e in found))
     ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
-    rows = [e.subject for e in ranked][-MOST_ROWS:]
+    rows = [e.subject for e in ranked][-MAX_ROWS:]
     size = (1.8 + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * len(rows)))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for panel, label in zip(axes[0], panels, strict=True):
@@ -62,7 +62,7 @@ def scenario_intervals(
             panel.plot([e.value], [y], "o", color="C0", markersize=4)
         panel.set(
             yticks=range(len(rows)),
-            yticklabels=[named(row, SCENARIO) for row in rows],
+            yticklabels=[named(row, MAX_SCENARIO_NAME) for row in rows],
             xlabel=label,
             ylim=(-0.6, len(rows) - 0.4),
         )

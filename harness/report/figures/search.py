@@ -1,4 +1,4 @@
-"""The figures of a search as PNG, from a table of its trials; matplotlib draws them, so that no browser is needed."""
+"""The figures of a search as PNG, from a table of its trials; drawn by matplotlib, so that no browser is needed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from harness.report.figures.drawing import drawn, named, new_figure, save
 
 @drawn
 def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path, mark: str | None = None) -> Path:
-    """A PNG: the value of every trial, pruned ones at their last mean, and the best so far."""
+    """Draw the value of every trial, pruned ones at their last mean, and the best so far."""
     figure, axes = new_figure(7.2, 3.6)
     complete, pruned = table[table["state"] == "complete"], table[table["state"] == "pruned"]
     axes.plot(complete["trial"], complete["value"], "o", ms=4, label="complete")
@@ -35,7 +35,7 @@ def history_figure(table: pd.DataFrame, metric: str, maximize: bool, path: Path,
 
 @drawn
 def importances_figure(importances: Mapping[str, float], evaluator: str, path: Path, mark: str | None = None) -> Path:
-    """A PNG: how much of the variation each parameter explains."""
+    """Draw the share of the variance that each parameter explains."""
     figure, axes = new_figure(5.4, 0.9 + 0.4 * len(importances))
     names = list(importances)[::-1]
     bars = axes.barh(names, [importances[name] for name in names])
@@ -49,7 +49,7 @@ def importances_figure(importances: Mapping[str, float], evaluator: str, path: P
 def curves_figure(
     curves: Sequence[tuple[str, Sequence[float]]], metric: str, path: Path, mark: str | None = None
 ) -> Path:
-    """A PNG: the running mean over the folds of each trial, by its state; the pruned ones end early."""
+    """Draw the running mean over the folds of each trial, coloured by its state; pruned ones end early."""
     figure, axes = new_figure(6.0, 3.6)
     shown: set[str] = set()
     for state, means in curves:
@@ -67,7 +67,7 @@ def curves_figure(
 def slice_figure(
     table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path, mark: str | None = None
 ) -> Path:
-    """A PNG: the value of the complete trials against each parameter. parameters: name -> log scale."""
+    """Draw the value of the complete trials against each parameter. parameters: name -> log scale."""
     complete = table[table["state"] == "complete"]
     columns = min(3, len(parameters))
     rows = -(-len(parameters) // columns)
@@ -94,7 +94,7 @@ def slice_figure(
 def parallel_figure(
     table: pd.DataFrame, parameters: Mapping[str, bool], metric: str, path: Path, mark: str | None = None
 ) -> Path:
-    """A PNG: a line for each complete trial across its parameters, coloured by its value."""
+    """Draw a line for each complete trial across its parameters, coloured by its value."""
     complete = table[table["state"] == "complete"].sort_values("value")
     figure, axes = new_figure(1.8 * len(parameters) + 2, 3.8)
     heights = np.full((len(complete), len(parameters)), np.nan)
@@ -121,7 +121,7 @@ def parallel_figure(
 def pareto_figure(
     table: pd.DataFrame, front: Sequence[int], metric: str, cost: str, path: Path, mark: str | None = None
 ) -> Path:
-    """A PNG: value against cost of the complete trials; `front` are the trials that none beats in both."""
+    """Draw value against cost of the complete trials. front: the trials that no other beats in both."""
     figure, axes = new_figure(5.4, 3.8)
     complete = table[table["state"] == "complete"]
     best = complete[complete["trial"].isin(front)].sort_values("cost")
@@ -133,7 +133,7 @@ def pareto_figure(
 
 
 def _positions(values: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[str]]:
-    """Where values stand on an axis, and the words for the places where they are no numbers."""
+    """The positions of values on an axis, and the tick labels where the values are not numbers."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return values.to_numpy(np.float64), []
     words = [str(value) for value in values]
@@ -147,5 +147,5 @@ def _label(axes: Axes, labels: list[str], log: bool) -> None:
         axes.margins(x=0.3)
     elif log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatter())  # others write powers as mathematics
+        axes.xaxis.set_major_formatter(LogFormatter())  # the default one writes powers as mathematical text
         axes.xaxis.set_minor_formatter(LogFormatter())

@@ -9,15 +9,15 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from harness.data.manifest import Dataset
-from harness.report.figures.drawing import SCENARIO, drawn, named, new_figure, plain_figure, save, titled
+from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, plain_figure, save, titled
 from harness.report.numbers.predictions import arrays, by_repeat
 from harness.report.tables.study import confusion_table
 from harness.stats.metrics import equal_mass_bins
 from harness.store.results import FoldRecord
 from harness.study.state import ScenarioState
 
-LEGEND_LINE = 0.18  # inches
-INK = "#111111"  # on a coloured ground: black itself follows the page that a figure stands in
+LEGEND_LINE_INCHES = 0.18
+INK = "#111111"  # text on a coloured area: pure black would be replaced by the text colour of the page
 
 
 @drawn
@@ -29,16 +29,16 @@ def validation_curves(
     vector: bool = False,
     mark: str | None = None,
 ) -> Path:
-    """A PNG: the mean of a metric over the folds by epoch, a line and a band (their range) for each scenario."""
+    """Draw the mean of a metric over the folds by epoch, a line and a band (the range) for each scenario."""
     columns = 1 if len(scenarios) < 5 else 2
-    figure, axes = new_figure(7.2, 3.6 + LEGEND_LINE * len(scenarios) / columns)
+    figure, axes = new_figure(7.2, 3.6 + LEGEND_LINE_INCHES * len(scenarios) / columns)
     for number, state in enumerate(scenarios):
         curves = _curves(list(state.records.values()), metric)
         if not curves.size:
             continue
         epochs = np.arange(1, curves.shape[1] + 1)
         style = "-" if number < 10 else "--"
-        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=named(state.name, SCENARIO), marker=".")
+        (line,) = axes.plot(epochs, curves.mean(axis=0), style, label=named(state.name, MAX_SCENARIO_NAME), marker=".")
         axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=line.get_color(), alpha=0.1, lw=0)
     axes.set(xlabel="epoch", ylabel=metric, title=titled(title, 80))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -49,7 +49,7 @@ def validation_curves(
 
 @drawn
 def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark: str | None = None) -> Path:
-    """A PNG: training and validation loss and accuracy by epoch, mean and range over the folds."""
+    """Draw training and validation loss and accuracy by epoch, mean and range over the folds."""
     figure, panels = plain_figure(title, 7.2, 3.0, panels=2)
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         for side, colour in (("train", "tab:gray"), ("val", "tab:blue")):
@@ -72,7 +72,7 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
 def confusion_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: the confusion matrix with counts (of several repeats their means), and the share of each true class."""
+    """Draw the confusion matrix with counts (their means over several repeats) and shares of each true class."""
     table = confusion_table(frame)
     counts = table.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -96,10 +96,10 @@ def confusion_figure(
 def roc_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
+    """Draw the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
     figure, (axes,) = plain_figure(title)
-    for number, name, actual, score in _against_rest(frame, positive):
-        false, true, _ = roc_curve(actual, score)
+    for number, name, in_class, score in _against_rest(frame, positive):
+        false, true, _ = roc_curve(in_class, score)
         axes.plot(false, true, label=name, color=f"C{number}")
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
@@ -111,15 +111,15 @@ def roc_figure(
 def pr_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: precision against recall of the positive class, or of every class, with its share as the base line.
+    """Draw precision against recall of the positive class, or of every class, with its share as the baseline.
 
     A curve for each repeat.
     """
     figure, (axes,) = plain_figure(title)
-    for number, name, actual, score in _against_rest(frame, positive):
-        precision, recall, _ = precision_recall_curve(actual, score)
+    for number, name, in_class, score in _against_rest(frame, positive):
+        precision, recall, _ = precision_recall_curve(in_class, score)
         axes.plot(recall, precision, label=name, color=f"C{number}")
-        axes.axhline(actual.mean(), color=f"C{number}", lw=0.8, ls=":")
+        axes.axhline(in_class.mean(), color=f"C{number}", lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     axes.legend()
     return save(figure, path, vector, mark)
@@ -128,20 +128,20 @@ def pr_figure(
 def _against_rest(
     frame: pd.DataFrame, positive: str | None
 ) -> Iterator[tuple[int, str | None, np.ndarray, np.ndarray]]:
-    """Number, name, true images and scores of every class that is shown, in each repeat; the first has the name."""
+    """For every class shown, in each repeat: its number, its name (in the first only), its images, and its scores."""
     for repeat, part in enumerate(by_repeat(frame)):
         classes, probabilities, labels = arrays(part)
         for number, name in enumerate([positive] if positive else classes):
-            actual = labels == classes.index(name)
-            if actual.any() and not actual.all():
-                yield number, None if repeat else named(name), actual, probabilities[:, classes.index(name)]
+            in_class = labels == classes.index(name)
+            if in_class.any() and not in_class.all():
+                yield number, None if repeat else named(name), in_class, probabilities[:, classes.index(name)]
 
 
 @drawn
 def calibration_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """A PNG: accuracy against confidence of the predicted class, in bins of equal mass, a line for each repeat."""
+    """Draw accuracy against confidence of the predicted class, in bins of equal mass, a line for each repeat."""
     figure, (axes,) = plain_figure(title)
     low = 1 / len(arrays(frame)[0])
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
@@ -164,9 +164,9 @@ def prediction_figures(
     vector: bool = False,
     mark: str | None = None,
 ) -> list[Path]:
-    """The PNGs of one table of predictions: confusion matrix, ROC, precision-recall, calibration.
+    """Draw the confusion matrix, ROC, precision-recall and calibration of one table of predictions.
 
-    name: of the files, with the figure's own in place of {}.
+    name: of the files, with {} for the figure's name.
     """
     paths = {kind: folder / f"{name.format(kind)}.png" for kind in ("confusion_matrix", "roc", "pr", "calibration")}
     repeats = len(by_repeat(frame))
@@ -184,7 +184,7 @@ def prediction_figures(
 def scenario_figures(
     state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
 ) -> list[Path]:
-    """The PNGs of one scenario, from the pooled out-of-fold predictions `frame`."""
+    """Draw the figures of one scenario, from its pooled out-of-fold predictions `frame`."""
     name = f"{state.name}{dataset.mark}"
     curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png", mark)
     return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder, mark=mark), curves]

@@ -1,4 +1,4 @@
-"""A study's numbers with their intervals, and its scenarios against each other."""
+"""The estimates of a study's scenarios with their intervals, and tests between scenarios."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,7 +24,7 @@ TEST = "test set"
 def scenario_estimates(
     state: ScenarioState, ledger: Ledger, positive: str | None, run_id: str | None
 ) -> list[Estimate]:
-    """What a finished scenario reached: every metric in its folds, and the rates of its out-of-fold predictions."""
+    """The estimates of a finished scenario: every metric over its folds, and the rates of its pooled predictions."""
     values = fold_values(state)
     means = [
         Estimate(
@@ -47,9 +47,9 @@ def fold_values(state: ScenarioState) -> dict[str, list[float]]:
 def prediction_estimates(
     frame: pd.DataFrame, subject: str, on: str, positive: str | None, run_id: str | None
 ) -> list[Estimate]:
-    """The rates, scores and areas of predictions, with intervals over patients; of repeats the means of theirs.
+    """The rates, scores and areas of predictions, with intervals over patients; with several repeats, their means.
 
-    The intervals over patients draw each with all its rows: every repeat of a resample has the same patients.
+    The bootstrap resamples patients with all their rows: every repeat of a resample has the same patients.
     """
     parts = by_repeat(frame)
     matrices = [confusion_matrix(*arrays(part)[1:]) for part in parts]
@@ -65,18 +65,18 @@ def prediction_estimates(
 
 
 def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on: str) -> list[Estimate]:
-    """The area under the ROC curve of each of these classes that has two images on both sides."""
+    """The area under the ROC curve of each class with at least two images in it and two outside it."""
     found = []
     for name in names:
-        actual = (parts[0]["label"] == name).to_numpy()
-        if min(actual.sum(), (~actual).sum()) < 2:
+        positive = (parts[0]["label"] == name).to_numpy()
+        if min(positive.sum(), (~positive).sum()) < 2:
             continue
         scores = np.stack([part[f"prob_{name}"].to_numpy(np.float64) for part in parts])
-        area_of = mean_area(scores, actual)
+        area_of = mean_area(scores, positive)
         method = f"{area_of.method}; the scores of all folds in one order" if on == OUT_OF_FOLD else area_of.method
         found.append(
             Estimate(
-                subject=subject, on=on, metric="roc_auc", of_class=name, value=area_of.value, n=len(actual),
+                subject=subject, on=on, metric="roc_auc", of_class=name, value=area_of.value, n=len(positive),
                 low=area_of.low, high=area_of.high, method=method, repeats=len(parts),
             )
         )  # fmt: skip
@@ -84,7 +84,7 @@ def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on
 
 
 def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame]) -> Statistic | None:
-    """What the bootstrap computes anew for this estimate; None where it is left to the other intervals."""
+    """The statistic that the bootstrap computes for this estimate; None where it has no interval over patients."""
     each = [_of_repeat(estimate, part) for part in parts]
     known = [statistic for statistic in each if statistic is not None]
     return mean_of(known) if len(known) == len(each) else None
@@ -92,22 +92,22 @@ def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame]) -> Statistic |
 
 def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
     classes, probabilities, labels = arrays(frame)
-    called = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     if estimate.metric == "accuracy":
-        return ratio(called == labels, np.ones(len(labels), dtype=bool))
+        return ratio(predicted == labels, np.ones(len(labels), dtype=bool))
     if estimate.of_class is None:
         return None
     index = classes.index(estimate.of_class)
-    among = {"recall": labels == index, "precision": called == index}.get(estimate.metric)
+    among = {"recall": labels == index, "precision": predicted == index}.get(estimate.metric)
     if among is not None:
-        return ratio(called == labels, among) if among.any() else None  # nothing is so: no resample has a value
+        return ratio(predicted == labels, among) if among.any() else None  # no image counts: no resample has a value
     return area(probabilities[:, index], labels == index) if estimate.metric == "roc_auc" else None
 
 
 def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -> list[Comparison]:
-    """The stage's top scenario against every other: over folds, and on the same out-of-fold images.
+    """Compare the stage's top scenario with every other: over folds, and on the same out-of-fold images.
 
-    Of several repeats the images are compared in the first: p values have no mean.
+    With several repeats, the images of the first are compared: p values have no mean.
     """
     found = contests(state)
     if not found:
@@ -123,19 +123,19 @@ def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -
 def test_comparisons(
     winner: ScenarioState, others: Sequence[ScenarioState], ledger: Ledger, positive: str | None
 ) -> list[Comparison]:
-    """The selected scenario against every other one that was scored on the same test images."""
+    """Compare the selected scenario with every other one that was scored on the same test images."""
     fitted = [(s.name, ensemble(pooled(list(s.jobs), ledger))) for s in (winner, *others)]
     return image_comparisons(fitted, TEST, positive)
 
 
 def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
     found = over_folds(contest.top.name, contest.other.name, metric, contest.test)
-    verdict: Verdict = "first is better" if contest.resolved else "cannot resolve"  # by the direction of its metric
+    verdict: Verdict = "first is better" if contest.resolved else "cannot resolve"  # in the metric's direction
     return found.model_copy(update={"p_holm": contest.p_holm, "comparisons": family, "verdict": verdict})
 
 
 def over_folds(first: str, second: str, metric: str, test: Test) -> Comparison:
-    """A test over folds as a comparison, neither adjusted nor with a verdict yet."""
+    """A test over folds as a comparison, not adjusted and without a verdict yet."""
     low, high = _ends(test)
     return Comparison(
         first=first, second=second, on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
@@ -144,20 +144,20 @@ def over_folds(first: str, second: str, metric: str, test: Test) -> Comparison:
 
 
 def _ends(test: Test) -> tuple[float, float] | tuple[None, None]:
-    """The interval of a test, where it has one."""
+    """The interval of a test; (None, None) where it has none."""
     return (test.low, test.high) if np.isfinite(test.low) else (None, None)
 
 
 def image_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, positive: str | None) -> list[Comparison]:
-    """The fitted models of the first scenario against those of each other, image by image: McNemar's and DeLong's test.
+    """Compare the fitted models of the first scenario with those of each other by McNemar's and DeLong's test.
 
-    They tell these fitted models apart, on these images. Two fits by one recipe are told apart, too: so there is no
-    verdict about scenarios in them.
+    The tests are image by image and about these fitted models on these images: two fits by the same recipe differ
+    significantly, too. So they give no verdict about scenarios.
     """
     (first, top), *others = fitted
-    by_calls = [_mcnemar((first, name), on, top, other) for name, other in others]
+    by_class = [_mcnemar((first, name), on, top, other) for name, other in others]
     by_area = [_delong((first, name), on, top, other, positive) for name, other in others] if positive else []
-    return _holm(by_calls) + _holm([c for c in by_area if c])
+    return _holm(by_class) + _holm([c for c in by_area if c])
 
 
 def _mcnemar(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
@@ -178,13 +178,13 @@ def _right(frame: pd.DataFrame) -> pd.Series:
 
 
 def _delong(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison | None:
-    """The comparison of two areas; None where a class has fewer than two images, whose spread nobody knows."""
-    actual = (top["label"] == positive).to_numpy()
-    if min(actual.sum(), (~actual).sum()) < 2:
+    """The comparison of two areas; None where a class has fewer than two images, so that its variance is unknown."""
+    is_positive = (top["label"] == positive).to_numpy()
+    if min(is_positive.sum(), (~is_positive).sum()) < 2:
         return None
     scores = [frame.set_index("image")[f"prob_{positive}"] for frame in (top, other)]
     second = scores[1].reindex(scores[0].index).to_numpy(np.float64)
-    test = delong(scores[0].to_numpy(np.float64), second, actual)
+    test = delong(scores[0].to_numpy(np.float64), second, is_positive)
     low, high = _ends(test)
     return Comparison(
         first=pair[0], second=pair[1], on=on, metric="roc_auc",
@@ -193,7 +193,7 @@ def _delong(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame, positiv
 
 
 def judged(family: list[Comparison]) -> list[Comparison]:
-    """Comparisons of recipes with Holm's p over all of them and the verdict that it gives; more must be better."""
+    """Add Holm's p over all these comparisons of recipes, and the verdict by it; the metric is one to maximize."""
     return [
         c.model_copy(update={"verdict": verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)})
         for c in _holm(family)
@@ -201,7 +201,7 @@ def judged(family: list[Comparison]) -> list[Comparison]:
 
 
 def _holm(family: list[Comparison]) -> list[Comparison]:
-    """The comparisons with their p adjusted for their number."""
+    """Add the p values adjusted for the number of comparisons."""
     adjusted = holm([c.p if c.p is not None else 1.0 for c in family])
     return [
         c.model_copy(update={"p_holm": p, "comparisons": len(family)}) for c, p in zip(family, adjusted, strict=True)

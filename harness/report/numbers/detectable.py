@@ -1,15 +1,15 @@
-"""What a study's protocol can resolve, in one line, before anything is trained."""
+"""The smallest differences that a study's protocol can detect, in one line, before anything is trained."""
 
 from harness.prepare import Inputs
 from harness.stats import ALPHA
 from harness.stats.power import detectable_by_mcnemar, detectable_in_sd
 from harness.study import Study
 
-DISCORDANT = 0.05  # the share of images that two scenarios judge differently, for the plan's forecast
+DISCORDANT_SHARE = 0.05  # of images that two scenarios classify differently: an assumption of the forecast
 
 
 def resolution(study: Study, inputs: Inputs) -> str:
-    """One line: the smallest differences that this protocol can call significant."""
+    """The line about the smallest differences that are significant under this protocol."""
     k, folds, rows = study.folds.k, len(inputs.folds), inputs.dataset.rows
     most = max(stage.size for stage in study.stages) - 1
     line = (
@@ -22,11 +22,11 @@ def resolution(study: Study, inputs: Inputs) -> str:
     points = []
     for words, split in (("out-of-fold", "train"), ("test", "test")):
         n = len(rows(split))
-        surplus = detectable_by_mcnemar(round(DISCORDANT * n))
+        surplus = detectable_by_mcnemar(round(DISCORDANT_SHARE * n))
         if n:
             found = f"from {100 * surplus / n:.1f} points" if surplus else "nothing"
             points.append(f"on {n:,} {words} images {found}")
     return (
-        f"{line}; of two fitted models, which say nothing of their recipes, McNemar's test tells apart, where"
-        f" {DISCORDANT:.0%} are judged differently, {', '.join(points)}"
+        f"{line}; two fitted models (which say nothing about their recipes) differ by McNemar's test, if they classify"
+        f" {DISCORDANT_SHARE:.0%} of the images differently, {', '.join(points)}"
     )

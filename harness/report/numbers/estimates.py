@@ -25,14 +25,14 @@ def rate(subject: str, on: str, metric: str, hits: int, n: int, of_class: str | 
 
 
 def from_confusion(matrix: Matrix, classes: list[str], subject: str, on: str) -> list[Estimate]:
-    """All that a confusion matrix says: rates with intervals, then the scores that are no simple rate."""
+    """The estimates from a confusion matrix: rates with intervals, then the scores that are no simple rate."""
     found = [rate(subject, on, "accuracy", int(matrix.trace()), int(matrix.sum()))]
     counts = rate_counts(matrix)
     for index, name in enumerate(classes):
         for metric in ("precision", "recall", "specificity"):
             hits, n = counts[metric]
             found.append(rate(subject, on, metric, int(hits[index]), int(n[index]), name))
-        hits, n = counts["f1"]  # 2 TP of called + actual: images count twice, so no interval of a rate fits
+        hits, n = counts["f1"]  # 2 TP of predicted + true: images count twice, so no interval of a rate fits
         f1 = float(hits[index] / n[index]) if n[index] else 0.0
         found.append(Estimate(subject=subject, on=on, metric="f1", of_class=name, value=f1))
     scores = matrix_scores(matrix)
@@ -40,12 +40,12 @@ def from_confusion(matrix: Matrix, classes: list[str], subject: str, on: str) ->
 
 
 def over_repeats(each: Sequence[Sequence[Estimate]]) -> list[Estimate]:
-    """The estimates of one repeat of the folds after the other, averaged number by number; one alone stays as it is."""
+    """Average the estimates of the repeats, number by number; those of a single repeat are not changed."""
     return [_mean(same) if len(same) > 1 else same[0] for same in zip(*each, strict=True)]
 
 
 def _mean(same: Sequence[Estimate]) -> Estimate:
-    """The mean of one number over the repeats, on the images of one: no repeat adds an image to them."""
+    """The mean of one number over the repeats. Its n are the images of one repeat: repeats add no images."""
     value, at = mean(e.value for e in same), [e.at for e in same if e.at is not None]
     n = round(mean(e.n or 0 for e in same)) if same[0].n is not None else None
     found = same[0].model_copy(

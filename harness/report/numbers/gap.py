@@ -1,4 +1,4 @@
-"""How the accuracy falls from cross-validation to the test set, step by step."""
+"""The fall of the accuracy from cross-validation to the test set, step by step."""
 
 from statistics import mean
 
@@ -18,8 +18,8 @@ def gap_estimates(
 ) -> list[Estimate]:
     """The accuracies from cross-validation to test, a step for each cause; their differences add up to the gap.
 
-    The best threshold is found with the test labels: it belongs to this analysis alone and tunes nothing.
-    Empty without a positive class. Out of fold each value is the mean of those of the repeats.
+    The best threshold is found with the test labels: it is used in this analysis alone and tunes nothing.
+    Empty without a positive class. Out of fold, each value is the mean over the repeats.
     """
     if positive is None:
         return []
@@ -38,7 +38,7 @@ def _accuracy(frame: pd.DataFrame) -> float:
 
 
 def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each image is called rightly."""
+    """Whether each image is classified correctly."""
     _, probabilities, labels = arrays(frame)
     right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
     return right
@@ -50,11 +50,11 @@ def _recalls(frame: pd.DataFrame) -> dict[str, float]:
 
 
 def best_accuracy(frame: pd.DataFrame, positive: str) -> float:
-    """The accuracy at the threshold that suits these very images best."""
+    """The accuracy at the threshold that is best for these images."""
     order = frame.sort_values(f"prob_{positive}", kind="stable")
     is_positive = (order["label"] == positive).to_numpy()
     scores = order[f"prob_{positive}"].to_numpy(np.float64)
-    # called positive: all from a cut on; a cut cannot part equal scores
+    # all images from a cut on are predicted positive; a cut cannot separate equal scores
     right = np.concatenate([[0], np.cumsum(~is_positive)]) + np.concatenate([np.cumsum(is_positive[::-1])[::-1], [0]])
     cuts = np.concatenate([[True], scores[1:] != scores[:-1], [True]])
     return float(right[cuts].max() / len(frame))

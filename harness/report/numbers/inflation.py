@@ -1,4 +1,4 @@
-"""How much a leak flatters: the same scenario with oversampling inside the fold and before the split."""
+"""The inflation by a leak: the same scenario with oversampling inside the fold and before the split."""
 
 from harness.report.numbers.comparisons import judged, over_folds
 from harness.report.numbers.marks import LEAKS
@@ -9,9 +9,9 @@ METRICS = ("balanced_accuracy", "recall", "specificity", "roc_auc", "accuracy")
 
 
 def leak_comparisons(scenarios: list[ScenarioState]) -> list[Comparison]:
-    """Every finished scenario that oversamples before the split against its twin that does so inside the fold.
+    """Compare every finished scenario that oversamples before the split with its twin that does so inside the fold.
 
-    One family of tests: Holm's p is over all of them.
+    They are one family of tests: Holm's p is over all of them.
     """
     finished = {state.settings.model_dump_json(): state for state in scenarios if state.finished}
     found = []
@@ -30,7 +30,7 @@ def _compare(leaking: ScenarioState, twin: ScenarioState, metric: str) -> Compar
 
 
 def inflation_findings(comparisons: list[Comparison]) -> list[Finding]:
-    """A sentence for each twin pair: what the leak adds to balanced accuracy, which the class shares do not touch."""
+    """A sentence for each pair of twins: what the leak adds to balanced accuracy, which class shares do not change."""
     return [
         Finding(
             kind="inflation",

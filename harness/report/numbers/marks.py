@@ -1,4 +1,4 @@
-"""What watermarks the tables: choices and events that make their numbers less than they seem."""
+"""Warnings printed on tables and figures: leaks, accepted audit errors, extra looks at the test set."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ BEST_EPOCH = "BEST EPOCH: chosen on the images that score it"
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks of one study's numbers; `fits`: those that its fits give to every one of them."""
+    """The marks of one study's numbers. fits: marks of every number, from how the study was fitted."""
 
     study: Study
     fits: tuple[str, ...]
 
     def scenario(self, settings: Settings) -> str | None:
-        """The mark of every row that shows this scenario in validation; None where nothing is to be said."""
+        """The mark of every row that shows this scenario in validation; None where there is no warning."""
         best = [BEST_EPOCH] if settings.select_epoch == "best" else []
         return "; ".join([*_leaks(settings), *best, *study_marks(self.study), *self.fits]) or None
 
     def test(self, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
-        """The mark of every row about the test set: that of its scenario, and looks beyond the declared ones.
+        """The mark of every row about the test set: that of its scenario, and of looks beyond the declared ones.
 
-        No epoch is chosen on test images: there the last one is scored.
+        Without BEST_EPOCH: the test set is scored at the last epoch.
         """
         looks, declared = taken_looks(self.study, dataset, ledger), declared_looks(self.study)
         seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []
@@ -39,7 +39,7 @@ class Marks:
 
 
 def marks_of(study: Study, state: StudyState) -> Marks:
-    """The marks of a study with these fits."""
+    """The marks of a study in this state."""
     return Marks(study, tuple(fit_marks(state.fits)))
 
 
@@ -54,22 +54,22 @@ def study_marks(study: Study) -> list[str]:
 
 
 def together(marks: Iterable[str | None]) -> str | None:
-    """The watermark of a figure that shows all of these: every different mark once; None where there is none."""
+    """The watermark of a figure with these marks: every different one once; None where there is none."""
     return "; ".join(dict.fromkeys(part for mark in marks if mark for part in mark.split("; "))) or None
 
 
 def marked(table: pd.DataFrame, mark: str | None) -> pd.DataFrame:
-    """The table with its mark in every row; as it is where there is none."""
+    """The table with the mark in every row; unchanged where there is none."""
     return table.assign(mark=mark) if mark else table
 
 
 def taken_looks(study: Study, dataset: Dataset, ledger: Ledger) -> int:
-    """How often studies of this name have scored this test set in this store."""
+    """The number of times that studies of this name have scored this test set in this store."""
     return sum(look.same and look.study == study.study for look in ledger.looks(dataset))
 
 
 def declared_looks(study: Study) -> int:
-    """How often the study file says that the test set will be scored: once a stage it names, or once a scenario."""
+    """The looks that the study file declares: one for each stage that `test` names, or one for each scenario."""
     if study.test is None:
         return 0
     return sum(study.stage(name).size if study.test.scenarios == "all" else 1 for name in study.test.stages)

@@ -1,4 +1,4 @@
-"""The predictions of stored fits, pooled over folds or averaged over fits, and what is computed from them."""
+"""The predictions of stored fits, pooled over folds or averaged over models, and metrics computed from them."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from harness.study.state import ScenarioState
 
 
 def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:
-    """The predictions of all these jobs that are done, one below the other."""
+    """The predictions of all these jobs that are done, concatenated."""
     done = [job for job in jobs if ledger.done(job.id)]
     return pd.concat([ledger.predictions(job.id) for job in done], ignore_index=True)
 
@@ -26,17 +26,17 @@ def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def scored(test: ScenarioState) -> str:
-    """The name of what is scored on the test set: of a scenario's refit, or of the ensemble of its fold models."""
+    """The name of what is scored on the test set: the scenario's refit, or the ensemble of its fold models."""
     name, models = test.name, len(test.jobs)
     return name if models == 1 else f"{name}, ensemble of {models} fold models"
 
 
 def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The predictions of each repeat of the folds, a row for each image, in one order of the images.
+    """The predictions of each repeat of the folds, a row for each image, all with the images in the same order.
 
-    What is said out of fold is computed in each repeat and then averaged, as its probabilities must not be: their mean
-    over repeats is the score of an ensemble. A table without the column `repeat` is one. (Folds that leak score some
-    images more than once in a repeat.)
+    Out-of-fold metrics are computed in each repeat and then averaged. Probabilities must not be averaged: their mean
+    over repeats would be the prediction of an ensemble. A table without the column `repeat` counts as one repeat.
+    (Folds that leak score some images more than once in a repeat.)
     """
     if "repeat" not in frame:
         return [frame]

@@ -1,4 +1,4 @@
-"""The contents of `statistics.json`: every number of a report's tables, typed. Its JSON schema lies beside it."""
+"""The contents of `statistics.json`: every number of a report's tables, typed. Its JSON schema lies next to it."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.stats import ALPHA
 
-SCHEMA = 2  # raise it when a field changes its meaning
+SCHEMA_VERSION = 2  # raise it when a field changes its meaning
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
 Compared = Literal["recipes", "fitted models"]
 
 
 def verdict_of(difference: float, p: float) -> Verdict:
-    """What a difference (first minus second, more is better) with this p comes to."""
+    """The verdict on a difference (first minus second, where more is better) with this p."""
     if p >= ALPHA:
         return "cannot resolve"
     return "first is better" if difference > 0 else "second is better"
@@ -36,17 +36,17 @@ class Estimate(_Entry):
     at: Annotated[float | None, Field(description="the decision threshold, or a bin's mean confidence")] = None
     hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate of one repeat")] = None
     n: Annotated[int | None, Field(description="n of k/n: the images, each once, however many repeats")] = None
-    repeats: Annotated[int, Field(description="over how many repeats of the folds value is the mean")] = 1
+    repeats: Annotated[int, Field(description="the number of repeats of the folds that value is the mean of")] = 1
     low: Annotated[float | None, Field(description="lower end of the 95 % interval")] = None
     high: float | None = None
     method: Annotated[str | None, Field(description="how low and high were found")] = None
     bootstrap_low: Annotated[
         float | None,
-        Field(description="95 % percentile interval: whole patients drawn anew, or images where patients are unknown"),
+        Field(description="95 % percentile interval: whole patients resampled, or images where patients are unknown"),
     ] = None
     bootstrap_high: float | None = None
     ensemble: Annotated[
-        int | None, Field(description="of how many fold models the mean was scored; null for a single model")
+        int | None, Field(description="the number of fold models whose mean was scored; null for a single model")
     ] = None
     sd: Annotated[float | None, Field(description="standard deviation over the folds")] = None
     folds: Annotated[list[float] | None, Field(description="the value in each fold, repeat after repeat")] = None
@@ -65,8 +65,8 @@ class Comparison(_Entry):
     compares: Annotated[
         Compared,
         Field(
-            description="`recipes`: training with these settings, anew in each fold; `fitted models`: the very models "
-            "that were fitted, on these very images, which says nothing about another fit by the same recipe"
+            description="`recipes`: training with these settings, again in each fold; `fitted models`: the models as "
+            "they were fitted, on these images, which says nothing about another fit by the same recipe"
         ),
     ]
     difference: float
@@ -75,7 +75,7 @@ class Comparison(_Entry):
     statistic: Annotated[float | None, Field(description="z, where the test has one")] = None
     p: float | None = None
     p_holm: Annotated[float | None, Field(description="p adjusted for `comparisons` by Holm")] = None
-    comparisons: Annotated[int, Field(description="how many tests are adjusted together")] = 1
+    comparisons: Annotated[int, Field(description="the number of tests that are adjusted together")] = 1
     only_first: Annotated[int | None, Field(description="images right by the first alone")] = None
     only_second: int | None = None
     only_first_most: Annotated[int | None, Field(description="the same under the greatest discordance allowed")] = None
@@ -89,7 +89,7 @@ class Comparison(_Entry):
 
 
 class Finding(_Entry):
-    """What a reader must know beside the numbers."""
+    """A conclusion that a reader must know next to the numbers."""
 
     kind: str
     text: str
@@ -101,7 +101,7 @@ class Finding(_Entry):
 class Statistics(_Entry):
     """The root of statistics.json."""
 
-    schema_version: int = SCHEMA
+    schema_version: int = SCHEMA_VERSION
     kind: Literal["study", "published"]
     name: str
     study_id: str | None = None
@@ -113,7 +113,7 @@ class Statistics(_Entry):
 
 
 def write_statistics(statistics: Statistics, folder: Path) -> None:
-    """Writes `statistics.json` and the schema that documents it, `statistics.schema.json`."""
+    """Write `statistics.json` and the schema that documents it, `statistics.schema.json`."""
     (folder / "statistics.json").write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / "statistics.schema.json").write_text(
         json.dumps(Statistics.model_json_schema(), indent=1) + "\n", encoding="utf-8"

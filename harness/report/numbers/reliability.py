@@ -1,4 +1,4 @@
-"""Predicted probabilities against observed shares, in bins."""
+"""Accuracy against confidence, in bins of equal mass."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from harness.report.numbers.predictions import arrays, by_repeat
 from harness.report.numbers.records import Estimate
 from harness.stats.metrics import equal_mass_bins
 
-RELIABILITY = "reliability, "  # before what it is on
+RELIABILITY = "reliability, "  # before the name of the images, in `Estimate.on`
 
 
 def reliability_estimates(frame: pd.DataFrame, subject: str, on: str, run_id: str | None) -> list[Estimate]:
-    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the class it calls.
+    """The accuracy of each bin with Wilson's interval, at the bin's mean confidence in the predicted class.
 
-    Of several repeats the bins are made in each, and the first bins are averaged, the second, and so on.
+    With several repeats, each has its own bins; the first bins are averaged, the second ones, and so on.
     """
     return over_repeats([_bins(part, subject, on, run_id) for part in by_repeat(frame)])
 

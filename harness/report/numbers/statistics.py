@@ -1,4 +1,4 @@
-"""Every number of a study's report, and what may be concluded from them."""
+"""Every number of a study's report, and the words on its winners."""
 
 from harness.data.manifest import Dataset
 from harness.prepare import Workspace
@@ -23,15 +23,15 @@ from harness.store import Ledger
 from harness.study.state import ScenarioState, StageState, StudyState, contests
 
 MAJORITY = "majority class"
-OF_A_CLASS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
-SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # what the model of the test set gave
-ON_TEST = (*SCORED, GAP)  # what a look at the test set gave
+CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
+SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # the `on` of estimates from predictions of the test set
+ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
 def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> Statistics:
     """The contents of the study's `statistics.json`, from stored results.
 
-    run_of: gives the MLflow run of a level and a key, for the numbers to name it.
+    run_of: returns the MLflow run of a level and a key; its id is stored with the numbers.
     """
     ledger, dataset = workspace.ledger, workspace.inputs.dataset
     estimates = _validation_estimates(state, ledger, dataset.positive, run_of)
@@ -61,7 +61,7 @@ def _validation_estimates(state: StudyState, ledger: Ledger, positive: str | Non
 
 
 def _test_estimates(state: StudyState, ledger: Ledger, positive: str | None, run_of: RunOf) -> list[Estimate]:
-    """What the test set says, and how it differs from what validation said of the same scenario."""
+    """The estimates on the test set, and those that compare them with the validation of the same scenario."""
     found: list[Estimate] = []
     for test in state.tests:
         if test.finished:
@@ -81,20 +81,20 @@ def _test_estimates(state: StudyState, ledger: Ledger, positive: str | None, run
 
 
 def _scores(test: ScenarioState, positive: str | None, ledger: Ledger, run_id: str | None) -> list[Estimate]:
-    """What the test table shows beyond rates of images: losses and, without a positive class, means over classes."""
+    """The test metrics that are not rates of images: losses and, without a positive class, means over classes."""
     values = {k.removeprefix("test/"): v for k, v in test_metrics(test, positive, ledger).items()}
-    means = {name: f"{name}, mean over classes" for name in OF_A_CLASS if positive is None}
+    means = {name: f"{name}, mean over classes" for name in CLASS_METRICS if positive is None}
     return [
         Estimate(
             subject=test.name, on=TEST, metric=means.get(name, name), value=values[name], run_id=run_id,
-            of_class=positive if name in OF_A_CLASS else None,
+            of_class=positive if name in CLASS_METRICS else None,
         )
         for name in (*means, *(name for name in ("loss", "pr_auc", "brier", "ece") if name not in means))
     ]  # fmt: skip
 
 
 def _comparisons(state: StudyState, ledger: Ledger, positive: str | None) -> list[Comparison]:
-    """Within every stage, and on the test set of what was selected with the rest; each once."""
+    """The comparisons within every stage, and on the test set of the selected scenario with the others; each once."""
     found: list[Comparison] = []
     for stage in state.stages:
         found += [c for c in stage_comparisons(stage, ledger, positive) if c not in found]
@@ -105,7 +105,7 @@ def _comparisons(state: StudyState, ledger: Ledger, positive: str | None) -> lis
 
 
 class _Marked:
-    """Puts on every estimate and comparison why it is less than it seems."""
+    """Adds the marks to estimates and comparisons."""
 
     def __init__(self, workspace: Workspace, state: StudyState) -> None:
         marks, dataset, ledger = marks_of(workspace.study, state), workspace.inputs.dataset, workspace.ledger
@@ -113,12 +113,12 @@ class _Marked:
         self._tested = {s.name: marks.test(dataset, s.settings, ledger) for s in state.tests}
 
     def estimate(self, found: Estimate) -> Estimate:
-        """The same with its mark."""
+        """The estimate with its mark."""
         marks = self._tested if found.on in ON_TEST else self._validated
         return found.model_copy(update={"mark": marks.get(found.subject)})
 
     def comparison(self, found: Comparison) -> Comparison:
-        """The same with the marks of both sides."""
+        """The comparison with the marks of both sides."""
         marks = self._tested if found.on == TEST else self._validated
         sides = [marks[name] for name in (found.first, found.second)]
         return found.model_copy(update={"mark": together([found.mark, *sides])})
@@ -132,7 +132,7 @@ def selected_test(state: StudyState) -> ScenarioState | None:
 
 
 def majority_estimates(dataset: Dataset) -> list[Estimate]:
-    """The accuracy of calling everything by the training set's commonest class: what a model must beat."""
+    """The accuracy of predicting the most frequent class of the training set for every image: the baseline to beat."""
     rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test")}
     counts = dataset.counts(rows[OUT_OF_FOLD])
     commonest = max(counts, key=lambda name: counts[name])
@@ -141,7 +141,7 @@ def majority_estimates(dataset: Dataset) -> list[Estimate]:
 
 
 def selection_words(state: StageState) -> list[str]:
-    """Who goes on, and whether the folds can tell the top scenario from the others."""
+    """The sentences on a stage's winner, and on whether the folds distinguish the top scenario from the others."""
     select, top, winner = state.stage.select, state.top, state.best
     if select is None or top is None or winner is None:
         return []
@@ -159,5 +159,5 @@ def selection_words(state: StageState) -> list[str]:
     else:
         words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
     chosen = f"Selected by the rule `{select.rule}`: **{winner.name}**."
-    best_of = f" The best of {len(found) + 1} is chosen by the very numbers shown: its own flatter it." if found else ""
-    return [words, "", chosen + best_of]
+    optimism = f" It is the best of {len(found) + 1} by these very numbers, so its own are optimistic." if found else ""
+    return [words, "", chosen + optimism]

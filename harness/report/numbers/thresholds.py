@@ -11,9 +11,9 @@ from harness.report.numbers.records import Estimate
 
 SWEEP = "threshold sweep, out of fold"
 OPERATING = "test set, by threshold"
-GRID = tuple(float(t) for t in np.linspace(0.05, 0.95, 19).round(2))
+SWEPT_THRESHOLDS = tuple(float(t) for t in np.linspace(0.05, 0.95, 19).round(2))
 POINT = "operating point"
-USUAL = 0.5  # of two classes, the one that is more probable
+DEFAULT_THRESHOLD = 0.5  # predicts the more probable of two classes
 COLUMNS = {
     "recall": "sensitivity",
     "specificity": "specificity",
@@ -25,22 +25,22 @@ COLUMNS = {
 
 
 def operating_point(out_of_fold: pd.DataFrame, positive: str) -> float:
-    """The threshold of the best balanced accuracy (Youden 1950) on these predictions, never on the test set's.
+    """The threshold of the best balanced accuracy (Youden 1950) on these predictions, never on those of the test set.
 
-    Of several repeats it is one threshold for all, with the best mean over them: that of their rows together, as every
+    With several repeats, it is the one threshold with the best mean over them: that of their rows together, as every
     repeat has the same images.
     """
     rows = pd.concat(by_repeat(out_of_fold))
-    actual, scores = (rows["label"] == positive).to_numpy(), rows[f"prob_{positive}"].to_numpy(np.float64)
-    false, true, cuts = roc_curve(actual, scores)
+    is_positive, scores = (rows["label"] == positive).to_numpy(), rows[f"prob_{positive}"].to_numpy(np.float64)
+    false, true, cuts = roc_curve(is_positive, scores)
     best = int(np.argmax(true - false))
-    return float(cuts[best]) if np.isfinite(cuts[best]) else USUAL  # no cut is better than chance
+    return float(cuts[best]) if np.isfinite(cuts[best]) else DEFAULT_THRESHOLD  # none is better than chance
 
 
 def threshold_estimates(
     out_of_fold: pd.DataFrame, test: pd.DataFrame | None, positive: str | None, subject: str, run_id: str | None
 ) -> list[Estimate]:
-    """The sweep over out-of-fold predictions, and the test set at the usual threshold and at the operating point.
+    """The sweep over out-of-fold predictions, and the test set at the default threshold and at the operating point.
 
     Empty where there are not two classes.
     """
@@ -49,9 +49,9 @@ def threshold_estimates(
         return []
     point = operating_point(out_of_fold, positive)
     found = [Estimate(subject=subject, on=SWEEP, metric=POINT, of_class=positive, value=point, method="Youden's J")]
-    for threshold in sorted({*GRID, point}):
+    for threshold in sorted({*SWEPT_THRESHOLDS, point}):
         found += _at(out_of_fold, threshold, positive, subject, SWEEP)
-    for threshold in (USUAL, point) if test is not None else ():
+    for threshold in (DEFAULT_THRESHOLD, point) if test is not None else ():
         assert test is not None
         found += _at(test, threshold, positive, subject, OPERATING)
     return [e.model_copy(update={"run_id": run_id}) for e in found]
@@ -67,8 +67,8 @@ def _at(frame: pd.DataFrame, threshold: float, positive: str, subject: str, on: 
 
 
 def matrix_at(frame: pd.DataFrame, threshold: float, positive: str) -> Matrix:
-    """The confusion matrix [true, called] where an image is called positive from this probability on."""
+    """The confusion matrix [true, predicted] where an image is predicted positive from this probability on."""
     classes, probabilities, labels = arrays(frame)
     index = classes.index(positive)
-    called: NDArray[np.int64] = np.where(probabilities[:, index] >= threshold, index, 1 - index)
-    return np.bincount(labels * 2 + called, minlength=4).reshape(2, 2)
+    predicted: NDArray[np.int64] = np.where(probabilities[:, index] >= threshold, index, 1 - index)
+    return np.bincount(labels * 2 + predicted, minlength=4).reshape(2, 2)

@@ -1,4 +1,4 @@
-"""A paper's tables and figures beside ours: its value, ours, the difference, an interval; or why a cell is empty."""
+"""A paper's tables and figures next to ours: its value, ours, the difference, an interval; or why a cell is empty."""
 
 import re
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Lines = list[str]
 
 @dataclass(frozen=True)
 class Sides:
-    """The paper's numbers, and ours."""
+    """The paper's numbers and ours."""
 
     published: Published
     draft: Draft
@@ -46,9 +46,9 @@ class Sides:
 
 
 def paper_lines(sides: Sides) -> Lines:
-    """The paper, item by item, in Markdown; tables (CSV, LaTeX) and figures (PNG, SVG) are written to the folder."""
+    """Write the tables (CSV, LaTeX) and figures (PNG, SVG) of each item; return the section in Markdown."""
     published = sides.published
-    lines = [f"## Beside the paper: {published.title}", "", f"{published.authors}. {published.source}", ""]
+    lines = [f"## Next to the paper: {published.title}", "", f"{published.authors}. {published.source}", ""]
     for item in published.items:
         lines += [f"### {item.item}: {item.shows}", "", *ITEMS[item.kind](sides, item, _file(item))]
     return [*lines, "### What the paper leaves open", "", *_open(sides)]
@@ -83,8 +83,8 @@ NUMBERS = ("paper", "ours", "our low", "our high", "difference", "difference low
 def _export(rows: list[dict[str, Any]], sides: Sides, name: str) -> Lines:
     table = pd.DataFrame(rows)
     table = table.astype({column: float for column in NUMBERS if column in table})
-    kept = [c for c in table if c in ("paper", "ours") or table[c].notna().any()]
-    return export_table(table[kept], sides.draft.folder, name)
+    filled = [c for c in table if c in ("paper", "ours") or table[c].notna().any()]
+    return export_table(table[filled], sides.draft.folder, name)
 
 
 def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
@@ -104,7 +104,7 @@ def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
 
 
 def _levels(sides: Sides, item: Item, name: str) -> Lines:
-    """The levels of a factor, what each costs and what it reaches: a table, and a figure of the intervals."""
+    """The levels of a factor with the size and the accuracy of each: a table, and a figure of the intervals."""
     rows, found = _level_rows(sides, item, f"{sides.published.paper} holds no figure of it")
     shown = [e.model_copy(update={"subject": "ours", "metric": level}) for level, e in found.items()]
     title, path = f"{item.item}, ours: accuracy out of fold", sides.draft.folder / f"{name}.png"
@@ -131,7 +131,7 @@ def _curves(sides: Sides, item: Item, name: str) -> Lines:
 
 
 def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[str, Any]], dict[str, Estimate]]:
-    """A row for each level of the paper's and of ours, and our estimates by level. A hole says why it is one."""
+    """A row for each level of the paper and of our study, and our estimates by level. An empty cell says why."""
     factor = item.factor or ""
     scenarios, why = levels_of(sides, factor)
     by_level = {str(getattr(s.settings, factor)): s for s in scenarios}
@@ -141,8 +141,8 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
     for level in dict.fromkeys([*item.levels, *by_level]):
         s = by_level.get(level)
         ours = _validated(sides, s) if s else None
-        hole = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
-        row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {hole}")
+        missing = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
+        row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {missing}")
         if s and s.records:
             row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.learnt:,.0f}"}
         if s:
@@ -171,7 +171,7 @@ def _confusion(sides: Sides, item: Item, name: str) -> Lines:
 
 
 def _counts(paper: Estimate | None, ours: Estimate | None) -> dict[str, str]:
-    """Both sides as k/n; of two classes these are the whole confusion matrix."""
+    """Both sides as k/n; for two classes these are the whole confusion matrix."""
     return {f"{side} k/n": f"{e.hits}/{e.n}" if e else "" for side, e in (("paper", paper), ("our", ours))}
 
 
@@ -184,7 +184,7 @@ def _classes(sides: Sides, item: Item, name: str) -> Lines:
 
 
 def _baseline(sides: Sides, item: Item, name: str) -> Lines:
-    """Each model of the paper beside ours: the same network where our study scored it, else our selected scenario."""
+    """Each model of the paper next to ours: the same network where our study scored it, else our selected scenario."""
     lines: Lines = []
     for number, model in enumerate(sides.published.models):
         same = next(
@@ -193,13 +193,13 @@ def _baseline(sides: Sides, item: Item, name: str) -> Lines:
         ours = sides.on_test(same.scenario.name) if same else sides.ours_on_test
         which = f"our {model.backbone}" if same else "our selected scenario"
         rows = _baseline_rows(sides, model, ours)
-        words = f"{which}{f', {ours[0].subject},' if ours else ''} beside {model.name} ({model.where}):"
+        words = f"{which}{f', {ours[0].subject},' if ours else ''} next to {model.name} ({model.where}):"
         lines += [words[0].upper() + words[1:], "", *_export(rows, sides, f"{name}-{number + 1}")]
     return lines + _intervals(sides, item, name, ("recall", "accuracy"))
 
 
 def _baseline_rows(sides: Sides, model: PublishedModel, ours: list[Estimate]) -> list[dict[str, Any]]:
-    """Layers, true predictions of each class, F1 of the positive class, and accuracy."""
+    """Rows for layers, true predictions of each class, F1 of the positive class, and accuracy."""
     paper, why = model_estimates(sides.published, model), _no_test(sides)
     depth = next((t for t in sides.draft.state.tests if ours and t.scenario.name == ours[0].subject), None)
     named = re.search(r"(?:resnet|vgg)(\d+)", depth.scenario.settings.backbone) if depth else None
@@ -228,7 +228,7 @@ def _no_test(sides: Sides) -> str:
 
 
 def _intervals(sides: Sides, item: Item, name: str, metrics: tuple[str, ...]) -> Lines:
-    """The figure of an item: all models of the paper and ours, each with its interval."""
+    """Draw all models of the paper and ours, each with its interval."""
     models = [e for model in sides.published.models for e in model_estimates(sides.published, model)]
     shown = [e for e in [*models, *sides.ours_on_test] if e.metric in metrics and e.low is not None]
     interval_figure(
@@ -254,7 +254,7 @@ def _choice(study: Study, question: OpenQuestion) -> str:
         part, _, key = name.rpartition(".")
         levels = next((stage.grid[name] for stage in study.stages if name in stage.grid), None)
         value = dump[part][key] if part and dump.get(part) else dump["base"].get(key, "not asked")
-        value = Path(value).name if name == "weights" else value  # a path says nothing elsewhere
+        value = Path(value).name if name == "weights" else value  # the rest of the path is of this machine
         values.append(f"{key}: " + (f"each of {', '.join(map(str, levels))}" if levels else str(value)))
     return "; ".join(values)
 

@@ -1,4 +1,4 @@
-"""CLAIM (2020) and TRIPOD+AI (2024), filled in where the harness knows the answer; the rest is for the author."""
+"""CLAIM (2020) and TRIPOD+AI (2024), filled in where the harness knows the answer; the rest is left to the author."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from harness.report.tables.export import export_table
 from harness.study import Study
 
 AUTHOR = "author must state"
-METRICS_OF = ("folds", OUT_OF_FOLD, TEST)
+MEASURED_ON = ("folds", OUT_OF_FOLD, TEST)
 CLAIM = "CLAIM 2020"  # Mongan, Moy, Kahn 2020, Radiology: Artificial Intelligence 2:e200029, 42 items
 TRIPOD = "TRIPOD+AI 2024"  # Collins et al. 2024, BMJ 385:e078378, 27 items
 
-# (checklist, item, subject in our words, the answer's name or None where a machine cannot know)
+# (checklist, item, subject in our words, the name of the answer or None where only the author knows it)
 ITEMS: list[tuple[str, str, str, str | None]] = [
     (CLAIM, "1-6", "title, abstract, background, objectives, design and goal of the study", None),
     (CLAIM, "7", "data sources", "data"),
@@ -66,7 +66,7 @@ ITEMS: list[tuple[str, str, str, str | None]] = [
 
 
 def write_checklist(draft: Draft) -> Path:
-    """The path of `checklist.md` in the folder, with CSV and LaTeX beside it."""
+    """Write `checklist.md`, with CSV and LaTeX next to it, and return its path."""
     found, folder = answers(draft), draft.folder
     rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
     table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
@@ -140,7 +140,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(study, 'select_epoch')}" if rules else "",
         "ensemble": ensemble,
         "imbalance": f"{_levels(study, 'oversampling')}; {oversampling_words(scenarios)}",
-        "reproduction": "harness reproduce RUN_ID fits any fold again; the test model is kept as safetensors",
+        "reproduction": "harness reproduce RUN_ID fits any fold again; the test model is stored as safetensors",
     }
 
 
@@ -150,7 +150,7 @@ def _result_answers(draft: Draft) -> dict[str, str]:
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
-        "metrics": ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in METRICS_OF)),
+        "metrics": ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",

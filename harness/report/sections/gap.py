@@ -1,4 +1,4 @@
-"""Cross-validation against test, taken apart: class shares, threshold, and what is left."""
+"""The gap between cross-validation and test, split by cause: class shares, threshold, and the rest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ CAUSES = {
     STEPS[3]: "threshold shift: the cut at equal probability is not the test set's best",
 }
 
-ENSEMBLE = (
-    "Cross-validation scores each fold model alone, the test set the mean of them all: what that ensemble adds is in"
-    " the last two steps."
+ENSEMBLE_NOTE = (
+    "Cross-validation scores each fold model alone, the test set the mean of all of them: the effect of that ensemble"
+    " is in the last two steps."
 )
 
 
 def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list[str]:
-    """The gap page in Markdown; its table is written to the folder."""
+    """Write the table of the gap to the folder, and return the section in Markdown."""
     found = [e for e in estimates if e.on == GAP]
     if not found:
         return []
@@ -35,16 +35,16 @@ def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list
         f"## From cross-validation to test: {', '.join(lost)}",
         "",
         *export_table(table, folder, "gap"),
-        "The best threshold is found with the test labels, for this page alone; nothing is tuned by it.",
+        "The best threshold is found with the test labels, for this section alone; nothing is tuned by it.",
         "",
-        *([ENSEMBLE, ""] if any(e.ensemble for e in estimates) else []),
+        *([ENSEMBLE_NOTE, ""] if any(e.ensemble for e in estimates) else []),
         *(f"- {finding.text}" for finding in controls),
         "",
     ]
 
 
 def _steps(steps: list[Estimate]) -> list[dict[str, object]]:
-    """A row for each step of one scenario, with what is lost from the one before."""
+    """A row for each step of one scenario, with the accuracy lost since the previous step."""
     before = [None, *(e.value for e in steps)]
     return [
         {

@@ -1,4 +1,4 @@
-"""Where the chosen model looked in some test images: Grad-CAM maps as pictures, with what they do not say."""
+"""Grad-CAM maps of the chosen model for some test images, with what they do not say."""
 
 from pathlib import Path
 
@@ -14,28 +14,29 @@ from harness.report.tables.export import escaped
 from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
 from harness.study.plan import Job
 
-LOSS = "no Grad-CAM"  # what is said first where it fails
-WORDS = (
-    "Grad-CAM of the last feature map, for the class that was called: the brighter, the more a place raised that"
-    " class's score, relative to the brightest place of the same image; all dark, no place did. It shows where the"
-    " network looked, as coarsely as that map is, not why, and not whether the place has a medical meaning. With a"
-    " flatten head, which weighs each place by itself, the average over places that Grad-CAM takes is rougher."
-    " The images were drawn at random (fixed seed) from those called rightly and wrongly; nothing was chosen by them."
+GRAD_CAM_WARNING = "no Grad-CAM"  # starts the line that says why it failed
+EXPLANATION = (
+    "Grad-CAM of the last feature map, for the predicted class: the brighter a place, the more it raised that class's"
+    " score, relative to the brightest place of the same image; in an all-dark image no place did. It shows where the"
+    " network looked, at the resolution of that map, not why, and not whether the place has a medical meaning. With a"
+    " flatten head, which weighs each place separately, Grad-CAM's average over places is a rougher approximation."
+    " The images were sampled at random (fixed seed) from the correct and the wrong predictions; nothing was chosen by"
+    " them."
 )
 
 
 def explanation_lines(job: Job, workspace: Workspace, folder: Path, mark: str | None = None) -> list[str]:
-    """A part in Markdown with the figures of a job's maps, written into `folder`, or why there are no maps.
+    """Draw the figures of a job's maps into `folder`, and return the section in Markdown, or why there are no maps.
 
-    Nothing where none were to be made.
+    Empty where no maps were asked for.
     """
     paths: list[Path] = []
     log = folder / f"grad-cam-{job.scenario.id}.txt"
-    attempt(LOSS, log, lambda: paths.extend(explanation_figures(job, workspace, folder, mark)))
-    lines = [f"![Grad-CAM of test images called {path.stem.rsplit('-', 1)[1]}]({path.name})" for path in paths]
+    attempt(GRAD_CAM_WARNING, log, lambda: paths.extend(explanation_figures(job, workspace, folder, mark)))
+    lines = [f"![Grad-CAM of test images, {_side(path)}]({path.name})" for path in paths]
     why = failure(log) or failure(explanations_log(workspace.store, job.id))
     unregistered = failure(unregistered_log(workspace.store, job.id))
-    shown = [WORDS, "", *lines, ""] if lines else [f"{escaped(why)}.", ""] if why else []
+    shown = [EXPLANATION, "", *lines, ""] if lines else [f"{escaped(why)}.", ""] if why else []
     return [
         *(["### Where the model looked", "", *shown] if shown else []),
         *([f"{escaped(unregistered)}.", ""] if unregistered else []),
@@ -43,9 +44,9 @@ def explanation_lines(job: Job, workspace: Workspace, folder: Path, mark: str | 
 
 
 def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str | None = None) -> list[Path]:
-    """The figures of a job's maps, those called rightly and those called wrongly; none where there are no maps.
+    """Draw a job's maps, one figure of correct and one of wrong predictions; empty where there are no maps.
 
-    mark: the watermark of what is said about the test set.
+    mark: the watermark of results on the test set.
     """
     found = Explanations.load(explanations_file(workspace.store, job.id))
     if found is None:
@@ -56,14 +57,19 @@ def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str 
     for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
         if side.any():
             path = folder / f"grad-cam-{job.scenario.id}-{word}.png"
-            title = f"test images called {word}, {job.scenario.name}{dataset.mark}"
+            title = f"test images, {_side(path)}, {job.scenario.name}{dataset.mark}"
             paths.append(_figure(found, np.flatnonzero(side), pixels, title, path, mark))
     return paths
 
 
+def _side(path: Path) -> str:
+    """The words for the images of a figure, from the last word of its file name."""
+    return {"rightly": "correct predictions", "wrongly": "wrong predictions"}[path.stem.rsplit("-", 1)[1]]
+
+
 @drawn
 def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str, path: Path, mark: str | None) -> Path:
-    """The images above, the same under their maps below."""
+    """Draw the images in the upper row, and the same images under their maps in the lower row."""
     figure, axes = plt.subplots(
         2, len(chosen), figsize=(1.7 * max(len(chosen), 3), 4.3), layout="constrained", squeeze=False
     )
@@ -78,7 +84,7 @@ def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str,
             found.maps[index], extent=frame, cmap="inferno", vmin=0, vmax=1, alpha=0.5, interpolation="bilinear"
         )
         above.set_title(
-            f"true {named(found.true[index])}\ncalled {named(found.called[index])}, {found.probability[index]:.2f}",
+            f"true {named(found.true[index])}\npredicted {named(found.called[index])}, {found.probability[index]:.2f}",
             fontsize=7,
         )
     figure.suptitle(titled(title, 100), fontsize=9)

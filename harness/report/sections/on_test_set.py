@@ -1,4 +1,4 @@
-"""The section of one scenario on the test set."""
+"""The section on one scenario on the test set."""
 
 from collections import Counter
 
@@ -15,14 +15,14 @@ from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import FITTED, comparison_table, estimate_table
+from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table, estimate_table
 from harness.stats.proportions import wilson
 from harness.store.ledger import Look
 from harness.study.state import ScenarioState, look_key
 
 
 def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
-    """The section in Markdown; tables and figures are written to the folder."""
+    """Write the tables and figures of the section to the folder, and return it in Markdown."""
     scenario, folder = state.scenario, draft.folder
     lines = [f"## Test set: {scored(state)}", ""]
     if not state.finished:
@@ -47,7 +47,7 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
         "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
-        f" and by drawing {draft.inputs.separation.unit} anew, 2,000 times, where the draws differ:",
+        f" and by resampling {draft.inputs.separation.unit}, 2,000 times, where the resamples differ:",
         "",
         *export_table(
             _of_unit(estimate_table(shown), draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
@@ -61,7 +61,7 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
 
 
 def _of_unit(table: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """The table of estimates with the bootstrap's columns named after what it draws anew."""
+    """The table of estimates with the bootstrap's columns named after the units that it resamples."""
     return table.rename(columns={f"patients {end}": f"{unit} {end}" for end in ("low", "high")})
 
 
@@ -79,7 +79,7 @@ def _looks(draft: Draft) -> list[str]:
 
 
 def _chosen(draft: Draft, state: ScenarioState) -> str:
-    """When the winner was chosen, as far as the recorded looks tell: before the test set was opened, or after."""
+    """When the winner was chosen, by the recorded looks: before the test set was opened, or after."""
     looks = draft.ledger.looks(draft.dataset)
     own = next((look for look in looks if (look.study, look.key) == (draft.study.study, look_key(state))), None)
     if own is None:
@@ -98,12 +98,12 @@ def _chosen(draft: Draft, state: ScenarioState) -> str:
 
 
 def _by(looks: list[Look]) -> str:
-    """How many looks were taken by which study: `mine 2, other 1`."""
+    """The number of looks by each study: `mine 2, other 1`."""
     return ", ".join(f"{name} {count}" for name, count in Counter(look.study for look in looks).items())
 
 
 def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> list[str]:
-    """Who this is, by which model, and what it reached."""
+    """The sentence on the scenario: how it was chosen, which model was scored, and its accuracy."""
     test, low_high = draft.study.test, wilson(right, total)
     selected = any(s.best and s.best.id == state.id for s in draft.state.stages if s.stage.select)
     who = f"The winner, {_chosen(draft, state)}" if selected else "Declared in the study file, not selected"
@@ -120,7 +120,7 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
 
 
 def test_comparison_lines(draft: Draft) -> list[str]:
-    """The selected scenario against the others on the same test images; empty where it alone was scored."""
+    """Compare the selected scenario with the others on the same test images; empty where it alone was scored."""
     found = [c for c in draft.statistics.comparisons if c.on == TEST]
     if not found:
         return []
@@ -132,6 +132,6 @@ def test_comparison_lines(draft: Draft) -> list[str]:
         words,
         "",
         *export_table(comparison_table(found), draft.folder, "comparisons-test"),
-        FITTED,
+        FITTED_MODELS_NOTE,
         "",
     ]

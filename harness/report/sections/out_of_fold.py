@@ -1,4 +1,4 @@
-"""What the predictions of one scenario look like: figures, classes, and the surest errors."""
+"""The predictions of one scenario: figures, rates of each class, and the surest errors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from harness.study.state import ScenarioState
 
 @dataclass(frozen=True)
 class Predicted:
-    """The predictions of a scenario, one of each image and repeat, and where files go: `ON-<what>-<scenario id>`."""
+    """The predictions of a scenario for each image and repeat, and where its files go: `ON-<what>-<scenario id>`."""
 
     scenario: Scenario
     on: str
@@ -30,23 +30,23 @@ class Predicted:
     folder: Path
 
     def name(self, what: str) -> str:
-        """The name of a file about it, without its ending."""
+        """The name of a file about these predictions, without its suffix."""
         return f"{self.on}-{what}-{self.scenario.id}"
 
 
 def winner_lines(draft: Draft) -> list[str]:
-    """A part in Markdown for each scenario that a finished stage selected, on the images that its folds left out."""
+    """A section in Markdown for each scenario that a finished stage selected, on its out-of-fold predictions."""
     chosen = {stage.best.id: stage.best for stage in draft.state.stages if stage.finished and stage.best}
     return [line for scenario in chosen.values() for line in _out_of_fold(draft, scenario)]
 
 
-_REPEATS = (
-    " Each of the {repeats} repeats of the folds has one prediction of every image: counts and rates are computed in"
-    " each and then averaged, never the predictions; each has its curve."
+_REPEATS_NOTE = (
+    " Each of the {repeats} repeats of the folds has one prediction for every image: counts and rates are computed in"
+    " each repeat and then averaged; predictions are never averaged. Each repeat has its own curve."
 )
-_AREA = (
-    "The ROC AUC to go by is the mean over the folds, in the leaderboard: one order of all folds' scores mixes those of"
-    " different models, which the curves here do."
+_AREA_NOTE = (
+    "Use the ROC AUC of the leaderboard, the mean over the folds: the curves here rank the scores of all folds"
+    " together, which mixes different models."
 )
 
 
@@ -57,8 +57,8 @@ def _out_of_fold(draft: Draft, state: ScenarioState) -> list[str]:
         f"## Out of fold: {state.name}",
         "",
         *([f"**{mark}.**", ""] if mark else []),
-        "Every training image as the models saw it that were not trained on it, all folds together."
-        f"{_REPEATS.format(repeats=repeats) if repeats > 1 else ''} {_AREA}",
+        "Every training image is predicted by the models that were not trained on it; all folds together."
+        f"{_REPEATS_NOTE.format(repeats=repeats) if repeats > 1 else ''} {_AREA_NOTE}",
         "",
         *figure_lines(predicted, f"out of fold, {state.name}{draft.dataset.mark}", draft.dataset),
         *export_table(marked(class_table(frame), mark), draft.folder, predicted.name("classes")),
@@ -67,7 +67,7 @@ def _out_of_fold(draft: Draft, state: ScenarioState) -> list[str]:
 
 
 def figure_lines(predicted: Predicted, title: str, dataset: Dataset) -> list[str]:
-    """Confusion matrix, ROC, precision-recall and calibration in one row."""
+    """Draw confusion matrix, ROC, precision-recall and calibration, in one row of the page."""
     name = predicted.name("{}")
     positive, folder = dataset.positive, predicted.folder
     paths = prediction_figures(predicted.frame, positive, title, folder, name, True, predicted.mark)
@@ -76,7 +76,7 @@ def figure_lines(predicted: Predicted, title: str, dataset: Dataset) -> list[str
 
 
 def hardest_lines(predicted: Predicted, workspace: Workspace) -> list[str]:
-    """The surest errors with their pictures, in the size that the scenario was trained on."""
+    """The section on the surest errors with their pictures, in the size that the scenario was trained on."""
     dataset = workspace.inputs.dataset
     pixels = pixel_cache(dataset, predicted.scenario.settings.image_size, workspace.store)
     images, name = dataset.table["image"], predicted.name("hardest")

@@ -1,11 +1,11 @@
-"""Whether a stated probability comes true: confidence against accuracy, in bins of equal mass."""
+"""The section on calibration: accuracy against confidence, in bins of equal mass."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from harness.report.figures.drawing import TITLE, drawn, new_figure, save, titled
+from harness.report.figures.drawing import SQUARE_TITLE_WIDTH, drawn, new_figure, save, titled
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability import RELIABILITY
 from harness.report.sections.out_of_fold import Predicted
@@ -14,7 +14,7 @@ from harness.report.tables.statistics import estimate_table
 
 
 def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:
-    """The reliability of one scenario in Markdown; its table and its figure are written to the folder."""
+    """Write the table and the figure of one scenario's reliability to the folder; return its section in Markdown."""
     subject, key = predicted.scenario.name, predicted.scenario.id
     folder, mark = predicted.folder, predicted.mark
     found = [e for e in estimates if e.subject == subject and e.on.startswith(RELIABILITY)]
@@ -22,8 +22,8 @@ def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title
         return []
     _figure(found, f"reliability: {title}", folder / f"reliability-{key}.png", mark)
     return [
-        "Reliability: of bins of equal mass, the mean confidence and the accuracy (Wilson); on the dotted line, what is"
-        " stated comes true.",
+        "Reliability: the mean confidence and the accuracy (Wilson) in bins of equal mass; on the dotted line they are"
+        " equal.",
         "",
         *export_table(
             estimate_table([e.model_copy(update={"subject": e.on}) for e in found]), folder, f"reliability-{key}"
@@ -35,7 +35,7 @@ def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title
 
 @drawn
 def _figure(found: Sequence[Estimate], title: str, path: Path, mark: str | None) -> Path:
-    """A PNG and an SVG: accuracy with its interval against confidence, a line for each side."""
+    """Draw accuracy with its interval against confidence, a line for each set of images (PNG and SVG)."""
     figure, axes = new_figure(4.6, 4.2)
     lowest = min(e.low for e in found if e.low is not None)
     axes.plot([lowest, 1], [lowest, 1], color="gray", lw=0.8, ls=":")
@@ -44,6 +44,8 @@ def _figure(found: Sequence[Estimate], title: str, path: Path, mark: str | None)
         table = pd.DataFrame([e.model_dump(include={"at", "value", "low", "high"}) for e in bins])
         ends = [table["value"] - table["low"], table["high"] - table["value"]]
         axes.errorbar(table["at"], table["value"], yerr=ends, marker="o", capsize=2, color=f"C{number}", label=on)
-    axes.set(xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=titled(title, TITLE))
+    axes.set(
+        xlabel="mean confidence of the bin", ylabel="accuracy, 95 % interval", title=titled(title, SQUARE_TITLE_WIDTH)
+    )
     figure.legend(loc="outside lower center", fontsize=8)
     return save(figure, path, vector=True, mark=mark)

@@ -1,4 +1,4 @@
-"""What was run and what was found, in words."""
+"""The summary of a study: what was run and what was found, in sentences."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ def _compared(workspace: Workspace, state: StudyState) -> str:
 
 
 def _won(marks: Marks, state: StageState) -> str:
-    """A stage's outcome; empty where it names no winner."""
+    """The sentence on a stage's winner; empty where the stage selects none."""
     select, top = state.stage.select, state.top
     if select is None or top is None:
         return f"Stage {state.stage.name} waits for the winner of stage {state.waits_for}." if state.waits_for else ""
@@ -48,16 +48,16 @@ def _won(marks: Marks, state: StageState) -> str:
     best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}."
     mark = marks.scenario(top.settings)
     chosen = state.best if state.finished else None
-    cheaper = f" The cheapest of these, {chosen.name}, goes on." if chosen and chosen is not top else ""
+    cheaper = f" The cheapest of these, {chosen.name}, is selected." if chosen and chosen is not top else ""
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"
 
 
 def _tested(test: ScenarioState, statistics: Statistics) -> Iterator[str]:
-    """The test set: accuracy beside calling everything by the commonest class, and the recall of each class."""
+    """The sentences on the test set: accuracy, that of the most frequent class alone, and the recall of each class."""
     accuracy = _estimate(statistics, test.name, "accuracy")
     yield (
-        f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} images right, {_share(accuracy)};"
-        f" the commonest class alone gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
+        f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} images correct, {_share(accuracy)};"
+        f" always predicting the most frequent class gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]

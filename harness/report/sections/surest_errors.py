@@ -1,4 +1,4 @@
-"""The most confident errors of a model, as pictures: where to look first for wrong labels and blind spots."""
+"""The most confident errors of a model, as pictures: check these first for wrong labels and blind spots."""
 
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,16 @@ from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import arrays, by_repeat
 from harness.report.tables.export import export_table
 
-SHOWN = 12
-THUMBNAILS = "thumbnails"
-SIDE = 112  # pixels of a thumbnail
+MAX_ERRORS = 12
+THUMBNAIL_FOLDER = "thumbnails"
+THUMBNAIL_PIXELS = 112  # on each side
 
 
-def confident_errors(frame: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
-    """The images that were called wrongly, the surest first: image, patient, true class, called class, probability.
+def confident_errors(frame: pd.DataFrame, most: int = MAX_ERRORS) -> pd.DataFrame:
+    """The wrongly classified images, the surest first.
 
-    Without the patient where each image counts as one. Of several repeats those first that most of them called wrongly.
+    Columns: image, patient, true and predicted class (`true`, `called`), probability of the predicted class. Without
+    the patient where each image counts as one. With several repeats, the images that most repeats got wrong come first.
     """
     parts = by_repeat(frame)
     wrong, keys = pd.concat([_errors(part) for part in parts], ignore_index=True), ["probability"]
@@ -32,51 +33,51 @@ def confident_errors(frame: pd.DataFrame, most: int = SHOWN) -> pd.DataFrame:
 
 
 def _commonest(wrong: pd.DataFrame) -> pd.DataFrame:
-    """Each image once: how many repeats called it wrongly, what most of them called, and their mean probability."""
+    """Each image once: in how many repeats it was wrong, their most frequent prediction, and its mean probability."""
     wrong = wrong.assign(times=wrong.groupby("image")["image"].transform("size"))
     same = wrong.groupby([key for key in wrong if key != "probability"], as_index=False, sort=False)
-    calls = same.agg(probability=("probability", "mean"), alike=("image", "size"))
-    calls = calls.sort_values("alike", ascending=False, kind="stable").drop_duplicates("image")
-    return calls.drop(columns="alike").rename(columns={"times": "repeats wrong"})
+    predictions = same.agg(probability=("probability", "mean"), alike=("image", "size"))
+    predictions = predictions.sort_values("alike", ascending=False, kind="stable").drop_duplicates("image")
+    return predictions.drop(columns="alike").rename(columns={"times": "repeats wrong"})
 
 
 def _errors(frame: pd.DataFrame) -> pd.DataFrame:
-    """The images that one repeat called wrongly."""
+    """The images that one repeat classified wrongly."""
     classes, probabilities, labels = arrays(frame)
-    called = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     table = pd.DataFrame(
         {
             "image": frame["image"].to_numpy(),
             "patient": frame["patient"].to_numpy(),
             "true": frame["label"].to_numpy(),
-            "called": np.array(classes)[called],
+            "called": np.array(classes)[predicted],
             "probability": probabilities.max(axis=1),
         }
     )
     if (table["patient"] == table["image"]).all():
         table = table.drop(columns="patient")
-    wrong: pd.DataFrame = table[called != labels]
+    wrong: pd.DataFrame = table[predicted != labels]
     return wrong
 
 
 def error_lines(
     frame: pd.DataFrame, images: pd.Series, pixels: Path, folder: Path, name: str, mark: str | None
 ) -> list[str]:
-    """The most confident errors in Markdown, with thumbnails; NAME.csv and the pictures are written to the folder.
+    """Write NAME.csv and thumbnails of the most confident errors to the folder, and return their table in Markdown.
 
     images: the manifest's, in the order of the pixel file.
     """
     table = marked(confident_errors(frame), mark)
     if not len(table):
-        return ["No image was called wrongly.", ""]
+        return ["No image was classified wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
     links = []
-    (folder / THUMBNAILS).mkdir(exist_ok=True)
+    (folder / THUMBNAIL_FOLDER).mkdir(exist_ok=True)
     for number, image in enumerate(table["image"], start=1):
-        path = folder / THUMBNAILS / f"{name}-{number:02}.jpg"
+        path = folder / THUMBNAIL_FOLDER / f"{name}-{number:02}.jpg"
         draw = partial(_thumbnail, pixels, rows[image], path)
         attempt(f"no thumbnail {path.stem}", path.with_suffix(".txt"), draw)
-        links.append(f"![{number}]({THUMBNAILS}/{path.name})")
+        links.append(f"![{number}]({THUMBNAIL_FOLDER}/{path.name})")
     lines = export_table(table, folder, name)
     head, rule, *body = lines[:-1]
     pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
@@ -85,16 +86,17 @@ def error_lines(
 
 
 def _how_many(frame: pd.DataFrame) -> str:
-    """How many images were called wrongly, of several repeats on average."""
+    """The sentence on the number of errors; with several repeats, their mean."""
     parts = by_repeat(frame)
     wrong = sum(len(_errors(part)) for part in parts)
     if len(parts) == 1:
-        return f"{wrong} of {len(parts[0])} images were called wrongly"
-    return f"In the mean of {len(parts)} repeats {wrong / len(parts):.1f} of {len(parts[0])} images were called wrongly"
+        return f"{wrong} of {len(parts[0])} images were classified wrongly"
+    mean = f"{wrong / len(parts):.1f} of {len(parts[0])} images"
+    return f"On average over {len(parts)} repeats, {mean} were classified wrongly"
 
 
 def _thumbnail(pixels: Path, row: int, path: Path) -> None:
-    """Writes an image of the pixel file as a small JPEG, as the network saw it."""
+    """Write an image of the pixel file as a small JPEG, as the network saw it."""
     shown = open_pixels(pixels)[row]  # [channels, height, width]
     image = Image.fromarray(shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0))
-    image.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path, quality=80)
+    image.resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BICUBIC).save(path, quality=80)

@@ -1,4 +1,4 @@
-"""The decision threshold: swept and fixed on out-of-fold predictions, and only then applied to the test set."""
+"""The decision threshold: chosen on out-of-fold predictions, and only then applied to the test set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ import pandas as pd
 
 from harness.report.figures.drawing import drawn, new_figure, save, titled
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import COLUMNS, OPERATING, POINT, SWEEP, USUAL
+from harness.report.numbers.thresholds import COLUMNS, DEFAULT_THRESHOLD, OPERATING, POINT, SWEEP
 from harness.report.sections.out_of_fold import Predicted
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import estimate_table
 
 
 def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:
-    """The sweep of one scenario in Markdown; its tables and its figure are written to the folder."""
+    """Write the tables and the figure of one scenario's sweep to the folder, and return its section in Markdown."""
     subject, key = predicted.scenario.name, predicted.scenario.id
     folder, mark = predicted.folder, predicted.mark
     sweep = [e for e in estimates if (e.subject, e.on) == (subject, SWEEP)]
@@ -27,13 +27,13 @@ def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: 
     if mark:
         table["mark"] = mark
     applied = [
-        f"Applied to the test set, beside the usual {USUAL}:",
+        f"On the test set, next to the default of {DEFAULT_THRESHOLD}:",
         "",
         *export_table(estimate_table(tested), folder, f"thresholds-test-{key}"),
     ]
     return [
         f"**Operating point: {point:.3f}.** The threshold with the best balanced accuracy over the out-of-fold"
-        " predictions; the test set had no part in it.",
+        " predictions; the test set was not used for it.",
         "",
         *export_table(table, folder, f"thresholds-{key}"),
         f"![thresholds](thresholds-{key}.png)",
@@ -43,7 +43,7 @@ def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: 
 
 
 def sweep_table(sweep: Sequence[Estimate], point: float) -> pd.DataFrame:
-    """A row for each threshold, the operating point among them and marked."""
+    """A row for each threshold, the operating point included and marked."""
     rows: dict[float, dict[str, object]] = {}
     for e in sweep:
         if e.at is not None:
@@ -55,11 +55,11 @@ def sweep_table(sweep: Sequence[Estimate], point: float) -> pd.DataFrame:
 
 @drawn
 def _figure(table: pd.DataFrame, point: float, title: str, path: Path, mark: str | None) -> Path:
-    """A PNG and an SVG: sensitivity, specificity and balanced accuracy by threshold, the operating point as a line."""
+    """Draw sensitivity, specificity and balanced accuracy by threshold, the operating point as a line (PNG and SVG)."""
     figure, axes = new_figure(5.6, 3.6)
     for column in ("sensitivity", "specificity", "balanced accuracy"):
         axes.plot(table["threshold"], table[column], label=column, marker=".")
     axes.axvline(point, color="gray", lw=0.8, ls="--", label=f"operating point {point:.3f}")
-    axes.set(xlabel="called positive from this probability on", ylabel="share", title=titled(title, 56), xlim=(0, 1))
+    axes.set(xlabel="predicted positive from this probability on", ylabel="share", title=titled(title, 56), xlim=(0, 1))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return save(figure, path, vector=True, mark=mark)

@@ -7,15 +7,15 @@ import pandas as pd
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
 
-FITTED = (
-    "The verdict is that of the folds alone, where each recipe is trained anew. The rows that compare fitted models"
-    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) tell these very models apart on these"
-    " very images, taken as independent; two fits by one recipe differ so, too: no scenario is better by them."
+FITTED_MODELS_NOTE = (
+    "The verdict comes from the folds alone, where each recipe is trained again. The rows that compare fitted models"
+    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) are about these models on these images,"
+    " taken as independent. Two fits by the same recipe differ in the same way, so no scenario is better by them."
 )
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """A row for each comparison: who, by which test, the difference with its interval, p, and what it comes to."""
+    """A row for each comparison: both sides, the test, the difference with its interval, p, and the verdict."""
     return pd.DataFrame(
         {
             "first": c.first,
@@ -36,7 +36,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def p_text(p: float | None) -> str:
-    """A p value as it is printed."""
+    """A p value for readers."""
     if p is None:
         return "-"
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
@@ -64,7 +64,7 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
 
 
 def _counts(e: Estimate) -> str:
-    """k/n of a rate; of several repeats the mean k."""
+    """k/n of a rate; with several repeats, the mean k."""
     if e.hits is not None:
         return f"{e.hits}/{e.n}"
     return f"{e.value * e.n:.1f}/{e.n}" if e.n and e.method == WILSON_OF_MEAN else ""

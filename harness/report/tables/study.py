@@ -9,16 +9,16 @@ from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
 from harness.study.state import StageState, contests
 
-SHOWN = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
+LEADERBOARD_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
 def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     """The scenarios of a stage: their factors, folds done, mean and SD of each metric, and the verdict.
 
-    The best stands first; those that lack folds, whose means are of other images, stand below all that are finished.
+    The best comes first. Unfinished scenarios, whose means are over other images, come below all finished ones.
     """
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
-    shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in SHOWN)]))
+    shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in LEADERBOARD_METRICS)]))
     verdicts = _verdicts(state)
     rows = []
     for scenario in state.scenarios:
@@ -40,7 +40,7 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
 
 
 def _verdicts(state: StageState) -> dict[str, str]:
-    """What the folds say of each scenario against the one with the best mean; by scenario id."""
+    """The verdict of the folds on each scenario against the one with the best mean, by scenario id."""
     found = {c.other.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
     leaking = [s for s in state.scenarios if state.stage.select and s.settings.leaks]
     found |= {s.id: "leaks, takes no part" for s in leaking}
@@ -48,7 +48,7 @@ def _verdicts(state: StageState) -> dict[str, str]:
 
 
 def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The confusion matrix, true classes down, predicted classes across; of several repeats their mean counts."""
+    """The confusion matrix: a row for each true class, a column for each predicted one; mean counts over repeats."""
     parts = [arrays(part) for part in by_repeat(frame)]
     matrices = [confusion_matrix(probabilities, labels) for _, probabilities, labels in parts]
     classes, counts = parts[0][0], matrices[0] if len(matrices) == 1 else np.mean(matrices, axis=0)
@@ -58,7 +58,7 @@ def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
 def class_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Precision, recall, F1 and specificity of every class with its number of images; recall with Wilson's interval.
 
-    Of several repeats the mean of their rates, on the images of one.
+    With several repeats, the mean of their rates, on the images of one repeat.
     """
     parts = [arrays(part) for part in by_repeat(frame)]
     tables = [per_class_table(probabilities, labels) for _, probabilities, labels in parts]
