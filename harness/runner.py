@@ -12,13 +12,12 @@ from time import time
 
 from harness.data.separation import Separation
 from harness.execution.compute import AUTO, Compute
-from harness.execution.durations import durations
 from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
-from harness.execution.make import make_executor
+from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
 from harness.prepare import Workspace, cache_inputs, nothing_left_if_refused, prepare, require_audited
-from harness.report.write import write_report
+from harness.report.current import update_report
 from harness.store import Store
 from harness.store.ledger import Look
 from harness.store.reports import tell_of_other
@@ -32,8 +31,6 @@ from harness.tracking.champion import publish_champion
 from harness.tracking.publisher import Publisher
 from harness.tracking.relay import StudyRelay
 from harness.training.context import Context
-from harness.training.device import choose_device
-from harness.training.preflight import require_usable
 
 Fit = Callable[[str, Collection[Job]], None]  # fits jobs, under a name for the terminal
 
@@ -65,8 +62,6 @@ def run_study(
     only: the ids of the jobs to be fitted.
     Raises HarnessError before anything is written where the request or the input is wrong.
     """
-    if compute.executor != "ray":  # the devices of a cluster are not this machine's
-        device = str(choose_device(device))
     with nothing_left_if_refused(study, store):
         workspace = prepare(study, store)
         state = workspace.reader.read()
@@ -75,9 +70,8 @@ def run_study(
         require_one_version(state.fits, store.mixed_versions, None if state.finished else versions())
         if not state.finished:
             require_one_code(state.fits, code_digest())
-            require_usable(workspace, "cpu" if compute.executor == "ray" else device, reporter.say)
         store.refuse_if_busy(study.study)  # before the images are decoded
-        executor, device = make_executor(compute, device, durations(state.stages))
+        executor, device = executor_for(workspace, state, compute, device, reporter.say)
         require_audited(workspace, reporter.say, reporter.counting)
     with closing(executor):
         context = make_context(workspace, device, reporter.counting, compute)
@@ -105,7 +99,7 @@ def _run(
         state = StudyState(stages, _run_tests(workspace, stages, fit, relay))
         publisher = relay.settled()
         _register(workspace, state, publisher, context, reporter.say)
-        report = write_report(workspace, state, publisher.run_of, publisher.links(state.stages))
+        report = update_report(workspace, state, publisher.run_of, publisher.links(state.stages))
         publisher.publish_report(report.parent)
         views = publisher.views(state.stages)
     for backbone, images in fitter.passes.items():

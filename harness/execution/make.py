@@ -1,15 +1,37 @@
 """Make the executor that the command line selects."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.execution.compute import Compute
+from harness.execution.durations import durations
 from harness.execution.executor import Executor
 from harness.execution.inline import InlineExecutor
 from harness.execution.schedule import CostEstimate, by_epochs
+from harness.prepare import Workspace
+from harness.study.state import StudyState
+from harness.training.preflight import require_usable
 
 if TYPE_CHECKING:
     from harness.execution.ray import RayExecutor
+
+
+def executor_for(
+    workspace: Workspace, state: StudyState, compute: Compute, device: str, say: Callable[[str], None]
+) -> tuple[Executor, str]:
+    """Return the executor for what a study lacks, and the device of its fits. A finished one loads no torch for it.
+
+    Raises HarnessError where the device is not there, or a network or a head cannot be used.
+    """
+    if state.finished:
+        return InlineExecutor(), device
+    if compute.executor != "ray":  # the devices of a cluster are not this machine's
+        from harness.training.device import choose_device
+
+        device = str(choose_device(device))
+    require_usable(workspace, "cpu" if compute.executor == "ray" else device, say)
+    return make_executor(compute, device, durations(state.stages))
 
 
 def make_executor(compute: Compute, device: str, estimate: CostEstimate = by_epochs) -> tuple[Executor, str]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from harness.store.files import new_folder
 from harness.store.store import Store
 
+GRAD_CAM_WARNING = "no Grad-CAM"  # starts the line that says why it failed
+
 
 @dataclass(frozen=True)
 class Explanations:

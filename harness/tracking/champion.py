@@ -11,8 +11,13 @@ from harness.data.pixels import open_pixels
 from harness.errors import attempt
 from harness.prepare import Workspace
 from harness.report.numbers.predictions import arrays
-from harness.report.sections.grad_cam import GRAD_CAM_WARNING
-from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
+from harness.store.explanations import (
+    GRAD_CAM_WARNING,
+    Explanations,
+    explanations_file,
+    explanations_log,
+    unregistered_log,
+)
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.state import ScenarioState
@@ -54,11 +59,14 @@ def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publi
 def _classifier(workspace: Workspace, test: ScenarioState, device: str) -> "Classifier":
     """Build the whole network of a test. Raises HarnessError if its weights are missing."""
     from harness.serving.stored import stored_classifier
+    from harness.training.device import choose_device
 
     (job,), study, inputs = test.jobs, workspace.study, workspace.inputs
     weights = (workspace.ledger.path(job.id) / "model.safetensors").read_bytes()
     facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
-    return stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
+    return stored_classifier(
+        job, inputs.dataset, study.study, study.seed, weights, facts, str(choose_device(device)), source
+    )
 
 
 def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Mapping[int, Path]) -> Explanations:

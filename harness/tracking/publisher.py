@@ -5,10 +5,8 @@ from pathlib import Path
 
 from harness.errors import JobError
 from harness.prepare import Inputs, Workspace
-from harness.report.figures.study import confusion_figure, scenario_figures
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
 from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
-from harness.report.sections.grad_cam import explanation_figures
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
@@ -91,6 +89,8 @@ class Publisher(RootRun):
         run_id = self._tracker.scenario_run(scenario, self._stages[scenario.id])
         if self._tracker.is_complete(run_id):
             return
+        from harness.report.figures.study import scenario_figures
+
         frame = pooled(list(state.jobs), self._workspace.ledger)
         mark = self._marks(state).scenario(scenario.settings)
         with self._store.scratch() as folder:
@@ -118,6 +118,8 @@ class Publisher(RootRun):
             return
         if self._tracker.is_finished("test", state.id):
             return
+        from harness.report.figures.study import confusion_figure
+
         run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
         metrics = test_metrics(state, self._inputs.dataset.positive, self._workspace.ledger)
         frame = ensemble(pooled(list(state.jobs), self._workspace.ledger))
@@ -166,6 +168,8 @@ class Publisher(RootRun):
 
     def _publish_explanations(self, run_id: str, state: ScenarioState) -> None:
         """Add the Grad-CAM figures to the run of the test."""
+        from harness.report.sections.grad_cam import explanation_figures
+
         with self._store.scratch() as folder:
             mark = self._test_mark(state)
 

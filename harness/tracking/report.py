@@ -1,10 +1,10 @@
-"""The report of a study, written again from stored results and added to its run in MLflow. Needs no torch."""
+"""The report of a study, written from stored results where it is out of date, and added to its run in MLflow."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.prepare import prepare
-from harness.report.write import write_report
+from harness.report.current import update_report
 from harness.store import Store
 from harness.store.reports import tell_of_other
 from harness.study import Study
@@ -21,10 +21,10 @@ def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
     tell_of_other(store.reports / study.study, workspace.identity, say)
     if not store.has_runs:
-        return write_report(workspace, state)
+        return update_report(workspace, state)
     from harness.tracking.publisher import Publisher
 
     publisher = Publisher(workspace)
-    path = write_report(workspace, state, publisher.run_of, publisher.links(state.stages))
+    path = update_report(workspace, state, publisher.run_of, publisher.links(state.stages))
     publisher.publish_report(path.parent)
     return path

@@ -184,7 +184,7 @@ def _address_in_a_traceback() -> None:
         raise RuntimeError(f"cannot reach {os.environ['MLFLOW_TRACKING_URI']}/api")
 
     job.fit = fail
-    runner.write_report = fail
+    runner.update_report = fail
 
 
 def password_in_a_traceback(rig: Rig) -> None:

@@ -11,10 +11,15 @@ from harness.errors import attempt, failure
 from harness.prepare import Workspace
 from harness.report.figures.drawing import drawn, named, save, titled
 from harness.report.tables.export import escaped
-from harness.store.explanations import Explanations, explanations_file, explanations_log, unregistered_log
+from harness.store.explanations import (
+    GRAD_CAM_WARNING,
+    Explanations,
+    explanations_file,
+    explanations_log,
+    unregistered_log,
+)
 from harness.study.plan import Job
 
-GRAD_CAM_WARNING = "no Grad-CAM"  # starts the line that says why it failed
 EXPLANATION = (
     "Grad-CAM of the last feature map, for the predicted class: the brighter a place, the more it raised that class's"
     " score, relative to the brightest place of the same image; in an all-dark image no place did. It shows where the"

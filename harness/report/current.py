@@ -1,0 +1,76 @@
+"""The report as it is stored, written again only where something that it is made of has changed."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.prepare import Workspace
+from harness.report.numbers.comparisons import RunOf
+from harness.report.page import PageLinks
+from harness.store.explanations import explanations_file
+from harness.study.identity import digest
+from harness.study.provenance import PACKAGE, code_digest
+from harness.study.state import StudyState
+
+MADE_OF = "made-of.json"
+PACKAGES = ("matplotlib", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "statsmodels")
+Stamps = dict[str, list[int]]  # file -> size in bytes, time of the last change in nanoseconds
+
+
+def update_report(
+    workspace: Workspace, state: StudyState, run_of: RunOf = lambda *_: None, links: PageLinks | None = None
+) -> Path:
+    """Write the report of a study unless it is up to date, and return the path of its `report.md`.
+
+    It is up to date where nothing that decides it has changed since it was written, and none of its files.
+    run_of, links: see write_report.
+    """
+    folder = workspace.store.reports / workspace.study.study
+    made = _made_of(workspace, state, links)
+    if _noted(folder) != {"made_of": made, "files": _stamps(folder)}:
+        from harness.report.write import write_report
+
+        write_report(workspace, state, run_of, links)
+        if {path.name for path in folder.glob("*.txt")} == {"environment.txt"}:  # others say why a figure is missing
+            note = {"made_of": made, "files": _stamps(folder)}
+            (folder / MADE_OF).write_text(json.dumps(note), encoding="utf-8")
+    return folder / "report.md"
+
+
+def _noted(folder: Path) -> object:
+    """What was noted when the report was written; None where nothing was."""
+    try:
+        return json.loads((folder / MADE_OF).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -> str:
+    """The digest of everything that decides a report: study, results, looks, explanations, links, code, packages.
+
+    Files of results count by their size and time of change, so that none has to be read.
+    """
+    study, store, ledger = workspace.study, workspace.store, workspace.ledger
+    ids = sorted({job.id for fit in state.fits for job in fit.jobs})
+    maps = [path for job_id in ids for path in sorted(explanations_file(store, job_id).parent.glob(f"{job_id}*"))]
+    results = [*map(ledger.path, ids), *maps, *sorted(ledger.looks_root.glob("*/*"))]
+    code = [path.relative_to(PACKAGE).as_posix() for kind in ("*.py", "*.html") for path in PACKAGE.rglob(kind)]
+    return digest(
+        [
+            study.model_dump(mode="json"),
+            study.paper_file.read_text(encoding="utf-8") if study.paper_file else None,
+            workspace.identity,
+            store.mixed_versions,
+            [[path.relative_to(store.root).as_posix(), _stamps(path)] for path in results],
+            dict(links or {}),
+            code_digest(code),
+            [version(package) for package in PACKAGES],
+        ]
+    )
+
+
+def _stamps(path: Path) -> Stamps:
+    """The stamps of a file, or of every file below a folder but the note."""
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    found = {file.relative_to(path).as_posix(): file.stat() for file in files if file.is_file()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items() if name != MADE_OF}

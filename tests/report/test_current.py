@@ -1,0 +1,123 @@
+"""A report is written again where something that it is made of has changed, and only there."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.prepare import prepare
+from harness.report import current
+from harness.report.current import MADE_OF, update_report
+from harness.report.figures import study as figures
+from harness.store import Ledger, Store
+from harness.store.ledger import Look
+from harness.study import Study
+from tests.conftest import Finished
+
+
+@pytest.fixture
+def written(finished: Finished, store: Store) -> Store:
+    """A store with the results of the small study and its report."""
+    shutil.copytree(finished.store.jobs, store.jobs)
+    update(finished.study, store)
+    return store
+
+
+def update(study: Study, store: Store) -> Path:
+    """Update the report, and return its folder."""
+    workspace = prepare(study, store)
+    return update_report(workspace, workspace.reader.read(provisional=True), links={"the study": "http://x/1"}).parent
+
+
+def is_written_again(study: Study, store: Store) -> bool:
+    """Whether an update replaces the report's folder."""
+    before = (store.reports / "small").stat().st_ino
+    return update(study, store).stat().st_ino != before
+
+
+def test_a_report_that_is_up_to_date_stays_as_it_is(finished: Finished, written: Store) -> None:
+    assert not is_written_again(finished.study, written)
+
+
+def result_touched(store: Store) -> None:
+    os.utime(next(store.jobs.glob("*/result.json")), ns=(0, 0))
+
+
+def predictions_longer(store: Store) -> None:
+    with next(store.jobs.glob("*/predictions.parquet")).open("ab"):
+        pass
+    os.utime(next(store.jobs.glob("*/predictions.parquet")), ns=(0, 0))
+
+
+def page_lost(store: Store) -> None:
+    (store.reports / "small" / "index.html").unlink()
+
+
+def figure_edited(store: Store) -> None:
+    (store.reports / "small" / "curves-heads.png").write_text("other")
+
+
+def file_added(store: Store) -> None:
+    (store.reports / "small" / "stale.png").touch()
+
+
+def note_spoilt(store: Store) -> None:
+    (store.reports / "small" / MADE_OF).write_text("{")
+
+
+def explanations_made(store: Store) -> None:
+    job = next(path.name for path in store.jobs.iterdir() if (path / "model.safetensors").exists())
+    (store.root / "explanations").mkdir()
+    (store.root / "explanations" / f"{job}-model.txt").write_text("the hub is gone")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [result_touched, predictions_longer, page_lost, figure_edited, file_added, note_spoilt, explanations_made],
+    ids=lambda change: change.__name__,
+)
+def test_any_change_of_results_or_of_the_report_writes_it_again(
+    finished: Finished, written: Store, change: Callable[[Store], None]
+) -> None:
+    change(written)
+    assert is_written_again(finished.study, written)
+    assert not is_written_again(finished.study, written)
+
+
+def test_a_look_at_the_test_set_writes_it_again(finished: Finished, written: Store) -> None:
+    Ledger(written).look(prepare(finished.study, written).inputs.dataset, Look("small", "key", None, 1.0))
+    assert is_written_again(finished.study, written)
+    assert "TEST SET SEEN" not in (written.reports / "small" / "report.md").read_text()
+    Ledger(written).look(prepare(finished.study, written).inputs.dataset, Look("small", "more", None, 2.0))
+    assert is_written_again(finished.study, written)
+    assert "TEST SET SEEN 2 TIMES" in (written.reports / "small" / "report.md").read_text()
+
+
+def test_another_description_code_or_package_writes_it_again(
+    finished: Finished, written: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_written_again(small_study("description=Words."), written)
+    assert is_written_again(finished.study, written)
+    with monkeypatch.context() as patch:
+        patch.setattr(current, "code_digest", lambda _: "other")
+        assert is_written_again(finished.study, written)
+    with monkeypatch.context() as patch:
+        patch.setattr(current, "version", lambda _: "other")
+        assert is_written_again(finished.study, written)
+
+
+def test_a_figure_that_failed_is_tried_again(
+    finished: Finished, written: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "save", fail)
+        file_added(written)
+        assert is_written_again(finished.study, written)
+        assert (written.reports / "small" / "curves-heads.txt").exists()
+    assert is_written_again(finished.study, written)
+    assert (written.reports / "small" / "curves-heads.png").exists()
