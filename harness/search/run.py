@@ -89,7 +89,7 @@ def run_search(
             results = relay.take_stock()
             missing = target - sum(result.slot < target for result in results)
             timed_out = bool(missing and deadline and time.time() > deadline)
-            best, confirmation = _confirm(study, store, results, device, reporter, run=not missing)
+            best, confirmation = _confirm(workspace, results, device, reporter, run=not missing)
             report = write_search_report(workspace, queue, results, best, confirmation)
             url = relay.publish_report(report.parent, whole=not missing)
     marks, lost = trial_marks(workspace, results), 0 if timed_out else missing
@@ -132,9 +132,10 @@ def _run_trials(task: SearchTask, queue: Queue, events: WorkerEvents) -> None:
 
 
 def _confirm(
-    study: Study, store: Store, results: list[TrialResult], device: str, reporter: Reporter, run: bool
+    workspace: Workspace, results: list[TrialResult], device: str, reporter: Reporter, run: bool
 ) -> tuple[Path | None, Confirmed | None]:
     """Write the study of the best scenario, `run` it if asked to, and return its file and its score on fresh folds."""
+    study, store = workspace.study, workspace.store
     best = best_trial(study, results)
     if best is None:
         return None, None

@@ -7,7 +7,7 @@ from harness.study.search_block import Search
 
 
 def pruned(values: list[float], complete: list[list[float]], maximize: bool = True) -> bool:
-    """Whether a trial with these running means is pruned, beside these complete trials."""
+    """Whether a trial with these running means is pruned, next to these complete trials."""
     study = optuna.create_study(direction="maximize" if maximize else "minimize")
     for means in complete:
         study.add_trial(create_trial(value=means[-1], intermediate_values=dict(enumerate(means))))

@@ -11,7 +11,7 @@ from harness.stats.metrics import matrix_scores, rate_counts
 from harness.stats.proportions import wilson
 
 WILSON_OF_MEAN = "Wilson, of the mean rate on the images of one repeat"
-Matrix = NDArray[np.int64]  # [true, called]
+Matrix = NDArray[np.int64]  # [true, predicted]
 
 
 def rate(subject: str, on: str, metric: str, hits: int, n: int, of_class: str | None = None) -> Estimate:
