@@ -1,6 +1,7 @@
 """The import table of the design, held against the code."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import SMALL_STUDY, Finished
 
 PACKAGE = Path(__file__).parents[1] / "harness"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -165,3 +168,20 @@ except SystemExit as end:
     assert "harness" in loaded
     assert loaded & {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib"} == set()
     assert (tmp_path / "store").is_dir(), "the plan was made"
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_a_finished_study_loads_neither_torch_nor_matplotlib(finished: Finished, tmp_path: Path, command: str) -> None:
+    store = shutil.copytree(finished.store.root, tmp_path / "store")
+    (tmp_path / "small.yaml").write_text(SMALL_STUDY)
+    arguments = ["harness", command, str(tmp_path / "small.yaml"), "--store", str(store)]
+    code = f"""
+sys.argv = {arguments!r}
+from harness.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    loaded_by(code)  # the first writes the report, whose links are those of the copy
+    assert loaded_by(code) & {"torch", "timm", "matplotlib", "sklearn"} == set()

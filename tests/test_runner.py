@@ -429,6 +429,7 @@ def test_a_stored_fit_of_another_fold_assignment_is_never_shown_beside_this_one(
     assert not store.reports.exists()
 
 
+@pytest.mark.figures  # other tests check those of this report
 def test_the_report_is_written_again_from_stored_results(finished: Finished) -> None:
     text = finished.run.report.read_text()
     shutil.rmtree(finished.run.report.parent)
