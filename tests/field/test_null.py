@@ -72,7 +72,7 @@ def test_chance_alone_is_nowhere_called_better_or_worse(harness: Harness, store:
             assert e["low"] < e["value"] < e["high"]
     board = pd.read_csv(equals.folder / "leaderboard-grid.csv")
     assert sorted(board["val/accuracy"]) == pytest.approx(sorted(folds))
-    assert "Each of the 2 repeats of the folds has one prediction of every image" in equals.report
+    assert "Each of the 2 repeats of the folds has one prediction for every image" in equals.report
     assert np.ptp(folds) > 0
 
     # the mean of the fold models is what the file declares for the test set, and is called what it is
