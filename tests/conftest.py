@@ -59,7 +59,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
         elif "test_readme" not in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+            file = item.path.relative_to(ROOT)
+            shared = file.parent if file.parent.name == "faults" else file  # its files share one finished study
+            item.add_marker(pytest.mark.xdist_group(shared.as_posix()))
     items.sort(key=lambda item: ("test_readme" not in item.nodeid, len(item.path.parts)))
 
 

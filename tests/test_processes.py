@@ -24,6 +24,7 @@ stages: [{name: one}]
 """
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_be_started_are_no_lost_server(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "main.py").write_text(WITHOUT_PYTHON)

@@ -8,11 +8,11 @@ from harness.prepare import Workspace
 from harness.report.numbers.comparisons import RunOf
 from harness.report.page import PageLinks
 from harness.store.explanations import explanations_file
+from harness.store.files import write_atomic
 from harness.study.identity import digest
 from harness.study.provenance import PACKAGE, code_digest
 from harness.study.state import StudyState
 
-MADE_OF = "made-of.json"
 PACKAGES = ("matplotlib", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "statsmodels")
 Stamps = dict[str, list[int]]  # file -> size in bytes, time of the last change in nanoseconds
 
@@ -26,21 +26,22 @@ def update_report(
     run_of, links: see write_report.
     """
     folder = workspace.store.reports / workspace.study.study
+    note_file = workspace.store.cache / "reports" / f"{workspace.identity}.json"
     made = _made_of(workspace, state, links)
-    if _noted(folder) != {"made_of": made, "files": _stamps(folder)}:
+    if _noted(note_file) != {"made_of": made, "files": _stamps(folder)}:
         from harness.report.write import write_report
 
         write_report(workspace, state, run_of, links)
         if {path.name for path in folder.glob("*.txt")} == {"environment.txt"}:  # others say why a figure is missing
             note = {"made_of": made, "files": _stamps(folder)}
-            (folder / MADE_OF).write_text(json.dumps(note), encoding="utf-8")
+            write_atomic(note_file, json.dumps(note).encode())
     return folder / "report.md"
 
 
-def _noted(folder: Path) -> object:
+def _noted(file: Path) -> object:
     """What was noted when the report was written; None where nothing was."""
     try:
-        return json.loads((folder / MADE_OF).read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -70,7 +71,7 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
 
 
 def _stamps(path: Path) -> Stamps:
-    """The stamps of a file, or of every file below a folder but the note."""
+    """The stamps of a file, or of every file below a folder."""
     files = [path] if path.is_file() else sorted(path.rglob("*"))
     found = {file.relative_to(path).as_posix(): file.stat() for file in files if file.is_file()}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items() if name != MADE_OF}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}

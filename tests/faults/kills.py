@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.report.current import MADE_OF
 from tests.faults.rig import RUN, Rig, truth, wait_until
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -74,8 +73,7 @@ def kill_report(rig: Rig) -> int:
     """A kill between the old report and the new one."""
     folder = rig.root / f"report{random.randrange(10**9)}"
     shutil.copytree(rig.reference, folder)
-    for note in (folder / "mlruns" / "reports").glob(f"*/{MADE_OF}"):
-        note.unlink()  # else the report is up to date, and is not written again
+    shutil.rmtree(folder / "mlruns" / "cache" / "reports")  # else the report is up to date, and is not written again
     assert rig.run(folder, *RUN, failpoint="report.moved:1").code == -signal.SIGKILL
     assert rig.run(folder, *RUN).code == 0
     assert {"leftovers": [], "report": rig.truth["report"]}.items() <= truth(folder).items()

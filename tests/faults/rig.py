@@ -186,7 +186,8 @@ def truth(folder: Path) -> Truth:
         "runs": sorted(_runs(store), key=repr),
         "looks": len(list((store / "looks").rglob("*.json"))),
         "leftovers": [str(p.relative_to(store)) for name in LEFTOVERS for p in store.glob(name)]
-        + os.listdir(folder / "tmp"),
+        # torch's own cache is removed by the next process that loads torch, which a finished study does not
+        + [name for name in os.listdir(folder / "tmp") if not name.startswith("torchinductor_")],
         "report": _report(store),
     }
 

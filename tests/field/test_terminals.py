@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.field.conftest import Harness, draw, four, write_study
 from tests.field.outsider import Outsider
@@ -55,6 +57,7 @@ def test_closed_streams_are_no_error(harness: Harness) -> None:
     assert (done.returncode, Path("err").read_text(encoding="utf-8")) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_user_without_a_name_and_a_home_runs_a_study_in_worker_processes(outsider: Outsider) -> None:
     four()
     write_study()
