@@ -6,7 +6,9 @@ STORE  ?= mlruns
 WORKERS ?= 1
 
 BIN = .venv/bin
-PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# a worker more than there are cores: tests wait for disks and for processes that they start
+TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
+PYTEST = $(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --no-loadscope-reorder
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
 .PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-all test-ui chaos lint clean
