@@ -120,7 +120,7 @@ def test_the_study_says_what_was_run_and_found(show: Open, finished: Finished) -
     page.get_by_text("all 6 fits are done").wait_for()
     words = page.inner_text("body")
     assert "has the best mean val/roc_auc" in words
-    assert "24 images right" in words
+    assert "24 images correct" in words
     assert "Prompts" not in words
 
 
