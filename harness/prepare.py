@@ -75,7 +75,7 @@ class Workspace:
 
     @cached_property
     def reader(self) -> StateReader:
-        """Read how far the study is, each finished job once."""
+        """The reader of how far the study is; it reads each finished job once."""
         return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test)
 
 

@@ -151,7 +151,7 @@ def _write(frozen: FrozenBackbone, pixels: Path, rows: Rows, cached: Path, arith
 
 
 def _require_room(folder: Path, images: int, shape: Shape, backbone: str) -> None:
-    """Raises HarnessError where the features would not fit below the limit, or on the disk: before any is computed."""
+    """Raise HarnessError if the features do not fit below the limit, or on the disk, before any is computed."""
     needed = images * (math.prod(shape) + 2 * shape[0]) * 4
     cached, free = size_of(folder) if folder.is_dir() else 0, shutil.disk_usage(folder).free
     limit = _limit()
