@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from harness.data.audit import audit_study, require_clean
+from harness.data.dataset import Dataset
 from harness.data.decode import Counting
 from harness.data.folds import Fold, check_fold, fold_digests, make_folds
-from harness.data.manifest import Dataset, read_dataset, unread_lines
+from harness.data.manifest import read_dataset, unread_lines
 from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
 from harness.data.separation import Separation, separation

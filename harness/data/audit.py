@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 from harness.data.checks import findings, left_out
+from harness.data.dataset import Dataset
 from harness.data.decode import DECODER, Counting
 from harness.data.finding import AuditFinding, Severity
 from harness.data.folds import Fold
-from harness.data.manifest import Dataset
 from harness.errors import LeakageError
 from harness.store import Store
 from harness.store.files import write_atomic

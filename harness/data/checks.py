@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.data.dataset import SPLITS, Dataset, Rows
 from harness.data.decode import Counting, Progress
 from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, exact_groups, near_groups
 from harness.data.finding import AuditFinding, Severity
@@ -15,7 +16,6 @@ from harness.data.folds import Fold
 from harness.data.grays import gray_findings, is_blank
 from harness.data.headers import file_findings, headers
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
-from harness.data.manifest import SPLITS, Dataset, Rows
 from harness.data.patients import patient_rule
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.data.separation import PATIENTS_UNKNOWN

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.dataset import Rows
 from harness.data.decode import Progress
-from harness.data.manifest import Rows
 
 HASHED_SIZE = 32  # pixels: the side of the thumbnails that are hashed
 HASH_SIDE = 16  # 255 bits: on 5,840 chest radiographs the closest two different images differ in 40 of them

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.data.manifest import Dataset, Rows
+from harness.data.dataset import Dataset, Rows
 
 Severity = Literal["error", "warning", "note"]
 

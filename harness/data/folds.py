@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.manifest import Dataset, Rows
+from harness.data.dataset import Dataset, Rows
 from harness.errors import DataError, LeakageError
 from harness.study.identity import derive_seed, digest
 from harness.study.study import Folds

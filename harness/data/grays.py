@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.dataset import Dataset, Rows
 from harness.data.duplicates import Thumbnails
 from harness.data.finding import AuditFinding, counted
-from harness.data.manifest import Dataset, Rows
 from harness.data.survey import Survey
 
 MAX_BLANK_SPREAD = 3  # gray levels between the darkest and the brightest pixel of a blank image

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from harness.data.dataset import Dataset
 from harness.data.decode import Progress, is_transparent
 from harness.data.finding import AuditFinding, counted
-from harness.data.manifest import Dataset
 
 MAX_MODE_DIFFERENCE = 0.1  # between classes, in the proportion of the most common mode
 

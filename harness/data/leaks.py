@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold, oversample
-from harness.data.manifest import Dataset, Rows
 from harness.study.identity import derive_seed
 
 

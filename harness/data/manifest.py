@@ -1,91 +1,23 @@
 """The manifest: every image of a study with its class, patient, split and hash."""
 
 import hashlib
-import random
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from harness.data.dataset import SPLITS, Dataset, Skipped
 from harness.data.decode import DECODER, decoded, reason, unreadable
 from harness.data.folder import read_folder, unreadable_file, visible_name
-from harness.data.left_out import LeftOut
 from harness.data.patients import patients
+from harness.data.subset import limited
 from harness.errors import DataError, LeakageError
 from harness.study import Study
 from harness.study.identity import digest
 from harness.study.study import Data
-
-SPLITS = ("train", "test")
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """The bad images that a study leaves out, and why. files_digest: the hash of all `of` files that were found."""
-
-    files_digest: str
-    of: int
-    reasons: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return f"left out (data.on_bad_image: skip): {unreadable(self.reasons, self.of)}"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The images of a study. `table` has the columns image, split, label, patient, sha256 and size (bytes)."""
-
-    root: Path
-    table: pd.DataFrame
-    classes: tuple[str, ...]
-    positive: str | None  # None with three classes or more
-    synthetic: bool
-    skipped: Skipped | None = None
-    patient_rule: str | None = None  # finds the patient in a file name; None: each image counts as a patient
-    left_out: tuple[LeftOut, ...] = ()  # the files in the folder that are not read
-
-    @cached_property
-    def digest(self) -> str:
-        """The hash of everything that the numbers depend on; not of the path of the image folder."""
-        columns = ["image", "split", "label", "patient", "sha256"]
-        return digest([list(self.classes), self.positive, self.table[columns].to_numpy().tolist()])
-
-    @cached_property
-    def test_images(self) -> frozenset[str]:
-        """The hashes of the test images."""
-        return frozenset(self.table.loc[self.rows("test"), "sha256"])
-
-    @property
-    def mark(self) -> str:
-        """The suffix of every title where the images are synthetic."""
-        return " (SYNTHETIC DATA)" if self.synthetic else ""
-
-    @cached_property
-    def labels(self) -> Rows:
-        """The class index of every row of the table: [n]."""
-        return np.asarray(pd.Categorical(self.table["label"], categories=self.classes).codes, dtype=np.int64)
-
-    @cached_property
-    def groups(self) -> NDArray[np.int64]:
-        """The group of every row, [n]: images of one patient, and of patients that share an identical file."""
-        return _connected(self.table["patient"], self.table["sha256"])
-
-    def rows(self, split: str) -> Rows:
-        """The rows of the table in this split."""
-        return np.flatnonzero(self.table["split"] == split).astype(np.int64)
-
-    def counts(self, rows: Rows) -> dict[str, int]:
-        """The number of these rows by class."""
-        numbers = np.bincount(self.labels[rows], minlength=len(self.classes))
-        return dict(zip(self.classes, numbers.tolist(), strict=True))
-
 
 KnownBad = Callable[[str], Mapping[str, str] | None]
 
@@ -234,48 +166,3 @@ def unread_lines(study: Study, dataset: Dataset) -> list[str]:
     if study.test is not None and not len(dataset.rows("test")):
         lines.append("no test set: there is no folder test/, so `test:` scores nothing")
     return lines
-
-
-def limited(dataset: Dataset, limit: int) -> Dataset:
-    """Reduce the dataset to at most `limit` images per split: whole patients, with the same class proportions.
-
-    Raises DataError where a class would be left out.
-    """
-    chosen: list[int] = []
-    for split in SPLITS:
-        rows = dataset.rows(split)
-        share = min(1.0, limit / max(1, len(rows)))
-        by_patient = {group: rows[dataset.groups[rows] == group].tolist() for group in np.unique(dataset.groups[rows])}
-        for label, count in enumerate(dataset.counts(rows).values()):
-            of_class = [patient for patient in by_patient.values() if dataset.labels[patient[0]] == label]
-            chosen += _whole_patients(of_class, int(count * share))
-    part = replace(dataset, table=dataset.table.loc[sorted(chosen)].reset_index(drop=True))
-    for split in SPLITS:
-        missing = [name for name, count in part.counts(part.rows(split)).items() if not count]
-        if missing and len(dataset.rows(split)):
-            raise DataError(f"{limit} leaves {split}/ without {missing[0]}; use a larger number", ("data", "limit"))
-    return part
-
-
-def _whole_patients(patients: list[list[int]], quota: int) -> list[int]:
-    """The rows of randomly chosen patients, as many as fit into `quota`; the seed is fixed."""
-    random.Random(0).shuffle(patients)
-    chosen: list[int] = []
-    for rows in patients:
-        if len(chosen) + len(rows) <= quota:
-            chosen += rows
-    return chosen
-
-
-def _connected(*columns: pd.Series) -> NDArray[np.int64]:
-    """The connected component of every row; rows that agree in any column are connected."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(columns[0])
-    codes = [pd.factorize(column)[0] for column in columns]
-    offsets = np.cumsum([count] + [int(code.max(initial=-1)) + 1 for code in codes])
-    rows = np.concatenate([np.arange(count)] * len(codes))
-    others = np.concatenate([code + offset for code, offset in zip(codes, offsets[:-1], strict=True)])
-    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, others)), shape=(offsets[-1], offsets[-1]))
-    return np.asarray(connected_components(graph, directed=False)[1][:count], dtype=np.int64)

@@ -10,8 +10,8 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from harness.data.dataset import Dataset
 from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
-from harness.data.manifest import Dataset
 from harness.errors import DataError
 from harness.store import Store
 from harness.store.failpoints import failpoint

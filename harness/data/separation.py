@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
-from harness.data.manifest import Dataset, Rows
 from harness.study import Study
 from harness.study.settings import Settings
 

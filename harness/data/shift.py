@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.dataset import Rows
 from harness.data.duplicates import Thumbnails
-from harness.data.manifest import Rows
 
 CV_FOLDS = 5
 RANDOM_SPLITS = 3

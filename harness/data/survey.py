@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.dataset import Rows
 from harness.data.decode import Pixels, Progress
 from harness.data.duplicates import HASHED_SIZE, Hashes, Thumbnails, perceptual_hashes
-from harness.data.manifest import Rows
 from harness.data.pixels import pieces
 
 THUMBNAIL_SIDE = 16  # pixels

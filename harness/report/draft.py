@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.data.audit import Audit
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.prepare import Inputs, Workspace
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.records import Statistics

@@ -17,8 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from harness.data.dataset import Rows
 from harness.data.decode import Pixels
-from harness.data.manifest import Rows
 from harness.errors import HarnessError, one_line
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read

@@ -5,7 +5,7 @@ from dataclasses import replace
 import safetensors.torch
 import torch
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.models.backbone import Backbone
 from harness.serving.classifier import Classifier, ClassifierMetadata, load_states, plain_network
 from harness.store.results import FitFacts

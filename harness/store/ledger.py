@@ -15,7 +15,7 @@ from harness.store.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.data.manifest import Dataset
+    from harness.data.dataset import Dataset
 
 TEST_IMAGES = "test-images.json"
 

@@ -7,7 +7,7 @@ import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Param
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.study import Study
 from harness.study.plan import Scenario
 

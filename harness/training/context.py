@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.data.dataset import Dataset
 from harness.data.folds import Fold
-from harness.data.manifest import Dataset
 from harness.study.identity import Digests
 from harness.study.types import Switch
 

@@ -18,7 +18,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from harness.data.manifest import SPLITS, Rows
+from harness.data.dataset import SPLITS, Rows
 from harness.data.pixels import open_pixels, release
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone

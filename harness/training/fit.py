@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from harness.data.manifest import Rows
+from harness.data.dataset import Rows
 from harness.stats.metrics import Probabilities, classification_metrics
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from harness.data.manifest import Rows
+from harness.data.dataset import Rows
 from harness.models.heads import Shape, dropout_mask
 from harness.models.stacked_heads import StackedHead
 from harness.stats.metrics import Probabilities

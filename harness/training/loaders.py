@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.data.manifest import Rows
+from harness.data.dataset import Rows
 from harness.data.pixels import release
 from harness.models.heads import Reads, Shape
 

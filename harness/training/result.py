@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from harness.data.manifest import Dataset, Rows
+from harness.data.dataset import Dataset, Rows
 from harness.models.baselines import Baseline
 from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
 from harness.study.plan import Job

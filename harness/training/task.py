@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.data.dataset import Rows
 from harness.data.folds import oversample
 from harness.data.leaks import oversampled_before_split
-from harness.data.manifest import Rows
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed
 from harness.study.plan import Job

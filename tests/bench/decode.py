@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from harness.data.dataset import Dataset
 from harness.data.decode import Pixels
-from harness.data.manifest import Dataset
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.prepare import prepare
 from tests.bench.figure import Bench, Goal, Row, in_turns, ratio

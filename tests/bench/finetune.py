@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from harness.data.dataset import Rows
 from harness.data.folds import Fold
-from harness.data.manifest import Rows
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import JobError
 from harness.execution.compute import Compute

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from harness.data.audit import audit_study
+from harness.data.dataset import Dataset
 from harness.data.decode import decode
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.manifest import read_dataset
 from harness.data.pixels import pixel_cache
 from harness.errors import DataError
 from harness.prepare import cache_inputs, prepare

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from harness.data.dataset import Dataset
 from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds, oversample
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.manifest import read_dataset
 from harness.errors import DataError, LeakageError
 from harness.study.study import Data, Folds
 

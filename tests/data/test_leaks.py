@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.data.dataset import Dataset
 from harness.data.folds import make_folds
 from harness.data.leaks import oversampled_before_split, patient_leak, ungrouped_folds
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.manifest import read_dataset
 from harness.study.study import Data, Folds
 from tests.conftest import PATIENT
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.dataset import Dataset
+from harness.data.manifest import read_dataset
 from harness.errors import DataError, LeakageError
 from harness.study.study import Data
 from tests.conftest import PATIENT, draw_image, draw_images

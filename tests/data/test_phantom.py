@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.dataset import Dataset
+from harness.data.manifest import read_dataset
 from harness.data.phantom import draw, phantom_folder
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.store import Store

@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.data.dataset import Dataset
 from harness.data.decode import decode
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.manifest import read_dataset
 from harness.data.pixels import open_pixels, pieces, pixel_cache, release
 from harness.errors import DataError
 from harness.store import Store

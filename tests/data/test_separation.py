@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.dataset import Dataset
 from harness.data.folds import Fold, folds_json, make_folds
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.manifest import read_dataset
 from harness.data.separation import PATIENTS_UNKNOWN, Separation, oversampling_words, separation
 from harness.study import Study
 from harness.study.study import Data, Folds

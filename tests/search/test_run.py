@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.errors import BusyError, HarnessError, StudyError
 from harness.execution.progress import Reporter
 from harness.prepare import prepare

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.errors import JobError
 from harness.store import Ledger, Store
 from harness.store.files import NEW_PREFIX

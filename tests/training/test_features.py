@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.manifest import Dataset, read_dataset
+from harness.data.dataset import Dataset
+from harness.data.manifest import read_dataset
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from harness.data.manifest import Rows
+from harness.data.dataset import Rows
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import initialise, make_head
 from harness.stats.metrics import classification_metrics

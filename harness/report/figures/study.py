@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, plain_figure, save, titled
 from harness.report.numbers.predictions import arrays, by_repeat
 from harness.report.tables.study import confusion_table

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.store import Ledger
 from harness.study import Study
 from harness.study.mixed import fit_marks

@@ -1,6 +1,6 @@
 """Every number of a study's report, and the words on its winners."""
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.prepare import Workspace
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.data.manifest import Dataset
+from harness.data.dataset import Dataset
 from harness.data.pixels import pixel_cache
 from harness.prepare import Workspace
 from harness.report.draft import Draft

@@ -1,0 +1,40 @@
+"""A smaller dataset for a rehearsal: class-stratified, of whole patients."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+
+from harness.data.dataset import SPLITS, Dataset
+from harness.errors import DataError
+
+
+def limited(dataset: Dataset, limit: int) -> Dataset:
+    """Reduce the dataset to at most `limit` images per split: whole patients, with the same class proportions.
+
+    Raises DataError where a class would be left out.
+    """
+    chosen: list[int] = []
+    for split in SPLITS:
+        rows = dataset.rows(split)
+        share = min(1.0, limit / max(1, len(rows)))
+        by_patient = {group: rows[dataset.groups[rows] == group].tolist() for group in np.unique(dataset.groups[rows])}
+        for label, count in enumerate(dataset.counts(rows).values()):
+            of_class = [patient for patient in by_patient.values() if dataset.labels[patient[0]] == label]
+            chosen += _whole_patients(of_class, int(count * share))
+    part = replace(dataset, table=dataset.table.loc[sorted(chosen)].reset_index(drop=True))
+    for split in SPLITS:
+        missing = [name for name, count in part.counts(part.rows(split)).items() if not count]
+        if missing and len(dataset.rows(split)):
+            raise DataError(f"{limit} leaves {split}/ without {missing[0]}; use a larger number", ("data", "limit"))
+    return part
+
+
+def _whole_patients(patients: list[list[int]], quota: int) -> list[int]:
+    """The rows of randomly chosen patients, as many as fit into `quota`; the seed is fixed."""
+    random.Random(0).shuffle(patients)
+    chosen: list[int] = []
+    for rows in patients:
+        if len(chosen) + len(rows) <= quota:
+            chosen += rows
+    return chosen
