@@ -6,9 +6,7 @@ STORE  ?= mlruns
 WORKERS ?= 1
 
 BIN = .venv/bin
-# make test: a worker more than there are cores, as tests wait for disks and for processes; a cluster wants a core of its own
-TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
-PYTEST = $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
 .PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-all test-ui chaos lint clean
@@ -59,10 +57,10 @@ chaos: .venv/installed-dev
 	$(BIN)/python -m tests.faults.chaos $(ROWS)
 
 test: lint
-	$(PYTEST) -n $(TESTERS) -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: lint
-	$(PYTEST) -n auto --maxprocesses 4
+	$(PYTEST)
 
 test-ui: .venv/installed-dev
 	$(BIN)/python -m pytest -m ui -rs
