@@ -1,7 +1,6 @@
 """The import table of the design, held against the code."""
 
 import ast
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,7 +171,7 @@ except SystemExit as end:
 
 @pytest.mark.parametrize("command", ["run", "report"])
 def test_a_finished_study_loads_neither_torch_nor_matplotlib(finished: Finished, tmp_path: Path, command: str) -> None:
-    store = shutil.copytree(finished.store.root, tmp_path / "store")
+    store = finished.copy_to(tmp_path / "store").root
     (tmp_path / "small.yaml").write_text(SMALL_STUDY)
     arguments = ["harness", command, str(tmp_path / "small.yaml"), "--store", str(store)]
     code = f"""

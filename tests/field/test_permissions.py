@@ -54,7 +54,7 @@ def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, 
 
 
 def test_commands_that_read_do_so_in_a_store_that_may_not_be_written(outsider: Outsider, finished: Finished) -> None:
-    shutil.copytree(finished.store.root, "mlruns")
+    finished.copy_to(Path("mlruns"))
     assert finished.study.folder is not None
     shutil.copy(next(finished.study.folder.glob("*.yaml")), "s.yaml")
     opened(Path("mlruns"))

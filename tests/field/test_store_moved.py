@@ -1,6 +1,5 @@
 """Stores that are moved or copied: what lies in a store goes with it."""
 
-import hashlib
 import shutil
 import sqlite3
 import subprocess
@@ -22,15 +21,20 @@ MORE = "stages.0.grid={head: [dropout-gap, batchnorm-gap, dropout-flatten]}"
 @pytest.fixture
 def copied(harness: Harness, finished: Finished, tmp_path: Path) -> Store:  # noqa: ARG001 - in its folder
     """A copy, in `copy`, of a store in which a study was run; its file is `s.yaml`."""
-    shutil.copytree(finished.store.root, tmp_path / "copy")
     Path("s.yaml").write_text(SMALL_STUDY)
-    return Store(tmp_path / "copy")
+    return finished.copy_to(tmp_path / "copy")
 
 
-def content(folder: Path) -> dict[Path, str]:
-    """The hash of every file; not of what SQLite keeps while a database is open."""
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal", ".lock"))]
-    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def content(folder: Path) -> list[str]:
+    """The hash and the name of every file; not of what SQLite keeps while a database is open.
+
+    Another process reads the files: see `Finished.copy_to`.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    lasting = [str(path) for path in files if not path.name.endswith(("-shm", "-wal", ".lock"))]
+    hashes = subprocess.run(["sha256sum", *lasting], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    assert len(hashes) == len(lasting) > 100
+    return hashes
 
 
 def named_outside(store: Store) -> list[str]:

@@ -114,7 +114,7 @@ def test_fits_of_two_devices_are_marked_and_not_refused(harness: Harness, study:
 
 @pytest.mark.figures
 def test_the_tables_and_figures_of_the_test_set_are_marked_too(harness: Harness, finished: Finished) -> None:
-    shutil.copytree(finished.store.root, "mlruns")
+    finished.copy_to(Path("mlruns"))
     change(lambda _: {"device": "NVIDIA H100"}, 1)
     Path("mlruns/mlflow.db").unlink()
     Path("small.yaml").write_text(SMALL_STUDY)

@@ -55,7 +55,7 @@ def test_every_link_of_the_report_leads_to_a_file(finished: Finished, text: str)
 
 @pytest.mark.figures
 def test_every_figure_is_a_picture_that_is_not_blank(finished: Finished, tmp_path: Path) -> None:
-    store = Store(shutil.copytree(finished.store.root, tmp_path / "store"))  # another test may have left blank figures
+    store = finished.copy_to(tmp_path / "store")  # another test may have left blank figures
     written(finished.study, store)
     figures = list((store.reports / "small").glob("*.png"))
     assert len(figures) == 16
