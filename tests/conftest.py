@@ -66,6 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ("test_readme" not in item.nodeid, len(item.path.parts)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """End a worker of xdist that knows no groups: its files would share no fixture, and Ray's clusters would meet.
+
+    With pytest 9.2, xdist 3.8 loses them in silence (pytest-xdist issue 1386).
+    """
+    if getattr(session.config.option, "loadgroup", False):
+        assert all("@" in item.nodeid for item in session.items if item.get_closest_marker("xdist_group"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Leave figures blank, except in tests that check figures."""

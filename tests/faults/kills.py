@@ -1,6 +1,5 @@
 """Rows 1 to 5 of the table of promises: kills, signals, two runners, many first users."""
 
-import random
 import shutil
 import signal
 import socket
@@ -71,8 +70,7 @@ def kill_checkpoint(rig: Rig, place: str) -> int:
 
 def kill_report(rig: Rig) -> int:
     """A kill between the old report and the new one."""
-    folder = rig.root / f"report{random.randrange(10**9)}"
-    shutil.copytree(rig.reference, folder)
+    folder = rig.copy()
     shutil.rmtree(folder / "mlruns" / "cache" / "reports")  # else the report is up to date, and is not written again
     assert rig.run(folder, *RUN, failpoint="report.moved:1").code == -signal.SIGKILL
     assert rig.run(folder, *RUN).code == 0

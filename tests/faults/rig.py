@@ -120,6 +120,10 @@ class Rig:
         shutil.copytree(self._base / "mlruns", folder / "mlruns")
         return folder
 
+    def copy(self) -> Path:
+        """A copy of the finished reference."""
+        return Path(shutil.copytree(self.reference, self.root / f"case{next(self._numbers)}"))
+
     def start(
         self, folder: Path, *arguments: str, failpoint: str | None = None, before: Callable[[], None] | None = None
     ) -> Started:
