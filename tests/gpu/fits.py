@@ -1,0 +1,55 @@
+"""Parts of the cases: fits of the small study on the simulated device, and how far apart two are."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.store import Store
+from harness.store.results import FoldResult
+from harness.study import Study
+from harness.study.plan import Job
+from harness.training.context import Context
+from harness.training.run import run_jobs
+from tests.conftest import context_of
+
+StudyOf = Callable[..., Study]
+
+
+def silent(_job: str, _epoch: int, _metrics: dict[str, float]) -> None:
+    pass
+
+
+def cuda_case(study: Study, folder: Path, **changes: Any) -> tuple[Context, list[Job]]:
+    """The context of a study on the simulated device, and the jobs of its first stage."""
+    context, jobs = context_of(study, Store(folder))
+    return replace(context, **{"device": "cuda"} | changes), jobs
+
+
+def fitted(job: Job, context: Context) -> FoldResult:
+    """The result of a fit alone."""
+    return result(run_jobs([job], context, silent)[0])
+
+
+def result(found: FoldResult | FloatingPointError) -> FoldResult:
+    """A result that is there."""
+    assert isinstance(found, FoldResult), found
+    return found
+
+
+def probabilities(found: FoldResult) -> np.ndarray:
+    """The probabilities [n, classes] of a fit."""
+    values: np.ndarray = found.predictions.filter(like="prob_").to_numpy()
+    return values
+
+
+def apart(one: FoldResult, other: FoldResult) -> float:
+    """The largest difference of the probabilities and training metrics of two fits."""
+    metrics = [
+        abs(epoch[name] - same[name])
+        for epoch, same in zip(one.record.history, other.record.history, strict=True)
+        for name in ("train/loss", "train/accuracy")
+    ]
+    return max(float(np.abs(probabilities(one) - probabilities(other)).max()), *metrics)

@@ -1,0 +1,71 @@
+"""What happened on the simulated device, by the place in harness/ that asked for it."""
+
+import sys
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGE = f"{Path(__file__).parents[3] / 'harness'}/"
+
+
+@dataclass
+class Log:
+    """Counts by place or by kind."""
+
+    syncs: Counter[str] = field(default_factory=Counter)  # place -> how often the host waited for the device
+    copies: Counter[str] = field(default_factory=Counter)  # place -> copies between host and device
+    operations: Counter[str] = field(default_factory=Counter)  # name -> how often it was launched
+    alerts: Counter[str] = field(default_factory=Counter)  # operations of torch's non-deterministic list
+    fills: Counter[str] = field(default_factory=Counter)  # new memory that deterministic mode filled with NaN
+    convolutions: Counter[str] = field(default_factory=Counter)  # memory format and precision
+    casts: Counter[str] = field(default_factory=Counter)  # of autocast: parameter or value, and to what
+    races: Counter[str] = field(default_factory=Counter)  # memory freed while another stream may use it
+    captures: list[int] = field(default_factory=list)  # the operations of each captured graph
+    replays: int = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__dict__.update(Log().__dict__)
+
+
+LOG = Log()
+
+
+class CaptureError(RuntimeError):
+    """What CUDA does not permit while a graph is captured."""
+
+
+@dataclass
+class Host:
+    """What the host knows of the device. debug: torch.cuda.set_sync_debug_mode."""
+
+    capturing: bool = False
+    debug: int = 0
+
+
+HOST = Host()
+
+
+def place() -> str:
+    """The line of harness/ that is at work."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith(PACKAGE):
+            return f"{code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno} {code.co_name}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return "elsewhere"
+
+
+def wait(kind: str) -> None:
+    """Note that the host waits for the device. Raises CaptureError while a graph is captured."""
+    LOG.syncs[f"{place()}: {kind}"] += 1
+    if HOST.capturing:
+        raise CaptureError(f"CUDA error: operation not permitted when stream is capturing: {kind} at {place()}")
+    if HOST.debug == 2:
+        raise RuntimeError("called a synchronizing CUDA operation")
+    if HOST.debug == 1:
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=2)

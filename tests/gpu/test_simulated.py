@@ -1,0 +1,23 @@
+"""Everything in `cases/`, each file in a process of its own, for the simulated device changes torch as a whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+CASES = sorted(file for file in (Path(__file__).parent / "cases").glob("*.py") if file.stem != "__init__")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+def test_on_the_simulated_device(file: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.gpu.plugin", "-p", "no:cacheprovider", str(file)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
