@@ -75,7 +75,7 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     context = make_context(workspace, str(choose_device(device)), reporter.counting, compute)
     context = replace(context, checkpoints=None)  # from the start, and nothing is stored
     result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]
-    if isinstance(result, FloatingPointError):
+    if isinstance(result, Exception):
         raise result
     return Reproduction(jobs[together.index(job_id)], stored, result.record)
 

@@ -41,7 +41,11 @@ Address = Annotated[
 SharedStore = Annotated[bool, typer.Option("--shared-store", help="Ray's nodes see the store under the same path.")]
 CompileMode = Annotated[
     Literal["auto", "on", "off"],
-    typer.Option("--compile", help="torch.compile whole networks; auto: long fits on CUDA."),
+    typer.Option("--compile", help="torch.compile whole networks; auto: very long fits on CUDA."),
+]
+CaptureMode = Annotated[
+    Literal["auto", "off"],
+    typer.Option("--capture", help="Whole steps as CUDA graphs, which changes no number; auto: on CUDA."),
 ]
 StackMode = Annotated[
     Literal["auto", "on", "off"],

@@ -7,6 +7,7 @@ import typer
 from harness.cli.options import (
     DEFAULT_STORE,
     Address,
+    CaptureMode,
     CompileMode,
     DataPath,
     DeviceName,
@@ -40,6 +41,7 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         jobs_per_device: JobsPerDevice = 1,
         threads: Threads = 1,
         compile: CompileMode = "auto",
+        capture: CaptureMode = "auto",
         stack: StackMode = "auto",
         address: Address = None,
         shared_store: SharedStore = False,
@@ -49,7 +51,9 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         from harness.execution.compute import Compute
         from harness.execution.progress import Reporter
 
-        compute = Compute(executor, workers, jobs_per_device, threads, compile, stack, address, shared_store)
+        compute = Compute(
+            executor, workers, jobs_per_device, threads, compile, stack, address, shared_store, capture == "auto"
+        )
         store = open_store(store_folder, tracking_uri, mixed_versions)
         study = read_study(study_file, data, overrides)
         with Reporter() as reporter:

@@ -16,10 +16,11 @@ class Compute:
     workers: int | None = None  # the maximum number of parallel fits
     jobs_per_device: int = 1  # fits that share a GPU
     threads: int = 1  # of a fit on the CPU
-    compile: Switch = "auto"  # compile whole networks by torch.compile; auto: for long fits on CUDA
+    compile: Switch = "auto"  # compile whole networks by torch.compile; auto: for very long fits on CUDA
     stack: Switch = "auto"  # fit heads on one frozen backbone in one loop; auto: on CUDA
     address: str | None = None  # of a Ray cluster; None: a local one is started
     shared_store: bool = False  # the cluster's nodes see the store under the same path
+    capture: bool = True  # whole steps as CUDA graphs, on CUDA
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:

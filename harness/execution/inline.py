@@ -46,9 +46,9 @@ def outcomes_of(stack: Stack, context: Context, on_epoch: OnEpoch) -> list[Outco
 
 
 def as_outcomes(stack: Stack, ended: "Fits") -> list[Outcome]:
-    """The outcomes, with a JobError for each fit whose loss was not finite."""
+    """The outcomes, with a JobError for each fit that ended with an error of its own."""
     pairs = zip(stack, ended, strict=True)
-    return [job_error(job, end) if isinstance(end, FloatingPointError) else end for job, end in pairs]
+    return [job_error(job, end) if isinstance(end, Exception) else end for job, end in pairs]
 
 
 def job_error(job: Job, error: Exception) -> JobError:

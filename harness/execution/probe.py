@@ -26,6 +26,7 @@ from harness.training.device import (
 from harness.training.features import FeatureArrays, extract
 from harness.training.fit import fit, predict
 from harness.training.loaders import Loader, PixelLoader
+from harness.training.network import Network
 from harness.training.task import FitJob, Task
 
 CPU_IMAGES = 16  # through a backbone, per batch and in total: on a CPU a large one takes seconds per image
@@ -51,7 +52,7 @@ def probe(
         pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size] * 2), dtype=np.uint8)
         loader: Loader = PixelLoader(pixels, backbone.mean, backbone.std, device)
         arithmetic = Arithmetic(device, resolve_precision(settings.precision, device))
-        model: nn.Module = nn.Sequential(backbone, head)
+        model: nn.Module = Network(backbone, head, arithmetic)
         extracting, trained = 0.0, count
         if frozen:
             extracting = _extraction(backbone, loader, FeatureArrays.empty(count, shape), arithmetic)
@@ -87,7 +88,7 @@ def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -
     """A loader of random features, as a head reads them."""
     maps = torch.rand(count, *shape)
     moments = torch.stack(moments_of(maps), dim=1)
-    return lambda rows: part_read(head, maps[rows], moments[rows]).to(device)
+    return lambda parts: (part_read(head, maps[rows], moments[rows]).to(device) for rows in parts)
 
 
 def _timed(model: nn.Module, loader: Loader, job: FitJob, arithmetic: Arithmetic) -> tuple[float, float]:
@@ -97,7 +98,7 @@ def _timed(model: nn.Module, loader: Loader, job: FitJob, arithmetic: Arithmetic
         ends: list[float] = []
         timed = replace(job, on_epoch=lambda *_: ends.append(time.perf_counter()))
         fit(model, loader, timed, arithmetic, micro_batch)
-        score = partial(predict, model, loader, job.task.evaluate, micro_batch, arithmetic)
+        score = partial(predict, model, loader, job.task.evaluate, micro_batch)
         scoring = _seconds(score, arithmetic.device)
         return max(ends[1] - ends[0] - scoring, 0.0), scoring
 
@@ -114,7 +115,6 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
-        torch.cuda.init()  # type: ignore[no-untyped-call]  # before it CUDA refuses the number of a device
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
         # Linux: reset the peak to the current usage

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 
 from rich.console import Console
@@ -45,6 +45,7 @@ class Reporter:
         self._started = 0.0
         self._jobs: dict[str, Job] = {}
         self._log_lines = _LogLines(self.say)
+        self._fallbacks: set[str] = set()
 
     def __enter__(self) -> "Reporter":
         self._progress.start()
@@ -100,5 +101,13 @@ class Reporter:
             accuracy = next(v for k, v in outcome.metrics.items() if k in ("val/accuracy", "test/accuracy"))
             result = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
             self.say(f"{head}{result}, {outcome.facts.seconds:.1f} s, about {left:.0f} s left")
+            self._say_once(outcome.facts.fallbacks)
         if self._done == self._total:
             self._progress.remove_task(self._task)
+
+    def _say_once(self, fallbacks: Collection[str]) -> None:
+        """Print what fits did otherwise than by the options; the same reason once, however many fits it concerns."""
+        for fallback in dict.fromkeys(fallbacks):
+            if fallback not in self._fallbacks:
+                self._fallbacks.add(fallback)
+                self.say(f"  {fallback}; the fit was made without, and its facts say so")

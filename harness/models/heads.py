@@ -150,7 +150,7 @@ class BatchNormGap(nn.Module):
         """The features [n, C] after batch norm and pooling, from the moments [n, 2, C] of the maps."""
         norm, (means, variances) = self.norm, moments.unbind(1)
         assert norm.running_mean is not None and norm.running_var is not None
-        assert norm.num_batches_tracked is not None and norm.momentum is not None
+        assert norm.momentum is not None
         mean, variance = norm.running_mean, norm.running_var
         if self.training:
             between, mean = torch.var_mean(means, dim=0, correction=0)
@@ -159,7 +159,8 @@ class BatchNormGap(nn.Module):
             with torch.no_grad():
                 norm.running_mean.lerp_(mean, norm.momentum)
                 norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
-                norm.num_batches_tracked += 1
+                if norm.num_batches_tracked is not None:  # else its batches are counted elsewhere
+                    norm.num_batches_tracked += 1
         return (means - mean) * ((variance + norm.eps).rsqrt() * norm.weight) + norm.bias
 
 

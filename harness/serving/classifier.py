@@ -28,6 +28,7 @@ from harness.training.device import Arithmetic, all_cores, choose_device, determ
 from harness.training.features import IMAGES_AT_A_TIME, FeatureArrays, extract
 from harness.training.fit import predict
 from harness.training.loaders import PixelLoader
+from harness.training.network import Network
 
 FORMAT = 2  # raise it when older folders can no longer be read
 WEIGHTS_FILE, METADATA_FILE = "model.safetensors", "classifier.json"
@@ -52,16 +53,14 @@ class ClassifierMetadata:
 
 
 class Classifier:
-    """A network on a device, with its metadata."""
+    """A network on a device, with its metadata. network: in fp32, whatever the precision of the fit."""
 
     def __init__(self, about: ClassifierMetadata, backbone: Backbone, head: nn.Module, device: torch.device) -> None:
         self.about, self.device = about, device
-        network = nn.Sequential()
-        network.add_module("backbone", backbone)
-        network.add_module("head", head)
-        network.to(device)
         backbone.put_on(device)
-        self.network, self.backbone, self.head = network.eval(), backbone, head
+        self._arithmetic = Arithmetic(device, resolve_precision(about.settings.precision, device))
+        self.network = Network(backbone, head.to(device), Arithmetic(device, "fp32")).eval()
+        self.backbone, self.head = backbone, head
 
     def predict(self, images: Sequence[AnyImage]) -> pd.DataFrame:
         """Classify images; return one row per image: the predicted `class`, and prob_<class> for each class.
@@ -84,19 +83,19 @@ class Classifier:
         """
         settings = self.about.settings
         loader, rows = self.loader(pixels), np.arange(len(pixels))
-        arithmetic = Arithmetic(self.device, resolve_precision(settings.precision, self.device))
         with deterministic(self.about.threads):
             if settings.trainable != "head":
-                return predict(self.network, loader, rows, self.about.batch, arithmetic)
+                network = Network(self.backbone, self.head, self._arithmetic)
+                return predict(network, loader, rows, self.about.batch)
             arrays = FeatureArrays.empty(len(rows), self.feature_shape)
             with all_cores():
-                extract(self.backbone, loader, rows, arrays, arithmetic)
+                extract(self.backbone, loader, rows, arrays, self._arithmetic)
             features = part_read(self.head, *map(torch.from_numpy, arrays))
 
-            def load(rows: Rows) -> Tensor:
-                return features[rows].to(self.device)
+            def load(parts: Sequence[Rows]) -> Iterator[Tensor]:
+                return (features[part].to(self.device) for part in parts)
 
-            return predict(self.head, load, rows, self.about.batch, Arithmetic(self.device, "fp32"))
+            return predict(self.head, load, rows, self.about.batch)
 
     def loader(self, pixels: Pixels) -> PixelLoader:
         """The loader of these pixels for the backbone."""

@@ -26,7 +26,7 @@ def grad_cam(classifier: Classifier, pixels: Pixels, classes: NDArray[np.int64])
             f" {f'{height} tokens, which is not a square' if height > 1 else 'one vector for the whole image'}"
         )
     method = LayerGradCam(classifier.network, classifier.backbone)
-    images = classifier.loader(pixels)(np.arange(len(pixels)))
+    (images,) = classifier.loader(pixels)([np.arange(len(pixels))])
     with deterministic(classifier.about.threads), torch.enable_grad():
         found = method.attribute(images.requires_grad_(), torch.from_numpy(classes).to(classifier.device))
     assert isinstance(found, Tensor)

@@ -26,6 +26,8 @@ class FitFacts:
     fold_digest: str | None = None
     precision: str
     compile: str | None = None  # "on" or "off"
+    capture: str | None = None  # "on" where steps ran as CUDA graphs
+    fallbacks: tuple[str, ...] = ()  # what was done otherwise than by the options, and why
     micro_batch: int | None = None  # images per forward pass, where memory was too small for a whole batch
     batch_size: int | None = None  # of the batches that `micro_batch` divides
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
@@ -42,6 +44,8 @@ class FitFacts:
             values["threads"] = str(self.threads)
         if self.stack:
             values["stack"] = " ".join(self.stack)
+        if self.fallbacks:
+            values["fallbacks"] = "; ".join(reason.replace("; ", ", ") for reason in self.fallbacks)
         if self.micro_batch is not None:
             del values["micro_batch"], values["batch_size"]
             values["accumulation"] = f"{self.micro_batch} images at a time, of a batch of {self.batch_size}"
@@ -56,6 +60,8 @@ class FitFacts:
             facts["threads"] = int(facts["threads"])
         if "stack" in facts:
             facts["stack"] = tuple(facts["stack"].split())
+        if "fallbacks" in facts:
+            facts["fallbacks"] = tuple(facts["fallbacks"].split("; "))
         if "accumulation" in values:
             facts["micro_batch"], facts["batch_size"] = map(int, re.findall(r"\d+", values["accumulation"]))
         return FitFacts(**facts)

@@ -11,6 +11,7 @@ from harness.study.study import Study
 
 NOT_IN_IDS = {"path", "on_bad_image"}  # fields of `data`: they decide the manifest, whose digest is part of every id
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
+BF16_NUMERICS = 5  # the same of whole networks with `precision: bf16`, whose heads compute in fp32 since
 # 4: layers that timm trains after its pooling are included, class and register tokens are not part of a map, and
 # unused parameters are neither trained nor counted
 
@@ -39,6 +40,11 @@ def digest(value: Any) -> str:
 def derive_seed(*coordinates: int | str | None) -> int:
     """A seed in [0, 2**31) from the coordinates of a fit; it does not depend on when or where the fit runs."""
     return int(digest(list(coordinates)), 16) % 2**31
+
+
+def numerics(settings: Settings) -> int:
+    """The number that decides the results of these settings together with them."""
+    return BF16_NUMERICS if settings.precision == "bf16" and settings.trainable != "head" else NUMERICS
 
 
 def settings_identity(settings: Settings, digests: Digests) -> dict[str, Any]:

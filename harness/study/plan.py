@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.study.identity import NUMERICS, Digests, derive_seed, digest, settings_identity
+from harness.study.identity import Digests, derive_seed, digest, numerics, settings_identity
 from harness.study.settings import ResolvedSettings, Settings, level_text
 from harness.study.study import Stage, Study
 
@@ -101,7 +101,7 @@ def _job(
     seed = derive_seed(study.seed, scenario.id, repeat, fold)
     rows = None if fold is None else digests.folds[repeat, fold]
     identity = {
-        "numerics": NUMERICS,
+        "numerics": numerics(scenario.settings),
         "settings": settings_identity(scenario.settings, digests),
         "manifest": digests.manifest,
         "rows": rows,

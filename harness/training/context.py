@@ -27,3 +27,4 @@ class Context:
     checkpoint_every: int | None = None
     heads: Mapping[str, str] = field(default_factory=dict)  # custom heads: name -> source
     stack: bool = False  # heads on one frozen backbone are fitted in one loop
+    capture: bool = True  # whole steps as CUDA graphs, on CUDA

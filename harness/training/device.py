@@ -1,38 +1,41 @@
 """The device and the arithmetic of a fit."""
 
+import gc
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from harness.errors import HarnessError
-from harness.training.nvidia import shown_gpus
 
 T = TypeVar("T")
 CORES = torch.get_num_threads()  # that torch would use: those of the machine, or OMP_NUM_THREADS
 BYTES_PER_CPU_FIT = 3 * 2**29  # 1.5 GiB
+OUT_OF_MEMORY = ("unable to find an engine", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; `auto` is the first of cuda, mps and cpu that this machine has.
 
-    Raises HarnessError where it has no such device, and for `auto` where torch cannot use the GPU that is there.
+    Raises HarnessError where it has no such device.
     """
-    gpus = ["cuda", *(f"cuda:{index}" for index in range(_gpu_count()))] if torch.cuda.is_available() else []
-    there = [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    there = [
+        device
+        for device, present in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
+        if present
+    ]
     if name == "auto":
-        if not gpus and (shown := shown_gpus()):
-            made = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
-            raise HarnessError(
-                f"--device auto: this machine has {shown}, which torch {torch.__version__}, built for {made}, cannot"
-                " use: install a newer driver or a torch that is built for this one; to compute without it give"
-                " --device cpu, or CUDA_VISIBLE_DEVICES=-1 in the environment"
-            )
         return torch.device(there[0])
-    if name not in there:
+    kind, _, index = name.partition(":")
+    if kind not in there or not re.fullmatch(r"[0-9]{0,3}", index) or name.endswith(":"):
         raise HarnessError(f"--device {name}: not on this machine; allowed here: auto, {', '.join(there)}")
     return torch.device(name)
 
@@ -44,13 +47,8 @@ def device_name(device: torch.device) -> str:
 
 def spread_devices(device: str, processes: int) -> list[str]:
     """The device of each of so many processes: `cuda` means every GPU in turn, any other device is shared by all."""
-    gpus = _gpu_count() if device == "cuda" else 0
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
     return [f"cuda:{index % gpus}" if gpus > 1 else device for index in range(processes)]
-
-
-def _gpu_count() -> int:
-    """The number of GPUs that CUDA opens; torch.cuda.device_count() may count those without permission too."""
-    return torch.accelerator.device_count() if torch.cuda.is_available() else 0
 
 
 def worker_count(device: str, threads: int, jobs_per_device: int) -> int:
@@ -62,31 +60,39 @@ def worker_count(device: str, threads: int, jobs_per_device: int) -> int:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return `fp32` or `bf16`: `auto` is bf16 where the GPU computes in it.
-
-    Raises HarnessError for a bf16 that the GPU would emulate: cuDNN has no convolutions for it there.
-    """
-    if device.type != "cuda":
-        return "fp32" if precision == "auto" else precision
-    with torch.cuda.device(device):  # the question is about the current one
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" and not native:
-        raise HarnessError(f"precision: bf16: {device_name(device)} does not compute in it; allowed here: auto, fp32")
-    return "bf16" if native and precision != "fp32" else "fp32"
+    """Return `fp32` or `bf16`: `auto` is bf16 where the device computes in it."""
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return precision
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Where a network computes, and how. precision: `fp32` or `bf16`."""
+    """Where a network computes, and how. precision: `fp32` or `bf16`.
+
+    capture: on CUDA whole steps run as one graph where that pays and gives the same bits.
+    """
 
     device: torch.device
     precision: str
+    capture: bool = True
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context in which a network runs at this precision."""
+        """The context in which a backbone runs at this precision.
+
+        On CUDA without a cache of cast weights: one that a captured step reads would be out of date in the next.
+        """
         if self.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+            cached = self.device.type != "cuda"
+            return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=cached)
         return nullcontext()
+
+
+_SETTINGS: tuple[tuple[Any, str, bool], ...] = (
+    (torch.backends.cudnn, "benchmark", False),
+    (torch.backends.cudnn, "allow_tf32", False),  # fp32 convolutions in full precision; it matters to no other
+    (torch.utils.deterministic, "fill_uninitialized_memory", False),  # a kernel for each tensor, and no other number
+)
 
 
 def make_deterministic(threads: int) -> None:
@@ -94,7 +100,8 @@ def make_deterministic(threads: int) -> None:
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
+    for module, name, value in _SETTINGS:
+        setattr(module, name, value)
 
 
 @contextmanager
@@ -104,14 +111,15 @@ def deterministic(threads: int) -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
-    count, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    count, values = torch.get_num_threads(), [getattr(module, name) for module, name, _ in _SETTINGS]
     make_deterministic(threads)
     try:
         yield
     finally:
         torch.set_num_threads(count)
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
+        for (module, name, _), value in zip(_SETTINGS, values, strict=True):
+            setattr(module, name, value)
 
 
 @contextmanager
@@ -130,15 +138,26 @@ def within_memory(attempt: Callable[[int], T], batch: int) -> tuple[T, int]:
 
     It begins with `batch`. Where the memory of the device is not enough the attempt starts again from the beginning
     with half as many, so that the result is that of the smaller number alone.
-    Raises torch.OutOfMemoryError where even two images are too many.
+    Raises the error of the device where even two images are too many.
     """
     size = batch
     while True:
         try:
             return attempt(size), size
-        except torch.OutOfMemoryError:
-            if size < 4:
+        except RuntimeError as error:
+            if size < 4 or not is_out_of_memory(error):
                 raise
         size //= 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this error means that the memory of the device is too small. cuDNN and cuBLAS have their own words."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def free_memory() -> None:
+    """Return what torch holds of the GPU's memory and does not use."""
+    gc.collect()  # an error keeps its frames, and they their tensors, in cycles
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

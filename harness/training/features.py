@@ -31,8 +31,8 @@ from harness.study.plan import Job
 from harness.study.settings import ResolvedSettings
 from harness.training.allocator import held_memory
 from harness.training.context import Context
-from harness.training.device import Arithmetic, all_cores, device_name, resolve_precision
-from harness.training.loaders import FeatureFiles, Loader, PixelLoader
+from harness.training.device import Arithmetic, all_cores, resolve_precision
+from harness.training.loaders import FeatureFiles, Loader, PixelLoader, parts_of
 
 EXTRACTOR = 4  # raise it when the features that come out change
 IMAGES_AT_A_TIME, IMAGES_AT_A_TIME_ON_CPU = 64, 32  # on a CPU more of them take memory and no less time
@@ -115,7 +115,7 @@ def frozen_features(
     settings = backbone.settings
     about: About = {
         "backbone": settings.backbone, "weights": backbone.weights, "image_size": settings.image_size,
-        "precision": arithmetic.precision, "device": device_name(arithmetic.device), "pixels": pixels.stem,
+        "precision": arithmetic.precision, "device": arithmetic.device.type, "pixels": pixels.stem,
         "first": int(rows[0]), "images": len(rows),
     }  # fmt: skip
     cached = folder / digest([EXTRACTOR, version("timm"), torch.__version__, about])
@@ -181,8 +181,7 @@ def extract(backbone: Backbone, loader: Loader, rows: Rows, arrays: FeatureArray
     on_cpu = arithmetic.device.type == "cpu"
     passes, batch = 0, IMAGES_AT_A_TIME_ON_CPU if on_cpu else IMAGES_AT_A_TIME
     with torch.inference_mode(), held_memory() if on_cpu else nullcontext():
-        for start in range(0, len(rows), batch):
-            images = loader(rows[start : start + batch])
+        for start, images in zip(range(0, len(rows), batch), loader(parts_of(rows, batch)), strict=True):
             with arithmetic.autocast():
                 features = backbone(images)
             passes += len(images)

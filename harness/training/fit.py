@@ -1,14 +1,15 @@
 """The training loop, in full view."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from harness.data.dataset import Rows
 from harness.stats.metrics import Probabilities, classification_metrics
@@ -17,11 +18,10 @@ from harness.study.identity import derive_seed
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import Arithmetic
-from harness.training.loaders import Loader
+from harness.training.loaders import Loader, on_device, parts_of
 from harness.training.optimizers import make_optimizer
+from harness.training.step import Steps
 from harness.training.task import FitJob
-
-MicroBatches = Iterator[tuple[Tensor, Tensor, float]]  # images, their labels, their share of the batch
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Fitted:
     selected_epoch: int  # from 1
     metrics: Metrics  # of the images evaluated, without a prefix
     probabilities: Probabilities
+    captured: bool = False  # its steps ran as CUDA graphs
+    fallbacks: tuple[str, ...] = ()  # what was done otherwise than it should have been, and why
 
 
 def fit(
@@ -53,17 +55,20 @@ def fit(
     checkpoints = checkpoints or Checkpoints(None, None, {})
     history = FitHistory(job, *checkpoints.load(model, optimizer))
     history.report()
+    steps = Steps(model, optimizer, arithmetic, micro_batch)
+    scorings = settings.epochs if job.task.every_epoch else 1
+    score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
     for epoch in range(history.next_epoch, settings.epochs + 1):
         torch.manual_seed(derive_seed(job.seed, "dropout", epoch))
-        metrics = _train_epoch(model, optimizer, _batches(loader, job, epoch, micro_batch), epoch, arithmetic)
+        metrics = _train_epoch(steps, loader, job, epoch)
         if job.is_scored(epoch):
-            probabilities = predict(model, loader, job.task.evaluate, micro_batch, arithmetic)
-            metrics |= history.select(epoch, probabilities)
+            metrics |= history.select(epoch, predict(model, loader, job.task.evaluate, micro_batch, score))
         history.add(epoch, metrics)
         job.on_epoch(epoch, metrics)
         if epoch < settings.epochs:
             checkpoints.save(model, optimizer, history.epochs, history.selected)
-    return history.fitted
+    fallbacks = (steps.fallback,) if steps.fallback else ()
+    return replace(history.fitted, captured=steps.captured, fallbacks=fallbacks)
 
 
 class FitHistory:
@@ -114,49 +119,38 @@ class FitHistory:
         return scores["accuracy"] > self.selected.metrics["accuracy"]
 
 
-def _batches(loader: Loader, job: FitJob, epoch: int, micro_batch: int) -> Iterator[MicroBatches]:
-    """The batches of an epoch, augmented. All that is random in them is drawn from the seed and the epoch."""
-    task, settings = job.task, job.settings
-    device = task.labels.device
-    augment = Augmentation(settings.augment, len(task.train), derive_seed(job.seed, "augment", epoch), device)
-    seen = 0
-
-    def parts_of(batch: Rows, first: int) -> MicroBatches:
-        for rows in micro_batches(batch, micro_batch) if micro_batch < settings.batch_size else [batch]:
-            labels = task.labels[torch.from_numpy(rows).to(device)]
-            yield augment(loader(rows), first), labels, len(rows) / len(batch)
-            first += len(rows)
-
-    for batch in shuffled_batches(task.train, settings.batch_size, derive_seed(job.seed, "order", epoch)):
-        yield parts_of(batch, seen)
-        seen += len(batch)
-
-
-def _train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterator[MicroBatches],
-    epoch: int,
-    arithmetic: Arithmetic,
-) -> Metrics:
+def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metrics:
     """Make a step for each batch, and return the training metrics."""
-    losses, predicted, true = [], [], []
-    model.train()
-    for number, batch in enumerate(batches, start=1):
-        optimizer.zero_grad(set_to_none=True)
-        with _located(epoch, number):
-            for images, labels, share in batch:
-                with arithmetic.autocast():
-                    logits = model(images)
-                loss = cross_entropy(logits.float(), labels)
-                (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
-                losses.append(loss.detach())
-                predicted.append(logits.detach())
-                true.append(labels)
-            optimizer.step()
-    hits = int((torch.cat(predicted).argmax(dim=1) == torch.cat(true)).sum())  # read from the device once in an epoch
-    sizes = torch.tensor([len(labels) for labels in true])
+    batches = _batches(job, epoch, steps.batch)
+    rows, shares = zip(*((part, len(part) / sum(map(len, batch))) for batch in batches for part in batch), strict=True)
+    labels = [job.task.labels[part] for part in on_device(rows, job.task.labels.device)]
+    planned, losses, logits = job.settings.epochs * (len(job.task.train) // steps.batch), list[Tensor](), list[Tensor]()
+    with steps.training(forwards=len(rows)):  # what a head reads depends on the mode
+        parts = zip(_augmented(loader(rows), job, epoch), labels, shares, strict=True)
+        for number, batch in enumerate(batches, start=1):
+            with _located(epoch, number):
+                of_batch = steps.train(islice(parts, len(batch)), planned)
+            losses += of_batch[0]
+            logits += of_batch[1]
+    hits = int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())  # read from the device once in an epoch
+    sizes = torch.tensor([len(part) for part in rows])
     return training_metrics(torch.stack(losses).cpu() * sizes, hits, int(sizes.sum()), epoch)
+
+
+def _batches(job: FitJob, epoch: int, micro_batch: int) -> list[list[Rows]]:
+    """The batches of an epoch in their order, each in parts that go through the network at a time."""
+    size = job.settings.batch_size
+    batches = shuffled_batches(job.task.train, size, derive_seed(job.seed, "order", epoch))
+    return [micro_batches(batch, micro_batch) if micro_batch < size else [batch] for batch in batches]
+
+
+def _augmented(images: Iterator[Tensor], job: FitJob, epoch: int) -> Iterator[Tensor]:
+    """The images of an epoch, each part augmented. All that is random is drawn from the seed and the epoch."""
+    seed, device = derive_seed(job.seed, "augment", epoch), job.task.labels.device
+    augment, seen = Augmentation(job.settings.augment, len(job.task.train), seed, device), 0
+    for part in images:
+        yield augment(part, seen)
+        seen += len(part)
 
 
 @contextmanager
@@ -184,13 +178,15 @@ def micro_batches(batch: Rows, size: int) -> list[Rows]:
 
 
 def predict(
-    model: nn.Module, loader: Loader, rows: Rows, batch_size: int, arithmetic: Arithmetic
+    model: nn.Module, loader: Loader, rows: Rows, batch_size: int, score: Callable[[Tensor], Tensor] | None = None
 ) -> NDArray[np.float64]:
-    """Return the probabilities [n, classes] of these rows, the model in evaluation mode."""
+    """Return the probabilities [n, classes] of these rows, the model in evaluation mode.
+
+    score: images -> logits, where not the model itself.
+    """
     model.eval()
-    with torch.inference_mode(), arithmetic.autocast():
-        starts = range(0, len(rows), batch_size)
-        logits = [model(loader(rows[start : start + batch_size])).float() for start in starts]
+    with torch.inference_mode():
+        logits = [(score or model)(images).float() for images in loader(parts_of(rows, batch_size))]
     return torch.cat(logits).cpu().double().softmax(dim=1).numpy()
 
 

@@ -5,9 +5,8 @@ import torch
 from harness.models.baselines import Baseline
 from harness.stats.metrics import log_loss
 from harness.study.identity import derive_seed
-from harness.training.device import Arithmetic
 from harness.training.fit import FitHistory, Fitted, predict
-from harness.training.loaders import Loader
+from harness.training.loaders import Loader, parts_of
 from harness.training.task import FitJob
 
 
@@ -15,19 +14,17 @@ def fit_baseline(model: Baseline, loader: Loader, job: FitJob) -> Fitted:
     """Fit the model to the training rows. The history is one epoch, however many passes it made."""
     task, batch_size = job.task, job.settings.batch_size
     true = task.labels.cpu().numpy()[task.train]
-    arithmetic = Arithmetic(task.labels.device, "fp32")
     with torch.inference_mode():
-        starts = range(0, len(task.train), batch_size)
-        parts = [model.transform(loader(task.train[start : start + batch_size])).cpu() for start in starts]
+        parts = [model.transform(images).cpu() for images in loader(parts_of(task.train, batch_size))]
     model.fit(torch.cat(parts).numpy(), true, job.settings.epochs, derive_seed(job.seed, "learn"))
-    model.to(arithmetic.device)
-    on_train = predict(model, loader, task.train, batch_size, arithmetic)
+    model.to(task.labels.device)
+    on_train = predict(model, loader, task.train, batch_size)
     metrics = {
         "train/loss": log_loss(on_train, true),
         "train/accuracy": float((on_train.argmax(axis=1) == true).mean()),
     }
     history = FitHistory(job)
-    metrics |= history.select(1, predict(model, loader, task.evaluate, batch_size, arithmetic))
+    metrics |= history.select(1, predict(model, loader, task.evaluate, batch_size))
     history.add(1, metrics)
     job.on_epoch(1, metrics)
     return history.fitted

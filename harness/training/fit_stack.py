@@ -16,12 +16,11 @@ from harness.models.heads import Shape, dropout_mask
 from harness.models.stacked_heads import StackedHead
 from harness.stats.metrics import Probabilities
 from harness.study.identity import derive_seed
+from harness.training.capture import capture
 from harness.training.fit import FitHistory, Fitted, shuffled_batches, training_metrics
 from harness.training.loaders import ResidentFeatures
 from harness.training.optimizers import StackedOptimizer
 from harness.training.task import FitJob
-
-WARM_UP_STEPS = 3  # before a graph is captured, as torch asks for
 
 
 def fit_stack(
@@ -149,20 +148,13 @@ class _Stack:
         """Capture the step as a CUDA graph, and undo what the capture changed."""
         changed = [*self._head.state.values(), *self._optimizer.state, self._at, self._losses, self._hits]
         before = [buffer.detach().clone() for buffer in changed]
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self._device):
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(min(WARM_UP_STEPS, len(self._steps))):
-                    self._step()
-            torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(graph):
-                self._step()
-        with torch.no_grad():
+
+        @torch.no_grad()
+        def restore() -> None:
             for buffer, value in zip(changed, before, strict=True):
                 buffer.copy_(value)
-        return graph.replay
+
+        return capture(self._step, self._device, restore)[0]
 
 
 def _filled(rows: Sequence[Rows], width: int) -> Rows:

@@ -22,9 +22,10 @@ from harness.training.features import CachedFeatures, cached_features
 from harness.training.fit import Fitted, fit
 from harness.training.fit_baseline import fit_baseline
 from harness.training.loaders import FeatureLoader, Loader, PixelLoader
-from harness.training.network import Network, compiles, fresh_backbone, new_head
+from harness.training.network import Compiled, Network, compiles, fresh_backbone, new_head
 from harness.training.result import Trained, result_of
 from harness.training.task import FitJob, task_of
+from harness.training.ways import Way, first_that_works
 
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
@@ -46,39 +47,48 @@ def _train_baseline(job: Job, context: Context, fit_job: FitJob, _cached: Cached
     model = built_in_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
     assert isinstance(model, Baseline)
     loader = PixelLoader(open_pixels(context.pixels[settings.image_size]), model.mean, model.std, device)
-    return Trained(model, fit_baseline(model.to(device), loader, fit_job), "fp32")
+    return Trained(model, fit_baseline(model.to(device), loader, fit_job), "fp32", None)
 
 
 def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:
     """Train a whole network, or a head on cached features, with as many images at a time as the memory takes."""
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
-    compiled = cached is None and compiles(context.compile, device, len(fit_job.task.train) * settings.epochs)
-    compile_ = "on" if compiled else "off"
-    arithmetic = Arithmetic(device, precision if cached is None else "fp32")  # heads on cached features are small
+    images = len(fit_job.task.train) * settings.epochs
+    first = Way(context.capture, cached is None and compiles(context.compile, device, images))
 
-    def attempt(micro_batch: int) -> tuple[nn.Module, Fitted]:
+    def attempt(micro_batch: int, way: Way) -> tuple[nn.Module, Fitted]:
+        # Heads on cached features are small, and computed in fp32.
+        arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture)
         if cached is None:
-            model, loader = _whole_network(job, context, micro_batch, compiled)
+            model, loader = _whole_network(job, context, arithmetic, micro_batch if way.compile else None)
         else:
             model, loader = _head_alone(job, context, cached)
-        about = {"precision": precision, "compile": compile_, "micro_batch": str(micro_batch)}
+        about = {"precision": precision, "compile": "on" if way.compile else "off", "micro_batch": str(micro_batch)}
         checkpoints = _checkpoints(job, context, about)
         return model, fit(model, loader, fit_job, arithmetic, micro_batch, checkpoints)
 
-    (model, fitted), micro_batch = within_memory(attempt, settings.batch_size)
-    return Trained(model, fitted, precision, compile_, micro_batch if micro_batch < settings.batch_size else None)
+    def attempts(micro_batch: int) -> tuple[tuple[nn.Module, Fitted], Way]:
+        return first_that_works(partial(attempt, micro_batch), first, must_compile=context.compile == "on")
+
+    ((model, fitted), way), micro_batch = within_memory(attempts, settings.batch_size)
+    return Trained(
+        model, fitted, precision, way, micro_batch=micro_batch if micro_batch < settings.batch_size else None
+    )
 
 
-def _whole_network(job: Job, context: Context, batch: int, compiled: bool) -> tuple[nn.Module, Loader]:
-    """Backbone and head, trained together, and the loader of the pixels that they read."""
-    settings, device = job.scenario.settings, torch.device(context.device)
+def _whole_network(
+    job: Job, context: Context, arithmetic: Arithmetic, compile_for: int | None
+) -> tuple[nn.Module, Loader]:
+    """Backbone and head, trained together, and the loader of the pixels. compile_for: batches of so many images."""
+    settings = job.scenario.settings
     weights = context.digests.weights[settings.backbone, settings.weights]
-    start = fresh_backbone(settings, weights, context.seed, device)
+    start = fresh_backbone(settings, weights, context.seed, arithmetic.device)
     head = new_head(settings, start.shape, context, derive_seed(job.seed, "head"))
-    network = Network(start.backbone, head, batch, start.compiled if compiled else None)
+    compiled = None if compile_for is None else Compiled(start.compiled, compile_for)
+    network = Network(start.backbone, head, arithmetic, compiled)
     pixels = open_pixels(context.pixels[settings.image_size])
-    return network, PixelLoader(pixels, start.backbone.mean, start.backbone.std, device)
+    return network, PixelLoader(pixels, start.backbone.mean, start.backbone.std, arithmetic.device)
 
 
 def _head_alone(job: Job, context: Context, cached: CachedFeatures) -> tuple[nn.Module, Loader]:

@@ -1,7 +1,8 @@
-"""Loaders: rows of the manifest -> a batch on the device, of normalised pixels or of cached features."""
+"""Loaders: rows of the manifest -> batches on the device, of normalised pixels or of cached features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.data.dataset import Rows
 from harness.data.pixels import release
 from harness.models.heads import Reads, Shape
 
-Loader = Callable[[Rows], Tensor]  # rows of the manifest -> a batch on the device
+Loader = Callable[[Sequence[Rows]], Iterator[Tensor]]  # parts of the rows of the manifest -> a batch for each
 
 MAX_RESIDENT_SHARE = 0.4  # of the free device memory, for data
 MAX_MAPPED_BYTES = 2**26  # of a mapped file in memory
@@ -47,32 +48,61 @@ def resident(array: NDArray[Any], device: torch.device) -> Tensor | None:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
+def parts_of(rows: Rows, size: int) -> list[Rows]:
+    """The rows in their order, `size` at a time."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def on_device(rows: Sequence[Rows], device: torch.device) -> tuple[Tensor, ...]:
+    """Move the parts of an epoch to the device: all at once, as the first copy would wait for it and each other one."""
+    moved = torch.from_numpy(np.concatenate(rows)).to(device) if rows else torch.empty(0)
+    return torch.split(moved, [len(part) for part in rows])
+
+
 def _gather(array: NDArray[Any], device: torch.device) -> Loader:
     """A loader of rows of `array`, which lies on the device as a whole where it fits."""
     if device.type != "cuda":
-        return lambda rows: torch.from_numpy(np.take(array, rows, axis=0)).to(device)
+        return lambda parts: (torch.from_numpy(np.take(array, rows, axis=0)).to(device) for rows in parts)
     there = resident(array, device)
-    if there is not None:
-        return lambda rows: there.index_select(0, torch.from_numpy(rows).to(device))
-    # From pinned memory a copy does not wait for the device: the next rows are gathered while it computes.
-    return lambda rows: torch.from_numpy(np.take(array, rows, axis=0)).pin_memory().to(device, non_blocking=True)
+    if there is None:
+        return partial(_prefetched, array, device)
+    return lambda parts: (there.index_select(0, rows) for rows in on_device(parts, device))
+
+
+def _prefetched(array: NDArray[Any], device: torch.device, parts: Sequence[Rows]) -> Iterator[Tensor]:
+    """Load each part while the device computes on the one before: from pinned memory, on a stream of its own."""
+    copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def load(rows: Rows) -> tuple[Tensor, torch.cuda.Event]:
+        pinned = torch.from_numpy(np.take(array, rows, axis=0)).pin_memory()
+        with torch.cuda.stream(copies):
+            return pinned.to(device, non_blocking=True), copies.record_event()
+
+    coming = [load(rows) for rows in parts[:1]]
+    for number in range(len(parts)):
+        batch, loaded = coming.pop()
+        coming += [load(rows) for rows in parts[number + 1 : number + 2]]
+        computes = torch.cuda.current_stream(device)
+        computes.wait_event(loaded)
+        batch.record_stream(computes)  # its memory is of the other stream, and is used on this one
+        yield batch
 
 
 def _released(array: NDArray[Any], gather: Loader) -> Loader:
     """The same loader, but of a mapped file no more than MAX_MAPPED_BYTES stay in memory."""
     if array.nbytes <= MAX_MAPPED_BYTES:
         return gather
-    mapped = 0
 
-    def rows_of(rows: Rows) -> Tensor:
-        nonlocal mapped
-        mapped += len(rows) * array[0].nbytes
-        if mapped > MAX_MAPPED_BYTES:
-            release(array)
-            mapped = 0
-        return gather(rows)
+    def batches(parts: Sequence[Rows]) -> Iterator[Tensor]:
+        mapped = 0
+        for rows, batch in zip(parts, gather(parts), strict=True):
+            mapped += len(rows) * array[0].nbytes
+            yield batch
+            if mapped > MAX_MAPPED_BYTES:
+                release(array)
+                mapped = 0
 
-    return rows_of
+    return batches
 
 
 class PixelLoader:
@@ -81,30 +111,33 @@ class PixelLoader:
     def __init__(
         self, pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
     ) -> None:
-        self._rows = _released(pixels, _gather(pixels, device))
+        self._pixels = _released(pixels, _gather(pixels, device))
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
 
-    def __call__(self, rows: Rows) -> Tensor:
-        images = (self._rows(rows).float() - self._mean) / self._std
-        return images.to(memory_format=torch.channels_last)
+    def __call__(self, parts: Sequence[Rows]) -> Iterator[Tensor]:
+        for pixels in self._pixels(parts):
+            yield ((pixels.float() - self._mean) / self._std).to(memory_format=torch.channels_last)
 
 
 class FeatureLoader:
-    """Loads cached features of a frozen backbone in the form that the head reads at the time. files: of each split."""
+    """Loads cached features of a frozen backbone in the form that the head reads at the time.
+
+    files: of each split; all rows of one call are of one split.
+    """
 
     def __init__(self, files: Sequence[FeatureFiles], device: torch.device, reads: Callable[[], Reads]) -> None:
         self._files, self._device, self._reads = files, device, reads
         self._opened: dict[tuple[FeatureFiles, Reads], tuple[Loader, int]] = {}
 
-    def __call__(self, rows: Rows) -> Tensor:
-        part = max((part for part in self._files if part.first <= rows[0]), key=lambda part: part.first)
-        key = part, self._reads()
+    def __call__(self, parts: Sequence[Rows]) -> Iterator[Tensor]:
+        file = max((file for file in self._files if file.first <= parts[0][0]), key=lambda file: file.first)
+        key = file, self._reads()
         if key not in self._opened:
-            array, step = part.read(key[1])
+            array, step = file.read(key[1])
             self._opened[key] = _released(array, _gather(array, self._device)), step
         gather, step = self._opened[key]
-        return gather((rows - part.first) * step)
+        return gather([(rows - file.first) * step for rows in parts])
 
 
 class ResidentFeatures:

@@ -11,31 +11,55 @@ from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import Shape, initialise, make_head
 from harness.study.settings import ResolvedSettings
 from harness.study.types import Switch
+from harness.training.casts import CastWeights
 from harness.training.context import Context
+from harness.training.device import Arithmetic
 
-COMPILE_FROM_IMAGES = 50_000  # through the network in a fit; below, a minute or two of compiling does not pay on CUDA
+# What compiling costs a process on CUDA, and saves there beside a captured step: ESTIMATES for a ResNet-50 on an
+# H100 (batch 64, 150 px) until `make bench-gpu` has measured both; a fit compiles where it would save more.
+COMPILE_SECONDS, SAVED_SECONDS_AN_IMAGE = 90, 2.3e-3 / 64
+COMPILE_FROM_IMAGES = round(COMPILE_SECONDS / SAVED_SECONDS_AN_IMAGE)  # through the network in a fit: 2.5 million
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The compiled forward of a backbone, for training batches of exactly `batch` images.
+
+    Others, such as the last one of an epoch, take the plain way: each new shape would compile it again. So do all that
+    are scored: the network that a study ends with predicts the same bits wherever it is loaded, and is not compiled.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    batch: int
 
 
 class Network(nn.Module):
-    """Images [n, 3, H, W] -> logits [n, classes].
+    """Images [n, 3, H, W] -> logits [n, classes]. The backbone computes at the precision of `arithmetic`.
 
-    compiled: the backbone's compiled forward. It is for batches of exactly `batch` images; others, such as the last one
-    of an epoch, take the plain way: each new shape would compile it again.
+    The head computes in fp32: in bf16 logits have 8 bits, and many images would share one probability.
     """
 
     def __init__(
-        self, backbone: Backbone, head: nn.Module, batch: int, compiled: Callable[[Tensor], Tensor] | None = None
+        self, backbone: Backbone, head: nn.Module, arithmetic: Arithmetic, compiled: Compiled | None = None
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
-        self._batch, self._compiled = batch, compiled
+        self._arithmetic, self._compiled = arithmetic, compiled
+        self._cast = CastWeights(backbone, torch.bfloat16) if arithmetic.precision == "bf16" else None
 
     def forward(self, images: Tensor) -> Tensor:
-        whole = self._compiled is not None and len(images) == self._batch
-        features = self._compiled(images) if self._compiled and whole else self.backbone(images)
-        logits = self.head(features)
+        with self._arithmetic.autocast():
+            features = self._features(images)
+        logits = self.head(features.float())
         assert isinstance(logits, Tensor)
         return logits
+
+    def _features(self, images: Tensor) -> Tensor:
+        if self._compiled is not None and self.training and len(images) == self._compiled.batch:
+            return self._compiled.forward(images)
+        found = self.backbone(images) if self._cast is None else self._cast(images)
+        assert isinstance(found, Tensor)
+        return found
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,7 @@ def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: 
 
 @lru_cache(maxsize=1)
 def _start(settings: ResolvedSettings, _weights: str, seed: int, device: torch.device) -> Start:
+    torch.compiler.reset()  # its limit of recompilations counts every backbone that was ever compiled here
     backbone = load_backbone(settings, seed)
     shape = feature_shape(backbone, settings.image_size)
     backbone.put_on(device)

@@ -15,11 +15,20 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     """The optimizer that the settings name, over what is trained of the model."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = settings.learning_rate, settings.weight_decay
-    fused = parameters[0].device.type in ("cuda", "cpu")
+    device = parameters[0].device.type
+    fused = device in ("cuda", "cpu")
     if settings.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=SGD_MOMENTUM, fused=fused)
     kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    return kind(parameters, lr=rate, weight_decay=decay, betas=ADAM_BETAS, eps=ADAM_EPS, fused=fused)
+    return kind(
+        parameters,
+        lr=rate,
+        weight_decay=decay,
+        betas=ADAM_BETAS,
+        eps=ADAM_EPS,
+        fused=fused,
+        capturable=device == "cuda",
+    )
 
 
 class StackedOptimizer:
@@ -35,7 +44,8 @@ class StackedOptimizer:
         self._decay = torch.tensor([s.weight_decay for s in settings], device=device)
         self._first = [torch.zeros_like(p, requires_grad=False) for p in parameters]
         self._second = [torch.zeros_like(p, requires_grad=False) for p in parameters]
-        self._steps = torch.zeros(len(settings), dtype=torch.float64, device=device)
+        exact = torch.float32 if device.type == "mps" else torch.float64  # which Apple's GPUs do not have
+        self._steps = torch.zeros(len(settings), dtype=exact, device=device)
         self.state = [*self._first, *self._second, self._steps]
 
     @torch.no_grad()

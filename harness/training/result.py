@@ -18,6 +18,7 @@ from harness.training.features import CachedFeatures
 from harness.training.fit import Fitted
 from harness.training.network import Network
 from harness.training.task import Task, training_rows
+from harness.training.ways import Way
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Trained:
     model: nn.Module  # a whole network, or the head of a frozen one
     fitted: Fitted
     precision: str
-    compile: str | None = None  # "on" or "off"
+    way: Way | None  # None: without gradients
     micro_batch: int | None = None  # images at a time, where memory had no room for a whole batch
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
     seconds: float = 0.0
@@ -61,7 +62,9 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         versions=versions(),
         fold_digest=job.rows,
         precision=trained.precision,
-        compile=trained.compile,
+        compile=None if trained.way is None else "on" if trained.way.compile else "off",
+        capture="on" if trained.fitted.captured else None,
+        fallbacks=(*(trained.way.fallbacks if trained.way else ()), *trained.fitted.fallbacks),
         micro_batch=trained.micro_batch,
         batch_size=trained.micro_batch and job.scenario.settings.batch_size,
         stack=trained.stack,

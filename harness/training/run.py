@@ -7,12 +7,13 @@ from functools import partial
 
 import torch
 
+from harness.errors import described
 from harness.models.names import HEADS
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.training.context import Context
-from harness.training.device import make_deterministic, resolve_precision
+from harness.training.device import free_memory, is_out_of_memory, make_deterministic, resolve_precision
 from harness.training.features import cached_features
 from harness.training.fit_stack import fit_stack
 from harness.training.job import run_job
@@ -20,11 +21,12 @@ from harness.training.loaders import ResidentFeatures
 from harness.training.network import new_head
 from harness.training.result import Trained, result_of
 from harness.training.task import FitJob, task_of
+from harness.training.ways import Way
 
 MAX_STACK = 128  # jobs
 MAY_DIFFER_IN_A_STACK = {"oversampling", "oversampling_ratio", "learning_rate", "weight_decay", "select_epoch"}
 
-Fits = list[FoldResult | FloatingPointError]
+Fits = list[FoldResult | Exception]
 
 
 def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
@@ -43,22 +45,36 @@ def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
 
 
 def run_jobs(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
-    """Fit the jobs of a group, and return the result of each, or why it failed: a non-finite loss fails that job only.
+    """Fit the jobs of a group, and return the result of each, or the error of that job only, such as a non-finite loss.
 
-    Raises whatever else goes wrong. Where the memory of the device is too small for all of them, two halves follow.
+    Raises whatever else goes wrong in a single job. Where the memory of the device is too small for all of them, two
+    halves follow; after any other error each job alone.
     """
-    try:
-        if len(jobs) == 1:
+    if len(jobs) == 1:
+        try:
             return [run_job(jobs[0], context, on_epoch)]
+        except FloatingPointError as error:
+            return [error]
+    try:
         return _run_stack(jobs, context, on_epoch)
-    except FloatingPointError as error:
-        return [error]
-    except torch.OutOfMemoryError:
-        if len(jobs) == 1:
-            raise
-    torch.cuda.empty_cache()
+    except Exception as error:  # whatever it is: no stack is worth the fits of all its jobs
+        reason = None if is_out_of_memory(error) else f"not stacked: {described(error)}"
+    if reason is not None:
+        return [_run_alone(job, context, on_epoch, reason) for job in jobs]
+    free_memory()
     half = len(jobs) // 2
     return run_jobs(jobs[:half], context, on_epoch) + run_jobs(jobs[half:], context, on_epoch)
+
+
+def _run_alone(job: Job, context: Context, on_epoch: OnEpoch, reason: str) -> FoldResult | Exception:
+    """The result of a job that was not stacked for this reason, or the error with which it ends alone too."""
+    try:
+        result = run_job(job, context, on_epoch)
+    except Exception as error:
+        return error
+    facts = result.record.facts
+    facts = replace(facts, fallbacks=(*facts.fallbacks, reason))
+    return replace(result, record=replace(result.record, facts=facts))
 
 
 def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
@@ -81,7 +97,7 @@ def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits
         if isinstance(fitted, FloatingPointError):
             results.append(fitted)
             continue
-        trained = Trained(head, fitted, precision, "off", stack=stack, seconds=seconds)
+        trained = Trained(head, fitted, precision, Way(False, False), stack=stack, seconds=seconds)
         results.append(result_of(job, context, fit_job.task, trained, cached))
         cached = replace(cached, passes=0)  # counted once
     return results

@@ -28,7 +28,7 @@ def measure(bench: Bench) -> list[Row]:
     settings = study.base.resolved(150)
     pixels = pixel_cache(prepare(study, store).inputs.dataset, 150, store)
     backbone, rows, cpu = load_backbone(settings, 0), np.arange(images), torch.device("cpu")
-    batch = PixelLoader(open_pixels(pixels), backbone.mean, backbone.std, cpu)(rows[:size])
+    (batch,) = PixelLoader(open_pixels(pixels), backbone.mean, backbone.std, cpu)([rows[:size]])
     found = []
     for precision, goal in (("fp32", 0.7), ("bf16", 0.8)):
         roof = _convolutions(backbone, batch, torch.bfloat16 if precision == "bf16" else torch.float32)

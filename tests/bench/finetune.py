@@ -101,14 +101,14 @@ def _fit(settings: Settings, fold: Fold, pixels: np.ndarray, labels: torch.Tenso
     for _ in range(settings.epochs):
         model.train()
         for rows in _parts(np.random.permutation(fold.train), settings.batch_size):
-            loss = cross_entropy(model(batch(rows)), labels[torch.from_numpy(rows)])
+            loss = cross_entropy(model(next(batch([rows]))), labels[torch.from_numpy(rows)])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         model.eval()
         with torch.inference_mode():
             hits = [
-                (model(batch(rows)).argmax(dim=1) == labels[torch.from_numpy(rows)]).sum()
+                (model(next(batch([rows]))).argmax(dim=1) == labels[torch.from_numpy(rows)]).sum()
                 for rows in _parts(fold.validation, settings.batch_size)
             ]
         int(torch.stack(hits).sum())

@@ -25,7 +25,7 @@ from harness.training.augment import Augmentation
 from harness.training.device import Arithmetic, make_deterministic, resolve_precision
 from harness.training.fit import fit, shuffled_batches
 from harness.training.loaders import PixelLoader
-from harness.training.network import Network, fresh_backbone
+from harness.training.network import Compiled, Network, fresh_backbone
 from harness.training.task import FitJob, Task
 from tests.bench.figure import Bench, Goal, Row, seconds
 from tests.bench.grid import GRID
@@ -82,12 +82,13 @@ def seconds_per_image(backbone: str, images: int, device: torch.device, compiled
     settings = ResolvedSettings(backbone=backbone, weights="none", image_size=SIZE, epochs=EPOCHS, batch_size=BATCH)
     start = fresh_backbone(settings, "none", 0, device)
     head = make_head(settings, start.shape, 2).to(device)
-    network = Network(start.backbone, head, BATCH, start.compiled if compiled else None)
+    arithmetic = Arithmetic(device, resolve_precision("auto", device))
+    network = Network(start.backbone, head, arithmetic, Compiled(start.compiled, BATCH) if compiled else None)
     rows = np.arange(images)
     task = Task(torch.from_numpy(rows % 2).to(device), rows, rows[:BATCH], 1, every_epoch=False)
     ends: list[float] = []
     job = FitJob(task, settings, 0, lambda *_: ends.append(time.perf_counter()))
-    fit(network, _pixels(images, device), job, Arithmetic(device, resolve_precision("auto", device)))
+    fit(network, _pixels(images, device), job, arithmetic)
     return (ends[-2] - ends[0]) / ((EPOCHS - 2) * images)
 
 
@@ -107,7 +108,7 @@ def loading_seconds(images: int, device: torch.device) -> float:
     def epoch() -> None:
         seen = 0
         for rows in shuffled_batches(np.arange(images), BATCH, 0):
-            augment(inputs(rows), seen)
+            augment(next(inputs([rows])), seen)
             seen += len(rows)
         _wait(device)
 

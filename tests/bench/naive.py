@@ -37,7 +37,7 @@ def cached_batches(pixels: Path, labels: Tensor, backbone: Backbone) -> Batches:
         order = np.random.permutation(len(labels))
         for start in range(0, len(order) - BATCH + 1, BATCH):
             rows = order[start : start + BATCH]
-            yield loader(rows), labels[rows]
+            yield next(loader([rows])), labels[rows]
 
 
 def seconds_per_image(backbone: Backbone, head: nn.Module, batches: Batches, precision: str, steps: int) -> float:

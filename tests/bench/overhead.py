@@ -65,12 +65,12 @@ def _train(
         order = np.random.permutation(train)
         for start in range(0, len(order) - 1, size):
             rows = order[start : start + size]
-            loss = cross_entropy(head(features(rows)), labels[rows])
+            loss = cross_entropy(head(*features([rows])), labels[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         head.eval()
         with torch.inference_mode():
             parts = [val[start : start + size] for start in range(0, len(val), size)]
-            hits = sum(int((head(features(rows)).argmax(dim=1) == labels[rows]).sum()) for rows in parts)
+            hits = sum(int((head(*features([rows])).argmax(dim=1) == labels[rows]).sum()) for rows in parts)
     return hits / len(val)

@@ -33,7 +33,7 @@ def fitted(job: Job, context: Context) -> FoldResult:
     return result(run_jobs([job], context, silent)[0])
 
 
-def result(found: FoldResult | FloatingPointError) -> FoldResult:
+def result(found: FoldResult | Exception) -> FoldResult:
     """A result that is there."""
     assert isinstance(found, FoldResult), found
     return found

@@ -91,7 +91,7 @@ def test_grad_cam_is_the_gradient_weighted_map(head: str) -> None:
     linear.weight.data[1].abs_()  # of features that are not negative: some place speaks for the class
     classes = np.array([0, 1, 1])
     maps = grad_cam(made, PIXELS, classes)
-    features = made.backbone(made.loader(PIXELS)(np.arange(3))).detach().requires_grad_()
+    features = made.backbone(*made.loader(PIXELS)([np.arange(3)])).detach().requires_grad_()
     made.head(features)[range(3), classes].sum().backward()
     assert features.grad is not None
     expected = (features.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu().detach().numpy()

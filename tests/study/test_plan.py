@@ -201,7 +201,7 @@ def test_another_numerics_version_gives_every_job_another_id(
 ) -> None:
     study = study_of(TEXT)
     before = ids(jobs(study))
-    monkeypatch.setattr("harness.study.plan.NUMERICS", NUMERICS + 1)
+    monkeypatch.setattr("harness.study.identity.NUMERICS", NUMERICS + 1)
     assert not set(ids(jobs(study))) & set(before)
 
 

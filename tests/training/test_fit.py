@@ -1,5 +1,5 @@
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.study.settings import ResolvedSettings, Settings
 from harness.training.device import Arithmetic
 from harness.training.fit import Fitted, fit, micro_batches, predict, shuffled_batches
 from harness.training.loaders import Loader, PixelLoader
+from harness.training.network import Network
 from harness.training.task import FitJob, Task
 
 CPU = torch.device("cpu")
@@ -37,11 +38,16 @@ def silent(_epoch: int, _metrics: Metrics) -> None:
     pass
 
 
-def network(settings: Settings) -> tuple[nn.Module, Loader]:
+def as_they_are(parts: Sequence[Rows]) -> Iterator[Tensor]:
+    """The rows themselves as batches."""
+    return map(torch.from_numpy, parts)
+
+
+def network(settings: Settings, arithmetic: Arithmetic = FP32) -> tuple[nn.Module, Loader]:
     backbone = load_backbone(settings, seed=0)
     head = make_head(settings, feature_shape(backbone, 32), 2)
     initialise(head, 0)
-    return nn.Sequential(backbone, head), PixelLoader(PIXELS, backbone.mean, backbone.std, CPU)
+    return Network(backbone, head, arithmetic), PixelLoader(PIXELS, backbone.mean, backbone.std, CPU)
 
 
 def trained(
@@ -113,7 +119,7 @@ def scripted(select_epoch: str, every_epoch: bool = True) -> tuple[Fitted, Scrip
     settings = SETTINGS.model_copy(update={"select_epoch": select_epoch, "batch_size": 40})
     task = replace(TASK, evaluate=np.arange(40, 44), every_epoch=every_epoch)
     model = Scripted(script)
-    return fit(model, torch.from_numpy, FitJob(task, settings, 0, silent), FP32), model
+    return fit(model, as_they_are, FitJob(task, settings, 0, silent), FP32), model
 
 
 @pytest.mark.parametrize(("select_epoch", "selected", "accuracy"), [("last", 4, 0.75), ("best", 2, 1.0)])
@@ -153,7 +159,7 @@ class Bursts(nn.Module):
 def test_a_loss_that_is_not_finite_names_epoch_and_batch(good: int, epoch: int, batch: int, value: float) -> None:
     reported: list[int] = []
     with pytest.raises(FloatingPointError, match=rf"the loss is nan in epoch {epoch}, batch {batch}$"):
-        fit(Bursts(good, value), torch.from_numpy, FitJob(TASK, SETTINGS, 0, lambda n, _: reported.append(n)), FP32)
+        fit(Bursts(good, value), as_they_are, FitJob(TASK, SETTINGS, 0, lambda n, _: reported.append(n)), FP32)
     assert reported == list(range(1, epoch))
 
 
@@ -171,7 +177,7 @@ class SpoiledAfterTraining(Bursts):
 def test_validation_that_is_not_finite_names_the_epoch(every_epoch: bool) -> None:
     task, settings = replace(TASK, every_epoch=every_epoch), SETTINGS.model_copy(update={"epochs": 1})
     with pytest.raises(FloatingPointError, match="epoch 1"):
-        fit(SpoiledAfterTraining(), torch.from_numpy, FitJob(task, settings, 0, silent), FP32)
+        fit(SpoiledAfterTraining(), as_they_are, FitJob(task, settings, 0, silent), FP32)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +208,9 @@ def test_training_sees_the_training_rows_alone_and_every_one_each_epoch() -> Non
     model, loader = network(SETTINGS)
     seen: dict[bool, list[int]] = {True: [], False: []}
 
-    def watched(rows: Rows) -> Tensor:
-        seen[model.training] += rows.tolist()
-        return loader(rows)
+    def watched(parts: Sequence[Rows]) -> Iterator[Tensor]:
+        seen[model.training] += np.concatenate(parts).tolist()
+        return loader(parts)
 
     fit(model, watched, FitJob(TASK, SETTINGS.model_copy(update={"epochs": 2}), 0, silent), FP32)
     assert Counter(seen[True]) == Counter(list(range(40)) * 2)
@@ -214,8 +220,8 @@ def test_training_sees_the_training_rows_alone_and_every_one_each_epoch() -> Non
 def test_predictions_do_not_depend_on_the_batch_size_and_leave_the_model_as_it_is() -> None:
     model, loader = network(SETTINGS.model_copy(update={"head": "batchnorm-gap"}))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    one = predict(model, loader, np.arange(60), 60, FP32)
-    many = predict(model, loader, np.arange(60), 7, FP32)
+    one = predict(model, loader, np.arange(60), 60)
+    many = predict(model, loader, np.arange(60), 7)
     np.testing.assert_allclose(one, many, atol=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert one.dtype == np.float64
@@ -223,14 +229,14 @@ def test_predictions_do_not_depend_on_the_batch_size_and_leave_the_model_as_it_i
 
 def test_bf16_is_used_where_it_is_asked_for() -> None:
     settings = SETTINGS.model_copy(update={"epochs": 1})
-    fp32, bf16 = (fit(*network(settings), FitJob(TASK, settings, 0, silent), way) for way in (FP32, BF16))
+    fp32, bf16 = (fit(*network(settings, way), FitJob(TASK, settings, 0, silent), way) for way in (FP32, BF16))
     assert fp32.history != bf16.history
     assert bf16.history[0]["train/loss"] == pytest.approx(fp32.history[0]["train/loss"], rel=0.1)
 
 
 def test_gray_pixels_are_repeated_and_normalised_as_the_backbone_wants() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 1, 4, 5), dtype=np.uint8)
-    images = PixelLoader(pixels, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), CPU)(np.array([2, 0]))
+    (images,) = PixelLoader(pixels, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), CPU)([np.array([2, 0])])
     assert images.shape == (2, 3, 4, 5)
     for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)]):
         np.testing.assert_allclose(images[:, channel], (pixels[[2, 0], 0] / 255 - mean) / std, rtol=1e-4, atol=1e-6)
@@ -244,7 +250,7 @@ def test_training_images_alone_are_augmented_again_in_every_epoch() -> None:
     fit(model, loader, FitJob(TASK, settings, 0, silent), FP32)
     first, second = (sorted(batch.sum(dim=(1, 2, 3)).tolist()) for batch in seen[True])
     assert first != pytest.approx(second)  # other changes, whatever the order
-    assert all(torch.equal(batch, loader(TASK.evaluate)) for batch in seen[False])
+    assert all(torch.equal(batch, *loader([TASK.evaluate])) for batch in seen[False])
 
 
 def test_an_augmented_fit_is_equal_bit_for_bit_and_another_than_one_without() -> None:
@@ -282,9 +288,9 @@ def test_a_batch_goes_through_the_network_whole_and_so_does_one_that_a_last_imag
     sizes: list[int] = []
     model, loader = network(SETTINGS)
 
-    def recorded(rows: Rows) -> Tensor:
-        sizes.append(len(rows))
-        return loader(rows)
+    def recorded(parts: Sequence[Rows]) -> Iterator[Tensor]:
+        sizes.extend(map(len, parts))
+        return loader(parts)
 
     task = replace(TASK, train=np.arange(33), every_epoch=False)
     fit(model, recorded, FitJob(task, SETTINGS.model_copy(update={"epochs": 1}), 0, silent), FP32)

@@ -49,7 +49,7 @@ def case(small_study: StudyOf, store: Store) -> Case:
     return replace(context, stack=True), jobs
 
 
-def agree(stacked: FoldResult | FloatingPointError, alone: FoldResult | FloatingPointError) -> None:
+def agree(stacked: FoldResult | Exception, alone: FoldResult | Exception) -> None:
     assert isinstance(stacked, FoldResult) and isinstance(alone, FoldResult)
     assert len(stacked.record.history) == len(alone.record.history)
     for epoch, same in zip(stacked.record.history, alone.record.history, strict=True):

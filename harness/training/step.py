@@ -1,0 +1,107 @@
+"""A step of training, and one of scoring: kernel by kernel, or on CUDA as one graph, with the same bits."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import Optimizer
+
+from harness.training.capture import Captured, NotCapturedError, Outputs, Snapshot
+from harness.training.device import Arithmetic
+
+CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
+Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the batch
+
+
+class Steps:
+    """The steps of a fit. Whole batches of `batch` images are captured where a fit has enough of them.
+
+    fallback: why they were not, where they should have been; None where they were, or should not.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, arithmetic: Arithmetic, batch: int) -> None:
+        self._model, self._optimizer, self._device, self.batch = model, optimizer, arithmetic.device, batch
+        self._wanted = arithmetic.capture and arithmetic.device.type == "cuda"
+        self._graphs: dict[bool, Captured] = {}  # of training, and of scoring
+        self.fallback: str | None = None
+
+    @property
+    def captured(self) -> bool:
+        """Whether training steps are captured."""
+        return True in self._graphs
+
+    @contextmanager
+    def training(self, forwards: int) -> Iterator[None]:
+        """Put the model into training mode for so many forward passes.
+
+        Its batch norms count them at the end, not one by one: a kernel for each of them and pass.
+        """
+        self._model.train()
+        norms = [module for module in self._model.modules() if isinstance(module, _NormBase) and _counts(module)]
+        counters = [cast(Tensor, norm.num_batches_tracked) for norm in norms]
+        for norm in norms:
+            norm.num_batches_tracked = None
+        try:
+            yield
+        finally:
+            for norm, counter in zip(norms, counters, strict=True):
+                norm.num_batches_tracked = counter.add_(forwards)
+
+    def train(self, parts: Iterable[Part], planned: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Make a step on the parts of a batch, and return the loss and the logits of each.
+
+        planned: the number of such steps in the fit.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        losses, logits = [], []
+        for images, labels, share in parts:
+            graph = self._graph(self._train_whole, (images, labels), planned) if share == 1 else None
+            if graph is not None:
+                loss, found = graph(images, labels)
+                return [loss], [found]
+            loss, found = self._backward(images, labels, share)
+            losses.append(loss)
+            logits.append(found)
+        self._optimizer.step()
+        return losses, logits
+
+    def score(self, images: Tensor, planned: int) -> Tensor:
+        """The logits of images, the model in evaluation mode. planned: such batches in the fit."""
+        graph = self._graph(self._logits, (images,), planned)
+        return cast(Tensor, self._model(images)) if graph is None else graph(images)[0]
+
+    def _train_whole(self, images: Tensor, labels: Tensor) -> Outputs:
+        self._optimizer.zero_grad(set_to_none=True)
+        found = self._backward(images, labels, 1)
+        self._optimizer.step()
+        return found
+
+    def _backward(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        logits = self._model(images)
+        loss = cross_entropy(logits.float(), labels)
+        (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), logits.detach()
+
+    def _logits(self, images: Tensor) -> Outputs:
+        return (self._model(images),)
+
+    def _graph(self, work: Callable[..., Outputs], inputs: tuple[Tensor, ...], planned: int) -> Captured | None:
+        """The graph of this work, captured at its first use; None where it is to be done kernel by kernel."""
+        kind = self._model.training
+        if not self._wanted or len(inputs[0]) != self.batch or planned < CAPTURE_FROM_STEPS:
+            return None
+        if kind not in self._graphs:
+            try:
+                self._graphs[kind] = Captured(work, inputs, Snapshot(self._model, self._optimizer, self._device))
+            except NotCapturedError as error:
+                self._wanted, self.fallback = False, f"not captured: {error}"
+                return None
+        return self._graphs[kind]
+
+
+def _counts(norm: _NormBase) -> bool:
+    """Whether a batch norm counts batches, and the count decides nothing: else momentum is None."""
+    return norm.training and norm.num_batches_tracked is not None and norm.momentum is not None
