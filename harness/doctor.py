@@ -4,9 +4,11 @@ import os
 import platform
 import re
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Literal
 
 from harness.errors import HarnessError
@@ -37,7 +39,7 @@ def examine(store: Store, study: Study | None = None) -> list[Check]:
     return [
         Check("python", "ok", f"{platform.python_version()}, {os.cpu_count()} cores"),
         *_packages(),
-        _device(),
+        *_device(),
         *_store(store),
         *(() if store.closed_part else (*_leftovers(store), *_versions(store))),
         *dict.fromkeys(_networks(study) if study else ()),
@@ -67,11 +69,33 @@ def release(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-def _device() -> Check:
-    device = choose_device("auto")
+def _device() -> Iterator[Check]:
+    try:
+        device = choose_device("auto")
+    except HarnessError as error:  # a GPU that torch cannot use
+        yield Check("device", "bad", str(error))
+        return
     if device.type == "cpu":
-        return Check("device", "look", "no GPU: whole networks train slowly here; frozen backbones are fast")
-    return Check("device", "ok", f"{device.type}: {device_name(device)}")
+        yield Check("device", "look", "no GPU: whole networks train slowly here; frozen backbones are fast")
+        return
+    yield Check("device", "ok", f"{device.type}: {device_name(device)}")
+    if device.type == "cuda":
+        yield _compiler()
+
+
+def _compiler() -> Check:
+    """Look for what torch.compile builds its kernels with on a GPU, where Triton looks for it."""
+    named = os.environ.get("CC")
+    compiler = shutil.which(named) if named else shutil.which("gcc") or shutil.which("clang")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    missing = [
+        *([] if compiler else ["no C compiler (gcc or clang on PATH, or CC)"]),
+        *([] if headers.is_file() else [f"no {headers} (the package python3-dev, or your Python's own)"]),
+    ]
+    text = (
+        f"{' and '.join(missing)}: networks run uncompiled, --compile on fails" if missing else f"{compiler}, {headers}"
+    )
+    return Check("torch.compile", "look" if missing else "ok", text)
 
 
 def _store(store: Store) -> Iterator[Check]:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def children_of(pid: int) -> list[int]:
     """The processes below a process, by the kernel's own list."""
-    direct = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    direct: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # of a thread that has ended
+            direct += map(int, file.read_text().split())
     return [*direct, *(below for child in direct for below in children_of(child))]
 
 
@@ -36,10 +39,19 @@ class RayCluster:
         self.add_node()
         self.address: str = self._cluster.address
 
-    def add_node(self) -> "Node":
-        """A new node with one CPU."""
-        node: Node = self._cluster.add_node(num_cpus=1)
+    def add_node(self, gpus: int = 0) -> "Node":
+        """A new node with one CPU, and so many GPUs that Ray believes in."""
+        node: Node = self._cluster.add_node(num_cpus=1, num_gpus=gpus)
         return node
+
+    @contextmanager
+    def gpus(self, count: int) -> Iterator[None]:
+        """One more node, with GPUs that are not there: its jobs compute on the CPU."""
+        node = self.add_node(count)
+        try:
+            yield
+        finally:
+            self.kill(node)
 
     def kill(self, node: "Node") -> None:
         """Kills a node with all that runs on it."""
@@ -51,12 +63,20 @@ class RayCluster:
 
         return RayExecutor(replace(compute or Compute("ray"), address=self.address), device)
 
-    def kill_workers(self) -> None:
-        """Kills the processes that fit jobs."""
+    def workers(self) -> list[int]:
+        """The processes that fit jobs, or wait for some."""
+        found = []
         for pid in children_of(os.getpid()):
             with suppress(OSError):
-                if Path(f"/proc/{pid}/cmdline").read_text().startswith("ray::_fit"):
-                    os.kill(pid, signal.SIGKILL)
+                if Path(f"/proc/{pid}/cmdline").read_text().startswith("ray::_Worker"):
+                    found.append(pid)
+        return found
+
+    def kill_workers(self) -> None:
+        """Kills the processes that fit jobs, or wait for some."""
+        for pid in self.workers():
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
     def files(self, pattern: str) -> list[Path]:
         """What the nodes keep."""

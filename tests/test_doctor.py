@@ -1,14 +1,17 @@
 import sqlite3
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness import doctor
 from harness.doctor import Check, examine, release
+from harness.errors import HarnessError
 from harness.store import Store
 from harness.store.files import new_folder
 from harness.study import Study
@@ -76,6 +79,35 @@ def test_a_package_below_its_floor_is_bad(store: Store, monkeypatch: pytest.Monk
     text = named(examine(store), "packages").text
     assert "is older than 99; nothing-of-this-name is not installed" in text
     assert "x" not in text.split()
+
+
+def test_a_gpu_that_torch_cannot_use_is_bad(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> torch.device:
+        raise HarnessError(f"--device {name}: this machine has a GPU, which torch cannot use")
+
+    monkeypatch.setattr(doctor, "choose_device", refuse)
+    check = named(examine(store), "device")
+    assert (check.verdict, check.text) == ("bad", "--device auto: this machine has a GPU, which torch cannot use")
+
+
+def test_what_a_gpu_needs_to_compile_is_looked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "torch.compile" not in [check.name for check in examine(store)], "on a CPU nothing is compiled unasked"
+    monkeypatch.setattr(doctor, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(doctor, "device_name", lambda _: "NVIDIA H100")
+    monkeypatch.setenv("CC", sys.executable)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    headers = tmp_path / "Python.h"
+    headers.touch()
+    check = named(examine(store), "torch.compile")
+    assert (check.verdict, check.text) == ("ok", f"{sys.executable}, {headers}")
+    headers.unlink()
+    monkeypatch.setenv("CC", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = named(examine(store), "torch.compile")
+    assert check.verdict == "look"
+    assert check.text.startswith(f"no C compiler (gcc or clang on PATH, or CC) and no {headers} (")
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # before it CUDA refuses the number of a device
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
         # Linux: reset the peak to the current usage

@@ -1,50 +1,51 @@
-"""Runs jobs as tasks of a Ray cluster, or of a local one. Nodes return results and write none."""
+"""Runs jobs on the workers of a Ray cluster, or of a local one. Nodes return results and write none."""
 
 import os
-import re
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
-from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.errors import HarnessError, JobError
+from harness.errors import HarnessError
 from harness.execution.compute import Compute
 from harness.execution.executor import OnStart, each_epoch_once
-from harness.execution.inline import as_outcomes, job_error
-from harness.execution.ray_files import Shipment, pack, unpack
-from harness.execution.schedule import CostEstimate, Schedule, Stack, by_epochs
+from harness.execution.ray_crew import MAX_ATTEMPTS, Crew, Lost, nodes, slots
+from harness.execution.ray_files import pack
+from harness.execution.schedule import CostEstimate, Schedule, by_epochs
 from harness.store.results import Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
-from harness.training.run import run_jobs, stacks
+from harness.training.run import stacks
 
-MAX_ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies
+DEVICES = ("auto", "cpu", "cuda")
+GPU_UNITS = 10_000  # Ray counts in such parts of a GPU
 MAX_JOINS = 3  # attempts to get a server process at ray://HOST:PORT
-POLL_SECONDS = 0.2  # between two looks into the mailbox
 
 
 class RayExecutor:
     """Fits jobs on a Ray cluster. Connects at once, and refuses a request that no node can ever fulfil."""
 
     def __init__(self, compute: Compute, device: str, estimate: CostEstimate = by_epochs) -> None:
-        self._estimate, self._workers, self._own = estimate, compute.workers, compute.address is None
-        self._shared = compute.shared_store or self._own
+        if device not in DEVICES:
+            raise HarnessError(
+                f"--device {device}: with --executor ray the devices are those of the nodes, and Ray deals them out;"
+                f" allowed: {', '.join(DEVICES)}"
+            )
+        self._estimate, own = estimate, compute.address is None
+        self._shared = compute.shared_store or own
         _connect(compute.address)
         self.device = ("cuda" if _most("GPU") else "cpu") if device == "auto" else device
-        gpus = 1 / compute.jobs_per_device if self.device.startswith("cuda") else 0
-        self._wants = {"GPU": gpus} if gpus else {"CPU": float(compute.threads)}
-        if not any(_slots(self._wants).values()):
-            reason = _impossible(self._wants)
+        wants = {"GPU": _share(compute.jobs_per_device)} if self.device == "cuda" else {"CPU": float(compute.threads)}
+        self._crew = Crew(wants, compute.workers)
+        if not any(slots(wants).values()):
+            reason = _impossible(wants)
             self.close()
             raise HarnessError(reason)
 
@@ -54,59 +55,45 @@ class RayExecutor:
         schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
         if not schedule:
             return
-        report, attempts = each_epoch_once(on_epoch), Counter[str]()
+        report, attempts, crew = each_epoch_once(on_epoch), Counter[str](), self._crew
         shipment = ray.put(pack(context, self._shared, schedule.jobs()))
         mailbox = _Mailbox.options(scheduling_strategy=_here()).remote()  # type: ignore[attr-defined]
-        flying: dict[Any, tuple[Stack, str]] = {}
+        crew.muster(context.device)
         try:
-            while schedule or flying:
-                for stack, node in self._free(schedule, flying):
-                    flying[self._submit(stack, node, shipment, mailbox)] = stack, node
-                    for job in stack:
+            while schedule or crew.fits:
+                crew.hire(schedule.stacks, context.device)
+                for member in crew.free:
+                    taken = schedule.take(member.node)  # a node stays with one frozen backbone
+                    if taken is None:
+                        break
+                    member.begin(taken, shipment, mailbox)
+                    for job in taken:
                         attempts[job.id] += 1
                         if attempts[job.id] == 1:
                             on_start(job)
-                done, _ = ray.wait(list(flying), num_returns=len(flying), timeout=POLL_SECONDS)
+                stack, outcomes = crew.wait()
                 for message in ray.get(mailbox.drain.remote()):
                     report(*message)
-                for task in done:
-                    stack, _ = flying.pop(task)
-                    for job, outcome in zip(stack, _outcomes(stack, task), strict=True):
-                        if not isinstance(outcome, _Lost):
-                            yield job, outcome
-                        elif attempts[job.id] < MAX_ATTEMPTS:
-                            schedule.put_back(job)
-                        else:
-                            yield job, outcome.error
+                for job, outcome in zip(stack, outcomes, strict=True):
+                    if not isinstance(outcome, Lost):
+                        yield job, outcome
+                    elif attempts[job.id] < MAX_ATTEMPTS:
+                        schedule.put_back(job)
+                    else:
+                        yield job, outcome.error
         finally:
-            for task in flying:
-                with suppress(RayError):
-                    ray.cancel(task, force=True)
+            crew.dismiss()
             ray.kill(mailbox)
 
     def close(self) -> None:
-        """Disconnect from the cluster; a local one is shut down."""
+        """End the workers and disconnect from the cluster; a local one is shut down."""
+        self._crew.dismiss(everyone=True)
         ray.shutdown()
 
-    def _free(self, schedule: Schedule, flying: Mapping[Any, tuple[Stack, str]]) -> Iterator[tuple[Stack, str]]:
-        """Start jobs where there is room, and return them with their node: a node stays with one frozen backbone."""
-        room = (self._workers or 2**30) - len(flying)
-        busy = Counter(node for _, node in flying.values())
-        for node, slots in _slots(self._wants).items():
-            for _ in range(min(slots - busy[node], room)):
-                stack = schedule.take(node)
-                if stack is None:
-                    return
-                room -= 1
-                yield stack, node
 
-    def _submit(self, stack: Stack, node: str, shipment: Any, mailbox: Any) -> Any:
-        options = {
-            "num_gpus": self._wants.get("GPU", 0),
-            "num_cpus": self._wants.get("CPU", 0),
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
-        }
-        return _fit.options(**options).remote(stack, shipment, mailbox)
+def _share(jobs: int) -> float:
+    """The share of a GPU that each of so many jobs holds, in Ray's unit; rounded up, the last of seven has no room."""
+    return int(GPU_UNITS / jobs) / GPU_UNITS
 
 
 def _connect(address: str | None) -> None:
@@ -148,58 +135,20 @@ def _require_listening(address: str) -> None:
         socket.create_connection((place.hostname, place.port or 10001), timeout=5).close()
 
 
-def _nodes() -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node for node in nodes if node["Alive"]]
-
-
 def _most(resource: str) -> float:
-    return max((node["Resources"].get(resource, 0.0) for node in _nodes()), default=0.0)
-
-
-def _slots(wants: Mapping[str, float]) -> dict[str, int]:
-    """The number of such jobs that fit on each node, by its id."""
-    return {
-        node["NodeID"]: min(int(node["Resources"].get(name, 0.0) / amount + 1e-9) for name, amount in wants.items())
-        for node in _nodes()
-    }
+    return max((node["Resources"].get(resource, 0.0) for node in nodes()), default=0.0)
 
 
 def _impossible(wants: Mapping[str, float]) -> str:
     wanted = ", ".join(f"{amount:g} {name}" for name, amount in wants.items())
     has = "; ".join(
-        f"{node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU" for node in _nodes()
+        f"{node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU" for node in nodes()
     )
-    return f"a fit needs {wanted}, and no node of the Ray cluster has that; its {len(_nodes())} nodes have: {has}"
+    return f"a fit needs {wanted}, and no node of the Ray cluster has that; its {len(nodes())} nodes have: {has}"
 
 
 def _here() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-
-
-@dataclass(frozen=True)
-class _Lost:
-    """A task that ended without an outcome, and the reason, for when it is not started again."""
-
-    error: JobError
-
-
-def _outcomes(stack: Stack, task: Any) -> Sequence[Outcome | _Lost]:
-    """The outcome of each job of a task."""
-    try:
-        found: list[Outcome] = ray.get(task)
-        return found
-    except RayTaskError as error:  # an exception in a job
-        cause, details = error.cause if isinstance(error.cause, Exception) else error, _plain(str(error))
-        return [_Lost(JobError(j.id, job_error(j, cause).reason, f"Traceback on its node: {details}")) for j in stack]
-    except RayError as error:  # of its worker or node
-        reason = f"its worker or node died {MAX_ATTEMPTS} times: {str(error).splitlines()[0]}"
-        return [_Lost(JobError(job.id, reason, str(error))) for job in stack]
-
-
-def _plain(text: str) -> str:
-    """The text without the colours of a terminal."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @ray.remote(num_cpus=0)
@@ -217,16 +166,3 @@ class _Mailbox:
         """Return what came since the last call."""
         messages, self._messages = self._messages, []
         return messages
-
-
-@ray.remote(max_retries=0)  # the driver starts lost jobs again: it knows which, and where
-def _fit(stack: Stack, shipment: "Shipment", mailbox: Any) -> list[Outcome]:
-    """The outcome of each job. Raises what may not happen again; a loss that is not finite does."""
-    sent = []
-    here = [unpack(shipment, job) for job in stack]
-    try:
-        ended = run_jobs([job for _, job in here], here[0][0], lambda *epoch: sent.append(mailbox.add.remote(*epoch)))
-        return as_outcomes(stack, ended)
-    finally:
-        with suppress(RayError):
-            ray.get(sent[-1:], timeout=10)  # so that no epoch comes after the outcome

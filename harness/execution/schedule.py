@@ -65,6 +65,11 @@ class Schedule:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def stacks(self) -> int:
+        """The number of waiting stacks."""
+        return sum(len(waiting.stacks) for waiting in self._waiting.values())
+
     def take(self, worker: Hashable) -> Stack | None:
         """Take the next job for this worker, with those that are fitted together with it; None if nothing waits."""
         key = self._batch_at.get(worker)

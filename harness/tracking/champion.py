@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.pixels import open_pixels
-from harness.errors import attempt
+from harness.errors import HarnessError, attempt
 from harness.prepare import Workspace
 from harness.report.numbers.predictions import arrays
 from harness.store.explanations import (
@@ -42,7 +42,7 @@ def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publi
     def publish() -> None:
         if publisher.has_champion(test):
             return
-        classifier = _classifier(workspace, test, context.device)
+        classifier = _classifier(workspace, test, _here(context.device))
         path = explanations_file(store, job.id)
         if not path.exists():
             log = explanations_log(store, job.id)
@@ -59,14 +59,21 @@ def publish_champion(workspace: Workspace, test: ScenarioState, publisher: Publi
 def _classifier(workspace: Workspace, test: ScenarioState, device: str) -> "Classifier":
     """Build the whole network of a test. Raises HarnessError if its weights are missing."""
     from harness.serving.stored import stored_classifier
-    from harness.training.device import choose_device
 
     (job,), study, inputs = test.jobs, workspace.study, workspace.inputs
     weights = (workspace.ledger.path(job.id) / "model.safetensors").read_bytes()
     facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
-    return stored_classifier(
-        job, inputs.dataset, study.study, study.seed, weights, facts, str(choose_device(device)), source
-    )
+    return stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
+
+
+def _here(device: str) -> str:
+    """The device of the fits where this machine has it; else they ran on a cluster, and the CPU does."""
+    from harness.training.device import choose_device
+
+    try:
+        return str(choose_device(device))
+    except HarnessError:
+        return "cpu"
 
 
 def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Mapping[int, Path]) -> Explanations:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from harness.errors import HarnessError
+from harness.training.nvidia import shown_gpus
 
 T = TypeVar("T")
 CORES = torch.get_num_threads()  # that torch would use: those of the machine, or OMP_NUM_THREADS
@@ -21,21 +21,20 @@ OUT_OF_MEMORY = ("unable to find an engine", "CUDNN_STATUS_ALLOC_FAILED", "CUBLA
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; `auto` is the first of cuda, mps and cpu that this machine has.
 
-    Raises HarnessError where it has no such device.
+    Raises HarnessError where it has no such device, and for `auto` where torch cannot use the GPU that is there.
     """
-    there = [
-        device
-        for device, present in (
-            ("cuda", torch.cuda.is_available()),
-            ("mps", torch.backends.mps.is_available()),
-            ("cpu", True),
-        )
-        if present
-    ]
+    gpus = ["cuda", *(f"cuda:{index}" for index in range(_gpu_count()))] if torch.cuda.is_available() else []
+    there = [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
     if name == "auto":
+        if not gpus and (shown := shown_gpus()):
+            made = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
+            raise HarnessError(
+                f"--device auto: this machine has {shown}, which torch {torch.__version__}, built for {made}, cannot"
+                " use: install a newer driver or a torch that is built for this one; to compute without it give"
+                " --device cpu, or CUDA_VISIBLE_DEVICES=-1 in the environment"
+            )
         return torch.device(there[0])
-    kind, _, index = name.partition(":")
-    if kind not in there or not re.fullmatch(r"[0-9]{0,3}", index) or name.endswith(":"):
+    if name not in there:
         raise HarnessError(f"--device {name}: not on this machine; allowed here: auto, {', '.join(there)}")
     return torch.device(name)
 
@@ -47,8 +46,13 @@ def device_name(device: torch.device) -> str:
 
 def spread_devices(device: str, processes: int) -> list[str]:
     """The device of each of so many processes: `cuda` means every GPU in turn, any other device is shared by all."""
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    gpus = _gpu_count() if device == "cuda" else 0
     return [f"cuda:{index % gpus}" if gpus > 1 else device for index in range(processes)]
+
+
+def _gpu_count() -> int:
+    """The number of GPUs that CUDA opens; torch.cuda.device_count() may count those without permission too."""
+    return torch.accelerator.device_count() if torch.cuda.is_available() else 0
 
 
 def worker_count(device: str, threads: int, jobs_per_device: int) -> int:
@@ -60,10 +64,17 @@ def worker_count(device: str, threads: int, jobs_per_device: int) -> int:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return `fp32` or `bf16`: `auto` is bf16 where the device computes in it."""
-    if precision == "auto":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-    return precision
+    """Return `fp32` or `bf16`: `auto` is bf16 where the GPU computes in it.
+
+    Raises HarnessError for a bf16 that the GPU would emulate: cuDNN has no convolutions for it there.
+    """
+    if device.type != "cuda":
+        return "fp32" if precision == "auto" else precision
+    with torch.cuda.device(device):  # the question is about the current one
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and not native:
+        raise HarnessError(f"precision: bf16: {device_name(device)} does not compute in it; allowed here: auto, fp32")
+    return "bf16" if native and precision != "fp32" else "fp32"
 
 
 @dataclass(frozen=True)

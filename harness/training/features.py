@@ -31,7 +31,7 @@ from harness.study.plan import Job
 from harness.study.settings import ResolvedSettings
 from harness.training.allocator import held_memory
 from harness.training.context import Context
-from harness.training.device import Arithmetic, all_cores, resolve_precision
+from harness.training.device import Arithmetic, all_cores, device_name, resolve_precision
 from harness.training.loaders import FeatureFiles, Loader, PixelLoader, parts_of
 
 EXTRACTOR = 4  # raise it when the features that come out change
@@ -115,7 +115,7 @@ def frozen_features(
     settings = backbone.settings
     about: About = {
         "backbone": settings.backbone, "weights": backbone.weights, "image_size": settings.image_size,
-        "precision": arithmetic.precision, "device": arithmetic.device.type, "pixels": pixels.stem,
+        "precision": arithmetic.precision, "device": device_name(arithmetic.device), "pixels": pixels.stem,
         "first": int(rows[0]), "images": len(rows),
     }  # fmt: skip
     cached = folder / digest([EXTRACTOR, version("timm"), torch.__version__, about])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.execution.costs import Probe, load_probes, save_probes, study_costs, take_probes
-from harness.execution.probe import probe
+from harness.execution.probe import _reset_peak, probe
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study
@@ -83,3 +83,12 @@ def test_a_probe_measures_the_real_loop(trainable: str, tmp_path: Path) -> None:
     study_probe = {"key": found}
     save_probes(store, study_probe)
     assert load_probes(store) == study_probe
+
+
+def test_a_gpu_is_initialised_before_its_memory_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before that, CUDA refuses the number of a device: "Invalid device argument"."""
+    called: list[str] = []
+    for name in ("init", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, name=name: called.append(name))
+    _reset_peak(torch.device("cuda:0"))
+    assert called == ["init", "reset_peak_memory_stats"]

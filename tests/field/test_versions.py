@@ -123,11 +123,18 @@ def test_the_tables_and_figures_of_the_test_set_are_marked_too(harness: Harness,
 
 
 @pytest.mark.figures
-def test_auto_that_came_to_two_precisions_is_marked(harness: Harness, study: str) -> None:
-    change(lambda _: {"precision": "bf16"}, 1)
+@pytest.mark.parametrize(
+    ("facts", "place"),
+    [({"precision": "bf16"}, "cpu"), ({"precision": "bf16", "device": "NVIDIA H100"}, "NVIDIA H100")],
+    ids=["one device", "begun on a CPU, ended on a GPU"],
+)
+def test_auto_that_came_to_two_precisions_is_marked(
+    harness: Harness, study: str, facts: dict[str, str], place: str
+) -> None:
+    change(lambda _: facts, 1)
     Path("mlruns/mlflow.db").unlink()
     assert harness("report", study).code == 0
-    require_marked("MIXED DEVICES: 3 fits on cpu in fp32, 1 fit on cpu in bf16")
+    require_marked(f"MIXED DEVICES: 3 fits on cpu in fp32, 1 fit on {place} in bf16")
 
 
 @pytest.mark.usefixtures("study")

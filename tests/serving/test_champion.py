@@ -10,8 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow.pyfunc
@@ -21,12 +22,19 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from harness import runner
 from harness.cli import make_app
 from harness.errors import HarnessError
+from harness.execution.executor import OnStart
+from harness.execution.inline import InlineExecutor
 from harness.prepare import prepare
 from harness.serving.classifier import Classifier
-from harness.store import Ledger
+from harness.store import Ledger, Store
+from harness.store.results import OnEpoch, Outcome
+from harness.study import Study
+from harness.study.plan import Batch, Job
 from harness.tracking.registry import champion_folder
+from harness.training.context import Context
 from tests.conftest import Finished, run_in, runs_of
 
 URI = "models:/small@champion"
@@ -130,6 +138,25 @@ def test_the_champion_is_the_refit_of_the_winner_once(finished: Finished) -> Non
     assert "Where the model looked" in finished.run.report.read_text()
     run_in(finished.study, finished.store)
     assert len(client.search_model_versions("name='small'")) == 1
+
+
+class OnCluster(InlineExecutor):
+    """Stands for a cluster whose nodes have what this machine lacks."""
+
+    def run(
+        self, batches: Iterable[Batch], context: Context, on_start: OnStart, on_epoch: OnEpoch
+    ) -> Iterator[tuple[Job, Outcome]]:
+        return super().run(batches, replace(context, device="cpu"), on_start, on_epoch)
+
+
+def test_a_machine_without_a_gpu_registers_the_champion_of_a_cluster_that_has_some(
+    small_study: Callable[..., Study], new_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "executor_for", lambda *_: (OnCluster(), "cuda"))
+    stages = "stages=[{name: heads, grid: {head: [dropout-gap]}, select: {metric: val/loss}}]"
+    done = run_in(small_study(stages, "test.stages=[heads]", "base.epochs=1"), new_store())
+    assert champion_folder(done.store, URI).is_dir()
+    assert "Where the model looked" in done.run.report.read_text()
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,10 @@ def test_features_beyond_the_limit_are_refused_before_they_are_computed(
         case.features("test")
     monkeypatch.setenv("HARNESS_CACHE_GIB", str(3 * size / 2**30))
     assert case.features("test").passes == 8
+
+
+def test_features_of_another_gpu_model_are_not_read(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NVIDIA H100", "NVIDIA A100", "NVIDIA H100"):
+        monkeypatch.setattr("harness.training.features.device_name", lambda _, name=name: name)
+        case.features()
+    assert case.loaded == len(case.cached) == 2

@@ -1,0 +1,187 @@
+"""The worker processes on a Ray cluster, each an actor: it has its GPU or its cores to itself as long as it lives.
+
+Ray gives the worker processes of tasks other GPUs from task to task, but one that has used CUDA stays on its first.
+"""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from harness.errors import HarnessError, JobError, first_line
+from harness.execution.inline import as_outcomes, job_error
+from harness.execution.ray_files import Shipment, unpack
+from harness.execution.schedule import Stack
+from harness.store.results import Outcome
+from harness.training.device import choose_device
+from harness.training.run import run_jobs
+
+MAX_ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies; of starting a worker
+POLL_SECONDS = 0.2  # that are waited for outcomes at most
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A job that ended without an outcome, and the reason, for when it is not started again."""
+
+    error: JobError
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker of the crew. call: what it is asked to do, its start or a stack; None where it has nothing to do."""
+
+    actor: Any
+    call: Any
+    node: str = ""  # empty until it has started
+    stack: Stack = ()
+
+    def begin(self, stack: Stack, shipment: Any, mailbox: Any) -> None:
+        """Hand over jobs."""
+        self.call, self.stack = self.actor.fit.remote(stack, shipment, mailbox), stack
+
+
+class Crew:
+    """Workers on a Ray cluster, which live from one run to the next. wants: the resources that each of them holds."""
+
+    def __init__(self, wants: Mapping[str, float], limit: int | None) -> None:
+        self._wants, self._limit = wants, limit or 2**30
+        self._members: list[Member] = []
+        self._failed, self._reason = 0, ""  # starts in a row, and why the last one did
+
+    @property
+    def free(self) -> list[Member]:
+        """The workers that wait for jobs."""
+        return [member for member in self._members if member.call is None]
+
+    @property
+    def fits(self) -> bool:
+        """Whether any worker has jobs."""
+        return any(member.stack for member in self._members)
+
+    def muster(self, device: str) -> None:
+        """Ask the workers of the last run whether they are still there."""
+        self._failed = 0
+        for member in self._members:
+            member.call = member.actor.start.remote(device)
+
+    def hire(self, stacks: int, device: str) -> None:
+        """Start workers, as many as so many waiting stacks need and the cluster has room for.
+
+        Ray places each where its resources are free. Where none are, it waits, and no stack waits for it.
+        Raises HarnessError where none can start.
+        """
+        if self._failed >= MAX_ATTEMPTS:
+            if not self._members:
+                raise HarnessError(f"no worker can start on the Ray cluster: {self._reason}")
+            return
+        room = min(sum(slots(self._wants).values()), self._limit) - len(self._members)
+        idle = sum(not member.stack for member in self._members)
+        resources = {"num_gpus": self._wants.get("GPU", 0), "num_cpus": self._wants.get("CPU", 0)}
+        for _ in range(min(room, stacks - idle)):
+            actor = _Worker.options(**resources).remote()  # type: ignore[attr-defined]
+            self._members.append(Member(actor, actor.start.remote(device)))
+
+    def wait(self) -> tuple[Stack, Sequence[Outcome | Lost]]:
+        """Wait for a worker, POLL_SECONDS at most, and return the jobs that ended with it, if any, and their outcomes.
+
+        One that has died leaves the crew.
+        """
+        calls = {member.call: member for member in self._members if member.call is not None}
+        if not calls:
+            time.sleep(POLL_SECONDS)
+            return (), ()
+        done, _ = ray.wait(list(calls), timeout=POLL_SECONDS)
+        for member in map(calls.__getitem__, done):  # one at most
+            if member.stack:
+                return self._outcomes(member)
+            self._enter(member)
+        return (), ()
+
+    def dismiss(self, everyone: bool = False) -> None:
+        """End the workers that have jobs or have not started, or all."""
+        for member in [member for member in self._members if everyone or member.call is not None]:
+            self._remove(member)
+
+    def _enter(self, member: Member) -> None:
+        """Note on which node a worker has started, or that it could not."""
+        try:
+            member.node, member.call = ray.get(member.call), None
+            self._failed = 0
+        except RayError as error:
+            self._remove(member)
+            if not member.node:  # one that had started before has died since
+                self._failed, self._reason = self._failed + 1, _reason(error)
+
+    def _outcomes(self, member: Member) -> tuple[Stack, Sequence[Outcome | Lost]]:
+        """The stack of a worker, and the outcome of each of its jobs."""
+        (call, member.call), (stack, member.stack) = (member.call, None), (member.stack, ())
+        try:
+            found: list[Outcome] = ray.get(call)
+            return stack, found
+        except RayTaskError as error:  # an exception in a job
+            cause, details = error.cause if isinstance(error.cause, Exception) else error, _plain(str(error))
+            trace = f"Traceback on its node: {details}"
+            return stack, [Lost(JobError(job.id, job_error(job, cause).reason, trace)) for job in stack]
+        except RayError as error:  # of its worker or node
+            self._remove(member)
+            reason = f"its worker or node died {MAX_ATTEMPTS} times: {str(error).splitlines()[0]}"
+            return stack, [Lost(JobError(job.id, reason, str(error))) for job in stack]
+
+    def _remove(self, member: Member) -> None:
+        self._members.remove(member)
+        with suppress(RayError, ConnectionError):  # the cluster may be gone
+            ray.kill(member.actor)
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The nodes of the cluster that are there."""
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in found if node["Alive"]]
+
+
+def slots(wants: Mapping[str, float]) -> dict[str, int]:
+    """The number of such workers that fit on each node, by its id."""
+    return {
+        node["NodeID"]: min(int(node["Resources"].get(name, 0.0) / amount + 1e-9) for name, amount in wants.items())
+        for node in nodes()
+    }
+
+
+def _reason(error: RayError) -> str:
+    """Why a worker did not start: what it raised, or the last line of Ray's own account."""
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        return first_line(error.cause)
+    return _plain(str(error)).strip().rpartition("\n")[2].strip()
+
+
+def _plain(text: str) -> str:
+    """The text without the colours of a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@ray.remote(max_restarts=0, max_task_retries=0)  # the driver starts lost jobs again: it knows which
+class _Worker:
+    """A process that fits jobs."""
+
+    def start(self, device: str) -> str:
+        """Return the id of this node. Raises HarnessError where it does not have the device."""
+        choose_device(device)
+        return str(ray.get_runtime_context().get_node_id())
+
+    def fit(self, stack: Stack, shipment: Shipment, mailbox: Any) -> list[Outcome]:
+        """The outcome of each job. Raises what may not happen again; a loss that is not finite does."""
+        sent = []
+        here = [unpack(shipment, job) for job in stack]
+        try:
+            jobs = [job for _, job in here]
+            ended = run_jobs(jobs, here[0][0], lambda *epoch: sent.append(mailbox.add.remote(*epoch)))
+            return as_outcomes(stack, ended)
+        finally:
+            with suppress(RayError):
+                ray.get(sent[-1:], timeout=10)  # so that no epoch comes after the outcome
