@@ -1,6 +1,7 @@
 """How fast the harness is, against what a user would do instead: `make bench`. Not a part of the harness' own work."""
 
 # name of a figure -> the module whose `measure(bench)` gives its rows. A new figure is one module and one line here.
+# The part before a dash names a group: `--only gpu` is all of them.
 FIGURES = {
     "grid": "tests.bench.grid",
     "extraction": "tests.bench.extraction",
@@ -10,5 +11,10 @@ FIGURES = {
     "finetune": "tests.bench.finetune",
     "decode": "tests.bench.decode",
     "images": "tests.bench.images",
-    "gpu": "tests.bench.gpu",
+    "gpu-steps": "tests.bench.gpu.steps",
+    "gpu-kernels": "tests.bench.gpu.kernels",
+    "gpu-rival": "tests.bench.gpu.rival",
+    "gpu-frozen": "tests.bench.gpu.frozen",
+    "gpu-sharing": "tests.bench.gpu.sharing",
+    "gpu-compile": "tests.bench.gpu.compiling",
 }

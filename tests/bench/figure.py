@@ -83,6 +83,7 @@ class Row:
     """One line of the table. `value` is None where it was not measured; `work` then says why.
 
     low, high: over the rounds. parts: what the value was made from, in the JSON file only.
+    error: the traceback, where measuring it broke down.
     """
 
     name: str
@@ -93,12 +94,13 @@ class Row:
     low: float | None = None
     high: float | None = None
     parts: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
 
     @property
     def verdict(self) -> str:
         """Whether the goal was reached."""
         if self.value is None:
-            return "not measured"
+            return "broke down" if self.error else "not measured"
         return self.goal.verdict(self.value) if self.goal else ""
 
 

@@ -1,15 +1,10 @@
-"""All figures, one after the other; then the table and its JSON file."""
+"""All figures, one after the other; then the table, its JSON file and its Markdown file."""
 
-import json
 import os
 import sys
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from importlib import import_module
-from multiprocessing import get_context
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -18,42 +13,57 @@ import torch
 import typer
 
 from harness.cli.options import DEFAULT_STORE, StoreFolder, open_store
-from harness.cli.show.console import new_console, relative, rows_table
 from harness.data.phantom import phantom_folder
 from harness.errors import HarnessError, Stopped
 from harness.models.names import known_backbone
 from harness.processes import raise_on_signals
 from harness.store import Store
-from harness.store.files import write_atomic
 from harness.study.messages import unknown
 from harness.study.provenance import code_and_machine
 from harness.study.study import Phantom
 from tests.bench import FIGURES
+from tests.bench.alone import rows_alone
 from tests.bench.figure import Bench, Row
+from tests.bench.results import Measured, show_bench
+from tests.gpu.machine import gpu_words
 
 IMAGES = 2000  # phantoms that are drawn where no data is given
+GPU_IMAGES = 5216  # the same for figures of a GPU: as many as the paper trains on
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A finished bench: what it ran on, its rows, the figures that broke down, and its file."""
+def run_bench(bench: Bench, figures: Sequence[str], measured: Measured, until: float | None = None) -> Iterator[Row]:
+    """Measure the figures, each in a process of its own, and yield each row once it is added to `measured`.
 
-    head: dict[str, str]
-    rows: list[Row]
-    broken: list[str]
-    file: Path
-
-
-def run_bench(
-    store: Store, data: Path | None, weights: Path | None, only: Sequence[str], quick: bool, say: Callable[[str], None]
-) -> Measured:
-    """Every figure, or those in `only`, measured; a figure that breaks down is a row that says so.
-
-    Raises HarnessError for an unknown figure, data that are not there and weights without a backbone's name.
+    until: when the bench has to be done, on the monotonic clock.
     """
+    for name in figures:
+        if until is not None and time.monotonic() >= until:
+            rows: Iterable[Row] = [Row(name, None, "the time given to the bench was over")]
+        else:
+            rows = rows_alone(name, FIGURES[name], bench, until)
+        for row in rows:
+            measured.add(row)
+            yield row
+
+
+def chosen(only: Sequence[str]) -> list[str]:
+    """The figures of these names, or of the groups of these names: `gpu` is all that begin with `gpu-`.
+
+    Raises HarnessError for an unknown name.
+    """
+    groups = {name.partition("-")[0] for name in FIGURES}
     for name in only:
-        if name not in FIGURES:
-            raise HarnessError(f"--only: {unknown('figure', name, FIGURES)}")
+        if name not in {*FIGURES, *groups}:
+            raise HarnessError(f"--only: {unknown('figure', name, sorted({*FIGURES, *groups}))}")
+    return [name for name in FIGURES if not only or name in only or name.partition("-")[0] in only]
+
+
+@contextmanager
+def bench_in(store: Store, data: Path | None, weights: Path | None, quick: bool, images: int) -> Iterator[Bench]:
+    """What the figures are measured on. images: the number of phantoms that are drawn where no data is given.
+
+    Raises HarnessError for data that are not there and weights without a backbone's name.
+    """
     if data is not None and not (data / "train").is_dir():
         raise HarnessError(f"--data {data}: expected a folder with train/CLASS/*")
     backbone = "resnet18" if quick else "resnet50"
@@ -61,31 +71,10 @@ def run_bench(
         backbone = weights.stem
         if not weights.is_file() or weights.suffix != ".safetensors" or not known_backbone(backbone):
             raise HarnessError(f"--weights {weights}: expected a .safetensors file named after its timm backbone")
-    images = phantom_folder(Phantom(train=IMAGES // 4 if quick else IMAGES, test=24), store) if data is None else data
-    rows: list[Row] = []
-    broken: list[str] = []
+    if data is None:
+        data = phantom_folder(Phantom(train=images // 4 if quick else images, test=24), store)
     with TemporaryDirectory(prefix="bench-", dir=_made(store.root / "bench")) as folder:
-        bench = Bench(images.absolute(), backbone, str(weights.absolute()) if weights else "none", Path(folder), quick)
-        for name in only or FIGURES:
-            say(f"bench: {name}")
-            try:
-                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                    rows += alone.submit(_measure, FIGURES[name], bench).result()
-            except Exception as error:  # the other figures are worth having
-                broken.append(name)
-                say(traceback.format_exc())
-                rows.append(Row(name, None, f"{type(error).__name__}: {error}"))
-    head = _head(bench, data is None)
-    file = store.root / "bench" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    content = {"head": head, "rows": [{**asdict(row), "verdict": row.verdict} for row in rows]}
-    write_atomic(file, json.dumps(content, indent=1).encode())
-    return Measured(head, rows, broken, file)
-
-
-def _measure(module: str, bench: Bench) -> list[Row]:
-    """The rows of a figure, in a process of its own: libraries and the allocator's settings would change the next."""
-    rows: list[Row] = import_module(module).measure(bench)
-    return rows
+        yield Bench(data.absolute(), backbone, str(weights.absolute()) if weights else "none", Path(folder), quick)
 
 
 def _made(folder: Path) -> Path:
@@ -97,6 +86,7 @@ def _head(bench: Bench, synthetic: bool) -> dict[str, str]:
     """Hardware, software and data of the table."""
     return {
         **code_and_machine(),
+        "gpu": gpu_words(),
         "threads": f"{torch.get_num_threads()} of torch, {len(os.sched_getaffinity(0))} cores usable",
         "load": f"{os.getloadavg()[0]:.1f} in the last minute",
         "images": "SYNTHETIC (phantom)" if synthetic else bench.data.name,
@@ -115,37 +105,27 @@ def bench(
         typer.Option(metavar="FILE", help="BACKBONE.safetensors; without it, random weights.", readable=False),
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
-    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this figure; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this figure, or group, such as gpu; may be repeated.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small samples: minutes, but for a look only.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="End after N minutes; what is left is not measured.")
+    ] = None,
 ) -> None:
     """Measures how fast the harness is, against what a user would do instead. Exit code 1 where a figure broke down."""
-    measured = run_bench(open_store(store), data, weights, only or [], quick, lambda text: print(text, file=sys.stderr))
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    figures, root = chosen(only or []), open_store(store)
+    images = GPU_IMAGES if all(name.startswith("gpu-") for name in figures) else IMAGES
+    with bench_in(root, data, weights, quick, images) as where:
+        file = root.root / "bench" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+        measured = Measured(_head(where, data is None), file)
+        for row in run_bench(where, figures, measured, until):
+            value = row.verdict if row.value is None else f"{row.value:.4g} {row.verdict}"
+            print(f"{row.name}: {value} ({row.work})\n{row.error}".strip(), file=sys.stderr, flush=True)
     show_bench(measured)
     if measured.broken:
         raise typer.Exit(1)
-
-
-def show_bench(measured: Measured) -> None:
-    """Prints what a bench ran on, its figures with their goals, and the exact work of each."""
-    console = new_console()
-    for name, value in measured.head.items():
-        console.print(f"{name:<10} {value}")
-    rows = [
-        [
-            row.name,
-            "-" if row.value is None else f"{row.value:.3g}",
-            "" if row.low is None else f"{row.low:.3g} to {row.high:.3g}",
-            row.rounds,
-            row.goal or "",
-            row.verdict,
-        ]
-        for row in measured.rows
-    ]
-    console.print()
-    console.print(rows_table("bench", ["figure", "measured", "range", "n", "goal", ""], rows))
-    for row in measured.rows:
-        console.print(f"{row.name}: {row.work}")
-    console.print(f"\nas JSON: {relative(measured.file)}")
 
 
 def main() -> None:

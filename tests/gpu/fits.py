@@ -1,4 +1,4 @@
-"""Parts of the cases: fits of the small study on the simulated device, and how far apart two are."""
+"""Parts of the check and of the cases: fits of a study on the device, and how far apart two are."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.execution.compute import Compute
+from harness.execution.fitter import make_context
+from harness.prepare import prepare
 from harness.store import Store
 from harness.store.results import FoldResult
 from harness.study import Study
 from harness.study.plan import Job
 from harness.training.context import Context
 from harness.training.run import run_jobs
-from tests.conftest import context_of
 
 StudyOf = Callable[..., Study]
 
@@ -23,9 +25,10 @@ def silent(_job: str, _epoch: int, _metrics: dict[str, float]) -> None:
 
 
 def cuda_case(study: Study, folder: Path, **changes: Any) -> tuple[Context, list[Job]]:
-    """The context of a study on the simulated device, and the jobs of its first stage."""
-    context, jobs = context_of(study, Store(folder))
-    return replace(context, **{"device": "cuda"} | changes), jobs
+    """The context of a study on the GPU, and the jobs of its first stage, which are not stacked."""
+    workspace = prepare(study, Store(folder))
+    context = make_context(workspace, "cuda", lambda *_: None, Compute(stack="off"))
+    return replace(context, **changes), workspace.reader.stage(study.stages[0], None).missing
 
 
 def fitted(job: Job, context: Context) -> FoldResult:
@@ -53,3 +56,12 @@ def apart(one: FoldResult, other: FoldResult) -> float:
         for name in ("train/loss", "train/accuracy")
     ]
     return max(float(np.abs(probabilities(one) - probabilities(other)).max()), *metrics)
+
+
+def far(one: FoldResult, other: FoldResult) -> float:
+    """The largest difference of the probabilities and losses: where rounding differs, an accuracy may jump."""
+    losses = [
+        abs(epoch["train/loss"] - same["train/loss"])
+        for epoch, same in zip(one.record.history, other.record.history, strict=True)
+    ]
+    return max(float(np.abs(probabilities(one) - probabilities(other)).max()), *losses)

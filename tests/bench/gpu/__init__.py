@@ -1,0 +1,1 @@
+"""What fine-tuning makes of a GPU: `--only gpu`. Without one each figure is a row that says so."""

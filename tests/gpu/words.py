@@ -1,0 +1,96 @@
+"""What stands in harness/docs/speed.md about GPUs, made from the results that are committed.
+
+    python -m tests.gpu.words [FILE...]
+
+FILE: what `make test-gpu` or `make bench-gpu` wrote as JSON; each is copied to tests/gpu/results first.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.markdown import markdown_table
+
+ROOT = Path(__file__).parents[2]
+PAGE, RESULTS = ROOT / "harness" / "docs" / "speed.md", Path(__file__).parent / "results"
+BEGIN, END = "<!-- made by `python -m tests.gpu.words` -->", "<!-- end -->"
+SECTION = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+NOT_RUN = """\
+**Nothing of the harness has been run on a GPU yet.** No speed on this page is one of a GPU."""
+SIMULATED = """\
+The tests run every path of CUDA on a simulated device (`tests/gpu/simulated.py`): tensors that say `cuda:0`, with the
+numbers of the CPU and the rules of CUDA for devices, waits of the host, captured graphs, streams, generators, memory.
+It cannot see how the kernels of a GPU round and whether they repeat their bits, what cuDNN, cuBLAS, the compiler and
+the driver do, several GPUs, or any speed."""
+
+
+def section(results: Path = RESULTS) -> str:
+    """The section, between its markers."""
+    check, bench = (_read(results / f"{name}.json") for name in ("check", "bench"))
+    found = [NOT_RUN] if check is None and bench is None else []
+    found += [_of_check(check)] if check else []
+    found += [_of_bench(bench)] if bench else []
+    return "\n\n".join([BEGIN, *found, SIMULATED, END])
+
+
+def _of_check(check: dict[str, Any]) -> str:
+    """What `make test-gpu` found."""
+    lines = check["lines"]
+    counts = {verdict: sum(line["verdict"] == verdict for line in lines) for verdict in ("PASS", "FAIL", "SKIP")}
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    rows = [[line["verdict"], line["name"], line["words"]] for line in lines]
+    return f"`make test-gpu` {_where(check['head'])}: {said}.\n\n{markdown_table(['', 'check', 'found'], rows)}"
+
+
+def _of_bench(bench: dict[str, Any]) -> str:
+    """What `make bench-gpu` measured."""
+    rows = []
+    for row in bench["rows"]:
+        goal = row["goal"]
+        value = "-" if row["value"] is None else f"{row['value']:.3g}"
+        wanted = "" if goal is None else f"{goal['sign']} {goal['number']:g}"
+        rows.append([row["name"], value, wanted, row["verdict"] if row["value"] is not None else row["work"]])
+    table = markdown_table(["figure", "measured", "goal", ""], rows)
+    return f"`make bench-gpu` {_where(bench['head'])}; the exact work of each figure: `tests/gpu/results`.\n\n{table}"
+
+
+def _where(head: dict[str, str]) -> str:
+    dirty = ", changed" if head.get("git_dirty") == "true" else ""
+    return f"on {head['gpu']} ({head['versions']}; commit {head['git_commit'][:10]}{dirty}; {head['time']})"
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    if not file.exists():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def take(file: Path, results: Path = RESULTS) -> Path:
+    """Copy a file of results to those that are committed. Raises ValueError for one that is not of a GPU."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    gpu = content["head"]["gpu"]
+    if gpu == "SIMULATED" or gpu.startswith("none"):
+        raise ValueError(f"{file} is of no GPU: {gpu}")
+    results.mkdir(exist_ok=True)
+    target = results / ("check.json" if "lines" in content else "bench.json")
+    target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return target
+
+
+def write_page(page: Path = PAGE, results: Path = RESULTS) -> None:
+    """Put the section into the page."""
+    text = page.read_text(encoding="utf-8")
+    assert len(SECTION.findall(text)) == 1, f"{page} has no place for it"
+    page.write_text(SECTION.sub(lambda _: section(results), text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        for name in sys.argv[1:]:
+            take(Path(name))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: {error}")
+    write_page()
