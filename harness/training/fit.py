@@ -67,8 +67,7 @@ def fit(
         job.on_epoch(epoch, metrics)
         if epoch < settings.epochs:
             checkpoints.save(model, optimizer, history.epochs, history.selected)
-    fallbacks = (steps.fallback,) if steps.fallback else ()
-    return replace(history.fitted, captured=steps.captured, fallbacks=fallbacks)
+    return replace(history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks))
 
 
 class FitHistory:

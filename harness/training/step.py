@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from harness.training.capture import Captured, NotCapturedError, Outputs, Snapshot
-from harness.training.device import Arithmetic
+from harness.training.device import Arithmetic, free_memory
 
 CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
 Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the batch
@@ -19,19 +19,19 @@ Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the 
 class Steps:
     """The steps of a fit. Whole batches of `batch` images are captured where a fit has enough of them.
 
-    fallback: why they were not, where they should have been; None where they were, or should not.
+    fallbacks: why they were not, where they should have been; a dict for its order.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, arithmetic: Arithmetic, batch: int) -> None:
         self._model, self._optimizer, self._device, self.batch = model, optimizer, arithmetic.device, batch
         self._wanted = arithmetic.capture and arithmetic.device.type == "cuda"
-        self._graphs: dict[bool, Captured] = {}  # of training, and of scoring
-        self.fallback: str | None = None
+        self._graphs: dict[bool, Captured | None] = {}  # of training, and of scoring
+        self.fallbacks: dict[str, None] = {}
 
     @property
     def captured(self) -> bool:
         """Whether training steps are captured."""
-        return True in self._graphs
+        return self._graphs.get(True) is not None
 
     @contextmanager
     def training(self, forwards: int) -> Iterator[None]:
@@ -94,12 +94,16 @@ class Steps:
         if not self._wanted or len(inputs[0]) != self.batch or planned < CAPTURE_FROM_STEPS:
             return None
         if kind not in self._graphs:
-            try:
-                self._graphs[kind] = Captured(work, inputs, Snapshot(self._model, self._optimizer, self._device))
-            except NotCapturedError as error:
-                self._wanted, self.fallback = False, f"not captured: {error}"
-                return None
+            self._graphs[kind] = self._captured(work, inputs)
         return self._graphs[kind]
+
+    def _captured(self, work: Callable[..., Outputs], inputs: tuple[Tensor, ...]) -> Captured | None:
+        try:
+            return Captured(work, inputs, Snapshot(self._model, self._optimizer, self._device))
+        except NotCapturedError as error:
+            self.fallbacks[f"not captured: {error}"] = None
+        free_memory()  # what the attempt has left: the step itself needs it
+        return None
 
 
 def _counts(norm: _NormBase) -> bool:
