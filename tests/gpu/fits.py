@@ -24,6 +24,20 @@ def silent(_job: str, _epoch: int, _metrics: dict[str, float]) -> None:
     pass
 
 
+class Killed(BaseException):
+    """The end of a fit in its middle."""
+
+
+def stopped_after(epochs: int) -> Callable[[str, int, dict[str, float]], None]:
+    """A callback that ends a fit in a later epoch."""
+
+    def on_epoch(_job: str, epoch: int, _metrics: dict[str, float]) -> None:
+        if epoch > epochs:
+            raise Killed
+
+    return on_epoch
+
+
 def cuda_case(study: Study, folder: Path, **changes: Any) -> tuple[Context, list[Job]]:
     """The context of a study on the GPU, and the jobs of its first stage, which are not stacked."""
     workspace = prepare(study, Store(folder))

@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from tests.gpu.simulation.log import LOG
-from tests.gpu.simulation.tensors import BACKEND, SimulatedTensor
+from tests.gpu.simulation.tensors import BACKEND, SimulatedTensor, mapped
 
 LOWER = (
     "conv1d", "conv2d", "conv3d", "conv_transpose2d.input", "convolution", "_convolution", "linear", "matmul", "mm",
@@ -60,7 +59,7 @@ def _add_rule(library: Any, name: str, lower: bool) -> None:
             return _cast(value, precision)
 
         with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _KEY))):
-            return operation(*tree_map(cast, args), **tree_map(cast, kwargs))
+            return operation(*mapped(cast, args), **mapped(cast, kwargs))
 
     library.impl(operation.name().removeprefix("aten::"), kernel, _KEY)
 

@@ -8,13 +8,12 @@ from weakref import ReferenceType, ref
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_map
 
 from tests.gpu.simulation.generators import REGISTERED, address, states_of
-from tests.gpu.simulation.log import HOST, LOG, CaptureError, place
+from tests.gpu.simulation.log import HOST, LOG, CaptureError, DeviceError, place
 from tests.gpu.simulation.memory import Allocation
 from tests.gpu.simulation.streams import STREAMS, Stream, use, wait_for_all
-from tests.gpu.simulation.tensors import SimulatedTensor, plain, simulated_in, tensors_in
+from tests.gpu.simulation.tensors import SimulatedTensor, mapped, plain, simulated_in, tensors_in
 
 Operation = Callable[..., Any]
 
@@ -49,7 +48,7 @@ class Recording:
         made = [tensor for tensor in simulated_in(tensors_in(found)) if _address(tensor.host) not in addresses]
         self._made |= {_address(tensor.host) for tensor in made}
         self._own += made
-        args, kwargs = tree_map(plain, (args, kwargs))
+        args, kwargs = mapped(plain, (args, kwargs))
         self._calls.append((func, args, kwargs, [tensor.host for tensor in made]))
 
     def undo(self) -> None:
@@ -66,7 +65,7 @@ class Recording:
         borrowed = [(found(), where) for found, where in self._borrowed.values()]
         for allocation, where in borrowed:
             if allocation is None:
-                raise RuntimeError(f"CUDA error: illegal memory access: what was captured at {where} uses freed memory")
+                raise DeviceError(f"CUDA error: illegal memory access: what was captured at {where} uses freed memory")
         alive = [allocation for allocation, _ in borrowed if allocation is not None]
         own = [tensor.allocation for tensor in self._own]
         use([], [*alive, *own])

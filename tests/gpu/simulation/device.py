@@ -13,7 +13,7 @@ from tests.gpu.simulation import autocast, rules
 from tests.gpu.simulation.capture import CUDAGraph, graph, is_capturing
 from tests.gpu.simulation.functions import FunctionMode
 from tests.gpu.simulation.generators import DEFAULT, SimulatedGenerator
-from tests.gpu.simulation.log import HOST
+from tests.gpu.simulation.log import HOST, DeviceError
 from tests.gpu.simulation.memory import MEMORY
 from tests.gpu.simulation.operations import DispatchMode
 from tests.gpu.simulation.streams import STREAMS, Event, Stream, wait_for_all
@@ -87,7 +87,7 @@ def _device_number(device: Any) -> int:
     """Raise RuntimeError where a device is named that is not there."""
     number = getattr(torch.device(device), "index", None) if isinstance(device, str | torch.device) else device
     if number not in (None, 0):
-        raise RuntimeError("CUDA error: invalid device ordinal")
+        raise DeviceError("CUDA error: invalid device ordinal")
     return 0
 
 
@@ -116,7 +116,7 @@ def _translated(query: Any) -> Any:
 
 def _no_bf16(name: str, ours: list[SimulatedTensor]) -> None:
     if name in rules.CONVOLUTIONS and any(tensor.dtype == torch.bfloat16 for tensor in ours):
-        raise RuntimeError("GET was unable to find an engine to execute this computation")
+        raise DeviceError("GET was unable to find an engine to execute this computation")
 
 
 def _set_state(state: torch.Tensor, _device: Any = "cuda") -> None:

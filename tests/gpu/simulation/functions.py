@@ -5,10 +5,9 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
 from tests.gpu.simulation.copies import is_pinned, pin
-from tests.gpu.simulation.streams import Stream
+from tests.gpu.simulation.log import DeviceError
 from tests.gpu.simulation.tensors import BACKEND, SimulatedTensor
 
 FROM_VALUES = (torch.tensor, torch.as_tensor, torch.asarray)
@@ -32,7 +31,8 @@ class FunctionMode(TorchFunctionMode):
         if func is torch.Tensor.to or "device" in kwargs:
             args, kwargs = tuple(map(_named, args)), kwargs | {"device": _named(kwargs.get("device"))}
             kwargs = {name: value for name, value in kwargs.items() if name != "device" or value is not None}
-        args, kwargs = tree_map(_simulated, (tuple(args), kwargs))
+        args = tuple(map(_simulated, args))
+        kwargs = {name: _simulated(value) for name, value in kwargs.items()}
         if func in FROM_VALUES and getattr(kwargs.get("device"), "type", None) == BACKEND:
             device = kwargs.pop("device")
             return func(*args, **kwargs).to(device)
@@ -49,18 +49,14 @@ def _simulated(value: Any) -> Any:
     if not isinstance(value, torch.device) or value.type != "cuda":
         return value
     if value.index not in (None, 0):
-        raise RuntimeError("CUDA error: invalid device ordinal")
+        raise DeviceError("CUDA error: invalid device ordinal")
     return torch.device(BACKEND, 0)
 
 
 def _pin_memory(tensor: torch.Tensor, _device: Any = None) -> torch.Tensor:
     if isinstance(tensor, SimulatedTensor):
-        raise RuntimeError("cannot pin a CUDA tensor: only dense CPU tensors can be pinned")
+        raise DeviceError("cannot pin a CUDA tensor: only dense CPU tensors can be pinned")
     return pin(tensor.clone())
-
-
-def _record_stream(tensor: SimulatedTensor, stream: Stream) -> None:
-    tensor.allocation.recorded.add(stream.number)
 
 
 def _to_cuda(tensor: torch.Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> torch.Tensor:
@@ -70,6 +66,5 @@ def _to_cuda(tensor: torch.Tensor, device: Any = None, non_blocking: bool = Fals
 _METHODS: dict[Any, Callable[..., Any]] = {
     torch.Tensor.pin_memory: _pin_memory,
     torch.Tensor.is_pinned: lambda tensor, _device=None: is_pinned(tensor),
-    torch.Tensor.record_stream: _record_stream,
     torch.Tensor.cuda: _to_cuda,
 }

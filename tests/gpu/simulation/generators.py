@@ -5,7 +5,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from tests.gpu.simulation.log import HOST, CaptureError, place
+from tests.gpu.simulation.log import HOST, CaptureError, DeviceError, place
 from tests.gpu.simulation.tensors import CUDA
 
 RANDOM = {
@@ -52,7 +52,7 @@ def checked(name: str, arguments: set[str], leaves: list[Any], kwargs: dict[str,
         return kwargs
     for generator in given:
         if address(generator) not in _OURS:
-            raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
+            raise DeviceError("Expected a 'cuda' device type for generator but found 'cpu'")
         if HOST.capturing and address(generator) not in REGISTERED:
             raise CaptureError(f"a generator that is not registered with the graph is used at {place()}")
     return kwargs if given or "generator" not in arguments else kwargs | {"generator": DEFAULT}

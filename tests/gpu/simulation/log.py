@@ -23,6 +23,7 @@ class Log:
     races: Counter[str] = field(default_factory=Counter)  # memory freed while another stream may use it
     captures: list[int] = field(default_factory=list)  # the operations of each captured graph
     replays: int = 0
+    errors: list[str] = field(default_factory=list)  # what was refused, also where the error was caught
 
     def clear(self) -> None:
         """Forget everything."""
@@ -32,7 +33,15 @@ class Log:
 LOG = Log()
 
 
-class CaptureError(RuntimeError):
+class DeviceError(RuntimeError):
+    """What CUDA does not do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        LOG.errors.append(message)
+
+
+class CaptureError(DeviceError):
     """What CUDA does not permit while a graph is captured."""
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.gpu.simulation import copies
 from tests.gpu.simulation.capture import Captures
@@ -16,7 +15,7 @@ from tests.gpu.simulation.generators import checked, drawing
 from tests.gpu.simulation.log import LOG
 from tests.gpu.simulation.rules import CONVOLUTIONS, check, note_convolution
 from tests.gpu.simulation.streams import use
-from tests.gpu.simulation.tensors import SimulatedTensor, is_device, plain, simulated_in, tensors_in
+from tests.gpu.simulation.tensors import SimulatedTensor, is_device, leaves_of, mapped, plain, simulated_in, tensors_in
 
 
 class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -40,7 +39,7 @@ def _argument_names(func: Any) -> set[str]:
 
 def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do an operation, if it is one of the simulated device, by its rules; any other as it is."""
-    leaves = tree_leaves((args, kwargs))
+    leaves = leaves_of((args, kwargs))
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     ours = simulated_in(tensors)
     if not ours and not any(map(is_device, leaves)):
@@ -73,17 +72,17 @@ def compute(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     recording = Captures.recording
     if recording is not None:
         recording.keep(written)
-    host_args, host_kwargs = tree_map(_on_host, (args, kwargs))
+    host_args, host_kwargs = mapped(_on_host, (args, kwargs))
     with _disable_current_modes():
         found = drawing(func)(*_in_bounds(func, host_args), **host_kwargs)
     # A view, in inference mode, of a tensor from outside it is no inference tensor.
     usual = torch.is_inference_mode_enabled() and func.is_view and any(not tensor.is_inference() for tensor in read)
     with torch.inference_mode(False) if usual else nullcontext():
-        made = tree_map(lambda value: SimulatedTensor(value) if isinstance(value, Tensor) else value, found)
+        made = mapped(lambda value: SimulatedTensor(value) if isinstance(value, Tensor) else value, found)
     fresh = [] if func.is_view else simulated_in(tensors_in(made))
     use((t.allocation for t in ([] if func.is_view else read)), (t.allocation for t in (*written, *fresh)))
     if recording is not None and not func.is_view:
-        args, kwargs = tree_map(_device_on_host, (args, kwargs))
+        args, kwargs = mapped(_device_on_host, (args, kwargs))
         recording.add(drawing(func), args, kwargs, made)
     return made
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from tests.gpu.simulation.log import LOG, place
+from tests.gpu.simulation.log import LOG, DeviceError, place
 from tests.gpu.simulation.streams import wait
-from tests.gpu.simulation.tensors import SimulatedTensor
+from tests.gpu.simulation.tensors import SimulatedTensor, tensors_in
 
 # Those of the docs of torch.use_deterministic_algorithms that have no deterministic kernel on CUDA.
 ALERTS = {
@@ -56,14 +55,14 @@ def check(name: str, args: tuple[Any, ...], tensors: list[Tensor], ours: list[Si
 def _check_devices(name: str, args: tuple[Any, ...], tensors: list[Tensor], ours: list[SimulatedTensor]) -> None:
     strangers = [tensor for tensor in tensors if not isinstance(tensor, SimulatedTensor) and tensor.dim()]
     if name in INDEXING and isinstance(args[0], SimulatedTensor):
-        indices = [index for index in tree_leaves(args[1]) if isinstance(index, Tensor)]
+        indices = tensors_in(args[1])
         if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
             wait("index of booleans")
         if any(not isinstance(index, SimulatedTensor) for index in indices):
             wait("index of the CPU")
         strangers = [tensor for tensor in strangers if all(tensor is not index for index in indices)]
     if ours and strangers:
-        raise RuntimeError(
+        raise DeviceError(
             "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
             f" ({name} at {place()}; {[tuple(tensor.shape) for tensor in strangers]})"
         )

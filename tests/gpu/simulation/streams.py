@@ -13,7 +13,7 @@ from tests.gpu.simulation.memory import CLOCKS, Allocation
 _numbers = itertools.count()
 
 
-class RaceError(RuntimeError):
+class RaceError(log.DeviceError):
     """A stream uses what another may still be writing."""
 
 

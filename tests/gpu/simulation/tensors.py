@@ -1,14 +1,13 @@
 """The tensor of the simulated device: it says cuda:0, and has its numbers in a tensor of the CPU."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from tests.gpu.simulation.memory import allocation_of
-from tests.gpu.simulation.streams import wait
+from tests.gpu.simulation.streams import Stream, wait
 
 BACKEND = "simulated"  # torch's name of the device below: its engine for gradients wants a backend
 CUDA = torch.device("cuda:0")
@@ -71,6 +70,9 @@ class SimulatedTensor(Tensor):
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(NUMPY_ERROR)
 
+    def record_stream(self, stream: Stream) -> None:  # type: ignore[override]
+        self.allocation.recorded.add(stream.number)
+
     def tolist(self) -> Any:
         wait("tolist")
         return self.host.tolist()
@@ -86,9 +88,26 @@ def is_device(value: Any) -> bool:
     return isinstance(value, torch.device) and value.type in (BACKEND, "cuda")
 
 
+def mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """The value with all that is in its lists, tuples and dicts changed; torch's tree_map takes most of the time."""
+    if isinstance(value, list | tuple):
+        changed = [mapped(change, each) for each in value]
+        return changed if isinstance(value, list) else tuple(changed)
+    if isinstance(value, dict):
+        return {name: mapped(change, each) for name, each in value.items()}
+    return change(value)
+
+
+def leaves_of(value: Any) -> list[Any]:
+    """All that is in the lists, tuples and dicts of a value."""
+    found: list[Any] = []
+    mapped(found.append, value)
+    return found
+
+
 def tensors_in(*values: Any) -> list[Tensor]:
-    """All tensors in a tree of values."""
-    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+    """All tensors in the values."""
+    return [leaf for leaf in leaves_of(values) if isinstance(leaf, Tensor)]
 
 
 def simulated_in(values: Iterable[Tensor]) -> list[SimulatedTensor]:
