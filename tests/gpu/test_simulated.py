@@ -10,10 +10,13 @@ import pytest
 from tests.conftest import ROOT
 
 CASES = sorted(file for file in (Path(__file__).parent / "cases").glob("*.py") if file.stem != "__init__")
+QUICK = ("rules",)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(file, id=file.stem, marks=() if file.stem in QUICK else pytest.mark.slow) for file in CASES],
+)
 def test_on_the_simulated_device(file: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(

@@ -70,7 +70,7 @@ def test_grad_cam_gives_the_maps_of_the_cpu(store: Store) -> None:
         classifier = Classifier(about, backbone, head, torch.device(device))
         maps.append(grad_cam(classifier, pixels, np.array([0, 0, 1, 1])))
     assert maps[0].max() == 1
-    np.testing.assert_allclose(*maps, atol=1e-6)
+    np.testing.assert_allclose(maps[0], maps[1], atol=1e-6)
 
 
 def test_the_report_has_grad_cam_and_names_the_gpu(store: Store) -> None:

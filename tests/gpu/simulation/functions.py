@@ -60,7 +60,7 @@ def _pin_memory(tensor: torch.Tensor, _device: Any = None) -> torch.Tensor:
 
 
 def _to_cuda(tensor: torch.Tensor, device: Any = None, non_blocking: bool = False, **_: Any) -> torch.Tensor:
-    return tensor.to(torch.device("cuda") if device is None else device, non_blocking=non_blocking)
+    return tensor.to(_simulated(_named("cuda" if device is None else device)), non_blocking=non_blocking)
 
 
 _METHODS: dict[Any, Callable[..., Any]] = {
