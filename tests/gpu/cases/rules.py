@@ -148,7 +148,7 @@ def test_a_graph_within_a_graph_is_refused() -> None:
 
 
 def test_a_stream_must_wait_for_the_one_that_wrote() -> None:
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(side):
         written = torch.ones(3, device=CUDA)
         there = side.record_event()
@@ -160,7 +160,7 @@ def test_a_stream_must_wait_for_the_one_that_wrote() -> None:
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_memory_of_another_stream_is_freed_safely_only_after_record_stream(recorded: bool) -> None:
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(side):
         written = torch.ones(3, device=CUDA)
     torch.cuda.current_stream().wait_stream(side)

@@ -1,0 +1,113 @@
+"""Whole networks: their steps as graphs, and kernel by kernel."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.models.names import HEADS
+from harness.study.plan import Job
+from harness.training import loaders, step
+from harness.training.context import Context
+from harness.training.job import run_job
+from tests.gpu.fits import Killed, StudyOf, apart, cuda_case, probabilities, silent, stopped_after
+from tests.gpu.simulation.log import LOG
+
+FAMILIES = (
+    "test_resnet", "test_vit", "test_efficientnet", "test_convnext", "test_nfnet", "test_mambaout", "vgg11",
+    "small-cnn",
+)  # fmt: skip
+GPU = "NVIDIA H100 80GB HBM3 (simulated)"
+
+Case = Callable[..., tuple[Context, Job]]
+
+
+@pytest.fixture
+def case(small_study: StudyOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """Gives a job of three whole batches an epoch, which are captured however few they are."""
+    monkeypatch.setattr(step, "CAPTURE_FROM_STEPS", 1)
+
+    def make(*overrides: str, **changes: object) -> tuple[Context, Job]:
+        study = small_study("base.batch_size=7", "test=null", *overrides)
+        context, (job, *_) = cuda_case(study, tmp_path, **changes)
+        LOG.clear()
+        return context, job
+
+    return make
+
+
+def test_everything_is_checked_with_steps_that_are_captured(case: Case) -> None:
+    context, job = case()
+    facts = run_job(job, context, silent).record.facts
+    assert (facts.device, facts.precision, facts.capture, facts.fallbacks) == (GPU, "bf16", "on", ())
+    assert len(LOG.captures) == 2, "training and scoring"
+    assert LOG.replays >= 2 * (3 + 3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *[(f"base.backbone={name}",) for name in FAMILIES],
+        *[(f"stages.0.grid.head=[{head}]",) for head in HEADS],
+        *[(f"base.optimizer={optimizer}",) for optimizer in ("adamw", "sgd")],
+        ("base.trainable=last-1",),
+        ("base.augment=flip+affine",),
+        ("base.precision=fp32",),
+        ("base.oversampling=random",),
+        ("data.phantom.train=50",),
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_captured_steps_give_the_bits_of_the_steps_themselves(case: Case, overrides: tuple[str, ...]) -> None:
+    context, job = case(*overrides)
+    captured = run_job(job, context, silent)
+    assert (captured.record.facts.capture, captured.record.facts.fallbacks) == ("on", ())
+    precision = captured.record.facts.precision
+    assert "mambaout" in overrides[0] or all(
+        kind == f"channels-last {'bfloat16' if precision == 'bf16' else 'float32'}" for kind in LOG.convolutions
+    )
+    eager = run_job(job, replace(context, capture=False), silent)
+    assert eager.record.facts.capture is None
+    assert apart(captured, eager) == 0
+    assert not LOG.alerts and not LOG.races and not LOG.fills
+    assert len(np.unique(probabilities(captured)[:, 1])) == len(probabilities(captured)), "images share a probability"
+
+
+def test_more_steps_do_not_make_the_host_wait_more_often(case: Case) -> None:
+    counts = []
+    for images in (48, 96):
+        for capture in (True, False):
+            context, job = case(f"data.phantom.train={images}", "base.augment=flip+affine")
+            LOG.clear()
+            run_job(job, replace(context, capture=capture), silent)
+            counts.append((capture, LOG.syncs.copy()))
+    (_, few), (_, few_eager), (_, many), (_, many_eager) = counts
+    assert sum(few.values()) == sum(many.values()), many - few
+    assert sum(few_eager.values()) == sum(many_eager.values()), many_eager - few_eager
+
+
+def test_a_fit_goes_on_from_a_checkpoint_bit_for_bit(case: Case, tmp_path: Path) -> None:
+    for optimizer in ("adam", "sgd"):
+        context, job = case("base.epochs=3", f"base.optimizer={optimizer}")
+        whole = run_job(job, context, silent)
+        context = replace(context, checkpoints=tmp_path / "checkpoints", checkpoint_every=1)
+        with pytest.raises(Killed):
+            run_job(job, context, stopped_after(2))
+        assert apart(run_job(job, context, silent), whole) == 0
+
+
+def test_pixels_that_do_not_fit_are_loaded_ahead_with_the_same_bits(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, job = case()
+    resident = run_job(job, context, silent)
+    monkeypatch.setattr(loaders, "MAX_RESIDENT_SHARE", 0)
+    LOG.clear()
+    assert apart(run_job(job, context, silent), resident) == 0
+    assert any("loaders.py" in place for place in LOG.copies)
+    assert not any("loaders.py" in place for place in LOG.syncs if "pinned" in place)
+    assert not LOG.races
+    assert torch.cuda.is_available()
