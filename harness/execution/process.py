@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from multiprocessing.connection import Connection, wait
@@ -20,12 +20,22 @@ from harness.processes import become_worker, require_importable, start_worker
 from harness.store.results import Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
 from harness.training.context import Context
+from harness.training.device import computes
 from harness.training.run import stacks
 
 MAX_ATTEMPTS = 2  # of a job whose worker dies
 CLEAN_UP_SECONDS = 5.0  # that workers have when they are ended
 
-Message = tuple[str, int, Metrics] | list[Outcome]  # an epoch, or the outcomes of the jobs
+
+@dataclass(frozen=True)
+class _Ended:
+    """The outcomes of the jobs of a worker. last: its device computes no more, and it ends."""
+
+    outcomes: list[Outcome]
+    last: bool
+
+
+Message = tuple[str, int, Metrics] | _Ended  # an epoch, or the end of all jobs
 
 
 class ProcessExecutor:
@@ -61,7 +71,9 @@ class ProcessExecutor:
                     if message is None and worker.failed:
                         require_importable(__name__)
                     if message is not None:
-                        yield from zip(stack, message, strict=True)
+                        if message.last:
+                            self._end({place: each for place, each in self._workers.items() if each is worker})
+                        yield from zip(stack, message.outcomes, strict=True)
                         continue
                     for job in stack:
                         if attempts[job.id] < MAX_ATTEMPTS:
@@ -178,4 +190,6 @@ def _work(device: str, pipe: "Connection[Any, Any]") -> None:
             context = replace(pickle.loads(message), device=device)
         else:
             assert context is not None
-            pipe.send(outcomes_of(message, context, lambda *epoch: pipe.send(epoch)))
+            outcomes = outcomes_of(message, context, lambda *epoch: pipe.send(epoch))
+            failed = any(isinstance(outcome, JobError) for outcome in outcomes)
+            pipe.send(_Ended(outcomes, last=failed and not computes(device)))

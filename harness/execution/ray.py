@@ -61,7 +61,7 @@ class RayExecutor:
         crew.muster(context.device)
         try:
             while schedule or crew.fits:
-                crew.hire(schedule.stacks, context.device)
+                crew.hire(schedule.stacks)
                 for member in crew.free:
                     taken = schedule.take(member.node)  # a node stays with one frozen backbone
                     if taken is None:

@@ -18,7 +18,7 @@ from harness.execution.inline import as_outcomes, job_error
 from harness.execution.ray_files import Shipment, unpack
 from harness.execution.schedule import Stack
 from harness.store.results import Outcome
-from harness.training.device import choose_device
+from harness.training.device import choose_device, computes
 from harness.training.run import run_jobs
 
 MAX_ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies; of starting a worker
@@ -52,6 +52,7 @@ class Crew:
     def __init__(self, wants: Mapping[str, float], limit: int | None) -> None:
         self._wants, self._limit = wants, limit or 2**30
         self._members: list[Member] = []
+        self._device = "cpu"
         self._failed, self._reason = 0, ""  # starts in a row, and why the last one did
 
     @property
@@ -65,12 +66,12 @@ class Crew:
         return any(member.stack for member in self._members)
 
     def muster(self, device: str) -> None:
-        """Ask the workers of the last run whether they are still there."""
-        self._failed = 0
+        """Ask the workers of the last run whether they are still there, with this device."""
+        self._failed, self._device = 0, device
         for member in self._members:
             member.call = member.actor.start.remote(device)
 
-    def hire(self, stacks: int, device: str) -> None:
+    def hire(self, stacks: int) -> None:
         """Start workers, as many as so many waiting stacks need and the cluster has room for.
 
         Ray places each where its resources are free. Where none are, it waits, and no stack waits for it.
@@ -85,7 +86,7 @@ class Crew:
         resources = {"num_gpus": self._wants.get("GPU", 0), "num_cpus": self._wants.get("CPU", 0)}
         for _ in range(min(room, stacks - idle)):
             actor = _Worker.options(**resources).remote()  # type: ignore[attr-defined]
-            self._members.append(Member(actor, actor.start.remote(device)))
+            self._members.append(Member(actor, actor.start.remote(self._device)))
 
     def wait(self) -> tuple[Stack, Sequence[Outcome | Lost]]:
         """Wait for a worker, POLL_SECONDS at most, and return the jobs that ended with it, if any, and their outcomes.
@@ -115,18 +116,21 @@ class Crew:
             self._failed = 0
         except RayError as error:
             self._remove(member)
-            if not member.node:  # one that had started before has died since
+            if not member.node:  # one that had started before is replaced
                 self._failed, self._reason = self._failed + 1, _reason(error)
 
     def _outcomes(self, member: Member) -> tuple[Stack, Sequence[Outcome | Lost]]:
-        """The stack of a worker, and the outcome of each of its jobs."""
+        """The stack of a worker, and the outcome of each of its jobs. Where one failed, the worker is asked again."""
         (call, member.call), (stack, member.stack) = (member.call, None), (member.stack, ())
         try:
             found: list[Outcome] = ray.get(call)
+            if any(isinstance(outcome, JobError) for outcome in found):
+                member.call = member.actor.start.remote(self._device)
             return stack, found
         except RayTaskError as error:  # an exception in a job
             cause, details = error.cause if isinstance(error.cause, Exception) else error, _plain(str(error))
             trace = f"Traceback on its node: {details}"
+            member.call = member.actor.start.remote(self._device)
             return stack, [Lost(JobError(job.id, job_error(job, cause).reason, trace)) for job in stack]
         except RayError as error:  # of its worker or node
             self._remove(member)
@@ -170,8 +174,9 @@ class _Worker:
     """A process that fits jobs."""
 
     def start(self, device: str) -> str:
-        """Return the id of this node. Raises HarnessError where it does not have the device."""
-        choose_device(device)
+        """Return the id of this node. Raises HarnessError where the device is not there, or computes no more."""
+        if not computes(str(choose_device(device))):
+            raise HarnessError(f"{device} does not compute in this process")
         return str(ray.get_runtime_context().get_node_id())
 
     def fit(self, stack: Stack, shipment: Shipment, mailbox: Any) -> list[Outcome]:

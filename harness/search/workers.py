@@ -1,5 +1,6 @@
 """Run the trials of a search in this process, or in several worker processes that send it their events."""
 
+import sys
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study import Study
 from harness.study.plan import Job, Scenario
 from harness.training.context import Context
-from harness.training.device import spread_devices
+from harness.training.device import computes, spread_devices
 
 MAX_DEATHS = 20  # of workers, without an ended trial between them
 
@@ -73,8 +74,8 @@ class WorkerEvents(TrialEvents, Protocol):
 class PipeEvents:
     """Sends the events of a worker's trials to its parent."""
 
-    def __init__(self, pipe: "Connection[Any, Any]") -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: "Connection[Any, Any]", device: str) -> None:
+        self._pipe, self._device = pipe, device
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
         self._pipe.send(("trial_started", (slot, number, scenario)))
@@ -92,13 +93,15 @@ class PipeEvents:
 
     def trial_ended(self, number: int) -> None:
         self._pipe.send(("trial_ended", (number,)))
+        if not computes(self._device):
+            sys.exit(3)  # it would fail every other trial at once; a new process takes the next
 
 
 def _worker(task: SearchTask, pipe: "Connection[Any, Any]") -> None:
     """The main function of a worker process."""
     become_worker()
     try:
-        work(task, task.queue(), PipeEvents(pipe))
+        work(task, task.queue(), PipeEvents(pipe, task.context.device))
     except Exception:
         pipe.send(("crashed", (traceback.format_exc(),)))
 

@@ -44,6 +44,16 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def computes(device: str) -> bool:
+    """Whether this process still computes on the device: after some errors CUDA refuses everything until it ends."""
+    try:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True
+
+
 def spread_devices(device: str, processes: int) -> list[str]:
     """The device of each of so many processes: `cuda` means every GPU in turn, any other device is shared by all."""
     gpus = _gpu_count() if device == "cuda" else 0

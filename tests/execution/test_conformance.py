@@ -111,6 +111,37 @@ def test_a_request_to_stop_ends_the_jobs_that_train_and_the_executor_can_go_on(
     same_results(run(kind.executor, case.jobs[:2], case.context), case, case.jobs[:2])
 
 
+BREAKING = """\
+from torch import nn
+
+from harness.training import device
+
+
+def refuse(*_):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+class Breaking(nn.Module):
+    def __init__(self, shape, classes, settings):
+        super().__init__()
+        nn.Module.__call__ = refuse
+        device.computes.__code__ = (lambda device: False).__code__
+        refuse()
+"""
+
+
+@pytest.mark.usefixtures("kill_workers")  # in this process it would break more than a worker
+def test_a_worker_whose_device_computes_no_more_gets_no_other_job(kind: Kind, case: Case) -> None:
+    """After an illegal memory access CUDA refuses everything in a process: it would fail all that waits, in no time."""
+    context = replace(case.context, heads={"own:Breaking": BREAKING})
+    breaking = spoilt(case.jobs[0], head="own:Breaking", epochs=3)  # the longest, so the first
+    told = run(kind.executor, [breaking, *case.jobs[1:6]], context)
+    error = told.outcomes.pop(breaking.id)
+    assert isinstance(error, JobError)
+    assert error.reason == "CUDA error: an illegal memory access was encountered"
+    same_results(told, case, case.jobs[1:6])
+
+
 def test_another_context_is_taken_up(kind: Kind, case: Case) -> None:
     told = run(kind.executor, case.jobs[:1], replace(case.context, threads=2))
     assert told.result(case.jobs[0]).record.facts.threads == 2
