@@ -1,5 +1,6 @@
 """Loaders: rows of the manifest -> batches on the device, of normalised pixels or of cached features."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,8 +37,11 @@ class FeatureFiles:
         return channels, height, width
 
     def read(self, form: Reads) -> tuple[NDArray[np.float32], int]:
-        """The features in this form, mapped into memory, and the number of its rows per image."""
-        array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments, mmap_mode="c")
+        """The features in this form, mapped into memory, and the number of its rows per image.
+
+        Not as a private copy, for which Linux wants as much memory as the whole file takes.
+        """
+        array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments, mmap_mode="r")
         return (array.reshape(-1, array.shape[2]), 2) if form == "means" else (array, 1)
 
 
@@ -45,7 +49,9 @@ def resident(array: NDArray[Any], device: torch.device) -> Tensor | None:
     """Move the whole array to the device; None where it would take too much of its memory."""
     if device.type == "cuda" and array.nbytes >= MAX_RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    with warnings.catch_warnings():  # torch warns of a mapped file, which may not be written, and nobody does
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def parts_of(rows: Rows, size: int) -> list[Rows]:
