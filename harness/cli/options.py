@@ -27,7 +27,7 @@ Overrides = Annotated[
         autocompletion=complete_override,
     ),
 ]
-DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
+DeviceName = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 ExecutorName = Annotated[str, typer.Option("--executor", metavar="NAME", help="auto, inline, process or ray.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, max=4096, help="Maximum number of parallel fits.")]
 JobsPerDevice = Annotated[int, typer.Option("--jobs-per-device", min=1, max=64, help="Fits that share a GPU.")]
