@@ -1,5 +1,6 @@
 """The optimizers of a fit: torch's, and the same over a stack of fits."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,9 @@ from harness.study.settings import Settings
 
 SGD_MOMENTUM = 0.9
 ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8  # Kingma and Ba 2015
+
+# A capturable optimizer that also steps outside of a graph, as for the last batch of an epoch, is meant to do so.
+warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
