@@ -1,5 +1,6 @@
 """Make the executor that the command line selects."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from harness.training.preflight import require_usable
 if TYPE_CHECKING:
     from harness.execution.ray import RayExecutor
 
+DEVICE = "auto|cpu|mps|cuda(:[0-9]+)?"
+
 
 def executor_for(
     workspace: Workspace, state: StudyState, compute: Compute, device: str, say: Callable[[str], None]
@@ -25,6 +28,8 @@ def executor_for(
     Raises HarnessError where the device is not there, or a network or a head cannot be used.
     """
     if state.finished:
+        if not re.fullmatch(DEVICE, device):
+            raise HarnessError(f"--device {device}: allowed: auto, cpu, cuda, cuda:N, mps")
         return InlineExecutor(), device
     if compute.executor != "ray":  # the devices of a cluster are not this machine's
         from harness.training.device import choose_device

@@ -366,6 +366,9 @@ def test_a_finished_study_is_planned_as_done_and_is_not_fitted_again(
     assert "SYNTHETIC" in run.out
     assert "test accuracy " in run.out
     assert re.search(rf"MLflow: .* ui .*{finished.store.root}.* http://127\.0\.0\.1:5000/", run.out)
+    refused = harness("run", "study.yaml", *store, "--device", "gpu")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines()[-1] == "error: --device gpu: allowed: auto, cpu, cuda, cuda:N, mps"
     report = harness("report", "study.yaml", *store)
     assert report.code == 0
     assert Path(report.out.strip()).is_file()
