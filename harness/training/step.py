@@ -102,6 +102,7 @@ class Steps:
             return Captured(work, inputs, Snapshot(self._model, self._optimizer, self._device))
         except NotCapturedError as error:
             self.fallbacks[f"not captured: {error}"] = None
+        self._optimizer.zero_grad(set_to_none=True)  # the attempt has left gradients, to which others would be added
         free_memory()  # what the attempt has left: the step itself needs it
         return None
 
