@@ -36,7 +36,7 @@ class Lab:
 
     def case(self, *overrides: str, **changes: Any) -> tuple[Context, list[Job]]:
         """The context of the small study without its test, and the jobs of its stage."""
-        return cuda_case(self.study("test=null", *overrides), self.new_folder(), **changes)
+        return cuda_case(self.study("test=null", *overrides), self._new_store(), **changes)
 
     @cache  # noqa: B019  one lab lives as long as the process
     def first(self, *overrides: str) -> tuple[Context, Job, FoldResult]:
@@ -53,6 +53,14 @@ class Lab:
     def new_folder(self) -> Path:
         """A folder that is empty."""
         return Path(mkdtemp(dir=self.folder))
+
+    def _new_store(self) -> Path:
+        """The folder of a store whose images, pixels and features are those of the others."""
+        folder = self.new_folder()
+        for name in ("data", "cache"):
+            (self.folder / name).mkdir(exist_ok=True)
+            (folder / name).symlink_to(self.folder / name)
+        return folder
 
     def needs_hardware(self, what: str) -> None:
         """Raise SkippedError on the simulated device."""

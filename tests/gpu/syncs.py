@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+SAID = "called a synchronizing CUDA operation"
+
 
 def counted_syncs(work: Callable[[], object]) -> Counter[str]:
     """Call `work`, and return how often the host waited for the device at each place: `fit.py:159`.
@@ -20,4 +22,4 @@ def counted_syncs(work: Callable[[], object]) -> Counter[str]:
             work()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return Counter(f"{Path(w.filename).name}:{w.lineno}" for w in caught if "synchroniz" in str(w.message))
+    return Counter(f"{Path(w.filename).name}:{w.lineno}" for w in caught if SAID in str(w.message))

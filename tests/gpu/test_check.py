@@ -4,13 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from harness.study.plan import Job
+from harness.training.context import Context
 from tests.conftest import ROOT
 from tests.gpu.check import line_of, main
+from tests.gpu.checks.device import two_workers
 from tests.gpu.lab import Lab, SkippedError, must
 from tests.gpu.lines import Lines
 
@@ -90,3 +95,16 @@ def test_the_lines_so_far_are_always_in_both_files(tmp_path: Path) -> None:
     assert "| FAIL | second | found / this | 0 |" in table
     assert "AssertionError" in table
     assert lines.summary.startswith("1 PASS, 1 FAIL, 0 SKIP")
+
+
+class _OnCpu(Lab):
+    """A lab whose cases are on the CPU, for the logic of checks that start processes."""
+
+    def case(self, *overrides: str, **changes: Any) -> tuple[Context, list[Job]]:
+        context, jobs = super().case(*overrides, **changes)
+        return replace(context, device="cpu"), jobs
+
+
+@pytest.mark.slow
+def test_the_fits_of_two_workers_are_compared_with_those_of_one_process(tmp_path: Path) -> None:
+    assert two_workers(_OnCpu(tmp_path, simulated=False)) == "4 fits apart by 0 from those of one process"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from tests.bench.gpu import mps
 from tests.bench.gpu.loop import GRAPH, Scale, in_words, prepare_fit, unmeasured
 
 BACKBONE, MOST = "resnet50", 3  # fits
+UNDER = " under MPS"
 SECONDS = 4.0  # of a measurement
 START_SECONDS = 120.0  # that a process has for its imports and its first epoch
 
@@ -22,7 +24,7 @@ START_SECONDS = 120.0  # that a process has for its imports and its first epoch
 def measure(_bench: Bench) -> Iterator[Row] | list[Row]:
     """Images a second of 1, 2 and 3 fits together; then of 2 and 3 under MPS."""
     if not torch.cuda.is_available():
-        return unmeasured({_name(count, under): None for under in ("", " under MPS") for count in range(1, MOST + 1)})
+        return unmeasured({_name(count, under): None for under in ("", UNDER) for count in range(1, MOST + 1)})
     scale = Scale((BACKBONE,), images=1280)
     return rows_of(scale, "cuda", SECONDS)
 
@@ -36,14 +38,25 @@ def rows_of(scale: Scale, device: str, duration: float) -> Iterator[Row]:
             rate = together(pipes[:count], duration)
             alone = alone or rate
             yield Row(_name(count), rate, f"{work}; {rate / alone:.2f} times those of one.")
-    reason = mps.absent() if device == "cuda" else "no CUDA device"
+    yield from _under_mps(scale, device, duration, alone, work)
+
+
+def _under_mps(scale: Scale, device: str, duration: float, alone: float, work: str) -> Iterator[Row]:
+    """The same under MPS; where that cannot be used, a row says why."""
+    measured, reason = 0, mps.absent() if device == "cuda" else "no CUDA device"
+    if reason is None:
+        try:
+            with mps.mps(), fits(scale, device, MOST) as pipes:
+                for count in range(1, MOST + 1):
+                    rate = together(pipes[:count], duration)
+                    times = f"{rate / alone:.2f} times those of one without MPS"
+                    yield Row(_name(count, UNDER), rate, f"{work}; {times}.")
+                    measured = count
+        except (RuntimeError, OSError, SubprocessError) as error:
+            reason = f"MPS could not be used: {error}"
     if reason is not None:
-        yield Row(_name(2, " under MPS"), None, reason)
-        return
-    with mps.mps(), fits(scale, device, MOST) as pipes:
-        for count in range(1, MOST + 1):
-            rate = together(pipes[:count], duration)
-            yield Row(_name(count, " under MPS"), rate, f"{work}; {rate / alone:.2f} times those of one without MPS.")
+        for count in range(measured + 1, MOST + 1):
+            yield Row(_name(count, UNDER), None, reason)
 
 
 def _name(count: int, under: str = "") -> str:

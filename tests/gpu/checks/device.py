@@ -91,7 +91,7 @@ def two_workers(lab: Lab) -> str:
     """Two processes that share a GPU, and this one."""
     lab.needs_hardware("worker processes")
     context, jobs = lab.case()
-    executor = ProcessExecutor(["cuda", "cuda"])
+    executor = ProcessExecutor([context.device] * 2)
     try:
         ended = {job.id: found for job, found in executor.run(batches(jobs), context, lambda _: None, silent)}
     finally:
