@@ -71,7 +71,7 @@ def _rows(label: str, found: Traced, steps: int, work: str) -> list[Row]:
 
 def traced(backbone: str, way: Way, scale: Scale, device: torch.device) -> Traced:
     """Trace the second epoch of a fit of three: the first makes kernels, the third ends with a scoring."""
-    there = ProfilerActivity.CUDA in supported_activities()
+    there = ProfilerActivity.CUDA in supported_activities()  # type: ignore[no-untyped-call]
     activity = ProfilerActivity.CUDA if there else ProfilerActivity.CPU  # which sees no kernel
     with profile(activities=[activity]):  # of a graph that is captured before the first, a driver may tell nothing
         torch.zeros(1, device=device)
