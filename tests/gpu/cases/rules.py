@@ -201,7 +201,8 @@ def test_autocast_lowers_products_and_keeps_the_cast_of_a_weight_until_it_ends()
         assert LOG.casts["parameter to bfloat16"] == casts
 
 
-def test_deterministic_mode_alerts_and_fills() -> None:
+def test_deterministic_mode_alerts_and_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     values = torch.ones(4, device=CUDA)
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

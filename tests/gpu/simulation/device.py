@@ -19,7 +19,7 @@ from tests.gpu.simulation.operations import DispatchMode
 from tests.gpu.simulation.streams import STREAMS, Event, Stream, wait_for_all
 from tests.gpu.simulation.tensors import BACKEND, SimulatedTensor
 
-_modes: list[Any] = []  # those of this thread; torch hands them to the threads of autograd
+_modes: list[Any] = []  # those of this thread
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def install(card: Card | None = None) -> None:
     backend_registration._setup_privateuseone_for_python_backend(BACKEND, backend_module=_Backend())
     autocast.register()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
-    names = _about(card) | _SYNCHRONISATION | _MEMORY | _RANDOM
+    names = about(card) | _SYNCHRONISATION | _MEMORY | _RANDOM
     for name, value in names.items():
         setattr(torch.cuda, name, value)
     torch.Generator = SimulatedGenerator  # type: ignore[misc]
@@ -48,7 +48,9 @@ def install(card: Card | None = None) -> None:
     for query in ("is_autocast_enabled", "get_autocast_dtype"):
         setattr(torch, query, _translated(getattr(torch, query)))
     if card.capability < (8, 0):
-        rules.REFUSALS.append(_no_bf16)
+        rules.REFUSALS.append(no_bf16)
+    # Gradients in this thread: an error of Python in one of autograd ends the process, and has no place in harness/
+    torch.autograd.set_multithreading_enabled(False)
     for mode in (DispatchMode(), FunctionMode()):  # type: ignore[no-untyped-call]
         mode.__enter__()  # type: ignore[no-untyped-call]
         _modes.append(mode)
@@ -62,7 +64,8 @@ class _Backend(backend_registration._DummyBackendModule):
         DEFAULT.manual_seed(seed)
 
 
-def _about(card: Card) -> dict[str, Any]:
+def about(card: Card) -> dict[str, Any]:
+    """The functions of torch.cuda that say what there is."""
     major, minor = card.capability
     properties = SimpleNamespace(
         name=card.name, major=major, minor=minor, total_memory=card.total, multi_processor_count=132
@@ -114,7 +117,8 @@ def _translated(query: Any) -> Any:
     return lambda *kind: query(*(BACKEND if each == "cuda" else each for each in kind))
 
 
-def _no_bf16(name: str, ours: list[SimulatedTensor]) -> None:
+def no_bf16(name: str, ours: list[SimulatedTensor]) -> None:
+    """Refuse convolutions in bf16, as cuDNN does on cards before Ampere."""
     if name in rules.CONVOLUTIONS and any(tensor.dtype == torch.bfloat16 for tensor in ours):
         raise DeviceError("GET was unable to find an engine to execute this computation")
 

@@ -7,9 +7,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from tests.gpu.simulation.copies import is_pinned, pin
-from tests.gpu.simulation.log import DeviceError
+from tests.gpu.simulation.log import DeviceError, gradients
 from tests.gpu.simulation.tensors import BACKEND, SimulatedTensor
 
+GRADIENTS = (torch.Tensor.backward, torch.autograd.backward, torch.autograd.grad)
 FROM_VALUES = (torch.tensor, torch.as_tensor, torch.asarray)
 
 
@@ -26,6 +27,9 @@ class FunctionMode(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is torch.device:
             return func(*args, **kwargs)
+        if func in GRADIENTS:
+            with gradients():
+                return func(*args, **kwargs)
         if func in _METHODS:
             return _METHODS[func](*args, **kwargs)
         if func is torch.Tensor.to or "device" in kwargs:

@@ -3,8 +3,11 @@
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 PACKAGE = f"{Path(__file__).parents[3] / 'harness'}/"
 
@@ -51,20 +54,39 @@ class Host:
 
     capturing: bool = False
     debug: int = 0
+    backward: bool = False  # gradients are being computed
+    error: Exception | None = None  # to be raised at the end of that
 
 
 HOST = Host()
 
 
+def refuse(error: Exception) -> None:
+    """Raise an error; after the gradients where they are being computed, as torch does not survive an error there."""
+    if not HOST.backward:
+        raise error
+    HOST.error = HOST.error or error
+
+
+@contextmanager
+def gradients() -> Iterator[None]:
+    """The time in which gradients are computed."""
+    HOST.backward = True
+    try:
+        yield
+    finally:
+        HOST.backward, error, HOST.error = False, HOST.error, None
+    if error is not None:
+        raise error
+
+
 def place() -> str:
     """The line of harness/ that is at work."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(PACKAGE):
             return f"{code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno} {code.co_name}"
-        if frame.f_back is None:
-            break
         frame = frame.f_back
     return "elsewhere"
 
@@ -73,8 +95,8 @@ def wait(kind: str) -> None:
     """Note that the host waits for the device. Raises CaptureError while a graph is captured."""
     LOG.syncs[f"{place()}: {kind}"] += 1
     if HOST.capturing:
-        raise CaptureError(f"CUDA error: operation not permitted when stream is capturing: {kind} at {place()}")
+        refuse(CaptureError(f"CUDA error: operation not permitted when stream is capturing: {kind} at {place()}"))
     if HOST.debug == 2:
-        raise RuntimeError("called a synchronizing CUDA operation")
+        refuse(RuntimeError("called a synchronizing CUDA operation"))
     if HOST.debug == 1:
         warnings.warn("called a synchronizing CUDA operation", stacklevel=2)

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from tests.gpu.simulation.log import LOG, place
+from tests.gpu.simulation.log import LOG, place, refuse
 
 # Stream -> of each stream the last operation that is sure to be done before the next one of the first begins.
 CLOCKS: dict[int, Counter[int]] = {}
@@ -29,10 +29,11 @@ class Memory:
     def take(self, size: int) -> None:
         """Allocate. Raises torch.OutOfMemoryError where not so much is left."""
         if size > self.free:
-            raise torch.OutOfMemoryError(
+            error = torch.OutOfMemoryError(
                 f"CUDA out of memory. Tried to allocate {size} bytes. GPU 0 has a total capacity of {self.total}"
                 f" bytes of which {self.free} bytes is free."
             )
+            refuse(error)
         self.live += size
         self.peak = max(self.peak, self.live)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.gpu.simulation.log import LOG, DeviceError, place
+from tests.gpu.simulation.log import LOG, DeviceError, place, refuse
 from tests.gpu.simulation.streams import wait
 from tests.gpu.simulation.tensors import SimulatedTensor, tensors_in
 
@@ -39,8 +39,11 @@ REFUSALS: list[Refusal] = []  # what a test makes the device refuse: each may ra
 
 def check(name: str, args: tuple[Any, ...], tensors: list[Tensor], ours: list[SimulatedTensor]) -> None:
     """Hold an operation against the rules. Raises where CUDA would."""
-    for refuse in REFUSALS:
-        refuse(name, ours)
+    for refusal in REFUSALS:
+        try:
+            refusal(name, ours)
+        except Exception as error:
+            refuse(error)
     _check_devices(name, args, tensors, ours)
     if name in WAITS:
         wait(name)
