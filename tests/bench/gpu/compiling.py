@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from tests.bench.figure import Bench, Row
-from tests.bench.gpu.loop import BOTH, COMPILED, GRAPH, Scale, Timed, in_words, time_fit, unmeasured
+from tests.bench.gpu.loop import BOTH, COMPILED, GRAPH, Scale, Timed, in_words, no_cuda, time_fit
 from tests.bench.gpu.roof import Roof
 from tests.bench.gpu.steps import free
 from tests.gpu.machine import compiler_words
@@ -14,9 +14,7 @@ from tests.gpu.machine import compiler_words
 def measure(bench: Bench) -> Iterator[Row] | list[Row]:
     """The rows of both backbones, the smaller first: the larger compiles for minutes."""
     if not torch.cuda.is_available():
-        return unmeasured(
-            {f"images/s: {name}, {way.name}": None for name in Scale().backbones for way in (COMPILED, BOTH)}
-        )
+        return no_cuda("gpu-compile")
     device = torch.device("cuda")
     return rows_of(Scale.of(bench), device, Roof(device))
 

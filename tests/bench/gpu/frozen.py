@@ -13,7 +13,7 @@ from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.types import Switch
 from tests.bench.figure import Bench, Clock, Goal, Row, seconds
-from tests.bench.gpu.loop import unmeasured
+from tests.bench.gpu.loop import no_cuda
 from tests.bench.grid import GRID
 
 IMAGES, EPOCHS, BACKBONE = 5216, 15, "resnet50"
@@ -40,7 +40,7 @@ class Finished:
 def measure(bench: Bench) -> Iterator[Row] | list[Row]:
     """The grid over the fold, what the device does and the whole run; and the heads of the grid in two ways."""
     if not torch.cuda.is_available():
-        return unmeasured(GOALS)
+        return no_cuda("gpu-frozen")
     return rows_of(bench, "cuda", BACKBONE, 2 if bench.quick else EPOCHS)
 
 

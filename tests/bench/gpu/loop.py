@@ -17,7 +17,7 @@ from harness.training.fit import Fitted, fit
 from harness.training.loaders import PixelLoader
 from harness.training.network import Compiled, Network, fresh_backbone
 from harness.training.task import FitJob, Task
-from tests.bench.figure import Bench, Goal, Row
+from tests.bench.figure import Bench, Row
 
 AfterEpoch = Callable[[int, Metrics], None]  # the number of an epoch, from 1, and its metrics
 
@@ -131,9 +131,9 @@ def in_words(scale: Scale, device: torch.device) -> str:
     return f"{name}, {precision}, channels last, deterministic, {scale.size} px, batch {scale.batch}"
 
 
-def unmeasured(names: dict[str, Goal | None]) -> list[Row]:
-    """A row without a value for each of these, on a machine without CUDA."""
-    return [Row(name, None, "no CUDA device", goal) for name, goal in names.items()]
+def no_cuda(figure: str) -> list[Row]:
+    """The row of a figure on a machine without CUDA."""
+    return [Row(figure, None, "no CUDA device")]
 
 
 def wait(device: torch.device) -> None:

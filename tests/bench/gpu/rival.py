@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 from tests.bench.figure import Bench, Goal, Row
-from tests.bench.gpu.loop import GRAPH, Scale, in_words, time_fit, unmeasured, wait
+from tests.bench.gpu.loop import GRAPH, Scale, in_words, no_cuda, time_fit, wait
 
 WORKERS, EPOCHS, BACKBONE = 8, 3, "resnet50"
 RATIO, RATIO_GOAL = "plain ImageFolder loop / ours: seconds an image", Goal(">=", 2)
@@ -27,7 +27,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 def measure(bench: Bench) -> Iterator[Row] | list[Row]:
     """The loop over ours, with its loader and without."""
     if not torch.cuda.is_available():
-        return unmeasured({RATIO: RATIO_GOAL, ALONE: None})
+        return no_cuda("gpu-rival")
     scale = Scale((BACKBONE,), images=Scale.of(bench).images)
     return rows_of(bench.data / "train", scale, torch.device("cuda"), WORKERS)
 

@@ -13,7 +13,7 @@ import torch
 from harness.processes import become_worker
 from tests.bench.figure import Bench, Row
 from tests.bench.gpu import mps
-from tests.bench.gpu.loop import GRAPH, Scale, in_words, prepare_fit, unmeasured
+from tests.bench.gpu.loop import GRAPH, Scale, in_words, no_cuda, prepare_fit
 
 BACKBONE, MOST = "resnet50", 3  # fits
 UNDER = " under MPS"
@@ -24,7 +24,7 @@ START_SECONDS = 120.0  # that a process has for its imports and its first epoch
 def measure(_bench: Bench) -> Iterator[Row] | list[Row]:
     """Images a second of 1, 2 and 3 fits together; then of 2 and 3 under MPS."""
     if not torch.cuda.is_available():
-        return unmeasured({_name(count, under): None for under in ("", UNDER) for count in range(1, MOST + 1)})
+        return no_cuda("gpu-sharing")
     scale = Scale((BACKBONE,), images=1280)
     return rows_of(scale, "cuda", SECONDS)
 

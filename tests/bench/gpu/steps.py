@@ -9,8 +9,8 @@ import torch
 from harness.training.augment import Augmentation
 from harness.training.fit import shuffled_batches
 from tests.bench.figure import Bench, Goal, Row, seconds
-from tests.bench.gpu.loop import EAGER, GRAPH, Scale, in_words, random_pixels, time_fit, unmeasured, wait
-from tests.bench.gpu.roof import PEAK_GOALS, ROOF_GOAL, Roof
+from tests.bench.gpu.loop import EAGER, GRAPH, Scale, in_words, no_cuda, random_pixels, time_fit, wait
+from tests.bench.gpu.roof import Roof
 
 LOADER, LOADER_GOAL = "loader only / a step of resnet50", Goal("<=", 0.03)
 
@@ -18,12 +18,7 @@ LOADER, LOADER_GOAL = "loader only / a step of resnet50", Goal("<=", 0.03)
 def measure(bench: Bench) -> Iterator[Row] | list[Row]:
     """The rows of both backbones."""
     if not torch.cuda.is_available():
-        shares: dict[str, Goal | None] = {}
-        for name, goal in PEAK_GOALS.items():
-            shares |= {f"images/s: {name}, {way.name}": None for way in (EAGER, GRAPH)}
-            shares |= {f"share of the matrix peak: {name}, {GRAPH.name}": goal}
-            shares |= {f"share of the memory roof: {name}, {GRAPH.name}": ROOF_GOAL}
-        return unmeasured({**shares, LOADER: LOADER_GOAL})
+        return no_cuda("gpu-steps")
     device = torch.device("cuda")
     return rows_of(Scale.of(bench), device, Roof(device))
 
