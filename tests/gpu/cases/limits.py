@@ -124,7 +124,7 @@ def test_more_steps_of_heads_do_not_make_the_host_wait_more_often(
         run_jobs(jobs, context, silent) if stack else fitted(jobs[0], context)
         counts.append(LOG.syncs.copy())
     few, many = counts
-    assert sum(few.values()) == sum(many.values()), many - few
+    assert few and not many - few
     assert not LOG.errors
 
 

@@ -15,7 +15,8 @@ The real code runs on it through its branches for CUDA. What CUDA would punish r
 
 It cannot see what only a GPU shows: how kernels round, and whether they give the same bits twice; what cuDNN, cuBLAS
 and Triton choose or refuse; speed; races of streams other than those above, since nothing runs at the same time; real
-memory, its fragments and the pools of graphs. That something runs here does not show that it runs on a GPU.
+memory, its fragments and the pools of graphs; the threads of autograd, as gradients are computed in the thread that
+asks for them. That something runs here does not show that it runs on a GPU.
 
 It changes torch for the whole process.
 """
