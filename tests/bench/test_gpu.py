@@ -207,18 +207,6 @@ def test_mps_is_tried_only_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> N
     assert mps.absent() == f"{mps.CONTROL} is not installed"
 
 
-@pytest.mark.slow
-def test_the_frozen_grid_beside_a_fold(image_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "bench").mkdir()
-    bench = Bench(image_folder, "test_resnet", "none", tmp_path / "bench", quick=True)
-    rows = {row.name: row for row in frozen.rows_of(bench, "cpu", "test_resnet", epochs=1)}
-    assert list(rows) == list(frozen.GOALS)
-    assert all(row.value and row.value > 0 for row in rows.values())
-    assert "the grid: 24 fits" in rows[frozen.ON_DEVICE].work
-    grid, fold = rows[frozen.WHOLE].parts["grid_s"], rows[frozen.WHOLE].parts["fold_s"]
-    assert rows[frozen.WHOLE].value == pytest.approx(grid[1] / fold[1])
-
-
 def test_a_fit_that_fails_is_no_figure(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("no capture here")

@@ -37,4 +37,8 @@ def test_the_grid_runs_beside_a_fold(image_folder: Path, tmp_path: Path, monkeyp
     bench = Bench(image_folder, "test_resnet", "none", tmp_path / "bench", quick=True)
     rows = {row.name: row for row in frozen.rows_of(bench, "cuda", "test_resnet", epochs=1)}
     assert list(rows) == list(frozen.GOALS)
-    assert "NVIDIA H100 80GB HBM3 (simulated)" in rows[frozen.WHOLE].work
+    assert all(row.value and row.value > 0 for row in rows.values())
+    work, parts = rows[frozen.WHOLE].work, rows[frozen.WHOLE].parts
+    assert "NVIDIA H100 80GB HBM3 (simulated)" in work and "the grid: 6 fits" in work
+    assert rows[frozen.WHOLE].value == pytest.approx(parts["grid_s"][1] / parts["fold_s"][1])
+    assert rows[frozen.ON_DEVICE].value == pytest.approx(parts["grid_s"][0] / parts["fold_s"][0])
