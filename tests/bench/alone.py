@@ -31,6 +31,7 @@ def rows_alone(name: str, module: str, bench: Bench, until: float | None = None)
                 return
             row: Row | None = pipe.recv()
             if row is None:
+                process.join(CLEAN_UP_SECONDS)  # it has its own end: a signal there is a traceback on the terminal
                 return
             yield row
     except EOFError:

@@ -49,11 +49,16 @@ def _of_bench(bench: dict[str, Any]) -> str:
     rows = []
     for row in bench["rows"]:
         goal = row["goal"]
-        value = "-" if row["value"] is None else f"{row['value']:.3g}"
+        value = "-" if row["value"] is None else _figures(row["value"])
         wanted = "" if goal is None else f"{goal['sign']} {goal['number']:g}"
         rows.append([row["name"], value, wanted, row["verdict"] if row["value"] is not None else row["work"]])
     table = markdown_table(["figure", "measured", "goal", ""], rows)
     return f"`make bench-gpu` {_where(bench['head'])}; the exact work of each figure: `tests/gpu/results`.\n\n{table}"
+
+
+def _figures(value: float) -> str:
+    """The value in three figures, or whole where it is large."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _where(head: dict[str, str]) -> str:
