@@ -1,5 +1,6 @@
 """The command line. Heavy modules are imported inside the commands, so that `--help` and `plan` stay fast."""
 
+import gc
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ from harness.cli.streams import ensure_utf8_mode, replace_unencodable, set_missi
 from harness.errors import HarnessError, Stopped, disk_is_full, permission_problem, redact
 from harness.processes import raise_on_signals
 
+GARBAGE_THRESHOLD = 200_000  # objects; Python's 700 looks for garbage all through the imports, a seventh of a short command
 COMMANDS = (
     run.run,
     run.test,
@@ -48,6 +50,7 @@ def main() -> None:
     """Run the console script; HarnessError is printed as one line on standard error, and sets the exit code."""
     if "_HARNESS_COMPLETE" in os.environ:  # the shell asks for completions
         join_words(os.environ)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     ensure_utf8_mode()
     replace_unencodable()
     set_missing_user()
