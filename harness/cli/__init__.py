@@ -13,7 +13,10 @@ from harness.cli.streams import ensure_utf8_mode, replace_unencodable, set_missi
 from harness.errors import HarnessError, Stopped, disk_is_full, permission_problem, redact
 from harness.processes import raise_on_signals
 
-GARBAGE_THRESHOLD = 200_000  # objects; Python's 700 looks for garbage all through the imports, a seventh of a short command
+GARBAGE_THRESHOLD = (
+    200_000  # objects; with Python's 700, a seventh of a short command looks for garbage while it imports
+)
+
 COMMANDS = (
     run.run,
     run.test,
