@@ -33,7 +33,7 @@ LIBRARIES = {
     "optuna": ("search",),
     "psutil": ("tracking.system_metrics",),
     "pynvml": ("training.nvidia", "tracking.system_metrics"),
-    "ray": ("execution.ray", "execution.ray_crew", "execution.ray_files"),
+    "ray": ("execution.ray", "execution.ray_workers", "execution.ray_files"),
     "torchvision": (),
     "lightning": (),
     "skorch": (),

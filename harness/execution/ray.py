@@ -16,8 +16,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from harness.errors import HarnessError
 from harness.execution.compute import Compute
 from harness.execution.executor import OnStart, each_epoch_once
-from harness.execution.ray_crew import MAX_ATTEMPTS, Crew, Lost, nodes, slots
 from harness.execution.ray_files import pack
+from harness.execution.ray_workers import MAX_ATTEMPTS, Lost, RayWorkers, nodes, slots
 from harness.execution.schedule import CostEstimate, Schedule, by_epochs
 from harness.store.results import Metrics, OnEpoch, Outcome
 from harness.study.plan import Batch, Job
@@ -43,7 +43,7 @@ class RayExecutor:
         _connect(compute.address)
         self.device = ("cuda" if _most("GPU") else "cpu") if device == "auto" else device
         wants = {"GPU": _share(compute.jobs_per_device)} if self.device == "cuda" else {"CPU": float(compute.threads)}
-        self._crew = Crew(wants, compute.workers)
+        self._workers = RayWorkers(wants, compute.workers)
         if not any(slots(wants).values()):
             reason = _impossible(wants)
             self.close()
@@ -55,23 +55,23 @@ class RayExecutor:
         schedule = Schedule(batches, self._estimate, partial(stacks, context=context))
         if not schedule:
             return
-        report, attempts, crew = each_epoch_once(on_epoch), Counter[str](), self._crew
+        report, attempts, workers = each_epoch_once(on_epoch), Counter[str](), self._workers
         shipment = ray.put(pack(context, self._shared, schedule.jobs()))
         mailbox = _Mailbox.options(scheduling_strategy=_here()).remote()  # type: ignore[attr-defined]
-        crew.muster(context.device)
+        workers.check(context.device)
         try:
-            while schedule or crew.fits:
-                crew.hire(schedule.stacks)
-                for member in crew.free:
-                    taken = schedule.take(member.node)  # a node stays with one frozen backbone
+            while schedule or workers.fits:
+                workers.start(schedule.stacks)
+                for worker in workers.free:
+                    taken = schedule.take(worker.node)  # a node stays with one frozen backbone
                     if taken is None:
                         break
-                    member.begin(taken, shipment, mailbox)
+                    worker.hand_over(taken, shipment, mailbox)
                     for job in taken:
                         attempts[job.id] += 1
                         if attempts[job.id] == 1:
                             on_start(job)
-                stack, outcomes = crew.wait()
+                stack, outcomes = workers.wait()
                 for message in ray.get(mailbox.drain.remote()):
                     report(*message)
                 for job, outcome in zip(stack, outcomes, strict=True):
@@ -82,12 +82,12 @@ class RayExecutor:
                     else:
                         yield job, outcome.error
         finally:
-            crew.dismiss()
+            workers.stop()
             ray.kill(mailbox)
 
     def close(self) -> None:
         """End the workers and disconnect from the cluster; a local one is shut down."""
-        self._crew.dismiss(everyone=True)
+        self._workers.stop(everyone=True)
         ray.shutdown()
 
 

@@ -33,114 +33,114 @@ class Lost:
 
 
 @dataclass(eq=False)
-class Member:
-    """A worker of the crew. call: what it is asked to do, its start or a stack; None where it has nothing to do."""
+class RayWorker:
+    """A worker. call: what it is asked to do, its start or a stack; None where it has nothing to do."""
 
     actor: Any
     call: Any
     node: str = ""  # empty until it has started
     stack: Stack = ()
 
-    def begin(self, stack: Stack, shipment: Any, mailbox: Any) -> None:
+    def hand_over(self, stack: Stack, shipment: Any, mailbox: Any) -> None:
         """Hand over jobs."""
         self.call, self.stack = self.actor.fit.remote(stack, shipment, mailbox), stack
 
 
-class Crew:
+class RayWorkers:
     """Workers on a Ray cluster, which live from one run to the next. wants: the resources that each of them holds."""
 
     def __init__(self, wants: Mapping[str, float], limit: int | None) -> None:
         self._wants, self._limit = wants, limit or 2**30
-        self._members: list[Member] = []
+        self._workers: list[RayWorker] = []
         self._device = "cpu"
         self._failed, self._reason = 0, ""  # starts in a row, and why the last one did
 
     @property
-    def free(self) -> list[Member]:
+    def free(self) -> list[RayWorker]:
         """The workers that wait for jobs."""
-        return [member for member in self._members if member.call is None]
+        return [worker for worker in self._workers if worker.call is None]
 
     @property
     def fits(self) -> bool:
         """Whether any worker has jobs."""
-        return any(member.stack for member in self._members)
+        return any(worker.stack for worker in self._workers)
 
-    def muster(self, device: str) -> None:
+    def check(self, device: str) -> None:
         """Ask the workers of the last run whether they are still there, with this device."""
         self._failed, self._device = 0, device
-        for member in self._members:
-            member.call = member.actor.start.remote(device)
+        for worker in self._workers:
+            worker.call = worker.actor.start.remote(device)
 
-    def hire(self, stacks: int) -> None:
+    def start(self, stacks: int) -> None:
         """Start workers, as many as so many waiting stacks need and the cluster has room for.
 
         Ray places each where its resources are free. Where none are, it waits, and no stack waits for it.
         Raises HarnessError where none can start.
         """
         if self._failed >= MAX_ATTEMPTS:
-            if not self._members:
+            if not self._workers:
                 raise HarnessError(f"no worker can start on the Ray cluster: {self._reason}")
             return
-        room = min(sum(slots(self._wants).values()), self._limit) - len(self._members)
-        idle = sum(not member.stack for member in self._members)
+        room = min(sum(slots(self._wants).values()), self._limit) - len(self._workers)
+        idle = sum(not worker.stack for worker in self._workers)
         resources = {"num_gpus": self._wants.get("GPU", 0), "num_cpus": self._wants.get("CPU", 0)}
         for _ in range(min(room, stacks - idle)):
             actor = _Worker.options(**resources).remote()  # type: ignore[attr-defined]
-            self._members.append(Member(actor, actor.start.remote(self._device)))
+            self._workers.append(RayWorker(actor, actor.start.remote(self._device)))
 
     def wait(self) -> tuple[Stack, Sequence[Outcome | Lost]]:
         """Wait for a worker, POLL_SECONDS at most, and return the jobs that ended with it, if any, and their outcomes.
 
-        One that has died leaves the crew.
+        One that has died is no longer among them.
         """
-        calls = {member.call: member for member in self._members if member.call is not None}
+        calls = {worker.call: worker for worker in self._workers if worker.call is not None}
         if not calls:
             time.sleep(POLL_SECONDS)
             return (), ()
         done, _ = ray.wait(list(calls), timeout=POLL_SECONDS)
-        for member in map(calls.__getitem__, done):  # one at most
-            if member.stack:
-                return self._outcomes(member)
-            self._enter(member)
+        for worker in map(calls.__getitem__, done):  # one at most
+            if worker.stack:
+                return self._outcomes(worker)
+            self._started(worker)
         return (), ()
 
-    def dismiss(self, everyone: bool = False) -> None:
+    def stop(self, everyone: bool = False) -> None:
         """End the workers that have jobs or have not started, or all."""
-        for member in [member for member in self._members if everyone or member.call is not None]:
-            self._remove(member)
+        for worker in [worker for worker in self._workers if everyone or worker.call is not None]:
+            self._remove(worker)
 
-    def _enter(self, member: Member) -> None:
+    def _started(self, worker: RayWorker) -> None:
         """Note on which node a worker has started, or that it could not."""
         try:
-            member.node, member.call = ray.get(member.call), None
+            worker.node, worker.call = ray.get(worker.call), None
             self._failed = 0
         except RayError as error:
-            self._remove(member)
-            if not member.node:  # one that had started before is replaced
+            self._remove(worker)
+            if not worker.node:  # one that had started before is replaced
                 self._failed, self._reason = self._failed + 1, _reason(error)
 
-    def _outcomes(self, member: Member) -> tuple[Stack, Sequence[Outcome | Lost]]:
+    def _outcomes(self, worker: RayWorker) -> tuple[Stack, Sequence[Outcome | Lost]]:
         """The stack of a worker, and the outcome of each of its jobs. Where one failed, the worker is asked again."""
-        (call, member.call), (stack, member.stack) = (member.call, None), (member.stack, ())
+        (call, worker.call), (stack, worker.stack) = (worker.call, None), (worker.stack, ())
         try:
             found: list[Outcome] = ray.get(call)
             if any(isinstance(outcome, JobError) for outcome in found):
-                member.call = member.actor.start.remote(self._device)
+                worker.call = worker.actor.start.remote(self._device)
             return stack, found
         except RayTaskError as error:  # an exception in a job
             cause, details = error.cause if isinstance(error.cause, Exception) else error, _plain(str(error))
             trace = f"Traceback on its node: {details}"
-            member.call = member.actor.start.remote(self._device)
+            worker.call = worker.actor.start.remote(self._device)
             return stack, [Lost(JobError(job.id, job_error(job, cause).reason, trace)) for job in stack]
         except RayError as error:  # of its worker or node
-            self._remove(member)
+            self._remove(worker)
             reason = f"its worker or node died {MAX_ATTEMPTS} times: {str(error).splitlines()[0]}"
             return stack, [Lost(JobError(job.id, reason, str(error))) for job in stack]
 
-    def _remove(self, member: Member) -> None:
-        self._members.remove(member)
+    def _remove(self, worker: RayWorker) -> None:
+        self._workers.remove(worker)
         with suppress(RayError, ConnectionError):  # the cluster may be gone
-            ray.kill(member.actor)
+            ray.kill(worker.actor)
 
 
 def nodes() -> list[dict[str, Any]]:
