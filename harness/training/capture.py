@@ -52,7 +52,7 @@ class Captured:
             differ = torch.stack([(one != other).any() for one, other in zip(right, found, strict=True)]).any()
             same = not differ.item()  # NaN is another number too
         except Exception as error:
-            raise NotCapturedError(described(error)) from error
+            raise NotCapturedError(described(_first(error))) from error
         finally:
             state.restore()
         if not same:
@@ -64,6 +64,13 @@ class Captured:
             buffer.copy_(value)
         self._replay()
         return tuple(output.clone() for output in self._outputs)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that came first: the end of a capture that broke down raises another one over it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 class NotCapturedError(Exception):
