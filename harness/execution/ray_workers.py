@@ -21,7 +21,10 @@ from harness.store.results import Outcome
 from harness.training.device import choose_device, computes
 from harness.training.run import run_jobs
 
-MAX_ATTEMPTS = 3  # of a job that raises an exception, or whose worker or node dies; of starting a worker
+MAX_ATTEMPTS = (
+    3  # of a job that raises an exception, or whose worker or node dies; of a worker that raises as it starts
+)
+MAX_DEATHS = 10  # of workers as they start, in a row: a node or its processes may be on their way out
 POLL_SECONDS = 0.2  # that are waited for outcomes at most
 
 
@@ -53,7 +56,8 @@ class RayWorkers:
         self._wants, self._limit = wants, limit or 2**30
         self._workers: list[RayWorker] = []
         self._device = "cpu"
-        self._failed, self._reason = 0, ""  # starts in a row, and why the last one did
+        self._failed = self._died = 0  # starts in a row
+        self._reason = ""  # of the last one
 
     @property
     def free(self) -> list[RayWorker]:
@@ -67,7 +71,7 @@ class RayWorkers:
 
     def check(self, device: str) -> None:
         """Ask the workers of the last run whether they are still there, with this device."""
-        self._failed, self._device = 0, device
+        self._failed, self._died, self._device = 0, 0, device
         for worker in self._workers:
             worker.call = worker.actor.start.remote(device)
 
@@ -77,7 +81,7 @@ class RayWorkers:
         Ray places each where its resources are free. Where none are, it waits, and no stack waits for it.
         Raises HarnessError where none can start.
         """
-        if self._failed >= MAX_ATTEMPTS:
+        if self._failed >= MAX_ATTEMPTS or self._died >= MAX_DEATHS:
             if not self._workers:
                 raise HarnessError(f"no worker can start on the Ray cluster: {self._reason}")
             return
@@ -113,11 +117,13 @@ class RayWorkers:
         """Note on which node a worker has started, or that it could not."""
         try:
             worker.node, worker.call = ray.get(worker.call), None
-            self._failed = 0
+            self._failed = self._died = 0
         except RayError as error:
             self._remove(worker)
             if not worker.node:  # one that had started before is replaced
-                self._failed, self._reason = self._failed + 1, _reason(error)
+                raised = isinstance(error, RayTaskError)
+                self._failed, self._died = self._failed + raised, self._died + (not raised)
+                self._reason = _reason(error)
 
     def _outcomes(self, worker: RayWorker) -> tuple[Stack, Sequence[Outcome | Lost]]:
         """The stack of a worker, and the outcome of each of its jobs. Where one failed, the worker is asked again."""

@@ -27,9 +27,10 @@ DECISIVE_FILES = (
     "models/layouts.py", "models/names.py", "models/networks.py", "models/stacked_heads.py", "models/weights.py",
     "stats/metrics.py",
     "study/identity.py", "study/settings.py",
-    "training/augment.py", "training/checkpoint.py", "training/device.py", "training/features.py", "training/fit.py",
-    "training/fit_baseline.py", "training/fit_stack.py", "training/job.py", "training/loaders.py",
-    "training/network.py", "training/optimizers.py", "training/result.py", "training/run.py", "training/task.py",
+    "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
+    "training/features.py", "training/fit.py", "training/fit_baseline.py", "training/fit_stack.py", "training/job.py",
+    "training/loaders.py", "training/network.py", "training/optimizers.py", "training/result.py", "training/run.py",
+    "training/step.py", "training/task.py", "training/ways.py",
 )  # fmt: skip
 
 

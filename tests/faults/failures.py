@@ -16,7 +16,7 @@ Fault = Callable[[], None]
 
 def _install(spoil: Callable[[Tensor], Tensor]) -> None:
     """Has `spoil` change the loss of the second batch, and of those after it, in the fits of one scenario."""
-    loop: Any = importlib.import_module("harness.training.fit")
+    loop: Any = importlib.import_module("harness.training.step")
     job: Any = importlib.import_module("harness.training.job")
     fit, loss = job.fit, loop.cross_entropy
     batches = {"now": 0, "broken": False}

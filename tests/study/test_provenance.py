@@ -51,7 +51,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "study/strict_yaml.py": IN_THE_IDS,
     "study/study.py": IN_THE_IDS, "study/types.py": IN_THE_IDS,
     "training/__init__.py": WORDS, "training/allocator.py": "no arithmetic", "training/context.py": "no arithmetic",
-    "training/preflight.py": WORDS,
+    "training/nvidia.py": WORDS, "training/preflight.py": WORDS,
 }  # fmt: skip
 
 
