@@ -55,7 +55,9 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
     images = len(fit_job.task.train) * settings.epochs
-    first = Way(context.capture, cached is None and compiles(context.compile, device, images))
+    # The code of a custom head may count steps or draw numbers in Python; a graph would repeat those of one step.
+    capture = context.capture and settings.head not in context.heads
+    first = Way(capture, cached is None and compiles(context.compile, device, images))
 
     def attempt(micro_batch: int, way: Way) -> tuple[nn.Module, Fitted]:
         # Heads on cached features are small, and computed in fp32.

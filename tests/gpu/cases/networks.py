@@ -117,3 +117,28 @@ def test_pixels_that_do_not_fit_are_loaded_ahead_with_the_same_bits(
     assert not any("loaders.py" in place for place in LOG.syncs if "pinned" in place)
     assert not LOG.races
     assert torch.cuda.is_available()
+
+
+LATE = """\
+from torch import nn
+
+
+class Late(nn.Module):
+    def __init__(self, shape, classes, settings):
+        super().__init__()
+        self.linear, self.steps = nn.Linear(shape[0], classes), 0
+
+    def forward(self, features):
+        self.steps += self.training
+        return self.linear(features.mean(dim=(2, 3))) * (2 if self.steps > 3 else 1)
+"""
+
+
+def test_a_custom_head_that_changes_in_a_later_step_is_not_captured(case: Case) -> None:
+    context, job = case()
+    settings = job.scenario.settings.model_copy(update={"head": "own:Late"})
+    job = replace(job, scenario=replace(job.scenario, settings=settings))
+    context = replace(context, heads={"own:Late": LATE})
+    found = run_job(job, context, silent)
+    assert found.record.facts.capture is None
+    assert apart(found, run_job(job, replace(context, capture=False), silent)) == 0
