@@ -4,10 +4,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +16,23 @@ from harness.data.audit import audit_study, require_clean
 from harness.data.dataset import Dataset
 from harness.data.decode import Counting
 from harness.data.folds import Fold, check_fold, fold_digests, make_folds
+from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset, unread_lines
 from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
-from harness.data.separation import Separation, separation
+from harness.data.separation import separation
 from harness.data.sources import SOURCES
 from harness.errors import BusyError, HarnessError, StudyError
 from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
-from harness.store import Ledger, Store
+from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study import Study
-from harness.study.identity import Digests, digest, study_id
+from harness.study.identity import Digests, digest
 from harness.study.messages import unknown
 from harness.study.paper import load_published
-from harness.study.reader import StateReader
 from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
 from harness.study.strict_yaml import FieldPath
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a study reads."""
-
-    dataset: Dataset
-    folds: list[Fold]
-    digests: Digests
-    heads: Mapping[str, str]  # the sources of custom heads
-    separation: Separation
-
-    def fold(self, repeat: int, number: int) -> Fold:
-        """The fold at these coordinates."""
-        return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (repeat, number))
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A study in its store: everything that it reads, and how far it is."""
-
-    study: Study
-    inputs: Inputs
-    store: Store
-
-    @property
-    def ledger(self) -> Ledger:
-        """The finished jobs of the store."""
-        return Ledger(self.store)
-
-    @cached_property
-    def identity(self) -> str:
-        """The id of the study: the hash of its file and of all that it reads."""
-        return study_id(self.study, self.inputs.digests)
-
-    @property
-    def has_test(self) -> bool:
-        """Whether there are images to test on."""
-        return len(self.inputs.dataset.rows("test")) > 0
-
-    @cached_property
-    def reader(self) -> StateReader:
-        """The reader of how far the study is; it reads each finished job once."""
-        return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test)
 
 
 def prepare(study: Study, store: Store, accepted: Collection[str] | None = None) -> Workspace:

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from harness.data.inputs import Workspace
 from harness.errors import StudyError
 from harness.execution.compute import Compute
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
-from harness.prepare import Workspace, prepare
+from harness.prepare import prepare
 from harness.runner import Run, run_study
 from harness.store import Store
 from harness.store.results import FoldRecord, Metrics

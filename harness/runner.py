@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
+from harness.data.inputs import Workspace
 from harness.data.separation import Separation
 from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
 from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
-from harness.prepare import Workspace, cache_inputs, nothing_left_if_refused, prepare, require_audited
+from harness.prepare import cache_inputs, nothing_left_if_refused, prepare, require_audited
 from harness.report.current import update_report
 from harness.store import Store
 from harness.store.ledger import Look

@@ -9,8 +9,8 @@ import typer
 from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, StudyFile, read_study
 
 if TYPE_CHECKING:
+    from harness.data.inputs import Workspace
     from harness.execution.costs import Probe
-    from harness.prepare import Workspace
     from harness.study.settings import ResolvedSettings
     from harness.study.state import StudyState
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from harness.prepare import Inputs, Workspace
+from harness.data.inputs import Inputs, Workspace
 from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study.identity import digest

@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from harness.data.decode import Counting
+from harness.data.inputs import Workspace
 from harness.data.pixels import pixel_cache
 from harness.errors import JobError
 from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor, JobEvents
-from harness.prepare import Workspace
 from harness.store import Ledger
 from harness.store.results import FoldRecord, Metrics, Outcome
 from harness.study.plan import Job, batches

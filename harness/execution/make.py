@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.data.inputs import Workspace
 from harness.errors import HarnessError
 from harness.execution.compute import Compute
 from harness.execution.durations import durations
 from harness.execution.executor import Executor
 from harness.execution.inline import InlineExecutor
 from harness.execution.schedule import CostEstimate, by_epochs
-from harness.prepare import Workspace
 from harness.study.state import StudyState
 from harness.training.preflight import require_usable
 

@@ -4,7 +4,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.prepare import Workspace
+from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import RunOf
 from harness.report.page import PageLinks
 from harness.store.explanations import explanations_file

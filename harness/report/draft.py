@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.data.audit import Audit
 from harness.data.dataset import Dataset
-from harness.prepare import Inputs, Workspace
+from harness.data.inputs import Inputs, Workspace
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.records import Statistics
 from harness.store import Ledger

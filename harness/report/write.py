@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from harness.data.audit import audit_study
+from harness.data.inputs import Workspace
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
-from harness.prepare import Workspace
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.drawing import with_holes

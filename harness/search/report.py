@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.data.inputs import Workspace
 from harness.errors import attempt, failure
-from harness.prepare import Workspace
 from harness.report.figures import search as draw
 from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import Marks, together

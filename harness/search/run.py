@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.inputs import Workspace
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
-from harness.prepare import Workspace, cache_inputs, prepare, require_audited
+from harness.prepare import cache_inputs, prepare, require_audited
 from harness.report.numbers.marks import Marks
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study

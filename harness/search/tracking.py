@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.data.inputs import Workspace
 from harness.errors import JobError
-from harness.prepare import Workspace
 from harness.search.queue import Queue, has_ended
 from harness.search.trials import TrialResult, trial_result, trial_results
 from harness.store.results import FoldRecord, Metrics

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.prepare import Workspace
+from harness.data.inputs import Workspace
 from harness.report.numbers.marks import Marks
 from harness.report.tables.export import rounded
 from harness.search.queue import Queue, slot_of

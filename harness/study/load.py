@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a study is a mapping that starts with `study: NAME`")
     given: dict[FieldPath, str] = {}
+    of_file = deepcopy(data)
     for text in overrides:
         _apply(data, text, given)
+    changed = {dotted(field): (_value(of_file, field), _value(data, field)) for field in given}
     for field in [field for field in lines if any(field[: len(option)] == option for option in given)]:
         del lines[field]  # errors about a replaced value name the option, not the line
     if data_path is not None:
@@ -42,6 +45,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     except ValidationError as error:
         raise from_pydantic(error, str(path), lines, given, Study) from None
     study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
+    study._changed = {field: values for field, values in changed.items() if values[0] != values[1]}
     _check_stages(study)
     _check_leaks(study)
     _check_search(study)
@@ -71,6 +75,16 @@ def _apply(data: dict[str, Any], text: str, given: dict[FieldPath, str]) -> None
             target[part] = value
         target = child
     given[field] = option
+
+
+def _value(data: Any, field: FieldPath) -> Any:
+    """The value of a field in the data of a study file; None where it has none."""
+    for part in field:
+        if isinstance(data, dict):
+            data = data.get(part)
+        else:
+            data = data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
+    return data
 
 
 def _check_stages(study: Study) -> None:

@@ -1,7 +1,7 @@
 """The study file: what is trained, on which images, and how it is compared."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -113,6 +113,7 @@ class Study(Model):
     _lines: LineNumbers = PrivateAttr(default_factory=dict)
     _overrides: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
+    _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
 
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that names the line or option of `field`: `file:line: field: message`."""
@@ -127,6 +128,11 @@ class Study(Model):
     def folder(self) -> Path:
         """The folder of the study file."""
         return Path(self._name).parent
+
+    @property
+    def changed(self) -> Mapping[str, tuple[Any, Any]]:
+        """The fields that `--set` changed, such as `base.epochs` -> the value in the file (or None) and the new one."""
+        return self._changed
 
     def as_written(self, level: Any) -> Any:
         """A level as the user wrote it: a path before it was made absolute."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.inputs import Workspace
 from harness.data.pixels import open_pixels
 from harness.errors import HarnessError, attempt
-from harness.prepare import Workspace
 from harness.report.numbers.predictions import arrays
 from harness.store.explanations import (
     GRAD_CAM_WARNING,

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.data.inputs import Inputs, Workspace
 from harness.errors import JobError
-from harness.prepare import Inputs, Workspace
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
 from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
 from harness.store.results import FoldRecord, Metrics

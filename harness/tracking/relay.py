@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from harness.data.inputs import Workspace
 from harness.errors import HarnessError, JobError, TrackingError
-from harness.prepare import Workspace
 from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StageState

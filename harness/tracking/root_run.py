@@ -12,9 +12,9 @@ import yaml
 
 from harness.data.audit import audit_study
 from harness.data.folds import folds_json
+from harness.data.inputs import Workspace
 from harness.errors import JobError, attempt
 from harness.models.custom import file_name
-from harness.prepare import Workspace
 from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
 from harness.study.provenance import environment

@@ -7,8 +7,8 @@ from pathlib import Path
 from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
+from harness.data.inputs import Workspace
 from harness.errors import JobError
-from harness.prepare import Workspace
 from harness.store.failpoints import failpoint
 from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests

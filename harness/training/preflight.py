@@ -14,9 +14,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from harness.data.inputs import Inputs, Workspace
 from harness.errors import HarnessError
 from harness.models.network_check import NetworkCheck, NetworkSettings
-from harness.prepare import Inputs, Workspace
 from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study import Study

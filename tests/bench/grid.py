@@ -6,10 +6,11 @@ from statistics import median
 
 import torch
 
+from harness.data.inputs import Inputs
 from harness.data.pixels import pixel_cache
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
-from harness.prepare import Inputs, prepare
+from harness.prepare import prepare
 from harness.runner import Run
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord

@@ -7,8 +7,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from harness.data.folds import oversample
+from harness.data.inputs import Inputs
 from harness.models.heads import make_head
-from harness.prepare import Inputs, prepare
+from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study
 from harness.study.settings import Settings

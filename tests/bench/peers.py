@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
+from harness.data.inputs import Inputs
 from harness.models.heads import make_head
-from harness.prepare import Inputs, prepare
+from harness.prepare import prepare
 from harness.store import Store
 from harness.store.store import sqlite_uri
 from harness.study.settings import Settings

@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from PIL import Image
 
+from harness.data.inputs import Inputs
 from harness.errors import JobError
-from harness.prepare import Inputs, prepare
+from harness.prepare import prepare
 from harness.report.numbers.predictions import arrays
 from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store

@@ -4,11 +4,11 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli.show.console import SYNTHETIC_WARNING, new_console, rows_table
+from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
-from harness.prepare import Inputs, Workspace
 from harness.report.numbers.detectable import resolution
 from harness.study import Study
 from harness.study.state import StageState, StudyState

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
+from harness.data.inputs import Workspace
 from harness.data.separation import class_counts
 from harness.execution.costs import Costs
-from harness.prepare import Workspace
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
 

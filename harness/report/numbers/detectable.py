@@ -1,6 +1,6 @@
 """The smallest differences that a study's protocol can detect, in one line, before anything is trained."""
 
-from harness.prepare import Inputs
+from harness.data.inputs import Inputs
 from harness.stats import ALPHA
 from harness.stats.power import detectable_by_mcnemar, detectable_in_sd
 from harness.study import Study

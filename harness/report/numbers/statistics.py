@@ -1,7 +1,7 @@
 """Every number of a study's report, and the words on its winners."""
 
 from harness.data.dataset import Dataset
-from harness.prepare import Workspace
+from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,

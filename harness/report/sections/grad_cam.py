@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from harness.data.decode import Pixels
+from harness.data.inputs import Workspace
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import attempt, failure
-from harness.prepare import Workspace
 from harness.report.figures.drawing import drawn, named, save, titled
 from harness.report.tables.export import escaped
 from harness.store.explanations import (

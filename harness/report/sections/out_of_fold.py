@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.dataset import Dataset
+from harness.data.inputs import Workspace
 from harness.data.pixels import pixel_cache
-from harness.prepare import Workspace
 from harness.report.draft import Draft
 from harness.report.figures.study import prediction_figures
 from harness.report.numbers.marks import marked

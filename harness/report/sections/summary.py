@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from harness.prepare import Workspace
+from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
