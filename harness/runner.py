@@ -11,6 +11,7 @@ from pathlib import Path
 from time import time
 
 from harness.data.inputs import Workspace
+from harness.data.record import write_record
 from harness.data.separation import Separation
 from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor
@@ -23,6 +24,7 @@ from harness.store import Store
 from harness.store.ledger import Look
 from harness.store.reports import tell_of_other
 from harness.study import Study
+from harness.study.history import CommandLog
 from harness.study.mixed import require_one_version
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
@@ -86,6 +88,8 @@ def _run(
     """Run the study; the caller holds its lock."""
     workspace.store.sweep()
     cache_inputs(workspace)
+    write_record(workspace)
+    log = CommandLog(workspace.folder, context.device)
     tell_of_other(workspace.store.reports / workspace.study.study, workspace.identity, reporter.say)
     with StudyRelay(workspace, reporter.say) as relay:
         fitter = Fitter(workspace.ledger, context, executor, [relay, reporter])
@@ -93,11 +97,13 @@ def _run(
         def fit(name: str, jobs: Collection[Job]) -> None:
             wanted = [job for job in jobs if only is None or job.id in only]
             if wanted:
+                log.begin()
                 reporter.begin(name, wanted)
                 fitter.run(wanted)
 
         stages = _run_stages(workspace, fit, relay, reporter.say)
         state = StudyState(stages, _run_tests(workspace, stages, fit, relay))
+        log.end(fitter.fitted, fitter.failed)
         publisher = relay.settled()
         _register(workspace, state, publisher, context, reporter.say)
         report = update_report(workspace, state, publisher.run_of, publisher.links(state.stages))

@@ -119,7 +119,7 @@ def test_a_second_run_reads_the_record_of_each_finished_job_once(finished: Finis
 
 
 def test_mlflow_is_rebuilt_from_the_ledger_without_a_fit(finished: Finished, tmp_path: Path) -> None:
-    bare = copy_of(finished.store, Store(tmp_path / "bare"), "jobs")
+    bare = copy_of(finished.store, Store(tmp_path / "bare"), "jobs", "studies")
     rebuilt = run_in(finished.study, bare)
     assert rebuilt.reporter.outcomes == []
     assert content(bare) == content(finished.store)

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from harness.data.audit import Audit, audit_study
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold
 from harness.data.separation import Separation
 from harness.store import Ledger, Store
 from harness.study import Study
+from harness.study.history import CommandEntry, read_commands
 from harness.study.identity import Digests, study_id
 from harness.study.reader import StateReader
 
@@ -35,6 +38,7 @@ class Workspace:
     study: Study
     inputs: Inputs
     store: Store
+    stored_audit: Audit | None = None  # of a study that is read from its record, without its images
 
     @property
     def ledger(self) -> Ledger:
@@ -45,6 +49,27 @@ class Workspace:
     def identity(self) -> str:
         """The id of the study: the hash of its file and of all that it reads."""
         return study_id(self.study, self.inputs.digests)
+
+    @property
+    def images(self) -> bool:
+        """Whether the images were read: they are at hand. Else everything is from the record of the study."""
+        return self.stored_audit is None
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The audit of the images."""
+        study, inputs = self.study, self.inputs
+        return self.stored_audit or audit_study(study, inputs.dataset, inputs.folds, self.store)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study's record."""
+        return self.store.studies / self.study.study / self.identity
+
+    @property
+    def commands(self) -> tuple[CommandEntry, ...]:
+        """The commands that fitted something for this study."""
+        return read_commands(self.folder)
 
     @property
     def has_test(self) -> bool:

@@ -21,7 +21,7 @@ class Fitter:
 
     def __init__(self, ledger: Ledger, context: Context, executor: Executor, observers: Sequence[JobEvents]) -> None:
         self._ledger, self._context, self._executor, self._observers = ledger, context, executor, observers
-        self.failed = 0
+        self.fitted = self.failed = 0
         self.passes: Counter[str] = Counter()  # frozen backbone -> images that went through it
 
     def run(self, jobs: Collection[Job]) -> None:
@@ -39,6 +39,7 @@ class Fitter:
             return outcome
         if (passes := outcome.record.facts.backbone_passes) is not None:
             self.passes[job.scenario.settings.backbone] += passes
+        self.fitted += 1
         return self._ledger.save(outcome)
 
     def _started(self, job: Job) -> None:

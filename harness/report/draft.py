@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from harness.data.audit import Audit
 from harness.data.dataset import Dataset
 from harness.data.inputs import Inputs, Workspace
 from harness.report.numbers.marks import Marks, marks_of
@@ -21,7 +20,6 @@ class Draft:
     workspace: Workspace
     state: StudyState
     statistics: Statistics
-    audit: Audit
     folder: Path
 
     @property

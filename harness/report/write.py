@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from harness.data.audit import audit_study
 from harness.data.inputs import Workspace
 from harness.data.manifest import unread_lines
 from harness.data.separation import class_counts, oversampling_words
@@ -27,6 +26,7 @@ from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_tabl
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
+from harness.study.history import ENVIRONMENT_FILE
 from harness.study.mixed import require_one_version
 from harness.study.paper import load_published
 from harness.study.provenance import environment
@@ -51,26 +51,31 @@ def write_report(
     run_of: returns the MLflow run of a level and a key; its id is stored with the numbers. links: into MLflow, for
     index.html.
     """
-    study, inputs, store = workspace.study, workspace.inputs, workspace.store
+    study, store = workspace.study, workspace.store
     require_one_version(state.fits, store.mixed_versions)
     statistics = study_statistics(workspace, state, run_of)
-    audit = audit_study(study, inputs.dataset, inputs.folds, store)
     target = store.reports / study.study
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
-        draft = Draft(workspace, state, statistics, audit, folder)
+        draft = Draft(workspace, state, statistics, folder)
         summary = summary_lines(workspace, state, statistics)
         text = _text(draft, summary)
         (folder / "summary.md").write_text("\n".join([*_head(draft)[2:], *summary]) + "\n", encoding="utf-8")
         (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
-        (folder / "environment.txt").write_text(environment(), encoding="utf-8")
+        (folder / ENVIRONMENT_FILE).write_text(_environment(workspace), encoding="utf-8")
         write_statistics(statistics, folder)
         write_page(folder, links)
         write_checklist(draft)
         failpoint("report.written")
         replace_report(folder, target, workspace.identity)
     return target / "report.md"
+
+
+def _environment(workspace: Workspace) -> str:
+    """The environment of the last fits; of this command where none is recorded."""
+    path = workspace.folder / ENVIRONMENT_FILE
+    return path.read_text(encoding="utf-8") if path.exists() else environment()
 
 
 def _text(draft: Draft, summary: list[str]) -> list[str]:
@@ -86,7 +91,7 @@ def _text(draft: Draft, summary: list[str]) -> list[str]:
         *(line for test in draft.state.tests for line in test_lines(draft, test)),
         *test_comparison_lines(draft),
         *_findings(draft.statistics),
-        *gap_lines(draft.statistics.estimates, draft.audit, draft.folder),
+        *gap_lines(draft.statistics.estimates, draft.workspace.audit, draft.folder),
         *_paper(draft),
         *_foot(draft),
     ]
@@ -122,7 +127,7 @@ def _data(draft: Draft) -> list[str]:
 
 
 def _audit(draft: Draft) -> list[str]:
-    audit = draft.audit
+    audit = draft.workspace.audit
     (draft.folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
     shown = [f for f in audit.findings if f.name != "counts"]
     accepted = {f.name: " (accepted by name)" for f in shown if f.severity == "error" and f.accepted}

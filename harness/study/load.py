@@ -15,7 +15,7 @@ from harness.study.messages import from_pydantic, reason, unknown
 from harness.study.paths import make_absolute
 from harness.study.search_block import search_problems
 from harness.study.settings import CONFLICTING, Settings, conflict
-from harness.study.strict_yaml import FieldPath, dotted, parse_yaml, read_yaml
+from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
 
 MAX_SCENARIOS = 100_000
@@ -26,13 +26,14 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
 
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
-    data, lines = read_yaml(path)
+    text = file_text(path)
+    data, lines = parse_yaml(text, str(path))
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a study is a mapping that starts with `study: NAME`")
     given: dict[FieldPath, str] = {}
     of_file = deepcopy(data)
-    for text in overrides:
-        _apply(data, text, given)
+    for option in overrides:
+        _apply(data, option, given)
     changed = {dotted(field): (_value(of_file, field), _value(data, field)) for field in given}
     for field in [field for field in lines if any(field[: len(option)] == option for option in given)]:
         del lines[field]  # errors about a replaced value name the option, not the line
@@ -45,6 +46,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     except ValidationError as error:
         raise from_pydantic(error, str(path), lines, given, Study) from None
     study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
+    study._text = text
     study._changed = {field: values for field, values in changed.items() if values[0] != values[1]}
     _check_stages(study)
     _check_leaks(study)

@@ -57,6 +57,11 @@ def read_yaml(path: Path) -> tuple[Any, LineNumbers]:
 
     Raises StudyError, naming file and line, for anything that is not plain data.
     """
+    return parse_yaml(file_text(path), str(path))
+
+
+def file_text(path: Path) -> str:
+    """Read a study file. Raises StudyError where it cannot be read, is too long or is not UTF-8."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -66,11 +71,15 @@ def read_yaml(path: Path) -> tuple[Any, LineNumbers]:
     if len(raw) > MAX_BYTES:
         raise StudyError(f"{path}: {len(raw):,} bytes; a study file has at most {MAX_BYTES:,}")
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise StudyError(f"{path}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
-    return parse_yaml(text, str(path))
+
+
+def dump_yaml(content: dict[str, Any]) -> str:
+    """The data as YAML, keys in their order."""
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def parse_yaml(text: str, name: str) -> tuple[Any, LineNumbers]:

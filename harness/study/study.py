@@ -113,6 +113,7 @@ class Study(Model):
     _lines: LineNumbers = PrivateAttr(default_factory=dict)
     _overrides: dict[FieldPath, str] = PrivateAttr(default_factory=dict)
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
+    _text: str = PrivateAttr(default="")
     _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
 
     def error(self, field: FieldPath, message: str) -> StudyError:
@@ -128,6 +129,11 @@ class Study(Model):
     def folder(self) -> Path:
         """The folder of the study file."""
         return Path(self._name).parent
+
+    @property
+    def text(self) -> str:
+        """The text of the study file, before `--set`; empty for a study that was not read from a file."""
+        return self._text
 
     @property
     def changed(self) -> Mapping[str, tuple[Any, Any]]:

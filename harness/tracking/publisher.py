@@ -183,6 +183,8 @@ class Publisher(RootRun):
         """Add the report to the study's run, if it exists."""
         run_id = self._tracker.find("study", self._workspace.identity)
         if run_id is not None:
+            record = sorted(self._workspace.folder.iterdir())
+            self._attempt("record", run_id, lambda: self._tracker.log_files(run_id, record))
             self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
             words = (folder / "summary.md").read_text(encoding="utf-8")
             self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")

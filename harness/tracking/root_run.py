@@ -1,26 +1,18 @@
 """The MLflow run at the root of a study or a search, its files, and the runs of finished folds."""
 
-import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import yaml
-
-from harness.data.audit import audit_study
-from harness.data.folds import folds_json
 from harness.data.inputs import Workspace
+from harness.data.record import write_record
 from harness.errors import JobError, attempt
-from harness.models.custom import file_name
 from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
-from harness.study.provenance import environment
 from harness.tracking.connection import is_lost
 from harness.tracking.links import UI_PORT
-from harness.tracking.stored_run import HEADS_FOLDER
 from harness.tracking.tracker import Tracker
 
 
@@ -73,8 +65,8 @@ class RootRun(ABC):
             self._tracker.discard_leftovers()
             run_id = self.run_id
             if not self._tracker.is_complete(run_id):
-                with self._store.scratch() as folder:
-                    self._tracker.log_files(run_id, study_files(self._workspace, folder))
+                record = write_record(self._workspace)
+                self._tracker.log_files(run_id, sorted(record.folder.iterdir()))
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
@@ -90,22 +82,3 @@ class RootRun(ABC):
             status = "FAILED" if error is None or isinstance(error, Exception) else "KILLED"
         finally:
             self._tracker.close_all(status)
-
-
-def study_files(workspace: Workspace, folder: Path) -> list[Path]:
-    """Write the files that say what a study reads and what it runs on into `folder`, and return their paths."""
-    study, inputs = workspace.study, workspace.inputs
-    (folder / "study.yaml").write_text(
-        yaml.safe_dump(study.model_dump(mode="json", exclude={"paper"}), sort_keys=False), encoding="utf-8"
-    )
-    inputs.dataset.table.to_parquet(folder / "manifest.parquet", index=False)
-    folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
-    (folder / "folds.json").write_text(json.dumps(folds, indent=1), encoding="utf-8")
-    audit = audit_study(study, inputs.dataset, inputs.folds, workspace.store)
-    (folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
-    (folder / "environment.txt").write_text(environment(), encoding="utf-8")
-    for head, source in inputs.heads.items():
-        path = folder / HEADS_FOLDER / file_name(head)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source, encoding="utf-8")
-    return sorted(folder.iterdir())

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
+from harness.data.record import HEADS_FOLDER
 from harness.errors import StudyError
 from harness.store import Store
 from harness.study.settings import Settings
 from harness.tracking.connection import open_client
-
-HEADS_FOLDER = "heads"  # among a study run's artifacts: the files of custom heads
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def _data_answers(draft: Draft) -> dict[str, str]:
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
         f" digest {draft.inputs.digests.all_folds}; the test split is the data's own",
         "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}{rule}",
-        "counts": "; ".join(f.text for f in draft.audit.named("counts")),
-        "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in draft.audit.named(name)),
+        "counts": "; ".join(f.text for f in draft.workspace.audit.named("counts")),
+        "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in draft.workspace.audit.named(name)),
         "resolution": resolution(draft.study, draft.inputs),
     }
 

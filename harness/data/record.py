@@ -1,0 +1,177 @@
+"""The record of a study in its store: what it read, so that everything that only reads needs no images."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.data.audit import Audit
+from harness.data.dataset import Dataset, Skipped
+from harness.data.finding import AuditFinding
+from harness.data.folds import Fold, folds_json
+from harness.data.inputs import Inputs, Workspace
+from harness.data.left_out import LeftOut
+from harness.data.separation import separation
+from harness.models.custom import file_name
+from harness.store import Store
+from harness.store.files import write_atomic
+from harness.study import Study, load_study
+from harness.study.history import ENVIRONMENT_FILE, read_commands
+from harness.study.identity import Digests
+from harness.study.provenance import environment
+from harness.study.strict_yaml import dump_yaml
+
+HEADS_FOLDER = "heads"  # the files of custom heads
+ABOUT_FILE = "record.json"
+PAPER_FILE = "paper.yaml"
+GIVEN_FILE = "given.yaml"  # the study file's own text, before `--set`
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as it was run in a store: the folder `studies/NAME/STUDY_ID`."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name of the study."""
+        return self.folder.parent.name
+
+    @property
+    def study_id(self) -> str:
+        """The id of the study."""
+        return self.folder.name
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The content of `record.json`: the digests, and what is known of the images besides the manifest."""
+        found: dict[str, Any] = json.loads((self.folder / ABOUT_FILE).read_text(encoding="utf-8"))
+        return found
+
+    @cached_property
+    def study(self) -> Study:
+        """The study, every setting resolved."""
+        study = load_study(self.folder / "study.yaml")
+        study._text = (self.folder / GIVEN_FILE).read_text(encoding="utf-8")
+        study._written = self.about["written"]
+        study._changed = {field: (old, new) for field, (old, new) in self.about["changed"].items()}
+        return study
+
+    @property
+    def root(self) -> Path:
+        """The folder in which the images were."""
+        return Path(self.about["data"]["root"])
+
+    @cached_property
+    def digests(self) -> Digests:
+        """The hashes of everything that the study read."""
+        found = self.about["digests"]
+        folds = {(repeat, fold): value for repeat, fold, value in found["folds"]}
+        weights = {(backbone, name): value for backbone, name, value in found["weights"]}
+        return Digests(found["manifest"], folds, weights, found["heads"])
+
+    def audit(self) -> Audit:
+        """The audit of the images."""
+        found = json.loads((self.folder / "audit.json").read_text(encoding="utf-8"))
+        return Audit(found["manifest"], [AuditFinding(**finding) for finding in found["findings"]])
+
+    def workspace(self, store: Store) -> Workspace:
+        """The study in its store, without its images."""
+        dataset, folds = self._dataset(), self._folds()
+        names = self.digests.heads
+        heads = {name: (self.folder / HEADS_FOLDER / file_name(name)).read_text(encoding="utf-8") for name in names}
+        found = separation(self.study, dataset, folds)
+        return Workspace(self.study, Inputs(dataset, folds, self.digests, heads, found), store, self.audit())
+
+    def _dataset(self) -> Dataset:
+        about = self.about["data"]
+        return Dataset(
+            self.root, self._table, tuple(about["classes"]), about["positive"], about["synthetic"],
+            Skipped(**about["skipped"]) if about["skipped"] else None, about["patient_rule"],
+            tuple(LeftOut(**{**left, "first": tuple(left["first"]), "parts": tuple(left["parts"])})
+                  for left in about["left_out"]),
+        )  # fmt: skip
+
+    @cached_property
+    def _table(self) -> Any:
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / "manifest.parquet")
+
+    def _folds(self) -> list[Fold]:
+        rows = {image: row for row, image in enumerate(self._table["image"])}
+        found = json.loads((self.folder / "folds.json").read_text(encoding="utf-8"))["folds"]
+        sides = [[np.array([rows[i] for i in fold[side]]) for side in ("train", "validation")] for fold in found]
+        return [Fold(fold["repeat"], fold["fold"], *side) for fold, side in zip(found, sides, strict=True)]
+
+
+def records(store: Store, name: str = "*") -> list[StudyRecord]:
+    """The records of the studies of this name, or of all, in the order in which they were last run."""
+    found = [path.parent for path in store.studies.glob(f"{name}/*/{ABOUT_FILE}")]
+    return [StudyRecord(folder) for folder in sorted(found, key=_last_run)]
+
+
+def _last_run(folder: Path) -> tuple[float, float]:
+    commands = read_commands(folder)
+    return commands[-1].time if commands else 0.0, (folder / ABOUT_FILE).stat().st_mtime
+
+
+def write_record(workspace: Workspace) -> StudyRecord:
+    """Write the record of a study, or the files of it that have changed since it was written."""
+    record = StudyRecord(workspace.folder)
+    for name, content in _files(workspace):
+        path = record.folder / name
+        if not path.exists() or path.read_bytes() != content:
+            write_atomic(path, content)
+    if not (record.folder / "manifest.parquet").exists():
+        write_atomic(record.folder / "manifest.parquet", workspace.inputs.dataset.table.to_parquet(index=False))
+    return record
+
+
+def _files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
+    """The files of a record but the manifest, `record.json` the last: where it is, the record is complete."""
+    study, inputs = workspace.study, workspace.inputs
+    content = study.model_dump(mode="json")
+    if study.paper_file is not None:
+        yield PAPER_FILE, study.paper_file.read_bytes()
+        content["paper"] = PAPER_FILE
+    yield "study.yaml", dump_yaml(content).encode()
+    yield GIVEN_FILE, study.text.encode()
+    if not (workspace.folder / ENVIRONMENT_FILE).exists():
+        yield ENVIRONMENT_FILE, environment().encode()
+    folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
+    yield "folds.json", json.dumps(folds, indent=1).encode()
+    yield "audit.json", workspace.audit.to_json().encode()
+    for head, source in inputs.heads.items():
+        yield f"{HEADS_FOLDER}/{file_name(head)}", source.encode()
+    yield ABOUT_FILE, json.dumps(_about(workspace), indent=1).encode()
+
+
+def _about(workspace: Workspace) -> dict[str, Any]:
+    """The content of `record.json`."""
+    study, dataset, digests = workspace.study, workspace.inputs.dataset, workspace.inputs.digests
+    return {
+        "study_id": workspace.identity,
+        "changed": study.changed,
+        "written": study._written,
+        "digests": {
+            "manifest": digests.manifest,
+            "folds": [[*at, value] for at, value in digests.folds.items()],
+            "weights": [[*at, value] for at, value in digests.weights.items()],
+            "heads": dict(digests.heads),
+        },
+        "data": {
+            "root": str(dataset.root),
+            "classes": dataset.classes,
+            "positive": dataset.positive,
+            "synthetic": dataset.synthetic,
+            "patient_rule": dataset.patient_rule,
+            "skipped": dataset.skipped and asdict(dataset.skipped),
+            "left_out": [asdict(left) for left in dataset.left_out],
+        },
+    }

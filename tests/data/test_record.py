@@ -1,0 +1,61 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.data.record import records
+from harness.prepare import prepare
+from harness.report.write import write_report
+from harness.store import Store
+from harness.study.history import CommandLog, read_commands
+from tests.conftest import Finished
+
+
+@pytest.fixture
+def bare(finished: Finished, tmp_path: Path) -> Store:
+    """What is left of the small study's store without its images, its cache and MLflow."""
+    store = Store(tmp_path / "bare")
+    for folder in ("jobs", "studies", "looks"):
+        shutil.copytree(finished.store.root / folder, store.root / folder)
+    return store
+
+
+def test_a_record_gives_the_workspace_that_the_images_gave(finished: Finished, bare: Store) -> None:
+    (record,) = records(bare)
+    found, right = record.workspace(bare), prepare(finished.study, finished.store)
+    assert (record.name, record.study_id, found.identity) == ("small", right.identity, right.identity)
+    assert (found.images, right.images) == (False, True)
+    assert found.study.model_dump() == right.study.model_dump()
+    assert (found.study.text, found.study.changed) == (right.study.text, right.study.changed)
+    assert found.inputs.dataset.digest == right.inputs.dataset.digest
+    assert found.inputs.digests == right.inputs.digests
+    assert found.inputs.separation == right.inputs.separation
+    assert found.audit == right.audit
+    for one, other in zip(found.inputs.folds, right.inputs.folds, strict=True):
+        assert (one.train.tolist(), one.validation.tolist()) == (other.train.tolist(), other.validation.tolist())
+
+
+def test_a_report_from_the_record_has_the_same_numbers(finished: Finished, bare: Store) -> None:
+    workspace = records(bare)[0].workspace(bare)
+    report = write_report(workspace, workspace.reader.read())
+    numbers = [json.loads(path.with_name("statistics.json").read_text()) for path in (report, finished.run.report)]
+    for found in numbers:
+        for estimate in found["estimates"]:
+            estimate["run_id"] = None  # there is no MLflow
+    assert numbers[0] == numbers[1]
+
+
+def test_the_command_that_fitted_is_recorded_and_one_that_fits_nothing_is_not(
+    finished: Finished, tmp_path: Path
+) -> None:
+    (command,) = read_commands(records(finished.store)[0].folder)
+    assert (command.fits, command.failed, command.device) == (7, 0, "cpu")
+    assert command.seconds is not None and "torch" in command.versions
+    log = CommandLog(tmp_path, "cpu")
+    log.end(0, 0)
+    assert read_commands(tmp_path) == ()
+    log.begin()
+    assert [entry.fits for entry in read_commands(tmp_path)] == [None], "it may be killed now"
+    log.end(3, 1)
+    assert [(entry.fits, entry.failed) for entry in read_commands(tmp_path)] == [(3, 1)]
