@@ -1,19 +1,17 @@
 """The report as it is stored, written again only where something that it is made of has changed."""
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import RunOf
 from harness.report.page import PageLinks
+from harness.report.written import package_versions, report_code
 from harness.store.explanations import explanations_file
 from harness.store.files import write_atomic
 from harness.study.identity import digest
-from harness.study.provenance import PACKAGE, code_digest
 from harness.study.state import StudyState
 
-PACKAGES = ("matplotlib", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "statsmodels")
 Stamps = dict[str, list[int]]  # file -> size in bytes, time of the last change in nanoseconds
 
 
@@ -55,7 +53,6 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
     ids = sorted({job.id for fit in state.fits for job in fit.jobs})
     maps = [path for job_id in ids for path in sorted(explanations_file(store, job_id).parent.glob(f"{job_id}*"))]
     results = [*map(ledger.path, ids), *maps, *sorted(ledger.looks_root.glob("*/*"))]
-    code = [path.relative_to(PACKAGE).as_posix() for kind in ("*.py", "*.html") for path in PACKAGE.rglob(kind)]
     return digest(
         [
             study.model_dump(mode="json"),
@@ -64,8 +61,8 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
             store.mixed_versions,
             [[path.relative_to(store.root).as_posix(), _stamps(path)] for path in results],
             dict(links or {}),
-            code_digest(code),
-            [version(package) for package in PACKAGES],
+            report_code(),
+            list(package_versions().values()),
         ]
     )
 

@@ -23,9 +23,11 @@ from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table, markdown
 from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table
+from harness.report.written import written_now
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
+from harness.store.seals import seal
 from harness.study.history import ENVIRONMENT_FILE
 from harness.study.mixed import require_one_version
 from harness.study.paper import load_published
@@ -67,6 +69,8 @@ def write_report(
         write_statistics(statistics, folder)
         write_page(folder, links)
         write_checklist(draft)
+        written_now(links).save(folder)
+        seal(folder)
         failpoint("report.written")
         replace_report(folder, target, workspace.identity)
     return target / "report.md"

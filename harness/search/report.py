@@ -22,6 +22,7 @@ from harness.search.queue import Queue
 from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
+from harness.store.seals import seal
 from harness.study import Study
 from harness.study.identity import search_id
 from harness.study.search_block import Search
@@ -72,6 +73,7 @@ def write_search_report(
         identity = search_id(study, inputs.digests)
         (folder / "search.json").write_text(json.dumps({"search_id": identity}) + "\n", encoding="utf-8")
         write_page(folder)
+        seal(folder)
         replace_report(folder, target, identity)
     return target / "report.md"
 

@@ -10,6 +10,7 @@ from harness.errors import JobError
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder, sync_folder, write_atomic
 from harness.store.results import FoldRecord, FoldResult
+from harness.store.seals import seal
 from harness.store.store import Store
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Ledger:
             result.predictions.to_parquet(folder / "predictions.parquet", index=False)
             if result.model is not None:
                 (folder / "model.safetensors").write_bytes(result.model)
+            seal(folder)
             sync_folder(folder)
             failpoint("ledger.written")
             try:

@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.store import failpoints
 from harness.store.files import NEW_PREFIX
+from harness.store.seals import SEAL, broken
 
 ROOT = Path(__file__).parents[2]
 STUDY = """\
@@ -197,11 +198,11 @@ def truth(folder: Path) -> Truth:
 
 
 def _job(path: Path) -> Truth:
-    """The files of a job, byte for byte but for the seconds that it took."""
+    """The files of a job, byte for byte but for the seconds that it took, and what has changed since it was sealed."""
     files: Truth = {file.name: file.read_bytes() for file in path.iterdir()}
     record = json.loads(files["result.json"])
     del record["facts"]["seconds"]
-    return files | {"result.json": record}
+    return files | {"result.json": record, SEAL: broken(path)}
 
 
 def _runs(store: Path) -> Iterator[Truth]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.prepare import prepare
-from harness.report import current
+from harness.report import written as written_with
 from harness.report.current import update_report
 from harness.report.figures import study as figures
 from harness.store import Ledger, Store
@@ -101,10 +101,10 @@ def test_another_description_code_or_package_writes_it_again(
     assert is_written_again(small_study("description=Words."), written)
     assert is_written_again(finished.study, written)
     with monkeypatch.context() as patch:
-        patch.setattr(current, "code_digest", lambda _: "other")
+        patch.setattr(written_with, "code_digest", lambda _: "other")
         assert is_written_again(finished.study, written)
     with monkeypatch.context() as patch:
-        patch.setattr(current, "version", lambda _: "other")
+        patch.setattr(written_with, "version", lambda _: "other")
         assert is_written_again(finished.study, written)
 
 

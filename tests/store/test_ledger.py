@@ -83,7 +83,7 @@ def test_a_job_comes_back_as_it_was_saved(ledger: Ledger) -> None:
     pd.testing.assert_frame_equal(
         ledger.predictions("job"), saved.predictions.reset_index(drop=True), check_exact=True, check_dtype=False
     )
-    assert files(ledger) == ["job", "job/classes.json", "job/predictions.parquet", "job/result.json"]
+    assert files(ledger) == ["job", "job/SHA256SUMS", "job/classes.json", "job/predictions.parquet", "job/result.json"]
 
 
 def test_a_model_is_kept_byte_for_byte(ledger: Ledger) -> None:
@@ -102,7 +102,7 @@ def test_of_a_job_that_is_saved_twice_the_first_stays(ledger: Ledger) -> None:
     ledger.save(first)
     ledger.save(result(accuracy=0.9, model=b"x"))
     assert ledger.record("job") == first.record
-    assert files(ledger) == ["job", "job/classes.json", "job/predictions.parquet", "job/result.json"]
+    assert files(ledger) == ["job", "job/SHA256SUMS", "job/classes.json", "job/predictions.parquet", "job/result.json"]
 
 
 def test_a_save_that_fails_leaves_nothing_behind(ledger: Ledger) -> None:
@@ -129,7 +129,7 @@ def test_of_a_job_that_two_studies_finish_at_once_the_first_stays(ledger: Ledger
     racing.attrs["store"] = str(ledger.root.parent)
     ledger.save(replace(late, predictions=racing))
     assert ledger.record("job").metrics["val/accuracy"] == 0.1
-    assert files(ledger) == ["job", "job/classes.json", "job/predictions.parquet", "job/result.json"]
+    assert files(ledger) == ["job", "job/SHA256SUMS", "job/classes.json", "job/predictions.parquet", "job/result.json"]
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -1,0 +1,75 @@
+"""Seals: the SHA-256 of every file of a finished folder, in a file that `sha256sum -c` reads.
+
+A seal shows that a file has changed since it was sealed. It does not show who sealed it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+SEAL = "SHA256SUMS"  # the file with the hashes of a folder
+LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
+ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # of sha256sum, which marks such a line with a backslash
+UNESCAPED = {text: character for character, text in ESCAPES.items()}
+
+
+def seal(folder: Path) -> Path:
+    """Write the seal of everything below a folder, and return its path."""
+    hashes = {name: sha256_of(path) for name, path in _files(folder).items()}
+    (folder / SEAL).write_bytes(_text(hashes))
+    return folder / SEAL
+
+
+def broken(folder: Path) -> dict[str, str] | None:
+    """What has changed since a folder was sealed: the file -> how. None: it has no seal."""
+    file = folder / SEAL
+    if not file.is_file():
+        return None
+    sealed = _sealed(file)
+    if sealed is None:
+        return {SEAL: "is no list of hashes any more"}
+    there = _files(folder)
+    found = {name: "is missing" for name in sealed if name not in there}
+    found |= {name: "was added after the folder was sealed" for name in there if name not in sealed}
+    return found | {
+        name: "has changed since it was sealed"
+        for name, path in there.items()
+        if name in sealed and sha256_of(path) != sealed[name]
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Every file below a folder by its relative path, without the folder's own seal."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    found.pop(SEAL, None)
+    return found
+
+
+def _text(hashes: Mapping[str, str]) -> bytes:
+    """The content of a seal."""
+    return "".join(_line(name, found) for name, found in hashes.items()).encode(errors="surrogateescape")
+
+
+def _line(name: str, found: str) -> str:
+    escaped = "".join(ESCAPES.get(character, character) for character in name)
+    return f"{chr(92) * (escaped != name)}{found}  {escaped}\n"
+
+
+def _sealed(file: Path) -> Mapping[str, str] | None:
+    """The hashes by file; None where the content is not what `seal` writes."""
+    content = file.read_bytes()
+    lines = content.decode(errors="surrogateescape").removesuffix("\n").split("\n")
+    matches = [LINE.fullmatch(line) for line in lines]
+    hashes = {_unescaped(match[3]) if match[1] else match[3]: match[2] for match in matches if match}
+    return hashes if hashes and _text(hashes) == content else None
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\[\\nr]", lambda match: UNESCAPED[match[0]], name)
