@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.store.files import new_folder
+from harness.store.seals import FILE_SEAL, seal_file
 from harness.store.store import Store
 
 GRAD_CAM_WARNING = "no Grad-CAM"  # starts the line that says why it failed
@@ -23,11 +24,13 @@ class Explanations:
     probability: NDArray[np.float64]  # [n], of the predicted class
 
     def save(self, path: Path) -> None:
-        """Write the file atomically."""
+        """Write the file atomically, and its seal."""
+        path.with_name(path.name + FILE_SEAL).unlink(missing_ok=True)  # of an older file
         with new_folder(path.parent) as folder:
             part = folder / path.name
             np.savez_compressed(part, **vars(self))
             part.replace(path)
+        seal_file(path)
 
     @staticmethod
     def load(path: Path) -> "Explanations | None":

@@ -8,8 +8,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness.store.files import write_atomic
+
 SEAL = "SHA256SUMS"  # the file with the hashes of a folder
+FILE_SEAL = ".sha256"  # the suffix of the seal of a single file
 LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
+CHANGED = "has changed since it was sealed"
 ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}  # of sha256sum, which marks such a line with a backslash
 UNESCAPED = {text: character for character, text in ESCAPES.items()}
 
@@ -32,11 +36,23 @@ def broken(folder: Path) -> dict[str, str] | None:
     there = _files(folder)
     found = {name: "is missing" for name in sealed if name not in there}
     found |= {name: "was added after the folder was sealed" for name in there if name not in sealed}
-    return found | {
-        name: "has changed since it was sealed"
-        for name, path in there.items()
-        if name in sealed and sha256_of(path) != sealed[name]
-    }
+    return found | {name: CHANGED for name, path in there.items() if name in sealed and sha256_of(path) != sealed[name]}
+
+
+def seal_file(path: Path) -> Path:
+    """Write the seal of a single file next to it, and return its path."""
+    place = path.with_name(path.name + FILE_SEAL)
+    write_atomic(place, _text({path.name: sha256_of(path)}))
+    return place
+
+
+def broken_file(path: Path) -> str | None:
+    """How a single file has changed since it was sealed; empty where it has not. None: it has no seal."""
+    place = path.with_name(path.name + FILE_SEAL)
+    if not place.is_file():
+        return None
+    same = _sealed(place) == {path.name: sha256_of(path)}
+    return "" if same else CHANGED
 
 
 def sha256_of(path: Path) -> str:

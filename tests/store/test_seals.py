@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.seals import SEAL, broken, seal
+from harness.store.seals import SEAL, broken, broken_file, seal, seal_file
 
 FILES = {"a.txt": b"one", "sub/b.bin": bytes(range(256)), "sub/SHA256SUMS": b"of the inner folder", "empty": b""}
 
@@ -48,3 +48,17 @@ def test_a_lost_and_an_added_file_are_named(folder: Path) -> None:
     for content in (b"", b"\n", b"\xff", (folder / SEAL).read_bytes()[:-1]):
         (folder / SEAL).write_bytes(content)
         assert broken(folder)
+
+
+def test_a_single_file_has_a_seal_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "maps.npz"
+    path.write_bytes(b"maps")
+    assert broken_file(path) is None
+    assert seal_file(path).name == "maps.npz.sha256"
+    assert broken_file(path) == ""
+    subprocess.run(["sha256sum", "--check", "--strict", "maps.npz.sha256"], cwd=tmp_path, check=True)
+    for changed in (path, tmp_path / "maps.npz.sha256"):
+        content = changed.read_bytes()
+        changed.write_bytes(content[:-2] + b"x" + content[-1:])
+        assert broken_file(path) == "has changed since it was sealed"
+        changed.write_bytes(content)
