@@ -83,6 +83,9 @@ def check_names(study: Study) -> None:
     if study.data.patient is not None:
         with study.blamed("data", "patient"):
             patient_rule(study.data.patient)
+    for number, rule in enumerate(study.audit.patients):
+        with study.blamed("audit", "patients", number):
+            patient_rule(rule, ())
     for field, settings in study.settings():
         if settings.head not in HEADS and not is_custom(settings.head):
             raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))

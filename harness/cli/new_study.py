@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from harness.data.folder import read_folder, require_folder
-from harness.data.guesses import guess_patients
+from harness.data.guesses import Guess, guess_patients, guess_positive
+from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.errors import DataError, StudyError
 from harness.models.names import HEADS
 from harness.store.files import write_atomic
@@ -64,21 +66,19 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     counts = Counter(found.label for found in listing.images if found.split == "train")
     if len(counts) < 2:
         raise DataError(f"{data}/train has the classes {list(counts)}; expected train/CLASS/* with two classes or more")
-    rarest = min(counts, key=lambda label: counts[label])
     k = 5 if min(counts.values()) >= 50 else 3
-    guess = guess_patients(listing.images, k)
+    guess = guess_patients(pd.DataFrame([vars(found) for found in listing.images]), k)
+    positive, why = guess_positive(counts) if len(counts) == 2 else (None, "")
     text = TEMPLATE.format(
         schema=SCHEMA_FILE,
         name=name,
         path=_quoted(str(data.absolute())),
         size=224,
         sizes=f"the images {_sizes(data, images)}",
-        positive=f"positive: {_quoted(rarest)}         # whose recall, precision and AUC are shown; here the rarer"
-        if len(counts) == 2
+        positive=f"positive: {_quoted(positive)}         # whose recall, precision and AUC are shown; a guess: {why}"
+        if positive
         else "# positive: CLASS         # without it, metrics are means over the classes",
-        patient=f"patient: {_quoted(guess.rule)}   # finds the patient in a file name: CHECK IT with `harness plan`"
-        if guess.rule
-        else "# patient: '(?P<patient>p[0-9]+)_'   # patients unknown: each image counts as a patient",
+        patient=_patient_lines(guess),
         k=k,
         classes=", ".join(f"{label}: {count:,}" for label, count in sorted(counts.items())),
         test="test: {stages: [heads], model: refit}"
@@ -89,7 +89,18 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     if not schema.exists():
         write_atomic(schema, json.dumps(study_schema(HEADS), indent=1).encode())
     write_atomic(target, text.encode())
-    return NewStudy(target, (guess.words, *map(str, listing.left_out)))
+    about = f"positive class, guessed: {positive} ({why})" if positive else f"{len(counts)} classes, none is positive"
+    return NewStudy(target, (guess.words, f"{about}; check this", *map(str, listing.left_out)))
+
+
+def _patient_lines(guess: Guess) -> str:
+    """The lines of the study file that say who the patients are."""
+    if guess.rule is None:
+        return f"# patient: '^(?P<patient>p[0-9]+)_'   # searched below the class folder. {PATIENTS_UNKNOWN}"
+    lines = [f"patient: {_quoted(guess.rule)}   # searched below the class folder: CHECK IT with `harness plan`"]
+    if guess.twins:
+        lines.append(f"# patient_scope: class   # if {guess.twins} are not the same patient")
+    return "\n  ".join(lines)
 
 
 def _sizes(data: Path, images: list[str]) -> str:

@@ -16,9 +16,9 @@ from harness.data.folds import Fold
 from harness.data.grays import gray_findings, is_blank
 from harness.data.headers import file_findings, headers
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
-from harness.data.patients import patient_rule
+from harness.data.patient_checks import by_other_rule, by_study_rule
+from harness.data.patient_counts import UNKNOWN
 from harness.data.pixels import open_pixels, pixel_cache
-from harness.data.separation import PATIENTS_UNKNOWN
 from harness.data.shift import resplit_control, train_test_shift
 from harness.data.survey import Survey, survey
 from harness.stats import ALPHA
@@ -43,9 +43,8 @@ def findings(
     yield from _skipped(dataset)
     yield from _exact_duplicates(dataset, study.folds.grouped)
     yield from _near_duplicates(dataset, seen, files, partial(counting, "images compared"))
-    yield from _by_study_rule(dataset)
-    for rule in study.audit.patients:
-        yield from _patients(dataset, rule, _keys(dataset, rule), "warning")
+    yield from by_study_rule(dataset, study.folds.k)
+    yield from (by_other_rule(dataset, rule) for rule in study.audit.patients)
     yield from _priors(dataset)
     yield from file_findings(dataset, files)
     yield from gray_findings(dataset, seen, files["mode"])
@@ -61,7 +60,7 @@ def findings(
 def _counts(dataset: Dataset) -> Iterator[AuditFinding]:
     for (split, label), rows in dataset.table.groupby(["split", "label"], sort=False):
         facts: dict[str, Any] = {"split": split, "class": label, "images": len(rows), "patients": None}
-        words = "patients unknown"
+        words = UNKNOWN
         if dataset.patient_rule is not None:
             sizes = rows["patient"].value_counts()
             words = f"{len(sizes):,} patients"
@@ -156,37 +155,6 @@ def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups:
     return AuditFinding(
         name, severity, f"{words} {' = '.join(named[0][:3])}", {"count": len(groups), "first": named[:20]}
     )
-
-
-def _keys(dataset: Dataset, rule: str) -> pd.Series:
-    """The patient of every image by another rule; an image that does not match counts as a patient."""
-    key = patient_rule(rule)
-    return pd.Series([key(image) or image for image in dataset.table["image"]])
-
-
-def _by_study_rule(dataset: Dataset) -> Iterator[AuditFinding]:
-    """Check the patients that the rule of the study file finds."""
-    if dataset.patient_rule is None:
-        text = f"{PATIENTS_UNKNOWN}, and may be in train and test; data.patient says how to read it from a file name"
-        yield AuditFinding("patients-unknown", "warning", text)
-        return
-    yield from _patients(dataset, "data.patient", dataset.table["patient"], "error")
-    if dataset.table["patient"].is_unique:
-        text = "the rule data.patient finds no patient with two images: check that it reads the file names correctly"
-        yield AuditFinding("patients-alone", "warning", text)
-
-
-def _patients(dataset: Dataset, rule: str, keys: pd.Series, severity: Severity) -> Iterator[AuditFinding]:
-    in_test = dataset.table["split"] == "test"
-    shared = set(keys[in_test]) & set(keys[~in_test])
-    hit = in_test & keys.isin(shared)
-    facts = {
-        "rule": rule, "shared": len(shared), "test_images": int(hit.sum()),
-        "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
-    }  # fmt: skip
-    text = f"{len(shared)} patients are in train and test by the rule {rule} ({int(hit.sum())} test images)"
-    name = "patient-across-splits" if severity == "error" else "patient-rule"
-    yield AuditFinding(name, severity if shared else "note", text, facts)
 
 
 def _priors(dataset: Dataset) -> Iterator[AuditFinding]:

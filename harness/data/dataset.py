@@ -39,7 +39,7 @@ class Dataset:
     positive: str | None  # None with three classes or more
     synthetic: bool
     skipped: Skipped | None = None
-    patient_rule: str | None = None  # finds the patient in a file name; None: each image counts as a patient
+    patient_rule: str | None = None  # finds the patient in a path; None: each image counts as a patient
     left_out: tuple[LeftOut, ...] = ()  # the files in the folder that are not read
 
     @cached_property

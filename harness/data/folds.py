@@ -50,8 +50,11 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
         of_class = rows[dataset.labels[rows] == index]
         count = len(set(dataset.groups[of_class])) if spec.grouped else len(of_class)
         if count < spec.k:
-            unit = "patients" if spec.grouped and dataset.patient_rule is not None else "images"
-            raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}")
+            known = spec.grouped and dataset.patient_rule is not None
+            unit = "patients" if known else "images"
+            who = dataset.table["patient"].iloc[of_class[0]]
+            found = f" in its {len(of_class)} images, such as {who}: check the rule data.patient" if known else ""
+            raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}{found}")
 
 
 def check_fold(dataset: Dataset, fold: Fold, grouped: bool) -> None:

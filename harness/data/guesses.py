@@ -1,101 +1,120 @@
-"""Guess a patient rule from the names of images: only a plausible one, and always with a note to check it."""
+"""Guess a patient rule and the positive class from names: only plausible ones, and always with a note to check them."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.data.folder import FoundImage
+import pandas as pd
+
+from harness.data.dataset import Dataset
+from harness.data.patient_counts import PATIENTS_UNKNOWN, count_patients, doubts
 from harness.data.patients import patients
 from harness.errors import DataError
 
-_NUMBERED = r"(?:[A-Za-z]+[_-]?)?[0-9]+"  # PAT000, p12, patient_7, 12
-RULES = (  # each rule, and its variant with the class in the patient's name, for numbers that restart in each class
-    ("kermany", None),
-    (r"^[^/]+/[^/]+/(?P<patient>[^/]+)/", r"^[^/]+/(?P<patient>[^/]+/[^/]+)/"),  # a folder for each patient
-    (
-        rf"/(?P<patient>{_NUMBERED})[_-]{_NUMBERED}\.\w+$",
-        rf"^[^/]+/(?P<patient>.+/{_NUMBERED})[_-]{_NUMBERED}\.\w+$",
-    ),
-)
+FOLDERS = r"^(?P<patient>[^/]+)/"
+RULES = {  # each rule, and what it reads
+    "kermany": "the names of the X-rays of Kermany et al.",
+    FOLDERS: "the folders below the class folders",
+    r"(?:^|/)(?P<patient>[^/_-]*[0-9][^/_-]*)[_-][^/]*$": "the start of the file names, up to the first _ or -",
+    r"(?:^|/)(?P<patient>[^\W\d_]+[_-][0-9]+)[_-][^/]*$": "a word and a number at the start of the file names",
+}
+HEALTHY = {  # class names, in lower case, of those who lack what is searched for
+    "normal", "healthy", "health", "control", "controls", "negative", "neg", "benign", "well", "none", "no finding",
+    "no", "absent", "false", "0",
+}  # fmt: skip
 _DAY, _MONTH, _YEAR = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])", "(?:19|20)[0-9]{2}"
 _DATE = re.compile(f"{_YEAR}(?:{_MONTH}{_DAY}?)?|{_DAY}{_MONTH}{_YEAR}|{_MONTH}{_DAY}{_YEAR}|[0-9]{{2}}{_MONTH}{_DAY}")
+_DASHED_DATE = re.compile(
+    rf"(?<![0-9])(?:{_YEAR}[-_.]{_MONTH}[-_.]{_DAY}|[0-9]{{1,2}}[-_.][0-9]{{1,2}}[-_.]{_YEAR})(?![0-9])"
+)
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A guessed rule and a note about it. rule: None where the patients are unknown."""
+    """A guessed rule and what is said about it.
+
+    rule: None where the patients are unknown. twins: a name in several classes, which may be several people.
+    """
 
     rule: str | None
     words: str
+    twins: str = ""
 
 
-def guess_patients(images: Sequence[FoundImage], least: int) -> Guess:
-    """Return the first rule that is plausible for these images. least: the patients that each class must have."""
-    for rule, with_class in RULES:
-        found = _by_rule(images, rule)
-        if with_class and found and _numbers_restart(images, found):
-            guess = _plausible(images, with_class, least)
-            if guess and guess.rule:
-                shared = sorted(_classes_of(images, found).items(), key=lambda item: -len(item[1]))[0]
-                words = f"{shared[0]} of {' and of '.join(sorted(shared[1]))} count as different patients"
-                return Guess(guess.rule, f"{guess.words}; {words}: if they are the same, write '{rule}'")
-        else:
-            guess = _plausible(images, rule, least)
-        if guess:
-            return guess
-    return Guess(None, "patients unknown: no rule fits the names, so each image counts as a patient")
+def guess_patients(images: pd.DataFrame, least: int) -> Guess:
+    """Return the first rule that is plausible for these images.
+
+    images: with the columns image, split and label, as a manifest. least: the patients that each class must have.
+    """
+    guesses = (_judged(_with_patients(images, rule), rule, least) for rule in RULES)
+    return next((guess for guess in guesses if guess), _unknown("no rule fits the names"))
 
 
-def _by_rule(images: Sequence[FoundImage], rule: str) -> list[str]:
-    """The patient of every image; empty where the rule does not match them all."""
+def suggestion(dataset: Dataset, least: int) -> str:
+    """The words after `patients unknown`: where a study file names them, and a rule that fits these images."""
+    guess = guess_patients(dataset.table, least)
+    fits = f"; '{guess.rule}' fits these names" if guess.rule else ""
+    return f"data.patient is the rule that finds them in the paths{fits}"
+
+
+def guess_positive(counts: Mapping[str, int]) -> tuple[str, str]:
+    """The positive one of two classes, and why: the other one is named as the healthy, or is more frequent."""
+    healthy = [label for label in counts if label.casefold().replace("_", " ") in HEALTHY]
+    if len(healthy) == 1:
+        return next(label for label in counts if label not in healthy), f"the other one is called {healthy[0]}"
+    rarest = min(counts, key=lambda label: counts[label])
+    if len(set(counts.values())) == 1:
+        return rarest, "both are equally frequent, and it is the first"
+    return rarest, f"the rarer one, {counts[rarest]:,} of {sum(counts.values()):,} training images"
+
+
+def _unknown(why: str) -> Guess:
+    return Guess(None, f"{PATIENTS_UNKNOWN}; {why}")
+
+
+def _with_patients(images: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """The table with the patient of every image; without rows where the rule does not match them all."""
     try:
-        return patients([found.image for found in images], rule)
+        return images.assign(patient=patients(images["image"], rule))
     except DataError:
-        return []
+        return images.head(0).assign(patient="")
 
 
-def _plausible(images: Sequence[FoundImage], rule: str, least: int) -> Guess | None:
-    """The guess of this rule; None where it finds too few patients, one per image, or dates."""
-    found = _by_rule(images, rule)
-    train = [(image, who) for image, who in zip(images, found, strict=False) if image.split == "train"]
-    sizes = Counter(who for _, who in train)
-    by_class = Counter(label for label, _ in {(image.label, who) for image, who in train})
-    if len(sizes) == len(train) or min(by_class.values()) < least or all(map(_is_date, sizes)):
+def _judged(table: pd.DataFrame, rule: str, least: int) -> Guess | None:
+    """The guess of this rule; None where it finds one patient for each image, dates, or too few patients."""
+    train, twins = table[table["split"] == "train"], _twins(table)
+    if _are_dates(table) or not train.duplicated(["label", "patient"] if twins else ["patient"]).any():
         return None
-    shared = set(sizes) & {who for image, who in zip(images, found, strict=True) if image.split == "test"}
+    by_class = train.groupby("label")["patient"].nunique()
+    if by_class.min() < least:
+        few = f"the folders below the class folders may be patients, but {by_class.idxmin()} has only {by_class.min()}"
+        return _unknown(f"{few}, and {least} folds need {least}") if rule == FOLDERS and by_class.min() > 1 else None
+    shared = sorted(set(train["patient"]) & set(table.loc[table["split"] == "test", "patient"]))
     if shared:
-        return Guess(
-            None,
-            f"patients unknown: the names fit '{rule}', but {len(shared)} of its patients, such as {min(shared)},"
-            " are in train/ and in test/; check whether they are the same people",
+        return _unknown(
+            f"the names fit '{rule}', but {len(shared)} of its patients, such as {shared[0]}, are in train/ and in"
+            " test/; check whether they are the same people"
         )
-    who, most = sizes.most_common(1)[0]
-    first = next(image.image for image, name in train if name == who)
-    return Guess(
-        rule,
-        f"patients guessed from the names: {len(sizes):,} of {len(train):,} training images, such as {who} in {first},"
-        f" at most {most} images each; check this",
-    )
+    odd = "".join(f"; {doubt.text}" for doubt in doubts(table))
+    same = f"; {twins} count as one patient: if they are not the same, write patient_scope: class" if twins else ""
+    words = f"patients by the rule '{rule}', guessed from {RULES[rule]}: {count_patients(table)}; check this"
+    return Guess(rule, f"{words}{same}{odd}", twins)
 
 
-def _classes_of(images: Sequence[FoundImage], found: Sequence[str]) -> dict[str, set[str]]:
-    classes: dict[str, set[str]] = defaultdict(set)
-    for image, who in zip(images, found, strict=True):
-        classes[who].add(image.label)
-    return classes
+def _twins(table: pd.DataFrame) -> str:
+    """A patient of several classes, in words, if each class may be numbered from its start; empty otherwise."""
+    for _, names in table.groupby("label")["patient"]:
+        numbers = [int(digits[-1]) for who in names.unique() if (digits := re.findall("[0-9]+", who))]
+        if not numbers or names.nunique() < max(numbers) / 2:
+            return ""
+    labels = table.groupby("patient")["label"].unique()
+    shared = labels[labels.map(len) > 1]
+    return f"{shared.index[0]} of {' and of '.join(sorted(shared.iloc[0]))}" if len(shared) else ""
 
 
-def _numbers_restart(images: Sequence[FoundImage], found: Sequence[str]) -> bool:
-    """Whether patients of several classes share numbers because each class is numbered from its start."""
-    classes = _classes_of(images, found)
-    shared = sum(len(labels) > 1 for labels in classes.values())
-    for label in {image.label for image in images}:
-        names = [who for who, labels in classes.items() if label in labels]
-        numbers = [int(digits[-1]) for who in names if (digits := re.findall("[0-9]+", who))]
-        if not numbers or len(names) < max(numbers) / 2:
-            return False
-    return shared > 0
+def _are_dates(table: pd.DataFrame) -> bool:
+    """Whether all patients are dates, or all names contain one."""
+    return all(map(_is_date, table["patient"])) or all(map(_DASHED_DATE.search, table["image"]))
 
 
 def _is_date(patient: str) -> bool:

@@ -49,7 +49,7 @@ def read_dataset(
             "image": images,
             "split": [row.split for row in good],
             "label": [row.label for row in good],
-            "patient": patients(images, rule),
+            "patient": patients(images, rule, spec.patient_scope),
             "sha256": [row.sha256 for row in good],
             "size": [row.size for row in good],
         }

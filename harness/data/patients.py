@@ -1,10 +1,11 @@
-"""Read the patient of an image from its path."""
+"""Read the patient of an image from its path below the class folder."""
 
 import re
 from collections.abc import Callable, Iterable
 from unicodedata import normalize
 
 from harness.errors import DataError
+from harness.study.study import PatientScope
 
 PatientRule = Callable[[str], str | None]
 
@@ -32,45 +33,69 @@ def _phantom(image: str) -> str | None:
 PATIENT_RULES: dict[str, PatientRule] = {"kermany": _kermany, "phantom": _phantom}
 
 
-def patient_rule(rule: str) -> PatientRule:
+_FOR_WHOLE_PATHS = {  # rules that `harness new` wrote while a rule saw the whole path -> what to write now
+    r"^[^/]+/[^/]+/(?P<patient>[^/]+)/": r"'^(?P<patient>[^/]+)/'",
+    r"^[^/]+/(?P<patient>[^/]+/[^/]+)/": r"'^(?P<patient>[^/]+)/' and patient_scope: class",
+}
+
+
+def below_class(image: str) -> str:
+    """The part of an image's path that a rule sees: without the folders of its split and its class."""
+    return image.split("/", 2)[2]
+
+
+def patient_rule(rule: str, field: tuple[str, ...] = ("data", "patient")) -> PatientRule:
     """The built-in rule of that name, or a rule from a regular expression with a group `patient`.
 
-    Raises DataError for anything else.
+    It takes the path of an image as the manifest has it. Raises DataError, for this field of the study file, for
+    anything else.
     """
-    if rule in PATIENT_RULES:
-        return PATIENT_RULES[rule]
-    allowed = f"allowed: {', '.join(PATIENT_RULES)}, or a regular expression with a group (?P<patient>...)"
-    try:
-        pattern = re.compile(rule)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise DataError(f"{rule!r} is no regular expression ({error}); {allowed}", ("data", "patient")) from None
-    if "patient" not in pattern.groupindex:
-        raise DataError(f"{rule!r} names no rule and has no group `patient`; {allowed}", ("data", "patient"))
+    key = PATIENT_RULES.get(rule) or _from_pattern(rule, field)
+    return lambda image: key(below_class(image))
 
-    def from_pattern(image: str) -> str | None:
-        image = normalize("NFC", image)  # systems write one accent in two ways
-        match = pattern.search(image)
-        if not match or match["patient"] is None:
-            return None
-        # Without the split folder: otherwise a patient of train/ would never be found in test/.
-        return image[max(match.start("patient"), image.find("/") + 1) : match.end("patient")]
+
+def _from_pattern(rule: str, field: tuple[str, ...]) -> PatientRule:
+    allowed = f"allowed: {', '.join(PATIENT_RULES)}, or a regular expression with a group (?P<patient>...)"
+    if rule in _FOR_WHOLE_PATHS:
+        now = f"a rule sees the path below the class folder only: write {_FOR_WHOLE_PATHS[rule]}"
+        raise DataError(f"{rule!r} was written for the whole path; {now}", field)
+    try:
+        pattern = re.compile(normalize("NFC", rule))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise DataError(f"{rule!r} is no regular expression ({error}); {allowed}", field) from None
+    if "patient" not in pattern.groupindex:
+        raise DataError(f"{rule!r} names no rule and has no group `patient`; {allowed}", field)
+
+    def from_pattern(path: str) -> str | None:
+        match = pattern.search(normalize("NFC", path))  # systems write one accent in two ways
+        return match["patient"] if match else None
 
     return from_pattern
 
 
-def patients(images: Iterable[str], rule: str | None) -> list[str]:
+def patients(images: Iterable[str], rule: str | None, scope: PatientScope = "dataset") -> list[str]:
     """The patient of every image; without a rule each image counts as a patient.
+
+    scope: `class` puts the class before the patient, so that one name in two classes is two patients.
 
     Raises DataError for an invalid rule, or where an image does not match it.
     """
+    every = list(images)
     if rule is None:
-        return list(images)
+        if scope != "dataset":
+            raise DataError("it needs a rule that finds the patients: data.patient", ("data", "patient_scope"))
+        return every
     key = patient_rule(rule)
-    found = [(image, key(image)) for image in images]
-    unmatched = [image for image, patient in found if not patient]
+    found = [key(image) for image in every]
+    unmatched = [image for image, patient in zip(every, found, strict=True) if not patient]
     if unmatched:
         raise DataError(
-            f"the patient rule {rule!r} does not match {len(unmatched)} of {len(found)} images, first {unmatched[0]}",
+            f"the patient rule {rule!r} does not match {len(unmatched)} of {len(every)} images, first {unmatched[0]}:"
+            f" a rule sees the path below the class folder, here {below_class(unmatched[0])}",
             ("data", "patient"),
         )
-    return [patient for _, patient in found if patient]
+    named = [patient for patient in found if patient]
+    if scope == "class":
+        labels = (normalize("NFC", image.split("/", 2)[1]) for image in every)
+        return [f"{label}/{patient}" for label, patient in zip(labels, named, strict=True)]
+    return named

@@ -4,14 +4,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import pandas as pd
 
 from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
+from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN, PatientCounts, count_patients, doubts, rule_words
 from harness.study import Study
 from harness.study.settings import Settings
-
-PATIENTS_UNKNOWN = "patients unknown: each image counts as one; folds may split a patient"
 
 
 @dataclass(frozen=True)
@@ -24,11 +22,12 @@ class Shared:
 
 @dataclass(frozen=True)
 class Separation:
-    """The counts. patients, test_patients: None without a patient rule."""
+    """The counts, and the sentences about them."""
 
-    patients: int | None  # of the training images
+    counts: PatientCounts | None  # of the training images; None without a patient rule
     test_patients: int | None
-    alone: bool  # the rule finds no patient with two images
+    rule: str  # in words; empty without one
+    doubts: tuple[str, ...]  # about the rule
     grouped: bool
     folds: Shared  # on both sides of any fold
     splits: Shared | None  # in train/ and in test/; None without test images
@@ -37,12 +36,17 @@ class Separation:
     @property
     def known(self) -> bool:
         """Whether there is a patient rule."""
-        return self.patients is not None
+        return self.counts is not None
+
+    @property
+    def patients(self) -> int | None:
+        """The number of patients of the training images; None without a rule."""
+        return self.counts.patients if self.counts else None
 
     @property
     def sound(self) -> bool:
         """Whether the folds keep patients together, as far as the rule finds them."""
-        return self.known and self.grouped and not self.alone
+        return self.known and self.grouped and not self.doubts
 
     @property
     def unit(self) -> str:
@@ -50,13 +54,19 @@ class Separation:
         return "patients" if self.known else "images"
 
     @property
-    def of_patients(self) -> str:
+    def of_images(self) -> str:
         """The words after a number of training images: how many patients they are from."""
-        return f" of {self.patients:,} patients" if self.known else ", patients unknown"
+        return f" of {self.patients:,} patients" if self.known else f", {UNKNOWN}"
+
+    @property
+    def of_rule(self) -> str:
+        """The sentence on who the patients are, and how that is known."""
+        return f"patients by {self.rule}: {self.counts}" if self.known else PATIENTS_UNKNOWN
 
     def facts(self) -> dict[str, object]:
-        """The counts and the sentences about them, for scripts."""
-        return asdict(self) | {"of_folds": self.of_folds, "of_splits": self.of_splits}
+        """The counts and the sentences about them, for scripts. grouped: null where patients are unknown."""
+        shared = {"patients": self.patients, "grouped": self.grouped if self.known else None}
+        return asdict(self) | shared | {name: getattr(self, name) for name in ("of_rule", "of_folds", "of_splits")}
 
     @property
     def of_folds(self) -> str:
@@ -65,8 +75,7 @@ class Separation:
             files = _count(self.folds.files, "identical file", "on both sides of a fold")
             return PATIENTS_UNKNOWN + ("" if self.grouped and not self.folds.files else f"; {files}")
         count = f"{self.folds.patients:,} of {self.patients:,} patients on both sides of any fold (checked)"
-        alone = "; the rule finds no patient with two images" if self.alone else ""
-        return f"{'' if self.grouped else 'NOT '}grouped by patient: {count}{alone}"
+        return "; ".join([f"{'' if self.grouped else 'NOT '}grouped by patient: {count}", *self.doubts])
 
     @property
     def of_splits(self) -> str:
@@ -80,17 +89,10 @@ class Separation:
             parts.insert(0, count + self._accepted("patient-across-splits", self.splits.patients or 0))
         near = "near-duplicate-across-splits"
         more = f"; nearly identical images in both are accepted ({near})" if near in self.accepted else ""
-        return f"{', '.join(parts)} (checked){more}{'' if self.known else '; patients unknown'}"
+        return f"{', '.join(parts)} (checked){more}{'' if self.known else f'; {UNKNOWN}'}"
 
     def _accepted(self, name: str, count: int) -> str:
         return f" (accepted by name: {name})" if count and name in self.accepted else ""
-
-
-def class_counts(dataset: Dataset) -> pd.DataFrame:
-    """The numbers of images and patients by split and class; columns: split, label, images, patients (or `unknown`)."""
-    table = dataset.table.groupby(["split", "label"], sort=False)
-    frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
-    return frame if dataset.patient_rule is not None else frame.assign(patients="unknown")
 
 
 def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separation:
@@ -103,9 +105,10 @@ def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separat
         return Shared(_on_both_sides(patients, pairs) if known else None, _on_both_sides(files, pairs))
 
     return Separation(
-        patients=len(np.unique(patients[train])) if known else None,
+        counts=count_patients(dataset.table) if known else None,
         test_patients=len(np.unique(patients[test])) if known else None,
-        alone=known and dataset.table["patient"].is_unique,
+        rule=rule_words(study),
+        doubts=tuple(doubt.text for doubt in doubts(dataset.table)) if known else (),
         grouped=study.folds.grouped,
         folds=shared([(fold.train, fold.validation) for fold in folds]),
         splits=shared([(train, test)]) if len(test) else None,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from harness.data.inputs import Workspace
 from harness.data.manifest import unread_lines
-from harness.data.separation import class_counts, oversampling_words
+from harness.data.patient_counts import class_counts
+from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.drawing import with_holes
@@ -21,7 +22,7 @@ from harness.report.sections.on_test_set import test_comparison_lines, test_line
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
-from harness.report.tables.export import export_table, markdown
+from harness.report.tables.export import escaped, export_table, markdown, sentence
 from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table
 from harness.report.written import written_now
 from harness.store.failpoints import failpoint
@@ -116,7 +117,7 @@ def _head(draft: Draft) -> list[str]:
 def _data(draft: Draft) -> list[str]:
     study, inputs = draft.study, draft.inputs
     spec, shared = study.folds, inputs.separation
-    separation = shared.of_folds if shared.sound else f"**{shared.of_folds}**"
+    separation = escaped(shared.of_folds) if shared.sound else f"**{escaped(shared.of_folds)}**"
     settings = [s.settings for s in draft.state.scenarios]
     return [
         "## Data and folds",
@@ -124,6 +125,7 @@ def _data(draft: Draft) -> list[str]:
         *markdown(class_counts(inputs.dataset)),
         "",
         *(f"{line[0].upper()}{line[1:]}.\n" for line in unread_lines(study, inputs.dataset)),
+        *([sentence(shared.of_rule), ""] if shared.known else []),
         f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {separation}."
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",
         "",

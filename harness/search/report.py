@@ -14,7 +14,7 @@ from harness.report.figures import search as draw
 from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import Marks, together
 from harness.report.page import write_page
-from harness.report.tables.export import markdown, rounded
+from harness.report.tables.export import escaped, markdown, rounded, sentence
 from harness.report.write import BEST_EPOCH_WARNING, SYNTHETIC_WARNING
 from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
@@ -39,7 +39,7 @@ def write_search_report(
 ) -> Path:
     """Write the report of a search, and return the path of its `report.md`. Its folder is replaced as a whole."""
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
-    target = store.reports / f"{study.study}-search"
+    target, shared = store.reports / f"{study.study}-search", inputs.separation
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
@@ -57,6 +57,7 @@ def write_search_report(
             *([SYNTHETIC_WARNING, ""] if inputs.dataset.synthetic else []),
             *([BEST_EPOCH_WARNING, ""] if any(r.scenario.settings.select_epoch == "best" for r in results) else []),
             *(line for mark in marks.fits for line in (f"**{mark}.**", "")),
+            *([] if shared.sound else [f"**{sentence(shared.of_folds)}**", ""]),
             *_headline(study, results, confirmation),
             *_effort(study, results),
             *_importances(shares, failure(folder / "importances.txt")),
@@ -193,6 +194,7 @@ def _foot(workspace: Workspace, queue: Queue, results: list[TrialResult]) -> Ite
         "## Provenance",
         "",
         f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.searched.seed}, study seed {study.seed}",
-        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`, {inputs.separation.of_folds}",
+        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
+        f"- {escaped(inputs.separation.of_folds)}",
         f"- {len(facts)} fits in this store, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.inputs import Workspace
+from harness.data.separation import Separation
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
 from harness.prepare import cache_inputs, prepare, require_audited
@@ -47,6 +48,7 @@ class SearchRun:
     confirmed: Confirmed | None
     report: Path
     url: str
+    separation: Separation
 
     @property
     def failed(self) -> int:
@@ -94,7 +96,8 @@ def run_search(
             report = write_search_report(workspace, queue, results, best, confirmation)
             url = relay.publish_report(report.parent, whole=not missing)
     marks, lost = trial_marks(workspace, results), 0 if timed_out else missing
-    return SearchRun(results, marks, target, lost, timed_out, confirmation, report, url)
+    separation = workspace.inputs.separation
+    return SearchRun(results, marks, target, lost, timed_out, confirmation, report, url, separation)
 
 
 def _require_one_origin(workspace: Workspace, queue: Queue, target: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.study.settings import Settings, decisive
 from harness.study.study import Study
 
-NOT_IN_IDS = {"path", "on_bad_image"}  # fields of `data`: they decide the manifest, whose digest is part of every id
+NOT_IN_IDS = {"path", "on_bad_image", "patient_scope"}  # of `data`: in every id by the digest of the manifest
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
 BF16_NUMERICS = 5  # the same of whole networks with `precision: bf16`, whose heads compute in fp32 since
 # 4: layers that timm trains after its pooling are included, class and register tokens are not part of a map, and

@@ -24,6 +24,9 @@ class Phantom(Model):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+PatientScope = Literal["dataset", "class"]
+
+
 class Data(Model):
     """Where the images are and how they are read."""
 
@@ -32,6 +35,7 @@ class Data(Model):
     image_size: Annotated[int, Field(ge=8, le=2048)] = 224
     positive: str | None = None
     patient: str | None = None
+    patient_scope: PatientScope = "dataset"  # class: patient 1 of one class is not patient 1 of another one
     limit: Count | None = None
     on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out images that cannot be read
     val: Literal["ignore", "train"] = "ignore"
@@ -39,7 +43,7 @@ class Data(Model):
 
     @property
     def patient_rule(self) -> str | None:
-        """The rule that finds the patient in a file name; None where there is none."""
+        """The rule that finds the patient in a path; None where there is none."""
         return self.patient or ("phantom" if self.source == "phantom" else None)
 
 

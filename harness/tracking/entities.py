@@ -8,6 +8,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Param
 
 from harness.data.dataset import Dataset
+from harness.data.patient_counts import grouping
 from harness.study import Study
 from harness.study.plan import Scenario
 
@@ -25,9 +26,8 @@ def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
 
 def params(study: Study, scenario: Scenario | None) -> list[Param]:
     """Every resolved setting under its own name."""
-    grouped = study.folds.grouped if study.data.patient_rule else "patients unknown"
     values: dict[str, Any] = {
-        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": grouped,
+        "k": study.folds.k, "repeats": study.folds.repeats, "grouped": grouping(study),
         "folds_seed": study.folds.seed, "seed": study.seed, "positive": study.data.positive,
         "source": study.data.source, "limit": study.data.limit,
     }  # fmt: skip

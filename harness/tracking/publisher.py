@@ -7,6 +7,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.errors import JobError
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
 from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
+from harness.report.tables.export import escaped
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
@@ -211,13 +212,13 @@ _TRAINED = {"all": "whole network trained", "head": "frozen"}
 
 
 def _scenario_words(state: ScenarioState, inputs: Inputs, mark: str | None) -> str:
-    s, means = state.settings, state.summary
+    s, means, folds = state.settings, state.summary, escaped(inputs.separation.of_folds)
     augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     return (
         f"{'**SYNTHETIC DATA.** ' if inputs.dataset.synthetic else ''}{f'**{mark}.** ' if mark else ''}"
         f"{s.backbone} ({s.weights} weights,"
         f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
-        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({inputs.separation.of_folds}): accuracy"
+        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}): accuracy"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
         f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."

@@ -11,7 +11,8 @@ from harness.data.audit import ERRORS, Audit, audit_study, require_clean
 from harness.data.checks import sample_patients
 from harness.data.finding import AuditFinding
 from harness.data.manifest import read_dataset
-from harness.errors import LeakageError, StudyError
+from harness.data.patient_counts import PATIENTS_UNKNOWN
+from harness.errors import DataError, HarnessError, LeakageError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
@@ -152,8 +153,20 @@ def test_a_recompressed_copy_across_the_splits_is_a_near_duplicate(tmp_path: Pat
 def test_a_rule_that_fits_few_images_is_looked_through_all_the_same(tmp_path: Path, image_folder: Path) -> None:
     draw_image(image_folder / "test/A/trA0x-0.png", 902)
     found = audit(tmp_path, image_folder, more="audit: {patients: ['(?P<patient>trA0)']}\n")
-    assert one(found, "patient-rule").facts["shared"] == 1
+    rule = one(found, "patient-rule")
+    assert (rule.facts["shared"], rule.facts["unmatched"]) == (1, 26)
+    assert rule.text.endswith("it does not match 26 of 29 images")
     assert not found.blocking
+
+
+def test_a_further_rule_that_fits_no_image_checks_nothing_and_says_so(tmp_path: Path, image_folder: Path) -> None:
+    rule = one(audit(tmp_path, image_folder, more="audit: {patients: ['A/(?P<patient>tr)']}\n"), "patient-rule")
+    assert (rule.severity, rule.text) == ("warning", "the rule A/(?P<patient>tr) matches no image: it checks nothing")
+
+
+def test_a_further_rule_that_is_none_is_refused_at_its_place(tmp_path: Path, image_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"study\.yaml:6: audit\.patients\[1\]: 'kermani' names no rule"):
+        audit(tmp_path, image_folder, more="audit: {patients: [phantom, kermani]}\n")
 
 
 def test_a_few_validation_images_are_too_few(tmp_path: Path, image_folder: Path) -> None:
@@ -190,7 +203,9 @@ def test_without_a_rule_the_audit_says_nothing_of_patients_but_that_they_are_unk
     study, store = load_study(file), Store(tmp_path / "store")
     inputs = prepare(study, store).inputs
     found = audit_study(study, inputs.dataset, inputs.folds, store)
-    assert one(found, "patients-unknown").severity == "warning"
+    unknown = one(found, "patients-unknown")
+    assert unknown.severity == "warning"
+    assert unknown.text.startswith(PATIENTS_UNKNOWN)
     names = {f.name for f in found.findings}
     of_patients = {"patient-across-splits", "patient-across-folds", "ungrouped-would-leak", "duplicate-across-patients"}
     assert not names & of_patients
@@ -200,6 +215,26 @@ def test_without_a_rule_the_audit_says_nothing_of_patients_but_that_they_are_unk
 def test_a_rule_that_finds_no_patient_with_two_images_is_a_warning(tmp_path: Path, image_folder: Path) -> None:
     assert one(audit(tmp_path, image_folder, patient="(?P<patient>.+)"), "patients-alone").severity == "warning"
     assert not audit(tmp_path, image_folder).named("patients-alone")
+
+
+def test_a_rule_that_finds_one_patient_for_a_class_is_a_warning_and_folds_cannot_be_made(
+    tmp_path: Path, image_folder: Path
+) -> None:
+    for image in [*image_folder.glob("*/B/*")]:
+        image.rename(image.with_name(f"all{image.parents[1].name}-{image.stem}-0.png"))
+    rule, ungrouped = r"^(?P<patient>all\w+|\w+-)", "audit: {accept: [patient-across-splits]}\n"
+    with pytest.raises(
+        HarnessError, match=r"2 patients of each class; B has 1 in its 8 images, such as alltrain: check"
+    ):
+        audit(tmp_path, image_folder, patient=rule, more=ungrouped)
+    file = tmp_path / "study.yaml"
+    study = load_study(file, ["folds.grouped=false"])
+    inputs = prepare(study, Store(tmp_path / "store"), accepted=ERRORS).inputs
+    found = audit_study(study, inputs.dataset, inputs.folds, Store(tmp_path / "store")).named("patient-of-a-class")
+    assert [finding.severity for finding in found] == ["warning", "warning"]
+    assert found[0].text.startswith(
+        "the rule finds one patient for a whole class of training images: alltrain in all 8 of"
+    )
 
 
 def test_folds_that_are_not_grouped_are_not_said_to_keep_identical_files_together(

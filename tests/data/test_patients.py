@@ -31,14 +31,32 @@ def test_without_a_rule_each_image_is_a_patient_of_its_own() -> None:
     assert patients(["train/A/1.png", "train/B/1.png"], None) == ["train/A/1.png", "train/B/1.png"]
 
 
-def test_the_split_is_no_part_of_a_patient_s_name() -> None:
-    images = ["train/A/p7_1.png", "test/A/p7_2.png", "val/A/p7_3.png"]
-    assert patients(images, r"(?P<patient>.+)_\d") == ["A/p7"] * 3
-    assert patients(images, r"(?P<patient>[^/]+)_\d") == ["p7"] * 3
+def test_a_rule_sees_the_path_below_the_class_folder() -> None:
+    images = ["train/A/p7_1.png", "test/A/p7_2.png", "val/B/p7_3.png"]
+    assert patients(images, r"(?P<patient>.+)_\d") == ["p7"] * 3
+    assert patients(["train/A/ann/x/1.png", "train/B/bob/1.png"], "^(?P<patient>[^/]+)/") == ["ann", "bob"]
+    with pytest.raises(DataError, match=r"does not match 1 of 1 images, .* below the class folder, here p7_1\.png$"):
+        patients(images[:1], r"/(?P<patient>\w+)_")
+
+
+def test_the_class_is_part_of_a_patient_s_name_where_numbers_restart_in_each_class() -> None:
+    images = ["train/A/7_1.png", "train/B/7_1.png", "test/A/7_2.png", "train/Zoe\u0301/7_1.png"]
+    assert patients(images, r"(?P<patient>\d+)_", "class") == ["A/7", "B/7", "A/7", "Zo\u00e9/7"]
+    with pytest.raises(DataError, match="needs a rule") as error:
+        patients(images, None, "class")
+    assert error.value.field == ("data", "patient_scope")
+
+
+@pytest.mark.parametrize("rule", [r"^[^/]+/[^/]+/(?P<patient>[^/]+)/", r"^[^/]+/(?P<patient>[^/]+/[^/]+)/"])
+def test_a_rule_that_was_proposed_for_the_whole_path_is_refused_with_what_to_write_now(rule: str) -> None:
+    with pytest.raises(DataError, match=r"was written for the whole path; .*: write '\^\(\?P<patient>\[\^/\]\+\)/'"):
+        patients(["train/A/ann/study/series/1.png"], rule)  # it would match here, and find the series
 
 
 def test_an_accent_in_two_normal_forms_is_one_patient() -> None:
-    assert patients(["train/A/Zo\u00e9_1.png", "test/A/Zoe\u0301_1.png"], "/(?P<patient>\\w+)_") == ["Zo\u00e9"] * 2
+    images = ["train/A/Zo\u00e9_1.png", "test/A/Zoe\u0301_1.png"]
+    assert patients(images, r"^(?P<patient>\w+)_") == ["Zo\u00e9"] * 2
+    assert patients(images, "^(?P<patient>Zoe\u0301)_") == ["Zo\u00e9"] * 2
 
 
 def test_a_rule_whose_group_took_no_part_does_not_fit() -> None:

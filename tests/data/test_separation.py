@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold, folds_json, make_folds
 from harness.data.manifest import read_dataset
-from harness.data.separation import PATIENTS_UNKNOWN, Separation, oversampling_words, separation
+from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
+from harness.data.separation import Separation, oversampling_words, separation
 from harness.study import Study
 from harness.study.study import Data, Folds
 from tests.conftest import PATIENT
@@ -59,6 +61,46 @@ def test_a_rule_by_which_every_image_is_its_own_patient_is_told(small_study: Stu
     said = found(small_study(), make_dataset(ALONE))
     assert said.of_folds.endswith("; the rule finds no patient with two images")
     assert not said.sound
+    assert said.facts()["doubts"] == ("the rule finds no patient with two images",)
+
+
+def test_facts_claim_no_grouping_where_patients_are_unknown(small_study: StudyOf) -> None:
+    known = found(small_study(), make_dataset(SHARED))
+    assert (known.facts()["grouped"], known.facts()["patients"]) == (True, 12)
+    assert "patients by the rule phantom: 12 in 24 training images, 2.0 images each" in known.of_rule
+    unknown = found(small_study(), replace(make_dataset(ALONE), patient_rule=None))
+    assert (unknown.facts()["grouped"], unknown.facts()["of_rule"]) == (None, PATIENTS_UNKNOWN)
+
+
+ROWS = {  # (split, class, patient) of the images -> the doubts
+    "two images of each patient": ([("train", c, f"{c}{n // 2}") for c in "AB" for n in range(6)], []),
+    "two classes of one patient": (
+        [("train", c, c) for c in "AB" for _ in range(4)] + [("train", "C", f"{n // 2}") for n in range(4)],
+        [
+            "the rule finds one patient for a whole class of training images: A in all 4 of A, B in all 4 of B",
+        ],
+    ),
+    "one patient in training": (
+        [("train", c, "x") for c in "AB" for _ in range(2)],
+        ["the rule finds one patient, x, in all 4 training images"],
+    ),
+    "one in test": (
+        [("train", "A", f"{n // 2}") for n in range(4)] + [("test", "A", "t")] * 3,
+        ["the rule finds one patient, t, in all 3 test images"],
+    ),
+    "alone in training": (
+        [("train", "A", f"{n}") for n in range(4)] + [("test", "A", f"t{n // 2}") for n in range(4)],
+        ["the rule finds no patient with two images among the training images"],
+    ),
+    "one image of a class": ([("train", "A", "a"), ("train", "B", "b"), ("train", "B", "b"), ("train", "B", "c")], []),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_rule_is_doubted_that_gives_one_patient_to_each_image_or_to_a_whole_class_or_split(case: str) -> None:
+    rows, expected = ROWS[case]
+    table = pd.DataFrame(rows, columns=["split", "label", "patient"])
+    assert [doubt.text for doubt in doubts(table)] == expected
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,84 @@
 """Sentences about patients, looks and epochs say what was checked, and are not there where nothing was."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from harness.data.patient_counts import PATIENTS_UNKNOWN
+from harness.store import Store
+from tests.conftest import runs_of
 from tests.field.conftest import Harness, draw, four, write_study
 
 REPORT = Path("mlruns/reports/s")
 BEFORE = "chosen before the test set was opened"
-RULE = "patient: '(?P<patient>[A-Z]+/img[0-9]+)'"  # the same patients in train/ and test/
+RULE = "patient: '(?P<patient>img[0-9]+)', patient_scope: class"  # the same patients in train/ and test/
 
 
 def text(file: str = "report.md", study: str = "s") -> str:
     return (REPORT.with_name(study) / file).read_text(encoding="utf-8")
 
 
+def sixty() -> None:
+    """60 training images of 29 patients, a folder for each, with names such as PAT000_IM0001.png."""
+    for patient in range(29):
+        label, bright = ("ILL", 60) if patient < 15 else ("WELL", 0)
+        folder = Path("d/train", label, f"PAT{patient:03d}")
+        draw(folder, 3 if patient in (0, 20) else 2, bright, f"PAT{patient:03d}_IM{{:04d}}.png")
+
+
+def everything_said() -> Iterator[tuple[str, str]]:
+    """Every text of the report, and every tag and parameter of every MLflow run."""
+    for file in sorted(REPORT.rglob("*")):
+        if file.suffix in (".md", ".html", ".json", ".csv", ".tex", ".txt"):
+            yield file.name, file.read_text(encoding="utf-8")
+    for run in runs_of(Store(Path("mlruns"))):
+        for name, value in (run.data.tags | run.data.params).items():
+            yield f"{run.info.run_name}: {name}", value
+
+
 def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_unknown(harness: Harness) -> None:
-    four()
+    sixty()
+    for number in range(4):
+        draw(Path("d/test", ("ILL", "WELL")[number % 2], f"PAT9{number}"), 2)
     write_study()
     plan = harness("plan", "s.yaml").out
-    assert "patients unknown: each image counts as one; folds may split a patient" in plan
-    assert ["train", "ILL", "8", "unknown"] in [line.split() for line in plan.splitlines()]
+    assert f"folds: {PATIENTS_UNKNOWN}; data.patient is the rule that finds them" in plan
+    assert "'^(?P<patient>[^/]+)/' fits these names" in plan
+    assert ["train", "ILL", "31", "unknown"] in [line.split() for line in plan.splitlines()]
     as_json = json.loads(harness("plan", "s.yaml", "--json").out)
-    assert as_json["data"][0]["patients"] is None and as_json["separation"]["patients"] is None
-    ended = harness("run", "s.yaml")
-    checklist = text("checklist.md")
-    for said in (plan, ended.out, text(), checklist, text("summary.md")):
-        assert "patients unknown" in said
-        assert "grouped by patient" not in said
-    assert "percentile bootstrap over images" in checklist
-    assert "resampling images" in text() and "resampling patients" not in text()
-    assert "patients low" not in text()
-    assert "unknown" in harness("audit", "s.yaml").out
+    assert as_json["data"][0]["patients"] is None and as_json["separation"]["counts"] is None
+    assert as_json["separation"]["grouped"] is None and as_json["folds"]["grouped"] is None
+    audited, ended = harness("audit", "s.yaml"), harness("run", "s.yaml")
+    (found,) = [f for f in json.loads(harness("audit", "s.yaml", "--json").out)["findings"] if "unknown" in f["name"]]
+    assert (found["severity"], found["text"].startswith(PATIENTS_UNKNOWN)) == ("warning", True)
+    said = dict(everything_said())
+    checklist = [line for line in said["checklist.md"].splitlines() if PATIENTS_UNKNOWN in line]
+    items = {(cells[1].strip(), cells[2].strip()) for line in checklist if (cells := line.split("|"))}
+    assert items >= {("CLAIM 2020", "20"), ("CLAIM 2020", "21"), ("TRIPOD+AI 2024", "20"), ("TRIPOD+AI 2024", "21")}
+    (of_study,) = [value for name, value in said.items() if name == "s: mlflow.note.content"]
+    data = said["report.md"].partition("## Data and folds")[2].partition("## Audit")[0]
+    assert f"**{PATIENTS_UNKNOWN[0].upper()}{PATIENTS_UNKNOWN[1:]}.**" in said["summary.md"]
+    for each in (audited.out, ended.out, data, of_study, said["index.html"]):
+        assert PATIENTS_UNKNOWN.lower() in each.lower()
+    said |= {"plan": plan, "plan --json": json.dumps(as_json), "audit": audited.out, "run": ended.out}
+    for name, value in said.items():
+        assert not re.search("grouped by patient:|patients on both sides|resampling patients|patients low", value), name
+        assert value.count("(checked)") == value.count("no identical file in training and in test (checked)"), name
+    assert "percentile bootstrap over images" in said["checklist.md"]
+
+
+def test_with_the_proposed_rule_the_folds_are_grouped_and_checked(harness: Harness) -> None:
+    sixty()
+    told = harness("new", "n", "--data", "d", "--out", ".").out
+    counts = "29 in 60 training images, 2.1 images each on average, at most 3, such as PAT000 in train/ILL/PAT000/"
+    assert counts in told
+    plan = harness("plan", "n.yaml", "--set", "base.weights=none", "--set", "base.backbone=test_resnet").out
+    assert f"patients by the rule ^(?P<patient>[^/]+)/: {counts}" in plan
+    assert "folds: grouped by patient: 0 of 29 patients on both sides of any fold (checked)" in plan
 
 
 def test_with_a_rule_the_numbers_are_said_and_what_was_accepted(harness: Harness) -> None:

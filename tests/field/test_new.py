@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.guesses import guess_positive
+from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
@@ -47,10 +49,13 @@ NAMES = {  # the names of the images of class A and of class B, and the patients
     "a dash": ("p{}-{}.png", "q{}-{}.png", 6, 6),
     "words": ("patient_{}_slice_{}.png", "control_{}_slice_{}.png", 6, 6),
     "kermany": ("person{}_virus_{}.jpeg.png", "IM-{:04d}-{:04d}.png", 6, 6),
+    "two views": ("{:03d}_left_{}.jpg.png", "1{:02d}_right_{}.jpg.png", 6, 6),
+    "other letters": ("Пац{}_{}.png", "患者{}_{}.png", 6, 6),
     "days": ("2024-0{}-0{}.png", "2025-0{}-0{}.png", 24, 24),
     "days and times": ("IMG_2024010{}_12000{}.png", "IMG_2025010{}_12000{}.png", 24, 24),
     "years": ("201{}_{}.png", "200{}_{}.png", 24, 24),
     "folders of days": ("2024-01-0{}/{}.png", "2024-02-0{}/{}.png", 24, 24),
+    "days with dashes": ("0{}-05-2024_{}.png", "1{}-05-2024_{}.png", 24, 24),
     "words alone": ("lesion{}x{}.png", "healthy{}x{}.png", 24, 24),
 }
 
@@ -65,12 +70,14 @@ def test_patients_are_guessed_from_names_that_tell_them(harness: Harness, kind: 
     told, found = guessed(harness)
     assert found == dict(zip("AB", patients, strict=True))
     if patients == [24, 24]:
-        assert "patients unknown: no rule fits the names" in told
+        assert f"{PATIENTS_UNKNOWN}; no rule fits the names" in told
         assert "patients unknown" in Path("n.yaml").read_text(encoding="utf-8")
     else:
-        assert "patients guessed from the names: 12 of 48 training images, such as " in told
-        assert "at most 4 images each" in told
-        assert ("count as different patients" in told) == ("start again" in kind)
+        twins = "start again" in kind
+        assert f"{'6 in 48 training images, 8.0' if twins else '12 in 48 training images, 4.0'} images each" in told
+        assert f"at most {8 if twins else 4}, such as " in told
+        assert "check this" in told
+        assert ("count as one patient: if they are not the same, write patient_scope: class" in told) == twins
 
 
 def test_a_number_for_each_image_is_no_patient_of_two_classes(harness: Harness) -> None:
@@ -88,7 +95,7 @@ def test_a_patient_with_images_in_two_classes_is_one(harness: Harness) -> None:
                 one("d/train", label, f"{patient:06d}_{view:03d}.png")
     told, found = guessed(harness)
     assert found == {"A": 4, "B": 4}
-    assert " 6 of 16 training images" in told
+    assert " 6 in 16 training images" in told
 
 
 def test_no_rule_puts_patients_on_both_sides(harness: Harness) -> None:
@@ -98,5 +105,29 @@ def test_no_rule_puts_patients_on_both_sides(harness: Harness) -> None:
                 for view in range(2):
                     one("d", split, label, f"{label}{patient}_{view}.png")
     told, _ = guessed(harness)
-    assert "patients unknown: the names fit" in told
+    assert f"{PATIENTS_UNKNOWN}; the names fit" in told
     assert "8 of its patients, such as A0, are in train/ and in test/" in told
+
+
+def test_a_few_folders_are_not_taken_for_patients_nor_what_is_in_them(harness: Harness) -> None:
+    for label in ("A", "B"):
+        for folder in ("ann", "bob"):
+            for number in range(6):
+                one("d/train", label, folder + label, f"{number // 2}_{number}.png")
+    told, found = guessed(harness)
+    assert found == {"A": 12, "B": 12}
+    assert "may be patients, but A has only 2, and 3 folds need 3" in told
+
+
+@pytest.mark.parametrize(
+    ("counts", "positive", "why"),
+    [
+        ({"NORMAL": 4, "PNEUMONIA": 9}, "PNEUMONIA", "the other one is called NORMAL"),
+        ({"no_finding": 4, "a": 9}, "a", "the other one is called no_finding"),
+        ({"x": 4, "y": 9}, "x", "the rarer one, 4 of 13 training images"),
+        ({"healthy": 5, "normal": 4}, "normal", "the rarer one, 4 of 9 training images"),
+        ({"b": 4, "a": 4}, "b", "both are equally frequent, and it is the first"),
+    ],
+)
+def test_the_positive_class_is_guessed_with_a_reason(counts: dict[str, int], positive: str, why: str) -> None:
+    assert guess_positive(counts) == (positive, why)

@@ -8,11 +8,13 @@ import pytest
 from harness.errors import StudyError
 from harness.prepare import prepare
 from harness.report.numbers.predictions import pooled
+from harness.report.sections.beside_paper import _choice
 from harness.report.tables.study import confusion_table
 from harness.stats.proportions import newcombe
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.identity import study_id
+from harness.study.paper import OpenQuestion
 from harness.tracking.report import report_study
 from tests.conftest import ROOT, Finished, run_in
 
@@ -91,6 +93,12 @@ def test_the_papers_baseline_stands_next_to_our_own_of_the_same_network(
     text = run_in(small_study(f"paper={same}"), own_store).run.report.read_text()
     assert "Our selected scenario, " in text
     assert "Our test_resnet, " in text
+
+
+def test_folds_are_not_called_grouped_by_patient_where_patients_are_unknown(small_study: Callable[..., Study]) -> None:
+    question = OpenQuestion(question="are the folds grouped by patient", fields=["folds.grouped"])
+    assert _choice(small_study(), question) == "grouped: True"
+    assert _choice(small_study("data={source: folder, path: x}"), question) == "grouped: patients unknown"
 
 
 def test_what_the_paper_leaves_open_is_listed_with_our_choice(page: Path) -> None:

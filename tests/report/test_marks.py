@@ -132,6 +132,8 @@ def test_folds_that_tear_patients_apart_and_accepted_errors_mark_everything(smal
     mark = marks_of(study, NOTHING).scenario(study.base)
     assert mark == "PATIENTS TORN APART: folds are not grouped; ACCEPTED: label-conflict"
     assert marks_of(small_study(), NOTHING).scenario(study.base) is None
+    unknown = small_study("folds.grouped=false", "data={source: folder, path: x}")
+    assert marks_of(unknown, NOTHING).scenario(study.base) == "PATIENTS UNKNOWN: folds are not grouped"
 
 
 def test_an_epoch_chosen_by_its_own_score_marks_validation_and_not_the_test(

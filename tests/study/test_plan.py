@@ -286,7 +286,7 @@ def test_features_are_shared_where_nothing_that_they_depend_on_differs(
     assert len(batches([job, replace(job, id="other", scenario=scenario)])) == (1 if shared else 2)
 
 
-@pytest.mark.parametrize("override", ["description=text", "data.path=elsewhere"])
+@pytest.mark.parametrize("override", ["description=text", "data.path=elsewhere", "data.patient_scope=dataset"])
 def test_a_study_s_id_is_not_touched_by_words_and_places(study_of: LoadText, override: str) -> None:
     assert study_id(study_of(TEXT, override), digests()) == study_id(study_of(TEXT), digests())
 
@@ -305,6 +305,10 @@ def test_another_study_has_another_id(study_of: LoadText, override: str) -> None
 def test_other_inputs_are_another_study(study_of: LoadText, changes: dict[str, Any]) -> None:
     study = study_of(TEXT)
     assert study_id(study, digests(**changes)) != study_id(study, digests())
+
+
+def test_a_field_of_data_that_was_added_later_leaves_the_ids_of_older_studies_as_they_are(study_of: LoadText) -> None:
+    assert study_id(study_of(TEXT), digests()) == "ac582318e5141133"
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)

@@ -4,9 +4,11 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli.show.console import SYNTHETIC_WARNING, new_console, rows_table
+from harness.data.guesses import suggestion
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import unread_lines
-from harness.data.separation import class_counts, oversampling_words
+from harness.data.patient_counts import class_counts
+from harness.data.separation import oversampling_words
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
@@ -36,8 +38,7 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     if dataset.skipped and dataset.skipped.reasons:
         console.print(f"{dataset.skipped}\n", style="bold")
     console.print(_folds(study, inputs))
-    if len(dataset.rows("test")):
-        console.print(f"training and test: {inputs.separation.of_splits}\n")
+    _show_patients(console, study, inputs)
     _show_networks(console, networks)
     for stage in state.stages:
         _show_stage(console, stage)
@@ -68,7 +69,19 @@ def _folds(study: Study, inputs: Inputs) -> Table:
         for fold in inputs.folds[: 3 * study.folds.k]
     ]
     columns = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
-    return rows_table(f"folds, {inputs.separation.of_folds}; digest {inputs.digests.all_folds}", columns, rows)
+    return rows_table(f"folds, digest {inputs.digests.all_folds}", columns, rows)
+
+
+def _show_patients(console: Console, study: Study, inputs: Inputs) -> None:
+    """Print who the patients are, whether the folds keep them together, and what training and test share."""
+    shared = inputs.separation
+    more = "" if shared.known else f"; {suggestion(inputs.dataset, study.folds.k)}"
+    if shared.known:
+        console.print(shared.of_rule)
+    console.print(f"folds: {shared.of_folds}{more}", style="" if shared.sound else "bold")
+    if shared.splits:
+        console.print(f"training and test: {shared.of_splits}")
+    console.print()
 
 
 def _show_networks(console: Console, networks: Networks) -> None:

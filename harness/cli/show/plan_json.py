@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.data.inputs import Workspace
-from harness.data.separation import class_counts
+from harness.data.patient_counts import class_counts
 from harness.execution.costs import Costs
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
@@ -23,7 +23,7 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
         ],
         "left_out": [asdict(left) | {"lost": left.lost, "text": str(left)} for left in dataset.left_out],
         "manifest": inputs.digests.manifest,
-        "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": study.folds.grouped},
+        "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": shared.facts()["grouped"]},
         "separation": shared.facts(),
         "networks": [
             asdict(network)

@@ -1,5 +1,6 @@
 """Print the results of runs, searches and single fits, and the status of a study."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from harness.study.mixed import changed_versions
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.data.separation import Separation
     from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
+    from harness.study.settings import Settings
     from harness.study.status import Status
 
 
@@ -58,7 +61,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.store import Ledger
 
     console, marks = new_console(), marks_of(study, run.state)
-    _show_separation(console, run)
+    _show_separation(console, run.separation, [s.settings for s in run.state.scenarios])
     for state in run.state.stages:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
@@ -89,12 +92,11 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(f"  {words}: {url}")
 
 
-def _show_separation(console: "Console", run: "Run") -> None:
+def _show_separation(console: "Console", shared: "Separation", scenarios: "Sequence[Settings]" = ()) -> None:
     """Print whether the folds keep patients together, and which scenarios leak."""
     from harness.data.separation import oversampling_words
 
-    console.print(f"folds: {run.separation.of_folds}")
-    scenarios = [s.settings for s in run.state.scenarios]
+    console.print(f"folds: {shared.of_folds}", style="" if shared.sound else "bold")
     if any(settings.leaks for settings in scenarios):
         console.print(oversampling_words(scenarios), style="bold")
     console.print()
@@ -105,6 +107,7 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     from harness.search.trials import shown, trials_frame
 
     console = new_console()
+    _show_separation(console, run.separation)
     title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
     if run.results:
         board = trials_frame(run.marks, run.results)

@@ -49,7 +49,8 @@ def _leaks(settings: Settings) -> list[str]:
 
 def study_marks(study: Study) -> list[str]:
     """The marks of every row of the study."""
-    marks = [] if study.folds.grouped else ["PATIENTS TORN APART: folds are not grouped"]
+    torn = "PATIENTS TORN APART" if study.data.patient_rule else "PATIENTS UNKNOWN"
+    marks = [] if study.folds.grouped else [f"{torn}: folds are not grouped"]
     return marks + [f"ACCEPTED: {name}" for name in study.audit.accept]
 
 

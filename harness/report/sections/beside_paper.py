@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.data.patient_counts import grouping
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.drawing import words_figure
@@ -254,7 +255,10 @@ def _choice(study: Study, question: OpenQuestion) -> str:
         part, _, key = name.rpartition(".")
         levels = next((stage.grid[name] for stage in study.stages if name in stage.grid), None)
         value = dump[part][key] if part and dump.get(part) else dump["base"].get(key, "not asked")
-        value = Path(value).name if name == "weights" else value  # the rest of the path is of this machine
+        if name == "folds.grouped":
+            value = grouping(study)
+        elif name == "weights":
+            value = Path(value).name  # the rest of the path is of this machine
         values.append(f"{key}: " + (f"each of {', '.join(map(str, levels))}" if levels else str(value)))
     return "; ".join(values)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
@@ -91,15 +92,15 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     synthetic = " (SYNTHETIC, drawn by a procedure)" if dataset.synthetic else ""
     whole = " of whole patients" if shared.known else ""
     limit = f"a class-stratified subset{whole}, {study.data.limit} images a split"
-    rule = f", by the rule {dataset.patient_rule}" if shared.known else ""
+    unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
         "preprocessing": f"decoded once, resized to {study.data.image_size} px, normalised as the weights were trained",
         "subset": limit if study.data.limit else "all images of the split",
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
-        f" digest {draft.inputs.digests.all_folds}; the test split is the data's own",
-        "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}{rule}",
-        "counts": "; ".join(f.text for f in draft.workspace.audit.named("counts")),
+        f" digest {draft.inputs.digests.all_folds}; the test split is the data's own{unknown}",
+        "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}; {shared.of_rule}",
+        "counts": "; ".join(f.text for f in draft.workspace.audit.named("counts")) + unknown,
         "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in draft.workspace.audit.named(name)),
         "resolution": resolution(draft.study, draft.inputs),
     }

@@ -8,14 +8,16 @@ from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.statistics import MAJORITY
-from harness.report.tables.export import escaped
+from harness.report.tables.export import escaped, sentence
 from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
 
 
 def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistics) -> list[str]:
     """The summary as a list in Markdown: what was compared, who won each stage, what the test set says."""
     marks = marks_of(workspace.study, state)
-    found = [_compared(workspace, state), *(_won(marks, stage) for stage in state.stages)]
+    shared = workspace.inputs.separation
+    found = [_compared(workspace, state), *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"])]
+    found += [_won(marks, stage) for stage in state.stages]
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics)]
     chosen = final_test(workspace.study, state)
     found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
@@ -29,7 +31,7 @@ def _compared(workspace: Workspace, state: StudyState) -> str:
     fits = f"all {asked} fits are done" if done == asked else f"**{done} of {asked} fits are done**"
     return (
         f"{len(scenarios)} scenario{'s' * (len(scenarios) != 1)} ({' x '.join(study.factors) or 'no factor'}) over"
-        f" {len(inputs.folds)} folds of {images:,} training images{inputs.separation.of_patients}; {fits}."
+        f" {len(inputs.folds)} folds of {images:,} training images{inputs.separation.of_images}; {fits}."
     )
 
 

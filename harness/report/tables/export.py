@@ -34,6 +34,11 @@ def escaped(text: object) -> str:
     return MARKUP.sub(r"\\\g<0>", " ".join(str(text).split("\n")))
 
 
+def sentence(words: str) -> str:
+    """The words as a sentence in Markdown: escaped, with a capital letter and a full stop."""
+    return f"{escaped(words[:1].upper() + words[1:])}."
+
+
 def markdown(table: pd.DataFrame) -> Iterator[str]:
     """The lines of the table in Markdown, numbers aligned to the right."""
     right = [bool(len(table) and NUMBER.match(str(table[column].iloc[0]))) for column in table]

@@ -1,0 +1,51 @@
+"""The checks of the audit on patients: by the rule of the study file, and by others that it names."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pandas as pd
+
+from harness.data.dataset import Dataset
+from harness.data.finding import AuditFinding, Severity
+from harness.data.guesses import suggestion
+from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
+from harness.data.patients import patient_rule
+
+
+def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
+    """Check the patients that the rule of the study file finds. least: the patients that each class must have."""
+    if dataset.patient_rule is None:
+        across = ", and may be in train and test" if len(dataset.rows("test")) else ""
+        yield AuditFinding("patients-unknown", "warning", f"{PATIENTS_UNKNOWN}{across}; {suggestion(dataset, least)}")
+        return
+    yield _across_splits(dataset, dataset.table["patient"], "data.patient", "error")
+    for doubt in doubts(dataset.table):
+        yield AuditFinding(doubt.name, "warning", f"{doubt.text}: check that data.patient reads the paths correctly")
+
+
+def by_other_rule(dataset: Dataset, rule: str) -> AuditFinding:
+    """Count by another rule; an image that does not match counts as a patient, and is counted as such."""
+    key = patient_rule(rule)
+    found = [key(image) for image in dataset.table["image"]]
+    unmatched = sum(not patient for patient in found)
+    if unmatched == len(found):
+        facts = {"rule": rule, "unmatched": unmatched}
+        return AuditFinding("patient-rule", "warning", f"the rule {rule} matches no image: it checks nothing", facts)
+    names = pd.Series([patient or image for patient, image in zip(found, dataset.table["image"], strict=True)])
+    finding = _across_splits(dataset, names, rule, "warning")
+    more = f"; it does not match {unmatched:,} of {len(found):,} images" if unmatched else ""
+    return replace(finding, text=finding.text + more, facts=finding.facts | {"unmatched": unmatched})
+
+
+def _across_splits(dataset: Dataset, keys: pd.Series, rule: str, severity: Severity) -> AuditFinding:
+    """Count the patients, one for each image of the table, that are in train and in test."""
+    in_test = dataset.table["split"] == "test"
+    shared = set(keys[in_test]) & set(keys[~in_test])
+    hit = in_test & keys.isin(shared)
+    facts = {
+        "rule": rule, "shared": len(shared), "test_images": int(hit.sum()),
+        "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
+    }  # fmt: skip
+    text = f"{len(shared)} patients are in train and test by the rule {rule} ({int(hit.sum())} test images)"
+    name = "patient-across-splits" if severity == "error" else "patient-rule"
+    return AuditFinding(name, severity if shared else "note", text, facts)
