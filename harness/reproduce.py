@@ -10,6 +10,7 @@ from harness.execution.compute import Compute
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
 from harness.prepare import prepare
+from harness.report.numbers.marks import Marks
 from harness.runner import Run, run_study
 from harness.store import Store
 from harness.store.results import FoldRecord, Metrics
@@ -31,6 +32,7 @@ class Reproduction:
     job: Job
     stored: FoldRecord
     again: FoldRecord
+    mark: str | None  # why its numbers are less than they seem
 
     @property
     def differences(self) -> Metrics:
@@ -78,7 +80,13 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
     result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]
     if isinstance(result, Exception):
         raise result
-    return Reproduction(jobs[together.index(job_id)], stored, result.record)
+    job = jobs[together.index(job_id)]
+    return Reproduction(job, stored, result.record, _mark(workspace, job))
+
+
+def _mark(workspace: Workspace, job: Job) -> str | None:
+    marks = Marks(workspace.study, (), workspace.inputs.dataset.synthetic)
+    return marks.scenario(job.scenario.settings)
 
 
 def _find(workspace: Workspace, settings: Settings, ids: list[str]) -> list[Job]:
@@ -130,5 +138,6 @@ def rerun(study: Study, store: Store, device: str, reporter: Reporter, scenario:
         with store.locked(study.study):
             reporter.say(f"the old result is now in {ledger.set_aside(job.id)}")
     run = run_study(study, store, device, reporter, only={job.id})
-    compared = Reproduction(job, old, ledger.record(job.id)) if old is not None and ledger.done(job.id) else None
+    done = old is not None and ledger.done(job.id)
+    compared = Reproduction(job, old, ledger.record(job.id), _mark(workspace, job)) if old and done else None
     return Rerun(job, run, compared)

@@ -20,6 +20,7 @@ from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
 from harness.prepare import cache_inputs, nothing_left_if_refused, prepare, require_audited
 from harness.report.current import update_report
+from harness.report.numbers.marks import Marks, marks_of
 from harness.store import Store
 from harness.store.ledger import Look
 from harness.store.reports import tell_of_other
@@ -47,7 +48,17 @@ class Run:
     passes: Mapping[str, int]  # frozen backbone -> images that went through it in this run
     report: Path
     views: dict[str, str]  # of the study in the MLflow UI: words -> URL
-    separation: Separation
+    workspace: Workspace
+
+    @property
+    def separation(self) -> Separation:
+        """What the folds and the splits share."""
+        return self.workspace.inputs.separation
+
+    @property
+    def marks(self) -> Marks:
+        """The marks of the study's numbers."""
+        return marks_of(self.workspace.study, self.state, self.workspace.inputs.dataset.synthetic)
 
     @property
     def url(self) -> str:
@@ -112,7 +123,7 @@ def _run(
     for backbone, images in fitter.passes.items():
         read = f"{images:,} images read, each once" if images else "no image read, their features were cached"
         reporter.say(f"frozen {backbone}: {read}")
-    return Run(state, fitter.failed, fitter.passes, report, views, workspace.inputs.separation)
+    return Run(state, fitter.failed, fitter.passes, report, views, workspace)
 
 
 def _require_finished(workspace: Workspace, state: StudyState) -> None:

@@ -19,14 +19,16 @@ def audit(
     from harness.data.audit import ERRORS, audit_study, require_clean
     from harness.execution.progress import Reporter
     from harness.prepare import prepare
+    from harness.report.numbers.marks import study_marks
     from harness.store import Store
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
     inputs = prepare(study, store, accepted=ERRORS).inputs  # an audit checks everything first
     with Reporter() as reporter:
         found = audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting)
+    marks = study_marks(study, inputs.dataset.synthetic)
     if as_json:
-        print(found.to_json())
+        print(found.to_json(marks))
     else:
-        show_audit(found)
+        show_audit(found, marks)
     require_clean(found)

@@ -1,5 +1,6 @@
 """The commands that use the model of a finished study: `predict` and `export`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,10 @@ def predict(
     from harness.store import Store
 
     store = Store(store_folder, tracking_uri)
-    found = _classifier(_folder(model, store, data, overrides), device).predict(images)
+    classifier = _classifier(_folder(model, store, data, overrides), device)
+    found = classifier.predict(images)
+    for mark in classifier.about.marks:
+        print(f"the study of this model: {mark}", file=sys.stderr)
     found.insert(0, "image", [str(image) for image in images])
     print(found.to_csv(index=False) if csv else found.to_string(index=False, float_format="{:.4f}".format), end="")
     if not csv:

@@ -19,6 +19,7 @@ def status(
     """Show what is done, running, failed and missing, and why. Changes nothing."""
     from harness.cli.show.runs import show_status
     from harness.prepare import prepare
+    from harness.report.numbers.marks import study_marks
     from harness.store import Store
     from harness.study.status import study_status
 
@@ -27,7 +28,8 @@ def status(
         raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
     workspace = prepare(study, store)
     found = study_status(study, workspace.inputs.digests, workspace.has_test, store)
+    marks = study_marks(study, workspace.inputs.dataset.synthetic)
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        print(json.dumps({"marks": marks} | asdict(found), indent=1))
     else:
-        show_status(found)
+        show_status(found, marks)

@@ -1,6 +1,7 @@
 """The audit: what a reader must know about the images before trusting a number; its errors stop a run."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
@@ -36,9 +37,9 @@ class Audit:
         """The findings of this name."""
         return [finding for finding in self.findings if finding.name == name]
 
-    def to_json(self) -> str:
-        """The audit as JSON text."""
-        return json.dumps(asdict(self), indent=1)
+    def to_json(self, marks: Sequence[str] | None = None) -> str:
+        """The audit as JSON text. marks: the warnings on every number of the study, where they are to be in it."""
+        return json.dumps(({} if marks is None else {"marks": list(marks)}) | asdict(self), indent=1)
 
 
 def audit_study(

@@ -53,11 +53,6 @@ class Dataset:
         """The hashes of the test images."""
         return frozenset(self.table.loc[self.rows("test"), "sha256"])
 
-    @property
-    def mark(self) -> str:
-        """The suffix of every title where the images are synthetic."""
-        return " (SYNTHETIC DATA)" if self.synthetic else ""
-
     @cached_property
     def labels(self) -> Rows:
         """The class index of every row of the table: [n]."""

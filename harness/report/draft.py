@@ -45,4 +45,4 @@ class Draft:
     @cached_property
     def marks(self) -> Marks:
         """The warnings that are printed on tables and figures."""
-        return marks_of(self.study, self.state)
+        return marks_of(self.study, self.state, self.dataset.synthetic)

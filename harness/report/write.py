@@ -11,18 +11,19 @@ from harness.report.figures import study as figures
 from harness.report.figures.drawing import with_holes
 from harness.report.figures.intervals import scenario_intervals
 from harness.report.numbers.comparisons import TEST, RunOf
-from harness.report.numbers.marks import together
+from harness.report.numbers.marks import marked, together
 from harness.report.numbers.records import Statistics, write_statistics
 from harness.report.numbers.statistics import selection_words, study_statistics
 from harness.report.page import PageLinks, write_page
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.gap import gap_lines
+from harness.report.sections.head import head_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
-from harness.report.tables.export import escaped, export_table, markdown, sentence
+from harness.report.tables.export import escaped, export_table, marked_markdown, sentence
 from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table
 from harness.report.written import written_now
 from harness.store.failpoints import failpoint
@@ -34,14 +35,6 @@ from harness.study.mixed import require_one_version
 from harness.study.paper import load_published
 from harness.study.provenance import environment
 from harness.study.state import StageState, StudyState
-
-SYNTHETIC_WARNING = (
-    "**SYNTHETIC DATA.** The images are drawn by a procedure; no number here says anything about patients."
-)
-BEST_EPOCH_WARNING = (
-    "**Optimistic choice.** `select_epoch: best` selects the epoch with the best score on the same images that it is"
-    " scored on; these validation numbers are too good."
-)
 
 
 def write_report(
@@ -64,7 +57,7 @@ def write_report(
         draft = Draft(workspace, state, statistics, folder)
         summary = summary_lines(workspace, state, statistics)
         text = _text(draft, summary)
-        (folder / "summary.md").write_text("\n".join([*_head(draft)[2:], *summary]) + "\n", encoding="utf-8")
+        (folder / "summary.md").write_text("\n".join([*_head(draft), *summary]) + "\n", encoding="utf-8")
         (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
         (folder / ENVIRONMENT_FILE).write_text(_environment(workspace), encoding="utf-8")
         write_statistics(statistics, folder)
@@ -86,8 +79,9 @@ def _environment(workspace: Workspace) -> str:
 def _text(draft: Draft, summary: list[str]) -> list[str]:
     """Write the tables and figures of the report to the folder, and return its lines."""
     return [
+        f"# {draft.study.study}",
+        "",
         *_head(draft),
-        *(line for mark in draft.marks.fits for line in (f"**{mark}.**", "")),
         *("## Summary", "", *summary, ""),
         *_data(draft),
         *_audit(draft),
@@ -103,15 +97,8 @@ def _text(draft: Draft, summary: list[str]) -> list[str]:
 
 
 def _head(draft: Draft) -> list[str]:
-    study, inputs = draft.study, draft.inputs
-    lines = [f"# {study.study}", "", *([study.description, ""] if study.description else [])]
-    if inputs.dataset.synthetic:
-        lines += [SYNTHETIC_WARNING, ""]
-    if study.data.limit:
-        lines += [f"**Rehearsal.** Only {study.data.limit} images of each split were used (`data.limit`).", ""]
-    if any(settings.select_epoch == "best" for _, settings in study.settings()):
-        lines += [BEST_EPOCH_WARNING, ""]
-    return lines
+    best_epoch = any(settings.select_epoch == "best" for _, settings in draft.study.settings())
+    return head_lines(draft.marks, draft.dataset, best_epoch)
 
 
 def _data(draft: Draft) -> list[str]:
@@ -122,8 +109,7 @@ def _data(draft: Draft) -> list[str]:
     return [
         "## Data and folds",
         "",
-        *markdown(class_counts(inputs.dataset)),
-        "",
+        *marked_markdown(marked(class_counts(inputs.dataset), draft.marks.every)),
         *(f"{line[0].upper()}{line[1:]}.\n" for line in unread_lines(study, inputs.dataset)),
         *([sentence(shared.of_rule), ""] if shared.known else []),
         f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {separation}."
@@ -134,7 +120,7 @@ def _data(draft: Draft) -> list[str]:
 
 def _audit(draft: Draft) -> list[str]:
     audit = draft.workspace.audit
-    (draft.folder / "audit.json").write_text(audit.to_json(), encoding="utf-8")
+    (draft.folder / "audit.json").write_text(audit.to_json(draft.marks.of_study), encoding="utf-8")
     shown = [f for f in audit.findings if f.name != "counts"]
     accepted = {f.name: " (accepted by name)" for f in shown if f.severity == "error" and f.accepted}
     return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in shown), ""]
@@ -159,7 +145,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = state.stage.select.metric if state.stage.select else "val/accuracy"
     board = tables.leaderboard(state, marks)
-    title = f"{marks.study.study}, stage {name}{draft.dataset.mark}"
+    title = f"{marks.study.study}, stage {name}"
     mark = together(marks.scenario(s.settings) for s in state.scenarios)
     figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [

@@ -12,6 +12,7 @@ from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study import Study, load_study
 from harness.study.identity import derive_seed
+from harness.study.rehearsal import rehearsal
 from harness.study.search_block import Confirm
 
 BEST_STUDY_HEADER = """\
@@ -33,10 +34,11 @@ class Confirmed:
 def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
     """Write the study of the best scenario to `path`, and return it."""
     repeats = (study.searched.confirm or Confirm()).repeats
-    objective = study.searched.objective
+    objective, less = study.searched.objective, rehearsal(study)
+    words = f"Trial {best.slot} of the search of {study.study}: {objective.metric} {best.value:.4f} there."
     content = {
         "study": f"{study.study[:59]}-best",
-        "description": f"Trial {best.slot} of the search of {study.study}: {objective.metric} {best.value:.4f} there.",
+        "description": f"{words} That search was a rehearsal: {', '.join(less)}." if less else words,
         "seed": derive_seed("confirm", study.seed),
         "data": study.data.model_dump(exclude_unset=True),
         "folds": {**study.folds.model_dump(), "repeats": repeats, "seed": derive_seed("confirm", study.folds.seed)},

@@ -12,10 +12,10 @@ from harness.data.inputs import Workspace
 from harness.errors import attempt, failure
 from harness.report.figures import search as draw
 from harness.report.figures.drawing import with_holes
-from harness.report.numbers.marks import Marks, together
+from harness.report.numbers.marks import Marks, marked, together
 from harness.report.page import write_page
-from harness.report.tables.export import escaped, markdown, rounded, sentence
-from harness.report.write import BEST_EPOCH_WARNING, SYNTHETIC_WARNING
+from harness.report.sections.head import head_lines
+from harness.report.tables.export import escaped, marked_markdown, sentence
 from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
@@ -54,17 +54,14 @@ def write_search_report(
         text = [
             f"# {study.study}: search",
             "",
-            *([SYNTHETIC_WARNING, ""] if inputs.dataset.synthetic else []),
-            *([BEST_EPOCH_WARNING, ""] if any(r.scenario.settings.select_epoch == "best" for r in results) else []),
-            *(line for mark in marks.fits for line in (f"**{mark}.**", "")),
+            *head_lines(marks, inputs.dataset, any(r.scenario.settings.select_epoch == "best" for r in results)),
             *([] if shared.sound else [f"**{sentence(shared.of_folds)}**", ""]),
             *_headline(study, results, confirmation),
             *_effort(study, results),
-            *_importances(shares, failure(folder / "importances.txt")),
+            *_importances(shares, failure(folder / "importances.txt"), marks.every),
             "## Trials",
             "",
-            *markdown(shown(study, board.head(MAX_TRIALS_IN_REPORT))),
-            "",
+            *marked_markdown(shown(study, board.head(MAX_TRIALS_IN_REPORT))),
             f"The first {min(MAX_TRIALS_IN_REPORT, len(board))} of {len(board)}; all are in `trials.csv`.",
             "",
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
@@ -124,14 +121,18 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     ]
 
 
-def _importances(shares: Mapping[str, float], failed: str | None) -> Iterable[str]:
+def _importances(shares: Mapping[str, float], failed: str | None, mark: str | None) -> Iterable[str]:
     if failed:
         return [f"{failed}.", ""]
     if not shares:
         needed = f"{MIN_COMPLETE_TRIALS} complete trials with different values and two parameters"
         return [f"No importances: they need {needed}.", ""]
     table = pd.DataFrame({"parameter": list(shares), "share of the variance": list(shares.values())})
-    return [f"## Importance of the parameters ({EVALUATOR}, complete trials)", "", *markdown(rounded(table)), ""]
+    return [
+        f"## Importance of the parameters ({EVALUATOR}, complete trials)",
+        "",
+        *marked_markdown(marked(table, mark)),
+    ]
 
 
 def _figures(

@@ -28,6 +28,7 @@ from harness.study import Study
 from harness.study.identity import search_id
 from harness.study.mixed import require_one_version
 from harness.study.provenance import code_digest, versions
+from harness.study.rehearsal import with_trials
 from harness.study.search_block import Point, Search
 from harness.study.state import require_one_code
 from harness.training.device import choose_device
@@ -64,6 +65,7 @@ def run_search(
     trials: the target, instead of the study file's. storage: the URL of Optuna's database; None: one in the store.
     Raises HarnessError before anything is trained where the request or the input is wrong.
     """
+    study = study if trials is None else with_trials(study, trials)
     search = study.searched
     if storage is not None:
         check_storage(storage)
@@ -72,7 +74,7 @@ def run_search(
     require_usable(workspace, device, reporter.say)
     identity = search_id(study, workspace.inputs.digests)
     name = f"{study.study}-{identity}"
-    target, points = search.target(trials), _first_points(study, search)
+    target, points = search.target(), _first_points(study, search)
     require_audited(workspace, reporter.say, reporter.counting)
     context = make_context(workspace, device, reporter.counting)
     started = time.time()

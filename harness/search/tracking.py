@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.data.inputs import Workspace
 from harness.errors import JobError
+from harness.report.numbers.marks import Marks
 from harness.search.queue import Queue, has_ended
 from harness.search.trials import TrialResult, trial_result, trial_results
 from harness.store.results import FoldRecord, Metrics
@@ -20,6 +21,7 @@ class SearchPublisher(RootRun):
     def __init__(self, workspace: Workspace) -> None:
         self._search, self._search_id = workspace.study.searched, search_id(workspace.study, workspace.inputs.digests)
         super().__init__(workspace, self._search_id)
+        self._marks = Marks(workspace.study, (), workspace.inputs.dataset.synthetic)
         self._trial_runs: dict[str, str] = {}  # job id -> the run of its trial
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains
         self.whole = False
@@ -83,7 +85,7 @@ class SearchPublisher(RootRun):
             self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
         self._tracker.log_metrics(run_id, {"folds": float(result.folds)} | self._values(result))
         self._tracker.tag(run_id, "harness.state", result.state)
-        self._tracker.describe(run_id, _words(result, metric, self._inputs.dataset.synthetic))
+        self._tracker.describe(run_id, _words(result, metric, self._marks.scenario(result.scenario.settings)))
         self._tracker.finish(run_id)
 
     def _values(self, result: TrialResult) -> Metrics:
@@ -105,8 +107,8 @@ class SearchPublisher(RootRun):
         return self._tracker.links.search_view(self._search)
 
 
-def _words(result: TrialResult, metric: str, synthetic: bool) -> str:
-    words = "**SYNTHETIC DATA.** " if synthetic else ""
+def _words(result: TrialResult, metric: str, mark: str | None) -> str:
+    words = f"**{mark}.** " if mark else ""
     if result.state == "pruned":
         return (
             f"{words}Pruned after {result.folds} of {len(result.jobs)} folds: its mean {metric} so far,"

@@ -74,7 +74,8 @@ def trial_states(workspace: Workspace, results: list[TrialResult]) -> list[Scena
 
 def trial_marks(workspace: Workspace, results: list[TrialResult]) -> Marks:
     """The marks of these trials."""
-    return Marks(workspace.study, tuple(fit_marks(trial_states(workspace, results))))
+    fits = tuple(fit_marks(trial_states(workspace, results)))
+    return Marks(workspace.study, fits, workspace.inputs.dataset.synthetic)
 
 
 def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:

@@ -50,6 +50,7 @@ class ClassifierMetadata:
     manifest: str  # the digest of the images that it was fitted and tested on
     synthetic: bool
     head_source: str | None = None  # of a custom head
+    marks: tuple[str, ...] = ()  # why the study's numbers are less than they seem
 
 
 class Classifier:

@@ -158,14 +158,13 @@ class Search(Model):
             points.append(point)
         return points
 
-    def target(self, trials: int | None = None) -> int:
-        """The target number of trials. trials: replaces the number in the study file."""
-        wanted = trials or self.trials
+    def target(self) -> int:
+        """The target number of trials."""
         if self.sampler == "grid":
             count = len(self.points())
-            return min(count, wanted or count)
-        assert wanted is not None
-        return wanted
+            return min(count, self.trials or count)
+        assert self.trials is not None
+        return self.trials
 
 
 Reason = Callable[[str, Any], str | None]  # (setting, value) -> what is wrong with the value

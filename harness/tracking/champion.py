@@ -1,6 +1,7 @@
 """The model that a study ends with: packaged, explained and registered, after the test set and without a choice."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from harness.data.inputs import Workspace
 from harness.data.pixels import open_pixels
 from harness.errors import HarnessError, attempt
+from harness.report.numbers.marks import marks_of
 from harness.report.numbers.predictions import arrays
 from harness.store.explanations import (
     GRAD_CAM_WARNING,
@@ -20,7 +22,7 @@ from harness.store.explanations import (
 )
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
-from harness.study.state import ScenarioState
+from harness.study.state import ScenarioState, StudyState
 from harness.tracking.connection import is_lost
 from harness.tracking.publisher import Publisher
 from harness.training.context import Context
@@ -63,7 +65,10 @@ def _classifier(workspace: Workspace, test: ScenarioState, device: str) -> "Clas
     (job,), study, inputs = test.jobs, workspace.study, workspace.inputs
     weights = (workspace.ledger.path(job.id) / "model.safetensors").read_bytes()
     facts, source = test.records[job.id].facts, inputs.heads.get(job.scenario.settings.head)
-    return stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
+    found = stored_classifier(job, inputs.dataset, study.study, study.seed, weights, facts, device, source)
+    marks = marks_of(study, StudyState((), (test,)), inputs.dataset.synthetic).of_study
+    found.about = replace(found.about, marks=marks)
+    return found
 
 
 def _here(device: str) -> str:

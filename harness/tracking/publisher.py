@@ -107,7 +107,7 @@ class Publisher(RootRun):
 
     def _marks(self, state: ScenarioState) -> Marks:
         """The marks of a scenario as soon as it is complete."""
-        return Marks(self._study, tuple(fit_marks([state])))
+        return Marks(self._study, tuple(fit_marks([state])), self._inputs.dataset.synthetic)
 
     def _test_mark(self, state: ScenarioState) -> str | None:
         return self._marks(state).test(self._inputs.dataset, state.settings, self._workspace.ledger)
@@ -137,14 +137,15 @@ class Publisher(RootRun):
             figures.mkdir()
             confusion_figure(
                 frame,
-                f"test set, {scored(state)}{self._inputs.dataset.mark}",
+                f"test set, {scored(state)}",
                 figures / "confusion_matrix.png",
                 mark=self._test_mark(state),
             )
             self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
+        mark = self._test_mark(state)
         self._tracker.describe(
             run_id,
-            f"Test set, {scored(state)}, look {looks} of {declared} declared: accuracy"
+            f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared: accuracy"
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.",
         )
         self._tracker.finish(run_id)
@@ -162,10 +163,13 @@ class Publisher(RootRun):
         run_id = self._tracker.find("test", state.id)
         assert run_id is not None
         self._publish_explanations(run_id, state)
-        dataset = self._inputs.dataset
-        words = f"{state.name}, refitted on all training images{dataset.mark}; study id {self._workspace.identity}"
+        mark = self._marks(state).every
+        words = (
+            f"{f'**{mark}.** ' if mark else ''}{state.name}, refitted on all training images;"
+            f" study id {self._workspace.identity}"
+        )
         tags = {STUDY_IDS: self._workspace.identity, JOB_ID: state.jobs[0].id}
-        self._tracker.registry.log(run_id, self._study.study, classifier, dataset.classes, words, tags)
+        self._tracker.registry.log(run_id, self._study.study, classifier, self._inputs.dataset.classes, words, tags)
 
     def _publish_explanations(self, run_id: str, state: ScenarioState) -> None:
         """Add the Grad-CAM figures to the run of the test."""
@@ -215,7 +219,7 @@ def _scenario_words(state: ScenarioState, inputs: Inputs, mark: str | None) -> s
     s, means, folds = state.settings, state.summary, escaped(inputs.separation.of_folds)
     augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     return (
-        f"{'**SYNTHETIC DATA.** ' if inputs.dataset.synthetic else ''}{f'**{mark}.** ' if mark else ''}"
+        f"{f'**{mark}.** ' if mark else ''}"
         f"{s.backbone} ({s.weights} weights,"
         f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
         f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}): accuracy"

@@ -14,6 +14,7 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_and_machine
+from harness.study.rehearsal import rehearsal
 from harness.tracking.connection import open_experiment, search_runs
 from harness.tracking.entities import dataset_input, params
 from harness.tracking.links import UI_PORT, Links
@@ -31,6 +32,7 @@ class Tracker:
         self._origin, self._server = f"{socket.gethostname()}:{store.root}", store.server
         self._client, self.experiment_id = open_experiment(store, self._study.study)
         self._dataset = dataset_input(workspace.inputs.dataset, self._study)
+        self._synthetic = workspace.inputs.dataset.synthetic
         self._buffer = MetricBuffer(self._client)
         self.registry = Registry(self._client)
         self.links = Links(self._client, self.experiment_id, identity, store.server or f"http://127.0.0.1:{port}")
@@ -241,9 +243,9 @@ class Tracker:
                 "harness.store": self._origin,
                 **{f"harness.{name}": value for name, value in self._provenance.items()},
             }
-            if self._study.data.limit:
-                common["harness.rehearsal"] = f"data.limit={self._study.data.limit}"
-            if self._study.data.source == "phantom":
+            if less := rehearsal(self._study):
+                common["harness.rehearsal"] = ", ".join(less)
+            if self._synthetic:
                 common["harness.data"] = "SYNTHETIC"
             lineage = {"mlflow.parentRunId": parent} if parent else {}
             every = {**self._context, **common, **lineage, **tags}

@@ -333,14 +333,14 @@ def test_the_plan_of_an_image_folder_counts_it_and_does_not_say_synthetic(harnes
         ["train", "A", "12", "6"], ["train", "B", "8", "4"], ["test", "A", "4", "2"], ["test", "B", "4", "2"],
     ]  # fmt: skip
     assert "SYNTHETIC" not in ended.out
-    assert "Rehearsal" not in ended.out
+    assert "REHEARSAL" not in ended.out
     assert "grouped by patient" in ended.out
 
 
 def test_the_plan_says_what_waits_and_that_a_limit_is_a_rehearsal(harness: Harness) -> None:
     later = "stages=[{name: a, grid: {head: [dropout-gap]}, select: {}}, {name: b, grid: {epochs: [1, 2, 3]}}]"
     out = harness("plan", "study.yaml", "--set", later, "--set", "data.limit=16", "--set", "folds.grouped=false").out
-    assert "Rehearsal: data.limit is 16" in out
+    assert out.startswith("REHEARSAL: data.limit 16\nPATIENTS TORN APART")
     assert "NOT grouped by patient" in out
     assert "the rest from the winner of stage a" in out
     assert "jobs: 2 known, 0 done, and up to 6 more once the winners are known" in out

@@ -31,6 +31,7 @@ def told(*arguments: str | Path) -> Any:
 def test_a_plan_names_every_scenario_job_and_winner(study: Path, finished: Finished) -> None:
     plan = told("plan", study, "--store", finished.store.root, "--json")
     assert (plan["study"], plan["synthetic"], plan["cost"]) == ("small", True, None)
+    assert plan["marks"] == ["SYNTHETIC DATA"]
     assert sum(row["images"] for row in plan["data"]) == 72
     for stage, state in zip(plan["stages"], finished.run.state.stages, strict=True):
         assert state.best is not None
@@ -49,6 +50,17 @@ def test_a_probe_adds_a_cost_that_the_next_plan_has_too(study: Path, tmp_path: P
     shown = CliRunner().invoke(make_app(), ["plan", str(study), *map(str, store)], catch_exceptions=False).stdout
     assert "EXTRAPOLATED from a probe" in shown
     assert "one fit at a time" in shown
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "audit", "report"])
+def test_what_scripts_read_carries_the_marks(study: Path, finished: Finished, command: str) -> None:
+    found = told(command, study, "--store", finished.store.root, "--json")
+    assert found["marks"] == ["SYNTHETIC DATA"]
+    if command != "report":  # there are no results of this one
+        found = told(
+            command, study, "--store", finished.store.root, "--json", "--set", "folds.k=2", "--set", "base.epochs=1"
+        )
+        assert found["marks"] == ["SYNTHETIC DATA", "REHEARSAL: base.epochs 1 of 2"]
 
 
 def test_a_report_has_its_page_and_every_number(study: Path, finished: Finished) -> None:

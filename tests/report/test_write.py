@@ -78,7 +78,7 @@ def test_the_csv_leaderboards_hold_the_numbers_unrounded(finished: Finished) -> 
 
 def test_the_test_tables_agree_with_each_other_and_with_the_text(finished: Finished, text: str) -> None:
     folder, (test,) = finished.run.report.parent, finished.run.state.tests
-    confusion = pd.read_csv(folder / f"test-confusion-{test.id}.csv", index_col=0)
+    confusion = pd.read_csv(folder / f"test-confusion-{test.id}.csv", index_col=0).drop(columns="mark")
     metrics = pd.read_csv(folder / f"test-metrics-{test.id}.csv")
     classes = pd.read_csv(folder / f"test-classes-{test.id}.csv", index_col="class")
     right = int(confusion.to_numpy().trace())
@@ -133,10 +133,11 @@ def test_a_stage_that_waits_says_for_which_winner(small_study: Callable[..., Stu
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("data.limit=24", "**Rehearsal.** Only 24 images of each split were used"),
+        ("data.limit=24", "data.limit 24. Only 24 training images and 24 test images were used.\n"),
+        ("base.epochs=1", "**Rehearsal.** Less was run than the study says: base.epochs 1 of 2.\n"),
         ("base.select_epoch=best", "**Optimistic choice.**"),
         ("folds.grouped=false", "**NOT grouped by patient: "),
-        ("description=Words about it.", "# small\n\nWords about it.\n"),
+        ("description=Words about it.", "# small\n\nThe study file says: Words about it.\n"),
     ],
 )
 def test_what_a_reader_must_know_stands_at_the_top(

@@ -77,7 +77,10 @@ def test_a_search_that_confirms_nothing_says_so(study_of: StudyOf, store: Store)
 def test_a_search_whose_epochs_were_chosen_by_their_own_score_says_so(study_of: StudyOf, store: Store) -> None:
     run = searched(study_of("search.trials=1", "base.select_epoch=best"), store)
     assert "**Optimistic choice.**" in run.report.read_text()
-    assert pd.read_csv(run.report.parent / "trials.csv")["mark"].tolist() == [BEST_EPOCH]
+    assert "**Rehearsal.** Less was run than the study says: search.trials 1 of 6." in run.report.read_text()
+    assert pd.read_csv(run.report.parent / "trials.csv")["mark"].tolist() == [
+        f"SYNTHETIC DATA; REHEARSAL: search.trials 1 of 6; {BEST_EPOCH}"
+    ]
 
 
 def test_numbers_drawn_from_a_range_are_shown_in_the_digits_that_keep_them_apart(

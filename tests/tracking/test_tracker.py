@@ -439,7 +439,7 @@ def test_a_rehearsal_is_tagged(store: Store, small_study: Callable[..., Study]) 
     study = small_study("data.limit=24")
     Tracker(prepare(study, store), "id").study_run()
     (run,) = runs_of(store)
-    assert run.data.tags["harness.rehearsal"] == "data.limit=24"
+    assert run.data.tags["harness.rehearsal"] == "data.limit 24"
     assert run.data.params["limit"] == "24"
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,8 +33,22 @@ def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]])
 
 
 def frame_table(title: str, frame: "pd.DataFrame") -> Table:
-    """A data frame as a table."""
-    return rows_table(title, [str(column) for column in frame], frame.to_numpy().tolist())
+    """A data frame as a table; the mark that all its rows share is in the title."""
+    from harness.report.numbers.marks import common_mark
+
+    mark, rest = common_mark(frame)
+    return rows_table(marked_title(title, mark), [str(column) for column in rest], rest.to_numpy().tolist())
+
+
+def marked_title(title: str, mark: str | None) -> str:
+    """The title of a table with the mark of all its rows."""
+    return f"{title} ({mark})" if mark else title
+
+
+def show_marks(console: Console, marks: Iterable[str]) -> None:
+    """Print why every number is less than it seems."""
+    for mark in marks:
+        console.print(SYNTHETIC_WARNING if SYNTHETIC_WARNING.startswith(mark) else mark, style="bold")
 
 
 def relative(path: object) -> str:

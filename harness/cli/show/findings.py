@@ -1,8 +1,9 @@
 """Print an audit, the checks of the doctor and the cache."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from harness.cli.show.console import new_console, rows_table
+from harness.cli.show.console import new_console, rows_table, show_marks
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
     from harness.store.cache import CacheEntry
 
 
-def show_audit(audit: "Audit") -> None:
-    """Print the findings of an audit, errors first."""
+def show_audit(audit: "Audit", marks: Iterable[str]) -> None:
+    """Print the findings of an audit, errors first. marks: of every number of the study."""
+    show_marks(new_console(), marks)
     rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
     new_console().print(rows_table("audit", ["severity", "finding", ""], rows))
 

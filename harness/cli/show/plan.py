@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.show.console import SYNTHETIC_WARNING, new_console, rows_table
+from harness.cli.show.console import new_console, rows_table, show_marks
 from harness.data.guesses import suggestion
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import unread_lines
@@ -12,6 +12,7 @@ from harness.data.separation import oversampling_words
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
+from harness.report.numbers.marks import study_marks
 from harness.study import Study
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
@@ -25,10 +26,7 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     """Print the plan of a study: data, folds, networks, every stage with its scenarios, what is done, and the cost."""
     study, inputs = workspace.study, workspace.inputs
     console, dataset = new_console(), inputs.dataset
-    if dataset.synthetic:
-        console.print(SYNTHETIC_WARNING, style="bold")
-    if study.data.limit:
-        console.print(f"Rehearsal: data.limit is {study.data.limit}", style="bold")
+    show_marks(console, study_marks(study, dataset.synthetic))
     console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}")
     for line in unread_lines(study, dataset):
         console.print(line, style="bold")

@@ -6,6 +6,7 @@ from typing import Any
 from harness.data.inputs import Workspace
 from harness.data.patient_counts import class_counts
 from harness.execution.costs import Costs
+from harness.report.numbers.marks import study_marks
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
 
@@ -17,6 +18,7 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
     return {
         "study": study.study,
         "synthetic": dataset.synthetic,
+        "marks": study_marks(study, dataset.synthetic),
         "data": [
             {"split": split, "class": label, "images": images, "patients": patients if shared.known else None}
             for split, label, images, patients in class_counts(dataset).to_numpy().tolist()

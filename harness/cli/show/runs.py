@@ -1,10 +1,11 @@
 """Print the results of runs, searches and single fits, and the status of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.show.console import SYNTHETIC_WARNING, frame_table, new_console, relative, rows_table
+from harness.cli.show.console import frame_table, marked_title, new_console, relative, rows_table, show_marks
+from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import ensemble, pooled, scored
 from harness.store import Store
 from harness.study import Study
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from harness.study.status import Status
 
 
-def show_status(status: "Status") -> None:
-    """Print every job that is not done, with the reason, and the number of jobs by status."""
+def show_status(status: "Status", marks: Iterable[str]) -> None:
+    """Print every job that is not done, with the reason, and the number of jobs by status.
+
+    marks: of every number of the study.
+    """
     console = new_console()
+    show_marks(console, marks)
     holder = f", run by process {status.holder['pid']} on {status.holder['host']}" if status.holder else ""
     rows = [[j.stage, j.scenario, j.job, j.status, j.why] for j in status.jobs if j.status != "done"]
     if rows:
@@ -40,10 +45,8 @@ def show_reproduction(found: "Reproduction") -> None:
     """Print every metric as stored and as fitted again."""
     metrics, again = found.stored.metrics, found.again.metrics
     rows = [[name, f"{value!r}", f"{again[name]!r}", f"{found.differences[name]:g}"] for name, value in metrics.items()]
-    job = found.job
-    new_console().print(
-        rows_table(f"{job.scenario.name}, {job.name}", ["metric", "stored", "again", "difference"], rows)
-    )
+    title = marked_title(f"{found.job.scenario.name}, {found.job.name}", found.mark)
+    new_console().print(rows_table(title, ["metric", "stored", "again", "difference"], rows))
     words = "identical" if found.identical else "NOT identical"
     facts = [record.facts for record in (found.stored, found.again)]
     machines = [f"{f.device}, {f.precision}, {f.torch}" for f in facts]
@@ -54,13 +57,11 @@ def show_reproduction(found: "Reproduction") -> None:
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
     """Print the result of a run: a leaderboard per stage, the test set, the report and the UI."""
-    from harness.report.numbers.marks import marks_of
     from harness.report.tables import study as tables
     from harness.report.tables.export import rounded
     from harness.stats.proportions import wilson
-    from harness.store import Ledger
 
-    console, marks = new_console(), marks_of(study, run.state)
+    console, marks = new_console(), run.marks
     _show_separation(console, run.separation, [s.settings for s in run.state.scenarios])
     for state in run.state.stages:
         if state.waits_for:
@@ -68,20 +69,19 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             continue
         board = tables.leaderboard(state, marks)
         console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
+    ledger = run.workspace.ledger
     for test in run.state.tests:
         if test.finished:
-            frame = ensemble(pooled(list(test.jobs), Ledger(store)))
-            console.print(frame_table(f"test set: {scored(test)}", rounded(tables.class_table(frame))))
+            frame = ensemble(pooled(list(test.jobs), ledger))
+            mark = marks.test(run.workspace.inputs.dataset, test.settings, ledger)
+            console.print(frame_table(f"test set: {scored(test)}", marked(rounded(tables.class_table(frame)), mark)))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)
             low, high = wilson(right, total)
             console.print(
                 f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
             )
-    for mark in marks.fits:
-        console.print(mark, style="bold")
-    if study.data.source == "phantom":
-        console.print(SYNTHETIC_WARNING, style="bold")
+    show_marks(console, marks.of_study)
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command runs them again", style="bold")
     console.print(f"report: {relative(run.report.with_name('index.html'))}")
@@ -112,8 +112,7 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     if run.results:
         board = trials_frame(run.marks, run.results)
         console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
-    if study.data.source == "phantom":
-        console.print(SYNTHETIC_WARNING, style="bold")
+    show_marks(console, run.marks.of_study)
     if run.timed_out:
         console.print(f"{title}: search.timeout is over; the same command continues", style="bold")
     if run.confirmed:

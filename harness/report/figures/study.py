@@ -185,6 +185,5 @@ def scenario_figures(
     state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
 ) -> list[Path]:
     """Draw the figures of one scenario, from its pooled out-of-fold predictions `frame`."""
-    name = f"{state.name}{dataset.mark}"
-    curves = learning_curves(list(state.records.values()), name, folder / "learning_curves.png", mark)
-    return [*prediction_figures(frame, dataset.positive, f"out of fold, {name}", folder, mark=mark), curves]
+    curves = learning_curves(list(state.records.values()), state.name, folder / "learning_curves.png", mark)
+    return [*prediction_figures(frame, dataset.positive, f"out of fold, {state.name}", folder, mark=mark), curves]

@@ -96,6 +96,7 @@ class Finding(_Entry):
     where: str | None = None
     printed: float | None = None
     recomputed: float | None = None
+    mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
 
 
 class Statistics(_Entry):
@@ -107,6 +108,7 @@ class Statistics(_Entry):
     study_id: str | None = None
     manifest_digest: str | None = None
     folds_digest: Annotated[str | None, Field(description="the one fold assignment behind every number")] = None
+    marks: Annotated[list[str], Field(description="why every number here is less than it seems")] = []
     estimates: list[Estimate] = []
     comparisons: list[Comparison] = []
     findings: list[Finding] = []

@@ -14,7 +14,7 @@ from harness.report.numbers.comparisons import (
 from harness.report.numbers.estimates import rate
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
-from harness.report.numbers.marks import marks_of, together
+from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import ensemble, pooled, test_metrics
 from harness.report.numbers.records import Comparison, Estimate, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
@@ -39,16 +39,18 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
     if estimates:
         estimates += majority_estimates(dataset)
     inflation = leak_comparisons(state.scenarios)
-    marks = _Marked(workspace, state)
+    marks = marks_of(workspace.study, state, dataset.synthetic)
+    marked = _Marked(workspace, state, marks)
     return Statistics(
         kind="study",
         name=workspace.study.study,
         study_id=workspace.identity,
         manifest_digest=dataset.digest,
         folds_digest=workspace.inputs.digests.all_folds,
-        estimates=[marks.estimate(e) for e in estimates],
-        comparisons=[marks.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]],
-        findings=inflation_findings(inflation),
+        marks=list(marks.of_study),
+        estimates=[marked.estimate(e) for e in estimates],
+        comparisons=[marked.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]],
+        findings=[f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)],
     )
 
 
@@ -107,21 +109,21 @@ def _comparisons(state: StudyState, ledger: Ledger, positive: str | None) -> lis
 class _Marked:
     """Adds the marks to estimates and comparisons."""
 
-    def __init__(self, workspace: Workspace, state: StudyState) -> None:
-        marks, dataset, ledger = marks_of(workspace.study, state), workspace.inputs.dataset, workspace.ledger
+    def __init__(self, workspace: Workspace, state: StudyState, marks: Marks) -> None:
+        self._every, dataset, ledger = marks.every, workspace.inputs.dataset, workspace.ledger
         self._validated = {s.name: marks.scenario(s.settings) for s in state.scenarios}
         self._tested = {s.name: marks.test(dataset, s.settings, ledger) for s in state.tests}
 
     def estimate(self, found: Estimate) -> Estimate:
         """The estimate with its mark."""
         marks = self._tested if found.on in ON_TEST else self._validated
-        return found.model_copy(update={"mark": marks.get(found.subject)})
+        return found.model_copy(update={"mark": marks.get(found.subject, self._every)})
 
     def comparison(self, found: Comparison) -> Comparison:
         """The comparison with the marks of both sides."""
         marks = self._tested if found.on == TEST else self._validated
         sides = [marks[name] for name in (found.first, found.second)]
-        return found.model_copy(update={"mark": together([found.mark, *sides])})
+        return found.model_copy(update={"mark": together([*sides, found.mark])})
 
 
 def selected_test(state: StudyState) -> ScenarioState | None:

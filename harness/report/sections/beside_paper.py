@@ -14,11 +14,11 @@ from harness.report.figures import study as figures
 from harness.report.figures.drawing import words_figure
 from harness.report.figures.intervals import interval_figure
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
-from harness.report.numbers.marks import together
+from harness.report.numbers.marks import marked, together
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.statistics import selected_test
 from harness.report.recomputed_paper import model_estimates
-from harness.report.tables.export import export_table
+from harness.report.tables.export import escaped, export_table
 from harness.stats.proportions import newcombe
 from harness.study import Study
 from harness.study.paper import Item, OpenQuestion, Published, PublishedModel
@@ -50,6 +50,7 @@ def paper_lines(sides: Sides) -> Lines:
     """Write the tables (CSV, LaTeX) and figures (PNG, SVG) of each item; return the section in Markdown."""
     published = sides.published
     lines = [f"## Next to the paper: {published.title}", "", f"{published.authors}. {published.source}", ""]
+    lines += [f"**Ours: {escaped(mark)}.**", ""] if (mark := sides.draft.marks.every) else []
     for item in published.items:
         lines += [f"### {item.item}: {item.shows}", "", *ITEMS[item.kind](sides, item, _file(item))]
     return [*lines, "### What the paper leaves open", "", *_open(sides)]
@@ -84,6 +85,8 @@ NUMBERS = ("paper", "ours", "our low", "our high", "difference", "difference low
 def _export(rows: list[dict[str, Any]], sides: Sides, name: str) -> Lines:
     table = pd.DataFrame(rows)
     table = table.astype({column: float for column in NUMBERS if column in table})
+    every = sides.draft.marks.every
+    table["mark"] = [row.get("mark") or every for row in rows]
     filled = [c for c in table if c in ("paper", "ours") or table[c].notna().any()]
     return export_table(table[filled], sides.draft.folder, name)
 
@@ -243,7 +246,8 @@ def _open(sides: Sides) -> Lines:
         {"the paper leaves open": q.question, "our choice": _choice(sides.draft.study, q), "flip it with": _flip(q)}
         for q in sides.published.open
     ]
-    return export_table(pd.DataFrame(rows), sides.draft.folder, "paper-open") if rows else []
+    table = marked(pd.DataFrame(rows), sides.draft.marks.every)
+    return export_table(table, sides.draft.folder, "paper-open") if rows else []
 
 
 def _choice(study: Study, question: OpenQuestion) -> str:

@@ -9,7 +9,7 @@ from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.detectable import resolution
-from harness.report.numbers.marks import declared_looks
+from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.tables.export import export_table
 from harness.study import Study
@@ -70,7 +70,7 @@ def write_checklist(draft: Draft) -> Path:
     """Write `checklist.md`, with CSV and LaTeX next to it, and return its path."""
     found, folder = answers(draft), draft.folder
     rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
-    table = pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"])
+    table = marked(pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"]), draft.marks.every)
     note = (
         "Subjects in our words; the wording is in the checklists. CLAIM is that of 2020; its update of 2024 has other"
         " items, which are not filled in here."

@@ -62,7 +62,7 @@ def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str 
     for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
         if side.any():
             path = folder / f"grad-cam-{job.scenario.id}-{word}.png"
-            title = f"test images, {_side(path)}, {job.scenario.name}{dataset.mark}"
+            title = f"test images, {_side(path)}, {job.scenario.name}"
             paths.append(_figure(found, np.flatnonzero(side), pixels, title, path, mark))
     return paths
 

@@ -35,13 +35,13 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     metrics = test_metrics(state, dataset.positive, draft.ledger)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
-    title = f"{scored(state)}{dataset.mark}"
+    title = scored(state)
     predicted = Predicted(scenario, "test", frame, mark, folder)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
     return [
         *lines,
-        *([f"**{mark}.**", ""] if mark else []),
+        *([f"**{own}.**", ""] if (own := draft.marks.own(mark)) else []),
         *_looks(draft),
         *_accuracy(draft, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),

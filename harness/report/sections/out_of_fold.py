@@ -56,11 +56,11 @@ def _out_of_fold(draft: Draft, state: ScenarioState) -> list[str]:
     return [
         f"## Out of fold: {state.name}",
         "",
-        *([f"**{mark}.**", ""] if mark else []),
+        *([f"**{own}.**", ""] if (own := draft.marks.own(mark)) else []),
         "Every training image is predicted by the models that were not trained on it; all folds together."
         f"{_REPEATS_NOTE.format(repeats=repeats) if repeats > 1 else ''} {_AREA_NOTE}",
         "",
-        *figure_lines(predicted, f"out of fold, {state.name}{draft.dataset.mark}", draft.dataset),
+        *figure_lines(predicted, f"out of fold, {state.name}", draft.dataset),
         *export_table(marked(class_table(frame), mark), draft.folder, predicted.name("classes")),
         *hardest_lines(predicted, draft.workspace),
     ]

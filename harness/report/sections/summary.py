@@ -14,7 +14,7 @@ from harness.study.state import ScenarioState, StageState, StudyState, contests,
 
 def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistics) -> list[str]:
     """The summary as a list in Markdown: what was compared, who won each stage, what the test set says."""
-    marks = marks_of(workspace.study, state)
+    marks = marks_of(workspace.study, state, workspace.inputs.dataset.synthetic)
     shared = workspace.inputs.separation
     found = [_compared(workspace, state), *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"])]
     found += [_won(marks, stage) for stage in state.stages]

@@ -11,7 +11,7 @@ from harness.data.pixels import open_pixels
 from harness.errors import attempt
 from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import arrays, by_repeat
-from harness.report.tables.export import export_table
+from harness.report.tables.export import escaped, markdown, rounded, write_table
 
 MAX_ERRORS = 12
 THUMBNAIL_FOLDER = "thumbnails"
@@ -67,7 +67,7 @@ def error_lines(
 
     images: the manifest's, in the order of the pixel file.
     """
-    table = marked(confident_errors(frame), mark)
+    table = confident_errors(frame)
     if not len(table):
         return ["No image was classified wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
@@ -78,11 +78,12 @@ def error_lines(
         draw = partial(_thumbnail, pixels, rows[image], path)
         attempt(f"no thumbnail {path.stem}", path.with_suffix(".txt"), draw)
         links.append(f"![{number}]({THUMBNAIL_FOLDER}/{path.name})")
-    lines = export_table(table, folder, name)
-    head, rule, *body = lines[:-1]
+    write_table(marked(table, mark), folder, name)
+    head, rule, *body = markdown(rounded(table).fillna(""))
     pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
     words = f"{_how_many(frame)}; the {len(table)} surest of these errors:"
-    return [words, "", f"| {head}", f"|---{rule}", *pictured, ""]
+    caption = [f"*{escaped(mark)}*", ""] if mark else []
+    return [words, "", *caption, f"| {head}", f"|---{rule}", *pictured, ""]
 
 
 def _how_many(frame: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.report.numbers.marks import common_mark
 from harness.study.settings import Settings, level_text
 
 NUMBER = re.compile(r"(< )?-?\d")
@@ -50,7 +51,18 @@ def markdown(table: pd.DataFrame) -> Iterator[str]:
 
 def export_table(table: pd.DataFrame, folder: Path, name: str) -> list[str]:
     """Write NAME.csv (all digits) and NAME.tex to the folder, and return the lines of the rounded table in Markdown."""
+    write_table(table, folder, name)
+    return marked_markdown(table)
+
+
+def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write NAME.csv (all digits) and NAME.tex (rounded) to the folder, with the mark in every row."""
     table.to_csv(folder / f"{name}.csv", index=False)
     shown = rounded(table).fillna("")
     (folder / f"{name}.tex").write_text(shown.to_latex(index=False, escape=True), encoding="utf-8")
-    return [*markdown(shown), ""]
+
+
+def marked_markdown(table: pd.DataFrame) -> list[str]:
+    """The lines of the rounded table in Markdown, below the mark that all its rows share."""
+    mark, rest = common_mark(table)
+    return [*([f"*{escaped(mark)}*", ""] if mark else []), *markdown(rounded(rest).fillna("")), ""]
