@@ -19,6 +19,7 @@ from harness.data.separation import separation
 from harness.models.custom import file_name
 from harness.store import Store
 from harness.store.files import write_atomic
+from harness.store.seals import broken, resealed
 from harness.study import Study, load_study
 from harness.study.history import ENVIRONMENT_FILE, read_commands
 from harness.study.identity import Digests
@@ -27,6 +28,7 @@ from harness.study.strict_yaml import dump_yaml
 
 HEADS_FOLDER = "heads"  # the files of custom heads
 ABOUT_FILE = "record.json"
+MANIFEST_FILE = "manifest.parquet"
 PAPER_FILE = "paper.yaml"
 GIVEN_FILE = "given.yaml"  # the study file's own text, before `--set`
 
@@ -101,7 +103,7 @@ class StudyRecord:
     def _table(self) -> Any:
         import pandas as pd
 
-        return pd.read_parquet(self.folder / "manifest.parquet")
+        return pd.read_parquet(self.folder / MANIFEST_FILE)
 
     def _folds(self) -> list[Fold]:
         rows = {image: row for row, image in enumerate(self._table["image"])}
@@ -124,12 +126,17 @@ def _last_run(folder: Path) -> tuple[float, float]:
 def write_record(workspace: Workspace) -> StudyRecord:
     """Write the record of a study, or the files of it that have changed since it was written."""
     record = StudyRecord(workspace.folder)
-    for name, content in _files(workspace):
-        path = record.folder / name
-        if not path.exists() or path.read_bytes() != content:
+    folder, damaged = record.folder, broken(record.folder)
+    files = {folder / name: content for name, content in _files(workspace)}
+    changed = {path: content for path, content in files.items() if not path.exists() or path.read_bytes() != content}
+    if damaged == {} and not changed:
+        return record
+    with resealed(folder):
+        manifest = folder / MANIFEST_FILE
+        if not manifest.exists() or manifest.name in (damaged or {}):
+            write_atomic(manifest, workspace.inputs.dataset.table.to_parquet(index=False))
+        for path, content in changed.items():
             write_atomic(path, content)
-    if not (record.folder / "manifest.parquet").exists():
-        write_atomic(record.folder / "manifest.parquet", workspace.inputs.dataset.table.to_parquet(index=False))
     return record
 
 

@@ -5,7 +5,8 @@ A seal shows that a file has changed since it was sealed. It does not show who s
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.store.files import write_atomic
@@ -20,9 +21,16 @@ UNESCAPED = {text: character for character, text in ESCAPES.items()}
 
 def seal(folder: Path) -> Path:
     """Write the seal of everything below a folder, and return its path."""
-    hashes = {name: sha256_of(path) for name, path in _files(folder).items()}
-    (folder / SEAL).write_bytes(_text(hashes))
+    (folder / SEAL).write_bytes(_text(_hashes(folder)))
     return folder / SEAL
+
+
+@contextmanager
+def resealed(folder: Path) -> Iterator[None]:
+    """Seal a folder again after this block has changed it. It has no seal meanwhile, nor where the block fails."""
+    (folder / SEAL).unlink(missing_ok=True)
+    yield
+    write_atomic(folder / SEAL, _text(_hashes(folder)))
 
 
 def broken(folder: Path) -> dict[str, str] | None:
@@ -59,6 +67,10 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {name: sha256_of(path) for name, path in _files(folder).items()}
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import time
 
 from harness.store.files import write_atomic
+from harness.store.seals import resealed
 from harness.study.provenance import code_and_machine, environment
 
 HISTORY_FILE = "commands.jsonl"
@@ -54,14 +55,16 @@ class CommandLog:
                 self._started, self._device, at["command"], at["git_commit"], at["git_dirty"], at["versions"],
                 at["python"], at["machine"],
             )  # fmt: skip
-            write_atomic(self._folder / ENVIRONMENT_FILE, environment().encode())
-            self._write(self._entry)
+            self._write(self._entry, environment())
 
     def end(self, fits: int, failed: int) -> None:
         """Record how many jobs the command has fitted, and how long it took."""
         if self._entry is not None:
             self._write(replace(self._entry, fits=fits, failed=failed, seconds=time() - self._started))
 
-    def _write(self, entry: CommandEntry) -> None:
+    def _write(self, entry: CommandEntry, environment_text: str | None = None) -> None:
         lines = [json.dumps(asdict(each)) for each in (*self._before, entry)]
-        write_atomic(self._folder / HISTORY_FILE, ("\n".join(lines) + "\n").encode())
+        with resealed(self._folder):
+            if environment_text is not None:
+                write_atomic(self._folder / ENVIRONMENT_FILE, environment_text.encode())
+            write_atomic(self._folder / HISTORY_FILE, ("\n".join(lines) + "\n").encode())

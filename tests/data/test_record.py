@@ -1,13 +1,15 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.data.record import records
+from harness.data.record import records, write_record
 from harness.prepare import prepare
 from harness.report.write import write_report
 from harness.store import Store
+from harness.store.seals import SEAL, broken
 from harness.study.history import CommandLog, read_commands
 from tests.conftest import Finished
 
@@ -46,6 +48,17 @@ def test_a_report_from_the_record_has_the_same_numbers(finished: Finished, bare:
     assert numbers[0] == numbers[1]
 
 
+def test_a_record_is_sealed_and_a_later_run_writes_again_what_was_damaged(finished: Finished, bare: Store) -> None:
+    folder = records(bare)[0].folder
+    assert broken(folder) == {}
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for name in ("manifest.parquet", "folds.json", SEAL):
+        (folder / name).write_bytes(before[folder / name] + b" ")
+        assert broken(folder)
+        write_record(replace(prepare(finished.study, finished.store), store=bare))
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_the_command_that_fitted_is_recorded_and_one_that_fits_nothing_is_not(
     finished: Finished, tmp_path: Path
 ) -> None:
@@ -59,3 +72,4 @@ def test_the_command_that_fitted_is_recorded_and_one_that_fits_nothing_is_not(
     assert [entry.fits for entry in read_commands(tmp_path)] == [None], "it may be killed now"
     log.end(3, 1)
     assert [(entry.fits, entry.failed) for entry in read_commands(tmp_path)] == [(3, 1)]
+    assert broken(tmp_path) == {}

@@ -1,0 +1,20 @@
+"""One line of a verification."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdicts = Literal["holds", "differs", "cannot be checked", "not covered"]
+Part = Literal[
+    "whole folder", "study records", "images", "fits", "reports", "explanations", "looks", "registrations",
+    "other files",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """What was found about one thing in a store. what: mostly a file or folder, relative to the store."""
+
+    part: Part
+    what: str
+    verdict: Verdicts
+    words: str = ""

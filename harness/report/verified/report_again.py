@@ -1,0 +1,144 @@
+"""Write a report again from the stored results, in a temporary folder, and compare every file with the stored one."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness import __version__
+from harness.data.inputs import Workspace
+from harness.errors import described
+from harness.report.numbers.comparisons import TEST, RunOf
+from harness.report.page import write_page
+from harness.report.verified.differences import RELATIVE_TOLERANCE, Compared, compare_files
+from harness.report.verified.item import Item
+from harness.report.write import write_report
+from harness.report.written import FILE, Written, package_versions, report_code
+from harness.store import Store
+from harness.store.seals import SEAL
+
+SHARED = ("jobs", "looks", "explanations", "thumbnails", "studies", "registrations")  # what a report is made of
+NOT_MADE_AGAIN = {SEAL, FILE}
+FIGURES = (".png", ".svg")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """How this report was written and how it is written here: what may change words, last digits and figures."""
+
+    same_code: bool
+    packages: str  # those of other versions: `numpy 2.1.0, here 2.2.0`; empty where there are none
+
+    @property
+    def words(self) -> str:
+        """Why words or figures may differ; empty where nothing explains it."""
+        code = "" if self.same_code else f"written by other code than that of this harness ({__version__})"
+        return "; ".join(part for part in (code, self.packages) if part)
+
+
+def tools_of(written: Written | None) -> Tools:
+    """The differences between the tools that wrote a report and those here."""
+    if written is None:
+        return Tools(False, "")
+    here = package_versions()
+    other = [f"{name} {old}, here {here[name]}" for name, old in written.packages.items() if here.get(name) != old]
+    return Tools(written.code == report_code(), ", ".join(other))
+
+
+def report_again_items(folder: Path, workspace: Workspace) -> Iterator[Item]:
+    """Write the report of a study again and compare it with the one in `folder`."""
+    place, written = folder.relative_to(workspace.store.root).as_posix(), Written.load(folder)
+    tools = tools_of(written)
+    try:
+        with _view(workspace) as view:
+            state = view.reader.read(provisional=True)
+            again = write_report(view, state, _run_of(folder, view)).parent
+            yield from _compared(folder, again, place, tools)
+        yield _page_item(folder, place, written, tools)
+    except Exception as error:
+        yield Item("reports", place, "differs", f"cannot be written again: {described(error)}")
+
+
+@contextmanager
+def _view(workspace: Workspace) -> Iterator[Workspace]:
+    """The workspace in a temporary store that shares the results of this one and has its own reports."""
+    with TemporaryDirectory() as folder:
+        for name in SHARED:
+            if (workspace.store.root / name).exists():
+                (Path(folder) / name).symlink_to(workspace.store.root / name)
+        yield replace(workspace, store=Store(Path(folder), mixed_versions=True))
+
+
+def _run_of(folder: Path, workspace: Workspace) -> RunOf:
+    """The MLflow runs that the stored report names; they are names, which no result decides."""
+    stored = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))["estimates"]
+    runs = {(e["on"] == TEST, e["subject"]): e.get("run_id") for e in stored if e["on"] in (TEST, "folds")}
+    names = {fit.id: fit.name for fit in workspace.reader.read(provisional=True).fits}
+    return lambda level, key: runs.get((level == "test", names.get(key, "")))
+
+
+def _compared(folder: Path, again: Path, place: str, tools: Tools) -> Iterator[Item]:
+    """Compare all files but the page; the numbers first, which tell whether last digits differ here."""
+    names = sorted({*_files(folder), *_files(again)} - NOT_MADE_AGAIN - {"index.html"}, key=_numbers_first)
+    digits = 0
+    for name in names:
+        what = f"{place}/{name}"
+        if not (folder / name).exists():
+            yield Item(
+                "reports", what, "cannot be checked" if tools.words else "differs", "is missing; the results give it"
+            )
+        elif not (again / name).exists():
+            yield Item("reports", what, "cannot be checked", "does not follow from the results")
+        else:
+            found = compare_files(folder / name, again / name, rounding=digits > 0)
+            digits += found.rounded
+            yield _item(what, name, found, tools, digits > 0)
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def _numbers_first(name: str) -> tuple[bool, bool, str]:
+    return not name.endswith(".json"), not name.endswith(".csv"), name
+
+
+def _item(what: str, name: str, found: Compared, tools: Tools, rounded: bool) -> Item:
+    """The item of one file. Figures may differ where last digits do, words where other code wrote them."""
+    if found.differences:
+        excused = tools.words if name.endswith(FIGURES) or not name.endswith((".json", ".csv")) else ""
+        if name.endswith(FIGURES) and rounded:
+            excused = excused or "the last digits of its numbers differ"
+        if excused:
+            return Item("reports", what, "cannot be checked", f"{excused}: {found.differences[0]}")
+        more = f"; and {len(found.differences) - 1} more" if len(found.differences) > 1 else ""
+        return Item("reports", what, "differs", f"{found.differences[0]}{more}")
+    digits = f", {found.rounded} of them to {RELATIVE_TOLERANCE:g}" if found.rounded else ""
+    because = f" ({tools.packages or 'the same packages: another processor'})" if found.rounded else ""
+    words = (
+        f"{found.numbers} numbers follow from the results{digits}{because}"
+        if found.numbers
+        else "written again, it is the same"
+    )
+    return Item("reports", what, "holds", words)
+
+
+def _page_item(folder: Path, place: str, written: Written | None, tools: Tools) -> Item:
+    """Make the page again from the stored `report.md` and figures."""
+    with TemporaryDirectory() as temporary:
+        copy = Path(shutil.copytree(folder, Path(temporary) / "report"))
+        page = write_page(copy, written.links if written else None)
+        same = page.read_bytes() == (folder / "index.html").read_bytes()
+    what = f"{place}/index.html"
+    if same:
+        return Item("reports", what, "holds", "it shows what report.md and the figures say")
+    verdict = "cannot be checked" if tools.words else "differs"
+    return Item(
+        "reports",
+        what,
+        verdict,
+        f"{f'{tools.words}: ' if tools.words else ''}not the page of report.md and the figures",
+    )

@@ -1,0 +1,172 @@
+"""Check the record of a study: ids and digests follow from its files, and the folds are what it says of them."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.dataset import Dataset
+from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds
+from harness.data.inputs import Workspace
+from harness.data.patients import patients
+from harness.data.record import StudyRecord
+from harness.errors import HarnessError
+from harness.models.custom import source_digest
+from harness.report.verified.differences import compare_json
+from harness.report.verified.item import Item, Verdicts
+from harness.store.seals import sha256_of
+from harness.study.settings import weights_file
+
+MAX_NAMED = 5  # images in a line
+
+
+def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
+    """Check everything in a record that follows from its other files."""
+    place = record.folder.relative_to(workspace.store.root).as_posix()
+
+    def item(file: str, holds: bool, true: str, false: str) -> Item:
+        return Item("study records", f"{place}/{file}", "holds" if holds else "differs", true if holds else false)
+
+    inputs, digests = workspace.inputs, record.digests
+    dataset, folds = inputs.dataset, inputs.folds
+    yield item(
+        "study.yaml", workspace.identity == record.study_id == record.about["study_id"],
+        "the study's id follows from its content", f"by its content, the study's id is {workspace.identity}",
+    )  # fmt: skip
+    yield item(
+        "manifest.parquet", dataset.digest == digests.manifest,
+        f"its digest is {digests.manifest}", f"its digest is {dataset.digest}, and {digests.manifest} is recorded",
+    )  # fmt: skip
+    yield item(
+        "folds.json", fold_digests(dataset, folds) == digests.folds, "the digests of all folds are those recorded",
+        "the digests of the folds are not those recorded",
+    )  # fmt: skip
+    stored = (record.folder / "folds.json").read_text(encoding="utf-8")
+    counted = compare_json(stored, json.dumps(folds_json(dataset, folds, digests.all_folds))).differences
+    yield item("folds.json", not counted, "its counts follow from its images", "; ".join(counted))
+    for name, source in inputs.heads.items():
+        same = source_digest(source) == digests.heads[name]
+        yield item("heads", same, f"the source of {name} is that recorded", f"the source of {name} is another one")
+    yield from (Item("study records", f"{place}/{file}", *found) for file, found in _separation(workspace))
+    yield from (Item("study records", f"{place}/record.json", *found) for found in _weights(workspace))
+
+
+Found = tuple[Verdicts, str]
+
+
+def _separation(workspace: Workspace) -> Iterator[tuple[str, Found]]:
+    """What the folds keep apart, counted again."""
+    dataset, folds, shared = workspace.inputs.dataset, workspace.inputs.folds, workspace.inputs.separation
+    try:
+        for fold in folds:
+            check_fold(dataset, fold, workspace.study.folds.grouped)
+        yield "folds.json", ("holds", f"no image on both sides of a fold; {shared.of_folds}")
+    except HarnessError as error:
+        yield "folds.json", ("differs", str(error))
+    whole = _cover(dataset, folds)
+    words = (
+        "in every repeat each training image is validated once"
+        if whole
+        else "a repeat does not validate every training image once"
+    )
+    yield "folds.json", ("holds" if whole else "differs", words)
+    yield "folds.json", _made_again(workspace)
+    if dataset.patient_rule is not None:
+        yield "manifest.parquet", _patients(dataset, dataset.patient_rule)
+
+
+def _cover(dataset: Dataset, folds: list[Fold]) -> bool:
+    """Whether the validation sides of each repeat are the training images, each once."""
+    train = dataset.rows("train")
+    repeats = {fold.repeat for fold in folds}
+    sides = [np.concatenate([fold.validation for fold in folds if fold.repeat == repeat]) for repeat in repeats]
+    return all(np.array_equal(np.sort(side), np.sort(train)) for side in sides)
+
+
+def _made_again(workspace: Workspace) -> Found:
+    """Make the folds again by the study's seed: they must not have been chosen."""
+    dataset, folds = workspace.inputs.dataset, workspace.inputs.folds
+    again = make_folds(dataset, workspace.study.folds)
+    same = fold_digests(dataset, again) == fold_digests(dataset, folds)
+    if same:
+        return "holds", "made again from the manifest and the study's seed, the folds are the same"
+    words, here = "made again from the manifest and the study's seed, the folds are others", version("scikit-learn")
+    if any(f"scikit-learn {here}" in command.versions for command in workspace.commands):
+        return "differs", words
+    return "cannot be checked", f"{words}: scikit-learn is {here} here, and was another version then"
+
+
+def _patients(dataset: Dataset, rule: str) -> Found:
+    """Read the patients from the file names again."""
+    try:
+        wrong = sum(
+            a != b for a, b in zip(patients(dataset.table["image"], rule), dataset.table["patient"], strict=True)
+        )
+    except HarnessError as error:
+        return "differs", str(error)
+    return (
+        ("differs", f"{wrong} patients are not those of the rule {rule}")
+        if wrong
+        else ("holds", f"the patients are those of the rule {rule}")
+    )
+
+
+def _weights(workspace: Workspace) -> Iterator[Found]:
+    """Compare the files of weights that are still there with their hashes."""
+    for (backbone, name), digest in workspace.inputs.digests.weights.items():
+        if not digest.startswith("sha256:"):
+            if digest != "none":
+                yield "cannot be checked", f"the weights of {backbone} are known by name ({digest}), not by hash"
+            continue
+        path = weights_file(name)
+        found = _hash_if_there(path)
+        if found == digest.removeprefix("sha256:"):
+            yield "holds", f"the weights of {backbone} are those in {path.name}"
+        else:
+            why = "is not here" if found is None else "is another file here"
+            yield "cannot be checked", f"the weights of {backbone}: {path.name} {why}"
+
+
+def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Iterator[Item]:
+    """Compare the images in a folder with the hashes of the manifest. root: None where there is no folder."""
+    what, count = f"{record.name}, {record.study_id}", len(dataset.table)
+    if root is None:
+        yield Item(
+            "images", what, "cannot be checked", f"the hashes of {count:,} images: give their folder with --data"
+        )
+        return
+    files = [root / image for image in dataset.table["image"]]
+    with ThreadPoolExecutor() as pool:
+        hashes = list(pool.map(_hash_if_there, files))
+    lost = [image for image, found in zip(dataset.table["image"], hashes, strict=True) if found is None]
+    other = [
+        image
+        for image, found, expected in zip(dataset.table["image"], hashes, dataset.table["sha256"], strict=True)
+        if found not in (None, expected)
+    ]
+    if len(lost) == count:
+        yield Item("images", what, "cannot be checked", f"none of its {count:,} images is in {root}")
+        return
+    if other:
+        yield Item(
+            "images", what, "differs", f"{_named(other)} changed since the study was run, of {count:,}, in {root}"
+        )
+    if lost:
+        yield Item("images", what, "differs", f"{_named(lost)} missing in {root}, of {count:,}")
+    if not lost and not other:
+        yield Item("images", what, "holds", f"{count:,} images in {root} have the hashes of the manifest")
+
+
+def _hash_if_there(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
+
+
+def _named(images: list[str]) -> str:
+    more = f" and {len(images) - MAX_NAMED:,} more" if len(images) > MAX_NAMED else ""
+    return f"{', '.join(images[:MAX_NAMED])}{more}"

@@ -1,0 +1,105 @@
+"""Verify a store: what is sealed is whole, and every number that follows from something else follows from it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.data.inputs import Workspace
+from harness.data.phantom import phantom_path
+from harness.data.record import StudyRecord, records
+from harness.errors import described
+from harness.report.verified.fits import Planned, fit_item, planned_fits
+from harness.report.verified.item import Item
+from harness.report.verified.report_again import report_again_items
+from harness.report.verified.sealed import explanation_items, sealed_explanations, sealed_folders
+from harness.report.verified.study_inputs import image_items, record_items
+from harness.report.verified.uncovered import uncovered_items
+from harness.store import Store
+
+CHANGED = "not computed again, since files that it follows from have changed"
+
+
+class Verification:
+    """A verification of a store. data: the folder of the images, to compare their hashes, too."""
+
+    def __init__(self, store: Store, data: Path | None = None) -> None:
+        self._store, self._data = store, data
+        self._sealed = sealed_folders(store)
+        self._readable = {folder.path for folder in self._sealed if folder.readable}
+        self._covered = {folder.path for folder in self._sealed if folder.changed is not None}
+        self._studies: dict[str, Workspace] = {}  # by study id
+        self._planned: dict[str, Planned] = {}  # by job id
+
+    def items(self) -> Iterator[Item]:
+        """Everything that was found, in the order of the way of the data."""
+        yield from self.whole()
+        yield from self._records()
+        yield from self._fits()
+        yield from self._reports()
+        yield from uncovered_items(self._store.root, self._covered)
+
+    def whole(self) -> Iterator[Item]:
+        """Whether files have changed since they were written: seals and ledgers. Nothing is computed again."""
+        for folder in self._sealed:
+            yield from folder.items(self._store.root)
+        self._covered |= sealed_explanations(self._store)
+        yield from explanation_items(self._store)
+
+    def _records(self) -> Iterator[Item]:
+        """Check the record of every study, and its images where they are at hand."""
+        for record in records(self._store):
+            what = record.folder.relative_to(self._store.root).as_posix()
+            if record.folder not in self._readable:
+                yield Item("study records", what, "cannot be checked", CHANGED)
+                continue
+            try:
+                workspace = record.workspace(self._store)
+                yield from record_items(record, workspace)
+                self._planned |= planned_fits(workspace)
+                self._studies[record.study_id] = workspace
+            except Exception as error:
+                yield Item("study records", what, "differs", f"cannot be read: {described(error)}")
+                continue
+            yield from self._images(record, workspace)
+
+    def _images(self, record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
+        drawn, root = phantom_path(workspace.study.data.phantom, self._store), self._data
+        if root is None and workspace.study.data.source == "phantom" and drawn.is_dir():
+            root = drawn
+            self._covered |= {root / image for image in workspace.inputs.dataset.table["image"]}
+        yield from image_items(record, workspace.inputs.dataset, root)
+
+    def _fits(self) -> Iterator[Item]:
+        """Compute the metrics of every fit again."""
+        for folder in (folder for folder in self._sealed if folder.part == "fits"):
+            what, aside = folder.path.relative_to(self._store.root).as_posix(), folder.path.parent != self._store.jobs
+            job_id = folder.path.name.rpartition("-")[0] if aside else folder.path.name
+            if folder.readable:
+                yield fit_item(folder.path, what, job_id, self._planned.get(job_id))
+            else:
+                yield Item("fits", what, "cannot be checked", CHANGED)
+
+    def _reports(self) -> Iterator[Item]:
+        """Write every report again."""
+        for folder in (folder.path for folder in self._sealed if folder.part == "reports"):
+            what = folder.relative_to(self._store.root).as_posix()
+            why = self._not_again(folder)
+            if isinstance(why, Workspace):
+                yield from report_again_items(folder, why)
+            else:
+                yield Item("reports", what, "cannot be checked", why)
+
+    def _not_again(self, folder: Path) -> Workspace | str:
+        """The study whose report this is, or why it cannot be written again."""
+        if (folder / "search.json").is_file():
+            return "the report of a search is not computed again"
+        try:
+            study_id = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))["study_id"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"it does not say of which study it is: {described(error)}"
+        workspace = self._studies.get(study_id)
+        if workspace is None:
+            return f"this store has no record of study {study_id} that can be read: `harness report STUDY` makes both"
+        jobs = [workspace.ledger.path(job) for job, plan in self._planned.items() if plan.workspace is workspace]
+        changed = [job for job in jobs if job.exists() and job not in self._readable]
+        return CHANGED if changed else workspace
