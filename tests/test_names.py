@@ -21,6 +21,7 @@ SHARED_STEMS = {
     "status": "the status of the jobs of a study: the command, and how it is found",
     "study": "a study: the study file, and the figures and tables of a study",
     "thresholds": "decision thresholds: their numbers, and their section of the report",
+    "verify": "the verification of a store: the command, and the checks",
     "ui": "the MLflow UI: the command, and how the server is started",
 }
 

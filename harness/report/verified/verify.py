@@ -33,10 +33,14 @@ class Verification:
     def items(self) -> Iterator[Item]:
         """Everything that was found, in the order of the way of the data."""
         yield from self.whole()
-        yield from self._records()
-        yield from self._fits()
-        yield from self._reports()
-        yield from uncovered_items(self._store.root, self._covered)
+        yield from self.records()
+        yield from self.fits()
+        yield from self.reports()
+        yield from self.uncovered()
+
+    def uncovered(self) -> Iterator[Item]:
+        """The files that were not checked, after those that were."""
+        return uncovered_items(self._store.root, self._covered)
 
     def whole(self) -> Iterator[Item]:
         """Whether files have changed since they were written: seals and ledgers. Nothing is computed again."""
@@ -45,7 +49,7 @@ class Verification:
         self._covered |= sealed_explanations(self._store)
         yield from explanation_items(self._store)
 
-    def _records(self) -> Iterator[Item]:
+    def records(self) -> Iterator[Item]:
         """Check the record of every study, and its images where they are at hand."""
         for record in records(self._store):
             what = record.folder.relative_to(self._store.root).as_posix()
@@ -55,12 +59,21 @@ class Verification:
             try:
                 workspace = record.workspace(self._store)
                 yield from record_items(record, workspace)
-                self._planned |= planned_fits(workspace)
-                self._studies[record.study_id] = workspace
             except Exception as error:
                 yield Item("study records", what, "differs", f"cannot be read: {described(error)}")
                 continue
             yield from self._images(record, workspace)
+            yield from self._plan(what, workspace)
+
+    def _plan(self, what: str, workspace: Workspace) -> Iterator[Item]:
+        """Note the fits that a study plans; yields an item only where that fails."""
+        try:
+            self._planned |= planned_fits(workspace)
+            self._studies[workspace.identity] = workspace
+        except Exception as error:
+            changed = any(folder.part == "fits" and not folder.readable for folder in self._sealed)
+            found = ("cannot be checked", CHANGED) if changed else ("differs", f"its fits: {described(error)}")
+            yield Item("study records", what, *found)
 
     def _images(self, record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
         drawn, root = phantom_path(workspace.study.data.phantom, self._store), self._data
@@ -69,7 +82,7 @@ class Verification:
             self._covered |= {root / image for image in workspace.inputs.dataset.table["image"]}
         yield from image_items(record, workspace.inputs.dataset, root)
 
-    def _fits(self) -> Iterator[Item]:
+    def fits(self) -> Iterator[Item]:
         """Compute the metrics of every fit again."""
         for folder in (folder for folder in self._sealed if folder.part == "fits"):
             what, aside = folder.path.relative_to(self._store.root).as_posix(), folder.path.parent != self._store.jobs
@@ -79,7 +92,7 @@ class Verification:
             else:
                 yield Item("fits", what, "cannot be checked", CHANGED)
 
-    def _reports(self) -> Iterator[Item]:
+    def reports(self) -> Iterator[Item]:
         """Write every report again."""
         for folder in (folder.path for folder in self._sealed if folder.part == "reports"):
             what = folder.relative_to(self._store.root).as_posix()
@@ -99,7 +112,7 @@ class Verification:
             return f"it does not say of which study it is: {described(error)}"
         workspace = self._studies.get(study_id)
         if workspace is None:
-            return f"this store has no record of study {study_id} that can be read: `harness report STUDY` makes both"
+            return f"the store has no record of study {study_id}, or cannot follow it to its fits"
         jobs = [workspace.ledger.path(job) for job, plan in self._planned.items() if plan.workspace is workspace]
         changed = [job for job in jobs if job.exists() and job not in self._readable]
         return CHANGED if changed else workspace

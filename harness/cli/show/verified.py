@@ -1,0 +1,44 @@
+"""Print what a verification has found."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.cli.show.console import new_console, rows_table
+
+if TYPE_CHECKING:
+    from harness.report.verified.item import Item
+
+VERDICTS = ("holds", "differs", "cannot be checked", "not covered")
+
+
+def show_items(items: "Sequence[Item]") -> None:
+    """Print the counts of each part, then everything that does not hold, what differs first."""
+    console = new_console()
+    counts = Counter((item.part, item.verdict) for item in items)
+    parts = list(dict.fromkeys(item.part for item in items))
+    rows = [[part, *(counts[part, verdict] or "-" for verdict in VERDICTS)] for part in parts]
+    console.print(rows_table("verified", ["", *VERDICTS], rows))
+    for verdict in VERDICTS[1:]:
+        found = _together([item for item in items if item.verdict == verdict])
+        if found:
+            console.print(rows_table(verdict, ["what", ""], found))
+    total = Counter(item.verdict for item in items)
+    words = ", ".join(f"{total[verdict]} {_counted(verdict)}" for verdict in VERDICTS[:3] if total[verdict])
+    console.print(f"{'NOT AS IT WAS WRITTEN' if total['differs'] else 'as it was written'}: {words}", style="bold")
+
+
+def _together(items: "Sequence[Item]") -> list[list[str]]:
+    """The items, those of one part with the same words on one line."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item in items:
+        groups.setdefault((item.part, item.words), []).append(item.what)
+    return [[_several(part, whats), words] for (part, words), whats in groups.items()]
+
+
+def _several(part: str, whats: list[str]) -> str:
+    return whats[0] if len(whats) == 1 else f"{len(whats)} {part}, such as {whats[0]}"
+
+
+def _counted(verdict: str) -> str:
+    return {"holds": "hold", "differs": "differ"}.get(verdict, verdict)
