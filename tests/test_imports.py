@@ -38,6 +38,7 @@ LIBRARIES = {
     "lightning": (),
     "skorch": (),
     "matplotlib": ("report",),
+    "rocrate": ("report.published.crate",),
     "imblearn": ("data",),
     "minisom": ("models.baselines",),
     "kagglehub": ("data.sources",),

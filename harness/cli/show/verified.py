@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from harness.cli.show.console import new_console, rows_table
 
 if TYPE_CHECKING:
-    from harness.report.verified.item import Item
+    from harness.report.verified.item import Item, Verdicts
 
-VERDICTS = ("holds", "differs", "cannot be checked", "not covered")
+VERDICTS: "tuple[Verdicts, ...]" = ("holds", "differs", "cannot be checked", "not covered")
 
 
 def show_items(items: "Sequence[Item]") -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from harness.data.separation import class_counts, oversampling_words
+from harness.data.patient_counts import class_counts
+from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.predictions import scored

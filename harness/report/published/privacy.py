@@ -26,7 +26,8 @@ class Anonymiser:
     def text(self, text: str) -> str:
         """The text without the known paths; the longest are replaced first."""
         for path in sorted(self._names, key=len, reverse=True):
-            text = re.sub(rf"{re.escape(path)}(?![\w.-])", lambda _, path=path: self._names[path], text)
+            name = self._names[path].replace("\\", r"\\")
+            text = re.sub(rf"{re.escape(path)}(?![\w.-])", name, text)
         return text
 
     def command(self, line: str) -> str:

@@ -81,10 +81,10 @@ def compare_files(stored: Path, again: Path, rounding: bool = False) -> Compared
         same = stored.read_bytes() == again.read_bytes()
         return Compared([] if same else ["other bytes than those that are written again"])
     try:
-        texts = [path.read_bytes().decode() for path in (stored, again)]
+        left, right = (path.read_bytes().decode() for path in (stored, again))
         if stored.suffix == ".json":
-            return compare_json(*texts)
-        return compare_csv(*texts) if stored.suffix == ".csv" else compare_text(*texts, rounding)
+            return compare_json(left, right)
+        return compare_csv(left, right) if stored.suffix == ".csv" else compare_text(left, right, rounding)
     except (ValueError, csv.Error) as error:
         return Compared([f"cannot be read ({error})"])
 

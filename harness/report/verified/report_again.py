@@ -14,7 +14,7 @@ from harness.errors import described
 from harness.report.numbers.comparisons import TEST, RunOf
 from harness.report.page import write_page
 from harness.report.verified.differences import RELATIVE_TOLERANCE, Compared, compare_files
-from harness.report.verified.item import Item
+from harness.report.verified.item import Item, Verdicts
 from harness.report.write import write_report
 from harness.report.written import FILE, Written, package_versions, report_code
 from harness.store import Store
@@ -135,7 +135,7 @@ def _page_item(folder: Path, place: str, written: Written | None, tools: Tools) 
     what = f"{place}/index.html"
     if same:
         return Item("reports", what, "holds", "it shows what report.md and the figures say")
-    verdict = "cannot be checked" if tools.words else "differs"
+    verdict: Verdicts = "cannot be checked" if tools.words else "differs"
     return Item(
         "reports",
         what,

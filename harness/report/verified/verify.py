@@ -72,8 +72,8 @@ class Verification:
             self._studies[workspace.identity] = workspace
         except Exception as error:
             changed = any(folder.part == "fits" and not folder.readable for folder in self._sealed)
-            found = ("cannot be checked", CHANGED) if changed else ("differs", f"its fits: {described(error)}")
-            yield Item("study records", what, *found)
+            words = CHANGED if changed else f"its fits cannot be read: {described(error)}"
+            yield Item("study records", what, "cannot be checked" if changed else "differs", words)
 
     def _images(self, record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
         drawn, root = phantom_path(workspace.study.data.phantom, self._store), self._data
