@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from harness.cli.show.console import new_console, rows_table
 
 if TYPE_CHECKING:
-    from harness.report.verified.item import Item, Verdicts
+    from harness.report.verified.verified_item import Verdicts, VerifiedItem
 
 VERDICTS: "tuple[Verdicts, ...]" = ("holds", "differs", "cannot be checked", "not covered")
 
 
-def show_items(items: "Sequence[Item]") -> None:
+def show_items(items: "Sequence[VerifiedItem]") -> None:
     """Print the counts of each part, then everything that does not hold, what differs first."""
     console = new_console()
     counts = Counter((item.part, item.verdict) for item in items)
@@ -28,7 +28,7 @@ def show_items(items: "Sequence[Item]") -> None:
     console.print(f"{'NOT AS IT WAS WRITTEN' if total['differs'] else 'as it was written'}: {words}", style="bold")
 
 
-def _together(items: "Sequence[Item]") -> list[list[str]]:
+def _together(items: "Sequence[VerifiedItem]") -> list[list[str]]:
     """The items, those of one part with the same words on one line."""
     groups: dict[tuple[str, str], list[str]] = {}
     for item in items:

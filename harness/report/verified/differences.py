@@ -20,7 +20,7 @@ MISSING = object()
 
 
 @dataclass
-class Compared:
+class FileComparison:
     """What comparing two files gave: the differences, each as a sentence, and how many numbers were compared.
 
     rounded: the numbers whose last digits differ, within the tolerance; they are no difference.
@@ -47,16 +47,16 @@ class Compared:
         )
 
 
-def compare_json(stored: str, again: str) -> Compared:
+def compare_json(stored: str, again: str) -> FileComparison:
     """Compare two JSON texts value by value."""
-    found = Compared([])
+    found = FileComparison([])
     _compare_values(found, "", json.loads(stored), json.loads(again))
     return found
 
 
-def compare_csv(stored: str, again: str) -> Compared:
+def compare_csv(stored: str, again: str) -> FileComparison:
     """Compare two tables cell by cell."""
-    found = Compared([])
+    found = FileComparison([])
     tables = [list(csv.reader(io.StringIO(text, newline=""))) for text in (stored, again)]
     header = tables[1][0] if tables[1] else []
     for row, (old, new) in enumerate(zip_longest(*tables, fillvalue=[])):
@@ -66,30 +66,30 @@ def compare_csv(stored: str, again: str) -> Compared:
     return found
 
 
-def compare_text(stored: str, again: str, rounding: bool = False) -> Compared:
+def compare_text(stored: str, again: str, rounding: bool = False) -> FileComparison:
     """Compare two texts line by line. rounding: numbers may differ by one in the last digit that is printed."""
-    found = Compared([])
+    found = FileComparison([])
     for number, (left, right) in enumerate(zip_longest(stored.splitlines(), again.splitlines()), start=1):
         if left != right and not (rounding and left and right and _rounds_alike(left, right)):
             found.differs(f"line {number}", *_from_first_difference(left or "", right or ""))
     return found
 
 
-def compare_files(stored: Path, again: Path, rounding: bool = False) -> Compared:
+def compare_files(stored: Path, again: Path, rounding: bool = False) -> FileComparison:
     """Compare two files by what they are; any other file byte by byte."""
     if stored.suffix not in (".json", ".csv", ".md", ".tex", ".html", ".txt"):
         same = stored.read_bytes() == again.read_bytes()
-        return Compared([] if same else ["other bytes than those that are written again"])
+        return FileComparison([] if same else ["other bytes than those that are written again"])
     try:
         left, right = (path.read_bytes().decode() for path in (stored, again))
         if stored.suffix == ".json":
             return compare_json(left, right)
         return compare_csv(left, right) if stored.suffix == ".csv" else compare_text(left, right, rounding)
     except (ValueError, csv.Error) as error:
-        return Compared([f"cannot be read ({error})"])
+        return FileComparison([f"cannot be read ({error})"])
 
 
-def _compare_values(found: Compared, where: str, stored: Any, again: Any) -> None:
+def _compare_values(found: FileComparison, where: str, stored: Any, again: Any) -> None:
     if isinstance(stored, dict) and isinstance(again, dict):
         for key in dict.fromkeys([*stored, *again]):
             _compare_values(found, f"{where}.{key}".lstrip("."), stored.get(key, MISSING), again.get(key, MISSING))
@@ -102,7 +102,7 @@ def _compare_values(found: Compared, where: str, stored: Any, again: Any) -> Non
         found.differs(where, stored, again)
 
 
-def _compare_cells(found: Compared, where: str, stored: Any, again: Any) -> None:
+def _compare_cells(found: FileComparison, where: str, stored: Any, again: Any) -> None:
     """Compare two cells as numbers where they are written as such; `007` is the name of a patient."""
     if all(isinstance(cell, str) and FLOAT.fullmatch(cell) for cell in (stored, again)):
         found.number(where, float(stored), float(again))

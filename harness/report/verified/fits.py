@@ -13,8 +13,8 @@ from harness.data.dataset import Dataset, Rows
 from harness.data.inputs import Workspace
 from harness.errors import described
 from harness.report.numbers.predictions import arrays
-from harness.report.verified.differences import RELATIVE_TOLERANCE, Compared
-from harness.report.verified.item import Item
+from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison
+from harness.report.verified.verified_item import VerifiedItem
 from harness.stats.metrics import classification_metrics
 from harness.store.results import FoldRecord
 from harness.study.plan import Job
@@ -39,7 +39,7 @@ def planned_fits(workspace: Workspace) -> dict[str, Planned]:
     }
 
 
-def fit_item(folder: Path, subject: str, job_id: str, planned: Planned | None) -> Item:
+def fit_item(folder: Path, subject: str, job_id: str, planned: Planned | None) -> VerifiedItem:
     """Check the result and the predictions in the folder of a job. planned: None where no record plans it."""
     try:
         record = FoldRecord.from_json(json.loads((folder / "result.json").read_text(encoding="utf-8")))
@@ -50,18 +50,18 @@ def fit_item(folder: Path, subject: str, job_id: str, planned: Planned | None) -
         if planned is not None:
             found.differences += _unplanned(planned, record, frame)
     except Exception as error:
-        return Item("fits", subject, "differs", f"cannot be read: {described(error)}")
+        return VerifiedItem("fits", subject, "differs", f"cannot be read: {described(error)}")
     if found.differences:
-        return Item("fits", subject, "differs", "; ".join(found.differences))
+        return VerifiedItem("fits", subject, "differs", "; ".join(found.differences))
     digits = f", {found.rounded} of them to {RELATIVE_TOLERANCE:g}" if found.rounded else ""
     words = f"{found.numbers} metrics follow from the predictions{digits}"
     images = (
         "the images are those of its fold" if planned and planned.job.fold is not None else "the images are as planned"
     )
-    return Item("fits", subject, "holds", f"{words}; {images if planned else 'no study record plans it'}")
+    return VerifiedItem("fits", subject, "holds", f"{words}; {images if planned else 'no study record plans it'}")
 
 
-def _compare_metrics(record: FoldRecord, frame: pd.DataFrame, planned: Planned | None) -> Compared:
+def _compare_metrics(record: FoldRecord, frame: pd.DataFrame, planned: Planned | None) -> FileComparison:
     """Compare the stored metrics with those of the predictions.
 
     The positive class is that of the study; without a record the one, or none, with which most metrics agree.
@@ -69,7 +69,9 @@ def _compare_metrics(record: FoldRecord, frame: pd.DataFrame, planned: Planned |
     classes, probabilities, labels = arrays(frame)
     wrong = np.abs(probabilities.sum(axis=1) - 1).max(initial=0)
     if (labels < 0).any() or not wrong < SUM_TOLERANCE or probabilities.min(initial=0) < 0:
-        return Compared(["predictions.parquet: labels that are no class, or probabilities that do not add up to 1"])
+        return FileComparison(
+            ["predictions.parquet: labels that are no class, or probabilities that do not add up to 1"]
+        )
     positives = [None, *range(len(classes))]
     if planned is not None:
         name = planned.workspace.inputs.dataset.positive
@@ -78,8 +80,8 @@ def _compare_metrics(record: FoldRecord, frame: pd.DataFrame, planned: Planned |
     return min(each, key=lambda found: len(found.differences))
 
 
-def _compared(record: FoldRecord, again: Mapping[str, float]) -> Compared:
-    found, scored = Compared([]), {k: v for k, v in record.metrics.items() if not k.startswith("train/")}
+def _compared(record: FoldRecord, again: Mapping[str, float]) -> FileComparison:
+    found, scored = FileComparison([]), {k: v for k, v in record.metrics.items() if not k.startswith("train/")}
     for name, value in scored.items():
         found.number(f"result.json, {name}", value, again.get(name.partition("/")[2], float("nan")))
     return found

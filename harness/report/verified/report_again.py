@@ -13,8 +13,8 @@ from harness.data.inputs import Workspace
 from harness.errors import described
 from harness.report.numbers.comparisons import TEST, RunOf
 from harness.report.page import write_page
-from harness.report.verified.differences import RELATIVE_TOLERANCE, Compared, compare_files
-from harness.report.verified.item import Item, Verdicts
+from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison, compare_files
+from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.report.write import write_report
 from harness.report.written import FILE, Written, package_versions, report_code
 from harness.store import Store
@@ -48,7 +48,7 @@ def tools_of(written: Written | None) -> Tools:
     return Tools(written.code == report_code(), ", ".join(other))
 
 
-def report_again_items(folder: Path, workspace: Workspace) -> Iterator[Item]:
+def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedItem]:
     """Write the report of a study again and compare it with the one in `folder`."""
     place, written = folder.relative_to(workspace.store.root).as_posix(), Written.load(folder)
     tools = tools_of(written)
@@ -59,7 +59,7 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[Item]:
             yield from _compared(folder, again, place, tools)
         yield _page_item(folder, place, written, tools)
     except Exception as error:
-        yield Item("reports", place, "differs", f"cannot be written again: {described(error)}")
+        yield VerifiedItem("reports", place, "differs", f"cannot be written again: {described(error)}")
 
 
 @contextmanager
@@ -80,18 +80,18 @@ def _run_of(folder: Path, workspace: Workspace) -> RunOf:
     return lambda level, key: runs.get((level == "test", names.get(key, "")))
 
 
-def _compared(folder: Path, again: Path, place: str, tools: Tools) -> Iterator[Item]:
+def _compared(folder: Path, again: Path, place: str, tools: Tools) -> Iterator[VerifiedItem]:
     """Compare all files but the page; the numbers first, which tell whether last digits differ here."""
     names = sorted({*_files(folder), *_files(again)} - NOT_MADE_AGAIN - {"index.html"}, key=_numbers_first)
     digits = 0
     for name in names:
         what = f"{place}/{name}"
         if not (folder / name).exists():
-            yield Item(
+            yield VerifiedItem(
                 "reports", what, "cannot be checked" if tools.words else "differs", "is missing; the results give it"
             )
         elif not (again / name).exists():
-            yield Item("reports", what, "cannot be checked", "does not follow from the results")
+            yield VerifiedItem("reports", what, "cannot be checked", "does not follow from the results")
         else:
             found = compare_files(folder / name, again / name, rounding=digits > 0)
             digits += found.rounded
@@ -106,16 +106,16 @@ def _numbers_first(name: str) -> tuple[bool, bool, str]:
     return not name.endswith(".json"), not name.endswith(".csv"), name
 
 
-def _item(what: str, name: str, found: Compared, tools: Tools, rounded: bool) -> Item:
+def _item(what: str, name: str, found: FileComparison, tools: Tools, rounded: bool) -> VerifiedItem:
     """The item of one file. Figures may differ where last digits do, words where other code wrote them."""
     if found.differences:
         excused = tools.words if name.endswith(FIGURES) or not name.endswith((".json", ".csv")) else ""
         if name.endswith(FIGURES) and rounded:
             excused = excused or "the last digits of its numbers differ"
         if excused:
-            return Item("reports", what, "cannot be checked", f"{excused}: {found.differences[0]}")
+            return VerifiedItem("reports", what, "cannot be checked", f"{excused}: {found.differences[0]}")
         more = f"; and {len(found.differences) - 1} more" if len(found.differences) > 1 else ""
-        return Item("reports", what, "differs", f"{found.differences[0]}{more}")
+        return VerifiedItem("reports", what, "differs", f"{found.differences[0]}{more}")
     digits = f", {found.rounded} of them to {RELATIVE_TOLERANCE:g}" if found.rounded else ""
     because = f" ({tools.packages or 'the same packages: another processor'})" if found.rounded else ""
     words = (
@@ -123,10 +123,10 @@ def _item(what: str, name: str, found: Compared, tools: Tools, rounded: bool) ->
         if found.numbers
         else "written again, it is the same"
     )
-    return Item("reports", what, "holds", words)
+    return VerifiedItem("reports", what, "holds", words)
 
 
-def _page_item(folder: Path, place: str, written: Written | None, tools: Tools) -> Item:
+def _page_item(folder: Path, place: str, written: Written | None, tools: Tools) -> VerifiedItem:
     """Make the page again from the stored `report.md` and figures."""
     with TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(folder, Path(temporary) / "report"))
@@ -134,9 +134,9 @@ def _page_item(folder: Path, place: str, written: Written | None, tools: Tools) 
         same = page.read_bytes() == (folder / "index.html").read_bytes()
     what = f"{place}/index.html"
     if same:
-        return Item("reports", what, "holds", "it shows what report.md and the figures say")
+        return VerifiedItem("reports", what, "holds", "it shows what report.md and the figures say")
     verdict: Verdicts = "cannot be checked" if tools.words else "differs"
-    return Item(
+    return VerifiedItem(
         "reports",
         what,
         verdict,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report.verified.item import Item, Part
+from harness.report.verified.verified_item import VerifiedItem, VerifiedPart
 from harness.store import Store
 from harness.store.explanations import explanations_file
 from harness.store.files import NEW_PREFIX
@@ -17,7 +17,7 @@ UNSEALED = "made before results were sealed"
 class SealedFolder:
     """A folder that has a seal, unless an older version wrote it. changed: its files that are not as sealed."""
 
-    part: Part
+    part: VerifiedPart
     path: Path
     changed: dict[str, str] | None  # file -> how; None: it has no seal
 
@@ -26,27 +26,27 @@ class SealedFolder:
         """Whether nothing in it has changed, as far as that is known: its numbers may be computed again."""
         return not self.changed
 
-    def items(self, root: Path) -> Iterator[Item]:
+    def items(self, root: Path) -> Iterator[VerifiedItem]:
         """What the seal says, a line for each file that has changed."""
         subject = self.path.relative_to(root).as_posix()
         if self.changed is None:
-            yield Item(self.part, subject, "cannot be checked", UNSEALED)
+            yield VerifiedItem(self.part, subject, "cannot be checked", UNSEALED)
         elif not self.changed:
-            yield Item(self.part, subject, "holds", f"every file is as it was sealed ({SEAL})")
+            yield VerifiedItem(self.part, subject, "holds", f"every file is as it was sealed ({SEAL})")
         for name, how in (self.changed or {}).items():
-            yield Item(self.part, name if subject == "." else f"{subject}/{name}", "differs", how)
+            yield VerifiedItem(self.part, name if subject == "." else f"{subject}/{name}", "differs", how)
 
 
 def sealed_folders(store: Store) -> list[SealedFolder]:
     """The folders of a store that are sealed; the store itself where it was published."""
-    places: list[tuple[Part, Path, str]] = [
+    places: list[tuple[VerifiedPart, Path, str]] = [
         ("fits", store.jobs, "*"),
         ("fits", store.root / "set-aside", "*"),
         ("study records", store.studies, "*/*"),
         ("reports", store.reports, "*"),
     ]
     found = [(part, path) for part, root, pattern in places for path in sorted(root.glob(pattern)) if path.is_dir()]
-    whole: list[tuple[Part, Path]] = [("whole folder", store.root)] if (store.root / SEAL).is_file() else []
+    whole: list[tuple[VerifiedPart, Path]] = [("whole folder", store.root)] if (store.root / SEAL).is_file() else []
     return [
         SealedFolder(part, path, broken(path))
         for part, path in (*whole, *found)
@@ -60,11 +60,11 @@ def sealed_explanations(store: Store) -> set[Path]:
     return {*seals, *(path.with_name(path.name.removesuffix(FILE_SEAL)) for path in seals)}
 
 
-def explanation_items(store: Store) -> Iterator[Item]:
+def explanation_items(store: Store) -> Iterator[VerifiedItem]:
     """What the seals of the explanations say."""
     for path in sorted(explanations_file(store, "*").parent.glob("*.npz")):
         what, why = path.relative_to(store.root).as_posix(), broken_file(path)
         if why is None:
-            yield Item("explanations", what, "cannot be checked", UNSEALED)
+            yield VerifiedItem("explanations", what, "cannot be checked", UNSEALED)
         else:
-            yield Item("explanations", what, "differs" if why else "holds", why or "it is as it was sealed")
+            yield VerifiedItem("explanations", what, "differs" if why else "holds", why or "it is as it was sealed")

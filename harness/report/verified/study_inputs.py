@@ -16,19 +16,22 @@ from harness.data.record import StudyRecord
 from harness.errors import HarnessError
 from harness.models.custom import source_digest
 from harness.report.verified.differences import compare_json
-from harness.report.verified.item import Item, Verdicts
+from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.seals import sha256_of
 from harness.study.settings import weights_file
 
 MAX_NAMED = 5  # images in a line
+_Found = tuple[Verdicts, str]
 
 
-def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
+def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[VerifiedItem]:
     """Check everything in a record that follows from its other files."""
     place = record.folder.relative_to(workspace.store.root).as_posix()
 
-    def item(file: str, holds: bool, true: str, false: str) -> Item:
-        return Item("study records", f"{place}/{file}", "holds" if holds else "differs", true if holds else false)
+    def item(file: str, holds: bool, true: str, false: str) -> VerifiedItem:
+        return VerifiedItem(
+            "study records", f"{place}/{file}", "holds" if holds else "differs", true if holds else false
+        )
 
     inputs, digests = workspace.inputs, record.digests
     dataset, folds = inputs.dataset, inputs.folds
@@ -50,14 +53,11 @@ def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
     for name, source in inputs.heads.items():
         same = source_digest(source) == digests.heads[name]
         yield item("heads", same, f"the source of {name} is that recorded", f"the source of {name} is another one")
-    yield from (Item("study records", f"{place}/{file}", *found) for file, found in _separation(workspace))
-    yield from (Item("study records", f"{place}/record.json", *found) for found in _weights(workspace))
+    yield from (VerifiedItem("study records", f"{place}/{file}", *found) for file, found in _separation(workspace))
+    yield from (VerifiedItem("study records", f"{place}/record.json", *found) for found in _weights(workspace))
 
 
-Found = tuple[Verdicts, str]
-
-
-def _separation(workspace: Workspace) -> Iterator[tuple[str, Found]]:
+def _separation(workspace: Workspace) -> Iterator[tuple[str, _Found]]:
     """What the folds keep apart, counted again."""
     dataset, folds, shared = workspace.inputs.dataset, workspace.inputs.folds, workspace.inputs.separation
     try:
@@ -86,7 +86,7 @@ def _cover(dataset: Dataset, folds: list[Fold]) -> bool:
     return all(np.array_equal(np.sort(side), np.sort(train)) for side in sides)
 
 
-def _made_again(workspace: Workspace) -> Found:
+def _made_again(workspace: Workspace) -> _Found:
     """Make the folds again by the study's seed: they must not have been chosen."""
     dataset, folds = workspace.inputs.dataset, workspace.inputs.folds
     again = make_folds(dataset, workspace.study.folds)
@@ -99,7 +99,7 @@ def _made_again(workspace: Workspace) -> Found:
     return "cannot be checked", f"{words}: scikit-learn is {here} here, and was another version then"
 
 
-def _patients(dataset: Dataset, rule: str) -> Found:
+def _patients(dataset: Dataset, rule: str) -> _Found:
     """Read the patients from the file names again."""
     try:
         wrong = sum(
@@ -114,7 +114,7 @@ def _patients(dataset: Dataset, rule: str) -> Found:
     )
 
 
-def _weights(workspace: Workspace) -> Iterator[Found]:
+def _weights(workspace: Workspace) -> Iterator[_Found]:
     """Compare the files of weights that are still there with their hashes."""
     for (backbone, name), digest in workspace.inputs.digests.weights.items():
         if not digest.startswith("sha256:"):
@@ -130,11 +130,11 @@ def _weights(workspace: Workspace) -> Iterator[Found]:
             yield "cannot be checked", f"the weights of {backbone}: {path.name} {why}"
 
 
-def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Iterator[Item]:
+def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Iterator[VerifiedItem]:
     """Compare the images in a folder with the hashes of the manifest. root: None where there is no folder."""
     what, count = f"{record.name}, {record.study_id}", len(dataset.table)
     if root is None:
-        yield Item(
+        yield VerifiedItem(
             "images", what, "cannot be checked", f"the hashes of {count:,} images: give their folder with --data"
         )
         return
@@ -148,16 +148,16 @@ def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Ite
         if found not in (None, expected)
     ]
     if len(lost) == count:
-        yield Item("images", what, "cannot be checked", f"none of its {count:,} images is in {root}")
+        yield VerifiedItem("images", what, "cannot be checked", f"none of its {count:,} images is in {root}")
         return
     if other:
-        yield Item(
+        yield VerifiedItem(
             "images", what, "differs", f"{_named(other)} changed since the study was run, of {count:,}, in {root}"
         )
     if lost:
-        yield Item("images", what, "differs", f"{_named(lost)} missing in {root}, of {count:,}")
+        yield VerifiedItem("images", what, "differs", f"{_named(lost)} missing in {root}, of {count:,}")
     if not lost and not other:
-        yield Item("images", what, "holds", f"{count:,} images in {root} have the hashes of the manifest")
+        yield VerifiedItem("images", what, "holds", f"{count:,} images in {root} have the hashes of the manifest")
 
 
 def _hash_if_there(path: Path) -> str | None:

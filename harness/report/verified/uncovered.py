@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from harness.report.verified.item import Item
+from harness.report.verified.verified_item import VerifiedItem
 
 # the first part of a path in a store -> why no check covers it
 REASONS = {
@@ -23,7 +23,7 @@ REASONS = {
 UNKNOWN = "not a file that the harness writes here"
 
 
-def uncovered_items(root: Path, covered: Collection[Path]) -> Iterator[Item]:
+def uncovered_items(root: Path, covered: Collection[Path]) -> Iterator[VerifiedItem]:
     """Count the files that are neither among the covered ones nor in a covered folder, by their place in the store."""
     left: dict[str, int] = defaultdict(int)
     known = set(covered)
@@ -34,4 +34,4 @@ def uncovered_items(root: Path, covered: Collection[Path]) -> Iterator[Item]:
         reason = REASONS.get(name) or next((why for key, why in REASONS.items() if name.startswith(f"{key}-")), UNKNOWN)
         folder = (root / name).is_dir()
         number = f"{count:,} file{'s' * (count > 1)}: " if folder else ""
-        yield Item("other files", f"{name}/" if folder else name, "not covered", f"{number}{reason}")
+        yield VerifiedItem("other files", f"{name}/" if folder else name, "not covered", f"{number}{reason}")

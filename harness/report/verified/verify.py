@@ -9,11 +9,11 @@ from harness.data.phantom import phantom_path
 from harness.data.record import StudyRecord, records
 from harness.errors import described
 from harness.report.verified.fits import Planned, fit_item, planned_fits
-from harness.report.verified.item import Item
 from harness.report.verified.report_again import report_again_items
 from harness.report.verified.sealed import explanation_items, sealed_explanations, sealed_folders
 from harness.report.verified.study_inputs import image_items, record_items
 from harness.report.verified.uncovered import uncovered_items
+from harness.report.verified.verified_item import VerifiedItem
 from harness.store import Store
 
 CHANGED = "not computed again, since files that it follows from have changed"
@@ -30,7 +30,7 @@ class Verification:
         self._studies: dict[str, Workspace] = {}  # by study id
         self._planned: dict[str, Planned] = {}  # by job id
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[VerifiedItem]:
         """Everything that was found, in the order of the way of the data."""
         yield from self.whole()
         yield from self.records()
@@ -38,34 +38,34 @@ class Verification:
         yield from self.reports()
         yield from self.uncovered()
 
-    def uncovered(self) -> Iterator[Item]:
+    def uncovered(self) -> Iterator[VerifiedItem]:
         """The files that were not checked, after those that were."""
         return uncovered_items(self._store.root, self._covered)
 
-    def whole(self) -> Iterator[Item]:
+    def whole(self) -> Iterator[VerifiedItem]:
         """Whether files have changed since they were written: seals and ledgers. Nothing is computed again."""
         for folder in self._sealed:
             yield from folder.items(self._store.root)
         self._covered |= sealed_explanations(self._store)
         yield from explanation_items(self._store)
 
-    def records(self) -> Iterator[Item]:
+    def records(self) -> Iterator[VerifiedItem]:
         """Check the record of every study, and its images where they are at hand."""
         for record in records(self._store):
             what = record.folder.relative_to(self._store.root).as_posix()
             if record.folder not in self._readable:
-                yield Item("study records", what, "cannot be checked", CHANGED)
+                yield VerifiedItem("study records", what, "cannot be checked", CHANGED)
                 continue
             try:
                 workspace = record.workspace(self._store)
                 yield from record_items(record, workspace)
             except Exception as error:
-                yield Item("study records", what, "differs", f"cannot be read: {described(error)}")
+                yield VerifiedItem("study records", what, "differs", f"cannot be read: {described(error)}")
                 continue
             yield from self._images(record, workspace)
             yield from self._plan(what, workspace)
 
-    def _plan(self, what: str, workspace: Workspace) -> Iterator[Item]:
+    def _plan(self, what: str, workspace: Workspace) -> Iterator[VerifiedItem]:
         """Note the fits that a study plans; yields an item only where that fails."""
         try:
             self._planned |= planned_fits(workspace)
@@ -73,16 +73,16 @@ class Verification:
         except Exception as error:
             changed = any(folder.part == "fits" and not folder.readable for folder in self._sealed)
             words = CHANGED if changed else f"its fits cannot be read: {described(error)}"
-            yield Item("study records", what, "cannot be checked" if changed else "differs", words)
+            yield VerifiedItem("study records", what, "cannot be checked" if changed else "differs", words)
 
-    def _images(self, record: StudyRecord, workspace: Workspace) -> Iterator[Item]:
+    def _images(self, record: StudyRecord, workspace: Workspace) -> Iterator[VerifiedItem]:
         drawn, root = phantom_path(workspace.study.data.phantom, self._store), self._data
         if root is None and workspace.study.data.source == "phantom" and drawn.is_dir():
             root = drawn
             self._covered |= {root / image for image in workspace.inputs.dataset.table["image"]}
         yield from image_items(record, workspace.inputs.dataset, root)
 
-    def fits(self) -> Iterator[Item]:
+    def fits(self) -> Iterator[VerifiedItem]:
         """Compute the metrics of every fit again."""
         for folder in (folder for folder in self._sealed if folder.part == "fits"):
             what, aside = folder.path.relative_to(self._store.root).as_posix(), folder.path.parent != self._store.jobs
@@ -90,9 +90,9 @@ class Verification:
             if folder.readable:
                 yield fit_item(folder.path, what, job_id, self._planned.get(job_id))
             else:
-                yield Item("fits", what, "cannot be checked", CHANGED)
+                yield VerifiedItem("fits", what, "cannot be checked", CHANGED)
 
-    def reports(self) -> Iterator[Item]:
+    def reports(self) -> Iterator[VerifiedItem]:
         """Write every report again."""
         for folder in (folder.path for folder in self._sealed if folder.part == "reports"):
             what = folder.relative_to(self._store.root).as_posix()
@@ -100,7 +100,7 @@ class Verification:
             if isinstance(why, Workspace):
                 yield from report_again_items(folder, why)
             else:
-                yield Item("reports", what, "cannot be checked", why)
+                yield VerifiedItem("reports", what, "cannot be checked", why)
 
     def _not_again(self, folder: Path) -> Workspace | str:
         """The study whose report this is, or why it cannot be written again."""

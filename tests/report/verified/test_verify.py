@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.data.record import StudyRecord, records
-from harness.report.verified.item import Item
+from harness.report.verified.verified_item import VerifiedItem
 from harness.report.verified.verify import Verification
 from harness.store import Store
 from harness.store.seals import FILE_SEAL, SEAL, seal
@@ -27,7 +27,7 @@ def record_of(store: Store) -> StudyRecord:
     return record
 
 
-def not_holding(items: Iterable[Item]) -> dict[str, str]:
+def not_holding(items: Iterable[VerifiedItem]) -> dict[str, str]:
     """What differs or cannot be checked, and why."""
     found: dict[str, str] = {}
     for item in items:

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdicts = Literal["holds", "differs", "cannot be checked", "not covered"]
-Part = Literal[
+VerifiedPart = Literal[
     "whole folder", "study records", "images", "fits", "reports", "explanations", "looks", "registrations",
     "other files",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Item:
+class VerifiedItem:
     """What was found about one thing in a store. what: mostly a file or folder, relative to the store."""
 
-    part: Part
+    part: VerifiedPart
     what: str
     verdict: Verdicts
     words: str = ""
