@@ -1,6 +1,5 @@
 """Everything that is known before training: names are checked, images found, folds made."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.audit import audit_study, require_clean
+from harness.data.audit import ERRORS, audit_study, require_clean
 from harness.data.dataset import Dataset
 from harness.data.decode import Counting
 from harness.data.folds import Fold, check_fold, fold_digests, make_folds
@@ -20,19 +19,24 @@ from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset, unread_lines
 from harness.data.patients import patient_rule
 from harness.data.phantom import phantom_path
+from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
-from harness.data.sources import SOURCES
-from harness.errors import BusyError, HarnessError, StudyError
+from harness.data.sources import SOURCES, images_at_hand
+from harness.data.variants import asks_for, variants_text
+from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.store import Store
-from harness.store.files import write_atomic
+from harness.store.files import file_digest, write_atomic
+from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import Digests, digest
 from harness.study.messages import unknown
 from harness.study.paper import load_published
 from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
 from harness.study.strict_yaml import FieldPath
+
+READERS = "report, status, audit, ui, predict, export, verify and publish"
 
 
 def prepare(study: Study, store: Store, accepted: Collection[str] | None = None) -> Workspace:
@@ -45,13 +49,82 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     weights, heads = weights_digests(study), _custom_heads(study)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
-            root = SOURCES[study.data.source](study.data, store)
+            root = _images(study, store)
             accepted = study.audit.accept if accepted is None else accepted
             dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
         folds = _folds(study, dataset, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
     digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
+
+
+def _images(study: Study, store: Store) -> Path:
+    """Return the folder of the images. Raises DataError, saying what can be done without them, where there is none."""
+    try:
+        return SOURCES[study.data.source](study.data, store)
+    except DataError as error:
+        if not records(store, study.study):
+            raise
+        raise DataError(f"{error}; without the images, {READERS} work from the store", error.field) from None
+
+
+def stored_workspace(study: Study, store: Store, say: Callable[[str], None], for_audit: bool = False) -> Workspace:
+    """A study in this store, for a command that only reads: from its images if they are at hand, else from its record.
+
+    Where it was never run but one variant of it was, that variant, and `say` gets what differs.
+    for_audit: images that are at hand are read whatever was run, and their errors are left to the audit.
+    Raises HarnessError where several variants were run, or where there is nothing to read.
+    """
+    known, problem = records(store, study.study), HarnessError("the images are not at hand")
+    accepted = ERRORS if for_audit else None
+    at_hand = images_at_hand(study.data, store)
+    if not known or (for_audit and at_hand):
+        return prepare(study, store, accepted)
+    if at_hand:
+        try:
+            workspace = prepare(study, store)
+        except HarnessError as error:
+            problem = error
+        else:
+            stored = workspace.folder.exists() or not workspace.reader.read().empty
+            return workspace if stored else _variant(study, store, known, say)
+    same = [record for record in known if asks_for(study, record)]
+    same = [record for record in same if study.data.path in (None, str(record.root))] or same
+    if len(same) == 1:
+        say(f"read from the record in the store: {problem}")
+        return same[0].workspace(store)
+    if at_hand:
+        raise problem
+    return _variant(study, store, same or known, say)
+
+
+def _variant(study: Study, store: Store, known: list[StudyRecord], say: Callable[[str], None]) -> Workspace:
+    """The one variant of a study that the store has. Raises StudyError, naming them, where there are several."""
+    found = variants_text(study, known)
+    if len(known) > 1:
+        raise study.error(
+            ("study",),
+            f"this study was not run in {store.root}, but {len(known)} variants of it were: {found}; give the id of one"
+            " in place of the file, or the --set that it was run with",
+        )
+    say(f"this study was not run in {store.root}; read from its one variant there: {found}")
+    return known[0].workspace(store)
+
+
+def named_workspace(name: str, store: Store) -> Workspace:
+    """The study of this name or id in a store. Raises StudyError where there is none, or where there are several."""
+    known = records(store)
+    found = [record for record in known if name in (record.name, record.study_id, record.study_id[:ID_DIGITS])]
+    if not found:
+        names = ", ".join(dict.fromkeys(record.name for record in known)) or "none"
+        raise StudyError(f"{name}: no such study file, and no study of {store.root}; its studies: {names}")
+    if len(found) > 1:
+        newest = found[-1]
+        raise StudyError(
+            f"{name}: {store.root} has several studies of this name; give the id of one:"
+            f" {newest.study_id[:ID_DIGITS]} (the newest); {variants_text(newest.study, found[:-1])}"
+        )
+    return found[0].workspace(store)
 
 
 @contextmanager
@@ -118,7 +191,7 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
             path = weights_file(settings.weights)
             if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises for a name that is too long
                 raise study.error(_at(field, "weights"), f"{settings.weights} is not there; name a .safetensors file")
-            files[settings.weights] = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+            files[settings.weights] = file_digest(path)
     every = [settings for _, settings in study.settings()]
     names = {settings.backbone for settings in every}
     return {

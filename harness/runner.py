@@ -101,7 +101,7 @@ def _run(
     cache_inputs(workspace)
     write_record(workspace)
     log = CommandLog(workspace.folder, context.device)
-    tell_of_other(workspace.store.reports / workspace.study.study, workspace.identity, reporter.say)
+    tell_of_other(workspace.report_folder(), workspace.identity, reporter.say)
     with StudyRelay(workspace, reporter.say) as relay:
         fitter = Fitter(workspace.ledger, context, executor, [relay, reporter])
 

@@ -423,7 +423,7 @@ def test_a_stored_fit_of_another_fold_assignment_is_never_shown_beside_this_one(
     record = json.loads(path.read_text())
     assert record["facts"]["fold_digest"] == job.rows
     path.write_text(json.dumps({**record, "facts": {**record["facts"], "fold_digest": "another"}}))
-    for command in (report_study, lambda study, at: run_in(study, at)):
+    for command in (lambda study, at: report_study(prepare(study, at)), run_in):
         with pytest.raises(LeakageError, match=rf"{job.id} was fitted on the fold another.*never mixes fold assign"):
             command(finished.study, store)
     assert not store.reports.exists()
@@ -433,7 +433,7 @@ def test_a_stored_fit_of_another_fold_assignment_is_never_shown_beside_this_one(
 def test_the_report_is_written_again_from_stored_results(finished: Finished) -> None:
     text = finished.run.report.read_text()
     shutil.rmtree(finished.run.report.parent)
-    path = report_study(finished.study, finished.store)
+    path = report_study(prepare(finished.study, finished.store))
     assert path == finished.run.report
     assert path.read_text() == text
     assert {run.info.status for run in runs_of(finished.store)} == {"FINISHED"}
@@ -441,7 +441,7 @@ def test_the_report_is_written_again_from_stored_results(finished: Finished) -> 
 
 def test_there_is_no_report_of_a_study_that_was_not_run(store: Store, small_study: Callable[..., Study]) -> None:
     with pytest.raises(StudyError, match=r"no job of this study is done .* first run: harness run"):
-        report_study(small_study(), store)
+        report_study(prepare(small_study(), store))
     assert not store.reports.exists()
 
 

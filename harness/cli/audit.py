@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyFile, read_study
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace
 
 
 def audit(
-    study_file: StudyFile,
+    study_file: StudyOrName,
     data: DataPath = None,
     store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
@@ -16,17 +16,18 @@ def audit(
 ) -> None:
     """Check the images for leaks, duplicates and shifts. Trains nothing."""
     from harness.cli.show.findings import show_audit
-    from harness.data.audit import ERRORS, audit_study, require_clean
+    from harness.data.audit import audit_study, require_clean
     from harness.execution.progress import Reporter
-    from harness.prepare import prepare
     from harness.report.numbers.marks import study_marks
     from harness.store import Store
 
-    study, store = read_study(study_file, data, overrides), Store(store_folder)
-    inputs = prepare(study, store, accepted=ERRORS).inputs  # an audit checks everything first
+    workspace = find_workspace(study_file, data, overrides, Store(store_folder), for_audit=True)
+    inputs = workspace.inputs
     with Reporter() as reporter:
-        found = audit_study(study, inputs.dataset, inputs.folds, store, reporter.counting)
-    marks = study_marks(study, inputs.dataset.synthetic)
+        found = workspace.stored_audit or audit_study(
+            workspace.study, inputs.dataset, inputs.folds, workspace.store, reporter.counting
+        )
+    marks = study_marks(workspace.study, inputs.dataset.synthetic)
     if as_json:
         print(found.to_json(marks))
     else:

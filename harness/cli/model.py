@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, TrackingUri, read_study
+from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, TrackingUri, find_workspace
 
 if TYPE_CHECKING:
     from harness.serving.classifier import Classifier
@@ -76,13 +76,13 @@ def _classifier(folder: Path, device: str) -> "Classifier":
 
 def _folder(model: str, store: "Store", data: str | None, overrides: list[str] | None) -> Path:
     """The folder of the classifier that MODEL names. data, overrides: the options that the study was run with."""
-    is_study = Path(model).suffix in (".yaml", ".yml")
-    if not is_study and not model.startswith(("models:/", "runs:/")):
+    is_uri = model.startswith(("models:/", "runs:/"))
+    if Path(model).is_dir() or not (is_uri or store.root.exists()):
         return Path(model)
-    if is_study:
-        study = read_study(Path(model), data, overrides)
     if store.server is None and store.has_runs:
         store.require_open()  # MLflow writes to a database that it reads
     from harness.tracking.registry import champion_folder, study_model
 
-    return champion_folder(store, study_model(study, store) if is_study else model)
+    if is_uri:
+        return champion_folder(store, model)
+    return champion_folder(store, study_model(find_workspace(Path(model), data, overrides, store)))

@@ -1,18 +1,28 @@
 """The arguments and options that commands share."""
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from harness.cli.completion import complete_override
+from harness.errors import StudyError
 
 if TYPE_CHECKING:
+    from harness.data.inputs import Workspace
     from harness.store import Store
     from harness.study import Study
 
 # readable=False: a file that may not be read gets the one-line error of the harness instead of typer's box
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False, readable=False)]
+StudyOrName = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY", help="The study file, or its name or id in the store.", show_default=False, readable=False
+    ),
+]
 DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of all results.", readable=False)]
 TrackingUri = Annotated[
@@ -55,6 +65,7 @@ MixedVersions = Annotated[
     bool, typer.Option("--mixed-versions", help="Allow fits by different versions of torch, timm, ...: marked.")
 ]
 DEFAULT_STORE = Path("mlruns")
+STUDY_SUFFIXES = (".yaml", ".yml")
 
 
 def read_study(study_file: Path, data: str | None, overrides: list[str] | None) -> "Study":
@@ -62,6 +73,19 @@ def read_study(study_file: Path, data: str | None, overrides: list[str] | None) 
     from harness.study import load_study
 
     return load_study(study_file, overrides or [], data)
+
+
+def find_workspace(
+    study: Path, data: str | None, overrides: list[str] | None, store: "Store", for_audit: bool = False
+) -> "Workspace":
+    """The study in this store that a command reads. study: its file, or its name or id in the store."""
+    from harness.prepare import named_workspace, stored_workspace
+
+    if study.suffix in STUDY_SUFFIXES or study.exists():
+        return stored_workspace(read_study(study, data, overrides), store, partial(print, file=sys.stderr), for_audit)
+    if data is not None or overrides:
+        raise StudyError(f"{study}: no such study file; --data and --set go with a study file")
+    return named_workspace(str(study), store)
 
 
 def open_store(folder: Path, tracking_uri: str | None = None, mixed_versions: bool = False) -> "Store":

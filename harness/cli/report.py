@@ -15,8 +15,8 @@ from harness.cli.options import (
     Overrides,
     StoreFolder,
     TrackingUri,
+    find_workspace,
     open_store,
-    read_study,
 )  # fmt: skip
 from harness.errors import StudyError
 
@@ -52,14 +52,14 @@ def report(
 
         print(write_published(paper, out))
     elif study_file is not None:
-        study = read_study(study_file, data, overrides)
         store = open_store(store_folder, tracking_uri, mixed_versions)
+        workspace = find_workspace(study_file, data, overrides, store)
         from harness.tracking.report import report_study
 
-        page = report_study(study, store, partial(print, file=sys.stderr)).with_name("index.html")
+        page = report_study(workspace, partial(print, file=sys.stderr)).with_name("index.html")
         if as_json:
             numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
-            print(json.dumps({"study": study.study, "page": str(page), **numbers}, indent=1))
+            print(json.dumps({"study": workspace.study.study, "page": str(page), **numbers}, indent=1))
         else:
             print(page.with_name("checklist.md") if checklist else page)
         if show:

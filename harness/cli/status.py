@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyFile, read_study
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace
 
 
 def status(
-    study_file: StudyFile,
+    study_file: StudyOrName,
     data: DataPath = None,
     store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
@@ -18,17 +18,17 @@ def status(
 ) -> None:
     """Show what is done, running, failed and missing, and why. Changes nothing."""
     from harness.cli.show.runs import show_status
-    from harness.prepare import prepare
+    from harness.errors import StudyError
     from harness.report.numbers.marks import study_marks
     from harness.store import Store
     from harness.study.status import study_status
 
-    study, store = read_study(study_file, data, overrides), Store(store_folder)
+    store = Store(store_folder)
     if not store.root.exists():
-        raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
-    workspace = prepare(study, store)
-    found = study_status(study, workspace.inputs.digests, workspace.has_test, store)
-    marks = study_marks(study, workspace.inputs.dataset.synthetic)
+        raise StudyError(f"{study_file}: nothing was run in {store.root} yet; first run: harness run STUDY")
+    workspace = find_workspace(study_file, data, overrides, store)
+    found = study_status(workspace.study, workspace.inputs.digests, workspace.has_test, store)
+    marks = study_marks(workspace.study, workspace.inputs.dataset.synthetic)
     if as_json:
         print(json.dumps({"marks": marks} | asdict(found), indent=1))
     else:

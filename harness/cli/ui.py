@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, TrackingUri, read_study
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, TrackingUri, find_workspace
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from harness.store import Store
-    from harness.study import Study
+    from harness.data.inputs import Workspace
 
 
 def ui(
@@ -34,7 +33,7 @@ def ui(
     if store.server is None:
         store.require_open()  # MLflow writes to a database that it reads
     if study_file is not None:
-        for words, url in study_views(read_study(study_file, data, overrides), store, port).items():
+        for words, url in study_views(find_workspace(study_file, data, overrides, store), port).items():
             print(f"{words}: {url}", flush=True)
     if store.server is not None:
         print(f"all studies: {store.server}")
@@ -43,13 +42,11 @@ def ui(
     os.execvpe(command[0], command, environment)
 
 
-def study_views(study: "Study", store: "Store", port: int) -> dict[str, str]:
+def study_views(workspace: "Workspace", port: int) -> dict[str, str]:
     """The views of the study on its server, or in the UI of this store on `port`: name -> URL."""
-    from harness.prepare import prepare
     from harness.tracking.connection import reachable
     from harness.tracking.publisher import Publisher
 
-    workspace = prepare(study, store)
     state = workspace.reader.read(provisional=True)
-    with reachable(store):
+    with reachable(workspace.store):
         return Publisher(workspace, port).views(state.stages)

@@ -10,6 +10,7 @@ from harness.data.dataset import Dataset
 from harness.data.folds import Fold
 from harness.data.separation import Separation
 from harness.store import Ledger, Store
+from harness.store.reports import report_place
 from harness.study import Study
 from harness.study.history import CommandEntry, read_commands
 from harness.study.identity import Digests, study_id
@@ -65,6 +66,13 @@ class Workspace:
     def folder(self) -> Path:
         """The folder of the study's record."""
         return self.store.studies / self.study.study / self.identity
+
+    def report_folder(self, empty: bool = False) -> Path:
+        """The folder of the study's report. empty: none of its fits is done.
+
+        An empty report, or that of a variant by `--set`, never takes the place of another study's report.
+        """
+        return report_place(self.store.reports / self.study.study, self.identity, empty or self.study.is_variant)
 
     @property
     def commands(self) -> tuple[CommandEntry, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.data.folder import require_folder
-from harness.data.phantom import phantom_folder
+from harness.data.phantom import phantom_folder, phantom_path
 from harness.errors import DataError
 from harness.store import Store
 from harness.study.study import Data
@@ -42,6 +42,13 @@ def _phantom(spec: Data, store: Store) -> Path:
     if spec.path is not None:
         raise DataError("the source phantom draws its own images and takes no path")
     return phantom_folder(spec.phantom, store)
+
+
+def images_at_hand(spec: Data, store: Store) -> bool:
+    """Whether the folder of the images exists; nothing is drawn or downloaded."""
+    if spec.source == "phantom":
+        return phantom_path(spec.phantom, store).is_dir()
+    return spec.path is not None and Path(os.path.expanduser(spec.path)).is_dir()  # noqa: PTH111 - as above
 
 
 SOURCES: dict[str, Callable[[Data, Store], Path]] = {"folder": _folder, "kermany": _kermany, "phantom": _phantom}

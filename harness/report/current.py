@@ -23,7 +23,7 @@ def update_report(
     It is up to date where nothing that decides it has changed since it was written, and none of its files.
     run_of, links: see write_report.
     """
-    folder = workspace.store.reports / workspace.study.study
+    folder = workspace.report_folder(state.empty)
     note_file = workspace.store.cache / "reports" / f"{workspace.identity}.json"
     made = _made_of(workspace, state, links)
     if _noted(note_file) != {"made_of": made, "files": _stamps(folder)}:
@@ -52,10 +52,10 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
     study, store, ledger = workspace.study, workspace.store, workspace.ledger
     ids = sorted({job.id for fit in state.fits for job in fit.jobs})
     maps = [path for job_id in ids for path in sorted(explanations_file(store, job_id).parent.glob(f"{job_id}*"))]
-    results = [*map(ledger.path, ids), *maps, *sorted(ledger.looks_root.glob("*/*"))]
+    results = [workspace.folder, *map(ledger.path, ids), *maps, *sorted(ledger.looks_root.glob("*/*"))]
     return digest(
         [
-            study.model_dump(mode="json"),
+            study.model_dump(mode="json", exclude={"data": {"path"}, "paper": True}),
             study.paper_file.read_text(encoding="utf-8") if study.paper_file else None,
             workspace.identity,
             store.mixed_versions,

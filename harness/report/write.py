@@ -47,10 +47,10 @@ def write_report(
     run_of: returns the MLflow run of a level and a key; its id is stored with the numbers. links: into MLflow, for
     index.html.
     """
-    study, store = workspace.study, workspace.store
+    store = workspace.store
     require_one_version(state.fits, store.mixed_versions)
     statistics = study_statistics(workspace, state, run_of)
-    target = store.reports / study.study
+    target = workspace.report_folder(state.empty)
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()

@@ -1,6 +1,7 @@
 """Files and folders that are complete or absent, even if the process that writes them is killed."""
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -93,6 +94,12 @@ def _existing_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             for path in created:
                 path.rmdir()
+
+
+def file_digest(path: Path) -> str:
+    """The hash of a file: `sha256:` and its hex digits."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def sync_folder(folder: Path) -> None:

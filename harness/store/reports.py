@@ -28,6 +28,11 @@ def replace_report(folder: Path, target: Path, identity: str) -> None:
     failpoint("report.replaced")
 
 
+def report_place(target: Path, identity: str, yields: bool) -> Path:
+    """The folder of a report: `target`, or one with the study's suffix if it `yields` to another study's report."""
+    return _with_suffix(target, identity[:ID_DIGITS]) if yields and other_report(target, identity) else target
+
+
 def other_report(target: Path, identity: str) -> Path | None:
     """Where the report at `target` will be moved when this study's is written; None where it is not another study's."""
     name = _owner(target)

@@ -135,6 +135,11 @@ class StudyState:
         return all(stage.finished for stage in self.stages) and all(test.finished for test in self.tests)
 
     @property
+    def empty(self) -> bool:
+        """Whether none of its fits is done."""
+        return not any(fit.records for fit in self.fits)
+
+    @property
     def scenarios(self) -> list[ScenarioState]:
         """The scenarios of all stages, each once."""
         return [scenario for scenario, _ in all_scenarios(self.stages)]

@@ -15,6 +15,12 @@ from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.types import Count, Metric, Model, Name, higher_is_better
 
+# fields that decide no result: what differs in them alone is no other study
+UNDECISIVE_FIELDS = (
+    "description", "paper", "checkpoint_every", "data.path", "data.on_bad_image",
+    "search.trials", "search.timeout", "search.confirm",
+)  # fmt: skip
+
 
 class Phantom(Model):
     """The size of the built-in synthetic dataset."""
@@ -143,6 +149,11 @@ class Study(Model):
     def changed(self) -> Mapping[str, tuple[Any, Any]]:
         """The fields that `--set` changed, such as `base.epochs` -> the value in the file (or None) and the new one."""
         return self._changed
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether `--set` changed a field that decides results: it is not the study of its file."""
+        return any(not field.startswith(UNDECISIVE_FIELDS) for field in self.changed)
 
     def as_written(self, level: Any) -> Any:
         """A level as the user wrote it: a path before it was made absolute."""

@@ -21,10 +21,9 @@ from mlflow.types import ColSpec, Schema
 from PIL import Image
 
 import harness
+from harness.data.inputs import Workspace
 from harness.errors import HarnessError
-from harness.prepare import prepare
 from harness.store import Store
-from harness.study import Study
 from harness.study.state import final_test
 from harness.tracking.connection import open_client
 
@@ -133,17 +132,14 @@ def _study_ids(version: ModelVersion) -> list[str]:
     return [found for found in version.tags.get(STUDY_IDS, "").split(",") if found]
 
 
-def study_model(study: Study, store: Store) -> str:
-    """The URI of the model that this study registered: from this file, on these images.
+def study_model(workspace: Workspace) -> str:
+    """The URI of the model that this study registered: with these settings, on these images.
 
     Raises HarnessError if there is none, even if the store has a model of another study of the same name.
     """
+    study, store = workspace.study, workspace.store
     _require_models(store)
     newest = f"models:/{study.study}@{CHAMPION}"
-    try:
-        workspace = prepare(study, store)
-    except HarnessError as error:
-        raise type(error)(f"{error}; the newest model of this name, of whatever study, is {newest}") from None
     chosen, identity = final_test(study, workspace.reader.read()), workspace.identity
     if isinstance(chosen, str):
         raise study.error(("test",), f"no model is registered: {chosen}")

@@ -3,23 +3,24 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.prepare import prepare
+from harness.data.inputs import Workspace
+from harness.data.record import write_record
 from harness.report.current import update_report
-from harness.store import Store
 from harness.store.reports import tell_of_other
-from harness.study import Study
 
 
-def report_study(study: Study, store: Store, say: Callable[[str], None] = lambda _: None) -> Path:
+def report_study(workspace: Workspace, say: Callable[[str], None] = lambda _: None) -> Path:
     """Write the report from stored results, add it to the study's run in MLflow, and return its path.
 
     Raises StudyError if no job of the study is done.
     """
-    workspace = prepare(study, store)
+    study, store = workspace.study, workspace.store
     state = workspace.reader.read(provisional=True)
-    if not any(scenario.records for scenario in state.scenarios):
+    if state.empty:
         raise study.error(("study",), f"no job of this study is done in {store.root}; first run: harness run STUDY")
-    tell_of_other(store.reports / study.study, workspace.identity, say)
+    if workspace.images:
+        write_record(workspace)  # the store of an earlier version has none
+    tell_of_other(workspace.report_folder(), workspace.identity, say)
     if not store.has_runs:
         return update_report(workspace, state)
     from harness.tracking.publisher import Publisher

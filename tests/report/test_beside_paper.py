@@ -109,7 +109,7 @@ def test_what_the_paper_leaves_open_is_listed_with_our_choice(page: Path) -> Non
 
 
 def test_without_a_test_the_cells_of_the_test_set_say_so(small_study: Callable[..., Study], own_store: Store) -> None:
-    page = report_study(small_study(f"paper={PAPER}", "test=null"), own_store)
+    page = report_study(prepare(small_study(f"paper={PAPER}", "test=null"), own_store))
     missing = table(page, "paper-table-iv")["missing"]
     assert set(missing) == {"the study scores no test set"}
     assert table(page, "paper-table-iv")["ours"].isna().all()

@@ -161,7 +161,7 @@ def test_any_client_can_use_the_experiment(team: Team, small_study: Callable[...
     client.log_text(runs[0].info.run_id, "seen", "review.txt")
     assert {"predictions.parquet", "review.txt"} <= {f.path for f in client.list_artifacts(runs[0].info.run_id)}
     assert reproduce(runs[0].info.run_id, store, "cpu", reporter).identical
-    assert study_views(study, store, 5000)["leaderboard"].startswith(f"{team.server.url}/#/experiments/")
+    assert study_views(prepare(study, store), 5000)["leaderboard"].startswith(f"{team.server.url}/#/experiments/")
 
 
 @services
@@ -221,5 +221,5 @@ def test_the_views_of_a_server_that_does_not_answer_are_refused_in_one_line(
     small_study: Callable[..., Study], tmp_path: Path
 ) -> None:
     with pytest.raises(HarnessError, match=r"--tracking-uri http://127\.0\.0\.1:9: no MLflow") as refused:
-        study_views(small_study(), Store(tmp_path / "store", "http://127.0.0.1:9"), 5000)
+        study_views(prepare(small_study(), Store(tmp_path / "store", "http://127.0.0.1:9")), 5000)
     assert "\n" not in str(refused.value)

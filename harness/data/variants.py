@@ -1,0 +1,81 @@
+"""Which study in a store a request means: the same one, or a variant of it (by --set, by an edit, on other images)."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.data.record import StudyRecord
+from harness.errors import HarnessError
+from harness.models.custom import head_source, is_custom, source_digest
+from harness.store.files import file_digest
+from harness.store.reports import ID_DIGITS
+from harness.study import Study
+from harness.study.identity import study_id
+from harness.study.study import UNDECISIVE_FIELDS
+
+MAX_DIFFERENCES = 4  # in a line
+
+
+def asks_for(study: Study, record: StudyRecord) -> bool:
+    """Whether this file asks for what was run, provided that the images are the same."""
+    same = study_id(study, record.digests) == record.study_id
+    return same and _same_weights(study, record) and _same_heads(study, record)
+
+
+def _same_weights(study: Study, record: StudyRecord) -> bool:
+    """Whether the weights are the same: files by their content, or by their name where they are not at hand."""
+    (plain, files), (stored_plain, stored_files) = _weights(study), _weights(record.study)
+    if plain != stored_plain or len(files) != len(stored_files):
+        return False
+    stored = {name: value for (_, name), value in record.digests.weights.items() if name in stored_files}
+    known = {*stored.values(), *(Path(name).name for name in stored)}
+    return all((file_digest(file) if file.is_file() else file.name) in known for file in map(Path, files))
+
+
+def _weights(study: Study) -> tuple[set[str], set[str]]:
+    """The words for weights that a study names, and the files."""
+    every = {settings.weights for _, settings in study.settings()}
+    files = {name for name in every if name.endswith(".safetensors")}
+    return every - files, files
+
+
+def _same_heads(study: Study, record: StudyRecord) -> bool:
+    """Whether the custom heads are the same, as far as their files are at hand."""
+    for head in {settings.head for _, settings in study.settings() if is_custom(settings.head)}:
+        try:
+            if source_digest(head_source(head, study.folder)) != record.digests.heads.get(head):
+                return False
+        except HarnessError:
+            continue
+    return True
+
+
+def variants_text(study: Study, found: list[StudyRecord]) -> str:
+    """The line that lists these records: `1a2b3c4d (base.epochs 1, asked: 15)`."""
+    return "; ".join(f"{record.study_id[:ID_DIGITS]} ({differences(study, record)})" for record in found)
+
+
+def differences(study: Study, record: StudyRecord) -> str:
+    """What was run otherwise than this file asks: `base.epochs 1, asked: 15`."""
+    asked, stored = (dict(_fields(each.model_dump(mode="json"))) for each in (study, record.study))
+    names = [name for name in dict.fromkeys([*stored, *asked]) if asked.get(name) != stored.get(name)]
+    words = [f"{name} {_shown(stored.get(name))}, asked: {_shown(asked.get(name))}" for name in names]
+    if not words:
+        return f"other images, weights or heads: {record.digests.manifest[:8]}, from {record.root}"
+    more = [f"and {len(words) - MAX_DIFFERENCES} more"] if len(words) > MAX_DIFFERENCES else []
+    return "; ".join([*words[:MAX_DIFFERENCES], *more])
+
+
+def _fields(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields that decide results, dotted, with their values; a list counts as a whole."""
+    if at.startswith(UNDECISIVE_FIELDS):
+        return
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _fields(part, f"{at}.{key}" if at else str(key))
+    else:
+        yield at, value
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else str(value)[:60]
