@@ -112,12 +112,16 @@ def _variant(study: Study, store: Store, known: list[StudyRecord], say: Callable
 
 
 def named_workspace(name: str, store: Store) -> Workspace:
-    """The study of this name or id in a store. Raises StudyError where there is none, or where there are several."""
+    """The study of this name or id in a store; of several of one name, the one that was run without `--set`.
+
+    Raises StudyError where there is none, or where several come into question.
+    """
     known = records(store)
     found = [record for record in known if name in (record.name, record.study_id, record.study_id[:ID_DIGITS])]
     if not found:
         names = ", ".join(dict.fromkeys(record.name for record in known)) or "none"
         raise StudyError(f"{name}: no such study file, and no study of {store.root}; its studies: {names}")
+    found = [record for record in found if not record.study.is_variant] or found if len(found) > 1 else found
     if len(found) > 1:
         newest = found[-1]
         raise StudyError(

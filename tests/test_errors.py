@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.data.pixels import open_pixels
 from harness.errors import HarnessError, Stopped, attempt, failure
 from harness.execution.progress import Reporter
 from harness.report.figures.drawing import with_holes
@@ -70,7 +71,7 @@ def test_a_figure_fails_alone_and_the_report_says_why(tmp_path: Path) -> None:
 def test_thumbnails_fail_alone(tmp_path: Path) -> None:
     (tmp_path / "broken.npy").write_bytes(b"no pixels")
     frame = predictions([0.1, 0.2])
-    lines = error_lines(frame, frame["image"], tmp_path / "broken.npy", tmp_path, "oof", None)
+    lines = error_lines(frame, frame["image"], lambda _: open_pixels(tmp_path / "broken.npy"), tmp_path, "oof", None)
     (row,) = [line for line in with_holes(lines, tmp_path) if "0.png" in line]
     assert row.startswith("| no thumbnail oof-01: ")
     assert row.count("|") == lines[2].count("|"), "a cell of the same table"

@@ -31,6 +31,7 @@ class Store:
         self.data = self.root / "data"
         self.reports = self.root / "reports"
         self.locks = self.root / "locks"
+        self.pictures = self.root / "pictures"  # the images that reports show
         self.studies = self.root / "studies"  # the record of each study
         self.checkpoints = self.root / "checkpoints"
         self.states = self.root / "states"

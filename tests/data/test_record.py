@@ -73,3 +73,21 @@ def test_the_command_that_fitted_is_recorded_and_one_that_fits_nothing_is_not(
     log.end(3, 1)
     assert [(entry.fits, entry.failed) for entry in read_commands(tmp_path)] == [(3, 1)]
     assert broken(tmp_path) == {}
+
+
+def test_a_report_from_the_record_shows_the_same_pictures(finished: Finished, bare: Store) -> None:
+    shutil.copytree(finished.store.pictures, bare.pictures)
+    workspace = records(bare)[0].workspace(bare)
+    found = write_report(workspace, workspace.reader.read()).parent
+    pictures = [path.relative_to(found) for path in sorted(found.glob("thumbnails/*"))]
+    assert pictures and {path.suffix for path in pictures} == {".jpg"}
+    for path in pictures:
+        assert (found / path).read_bytes() == (finished.run.report.parent / path).read_bytes()
+
+
+def test_where_a_picture_is_gone_the_report_says_so(bare: Store) -> None:
+    workspace = records(bare)[0].workspace(bare)
+    gone = replace(workspace.inputs.dataset, root=bare.root / "gone")
+    workspace = replace(workspace, inputs=replace(workspace.inputs, dataset=gone))
+    text = write_report(workspace, workspace.reader.read()).read_text()
+    assert f"the images are not at hand: {bare.root / 'gone'} is not a folder" in text

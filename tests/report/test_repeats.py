@@ -166,7 +166,7 @@ def test_the_surest_errors_are_those_of_most_repeats(tmp_path: Path) -> None:
     assert table["probability"].tolist() == pytest.approx(sure[table["image"]].tolist())
     np.save(tmp_path / "pixels.npy", np.zeros((IMAGES, 1, 16, 16), dtype=np.uint8))
     images = pd.Series([f"train/{i:02}.png" for i in range(IMAGES)])
-    words = error_lines(FRAME, images, tmp_path / "pixels.npy", tmp_path, "hard", None)[0]
+    words = error_lines(FRAME, images, lambda row: np.load(tmp_path / "pixels.npy")[row], tmp_path, "hard", None)[0]
     assert words.startswith(f"On average over {REPEATS} repeats, {len(wrong) / REPEATS:.1f} of {IMAGES} images were")
 
 

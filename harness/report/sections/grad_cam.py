@@ -1,13 +1,13 @@
 """Grad-CAM maps of the chosen model for some test images, with what they do not say."""
 
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from harness.data.decode import Pixels
 from harness.data.inputs import Workspace
-from harness.data.pixels import open_pixels, pixel_cache
+from harness.data.pictures import PictureOf, picture
 from harness.errors import attempt, failure
 from harness.report.figures.drawing import drawn, named, save, titled
 from harness.report.tables.export import escaped
@@ -57,13 +57,13 @@ def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str 
     if found is None:
         return []
     dataset = workspace.inputs.dataset
-    pixels = open_pixels(pixel_cache(dataset, job.scenario.settings.image_size, workspace.store))
+    picture_of = partial(picture, dataset, job.scenario.settings.image_size, workspace.store)
     paths = []
     for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
         if side.any():
             path = folder / f"grad-cam-{job.scenario.id}-{word}.png"
             title = f"test images, {_side(path)}, {job.scenario.name}"
-            paths.append(_figure(found, np.flatnonzero(side), pixels, title, path, mark))
+            paths.append(_figure(found, np.flatnonzero(side), picture_of, title, path, mark))
     return paths
 
 
@@ -73,13 +73,15 @@ def _side(path: Path) -> str:
 
 
 @drawn
-def _figure(found: Explanations, chosen: np.ndarray, pixels: Pixels, title: str, path: Path, mark: str | None) -> Path:
+def _figure(
+    found: Explanations, chosen: np.ndarray, picture_of: PictureOf, title: str, path: Path, mark: str | None
+) -> Path:
     """Draw the images in the upper row, and the same images under their maps in the lower row."""
     figure, axes = plt.subplots(
         2, len(chosen), figsize=(1.7 * max(len(chosen), 3), 4.3), layout="constrained", squeeze=False
     )
     for (above, below), index in zip(axes.T, chosen, strict=True):
-        image = pixels[found.rows[index]]
+        image = picture_of(int(found.rows[index]))
         shown = np.repeat(image, 3, axis=0) if len(image) == 1 else image
         frame = (0, image.shape[2], image.shape[1], 0)
         for axis in (above, below):

@@ -1,13 +1,14 @@
 """The predictions of one scenario: figures, rates of each class, and the surest errors."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from harness.data.dataset import Dataset
 from harness.data.inputs import Workspace
-from harness.data.pixels import pixel_cache
+from harness.data.pictures import picture
 from harness.report.draft import Draft
 from harness.report.figures.study import prediction_figures
 from harness.report.numbers.marks import marked
@@ -78,7 +79,7 @@ def figure_lines(predicted: Predicted, title: str, dataset: Dataset) -> list[str
 def hardest_lines(predicted: Predicted, workspace: Workspace) -> list[str]:
     """The section on the surest errors with their pictures, in the size that the scenario was trained on."""
     dataset = workspace.inputs.dataset
-    pixels = pixel_cache(dataset, predicted.scenario.settings.image_size, workspace.store)
+    picture_of = partial(picture, dataset, predicted.scenario.settings.image_size, workspace.store)
     images, name = dataset.table["image"], predicted.name("hardest")
-    lines = error_lines(predicted.frame, images, pixels, predicted.folder, name, predicted.mark)
+    lines = error_lines(predicted.frame, images, picture_of, predicted.folder, name, predicted.mark)
     return ["### Surest errors", "", *lines]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from harness.data.pixels import open_pixels
+from harness.data.pictures import PictureOf
 from harness.errors import attempt
 from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import arrays, by_repeat
@@ -61,11 +61,11 @@ def _errors(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def error_lines(
-    frame: pd.DataFrame, images: pd.Series, pixels: Path, folder: Path, name: str, mark: str | None
+    frame: pd.DataFrame, images: pd.Series, picture_of: PictureOf, folder: Path, name: str, mark: str | None
 ) -> list[str]:
     """Write NAME.csv and thumbnails of the most confident errors to the folder, and return their table in Markdown.
 
-    images: the manifest's, in the order of the pixel file.
+    images: those of the manifest, in its order.
     """
     table = confident_errors(frame)
     if not len(table):
@@ -75,7 +75,7 @@ def error_lines(
     (folder / THUMBNAIL_FOLDER).mkdir(exist_ok=True)
     for number, image in enumerate(table["image"], start=1):
         path = folder / THUMBNAIL_FOLDER / f"{name}-{number:02}.jpg"
-        draw = partial(_thumbnail, pixels, rows[image], path)
+        draw = partial(_thumbnail, picture_of, rows[image], path)
         attempt(f"no thumbnail {path.stem}", path.with_suffix(".txt"), draw)
         links.append(f"![{number}]({THUMBNAIL_FOLDER}/{path.name})")
     write_table(marked(table, mark), folder, name)
@@ -96,8 +96,8 @@ def _how_many(frame: pd.DataFrame) -> str:
     return f"On average over {len(parts)} repeats, {mean} were classified wrongly"
 
 
-def _thumbnail(pixels: Path, row: int, path: Path) -> None:
-    """Write an image of the pixel file as a small JPEG, as the network saw it."""
-    shown = open_pixels(pixels)[row]  # [channels, height, width]
+def _thumbnail(picture_of: PictureOf, row: int, path: Path) -> None:
+    """Write an image of the manifest as a small JPEG, as the network saw it."""
+    shown = picture_of(row)  # [channels, height, width]
     image = Image.fromarray(shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0))
     image.resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BICUBIC).save(path, quality=80)
