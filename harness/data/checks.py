@@ -63,7 +63,7 @@ def _counts(dataset: Dataset) -> Iterator[AuditFinding]:
         words = UNKNOWN
         if dataset.patient_rule is not None:
             sizes = rows["patient"].value_counts()
-            words = f"{len(sizes):,} patients"
+            words = f"{len(sizes):,} patient{'s' * (len(sizes) != 1)}"
             facts |= {
                 "patients": len(sizes), "most_images_of_a_patient": int(sizes.max()), "patient": str(sizes.index[0]),
                 "patients_with_one_image": int((sizes == 1).sum()),

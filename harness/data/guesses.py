@@ -51,10 +51,10 @@ def guess_patients(images: pd.DataFrame, least: int) -> Guess:
 
 
 def suggestion(dataset: Dataset, least: int) -> str:
-    """The words after `patients unknown`: where a study file names them, and a rule that fits these images."""
-    guess = guess_patients(dataset.table, least)
-    fits = f"; '{guess.rule}' fits these names" if guess.rule else ""
-    return f"data.patient is the rule that finds them in the paths{fits}"
+    """The words after `patients unknown`: where a study file says who they are, with a rule that fits these images."""
+    rule = guess_patients(dataset.table, least).rule
+    fits = f"; '{rule}' fits these names" if rule else ""
+    return f"a rule in data.patient says who they are{fits}"
 
 
 def guess_positive(counts: Mapping[str, int]) -> tuple[str, str]:

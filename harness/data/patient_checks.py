@@ -18,7 +18,8 @@ def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
         across = ", and may be in train and test" if len(dataset.rows("test")) else ""
         yield AuditFinding("patients-unknown", "warning", f"{PATIENTS_UNKNOWN}{across}; {suggestion(dataset, least)}")
         return
-    yield _across_splits(dataset, dataset.table["patient"], "data.patient", "error")
+    if len(dataset.rows("test")):
+        yield _across_splits(dataset, dataset.table["patient"], "data.patient", "error")
     for doubt in doubts(dataset.table):
         yield AuditFinding(doubt.name, "warning", f"{doubt.text}: check that data.patient reads the paths correctly")
 
@@ -28,13 +29,15 @@ def by_other_rule(dataset: Dataset, rule: str) -> AuditFinding:
     key = patient_rule(rule)
     found = [key(image) for image in dataset.table["image"]]
     unmatched = sum(not patient for patient in found)
+    facts = {"rule": rule, "unmatched": unmatched}
     if unmatched == len(found):
-        facts = {"rule": rule, "unmatched": unmatched}
         return AuditFinding("patient-rule", "warning", f"the rule {rule} matches no image: it checks nothing", facts)
+    if not len(dataset.rows("test")):
+        return AuditFinding("patient-rule", "note", f"the rule {rule} checks nothing: there are no test images", facts)
     names = pd.Series([patient or image for patient, image in zip(found, dataset.table["image"], strict=True)])
     finding = _across_splits(dataset, names, rule, "warning")
     more = f"; it does not match {unmatched:,} of {len(found):,} images" if unmatched else ""
-    return replace(finding, text=finding.text + more, facts=finding.facts | {"unmatched": unmatched})
+    return replace(finding, text=finding.text + more, facts=finding.facts | facts)
 
 
 def _across_splits(dataset: Dataset, keys: pd.Series, rule: str, severity: Severity) -> AuditFinding:

@@ -56,7 +56,8 @@ class Separation:
     @property
     def of_images(self) -> str:
         """The words after a number of training images: how many patients they are from."""
-        return f" of {self.patients:,} patients" if self.known else f", {UNKNOWN}"
+        doubtful = " by a doubtful rule" if self.doubts else ""
+        return f" of {self.patients:,} patients{doubtful}" if self.known else f", {UNKNOWN}"
 
     @property
     def of_rule(self) -> str:
@@ -75,7 +76,10 @@ class Separation:
             files = _count(self.folds.files, "identical file", "on both sides of a fold")
             return PATIENTS_UNKNOWN + ("" if self.grouped and not self.folds.files else f"; {files}")
         count = f"{self.folds.patients:,} of {self.patients:,} patients on both sides of any fold (checked)"
-        return "; ".join([f"{'' if self.grouped else 'NOT '}grouped by patient: {count}", *self.doubts])
+        grouped = "grouped" if self.grouped else "NOT grouped"
+        if self.doubts:
+            return f"patients doubtful: {'; '.join(self.doubts)}; {grouped} by this rule: {count}"
+        return f"{grouped} by patient: {count}"
 
     @property
     def of_splits(self) -> str:

@@ -59,7 +59,9 @@ def test_without_a_rule_and_grouping_identical_files_may_stand_on_both_sides(sma
 
 def test_a_rule_by_which_every_image_is_its_own_patient_is_told(small_study: StudyOf) -> None:
     said = found(small_study(), make_dataset(ALONE))
-    assert said.of_folds.endswith("; the rule finds no patient with two images")
+    doubts = "patients doubtful: the rule finds no patient with two images"
+    assert said.of_folds == f"{doubts}; grouped by this rule: 0 of 12 patients on both sides of any fold (checked)"
+    assert said.of_images == " of 12 patients by a doubtful rule"
     assert not said.sound
     assert said.facts()["doubts"] == ("the rule finds no patient with two images",)
 

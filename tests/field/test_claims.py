@@ -46,7 +46,7 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
         draw(Path("d/test", ("ILL", "WELL")[number % 2], f"PAT9{number}"), 2)
     write_study()
     plan = harness("plan", "s.yaml").out
-    assert f"folds: {PATIENTS_UNKNOWN}; data.patient is the rule that finds them" in plan
+    assert f"folds: {PATIENTS_UNKNOWN}; a rule in data.patient says who they are" in plan
     assert "'^(?P<patient>[^/]+)/' fits these names" in plan
     assert ["train", "ILL", "31", "unknown"] in [line.split() for line in plan.splitlines()]
     as_json = json.loads(harness("plan", "s.yaml", "--json").out)
@@ -69,6 +69,26 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
         assert not re.search("grouped by patient:|patients on both sides|resampling patients|patients low", value), name
         assert value.count("(checked)") == value.count("no identical file in training and in test (checked)"), name
     assert "percentile bootstrap over images" in said["checklist.md"]
+
+
+@pytest.mark.slow
+def test_a_search_without_a_rule_says_that_patients_are_unknown(harness: Harness) -> None:
+    sixty()
+    write_study(test="search: {space: {dropout: {low: 0.1, high: 0.5}}, trials: 1, objective: {metric: val/accuracy}}")
+    ended = harness("search", "s.yaml")
+    assert f"folds: {PATIENTS_UNKNOWN}\n" in ended.out
+    page = text(study="s-search")
+    assert f"**{PATIENTS_UNKNOWN[0].upper()}{PATIENTS_UNKNOWN[1:]}.**" in page
+    assert "checked" not in page and "grouped" not in page
+
+
+def test_a_rule_for_each_image_is_no_certificate(harness: Harness) -> None:
+    sixty()
+    write_study(data="patient: '(?P<patient>.+)'", test="")
+    plan = harness("plan", "s.yaml").out
+    doubt = "patients doubtful: the rule finds no patient with two images; grouped by this rule: 0 of 60 patients"
+    assert f"folds: {doubt}" in plan
+    assert "grouped by patient" not in plan
 
 
 def test_with_the_proposed_rule_the_folds_are_grouped_and_checked(harness: Harness) -> None:

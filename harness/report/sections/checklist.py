@@ -93,13 +93,15 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     whole = " of whole patients" if shared.known else ""
     limit = f"a class-stratified subset{whole}, {study.data.limit} images a split"
     unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
+    test = "the test split is the data's own" if shared.splits else "no test split"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
         "preprocessing": f"decoded once, resized to {study.data.image_size} px, normalised as the weights were trained",
         "subset": limit if study.data.limit else "all images of the split",
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
-        f" digest {draft.inputs.digests.all_folds}; the test split is the data's own{unknown}",
-        "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}; {shared.of_rule}",
+        f" digest {draft.inputs.digests.all_folds}; {test}{unknown}",
+        "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}"
+        + (f"; {shared.of_rule}" if shared.known else ""),
         "counts": "; ".join(f.text for f in draft.workspace.audit.named("counts")) + unknown,
         "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in draft.workspace.audit.named(name)),
         "resolution": resolution(draft.study, draft.inputs),
