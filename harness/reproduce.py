@@ -1,15 +1,18 @@
 """Makes a fit again: `reproduce` compares it with the stored one, `rerun` replaces it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.data.inputs import Workspace
-from harness.errors import StudyError
+from harness.data.moved_images import found_by_hash
+from harness.data.record import records
+from harness.errors import DataError, StudyError
 from harness.execution.compute import Compute
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
-from harness.prepare import prepare
+from harness.prepare import READERS, prepare, stored_workspace
 from harness.report.numbers.marks import Marks
 from harness.runner import Run, run_study
 from harness.store import Store
@@ -44,9 +47,10 @@ class Reproduction:
         return all(difference == 0 for difference in self.differences.values())
 
 
-def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Reproduction:
+def reproduce(run_id: str, store: Store, device: str, reporter: Reporter, data: Path | None = None) -> Reproduction:
     """Fit the job of a fold or test run again, and store nothing.
 
+    data: a folder with the images, which may have been moved and renamed; None: they are where they were.
     Raises StudyError if the run, its study file or its images have changed.
     """
     from harness.tracking.connection import reachable
@@ -54,34 +58,61 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter) -> Rep
 
     with TemporaryDirectory() as folder:
         with reachable(store):
-            run = stored_run(store, run_id, Path(folder))
-        study, job_id = load_study(run.study_file), run.job_id
-        workspace = prepare(study, store)
-        inputs, ledger = workspace.inputs, workspace.ledger
+            run = stored_run(store, run_id, Path(folder, "run"))
+        workspace = _workspace(run.study_file, store, data, Path(folder, "images"), reporter.say)
+        jobs, stored = _stored_jobs(workspace, run_id, run.job_id, run.settings)
+        mode: Switch = "on" if stored.facts.compile == "on" else "off"
+        compute = Compute(threads=stored.facts.threads or 1, compile=mode)
+        context = make_context(workspace, str(choose_device(device)), reporter.counting, compute)
+        context = replace(context, checkpoints=None)  # from the start, and nothing is stored
+        wanted = [job.id for job in jobs].index(run.job_id)
+        result = run_jobs(jobs, context, lambda *_: None)[wanted]
+    if isinstance(result, Exception):
+        raise result
+    return Reproduction(jobs[wanted], stored, result.record, _mark(workspace, jobs[wanted]))
+
+
+def _workspace(study_file: Path, store: Store, data: Path | None, links: Path, say: Callable[[str], None]) -> Workspace:
+    """The study of a run, its images at hand. links: a folder for links to those that are found by their hashes.
+
+    Raises DataError where the images are not at hand.
+    """
+    study = load_study(study_file).model_copy(update={"paper": None})  # which decides no fit
+    if data is not None and not records(store, study.study):
+        return prepare(load_study(study_file, data_path=str(data)), store)
+    workspace = stored_workspace(study, store, say)
+    inputs = workspace.inputs
+    if data is not None:
+        return replace(workspace, inputs=replace(inputs, dataset=found_by_hash(inputs.dataset, data, links)))
+    if not inputs.dataset.root.is_dir():
+        raise DataError(
+            f"the images are not at hand: {inputs.dataset.root} is not a folder; name one that has them with --data"
+            f" DIR: they are found by their hashes, wherever they lie in it. Without them, {READERS} work"
+        )
+    return workspace
+
+
+def _stored_jobs(workspace: Workspace, run_id: str, job_id: str, settings: Settings) -> tuple[list[Job], FoldRecord]:
+    """The jobs that were fitted together with this one, and its record.
+
+    Raises StudyError where they cannot be fitted again.
+    """
+    digests, ledger = workspace.inputs.digests, workspace.ledger
     stored = ledger.record(job_id) if ledger.done(job_id) else None
-    together = (
-        list(stored.facts.stack or [job_id]) if stored else []
-    )  # the jobs of a stack decide each other's last digits
-    jobs = _find(workspace, run.settings, together)
+    # the jobs of a stack decide each other's last digits
+    together = list(stored.facts.stack or [job_id]) if stored else []
+    jobs = _find(workspace, settings, together)
     if stored is None or len(jobs) < len(together):
         raise StudyError(
             f"run {run_id}: job {job_id} cannot be made from the study file, the images and the weights as they are"
-            f" now (manifest {inputs.digests.manifest}, folds {inputs.digests.all_folds}); one of them has changed"
+            f" now (manifest {digests.manifest}, folds {digests.all_folds}); one of them has changed"
         )
     if stored.facts.threads is None:
         raise StudyError(
             f"run {run_id}: its result is older than the record of a fit's threads, which decide its last digits;"
             " fit it again: harness rerun STUDY --scenario NAME --fold N"
         )
-    mode: Switch = "on" if stored.facts.compile == "on" else "off"
-    compute = Compute(threads=stored.facts.threads, compile=mode)
-    context = make_context(workspace, str(choose_device(device)), reporter.counting, compute)
-    context = replace(context, checkpoints=None)  # from the start, and nothing is stored
-    result = run_jobs(jobs, context, lambda *_: None)[together.index(job_id)]
-    if isinstance(result, Exception):
-        raise result
-    job = jobs[together.index(job_id)]
-    return Reproduction(job, stored, result.record, _mark(workspace, job))
+    return jobs, stored
 
 
 def _mark(workspace: Workspace, job: Job) -> str | None:

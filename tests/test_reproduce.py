@@ -1,10 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from harness.errors import StudyError
+from harness.errors import DataError, StudyError
 from harness.execution.progress import Reporter
 from harness.reproduce import reproduce
 from harness.store import Ledger, Store
@@ -86,3 +87,38 @@ def test_every_run_says_where_it_comes_from(finished: Finished) -> None:
                 assert tags[f"harness.{name}"]
             assert "torch " in tags["harness.versions"]
             assert tags["harness.machine"]
+
+
+@pytest.fixture
+def moved(finished: Finished, tmp_path: Path) -> tuple[Store, Path]:
+    """A copy of the store without images, features and pixels, and a folder with the images under other names."""
+    store = finished.copy_to(tmp_path / "moved")
+    shutil.rmtree(store.cache)
+    (old,) = store.data.iterdir()
+    images = tmp_path / "images"
+    for number, path in enumerate(sorted(old.rglob("*.png"))):
+        target = images / str(number % 3) / f"{number}{path.suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    shutil.rmtree(store.data)
+    return store, images
+
+
+def test_images_that_were_moved_and_renamed_are_found_by_their_hashes(
+    finished: Finished, moved: tuple[Store, Path]
+) -> None:
+    store, images = moved
+    found = reproduce(runs(finished, "fold")[0][0], store, "cpu", Reporter(), images)
+    assert found.identical
+    assert not store.data.exists()
+
+
+def test_images_that_are_gone_are_named_in_one_line(finished: Finished, moved: tuple[Store, Path]) -> None:
+    store, images = moved
+    next((images / "1").iterdir()).unlink()
+    with pytest.raises(DataError, match=r"1 of the study's 72 images are not in .*, such as \w+/\w+/phantom-.*\.png: "):
+        reproduce(runs(finished, "fold")[0][0], store, "cpu", Reporter(), images)
+    (about,) = store.studies.glob("*/*/record.json")
+    about.write_text(about.read_text().replace(str(finished.store.root), str(store.root)))
+    with pytest.raises(DataError, match="name one that has them with --data DIR"):
+        reproduce(runs(finished, "fold")[0][0], store, "cpu", Reporter())

@@ -1,5 +1,6 @@
 """The commands that make a fit again: `rerun`, `reproduce`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,6 +50,9 @@ def reproduce(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The MLflow run of a fold or a test.")],
     store_folder: StoreFolder = DEFAULT_STORE,
     device: DeviceName = "auto",
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="The images: found by their hashes.", readable=False)
+    ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Fit one fold again from what its MLflow run says, and compare the metrics. Exit code 1 where they differ."""
@@ -60,7 +64,7 @@ def reproduce(
         reporter.say(f"reproducing {run_id}")
         from harness.reproduce import reproduce as run_again
 
-        found = run_again(run_id, store, device, reporter)
+        found = run_again(run_id, store, device, reporter, data)
     show_reproduction(found)
     if not found.identical:
         raise typer.Exit(1)
