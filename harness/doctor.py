@@ -15,7 +15,8 @@ from harness.errors import HarnessError
 from harness.models.examine import check_network
 from harness.models.hub import check_hub
 from harness.store import Ledger, Store
-from harness.store.store import read_holder
+from harness.store.damage import Damage, damaged_cache, damaged_reports, damaged_results
+from harness.store.holders import read_holder
 from harness.study import Study
 from harness.study.mixed import mixed_versions
 from harness.study.provenance import versions
@@ -41,7 +42,7 @@ def examine(store: Store, study: Study | None = None) -> list[Check]:
         *_packages(),
         *_device(),
         *_store(store),
-        *(() if store.closed_part else (*_leftovers(store), *_versions(store))),
+        *((*_database(store), *_leftovers(store), *_files(store)) if store.is_readable else ()),
         *dict.fromkeys(_networks(study) if study else ()),
     ]
 
@@ -101,31 +102,62 @@ def _compiler() -> Check:
 def _store(store: Store) -> Iterator[Check]:
     existing = next(path for path in (store.root, *store.root.parents) if path.exists())
     closed = store.closed_part
-    new = "" if existing == store.root else ", not made yet"
-    problem = f": you may not read and write {'it' if closed == store.root else closed}" if closed else ""
-    yield Check("store", "bad" if closed else "ok", f"{store.root}{new}{problem}")
+    if closed is None:
+        yield Check("store", "ok", f"{store.root}{'' if existing == store.root else ', not made yet'}")
+    else:
+        usable = store.is_readable and existing == store.root
+        yield Check("store", "look" if usable else "bad", f"{store.root}: {store.refusal(closed)}")
     free = shutil.disk_usage(existing).free
     yield Check("disk", "ok" if free > LOW_DISK_BYTES else "look", f"{free / 2**30:,.1f} GiB free at {existing}")
-    if closed or not store.database.exists():
-        return
-    from harness.tracking.health import orphaned_runs, schema_problem
-    from harness.tracking.moved import old_places
 
-    schema = schema_problem(store)
-    yield Check("database", "bad" if schema else "ok", schema or f"{store.database}, schema up to date")
-    moved = [str(place) for place in old_places(store).values()]
-    text = f"of a store in {', '.join(moved)}, which this one was moved or copied from; the next command fixes this"
-    yield Check("artifacts", "look" if moved else "ok", text if moved else str(store.artifacts))
-    if schema is None:
-        active = {path.stem for path in store.locks.glob("*.json") if read_holder(path)}
-        orphans = orphaned_runs(store, active)
-        text = (
-            f"{len(orphans)} runs are RUNNING but no process runs their study, such as {orphans[0]};"
-            " the next run of it fixes this"
-            if orphans
-            else "none"
+
+def _database(store: Store) -> Iterator[Check]:
+    """Check MLflow's database, whether it and its artifacts are of this place, and its runs."""
+    if not store.database.exists():
+        return
+    from harness.tracking.health import Health
+    from harness.tracking.snapshot import database_to_read
+
+    try:
+        health, database = Health(store), database_to_read(store)
+    except HarnessError as error:
+        yield Check("database", "bad", str(error))
+        return
+    yield Check("database", "ok", f"{store.database}, schema up to date")
+    yield _artifacts(store, database)
+    active = {path.stem for path in store.locks.glob("*.json") if read_holder(path)}
+    yield _found(
+        "orphaned runs", health.orphaned_runs(active), "are RUNNING but no process runs their study", "the next run of"
+        " it fixes this",
+    )  # fmt: skip
+    yield _found(
+        "lost results", health.without_results(), f"of finished fits in MLflow have no result in {store.jobs}",
+        "copy it, too: the next run fits them again",
+    )  # fmt: skip
+
+
+def _artifacts(store: Store, database: Path) -> Check:
+    """Check whether the artifacts are there, and in this store. database: the store's, or a copy of it."""
+    from harness.tracking.moved import MODELS, missing_artifacts
+    from harness.tracking.snapshot import moved_from, rebuilding
+
+    moved = ", ".join(map(str, moved_from(store)))
+    lost = [*missing_artifacts(store, database), *missing_artifacts(store, database, MODELS)]
+    if lost:
+        where = f"copy them from {moved} if they are there, or " if moved else ""
+        return Check(
+            "artifacts", "bad", f"{len(lost)} folders are missing, such as {lost[0]}: {where}{rebuilding(store)}"
         )
-        yield Check("orphaned runs", "look" if orphans else "ok", text)
+    if moved:
+        then = "the next run or report rewrites them" if store.writable else "commands read them as they are here"
+        text = f"MLflow's are of {moved}, which this store was moved or copied from; {then}"
+        return Check("artifacts", "look", text)
+    return Check("artifacts", "ok", str(store.artifacts))
+
+
+def _found(name: str, found: list[str], what: str, mend: str) -> Check:
+    text = f"{len(found)} {what}, such as {found[0]}; {mend}" if found else "none"
+    return Check(name, "look" if found else "ok", text)
 
 
 def _leftovers(store: Store) -> Iterator[Check]:
@@ -139,15 +171,26 @@ def _leftovers(store: Store) -> Iterator[Check]:
         yield Check("checkpoints", "ok", f"of {len(waiting)} unfinished fits, {size / 2**20:,.0f} MiB")
 
 
-def _versions(store: Store) -> Iterator[Check]:
-    """Compare the package versions of the stored fits with the installed ones."""
-    ledger = Ledger(store)
-    made = mixed_versions(
-        [ledger.record(path.name) for path in store.jobs.glob("*") if ledger.done(path.name)], versions()
-    )
+def _files(store: Store) -> Iterator[Check]:
+    """Check that results, reports and cached files can be read, and what made the results."""
+    results = damaged_results(store)
+    mend = "restore it from a copy, or move it away: the next run fits it again"
+    yield _damage("results", results, mend)
+    yield _damage("reports", damaged_reports(store), "remove its folder: harness report STUDY writes it again")
+    yield _damage("cache", damaged_cache(store), "harness cache --clear all removes it; it is made again")
+    ledger, broken = Ledger(store), {Path(path).parts[1] for path in results}
+    whole = [path.name for path in store.jobs.glob("*") if ledger.done(path.name) and path.name not in broken]
+    made = mixed_versions([ledger.record(name) for name in whole], versions())
     if made:
         text = f"of the packages that made fits of this store: {made}; a study needs the versions that it started with"
         yield Check("versions", "look", text)
+
+
+def _damage(name: str, found: Damage, mend: str) -> Check:
+    if not found:
+        return Check(name, "ok", "all can be read")
+    path, reason = next(iter(found.items()))
+    return Check(name, "bad", f"{len(found)} cannot be read, such as {path} ({reason}): {mend}")
 
 
 def _networks(study: Study) -> Iterator[Check]:

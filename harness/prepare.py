@@ -27,7 +27,7 @@ from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import head_source, is_custom, source_digest
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.store import Store
-from harness.store.files import file_digest, write_atomic
+from harness.store.files import file_digest, read_json, write_atomic
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import Digests, digest
@@ -207,9 +207,8 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
 
 def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
     """Make the folds, or read them from the cache of an earlier command: making them takes seconds."""
-    path = _folds_file(study, dataset, store)
-    if path.exists():
-        stored: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    stored: list[dict[str, Any]] | None = read_json(_folds_file(study, dataset, store))
+    if stored is not None:
         folds = [Fold(f["repeat"], f["fold"], np.array(f["train"]), np.array(f["validation"])) for f in stored]
         for fold in folds:
             check_fold(dataset, fold, study.folds.grouped)
@@ -222,7 +221,7 @@ def cache_inputs(workspace: Workspace) -> None:
     """Cache the folds and the list of bad images for the next command, once the request can no longer be refused."""
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
     path = _folds_file(study, inputs.dataset, store)
-    if not path.exists():
+    if read_json(path) is None:
         rows = [
             {"repeat": f.repeat, "fold": f.fold, "train": f.train.tolist(), "validation": f.validation.tolist()}
             for f in inputs.folds
@@ -239,10 +238,7 @@ def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:
 
 def _known_bad(store: Store, files_digest: str) -> dict[str, str] | None:
     """The bad images that an earlier command found among the same files."""
-    path = _bad_file(store, files_digest)
-    if not path.exists():
-        return None
-    known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    known: dict[str, str] | None = read_json(_bad_file(store, files_digest))
     return known
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from types import FrameType
@@ -77,9 +77,9 @@ _depth = 0  # of nested `delay_signals`
 _waiting: list[int] = []  # signals that arrived within `delay_signals`
 
 
-def raise_on_signals() -> None:
-    """Raise Stopped on SIGTERM and SIGINT from now on."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+def raise_on_signals(numbers: Iterable[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
+    """Raise Stopped on these signals from now on."""
+    for number in numbers:
         signal.signal(number, _stop)
 
 

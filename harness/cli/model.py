@@ -79,8 +79,6 @@ def _folder(model: str, store: "Store", data: str | None, overrides: list[str] |
     is_uri = model.startswith(("models:/", "runs:/"))
     if Path(model).is_dir() or not (is_uri or store.root.exists()):
         return Path(model)
-    if store.server is None and store.has_runs:
-        store.require_open()  # MLflow writes to a database that it reads
     from harness.tracking.registry import champion_folder, study_model
 
     if is_uri:

@@ -89,7 +89,10 @@ def find_workspace(
 
 
 def open_store(folder: Path, tracking_uri: str | None = None, mixed_versions: bool = False) -> "Store":
-    """Open the store for a command that writes to it. Raises HarnessError where that is not permitted."""
+    """Open the store for a command that writes to it. Raises HarnessError where that is not permitted.
+
+    Commands that only read a store take `Store` itself.
+    """
     from harness.store import Store
 
     store = Store(folder, tracking_uri, mixed_versions)

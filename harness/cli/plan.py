@@ -37,10 +37,12 @@ def plan(
     from harness.training.preflight import check_networks
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
+    if probe:
+        store.require_open()  # it stores what it measures
     with nothing_left_if_refused(study, store):
         workspace = prepare(study, store)
         networks = check_networks(study, workspace.inputs.digests, store)
-    if store.closed_part is None:
+    if store.writable:
         cache_inputs(workspace)
         networks.save()
     state = workspace.reader.read()

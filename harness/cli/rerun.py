@@ -58,8 +58,9 @@ def reproduce(
     """Fit one fold again from what its MLflow run says, and compare the metrics. Exit code 1 where they differ."""
     from harness.cli.show.runs import show_reproduction
     from harness.execution.progress import Reporter
+    from harness.store import Store
 
-    store = open_store(store_folder, tracking_uri)
+    store = Store(store_folder, tracking_uri)
     with Reporter() as reporter:
         reporter.say(f"reproducing {run_id}")
         from harness.reproduce import reproduce as run_again

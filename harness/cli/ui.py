@@ -1,6 +1,5 @@
 """The command `ui`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,21 +24,20 @@ def ui(
 ) -> None:
     """Serve the MLflow UI of the store on 127.0.0.1; with --tracking-uri only print the views on that server."""
     from harness.store import Store
-    from harness.tracking.ui import ui_command
+    from harness.tracking.ui import serve_ui, store_to_serve
 
     store = Store(store_folder, tracking_uri)
     if not store.has_runs:
         raise HarnessError(f"{store.root} has no runs yet; start with: harness run STUDY --store {store_folder}")
-    if store.server is None:
-        store.require_open()  # MLflow writes to a database that it reads
+    store = store_to_serve(store)
     if study_file is not None:
         for words, url in study_views(find_workspace(study_file, data, overrides, store), port).items():
             print(f"{words}: {url}", flush=True)
     if store.server is not None:
         print(f"all studies: {store.server}")
         return
-    command, environment = ui_command(store, port)
-    os.execvpe(command[0], command, environment)
+    if code := serve_ui(store, port):
+        raise typer.Exit(code)
 
 
 def study_views(workspace: "Workspace", port: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from harness.data.finding import AuditFinding, Severity
 from harness.data.folds import Fold
 from harness.errors import LeakageError
 from harness.store import Store
-from harness.store.files import write_atomic
+from harness.store.files import read_json, write_atomic
 from harness.study import Study
 from harness.study.identity import digest
 from harness.study.study import Acceptable
@@ -53,8 +53,8 @@ def audit_study(
     skipped = dataset.skipped and dict(dataset.skipped.reasons)
     key = digest([AUDIT_VERSION, DECODER, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
     path = store.cache / "audit" / f"{key}.json"
-    if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_json(path)
+    if stored is not None:
         return _with_left_out(
             Audit(stored["manifest"], [AuditFinding(**finding) for finding in stored["findings"]]), dataset
         )

@@ -37,8 +37,9 @@ class _Task:
 
 
 def phantom_path(spec: Phantom, store: Store) -> Path:
-    """The folder of the phantoms of this number and seed."""
-    return store.data / f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}"
+    """The folder of the phantoms of this number and seed; a temporary one where the store lacks it and is read-only."""
+    folder = store.data / f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}"
+    return folder if store.writable or folder.is_dir() else store.temporary / folder.name
 
 
 def phantom_folder(spec: Phantom, store: Store) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from harness.data.inputs import Inputs, Workspace
 from harness.store import Store
-from harness.store.files import write_atomic
+from harness.store.files import read_json, write_atomic
 from harness.study.identity import digest
 from harness.study.plan import Job, features_key
 from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
@@ -47,12 +47,8 @@ def probe_key(settings: Settings) -> str | None:
 
 def load_probes(store: Store) -> dict[str, Probe]:
     """The probes that are stored here."""
-    path = store.cache / "probes.json"
-    return (
-        {key: Probe(**values) for key, values in json.loads(path.read_text(encoding="utf-8")).items()}
-        if path.exists()
-        else {}
-    )
+    stored = read_json(store.cache / "probes.json") or {}
+    return {key: Probe(**values) for key, values in stored.items()}
 
 
 def save_probes(store: Store, probes: Mapping[str, Probe]) -> None:

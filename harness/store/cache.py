@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.errors import BusyError
 from harness.store.files import NEW_PREFIX
-from harness.store.store import Store, read_holder
+from harness.store.holders import read_holder
+from harness.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class CacheEntry:
 
 def entries(store: Store) -> list[CacheEntry]:
     """Everything in the cache of a store, by kind, the largest first."""
-    found = [_entry(folder.stem, path) for folder in _finished(store.cache) for path in _parts(folder)]
+    found = [_entry(folder.stem, path) for folder in _finished(store.root / "cache") for path in _parts(folder)]
     return sorted(found, key=lambda entry: (entry.kind, -entry.size))
 
 

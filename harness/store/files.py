@@ -2,12 +2,14 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from harness.store.failpoints import failpoint
 
@@ -100,6 +102,35 @@ def file_digest(path: Path) -> str:
     """The hash of a file: `sha256:` and its hex digits."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def linked(folder: Path, target: Path) -> Path:
+    """Create the folder `target` with the subfolders of `folder`, and links to what is in them; return `target`.
+
+    What may not be read is left out.
+    """
+    target.mkdir(parents=True)
+    for path in readable_content(folder):
+        if path.is_dir():
+            (target / path.name).mkdir()
+            for part in readable_content(path):
+                (target / path.name / part.name).symlink_to(part)
+        else:
+            (target / path.name).symlink_to(path)
+    return target
+
+
+def readable_content(folder: Path) -> list[Path]:
+    """The content of a folder, by name; empty where it may not be read or does not exist."""
+    return sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else []
+
+
+def read_json(path: Path) -> Any:
+    """The content of a cached JSON file; None where it is missing or damaged, so that it is made again."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import JobError
+from harness.errors import HarnessError, JobError, described
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder, sync_folder, write_atomic
 from harness.store.results import FoldRecord, FoldResult
@@ -57,13 +59,28 @@ class Ledger:
 
     def record(self, job_id: str) -> FoldRecord:
         """The numbers of a finished job."""
-        return FoldRecord.from_json(json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
+        with self._readable(job_id):
+            return FoldRecord.from_json(json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
 
     def predictions(self, job_id: str) -> "pd.DataFrame":
         """The predictions of a finished job, one row per image."""
         import pandas as pd
 
-        return pd.read_parquet(self.path(job_id) / "predictions.parquet")
+        with self._readable(job_id):
+            return pd.read_parquet(self.path(job_id) / "predictions.parquet")
+
+    @contextmanager
+    def _readable(self, job_id: str) -> Iterator[None]:
+        """Turn the error of a damaged file of a job into one of one line."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):
+                raise  # the disk's, not the file's
+            raise HarnessError(
+                f"{self.path(job_id)} is damaged ({described(error)}); restore it from a copy, or move it away: the"
+                " next run fits it again"
+            ) from None
 
     def look(self, dataset: "Dataset", look: "Look") -> None:
         """Record that a study scores something on the test set of this dataset.

@@ -1,18 +1,24 @@
 """The folder on disk: where everything is stored, and the lock of a running study."""
 
+import atexit
 import json
 import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from tempfile import mkdtemp
 from urllib.parse import urlsplit
 
 from harness.errors import BusyError, HarnessError
-from harness.store.files import NEW_PREFIX, folder_lock, new_folder, write_atomic
+from harness.store.files import NEW_PREFIX, folder_lock, linked, new_folder, readable_content, write_atomic
+from harness.store.holders import holder_name, read_holder
+
+READING = (  # what can be done with a store that may only be read
+    "these commands only read: status, plan, audit, predict, export, reproduce, ui, cache, doctor, report --out DIR"
+)
 
 
 class Store:
@@ -27,7 +33,6 @@ class Store:
         self.server = None if server is None else _checked_address(server)
         self.mixed_versions = mixed_versions
         self.jobs = self.root / "jobs"
-        self.cache = self.root / "cache"
         self.data = self.root / "data"
         self.reports = self.root / "reports"
         self.locks = self.root / "locks"
@@ -63,26 +68,67 @@ class Store:
     @property
     def closed_part(self) -> Path | None:
         """The first part of the store that this user may not read and write; of its parent folder before it exists."""
+        return self._first_part(os.R_OK | os.W_OK)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this user may read the store."""
+        return self._first_part(os.R_OK) is None
+
+    def _first_part(self, mode: int) -> Path | None:
         if not self.root.exists():
             parts = [next(path for path in self.root.parents if path.exists())]
         else:
-            parts = [self.root, *_inside(self.root), *_inside(self.cache), *_inside(self.locks)]
-        return next(
-            (part for part in parts if not os.access(part, os.R_OK | os.W_OK | (part.is_dir() and os.X_OK))), None
-        )
+            parts = [
+                self.root,
+                *readable_content(self.root),
+                *readable_content(self.root / "cache"),
+                *readable_content(self.locks),
+            ]
+        return next((part for part in parts if not os.access(part, mode | (part.is_dir() and os.X_OK))), None)
+
+    @cached_property
+    def writable(self) -> bool:
+        """Whether this user may write to the store. Else commands that read it keep what they make in `temporary`."""
+        return self.closed_part is None
+
+    @cached_property
+    def temporary(self) -> Path:
+        """A folder outside the store, which is removed when the process ends."""
+        folder = Path(mkdtemp(prefix="harness-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    @cached_property
+    def cache(self) -> Path:
+        """The folder of what is made from the images; links to what there is, where the store may not be written."""
+        cache = self.root / "cache"
+        return cache if self.writable else linked(cache, self.temporary / "cache")
 
     def require_open(self) -> None:
         """Raise HarnessError where this user may not read and write the store: before anything is computed for it."""
         part = self.closed_part
         if part is not None:
-            raise HarnessError(
-                f"--store {self.root}: you may not read and write {'it' if part == self.root else part}; get permission"
-                " for it, or name another folder"
-            )
+            raise HarnessError(f"--store {self.root}: {self.refusal(part)}")
+
+    def refusal(self, part: Path) -> str:
+        """Why the store is closed, by this part of it, what to do, and what can be done nevertheless."""
+        what = "it" if part == self.root else str(part)
+        if not self.is_readable or not self.root.exists():
+            return f"you may not read and write {what}; get permission for it, or name another folder"
+        if os.statvfs(part).f_flag & os.ST_RDONLY:
+            return f"{what} is on a read-only file system; name a copy or another folder; {READING}"
+        return f"you may read but not write {what}; get permission for it, or name another folder; {READING}"
+
+    def as_read_only(self) -> "Store":
+        """This store for a command that must not write to it, although it might."""
+        store = Store(self.root, self.server, self.mixed_versions)
+        vars(store)["writable"] = False
+        return store
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A temporary folder in the store; what a killed process leaves in it is removed by `sweep`."""
-        return new_folder(self.root)
+        return new_folder(self.root if self.writable else self.temporary)
 
     def abandoned(self) -> Iterator[Path]:
         """The half-written folders that killed processes left: no process has locked them."""
@@ -110,7 +156,7 @@ class Store:
 
         For what must be computed before it is known whether the request is refused: a refusal leaves nothing behind.
         """
-        with new_folder(self.root) as folder:
+        with self.scratch() as folder:
             draft = Store(folder)
             for path in (self.cache / "pixels").glob("*.npy"):
                 (draft.cache / "pixels").mkdir(parents=True, exist_ok=True)
@@ -130,10 +176,10 @@ class Store:
             with self.locked(study):
                 pass
 
-    def refuse_if_others_run(self) -> None:
-        """Raise BusyError where another process runs any study in this store."""
+    def refuse_if_run_elsewhere(self) -> None:
+        """Raise BusyError where another process runs a study in this store, which it opened under another path."""
         for holder in self.locks.glob("*.json"):
-            if (who := read_holder(holder)) and who["pid"] != os.getpid():
+            if (who := read_holder(holder)) and who["pid"] != os.getpid() and who.get("root") != str(self.root):
                 self.refuse_if_busy(holder.stem)
 
     @contextmanager
@@ -150,9 +196,9 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise BusyError(f"study {study} is running already in {self.root}: {_holder_name(holder)}") from None
+            raise BusyError(f"study {study} is running already in {self.root}: {holder_name(holder)}") from None
         try:
-            who = {"pid": os.getpid(), "host": socket.gethostname(), "study_id": study_id}
+            who = {"pid": os.getpid(), "host": socket.gethostname(), "root": str(self.root), "study_id": study_id}
             write_atomic(holder, json.dumps(who).encode())
             yield
         finally:
@@ -179,11 +225,6 @@ def sqlite_uri(path: Path) -> str:
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
 
 
-def _inside(folder: Path) -> list[Path]:
-    """The content of a folder; empty where it may not be read or does not exist."""
-    return sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else []
-
-
 def _checked_address(uri: str) -> str:
     """The address without a slash at its end. Raises HarnessError, which never shows a password."""
     parts = urlsplit(uri)
@@ -195,26 +236,3 @@ def _checked_address(uri: str) -> str:
             " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
     return uri.rstrip("/")
-
-
-def _holder_name(holder: Path) -> str:
-    """The process that has the lock. It writes its name after locking; until then the file may name an old one."""
-    for _ in range(20):
-        who = read_holder(holder)
-        if who is not None:
-            return f"process {who['pid']} on {who['host']}"
-        time.sleep(0.05)
-    return "its process has not written its name yet"
-
-
-def read_holder(path: Path) -> dict[str, Any] | None:
-    """The pid and the host of the process that wrote this file; None where it is no longer running."""
-    try:
-        who: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if who["host"] == socket.gethostname():
-            os.kill(who["pid"], 0)
-    except PermissionError:  # it is running, as another user
-        return who
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return who

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.store import Ledger, Store
+from harness.store.holders import read_holder
 from harness.store.reports import find_report
-from harness.store.store import read_holder
 from harness.study.identity import Digests, study_id
 from harness.study.plan import Job
 from harness.study.reader import StateReader

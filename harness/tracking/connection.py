@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
@@ -13,7 +14,10 @@ from harness.errors import HarnessError, disk_is_full, first_line
 from harness.processes import delay_signals
 from harness.store import Store
 from harness.store.failpoints import failpoint
+from harness.store.store import sqlite_uri
 from harness.tracking.moved import rewrite_locations
+from harness.tracking.schema import require_usable
+from harness.tracking.snapshot import database_to_read
 
 LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # codes of MLflow's errors when a server cannot answer
 
@@ -29,11 +33,17 @@ class LocalClient(MlflowClient):
 
 
 def open_client(store: Store) -> MlflowClient:
-    """The client of a store that has runs already."""
+    """The client of a store that has runs already, for reading: of its server, its database or a copy of that."""
     if store.server is not None:
         return MlflowClient(tracking_uri=store.server, registry_uri=store.server)
-    rewrite_locations(store)
-    return LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+    return _local_client(store, database_to_read(store))
+
+
+def _local_client(store: Store, database: Path) -> MlflowClient:
+    """The client of the store's database, or of a copy of it. Raises HarnessError where MLflow cannot open it."""
+    require_usable(store, database)
+    uri = sqlite_uri(database)
+    return LocalClient(tracking_uri=uri, registry_uri=uri)
 
 
 def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
@@ -42,6 +52,8 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
 
     if store.server is not None:
         return _open_on_server(store.server, name)
+    if not store.writable:
+        return _open_copy(store, name)
     store.artifacts.mkdir(parents=True, exist_ok=True)
     store.locks.mkdir(parents=True, exist_ok=True)
     rewrite_locations(store)
@@ -54,6 +66,15 @@ def open_experiment(store: Store, name: str) -> tuple[MlflowClient, str]:
             return client, experiment.experiment_id
         _write_ahead(store)
         return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
+
+
+def _open_copy(store: Store, name: str) -> tuple[MlflowClient, str]:
+    """Open both in a copy of the database, for a command that reads a store that may not be written."""
+    client = open_client(store)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    return client, client.create_experiment(name, artifact_location=(store.artifacts / name).as_uri())
 
 
 def _open_on_server(server: str, name: str) -> tuple[MlflowClient, str]:
@@ -127,7 +148,7 @@ def _client(store: Store) -> MlflowClient:
         for path in store.root.glob(f"{store.database.name}*"):
             path.unlink()
     if store.database.exists():
-        return LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)
+        return _local_client(store, store.database)
     making.touch()
     failpoint("tracking.making")
     client = LocalClient(tracking_uri=store.database_uri, registry_uri=store.database_uri)

@@ -1,40 +1,41 @@
 """Checks of MLflow's database for the doctor. Reads only."""
 
-import shlex
-import sqlite3
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
 
-import mlflow.store.db.utils
-from alembic.script import ScriptDirectory
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
-from harness.store import Store
-from harness.tracking.connection import search_runs
-
-
-def schema_problem(store: Store) -> str | None:
-    """Why this version of MLflow cannot use the store's database; None where it can."""
-    try:
-        with sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True) as database:
-            found = [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
-        database.close()
-    except sqlite3.Error as error:
-        return f"{store.database}: {error}"
-    utils: Any = mlflow.store.db.utils
-    head = ScriptDirectory.from_config(utils._get_alembic_config(store.database_uri)).get_current_head()
-    if found == [head]:
-        return None
-    address = shlex.quote(store.database_uri)
-    return f"{store.database}: schema {found}, MLflow here wants {head}; run: mlflow db upgrade {address}"
+from harness.store import Ledger, Store
+from harness.tracking.connection import open_client, search_runs
 
 
-def orphaned_runs(store: Store, held: Collection[str]) -> list[str]:
-    """The names of runs that are RUNNING although no process runs their study. held: the studies that are run."""
-    client = MlflowClient(tracking_uri=store.database_uri)
-    return [
-        str(run.info.run_name)
-        for experiment in client.search_experiments()
-        if experiment.name not in held
-        for run in search_runs(client, experiment.experiment_id, "attributes.status = 'RUNNING'")
-    ]
+class Health:
+    """The runs of a store in MLflow. Raises HarnessError where its database cannot be opened."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._client = store, open_client(store)
+
+    def orphaned_runs(self, held: Collection[str]) -> list[str]:
+        """The names of runs that are RUNNING although no process runs their study. held: the studies that are run."""
+        return [
+            str(run.info.run_name)
+            for name, runs in _by_study(self._client, "attributes.status = 'RUNNING'")
+            for run in runs
+            if name not in held
+        ]
+
+    def without_results(self) -> list[str]:
+        """The names of finished fits that the ledger lacks."""
+        ledger, query = Ledger(self._store), "tags.`harness.level` = 'fold' AND tags.`harness.complete` = 'true'"
+        return [
+            str(run.info.run_name)
+            for _, runs in _by_study(self._client, query)
+            for run in runs
+            if not ledger.done(run.data.tags["harness.job_id"])
+        ]
+
+
+def _by_study(client: MlflowClient, query: str) -> Iterator[tuple[str, list[Run]]]:
+    """The runs of every experiment that match."""
+    for experiment in client.search_experiments():
+        yield experiment.name, search_runs(client, experiment.experiment_id, query)

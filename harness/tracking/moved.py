@@ -1,5 +1,7 @@
 """A store that was moved or copied. MLflow's database holds absolute paths; those of the store are rewritten."""
 
+import json
+import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,19 +20,28 @@ LOCATIONS = """
         OR EXISTS (SELECT 1 FROM runs JOIN tags USING (run_uuid)
                    WHERE runs.experiment_id = e.experiment_id AND tags.key = 'harness.level'))
 """
+# The artifacts of every finished run that has some, and of every model.
+RUNS = """
+    SELECT artifact_uri FROM runs JOIN tags USING (run_uuid)
+    WHERE status = 'FINISHED' AND lifecycle_stage = 'active'
+        AND tags.key = 'harness.level' AND tags.value IN ('study', 'scenario', 'fold', 'test')
+"""
+MODELS = "SELECT artifact_location FROM logged_models WHERE status = 2"
 
 
-def old_places(store: Store) -> dict[str, Path]:
+def old_places(store: Store, database: Path | None = None) -> dict[str, Path]:
     """The artifact folders outside this store that its database names: URI -> the root of that store.
 
     Empty where the store has not moved (another name for the same folder counts as the same), or has no database.
+    database: a copy to read in place of the store's own.
     """
-    if not store.database.exists():
+    database = database or store.database
+    if not database.exists():
         return {}
     try:
-        with closing(sqlite3.connect(f"{store.database.as_uri()}?mode=ro", uri=True)) as database:
-            locations = [str(row[0]) for row in database.execute(LOCATIONS)]
-    except sqlite3.Error:  # MLflow itself reports what is wrong with it
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            locations = [str(row[0]) for row in connection.execute(LOCATIONS)]
+    except sqlite3.Error:  # what is wrong with it is said where it is opened
         return {}
     folders = {location.rpartition("/")[0] for location in locations} - {store.artifacts.as_uri()}
     places = {folder: _path(folder) for folder in folders}
@@ -38,9 +49,10 @@ def old_places(store: Store) -> dict[str, Path]:
 
 
 def rewrite_locations(store: Store) -> None:
-    """Rewrite the artifact locations in the database of a store that was moved or copied, and say so in a line.
+    """Rewrite the locations in the database of a store that was moved or copied, and say so in a line.
 
-    Raises BusyError where another process runs a study in the store, HarnessError where it may not be written.
+    For commands that write to the store; those that read it take `database_to_read`. Raises BusyError where another
+    process runs a study in the store under another path, HarnessError where it may not be written.
     """
     from filelock import FileLock
 
@@ -48,10 +60,10 @@ def rewrite_locations(store: Store) -> None:
         return
     moved = f"{store.root} was moved or copied from {', '.join(str(root) for root in places.values())}"
     try:
-        store.refuse_if_others_run()  # under the old path: they would write the old locations
+        store.refuse_if_run_elsewhere()  # it would write the old locations
         store.locks.mkdir(exist_ok=True)
         with FileLock(store.locks / "mlflow.lock"):
-            count = _rewrite(store)
+            count = rewrite(store.database, store)
     except (OSError, sqlite3.Error) as error:
         raise HarnessError(
             f"{moved}, and its MLflow database still names files there, which would be read and written in place of"
@@ -63,38 +75,65 @@ def rewrite_locations(store: Store) -> None:
         print(f"{moved}: the {count} locations in its MLflow database were rewritten{more}", file=sys.stderr)
 
 
-def _rewrite(store: Store) -> int:
-    """Rewrite every text column that holds a location, whatever MLflow's version, and return how many were changed."""
-    count, new = 0, store.artifacts.as_uri()
-    with closing(sqlite3.connect(store.database, timeout=100, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        for old in old_places(store):
-            for table, column in _texts(database):
-                change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
-                count += database.execute(change, (new, len(old) + 1, len(old) + 1, f"{old}/")).rowcount
-        database.execute("COMMIT")
+def rewrite(database: Path, store: Store) -> int:
+    """Rewrite, in one transaction, all that is in another store's folder, and return how many values were changed."""
+    count = 0
+    with closing(sqlite3.connect(database, timeout=100, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for old, root in old_places(store, database).items():
+            count += _rewrite_artifacts(connection, old, store.artifacts.as_uri())
+            count += _rewrite_datasets(connection, root, store.root)
+        connection.execute("COMMIT")
     return count
+
+
+def _rewrite_artifacts(connection: sqlite3.Connection, old: str, new: str) -> int:
+    """Rewrite every text column that holds the location of an artifact, whatever MLflow's version."""
+    count = 0
+    for table, column in _texts(connection):
+        change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+        count += connection.execute(change, (new, len(old) + 1, len(old) + 1, f"{old}/")).rowcount
+    return count
+
+
+def _rewrite_datasets(connection: sqlite3.Connection, old: Path, new: Path) -> int:
+    """Rewrite the folders of images that are in the store; those of other images stay as they are."""
+    start, replacement = (json.dumps(f"{root}/")[:-1] for root in (old, new))
+    change = "UPDATE datasets SET dataset_source = replace(dataset_source, ?, ?) WHERE instr(dataset_source, ?)"
+    return connection.execute(change, (start, replacement, start)).rowcount
 
 
 def _runs_left_behind(store: Store, places: Iterable[Path]) -> int:
     """The number of runs whose artifacts are only in the old store: earlier versions wrote there after a move."""
-    with closing(sqlite3.connect(store.database)) as database:
-        folders = [_path(row[0]) for row in database.execute("SELECT artifact_uri FROM runs")]
-    own = [path.relative_to(store.root) for path in folders if path.is_relative_to(store.root) and not path.exists()]
-    return sum(any((root / path).exists() for root in places) for path in own)
+    missing = [folder.relative_to(store.root) for folder in missing_artifacts(store, store.database)]
+    return sum(any(_exists(root / path) for root in places) for path in missing)
+
+
+def missing_artifacts(store: Store, database: Path, query: str = RUNS) -> list[Path]:
+    """The folders of artifacts in this store that its database names and that are not there.
+
+    database: the store's own, or a copy whose locations are rewritten. query: RUNS or MODELS.
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        folders = [_path(row[0]) for row in connection.execute(query)]
+    return [folder for folder in folders if folder.is_relative_to(store.root) and not _exists(folder)]
 
 
 def _path(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def _texts(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+def _texts(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """Every text column: table and name, quoted."""
-    tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     for table in tables:
-        for _, column, kind, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
+        for _, column, kind, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
             if "CHAR" in kind or "TEXT" in kind:
                 yield f'"{table}"', f'"{column}"'
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises where a folder may not be entered
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -176,7 +176,7 @@ def champion_folder(store: Store, uri: str) -> Path:
     try:
         number = number or client.get_model_version_by_alias(name, alias).version
         source = client.get_model_version_download_uri(name, number)
-        path = Path(download_artifacts(artifact_uri=source, tracking_uri=store.tracking_uri))
+        path = Path(download_artifacts(artifact_uri=source, tracking_uri=client.tracking_uri))
     except (MlflowException, OSError):
         raise HarnessError(
             f"{store.server or store.root} has no model {uri}; a study with a test: block (model: refit) registers one"

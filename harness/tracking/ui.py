@@ -1,19 +1,42 @@
 """The MLflow UI of a store."""
 
 import os
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from harness.errors import BusyError
+from harness.processes import raise_on_signals
 from harness.store import Store
+from harness.store.store import sqlite_uri
+
+PATIENCE_SECONDS = 10  # for the UI to end when it is told to
+
+
+def store_to_serve(store: Store) -> Store:
+    """The store for its UI; for reading only where a process that opened it under another path runs a study in it."""
+    from harness.tracking.moved import rewrite_locations
+
+    try:
+        if store.writable:
+            rewrite_locations(store)
+    except BusyError:
+        return store.as_read_only()
+    return store
 
 
 def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:
     """The command that serves the store's MLflow UI on 127.0.0.1, and its environment."""
-    from harness.tracking.moved import rewrite_locations
+    from harness.tracking.schema import require_usable
+    from harness.tracking.snapshot import database_to_read
 
-    rewrite_locations(store)
+    database = database_to_read(store)
+    require_usable(store, database)
     command = [
         sys.executable, "-m", "mlflow", "ui",
-        "--backend-store-uri", store.database_uri,
+        "--backend-store-uri", sqlite_uri(database),
         "--artifacts-destination", store.artifacts.as_uri(),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
@@ -22,4 +45,35 @@ def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
-    return command, {**os.environ, **quiet}
+    return command, {**os.environ, **quiet} | ({} if store.writable else {"TMPDIR": str(store.temporary)})
+
+
+def serve_ui(store: Store, port: int) -> int:
+    """Serve the UI until it is stopped, and return its exit code.
+
+    That of a store that may be written replaces this process. Else it shows a copy of the database, which this process
+    removes when it ends.
+    """
+    command, environment = ui_command(store, port)
+    if store.writable:
+        os.execvpe(command[0], command, environment)
+    print(f"{store.root}: the UI shows a copy of its database, which forgets what is changed there", file=sys.stderr)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else the terminal may be closed under it
+        raise_on_signals([signal.SIGHUP])
+    with _group(command, environment) as process:
+        return process.wait()
+
+
+@contextmanager
+def _group(command: list[str], environment: dict[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process whose own processes are ended with it."""
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(PATIENCE_SECONDS)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue

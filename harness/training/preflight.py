@@ -18,7 +18,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.errors import HarnessError
 from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.store import Store
-from harness.store.files import write_atomic
+from harness.store.files import read_json, write_atomic
 from harness.study import Study
 from harness.study.identity import Digests, digest
 from harness.study.provenance import DECISIVE_FILES, code_digest
@@ -48,7 +48,7 @@ class Networks:
     def save(self) -> None:
         """Cache the results in the store for the next command. Call it when nothing can be refused any more."""
         for network, check in self.found.items():
-            if not self.files[network].exists():
+            if read_json(self.files[network]) is None:
                 write_atomic(self.files[network], json.dumps(asdict(check)).encode())
 
 
@@ -68,7 +68,7 @@ def check_networks(study: Study, digests: Digests, store: Store, hub: bool = Fal
     """
     networks = study_networks(study)
     files = {network: _file(network, digests, store) for network in networks}
-    cached = {n: _read(path) for n, path in files.items() if path.exists()}
+    cached = {n: _check_of(values) for n, path in files.items() if (values := read_json(path)) is not None}
     missing = [network for network in networks if network not in cached]
     found = dict(zip(missing, _examined(missing), strict=True)) | cached
     for network in networks:
@@ -124,10 +124,6 @@ def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:
     code = code_digest((*DECISIVE_FILES, *EXAMINING_FILES))
     known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code]
     return store.cache / "networks" / f"{digest(known)}.json"
-
-
-def _read(path: Path) -> NetworkCheck:
-    return _check_of(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _check_of(values: dict[str, Any]) -> NetworkCheck:

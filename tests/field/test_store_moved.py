@@ -79,16 +79,19 @@ def test_a_moved_store_is_read_where_it_is(harness: Harness, copied: Store) -> N
     rewrite_locations(copied)
     moved = copied.root.rename("new place")
     store, image = Store(moved), an_image(Store(moved))
-    doctor = harness("doctor", "--store", str(moved))
-    assert f"{copied.root}, which this one was moved or copied from" in " ".join(doctor.out.split())
-    assert list(old_places(store).values()) == [copied.root], "the doctor changes nothing"
-    first = harness("predict", "s.yaml", image, "--store", str(moved))
-    assert first.code == 0, first
-    assert f"was moved or copied from {copied.root}: the " in first.err
-    assert harness("predict", "s.yaml", image, "--store", str(moved)).err == ""
     (fold, *_) = runs_of(store, "fold")
+    before = content(moved)
+    doctor = harness("doctor", "--store", str(moved))
+    assert f"{copied.root}, which this store was moved or copied from" in " ".join(doctor.out.split())
+    predicted = harness("predict", "s.yaml", image, "--store", str(moved))
+    assert (predicted.code, predicted.err) == (0, "")
     assert harness("reproduce", fold.info.run_id, "--store", str(moved)).code == 0
-    assert harness("report", "s.yaml", "--store", str(moved)).code == 0
+    assert content(moved) == before, "what reads changes nothing"
+    assert list(old_places(store).values()) == [copied.root]
+    report = harness("report", "s.yaml", "--store", str(moved))
+    assert report.code == 0, report
+    assert f"was moved or copied from {copied.root}: the " in report.err
+    assert harness("report", "s.yaml", "--store", str(moved)).err == ""
     assert named_outside(store) == []
     assert not copied.root.exists()
 
@@ -124,10 +127,10 @@ def test_a_moved_store_of_a_server_is_left_alone(copied: Store) -> None:
     assert old_places(copied)
 
 
-def test_a_moved_store_that_cannot_be_written_is_refused(harness: Harness, copied: Store) -> None:
+def test_a_moved_store_whose_database_cannot_be_changed_is_refused(harness: Harness, copied: Store) -> None:
     with closing(sqlite3.connect(copied.database)) as database, database:
         database.execute("CREATE TRIGGER t BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'is read-only'); END")
-    line = harness.refused("predict", "s.yaml", an_image(copied), "--store", "copy")
+    line = harness.refused("report", "s.yaml", "--store", "copy")
     assert "was moved or copied from" in line
     assert "is read-only" in line
     assert len(old_places(copied)) == 1, "nothing of it was changed"

@@ -13,6 +13,7 @@ import pytest
 from harness.errors import BusyError, HarnessError
 from harness.store import Store
 from harness.store.files import new_folder, write_atomic
+from harness.store.holders import read_holder
 
 HOLD = """
 import sys
@@ -183,3 +184,48 @@ def test_two_new_folders_in_one_place_are_two(tmp_path: Path) -> None:
         assert first != second
         shutil.rmtree(first)  # one that is gone already is no failure
     assert tree(tmp_path) == []
+
+
+def test_a_store_for_reading_writes_outside_and_uses_what_is_cached(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a store")
+    (store.cache / "pixels").mkdir(parents=True)
+    (store.cache / "pixels" / "a.npy").write_text("pixels")
+    (store.cache / "probes.json").write_text("{}")
+    before, reading = tree(tmp_path), store.as_read_only()
+    assert (reading.cache / "pixels" / "a.npy").read_text() == "pixels"
+    write_atomic(reading.cache / "pixels" / "b.npy", b"new")
+    write_atomic(reading.cache / "probes.json", b"[]")
+    with reading.scratch() as folder, reading.draft() as draft:
+        assert (draft.cache / "pixels" / "a.npy").read_text() == "pixels"
+        write_atomic(draft.cache / "audit" / "c.json", b"{}")
+        reading.keep(draft)
+        assert not folder.is_relative_to(tmp_path / "a store")
+    assert (reading.cache / "audit" / "c.json").exists()
+    assert tree(tmp_path) == before
+    assert (store.cache / "probes.json").read_text() == "{}"
+
+
+def test_the_folder_for_reading_is_removed_when_the_process_ends(tmp_path: Path) -> None:
+    code = (
+        f"from harness.store import Store; from pathlib import Path; s = Store(Path({str(tmp_path)!r})).as_read_only()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code.format(str(tmp_path))}; print(s.cache); 1 / 0"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert not Path(done.stdout.strip()).parent.exists()
+
+
+def test_a_holder_in_a_copy_of_a_store_is_that_of_the_original(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    with holder(one) as process:
+        shutil.copytree(one, two)
+        found = read_holder(one / "locks" / "demo.json")
+        assert found is not None
+        assert found["pid"] == process.pid
+        assert read_holder(two / "locks" / "demo.json") is None
+        Store(two).refuse_if_run_elsewhere()
+        Store(one).refuse_if_run_elsewhere()  # it opened the store under the same path
+        one.rename(tmp_path / "three")
+        with pytest.raises(BusyError, match="study demo is running already"):
+            Store(tmp_path / "three").refuse_if_run_elsewhere()

@@ -29,5 +29,5 @@ def show_cache(store: Store, entries: "list[CacheEntry]", verb: str) -> None:
     console, total = new_console(), sum(entry.size for entry in entries) / 2**20
     if entries:
         rows = [[e.kind, e.text, f"{e.size / 2**20:,.1f}"] for e in entries]
-        console.print(rows_table(f"{verb} in {store.cache}", ["kind", "what", "MiB"], rows))
+        console.print(rows_table(f"{verb} in {store.root / 'cache'}", ["kind", "what", "MiB"], rows))
     console.print(f"{verb}: {total:,.1f} MiB")
