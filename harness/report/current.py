@@ -45,7 +45,7 @@ def _noted(file: Path) -> object:
 
 
 def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -> str:
-    """The digest of everything that decides a report: study, results, looks, explanations, links, code, packages.
+    """The digest of everything that decides a report: study, commands, results, looks, links, code, packages, ...
 
     Files of results count by their size and time of change, so that none has to be read.
     """
@@ -56,6 +56,7 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
     return digest(
         [
             study.model_dump(mode="json", exclude={"data": {"path"}, "paper": True}),
+            [study.text, {name: list(values) for name, values in study.changed.items()}],
             study.paper_file.read_text(encoding="utf-8") if study.paper_file else None,
             workspace.identity,
             store.mixed_versions,

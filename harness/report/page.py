@@ -42,6 +42,7 @@ def write_page(folder: Path, links: PageLinks | None = None) -> Path:
         return _figure(folder, str(siblings[index].attrGet("src")), siblings[index].content, next(numbers))
 
     parser.add_render_rule("image", image)
+    parser.add_render_rule("fence", lambda _renderer, all_, index, *_: _folded(all_[index].content))
     # a wide table scrolls, by the keyboard too
     parser.add_render_rule("table_open", lambda *_: '<div class="table" tabindex="0"><table>')
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
@@ -83,6 +84,12 @@ def _shape(tokens: Sequence[Token]) -> None:
             row = tokens[index : index + next(i for i, t in enumerate(tokens[index:]) if t.type == "tr_close")]
             if any(cell.type == "inline" and cell.content == "selected" for cell in row) and row[1].tag == "td":
                 token.attrSet("class", "selected")
+
+
+def _folded(text: str) -> str:
+    """A block of text that the reader unfolds."""
+    words = f"Show its {text.count(chr(10)):,} lines"
+    return str(Markup("<details><summary>{}</summary><pre>{}</pre></details>").format(words, text))
 
 
 def _figure(folder: Path, source: str, words: str, number: int) -> str:

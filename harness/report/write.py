@@ -17,10 +17,13 @@ from harness.report.numbers.statistics import selection_words, study_statistics
 from harness.report.page import PageLinks, write_page
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
+from harness.report.sections.conduct import conduct_lines
 from harness.report.sections.gap import gap_lines
 from harness.report.sections.head import head_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
+from harness.report.sections.scenario_settings import settings_lines
+from harness.report.sections.study_file import study_file_lines
 from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import escaped, export_table, marked_markdown, sentence
@@ -34,7 +37,7 @@ from harness.study.history import ENVIRONMENT_FILE
 from harness.study.mixed import require_one_version
 from harness.study.paper import load_published
 from harness.study.provenance import environment
-from harness.study.state import StageState, StudyState
+from harness.study.state import StageState, StudyState, all_scenarios
 
 
 def write_report(
@@ -56,9 +59,9 @@ def write_report(
         folder.mkdir()
         draft = Draft(workspace, state, statistics, folder)
         summary = summary_lines(workspace, state, statistics)
-        text = _text(draft, summary)
+        text = with_holes(_text(draft, summary), folder) + study_file_lines(workspace.study)
         (folder / "summary.md").write_text("\n".join([*_head(draft), *summary]) + "\n", encoding="utf-8")
-        (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
         (folder / ENVIRONMENT_FILE).write_text(_environment(workspace), encoding="utf-8")
         write_statistics(statistics, folder)
         write_page(folder, links)
@@ -84,6 +87,7 @@ def _text(draft: Draft, summary: list[str]) -> list[str]:
         *_head(draft),
         *("## Summary", "", *summary, ""),
         *_data(draft),
+        *_settings(draft),
         *_audit(draft),
         *(line for stage in draft.state.stages for line in _stage(draft, stage)),
         *winner_lines(draft),
@@ -92,12 +96,12 @@ def _text(draft: Draft, summary: list[str]) -> list[str]:
         *_findings(draft.statistics),
         *gap_lines(draft.statistics.estimates, draft.workspace.audit, draft.folder),
         *_paper(draft),
-        *_foot(draft),
+        *conduct_lines(draft),
     ]
 
 
 def _head(draft: Draft) -> list[str]:
-    best_epoch = any(settings.select_epoch == "best" for _, settings in draft.study.settings())
+    best_epoch = any(scenario.settings.select_epoch == "best" for scenario in draft.state.scenarios)
     return head_lines(draft.marks, draft.dataset, best_epoch)
 
 
@@ -116,6 +120,11 @@ def _data(draft: Draft) -> list[str]:
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",
         "",
     ]
+
+
+def _settings(draft: Draft) -> list[str]:
+    stages = {scenario.id: ", ".join(names) for scenario, names in all_scenarios(draft.state.stages)}
+    return settings_lines(draft.marks, draft.inputs, draft.state.scenarios, draft.folder, stages)
 
 
 def _audit(draft: Draft) -> list[str]:
@@ -185,21 +194,3 @@ def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) ->
         " together mixes different models, and the ROC AUC is mostly lower.*"
     )
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]
-
-
-def _foot(draft: Draft) -> list[str]:
-    study, inputs = draft.study, draft.inputs
-    records = [record for stage in draft.state.stages for s in stage.scenarios for record in s.records.values()]
-    machines = sorted({f"{r.facts.device}, {r.facts.precision}, torch {r.facts.torch}" for r in records})
-    packages = sorted({record.facts.versions for record in records if record.facts.versions is not None})
-    seconds = sum(record.facts.seconds for record in records)
-    return [
-        "## Provenance",
-        "",
-        f"- study id `{draft.workspace.identity}`, seed {study.seed}",
-        f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
-        *(f"- fitted with {versions}" for versions in packages),
-        f"- {len(records)} fits, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
-        "",
-        f"Every table here comes from one fold assignment, `{inputs.digests.all_folds}`.",
-    ]

@@ -14,16 +14,20 @@ from harness.report.figures import search as draw
 from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import Marks, marked, together
 from harness.report.page import write_page
+from harness.report.sections.conduct import data_words, origin_lines, run_words
 from harness.report.sections.head import head_lines
+from harness.report.sections.scenario_settings import settings_lines
+from harness.report.sections.study_file import study_file_lines
 from harness.report.tables.export import escaped, marked_markdown, sentence
 from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
-from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trials_frame
+from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trial_states, trials_frame
 from harness.store.files import new_folder
 from harness.store.reports import replace_report
 from harness.store.seals import seal
 from harness.study import Study
+from harness.study.history import read_commands
 from harness.study.identity import search_id
 from harness.study.search_block import Search
 
@@ -65,9 +69,12 @@ def write_search_report(
             f"The first {min(MAX_TRIALS_IN_REPORT, len(board))} of {len(board)}; all are in `trials.csv`.",
             "",
             *(line for name in figures for line in (f"![{name}]({name}.png)", "")),
-            *_foot(workspace, queue, results),
+            *settings_lines(marks, inputs, trial_states(workspace, results), folder, {}),
+            *_foot(workspace, queue, results, marks, folder),
         ]
-        (folder / "report.md").write_text("\n".join(with_holes(text, folder)) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text(
+            "\n".join([*with_holes(text, folder), *study_file_lines(study)]) + "\n", encoding="utf-8"
+        )
         identity = search_id(study, inputs.digests)
         (folder / "search.json").write_text(json.dumps({"search_id": identity}) + "\n", encoding="utf-8")
         write_page(folder)
@@ -183,11 +190,10 @@ def _scales(search: Search) -> dict[str, bool]:
     return {key: dimension.log for key, dimension in search.space.items()}
 
 
-def _foot(workspace: Workspace, queue: Queue, results: list[TrialResult]) -> Iterable[str]:
+def _foot(workspace: Workspace, queue: Queue, results: list[TrialResult], marks: Marks, folder: Path) -> list[str]:
     study, inputs, ledger = workspace.study, workspace.inputs, workspace.ledger
-    facts = [ledger.record(job).facts for job in {job.id for result in results for job in result.done}]
-    machines = sorted({f"{f.device}, {f.precision}, torch {f.torch}" for f in facts})
-    seconds = sum(f.seconds for f in facts)
+    records = [ledger.record(job) for job in {job.id: None for result in results for job in result.done}]
+    commands = read_commands(commands_folder(workspace))
     return [
         "`best.yaml` is the best scenario as a study. `search.html` has interactive versions of these figures; it is on"
         " the search's run in MLflow and in the store, and `harness search` on that store writes it again.",
@@ -195,7 +201,16 @@ def _foot(workspace: Workspace, queue: Queue, results: list[TrialResult]) -> Ite
         "## Provenance",
         "",
         f"- Optuna study `{queue.optuna_study.study_name}`, search seed {study.searched.seed}, study seed {study.seed}",
+        f"- {data_words(workspace)}",
         f"- manifest `{inputs.digests.manifest}`, folds `{inputs.digests.all_folds}`",
         f"- {escaped(inputs.separation.of_folds)}",
-        f"- {len(facts)} fits in this store, {seconds:,.0f} s of fitting on {'; '.join(machines) or 'no machine yet'}",
+        f"- in this store {run_words(records, commands)}",
+        "",
+        *origin_lines(records, commands, marks, folder),
     ]
+
+
+def commands_folder(workspace: Workspace) -> Path:
+    """The folder of the store with the commands of a search."""
+    identity = search_id(workspace.study, workspace.inputs.digests)
+    return workspace.store.studies / f"{workspace.study.study}-search" / identity

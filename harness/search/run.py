@@ -17,7 +17,7 @@ from harness.report.numbers.marks import Marks
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
-from harness.search.report import write_search_report
+from harness.search.report import commands_folder, write_search_report
 from harness.search.storage import check_storage
 from harness.search.tracking import SearchRelay
 from harness.search.trials import TrialResult, best_trial, trial_marks, trial_results, trial_states
@@ -25,6 +25,7 @@ from harness.search.workers import SearchTask, WorkerEvents, run_workers, work
 from harness.store import Store
 from harness.store.reports import tell_of_other
 from harness.study import Study
+from harness.study.history import CommandLog
 from harness.study.identity import search_id
 from harness.study.mixed import require_one_version
 from harness.study.provenance import code_digest, versions
@@ -86,12 +87,16 @@ def run_search(
         queue.sweep()  # we hold the lock, so no other process on this store runs a trial
         _require_one_origin(workspace, queue, target)
         with SearchRelay(workspace, queue, target, reporter.say) as relay:
+            log, before = CommandLog(commands_folder(workspace), device), set(queue.ended())
             deadline = started + search.timeout if search.timeout else None
             if queue.fill(target, points):
                 reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
                 task = SearchTask(study, store, context, name, storage, workers, deadline)
+                log.begin()
                 _run_trials(task, queue, relay)
             results = relay.take_stock()
+            made = [result for result in results if result.slot not in before]
+            log.end(sum(result.folds for result in made), sum(result.state == "failed" for result in made))
             missing = target - sum(result.slot < target for result in results)
             timed_out = bool(missing and deadline and time.time() > deadline)
             best, confirmation = _confirm(workspace, results, device, reporter, run=not missing)

@@ -100,7 +100,8 @@ class SearchPublisher(RootRun):
         """Add the report to the search's run."""
         run_id = self.run_id
         self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
-        self._tracker.describe(self.run_id, (folder / "report.md").read_text(encoding="utf-8"))
+        words, _, _ = (folder / "report.md").read_text(encoding="utf-8").partition("\n## Settings")
+        self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
 
     def leaderboard_url(self) -> str:
         """The URL of the trials' leaderboard in the MLflow UI."""

@@ -12,6 +12,7 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StageState, all_scenarios
+from harness.tracking.entities import command_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
@@ -193,6 +194,8 @@ class Publisher(RootRun):
             self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
             words = (folder / "summary.md").read_text(encoding="utf-8")
             self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
+            for name, value in command_tags(self._workspace.commands).items():
+                self._tracker.tag(run_id, name, value)
 
     def run_of(self, level: str, key: str) -> str | None:
         """The id of the MLflow run of a scenario, a fold, a test or the study, if it exists."""

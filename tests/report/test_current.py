@@ -14,6 +14,7 @@ from harness.report.figures import study as figures
 from harness.store import Ledger, Store
 from harness.store.ledger import Look
 from harness.study import Study
+from harness.study.history import CommandLog
 from tests.conftest import Finished
 
 
@@ -121,3 +122,15 @@ def test_a_figure_that_failed_is_tried_again(
         assert (written.reports / "small" / "curves-heads.txt").exists()
     assert is_written_again(finished.study, written)
     assert (written.reports / "small" / "curves-heads.png").exists()
+
+
+def test_another_command_that_fitted_something_writes_it_again_and_the_same_study_file_does_not(
+    finished: Finished, written: Store, small_study: Callable[..., Study]
+) -> None:
+    log = CommandLog(prepare(finished.study, written).folder, "cpu")
+    log.end(0, 0)
+    assert not is_written_again(small_study(), written), "nothing was fitted"
+    log.begin()
+    log.end(1, 0)
+    assert is_written_again(finished.study, written)
+    assert "The commands that fitted something" in (written.reports / "small" / "report.md").read_text()

@@ -158,7 +158,7 @@ def test_a_new_report_replaces_the_old_one_whole(finished: Finished, store: Stor
 
 
 def test_a_report_is_written_without_torch_timm_or_mlflow(finished: Finished, tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(finished.study.model_dump_json())
+    (tmp_path / "study.yaml").write_text(finished.study.text or "")
     code = f"""
 import sys
 from pathlib import Path

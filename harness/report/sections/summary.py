@@ -8,6 +8,8 @@ from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.statistics import MAJORITY
+from harness.report.sections.conduct import data_words, run_words
+from harness.report.sections.scenario_settings import constants_sentence, used_settings
 from harness.report.tables.export import escaped, sentence
 from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
 
@@ -21,6 +23,9 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics)]
     chosen = final_test(workspace.study, state)
     found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
+    used = used_settings(workspace.study, workspace.inputs, state.scenarios)
+    records = [record for fit in state.fits for record in fit.records.values()]
+    found += [constants_sentence(used), f"Run: {run_words(records, workspace.commands)}; {data_words(workspace)}."]
     return [f"- {words}" for words in found if words]
 
 

@@ -1,0 +1,124 @@
+"""The settings of scenarios as they were run: each value as the study gives it, and what it was resolved to."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data.inputs import Inputs
+from harness.study import Study
+from harness.study.settings import Settings, level_text
+from harness.study.state import ScenarioState
+
+NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class Used:
+    """A setting of one scenario. as_run: what its value was resolved to; empty where the value says it all."""
+
+    value: str
+    as_run: str = ""
+
+
+def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dict[str, Used]:
+    """Every field of the settings of a scenario, by name."""
+    settings = state.settings
+    resolved = {
+        "weights": inputs.digests.weights[settings.backbone, settings.weights],
+        "epochs": _epochs(state),
+        "batch_size": _batches(state),
+        "precision": _counted(record.facts.precision for record in state.records.values()),
+        "select_epoch": _selected(state),
+        "head": inputs.digests.heads.get(settings.head, ""),
+    }
+    return {
+        name: _used(_text(name, study.as_written(getattr(settings, name))), resolved.get(name, ""))
+        for name in Settings.model_fields
+    }
+
+
+def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
+    """The settings of the whole study: data, folds, test, seed; named as in the study file."""
+    dataset = inputs.dataset
+    train, test = (len(dataset.rows(split)) for split in ("train", "test"))
+    resolved = {
+        "data.source": "synthetic images" if dataset.synthetic else "",
+        "data.positive": dataset.positive or "none: means over the classes",
+        "data.patient": "the phantoms' own" if dataset.patient_rule == "phantom" else "",
+        "data.limit": f"{train:,} training and {test:,} test images" if study.data.limit else "",
+        "data.on_bad_image": f"{len(dataset.skipped.reasons):,} left out" if dataset.skipped else "",
+    }
+    content = study.model_dump(mode="json", exclude=NOT_SETTINGS)
+    del content["data"]["image_size"]  # that of the scenarios says it
+    if study.data.source != "phantom":
+        del content["data"]["phantom"]
+    return {
+        name: _used(_text(name, study.as_written(value)), resolved.get(name, ""))
+        for name, value in _flat(content)
+        if value is not None or resolved.get(name)
+    }
+
+
+def _used(value: str, as_run: str) -> Used:
+    return Used(value, "" if as_run == value else as_run)
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value != []:
+            yield f"{prefix}{name}", value
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "weights":
+        return Path(value).name  # the rest of the path is of one machine; the digest says which file it was
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else level_text(value)
+
+
+def _counted(values: Iterable[str]) -> str:
+    """The different values, each with its number of fits where there are several."""
+    counts = Counter(values).most_common()
+    return counts[0][0] if len(counts) == 1 else ", ".join(f"{value} ({n} fit{'s' * (n != 1)})" for value, n in counts)
+
+
+def _span(numbers: Sequence[int]) -> str:
+    """The numbers as `3` or `2 to 5`; empty where there are none."""
+    low, high = (min(numbers), max(numbers)) if numbers else (0, 0)
+    return "" if not numbers else f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def trained_parameters(state: ScenarioState) -> str:
+    """The parameters that were trained, of those that a prediction depends on."""
+    facts = [record.facts for record in state.records.values()]
+    if not facts:
+        return ""
+    return f"{_span([f.trained_parameters for f in facts])} of {_span([f.parameters for f in facts])}"
+
+
+def _epochs(state: ScenarioState) -> str:
+    """The epochs that were recorded, where they are not those of the settings: a baseline is fitted in one go."""
+    found = [len(record.history) for record in state.records.values()]
+    return _span(found) if any(number != state.settings.epochs for number in found) else ""
+
+
+def _batches(state: ScenarioState) -> str:
+    """The fits that had no room for a whole batch."""
+    small = [f.micro_batch for r in state.records.values() if (f := r.facts).micro_batch is not None]
+    return f"{_span(small)} images at a time in {len(small)} of {len(state.records)} fits" if small else ""
+
+
+def _selected(state: ScenarioState) -> str:
+    if state.settings.select_epoch == "last":
+        return ""
+    return f"epoch {_span([record.selected_epoch for record in state.records.values()])}" if state.records else ""
+
+
+def training_images(state: ScenarioState) -> str:
+    """The images that a fit was trained on, with the copies of oversampling."""
+    return _span([sum(r.class_counts["after"].values()) for r in state.records.values() if "after" in r.class_counts])

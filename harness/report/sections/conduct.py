@@ -1,0 +1,161 @@
+"""The section on how a study was run: data, dates, devices, versions, code and command lines; and its file."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.inputs import Workspace
+from harness.errors import redact
+from harness.report.draft import Draft
+from harness.report.numbers.marks import Marks, marked
+from harness.report.tables.export import escaped, export_table, marked_markdown, write_table
+from harness.store.results import FoldRecord
+from harness.study.history import CommandEntry
+
+SHARED = ("device", "git", "python", "packages", "machine")  # what most commands of a study have in common
+NOT_RECORDED = "not recorded"  # by the version that made a fit
+
+
+def conduct_lines(draft: Draft) -> list[str]:
+    """Write the tables of fits and commands to the folder, and return the section in Markdown."""
+    workspace, digests = draft.workspace, draft.inputs.digests
+    records = [record for state in draft.state.fits for record in state.records.values()]
+    return [
+        "## Provenance",
+        "",
+        f"- study id `{workspace.identity}`, seed {draft.study.seed}",
+        f"- {data_words(workspace)}",
+        f"- manifest `{digests.manifest}`, folds `{digests.all_folds}`",
+        f"- {run_words(records, workspace.commands)}",
+        "",
+        *origin_lines(records, workspace.commands, draft.marks, draft.folder),
+        f"Every table here comes from one fold assignment, `{digests.all_folds}`.",
+        "",
+    ]
+
+
+def data_words(workspace: Workspace) -> str:
+    """The source of the images, and how many were read."""
+    spec, dataset = workspace.study.data, workspace.inputs.dataset
+    train, test = (len(dataset.rows(split)) for split in ("train", "test"))
+    place = f", {escaped(workspace.study.as_written(spec.path))}" if spec.path else ""
+    drawn = ", drawn by a procedure" if dataset.synthetic else ""
+    return f"data: {spec.source}{place}{drawn}; {train:,} training and {test:,} test images"
+
+
+def run_words(records: Sequence[FoldRecord], commands: Sequence[CommandEntry]) -> str:
+    """The number of fits, their time and devices, and when the commands were run."""
+    fits = (
+        f"{len(records):,} fit{'s' * (len(records) != 1)}, {duration(sum(r.facts.seconds for r in records))} of fitting"
+    )
+    devices = list(dict.fromkeys(record.facts.device for record in records))
+    return f"{fits} on {', '.join(devices) or 'no device yet'}{f'; {_when(commands)}' if commands else ''}"
+
+
+def origin_lines(
+    records: Sequence[FoldRecord], commands: Sequence[CommandEntry], marks: Marks, folder: Path
+) -> list[str]:
+    """Write the tables of fits and of commands to the folder, and return them in Markdown."""
+    fits = fits_table(records)
+    return [
+        *(["How the fits were made; what differs has a row of its own:", ""] if len(fits) > 1 else []),
+        *(export_table(marked(fits, marks.every), folder, "fits") if records else []),
+        *_commands(commands, marks, folder),
+    ]
+
+
+def _when(commands: Sequence[CommandEntry]) -> str:
+    """The time of the first and of the last command, and how long all of them took."""
+    first, last = commands[0], commands[-1]
+    end = last.time + (last.seconds or 0.0)
+    known = [command.seconds for command in commands if command.seconds is not None]
+    open_ones = len(commands) - len(known)
+    lost = f"; {open_ones} of {len(commands)} were killed before they could say how long" if open_ones else ""
+    return f"from {moment(first.time)} to {moment(end)}, {duration(sum(known))} by the clock{lost}"
+
+
+def fits_table(records: Sequence[FoldRecord]) -> pd.DataFrame:
+    """A row for each way in which fits were made, with their number and seconds; the most frequent way first."""
+    rows = [
+        {
+            "device": f.device,
+            "precision": f.precision,
+            "packages": f.versions or f"torch {f.torch}",
+            "threads": "" if f.threads is None else str(f.threads),
+            "compiled": "yes" if f.compile == "on" else "",
+            "captured": "yes" if f.capture else "",
+            "stacked": "yes" if f.stack else "",
+            "otherwise than by the options": "; ".join(f.fallbacks),
+            "code": f.code or NOT_RECORDED,
+            "seconds": f.seconds,
+        }
+        for f in (record.facts for record in records)
+    ]
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows)
+    ways = [column for column in table if column != "seconds"]
+    counted = table.groupby(ways, sort=False).agg(fits=("seconds", "size"), seconds=("seconds", "sum")).reset_index()
+    counted = counted.sort_values("fits", ascending=False, kind="stable", ignore_index=True)
+    filled = [column for column in ways if (counted[column] != "").any()]
+    return counted[["fits", *filled, "seconds"]].assign(seconds=counted["seconds"].map("{:.1f}".format))
+
+
+def _commands(commands: Sequence[CommandEntry], marks: Marks, folder: Path) -> list[str]:
+    """The commands that fitted something: what they share as a list, the rest as a table."""
+    if not commands:
+        return []
+    table = commands_table(commands)
+    write_table(marked(table, marks.every), folder, "commands")
+    shared = [column for column in SHARED if table[column].nunique() == 1]
+    return [
+        "The commands that fitted something:",
+        "",
+        *(f"- {column}: {escaped(table[column][0])}" for column in shared),
+        *([""] if shared else []),
+        *marked_markdown(marked(table.drop(columns=shared), marks.every)),
+    ]
+
+
+def commands_table(commands: Sequence[CommandEntry]) -> pd.DataFrame:
+    """A row for each command: when, what, on what, by which code, and what came of it."""
+    return pd.DataFrame(
+        {
+            "command": redact(c.command),
+            "started": moment(c.time),
+            "fits": _known(c.fits),
+            "failed": _known(c.failed),
+            "duration": "not recorded" if c.seconds is None else duration(c.seconds),
+            "device": c.device,
+            "git": git_words(c),
+            "python": c.python,
+            "packages": c.versions,
+            "machine": c.machine,
+        }
+        for c in commands
+    )
+
+
+def git_words(command: CommandEntry) -> str:
+    """The commit of the code, and whether files were changed since."""
+    return f"{command.git_commit}{' (modified)' if command.git_dirty == 'true' else ''}"
+
+
+def _known(number: int | None) -> str:
+    return NOT_RECORDED if number is None else str(number)
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 as `2026-11-26 07:08 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units: `45 s`, `12 min 3 s`, `3 h 20 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, left = divmod(whole, 60)
+    return f"{minutes} min {left} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
