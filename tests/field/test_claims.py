@@ -103,6 +103,8 @@ def test_with_the_proposed_rule_the_folds_are_grouped_and_checked(harness: Harne
 
 def test_with_a_rule_the_numbers_are_said_and_what_was_accepted(harness: Harness) -> None:
     four()
+    draw(Path("d/train/ILL"), 8, 70, "img{:03d}_b.png")
+    draw(Path("d/train/WELL"), 8, 10, "img{:03d}_b.png")
     write_study(data=RULE)
     assert "8 patients are in train/ and in test/" in harness.refused("plan", "s.yaml")
     ended = harness("run", "s.yaml", "--set", "audit.accept=[patient-across-splits]")
