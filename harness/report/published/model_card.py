@@ -118,7 +118,7 @@ def _data(draft: Draft) -> list[str]:
         *markdown(class_counts(draft.dataset)),
         "",
         f"- source: {draft.study.data.source}, manifest `{draft.dataset.digest}`; the images are not in this folder",
-        f"- folds: {shared.of_folds}",
+        f"- folds: {escaped(shared.of_folds)}" if shared.sound else f"- folds: **{escaped(shared.of_folds)}**",
         f"- training and test: {shared.of_splits}",
         f"- origin, dates, eligibility, reference standard, consent and ethics: {AUTHOR}",
         "",
@@ -137,19 +137,23 @@ def _metrics(draft: Draft, chosen: ScenarioState) -> list[str]:
     tested = [e for e in found if e.on == TEST]
     validated = [e for e in found if e.on == OUT_OF_FOLD]
     test = next((test for test in draft.state.tests if test.id == chosen.id), None)
-    lines = ["## Performance", ""]
+    lines, unit = ["## Performance", ""], draft.inputs.separation.unit
     if tested and test:
-        lines += [f"On the test set, {escaped(scored(test))}:", "", *_table(tested)]
+        lines += [f"On the test set, {escaped(scored(test))}:", "", *_table(tested, unit)]
     else:
         lines += ["No test set was scored.", ""]
     if validated:
-        lines += ["Out of fold, each image predicted by models that were not trained on it:", "", *_table(validated)]
+        lines += [
+            "Out of fold, each image predicted by models that were not trained on it:",
+            "",
+            *_table(validated, unit),
+        ]
     return lines + _threshold(draft.statistics.estimates, chosen.name)
 
 
-def _table(estimates: Iterable[Estimate]) -> list[str]:
+def _table(estimates: Iterable[Estimate], unit: str = "patients") -> list[str]:
     note = "Intervals: 95 %, by the method of each estimate in `statistics.json`."
-    return [*markdown(rounded(estimate_table(list(estimates))).fillna("")), "", note, ""]
+    return [*markdown(rounded(estimate_table(list(estimates), unit)).fillna("")), "", note, ""]
 
 
 def _threshold(estimates: Iterable[Estimate], name: str) -> list[str]:

@@ -49,20 +49,13 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
         f" and by resampling {draft.inputs.separation.unit}, 2,000 times, where the resamples differ:",
         "",
-        *export_table(
-            _of_unit(estimate_table(shown), draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"
-        ),
+        *export_table(estimate_table(shown, draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"),
         *figure_lines(predicted, f"test set, {title}", dataset),
         *threshold_lines(draft.statistics.estimates, predicted, title),
         *reliability_lines(draft.statistics.estimates, predicted, title),
         *hardest_lines(predicted, draft.workspace),
         *(line for job in state.jobs for line in explanation_lines(job, draft.workspace, folder, mark)),
     ]
-
-
-def _of_unit(table: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """The table of estimates with the bootstrap's columns named after the units that it resamples."""
-    return table.rename(columns={f"patients {end}": f"{unit} {end}" for end in ("low", "high")})
 
 
 def _looks(draft: Draft) -> list[str]:

@@ -42,8 +42,9 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
-    """A row for each estimate: subject, metric, class, k/n, value and its interval."""
+def estimate_table(estimates: Sequence[Estimate], unit: str = "patients") -> pd.DataFrame:
+    """A row for each estimate, with its intervals: by formula, and by resampling patients or images (`unit`)."""
+    ends = [f"{unit} low", f"{unit} high"]
     table = pd.DataFrame(
         {
             "subject": e.subject,
@@ -54,12 +55,12 @@ def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
             "value": e.value,
             "low": e.low,
             "high": e.high,
-            "patients low": e.bootstrap_low,
-            "patients high": e.bootstrap_high,
+            ends[0]: e.bootstrap_low,
+            ends[1]: e.bootstrap_high,
             "mark": e.mark,
         }
         for e in estimates
-    ).astype({"at": float, "low": float, "high": float, "patients low": float, "patients high": float})
+    ).astype({"at": float, "low": float, "high": float, **dict.fromkeys(ends, float)})
     return table.dropna(axis="columns", how="all")
 
 

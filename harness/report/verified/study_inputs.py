@@ -19,6 +19,7 @@ from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.seals import sha256_of
 from harness.study.settings import weights_file
+from harness.study.study import PatientScope
 
 MAX_NAMED = 5  # images in a line
 _Found = tuple[Verdicts, str]
@@ -75,7 +76,7 @@ def _separation(workspace: Workspace) -> Iterator[tuple[str, _Found]]:
     yield "folds.json", ("holds" if whole else "differs", words)
     yield "folds.json", _made_again(workspace)
     if dataset.patient_rule is not None:
-        yield "manifest.parquet", _patients(dataset, dataset.patient_rule)
+        yield "manifest.parquet", _patients(dataset, dataset.patient_rule, workspace.study.data.patient_scope)
 
 
 def _cover(dataset: Dataset, folds: list[Fold]) -> bool:
@@ -99,12 +100,11 @@ def _made_again(workspace: Workspace) -> _Found:
     return "cannot be checked", f"{words}: scikit-learn is {here} here, and was another version then"
 
 
-def _patients(dataset: Dataset, rule: str) -> _Found:
-    """Read the patients from the file names again."""
+def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
+    """Read the patients from the paths again."""
     try:
-        wrong = sum(
-            a != b for a, b in zip(patients(dataset.table["image"], rule), dataset.table["patient"], strict=True)
-        )
+        found = patients(dataset.table["image"], rule, scope)
+        wrong = sum(a != b for a, b in zip(found, dataset.table["patient"], strict=True))
     except HarnessError as error:
         return "differs", str(error)
     return (

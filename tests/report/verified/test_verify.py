@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.data.dataset import Dataset
 from harness.data.record import StudyRecord, records
+from harness.report.verified.study_inputs import _patients
 from harness.report.verified.verified_item import VerifiedItem
 from harness.report.verified.verify import Verification
 from harness.store import Store
@@ -200,6 +202,14 @@ def test_another_patient_in_the_manifest_is_found(copied: Store) -> None:
     seal(record.folder)
     words = "; ".join(of_fits(copied).values())
     assert "1 patients are not those of the rule phantom" in words and "its digest is" in words
+
+
+def test_patients_that_are_numbered_in_each_class_are_read_again_as_such() -> None:
+    images = [f"train/{label}/7_{n}.png" for label in "AB" for n in range(2)]
+    table = pd.DataFrame({"image": images, "label": list("AABB"), "patient": ["A/7", "A/7", "B/7", "B/7"]})
+    dataset, rule = Dataset(Path(), table, ("A", "B"), None, synthetic=False), r"^(?P<patient>[0-9]+)_"
+    assert _patients(dataset, rule, "class")[0] == "holds"
+    assert _patients(dataset, rule, "dataset") == ("differs", f"4 patients are not those of the rule {rule}")
 
 
 def test_images_are_compared_with_the_manifest_where_they_are_given(copied: Store, tmp_path: Path) -> None:
