@@ -20,9 +20,10 @@ from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
 from harness.prepare import cache_inputs, nothing_left_if_refused, prepare, require_audited
 from harness.report.current import update_report
+from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, marks_of
 from harness.store import Store
-from harness.store.ledger import Look
+from harness.store.looks import Look
 from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
@@ -30,7 +31,15 @@ from harness.study.mixed import require_one_version
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
-from harness.study.state import ScenarioState, StageState, StudyState, final_test, look_key, require_one_code
+from harness.study.state import (
+    ScenarioState,
+    StageState,
+    StudyState,
+    final_test,
+    look_key,
+    require_one_code,
+    study_version,
+)
 from harness.tracking.champion import publish_champion
 from harness.tracking.publisher import Publisher
 from harness.tracking.relay import StudyRelay
@@ -59,6 +68,11 @@ class Run:
     def marks(self) -> Marks:
         """The marks of the study's numbers."""
         return marks_of(self.workspace.study, self.state, self.workspace.inputs.dataset.synthetic)
+
+    @property
+    def looks(self) -> str:
+        """What is known of looks at the test set; empty where nothing was scored."""
+        return LookHistory(self.workspace, self.state.scenarios, self.state.tests).line
 
     @property
     def url(self) -> str:
@@ -169,17 +183,25 @@ def _run_tests(
     workspace: Workspace, stages: tuple[StageState, ...], fit: Fit, relay: StudyRelay
 ) -> tuple[ScenarioState, ...]:
     """Score the winners on the test set, now that every selection is made. Without test images there is nothing."""
-    study, opened = workspace.study, time()  # one time: all were selected before any is scored
-    tests = workspace.reader.tests(stages)
-    for test in tests:
-        look = Look(study.study, look_key(test), workspace.identity, opened)
-        workspace.ledger.look(workspace.inputs.dataset, look)
+    study, tests = workspace.study, workspace.reader.tests(stages)
+    _record_looks(workspace, tests)
     for test in tests:
         fit("test set", test.missing)
     tests = workspace.reader.tests(stages)
     for test in tests:
         relay.publish_test(test, study.test.stages if study.test else [])
     return tests
+
+
+def _record_looks(workspace: Workspace, tests: Collection[ScenarioState]) -> None:
+    """Record, before anything is scored, that these scenarios are scored on the test set, at one time."""
+    study, inputs, looks = workspace.study, workspace.inputs, workspace.ledger.looks
+    opened, version = looks.opening_time(time()), study_version(study, inputs.digests)
+    for test in tests:
+        jobs = tuple(job.id for job in test.jobs)
+        look = Look(study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs)
+        looks.record(inputs.dataset, look)
+    looks.count_machine(inputs.dataset, time())
 
 
 def _register(

@@ -63,7 +63,8 @@ class Reader:
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "PYTHONPATH", "VIRTUAL_ENV")},
             "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
-            "HOME": str(folder / "home"), "PGPASSWORD": PASSWORD, "HF_HUB_OFFLINE": "1",
+            "HOME": str(folder / "home"), "XDG_STATE_HOME": str(folder / "home" / "state"), "PGPASSWORD": PASSWORD,
+            "HF_HUB_OFFLINE": "1",
             "CUDA_VISIBLE_DEVICES": "", "RAY_worker_niceness": "0",
         }  # fmt: skip
         self.running: list[subprocess.Popen[str]] = []

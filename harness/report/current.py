@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from time import time
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import RunOf
+from harness.report.numbers.look_history import LookHistory
 from harness.report.page import PageLinks
 from harness.report.written import package_versions, report_code
 from harness.store.explanations import explanations_file
@@ -23,6 +25,8 @@ def update_report(
     It is up to date where nothing that decides it has changed since it was written, and none of its files.
     run_of, links: see write_report.
     """
+    if any(test.finished for test in state.tests):
+        workspace.ledger.looks.count_machine(workspace.inputs.dataset, time())
     folder = workspace.report_folder(state.empty)
     note_file = workspace.store.cache / "reports" / f"{workspace.identity}.json"
     made = _made_of(workspace, state, links)
@@ -52,7 +56,7 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
     study, store, ledger = workspace.study, workspace.store, workspace.ledger
     ids = sorted({job.id for fit in state.fits for job in fit.jobs})
     maps = [path for job_id in ids for path in sorted(explanations_file(store, job_id).parent.glob(f"{job_id}*"))]
-    results = [workspace.folder, *map(ledger.path, ids), *maps, *sorted(ledger.looks_root.glob("*/*"))]
+    results = [workspace.folder, *map(ledger.path, ids), *maps, *sorted(ledger.looks.root.glob("*/*"))]
     return digest(
         [
             study.model_dump(mode="json", exclude={"data": {"path"}, "paper": True}),
@@ -60,6 +64,7 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
             study.paper_file.read_text(encoding="utf-8") if study.paper_file else None,
             workspace.identity,
             store.mixed_versions,
+            [finding.text for finding in LookHistory(workspace, state.scenarios, state.tests).findings],
             [[path.relative_to(store.root).as_posix(), _stamps(path)] for path in results],
             dict(links or {}),
             report_code(),

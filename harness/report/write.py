@@ -11,6 +11,7 @@ from harness.report.figures import study as figures
 from harness.report.figures.drawing import with_holes
 from harness.report.figures.intervals import scenario_intervals
 from harness.report.numbers.comparisons import TEST, RunOf
+from harness.report.numbers.inflation import INFLATION
 from harness.report.numbers.marks import marked, together
 from harness.report.numbers.records import Statistics, write_statistics
 from harness.report.numbers.statistics import selection_words, study_statistics
@@ -136,7 +137,7 @@ def _audit(draft: Draft) -> list[str]:
 
 
 def _findings(statistics: Statistics) -> list[str]:
-    found = [f"- {finding.text}." for finding in statistics.findings]
+    found = [f"- {finding.text}." for finding in statistics.findings if finding.kind == INFLATION]
     note = "Copies in a validation set change its class shares; balanced accuracy, which ignores them, is comparable."
     return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
 

@@ -4,39 +4,20 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, JobError, described
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder, sync_folder, write_atomic
+from harness.store.looks import Looks
 from harness.store.results import FoldRecord, FoldResult
 from harness.store.seals import seal
 from harness.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from harness.data.dataset import Dataset
-
-TEST_IMAGES = "test-images.json"
-
-
-@dataclass(frozen=True)
-class Look:
-    """One scoring of test images. Jobs that are scored together, after one selection, share one time."""
-
-    study: str
-    key: str  # the jobs that were scored
-    study_id: str | None  # None: recorded by a version that did not store it
-    time: float
-    same: bool = True  # False: at a subset or a superset of the images
-
-
-def _short(dataset: "Dataset") -> set[str]:
-    """The hashes of the test images, shortened to 16 digits."""
-    return {image[:16] for image in dataset.test_images}
 
 
 class Ledger:
@@ -47,7 +28,7 @@ class Ledger:
         self._states = store.states
         self._checkpoints = store.checkpoints
         self.set_aside_root = store.root / "set-aside"
-        self.looks_root = store.root / "looks"
+        self.looks = Looks(store)
 
     def path(self, job_id: str) -> Path:
         """The folder of a job."""
@@ -82,34 +63,6 @@ class Ledger:
                 " next run fits it again"
             ) from None
 
-    def look(self, dataset: "Dataset", look: "Look") -> None:
-        """Record that a study scores something on the test set of this dataset.
-
-        Call it before the scoring, so that an interrupted look counts too. The same look counts once: the numbers of a
-        stored test do not change when they are read again.
-        """
-        folder = self.looks_root / dataset.digest
-        if not (folder / TEST_IMAGES).exists():
-            write_atomic(folder / TEST_IMAGES, json.dumps(sorted(_short(dataset))).encode())
-        path = folder / look.study / f"{look.key}.json"
-        if not path.exists():
-            write_atomic(path, json.dumps({"time": look.time, "study_id": look.study_id}).encode())
-
-    def looks(self, dataset: "Dataset") -> list["Look"]:
-        """Every look at test images of this dataset in this store, by any study, in the order of time.
-
-        Another manifest of the same images (another positive class, patient rule or limit) is the same test set.
-        """
-        mine, found = _short(dataset), []
-        for folder in self.looks_root.glob("*"):
-            there = folder / TEST_IMAGES
-            images = set(json.loads(there.read_text(encoding="utf-8"))) if there.exists() else set()
-            same = folder.name == dataset.digest or images == mine
-            for path in folder.glob("*/*.json") if same or images & mine else ():
-                noted = json.loads(path.read_text(encoding="utf-8"))
-                found.append(Look(path.parent.name, path.stem, noted.get("study_id"), noted["time"], same))
-        return sorted(found, key=lambda look: (look.time, look.key))
-
     def begin(self, job_id: str) -> None:
         """Record that a job is being fitted."""
         self._note(job_id, {"status": "running"})
@@ -135,9 +88,10 @@ class Ledger:
         return int(files[-1].name.partition("-")[0]) if files else None
 
     def set_aside(self, job_id: str) -> Path:
-        """Move a finished job away, so that it counts as not done, and return its new folder."""
-        before = len(list(self.set_aside_root.glob(f"{job_id}-*")))
-        target = self.set_aside_root / f"{job_id}-{before + 1}"
+        """Move a finished job away, so that it is made again, and return its new folder; the looks say so too."""
+        count = len(list(self.set_aside_root.glob(f"{job_id}-*"))) + 1
+        target = self.set_aside_root / f"{job_id}-{count}"
+        self.looks.record_again(job_id, count, time())
         target.parent.mkdir(parents=True, exist_ok=True)
         self.path(job_id).rename(target)
         return target

@@ -9,7 +9,7 @@ from harness.errors import HarnessError
 from harness.stats import ALPHA
 from harness.stats.paired import Test, corrected_t, holm
 from harness.store.results import FoldRecord, Metrics
-from harness.study.identity import digest
+from harness.study.identity import Digests, digest, study_id
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import decisive_code
 from harness.study.settings import CLASSIFIERS, ResolvedSettings
@@ -226,6 +226,11 @@ def require_one_code(states: Iterable[ScenarioState], coming: str | None = None)
 def look_key(test: ScenarioState) -> str:
     """The key of a look at the test set: two looks are the same if the same jobs are scored."""
     return digest([job.id for job in test.jobs])
+
+
+def study_version(study: Study, digests: Digests) -> str:
+    """The id of a study without its name and its seed: what other seeds, and a renamed file, have in common."""
+    return study_id(study.model_copy(update={"study": "", "seed": 0}), digests)
 
 
 def all_scenarios(stages: Iterable[StageState]) -> Iterator[tuple[ScenarioState, list[str]]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.data.inputs import Inputs, Workspace
 from harness.errors import JobError
+from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
 from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
 from harness.report.tables.export import escaped
@@ -16,6 +17,8 @@ from harness.tracking.entities import command_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
+
+LOOKS_BELOW = "\n\nLooks at the test set: "
 
 
 class Publisher(RootRun):
@@ -118,7 +121,9 @@ class Publisher(RootRun):
         if not state.finished:
             self._complete = False
             return
+        history = LookHistory(self._workspace, list(self._scenario_of.values()), [state]).line
         if self._tracker.is_finished("test", state.id):
+            self._describe_looks(state, history)
             return
         from harness.report.figures.study import confusion_figure
 
@@ -147,9 +152,17 @@ class Publisher(RootRun):
         self._tracker.describe(
             run_id,
             f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared: accuracy"
-            f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.",
+            f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.{LOOKS_BELOW}{history}",
         )
         self._tracker.finish(run_id)
+
+    def _describe_looks(self, state: ScenarioState, history: str) -> None:
+        """Bring what the description of a finished test says of looks up to date."""
+        run_id = self._tracker.find("test", state.id)
+        assert run_id is not None
+        words, _, before = self._tracker.description(run_id).partition(LOOKS_BELOW)
+        if before != history:
+            self._tracker.describe(run_id, f"{words}{LOOKS_BELOW}{history}")
 
     def has_champion(self, state: ScenarioState) -> bool:
         """Make the model of this test evaluation the champion if it is registered, and return whether it is."""

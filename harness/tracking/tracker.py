@@ -171,6 +171,10 @@ class Tracker:
         """Set the description that MLflow shows on a run (Markdown)."""
         self._client.set_tag(run_id, "mlflow.note.content", text)
 
+    def description(self, run_id: str) -> str:
+        """The description that MLflow shows on a run; empty where it has none."""
+        return str(self._client.get_run(run_id).data.tags.get("mlflow.note.content", ""))
+
     def tag(self, run_id: str, name: str, value: str) -> None:
         """Set a tag of a run."""
         self._client.set_tag(run_id, name, value)

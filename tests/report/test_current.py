@@ -12,7 +12,7 @@ from harness.report import written as written_with
 from harness.report.current import update_report
 from harness.report.figures import study as figures
 from harness.store import Ledger, Store
-from harness.store.ledger import Look
+from harness.store.looks import Look
 from harness.study import Study
 from harness.study.history import CommandLog
 from tests.conftest import Finished
@@ -88,10 +88,10 @@ def test_any_change_of_results_or_of_the_report_writes_it_again(
 
 
 def test_a_look_at_the_test_set_writes_it_again(finished: Finished, written: Store) -> None:
-    Ledger(written).look(prepare(finished.study, written).inputs.dataset, Look("small", "key", None, 1.0))
+    Ledger(written).looks.record(prepare(finished.study, written).inputs.dataset, Look("small", "key", None, 1.0))
     assert is_written_again(finished.study, written)
     assert "TEST SET SEEN" not in (written.reports / "small" / "report.md").read_text()
-    Ledger(written).look(prepare(finished.study, written).inputs.dataset, Look("small", "more", None, 2.0))
+    Ledger(written).looks.record(prepare(finished.study, written).inputs.dataset, Look("small", "more", None, 2.0))
     assert is_written_again(finished.study, written)
     assert "TEST SET SEEN 2 TIMES" in (written.reports / "small" / "report.md").read_text()
 

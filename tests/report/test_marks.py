@@ -119,10 +119,10 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
     run = run_in(first, new_store())
     ledger, dataset = Ledger(run.store), prepare(first, run.store).inputs.dataset
     run_in(first, run.store)
-    assert len(ledger.looks(dataset)) == 1
+    assert len(ledger.looks.at(dataset)) == 1
     assert "SEEN" not in run.run.report.read_text()
     second = run_in(small_study(stages, "base.epochs=1", "base.learning_rate=0.01"), run.store)
-    assert [look.study for look in ledger.looks(dataset)] == ["small", "small"]
+    assert [look.study for look in ledger.looks.at(dataset)] == ["small", "small"]
     for report in (second.run.report, report_study(prepare(first, run.store))):
         assert "TEST SET SEEN 2 TIMES, 1 DECLARED" in report.read_text()
         seen = "TEST SET SEEN 2 TIMES, 1 DECLARED"

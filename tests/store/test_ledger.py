@@ -9,11 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.data.dataset import Dataset
 from harness.errors import JobError
 from harness.store import Ledger, Store
 from harness.store.files import NEW_PREFIX
-from harness.store.ledger import Look
 from harness.store.results import FitFacts, FoldRecord, FoldResult
 from tests.conftest import fit_facts
 
@@ -38,31 +36,6 @@ def result(job_id: str = "job", accuracy: float = 0.1 + 0.2, model: bytes | None
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(Store(tmp_path / "store"))
-
-
-def test_looks_of_one_test_set_are_found_under_other_manifests_and_older_ones_are_read(ledger: Ledger) -> None:
-    first, second, part, other = (seen_images("AB", n, images) for n, images in enumerate(["pq", "pq", "qr", "xy"]))
-    older = ledger.looks_root / first.digest / "old" / "key.json"
-    older.parent.mkdir(parents=True)
-    older.write_text('{"time": 1.0}')
-    assert ledger.looks(first) == [Look("old", "key", None, 1.0)]
-    ledger.look(first, Look("s", "k1", "id", 2.0))
-    ledger.look(second, Look("s", "k2", "id", 3.0))
-    ledger.look(second, Look("s", "k2", "another id", 9.0))  # the same look counts once
-    ledger.look(part, Look("t", "k3", "id", 4.0))
-    ledger.look(other, Look("u", "k4", "id", 5.0))
-    found = ledger.looks(second)
-    assert [(look.key, look.time, look.same) for look in found] == [
-        ("key", 1.0, True), ("k1", 2.0, True), ("k2", 3.0, True), ("k3", 4.0, False),
-    ]  # fmt: skip
-    assert [look.key for look in ledger.looks(other)] == ["k4"]
-
-
-def seen_images(classes: str, positive: int, hashes: str) -> Dataset:
-    """A dataset with two test images; another `positive` is another manifest."""
-    rows = [[f"test/{c}/{h}.png", "test", c, h, h * 64, 1] for c, h in zip(classes, hashes, strict=True)]
-    table = pd.DataFrame(rows, columns=["image", "split", "label", "patient", "sha256", "size"])
-    return Dataset(Path(), table, tuple(classes), str(positive), synthetic=False)
 
 
 def files(ledger: Ledger) -> list[str]:

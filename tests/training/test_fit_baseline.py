@@ -55,7 +55,7 @@ def test_what_a_baseline_does_not_have_is_not_claimed(baselines: Finished) -> No
 
 def test_all_are_declared_looks_and_stand_side_by_side(baselines: Finished) -> None:
     dataset = prepare(baselines.study, baselines.store).inputs.dataset
-    assert len(Ledger(baselines.store).looks(dataset)) == 4
+    assert len(Ledger(baselines.store).looks.at(dataset)) == 4
     text = baselines.run.report.read_text()
     assert "4 of 4 declared looks" in text
     assert "SEEN" not in text

@@ -81,6 +81,8 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(
                 f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
             )
+    if run.looks:
+        console.print(f"looks at the test set: {run.looks}\n")
     show_marks(console, marks.of_study)
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command runs them again", style="bold")

@@ -5,6 +5,7 @@ from harness.report.numbers.marks import LEAKS
 from harness.report.numbers.records import Comparison, Finding
 from harness.study.state import ScenarioState, fold_test
 
+INFLATION = "inflation"  # the kind of these findings
 METRICS = ("balanced_accuracy", "recall", "specificity", "roc_auc", "accuracy")
 
 
@@ -33,7 +34,7 @@ def inflation_findings(comparisons: list[Comparison]) -> list[Finding]:
     """A sentence for each pair of twins: what the leak adds to balanced accuracy, which class shares do not change."""
     return [
         Finding(
-            kind="inflation",
+            kind=INFLATION,
             text=f"{c.first}: oversampling before the split changes the balanced accuracy of {c.second} by"
             f" {100 * c.difference:+.1f} points over the folds (corrected resampled t, p = {c.p:.2g},"
             f" {c.p_holm:.2g} by Holm over {c.comparisons} tests)",

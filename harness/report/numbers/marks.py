@@ -105,7 +105,7 @@ def common_mark(table: pd.DataFrame) -> tuple[str | None, pd.DataFrame]:
 
 def taken_looks(study: Study, dataset: Dataset, ledger: Ledger) -> int:
     """The number of times that studies of this name have scored this test set in this store."""
-    return sum(look.same and look.study == study.study for look in ledger.looks(dataset))
+    return sum(look.same and look.study == study.study for look in ledger.looks.at(dataset))
 
 
 def declared_looks(study: Study) -> int:

@@ -14,6 +14,7 @@ from harness.report.numbers.comparisons import (
 from harness.report.numbers.estimates import rate
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
+from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import ensemble, pooled, test_metrics
 from harness.report.numbers.records import Comparison, Estimate, Statistics
@@ -41,6 +42,7 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
     inflation = leak_comparisons(state.scenarios)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
+    look_findings = LookHistory(workspace, state.scenarios, state.tests).findings
     return Statistics(
         kind="study",
         name=workspace.study.study,
@@ -50,7 +52,10 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
         marks=list(marks.of_study),
         estimates=[marked.estimate(e) for e in estimates],
         comparisons=[marked.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]],
-        findings=[f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)],
+        findings=[
+            *(f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)),
+            *(f.model_copy(update={"mark": marks.every}) for f in look_findings),
+        ],
     )
 
 

@@ -9,6 +9,7 @@ from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.detectable import resolution
+from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.tables.export import export_table
@@ -150,6 +151,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
 def _result_answers(draft: Draft) -> dict[str, str]:
     tested = [e for e in draft.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
     looks = declared_looks(draft.study)
+    counted = "".join(f"; {finding.text}" for finding in draft.statistics.findings if finding.kind == LOOKS)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
@@ -157,6 +159,6 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
-        "test": f"the data's own test split, {looks} declared looks; no other site" if tested else "",
+        "test": f"the data's own test split, {looks} declared looks{counted}; no other site" if tested else "",
         "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",
     }

@@ -6,6 +6,7 @@ import pandas as pd
 
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import declared_looks, marked, taken_looks
 from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
 from harness.report.numbers.statistics import MAJORITY
@@ -17,7 +18,7 @@ from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table, estimate_table
 from harness.stats.proportions import wilson
-from harness.store.ledger import Look
+from harness.store.looks import Look
 from harness.study.state import ScenarioState, look_key
 
 
@@ -60,20 +61,20 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
 
 def _looks(draft: Draft) -> list[str]:
     dataset = draft.dataset
-    looks = draft.ledger.looks(dataset)
+    looks = draft.ledger.looks.at(dataset)
     part = sum(not look.same for look in looks)
     more = f"; {part} more at some of its images, by other manifests" if part else ""
     taken = taken_looks(draft.study, dataset, draft.ledger)
     return [
         f"{taken} of {declared_looks(draft.study)} declared looks at this test set were taken by this study in this"
-        f" store; {len(looks) - part} by all studies{more}.",
+        f" store; {len(looks) - part} by all studies{more}. {look_words(draft.statistics)}",
         "",
     ]
 
 
 def _chosen(draft: Draft, state: ScenarioState) -> str:
     """When the winner was chosen, by the recorded looks: before the test set was opened, or after."""
-    looks = draft.ledger.looks(draft.dataset)
+    looks = draft.ledger.looks.at(draft.dataset)
     own = next((look for look in looks if (look.study, look.key) == (draft.study.study, look_key(state))), None)
     if own is None:
         return "chosen; this store has no record of when the test set was opened"

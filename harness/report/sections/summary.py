@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
@@ -21,6 +22,8 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found = [_compared(workspace, state), *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"])]
     found += [_won(marks, stage) for stage in state.stages]
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics)]
+    if looks := look_words(statistics):
+        found.append(f"Looks at the test set: {looks}")
     chosen = final_test(workspace.study, state)
     found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
     used = used_settings(workspace.study, workspace.inputs, state.scenarios)

@@ -20,7 +20,15 @@ from harness.report.written import FILE, Written, package_versions, report_code
 from harness.store import Store
 from harness.store.seals import SEAL
 
-SHARED = ("jobs", "looks", "explanations", "thumbnails", "studies", "registrations")  # what a report is made of
+SHARED = (
+    "jobs",
+    "looks",
+    "explanations",
+    "thumbnails",
+    "studies",
+    "registrations",
+    "store.json",
+)  # what a report is made of
 NOT_MADE_AGAIN = {SEAL, FILE}
 FIGURES = (".png", ".svg")
 
