@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -147,6 +148,16 @@ def attempt(
         return False
     log.unlink(missing_ok=True)
     return True
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Print no warning of `attempt` within this block; what failed is said elsewhere."""
+    before, LOG.disabled = LOG.disabled, True
+    try:
+        yield
+    finally:
+        LOG.disabled = before
 
 
 def failure(log: Path) -> str | None:

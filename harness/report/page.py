@@ -15,6 +15,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 PageLinks = Mapping[str, str]  # the words of a link -> its URL
+IN_MLFLOW = Markup("In MLflow, while <code>harness ui</code> runs")
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,20 @@ class Heading:
 def write_page(folder: Path, links: PageLinks | None = None) -> Path:
     """Write `index.html` from the folder's `report.md` and its figures, and return its path.
 
-    A figure that exists as SVG is included as SVG, whose colours follow the reader's light or dark page.
     links: into MLflow, for the head of the page.
     """
     text = (folder / "report.md").read_text(encoding="utf-8")
+    groups: dict[str, PageLinks] = {IN_MLFLOW: links} if links else {}
+    (folder / "index.html").write_text(page_html(text, folder, groups), encoding="utf-8")
+    return folder / "index.html"
+
+
+def page_html(text: str, folder: Path, groups: Mapping[str, PageLinks]) -> str:
+    """The page of a text in Markdown, with its figures from the folder inside.
+
+    A figure that exists as SVG is included as SVG, whose colours follow the reader's light or dark page.
+    groups: links for the head of the page, by their titles.
+    """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     contents = _name_headings(tokens)
@@ -48,9 +59,8 @@ def write_page(folder: Path, links: PageLinks | None = None) -> Path:
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
     body = parser.renderer.render(tokens, parser.options, {})
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"), autoescape=True)
-    page = template.render(title=_title(tokens), contents=contents, body=Markup(body), links=dict(links or {}))
-    (folder / "index.html").write_text(page, encoding="utf-8")
-    return folder / "index.html"
+    page: str = template.render(title=_title(tokens), contents=contents, body=Markup(body), groups=groups)
+    return page
 
 
 def _title(tokens: Sequence[Token]) -> str:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.cli.show.console import new_console, rows_table
+from harness.cli.show.console import new_console, relative, rows_table
 
 if TYPE_CHECKING:
+    from harness.report.published.publication import PublishedFolder
     from harness.report.verified.verified_item import Verdicts, VerifiedItem
 
 VERDICTS: "tuple[Verdicts, ...]" = ("holds", "differs", "cannot be checked", "not covered")
@@ -42,3 +43,18 @@ def _several(part: str, whats: list[str]) -> str:
 
 def _counted(verdict: str) -> str:
     return {"holds": "hold", "differs": "differ"}.get(verdict, verdict)
+
+
+def show_published(found: "PublishedFolder", pictures: bool) -> None:
+    """Print what was published, and what the author must still look at."""
+    console = new_console()
+    if not found.finished:
+        console.print("UNFINISHED: fits of this study are missing; the page and the model card say so", style="bold")
+    console.print(f"published: {relative(found.out)} ({found.files:,} files, {found.size / 2**20:,.1f} MiB)")
+    console.print("not in it: the images, MLflow's runs, the cache")
+    shown = "the small images that the report shows, " if pictures else ""
+    console.print(f"in it: {shown}file names and patients of the images, names of all studies with looks at test sets")
+    console.print("for you to complete: whatever says `author must state` in model-card.md, CITATION.cff, checklist.md")
+    for file, place in found.private.items():
+        console.print(f"look at {file}: it names {place}")
+    console.print(f"check it: harness verify {relative(found.out)}")

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from rocrate.model.entity import Entity
     from rocrate.rocrate import ROCrate
 
+WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
-    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+    WORKFLOW_CRATE: ("Workflow RO-Crate", "1.0"),
 }
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 RO_CRATE = "1.1"  # the version that the profiles are written for
@@ -55,12 +56,14 @@ def write_crate(folder: Path, parts: CrateParts) -> Path:
 
     crate = ROCrate(version=RO_CRATE)
     crate.metadata.extra_contexts.append(TERMS)
+    crate.metadata["conformsTo"] = [{"@id": crate.metadata.profile}, {"@id": WORKFLOW_CRATE}]
     author = _entity(crate, "#author", "Person", name=AUTHOR)
-    files = {path: _data(crate, path, words) for path, words in parts.described.items()}
+    files = {path: _data(crate, path, words, path == parts.workflow) for path, words in parts.described.items()}
     harness = _entity(
         crate, "#harness", "SoftwareApplication", name="harness", version=__version__, softwareVersion=__version__
     )
-    _workflow(files[parts.workflow], crate)
+    language = _entity(crate, "#study-file", "ComputerLanguage", name="study file of the harness", version=__version__)
+    files[parts.workflow]["programmingLanguage"] = language
     root = crate.root_dataset
     crate.name, crate.description, crate.datePublished = parts.name, parts.description, parts.published
     root["author"] = author
@@ -88,19 +91,16 @@ def _entity(crate: "ROCrate", identity: str, kind: str, **properties: Any) -> "E
     return crate.add(found)
 
 
-def _data(crate: "ROCrate", path: str, words: str) -> "Entity":
+def _data(crate: "ROCrate", path: str, words: str, is_workflow: bool) -> "Entity":
     """The entity of a file or folder."""
     if path.endswith("/"):
         return crate.add_dataset(dest_path=path, properties={"name": words})
-    about = {"name": words} | ({"encodingFormat": FORMATS[Path(path).suffix]} if Path(path).suffix in FORMATS else {})
+    about: dict[str, Any] = {"name": words}
+    if Path(path).suffix in FORMATS:
+        about["encodingFormat"] = FORMATS[Path(path).suffix]
+    if is_workflow:
+        about["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
     return crate.add_file(dest_path=path, properties=about)
-
-
-def _workflow(file: "Entity", crate: "ROCrate") -> None:
-    """Describe the study file as the workflow."""
-    file["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
-    language = _entity(crate, "#study-file", "ComputerLanguage", name="study file of the harness", version=__version__)
-    file["programmingLanguage"] = language
 
 
 def _action(

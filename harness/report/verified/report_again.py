@@ -10,9 +10,12 @@ from tempfile import TemporaryDirectory
 
 from harness import __version__
 from harness.data.inputs import Workspace
-from harness.errors import described
+from harness.errors import described, quiet
+from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST, RunOf
+from harness.report.numbers.records import Statistics
 from harness.report.page import write_page
+from harness.report.published.front import FRONT, write_front
 from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison, compare_files
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.report.write import write_report
@@ -20,15 +23,7 @@ from harness.report.written import FILE, Written, package_versions, report_code
 from harness.store import Store
 from harness.store.seals import SEAL
 
-SHARED = (
-    "jobs",
-    "looks",
-    "explanations",
-    "thumbnails",
-    "studies",
-    "registrations",
-    "store.json",
-)  # what a report is made of
+SHARED = ("jobs", "looks", "explanations", "studies", "registrations", "store.json")  # of a report
 NOT_MADE_AGAIN = {SEAL, FILE}
 FIGURES = (".png", ".svg")
 
@@ -63,8 +58,11 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedI
     try:
         with _view(workspace) as view:
             state = view.reader.read(provisional=True)
-            again = write_report(view, state, _run_of(folder, view)).parent
+            with quiet():
+                again = write_report(view, state, _run_of(folder, view)).parent
             yield from _compared(folder, again, place, tools)
+            if (workspace.store.root / FRONT[0]).exists():  # it was published
+                yield from _front_items(workspace, Draft(view, state, _statistics(again), again), tools)
         yield _page_item(folder, place, written, tools)
     except Exception as error:
         yield VerifiedItem("reports", place, "differs", f"cannot be written again: {described(error)}")
@@ -74,10 +72,14 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedI
 def _view(workspace: Workspace) -> Iterator[Workspace]:
     """The workspace in a temporary store that shares the results of this one and has its own reports."""
     with TemporaryDirectory() as folder:
+        store = Store(Path(folder), mixed_versions=True)
         for name in SHARED:
             if (workspace.store.root / name).exists():
-                (Path(folder) / name).symlink_to(workspace.store.root / name)
-        yield replace(workspace, store=Store(Path(folder), mixed_versions=True))
+                (store.root / name).symlink_to(workspace.store.root / name)
+        store.pictures.mkdir()  # pictures that are missing are written here
+        for path in workspace.store.pictures.glob("*.png"):
+            (store.pictures / path.name).symlink_to(path)
+        yield replace(workspace, store=store)
 
 
 def _run_of(folder: Path, workspace: Workspace) -> RunOf:
@@ -104,6 +106,21 @@ def _compared(folder: Path, again: Path, place: str, tools: Tools) -> Iterator[V
             found = compare_files(folder / name, again / name, rounding=digits > 0)
             digits += found.rounded
             yield _item(what, name, found, tools, digits > 0)
+
+
+def _front_items(workspace: Workspace, draft: Draft, tools: Tools) -> Iterator[VerifiedItem]:
+    """Write the files at the top of a published folder again, and compare them."""
+    root, again = workspace.store.root, draft.workspace.store.root
+    write_front(draft, again)
+    for name in FRONT:
+        if (root / name).exists():
+            yield _item(name, name, compare_files(root / name, again / name), tools, rounded=False)
+        else:
+            yield VerifiedItem("reports", name, "differs", "is missing")
+
+
+def _statistics(folder: Path) -> Statistics:
+    return Statistics.model_validate_json((folder / "statistics.json").read_text(encoding="utf-8"))
 
 
 def _files(folder: Path) -> set[str]:

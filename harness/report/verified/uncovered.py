@@ -17,7 +17,7 @@ REASONS = {
     "mlflow.db": "MLflow's database, which the next run makes again from the fits where it is missing",
     "optuna.db": "the trials of searches",
     "states": "of fits that are not finished",
-    "thumbnails": "small pictures for the next report; those of a written report are sealed with it",
+    "pictures": "images as reports show them; those of a written report are sealed with it",
     "unpublished": "why a file is not in MLflow",
 }
 UNKNOWN = "not a file that the harness writes here"
