@@ -64,6 +64,8 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
     assert f"**{PATIENTS_UNKNOWN[0].upper()}{PATIENTS_UNKNOWN[1:]}.**" in said["summary.md"]
     for each in (audited.out, ended.out, data, of_study, said["index.html"]):
         assert PATIENTS_UNKNOWN.lower() in each.lower()
+    assert f"| data.patient | - | {PATIENTS_UNKNOWN} |" in said["report.md"]
+    assert "| folds.grouped | true | patients unknown |" in said["report.md"]
     said |= {"plan": plan, "plan --json": json.dumps(as_json), "audit": audited.out, "run": ended.out}
     for name, value in said.items():
         assert not re.search("grouped by patient:|patients on both sides|resampling patients|patients low", value), name

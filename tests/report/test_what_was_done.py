@@ -32,7 +32,10 @@ def test_every_setting_is_there_once_and_the_factors_stand_with_their_scenarios(
     assert constant["value"].reindex(["backbone", "epochs", "image_size", "optimizer"]).tolist() == [
         first.backbone, "2", "32", "adam",
     ]  # fmt: skip
-    assert constant["as run"][["precision", "data.patient"]].tolist() == ["fp32", "the phantoms' own"]
+    assert constant["as run"][["precision", "data.patient"]].tolist() == [
+        "fp32",
+        "29 patients of the training images by the phantoms' own rule",
+    ]
     of_study = ["seed", "folds.k", "test.model", "data.phantom.train"]
     assert constant["value"][of_study].tolist() == ["0", "2", "refit", "48"]
     found = {(row["head"], row["oversampling"]): row for row in scenarios.to_dict("records")}

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.inputs import Inputs
+from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
+from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.settings import Settings, level_text
 from harness.study.state import ScenarioState
@@ -41,12 +43,13 @@ def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dic
 
 def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
     """The settings of the whole study: data, folds, test, seed; named as in the study file."""
-    dataset = inputs.dataset
+    dataset, shared = inputs.dataset, inputs.separation
     train, test = (len(dataset.rows(split)) for split in ("train", "test"))
     resolved = {
         "data.source": "synthetic images" if dataset.synthetic else "",
         "data.positive": dataset.positive or "none: means over the classes",
-        "data.patient": "the phantoms' own" if dataset.patient_rule == "phantom" else "",
+        "data.patient": _patients(study, shared),
+        "folds.grouped": "" if shared.known else UNKNOWN,
         "data.limit": f"{train:,} training and {test:,} test images" if study.data.limit else "",
         "data.on_bad_image": f"{len(dataset.skipped.reasons):,} left out" if dataset.skipped else "",
     }
@@ -59,6 +62,14 @@ def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
         for name, value in _flat(content)
         if value is not None or resolved.get(name)
     }
+
+
+def _patients(study: Study, shared: Separation) -> str:
+    """How many patients the rule finds, and why it is doubtful."""
+    if shared.counts is None:
+        return PATIENTS_UNKNOWN
+    whose = " by the phantoms' own rule" if study.data.patient is None else ""
+    return "; ".join([f"{shared.counts.patients:,} patients of the training images{whose}", *shared.doubts])
 
 
 def _used(value: str, as_run: str) -> Used:
