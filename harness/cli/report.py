@@ -16,7 +16,6 @@ from harness.cli.options import (
     StoreFolder,
     TrackingUri,
     find_workspace,
-    open_store,
 )  # fmt: skip
 from harness.errors import StudyError
 
@@ -33,7 +32,8 @@ def report(
         typer.Option("--published", metavar="FILE", help="Recompute a paper's figures; needs no run.", readable=False),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The folder for --published.", readable=False)
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write to this folder.", readable=False),
     ] = None,
     checklist: Annotated[bool, typer.Option("--checklist", help="Print the path of the filled checklist.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -42,7 +42,9 @@ def report(
     mixed_versions: MixedVersions = False,
 ) -> None:
     """Write the report again from the stored results, without training."""
-    if (study_file is None) == (published is None) or (published is None) != (out is None):
+    from harness.store import Store
+
+    if (study_file is None) == (published is None) or (published is not None and out is None):
         raise StudyError("report takes a STUDY, or --published FILE --out DIR")
     if published is not None and out is not None:
         from harness.study.paper import load_published
@@ -52,11 +54,12 @@ def report(
 
         print(write_published(paper, out))
     elif study_file is not None:
-        store = open_store(store_folder, tracking_uri, mixed_versions)
-        workspace = find_workspace(study_file, data, overrides, store)
-        from harness.tracking.report import report_study
+        workspace = find_workspace(study_file, data, overrides, Store(store_folder, tracking_uri, mixed_versions))
+        from harness.tracking.report import report_elsewhere, report_study
 
-        page = report_study(workspace, partial(print, file=sys.stderr)).with_name("index.html")
+        say = partial(print, file=sys.stderr)
+        report = report_study(workspace, say) if out is None else report_elsewhere(workspace, out)
+        page = report.with_name("index.html")
         if as_json:
             numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
             print(json.dumps({"study": workspace.study.study, "page": str(page), **numbers}, indent=1))

@@ -67,7 +67,7 @@ class StudyRecord:
     @property
     def root(self) -> Path:
         """The folder in which the images were."""
-        return Path(self.about["data"]["root"])
+        return self.folder.parents[2] / self.about["data"]["root"]  # relative where they are in the store
 
     @cached_property
     def digests(self) -> Digests:
@@ -159,6 +159,11 @@ def _files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
     yield ABOUT_FILE, json.dumps(_about(workspace), indent=1).encode()
 
 
+def _in_store(folder: Path, store: Store) -> Path:
+    """The folder, relative to the store where it is in it: the record goes along when the store is moved."""
+    return folder.relative_to(store.root) if folder.is_relative_to(store.root) else folder
+
+
 def _about(workspace: Workspace) -> dict[str, Any]:
     """The content of `record.json`."""
     study, dataset, digests = workspace.study, workspace.inputs.dataset, workspace.inputs.digests
@@ -173,7 +178,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
             "heads": dict(digests.heads),
         },
         "data": {
-            "root": str(dataset.root),
+            "root": str(_in_store(dataset.root, workspace.store)),
             "classes": dataset.classes,
             "positive": dataset.positive,
             "synthetic": dataset.synthetic,

@@ -1,8 +1,10 @@
 """The report as it is stored, written again only where something that it is made of has changed."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from time import time
+from typing import Any
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import RunOf
@@ -10,11 +12,13 @@ from harness.report.numbers.look_history import LookHistory
 from harness.report.page import PageLinks
 from harness.report.written import package_versions, report_code
 from harness.store.explanations import explanations_file
-from harness.store.files import write_atomic
+from harness.store.files import read_json, write_atomic
+from harness.store.seals import sha256_of
 from harness.study.identity import digest
 from harness.study.state import StudyState
 
-Stamps = dict[str, list[int]]  # file -> size in bytes, time of the last change in nanoseconds
+Stamps = dict[str, list[int] | str]  # file -> size in bytes and time of the last change in nanoseconds, or its hash
+NOTES = {"files": False, "content": True}  # what is noted when a report is written -> whether by hashes
 
 
 def update_report(
@@ -28,31 +32,36 @@ def update_report(
     if any(test.finished for test in state.tests):
         workspace.ledger.looks.count_machine(workspace.inputs.dataset, time())
     folder = workspace.report_folder(state.empty)
-    note_file = workspace.store.cache / "reports" / f"{workspace.identity}.json"
-    made = _made_of(workspace, state, links)
-    if _noted(note_file) != {"made_of": made, "files": _stamps(folder)}:
+    if not is_current(workspace, state, links):
         from harness.report.write import write_report
 
         write_report(workspace, state, run_of, links)
         if {path.name for path in folder.glob("*.txt")} == {"environment.txt"}:  # others say why a figure is missing
-            note = {"made_of": made, "files": _stamps(folder)}
-            write_atomic(note_file, json.dumps(note).encode())
+            note = {kind: _note(workspace, state, links, hashed) for kind, hashed in NOTES.items()}
+            write_atomic(_note_file(workspace), json.dumps(note).encode())
     return folder / "report.md"
 
 
-def _noted(file: Path) -> object:
-    """What was noted when the report was written; None where nothing was."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+def is_current(workspace: Workspace, state: StudyState, links: PageLinks | None = None) -> bool:
+    """Whether the stored report is up to date: by the files' sizes and times, or, in a copy of a store, by hashes."""
+    noted: dict[str, Any] = read_json(_note_file(workspace)) or {}
+    return any(
+        noted.get(kind) == _note(workspace, state, links, hashed) for kind, hashed in NOTES.items() if kind in noted
+    )
 
 
-def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -> str:
-    """The digest of everything that decides a report: study, commands, results, looks, links, code, packages, ...
+def _note_file(workspace: Workspace) -> Path:
+    return workspace.store.cache / "reports" / f"{workspace.identity}.json"
 
-    Files of results count by their size and time of change, so that none has to be read.
-    """
+
+def _note(workspace: Workspace, state: StudyState, links: PageLinks | None, hashed: bool) -> str:
+    """The digest of a report and of what it is made of."""
+    files = _stamps(workspace.report_folder(state.empty), hashed)
+    return digest([files, _made_of(workspace, state, links, hashed)])
+
+
+def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None, hashed: bool) -> str:
+    """The digest of everything that decides a report: study, commands, results, looks, links, code, packages, ..."""
     study, store, ledger = workspace.study, workspace.store, workspace.ledger
     ids = sorted({job.id for fit in state.fits for job in fit.jobs})
     maps = [path for job_id in ids for path in sorted(explanations_file(store, job_id).parent.glob(f"{job_id}*"))]
@@ -65,7 +74,7 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
             workspace.identity,
             store.mixed_versions,
             [finding.text for finding in LookHistory(workspace, state.scenarios, state.tests).findings],
-            [[path.relative_to(store.root).as_posix(), _stamps(path)] for path in results],
+            [[path.relative_to(store.root).as_posix(), _stamps(path, hashed)] for path in results],
             dict(links or {}),
             report_code(),
             list(package_versions().values()),
@@ -73,8 +82,12 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None) -
     )
 
 
-def _stamps(path: Path) -> Stamps:
-    """The stamps of a file, or of every file below a folder."""
-    files = [path] if path.is_file() else sorted(path.rglob("*"))
-    found = {file.relative_to(path).as_posix(): file.stat() for file in files if file.is_file()}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
+def _stamps(path: Path, hashed: bool) -> Stamps:
+    """The stamps of a file, or of every file below a folder: hashes, or sizes and times, for which none is read."""
+    files: Iterable[Path] = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {file.relative_to(path).as_posix(): _stamp(file, hashed) for file in files if file.is_file()}
+
+
+def _stamp(file: Path, hashed: bool) -> list[int] | str:
+    stat = file.stat()
+    return sha256_of(file) if hashed else [stat.st_size, stat.st_mtime_ns]

@@ -32,7 +32,7 @@ from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_tabl
 from harness.report.written import written_now
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
-from harness.store.reports import replace_report
+from harness.store.reports import place_report, replace_report
 from harness.store.seals import seal
 from harness.study.history import ENVIRONMENT_FILE
 from harness.study.mixed import require_one_version
@@ -42,20 +42,21 @@ from harness.study.state import StageState, StudyState, all_scenarios
 
 
 def write_report(
-    workspace: Workspace, state: StudyState, run_of: RunOf = lambda *_: None, links: PageLinks | None = None
-) -> Path:
+    workspace: Workspace, state: StudyState, run_of: RunOf = lambda *_: None, links: PageLinks | None = None,
+    out: Path | None = None,
+) -> Path:  # fmt: skip
     """Write the report of a study, and return the path of its `report.md`; index.html is the same page.
 
     The study's report folder is replaced as a whole; the report of another study of the same name stays next to it.
 
     run_of: returns the MLflow run of a level and a key; its id is stored with the numbers. links: into MLflow, for
-    index.html.
+    index.html. out: a new folder for the report, or one with an older report, in place of its folder in the store.
     """
     store = workspace.store
     require_one_version(state.fits, store.mixed_versions)
     statistics = study_statistics(workspace, state, run_of)
-    target = workspace.report_folder(state.empty)
-    with new_folder(store.reports) as new:
+    target = workspace.report_folder(state.empty) if out is None else out.absolute()
+    with new_folder(target.parent) as new:
         folder = new / "report"
         folder.mkdir()
         draft = Draft(workspace, state, statistics, folder)
@@ -70,7 +71,10 @@ def write_report(
         written_now(links).save(folder)
         seal(folder)
         failpoint("report.written")
-        replace_report(folder, target, workspace.identity)
+        if out is None:
+            replace_report(folder, target, workspace.identity)
+        else:
+            place_report(folder, target)
     return target / "report.md"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.store.failpoints import failpoint
 
 ID_DIGITS = 8  # of a study id, in the name of a folder
@@ -26,6 +27,20 @@ def replace_report(folder: Path, target: Path, identity: str) -> None:
         failpoint("report.moved")
     folder.rename(target)
     failpoint("report.replaced")
+
+
+def place_report(folder: Path, target: Path) -> None:
+    """Move a finished report to a folder outside the store, in place of an older report there."""
+    require_report_place(target)
+    if target.exists():
+        target.rename(folder.with_name("old"))
+    folder.rename(target)
+
+
+def require_report_place(target: Path) -> None:
+    """Raise HarnessError where this folder holds something else than a report."""
+    if target.exists() and not (target / "report.md").exists() and (not target.is_dir() or any(target.iterdir())):
+        raise HarnessError(f"--out {target}: it is not empty and no report; name a new folder")
 
 
 def report_place(target: Path, identity: str, yields: bool) -> Path:

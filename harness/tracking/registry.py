@@ -16,6 +16,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.pyfunc import save_model
 from mlflow.types import ColSpec, Schema
 from PIL import Image
@@ -105,6 +106,11 @@ def _save(path: Path, folder: Path, classes: Iterable[str], model_id: str, run_i
         input_example=pd.DataFrame({"image": [_example()]}),
         pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
     )
+    model = Model.load(path)
+    flavor = model.flavors["python_function"]  # MLflow reads neither, and both name folders of this machine
+    flavor["artifacts"]["classifier"]["uri"] = flavor["artifacts"]["classifier"]["path"]
+    flavor["model_code_path"] = Path(flavor["model_code_path"]).name
+    model.save(path / MLMODEL_FILE_NAME)
 
 
 def _example() -> bytes:

@@ -1,5 +1,7 @@
 """A store on a read-only mount: what reads works, what writes says so in one line, and nothing is left anywhere."""
 
+import json
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -65,3 +67,43 @@ def test_what_reads_works_and_what_writes_is_refused(
     assert "commands read them as they are here" in doctor
     assert content(moved) == before
     assert [path.name for path in temporary.iterdir() if path.name.startswith(("harness-", "db_init_lock"))] == []
+
+
+@pytest.mark.slow
+def test_a_report_is_read_where_it_is_up_to_date_and_written_elsewhere(
+    harness: Harness, finished: Finished, tmp_path: Path
+) -> None:
+    Path("s.yaml").write_text(SMALL_STUDY)
+    copied, temporary = finished.copy_to(tmp_path / "copy"), tmp_path / "temporary"
+    temporary.mkdir()
+    page = Path(harness("report", "s.yaml", "--store", "copy").out.strip())
+    subprocess.run(["cp", "--recursive", copied.root, "moved"], check=True)  # other times of change
+    moved = tmp_path / "moved"
+    before, there = content(moved), ("--store", str(moved))
+    first, by_name, numbers, out, again, closed = in_read_only(
+        moved,
+        [
+            ("report", "s.yaml", *there),
+            ("report", "small", *there),
+            ("report", "small", "--json", *there),
+            ("report", "small", "--out", "out", *there),
+            ("report", "small", "--out", "out", *there),
+            ("report", "small", "--out", str(moved / "out"), *there),
+        ],
+        temporary,
+    )
+    mine = moved / page.relative_to(copied.root)
+    assert (first.code, first.out.strip()) == (by_name.code, by_name.out.strip()) == (0, str(mine))
+    assert json.loads(numbers.out)["page"] == str(mine)
+    assert (out.code, again.code) == (0, 0), (out, again)
+    assert {path.name for path in Path("out").iterdir()} == {path.name for path in mine.parent.iterdir()}
+    assert Path("out/statistics.json").read_bytes() == mine.with_name("statistics.json").read_bytes()
+    assert (closed.code, closed.err.splitlines()[-1]) == (2, f"error: {moved}: Read-only file system")
+    assert content(moved) == before
+    looks = moved / "looks"
+    shutil.rmtree(looks)
+    (stale,) = in_read_only(moved, [("report", "small", *there)], temporary)
+    assert (stale.code, stale.out) == (2, "")
+    assert "would have to be written again (results, looks" in stale.err
+    assert str(mine) in stale.err
+    assert harness.refused("report", "small", "--store", "copy", "--out", str(tmp_path)).endswith("name a new folder")
