@@ -67,7 +67,7 @@ class StudyRecord:
     @property
     def root(self) -> Path:
         """The folder in which the images were."""
-        return self.folder.parents[2] / self.about["data"]["root"]  # relative where they are in the store
+        return Path(self.folder.parents[2], self.about["data"]["root"])  # relative where they are in the store
 
     @cached_property
     def digests(self) -> Digests:
