@@ -22,6 +22,7 @@ from harness.prepare import cache_inputs, nothing_left_if_refused, prepare, requ
 from harness.report.current import update_report
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, marks_of
+from harness.report.registered import Registered, registered
 from harness.store import Store
 from harness.store.looks import Look
 from harness.store.reports import tell_of_other
@@ -68,6 +69,11 @@ class Run:
     def marks(self) -> Marks:
         """The marks of the study's numbers."""
         return marks_of(self.workspace.study, self.state, self.workspace.inputs.dataset.synthetic)
+
+    @property
+    def registered(self) -> Registered | None:
+        """The registration of the study, and the deviations from it; None where it was not registered."""
+        return registered(self.workspace, self.state)
 
     @property
     def looks(self) -> str:
@@ -196,10 +202,14 @@ def _run_tests(
 def _record_looks(workspace: Workspace, tests: Collection[ScenarioState]) -> None:
     """Record, before anything is scored, that these scenarios are scored on the test set, at one time."""
     study, inputs, looks = workspace.study, workspace.inputs, workspace.ledger.looks
+    known = registered(workspace, StudyState((), tuple(tests)))
+    plan = known.registration.sha256 if known else None
     opened, version = looks.opening_time(time()), study_version(study, inputs.digests)
     for test in tests:
         jobs = tuple(job.id for job in test.jobs)
-        look = Look(study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs)
+        look = Look(
+            study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs, plan
+        )  # fmt: skip
         looks.record(inputs.dataset, look)
     looks.count_machine(inputs.dataset, time())
 

@@ -80,7 +80,7 @@ class Reader:
         """The command with a reader's own names and places."""
         for word, own in self.words.items():
             command = command.replace(word, own)
-        if "harness run STUDY" in command:  # so that there is something to fit
+        if re.search("harness (run|register) STUDY", command):  # so that there is something to fit, or nothing fitted
             self.copies += 1
             text = (self.folder / "studies" / "mine.yaml").read_text(encoding="utf-8")
             copy = self.folder / "studies" / f"mine{self.copies}.yaml"

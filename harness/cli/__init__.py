@@ -7,7 +7,23 @@ import traceback
 
 import typer
 
-from harness.cli import audit, cache, doctor, model, new, plan, publish, report, rerun, run, search, status, ui, verify
+from harness.cli import (
+    audit,
+    cache,
+    doctor,
+    model,
+    new,
+    plan,
+    publish,
+    register,
+    report,
+    rerun,
+    run,
+    search,
+    status,
+    ui,
+    verify,
+)
 from harness.cli.completion import join_words
 from harness.cli.streams import ensure_utf8_mode, replace_unencodable, set_missing_user
 from harness.errors import HarnessError, Stopped, disk_is_full, permission_problem, redact
@@ -22,6 +38,7 @@ COMMANDS = (
     run.test,
     search.search,
     plan.plan,
+    register.register,
     status.status,
     audit.audit,
     report.report,

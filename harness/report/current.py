@@ -10,6 +10,7 @@ from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import RunOf
 from harness.report.numbers.look_history import LookHistory
 from harness.report.page import PageLinks
+from harness.report.registered import registration_findings
 from harness.report.written import package_versions, report_code
 from harness.store.explanations import explanations_file
 from harness.store.files import read_json, write_atomic
@@ -74,6 +75,7 @@ def _made_of(workspace: Workspace, state: StudyState, links: PageLinks | None, h
             workspace.identity,
             store.mixed_versions,
             [finding.text for finding in LookHistory(workspace, state.scenarios, state.tests).findings],
+            [finding.text for finding in registration_findings(workspace, state)],
             [[path.relative_to(store.root).as_posix(), _stamps(path, hashed)] for path in results],
             dict(links or {}),
             report_code(),

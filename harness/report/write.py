@@ -16,6 +16,7 @@ from harness.report.numbers.marks import marked, together
 from harness.report.numbers.records import Statistics, write_statistics
 from harness.report.numbers.statistics import selection_words, study_statistics
 from harness.report.page import PageLinks, write_page
+from harness.report.registered import registration_lines
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
@@ -107,7 +108,7 @@ def _text(draft: Draft, summary: list[str]) -> list[str]:
 
 def _head(draft: Draft) -> list[str]:
     best_epoch = any(scenario.settings.select_epoch == "best" for scenario in draft.state.scenarios)
-    return head_lines(draft.marks, draft.dataset, best_epoch)
+    return [*registration_lines(draft.statistics), *head_lines(draft.marks, draft.dataset, best_epoch)]
 
 
 def _data(draft: Draft) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.store.chain import HASH, Chain, Content, read_content
 from harness.store.files import write_atomic
-from harness.store.machine import STORE_FILE, MachineLooks, count_stores, image_hashes, read_hashes
+from harness.store.machine import STORE_FILE, MachineLook, MachineLooks, count_stores, image_hashes, read_hashes
 from harness.store.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Look:
     seed: int | None = None
     version: str | None = None  # the identity of the study without its name and its seed
     jobs: tuple[str, ...] = ()
+    registered: str | None = None  # the hash of the study's registration; None, too, where there was none
     number: int | None = field(default=None, compare=False)  # of its entry in the ledger of its store
 
 
@@ -91,6 +92,7 @@ class Looks:
             write_atomic(file, image_hashes(dataset.test_images))
         content: dict[str, Any] = {"time": look.time, "study_id": look.study_id, "seed": look.seed}
         content |= {"version": look.version, "jobs": list(look.jobs), "images": _test_set(dataset)}
+        content |= {"registered": look.registered} if look.registered else {}
         entry = self.chain.append(f"{dataset.digest}/{look.study}/{look.key}.json", content)
         if HASH in entry:
             self.machine.add(dataset.test_images, entry, self._place)
@@ -113,19 +115,28 @@ class Looks:
 
         From then on it is known wherever the store is. Studies of other stores are named by a hash only.
         """
-        mine, own = _short(dataset), {look.study for look in self.at(dataset)}
-        there = [found for found in self.machine.looks() if found.images & mine]
+        there, own = self._on_machine(dataset), {look.study for look in self.at(dataset)}
         if not there:
             return
-        same = [(str(found.content["store"]), found.place) for found in there if found.images == mine]
-        looks = [_look(PurePath(found.content["file"]), found.content, found.images == mine) for found in there]
-        named = {(look.study if look.study in own else _hashed(look.study), look.key): look for look in looks}
+        same = [(str(found.content["store"]), found.place) for found, look in there if look.same]
+        named = {(look.study if look.study in own else _hashed(look.study), look.key): look for _, look in there}
         rows = [[study, key, x.time, x.same, x.seed, x.version] for (study, key), x in sorted(named.items())]
         here = [(self.chain.store_id or "", self._place)] if own else []
         counted = {"looks": rows, "stores": count_stores([*same, *here]), "test_set": _test_set(dataset)}
         before = self._counted(dataset)
         if not before or any(before[-1][key] != value for key, value in counted.items()):
             self.chain.append(f"{MACHINE}/{_test_set(dataset)}-{len(before) + 1}.json", {**counted, "time": now})
+
+    def known(self, dataset: "Dataset") -> int:
+        """The number of looks at test images of this dataset that this store or this machine knows."""
+        looks = [*self.at(dataset), *(look for _, look in self._on_machine(dataset))]
+        return len({(look.study, look.key) for look in looks})
+
+    def _on_machine(self, dataset: "Dataset") -> list[tuple[MachineLook, Look]]:
+        """The looks at test images of this dataset in the ledger of this machine."""
+        mine = _short(dataset)
+        there = [found for found in self.machine.looks() if found.images & mine]
+        return [(x, _look(PurePath(str(x.content["file"])), x.content, x.images == mine)) for x in there]
 
     def _counted(self, dataset: "Dataset") -> list[Content]:
         """What was recorded of the ledger of a machine about these test images, the newest last."""

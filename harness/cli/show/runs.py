@@ -83,6 +83,10 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             )
     if run.looks:
         console.print(f"looks at the test set: {run.looks}\n")
+    if known := run.registered:
+        console.print(known.words, style="bold" if known.deviations else "")
+        for deviation in known.deviations:
+            console.print(f"  deviation: {deviation}")
     show_marks(console, marks.of_study)
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command runs them again", style="bold")

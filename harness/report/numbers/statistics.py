@@ -20,6 +20,7 @@ from harness.report.numbers.predictions import ensemble, pooled, test_metrics
 from harness.report.numbers.records import Comparison, Estimate, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
+from harness.report.registered import registration_findings
 from harness.store import Ledger
 from harness.study.state import ScenarioState, StageState, StudyState, contests
 
@@ -42,7 +43,10 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
     inflation = leak_comparisons(state.scenarios)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
-    look_findings = LookHistory(workspace, state.scenarios, state.tests).findings
+    known = [
+        *registration_findings(workspace, state),
+        *LookHistory(workspace, state.scenarios, state.tests).findings,
+    ]
     return Statistics(
         kind="study",
         name=workspace.study.study,
@@ -54,7 +58,7 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
         comparisons=[marked.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]],
         findings=[
             *(f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)),
-            *(f.model_copy(update={"mark": marks.every}) for f in look_findings),
+            *(f.model_copy(update={"mark": marks.every}) for f in known),
         ],
     )
 
