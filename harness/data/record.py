@@ -169,7 +169,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
     study, dataset, digests = workspace.study, workspace.inputs.dataset, workspace.inputs.digests
     return {
         "study_id": workspace.identity,
-        "changed": study.changed,
+        "changed": {field: how for field, how in study.changed.items() if field.split(".")[0] != "search"},
         "written": study._written,
         "digests": {
             "manifest": digests.manifest,

@@ -57,11 +57,15 @@ def variants_text(study: Study, found: list[StudyRecord]) -> str:
 
 def differences(study: Study, record: StudyRecord) -> str:
     """What was run otherwise than this file asks: `base.epochs 1, asked: 15`."""
-    asked, stored = (dict(_fields(each.model_dump(mode="json"))) for each in (study, record.study))
+    words = field_differences(study.model_dump(mode="json"), record.study.model_dump(mode="json"))
+    return words or f"other images, weights or heads: {record.digests.manifest[:8]}, from {record.root}"
+
+
+def field_differences(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+    """The fields in which the content of two studies differs, dotted, without those that decide no result."""
+    asked, stored = dict(_fields(asked)), dict(_fields(stored))
     names = [name for name in dict.fromkeys([*stored, *asked]) if asked.get(name) != stored.get(name)]
     words = [f"{name} {_shown(stored.get(name))}, asked: {_shown(asked.get(name))}" for name in names]
-    if not words:
-        return f"other images, weights or heads: {record.digests.manifest[:8]}, from {record.root}"
     more = [f"and {len(words) - MAX_DIFFERENCES} more"] if len(words) > MAX_DIFFERENCES else []
     return "; ".join([*words[:MAX_DIFFERENCES], *more])
 

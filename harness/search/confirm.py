@@ -6,12 +6,14 @@ from statistics import mean, stdev
 
 import yaml
 
+from harness.data.inputs import Workspace
 from harness.prepare import prepare
 from harness.search.trials import TrialResult
 from harness.store import Store
 from harness.store.files import write_atomic
+from harness.store.reports import ID_DIGITS
 from harness.study import Study, load_study
-from harness.study.identity import derive_seed
+from harness.study.identity import derive_seed, search_id
 from harness.study.rehearsal import rehearsal
 from harness.study.search_block import Confirm
 
@@ -31,13 +33,19 @@ class Confirmed:
     folds: int
 
 
-def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
-    """Write the study of the best scenario to `path`, and return it."""
+def write_best_study(workspace: Workspace, best: TrialResult) -> tuple[Path, Study]:
+    """Write the study of the best scenario, and return its file and the study.
+
+    That of a variant by `--set` has a name of its own, so that it never takes the place of another search's.
+    """
+    study, store = workspace.study, workspace.store
     repeats = (study.searched.confirm or Confirm()).repeats
     objective, less = study.searched.objective, rehearsal(study)
     words = f"Trial {best.slot} of the search of {study.study}: {objective.metric} {best.value:.4f} there."
+    own = f"-{search_id(study, workspace.inputs.digests)[:ID_DIGITS]}" if study.is_variant else ""
+    path = store.root / "searches" / f"{study.study}-best{own}.yaml"
     content = {
-        "study": f"{study.study[:59]}-best",
+        "study": f"{study.study[: 59 - len(own)]}-best{own}",
         "description": f"{words} That search was a rehearsal: {', '.join(less)}." if less else words,
         "seed": derive_seed("confirm", study.seed),
         "data": study.data.model_dump(exclude_unset=True),
@@ -49,7 +57,7 @@ def write_best_study(study: Study, best: TrialResult, path: Path) -> Study:
         content, sort_keys=False, width=100
     )
     write_atomic(path, text.encode())
-    return load_study(path)
+    return path, load_study(path)
 
 
 def confirmed(best_study: Study, metric: str, store: Store) -> Confirmed | None:

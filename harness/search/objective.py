@@ -52,6 +52,11 @@ def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
     return mean(fact.seconds + (fact.extraction_seconds or 0.0) for fact in facts)
 
 
+def values_of(objective: Objective, records: list[FoldRecord]) -> list[float]:
+    """The values of a trial with these folds: that of the metric, and the cost where there is one."""
+    return [value_of(objective, records), *([cost_of(objective, records)] if objective.cost else [])]
+
+
 class TrialRunner:
     """Runs trials one after the other."""
 
@@ -85,8 +90,7 @@ class TrialRunner:
                 trial.report(value_of(objective, records), step)
                 if self._search.prunes and step < len(jobs) - 1 and trial.should_prune():
                     return TrialState.PRUNED, None
-        costs = [cost_of(objective, records)] if objective.cost else []
-        return TrialState.COMPLETE, [value_of(objective, records), *costs]
+        return TrialState.COMPLETE, values_of(objective, records)
 
     def _fit(self, job: Job) -> FoldRecord | None:
         """Fit a job, unless its record is in the ledger, and return the record; None where the fit failed.

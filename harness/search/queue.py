@@ -6,6 +6,7 @@ create a new trial where none is waiting; so trials are taken here by the storag
 reports which process was first.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60  # without a heartbeat, until a worker counts as dead
 MAX_RETRIES = 2  # of a trial whose worker died
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+REUSED = "reused"  # user attribute of a trial that was reused: "SEARCH_ID:NUMBER", where it was a trial before
+JOINED = "harness.joined"  # user attribute of a search: whether it has the trials that it reuses
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -43,7 +46,7 @@ class Queue:
     """The slots of one search. is_local: its database is in the store, so only processes on this store take part."""
 
     def __init__(self, search: Search, name: str, store: Store, url: str | None) -> None:
-        self._search, self.is_local = search, url is None
+        self._search, self.name, self.is_local = search, name, url is None
         self._url = url or sqlite_uri(store.root / "optuna.db")
         objective = search.objective
         directions: list[Literal["maximize", "minimize"]] = ["maximize" if objective.maximize else "minimize"]
@@ -76,6 +79,33 @@ class Queue:
     def ended(self) -> dict[int, FrozenTrial]:
         """The trials that have ended, by slot: complete, pruned, or failed by an error of their own."""
         return {slot_of(t): t for t in reversed(self.trials()) if has_ended(t)}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no trial of its own has been enqueued: it can still reuse those of earlier searches."""
+        return JOINED not in self.optuna_study.user_attrs and all(REUSED in t.user_attrs for t in self.trials())
+
+    def others(self, study: str) -> list[optuna.Study]:
+        """The other searches of a study of this name in the database, the oldest first."""
+        name = re.compile(re.escape(study) + "-[0-9a-f]{16}")
+        names = [each for each in optuna.get_all_study_names(self._storage) if name.fullmatch(each)]
+        return [optuna.load_study(study_name=n, storage=self._storage) for n in names if n != self.name]
+
+    def describe(self, key: str, value: object) -> None:
+        """Set a user attribute of the search that it does not have yet."""
+        with exclusive(self._url):
+            if key not in self.optuna_study.user_attrs:
+                self.optuna_study.set_user_attr(key, value)
+
+    def reuse(self, trials: Sequence[FrozenTrial]) -> None:
+        """Add trials of earlier searches to this new one: each in its slot, and only once, whoever else tries."""
+        with exclusive(self._url):
+            if self.is_new:
+                taken = {slot_of(trial) for trial in self.trials()}
+                for trial in trials:
+                    if slot_of(trial) not in taken:
+                        self.optuna_study.add_trial(trial)
+                self.optuna_study.set_user_attr(JOINED, True)
 
     @property
     def waiting(self) -> int:

@@ -22,9 +22,18 @@ from harness.report.tables.export import escaped, marked_markdown, sentence
 from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS, importances, interactive_figures
 from harness.search.confirm import Confirmed
 from harness.search.queue import Queue
-from harness.search.trials import TrialResult, best_trial, pareto_front, shown, trial_marks, trial_states, trials_frame
+from harness.search.trials import (
+    TrialResult,
+    best_trial,
+    pareto_front,
+    reused_words,
+    shown,
+    trial_marks,
+    trial_states,
+    trials_frame,
+)
 from harness.store.files import new_folder
-from harness.store.reports import replace_report
+from harness.store.reports import replace_report, report_place
 from harness.store.seals import seal
 from harness.study import Study
 from harness.study.history import read_commands
@@ -32,6 +41,15 @@ from harness.study.identity import search_id
 from harness.study.search_block import Search
 
 MAX_TRIALS_IN_REPORT = 15
+
+
+def report_folder(workspace: Workspace, empty: bool = False) -> Path:
+    """The folder of a search's report. empty: none of its trials is complete.
+
+    An empty report, or that of a variant by `--set`, never takes the place of another search's report.
+    """
+    study, identity = workspace.study, search_id(workspace.study, workspace.inputs.digests)
+    return report_place(workspace.store.reports / f"{study.study}-search", identity, empty or study.is_variant)
 
 
 def write_search_report(
@@ -43,7 +61,7 @@ def write_search_report(
 ) -> Path:
     """Write the report of a search, and return the path of its `report.md`. Its folder is replaced as a whole."""
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
-    target, shared = store.reports / f"{study.study}-search", inputs.separation
+    target, shared = report_folder(workspace, best_trial(study, results) is None), inputs.separation
     with new_folder(store.reports) as new:
         folder = new / "report"
         folder.mkdir()
@@ -62,6 +80,7 @@ def write_search_report(
             *([] if shared.sound else [f"**{sentence(shared.of_folds)}**", ""]),
             *_headline(study, results, confirmation),
             *_effort(study, results),
+            *_reused(study, results),
             *_importances(shares, failure(folder / "importances.txt"), marks.every),
             "## Trials",
             "",
@@ -126,6 +145,11 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
         else "No trial has ended.",
         "",
     ]
+
+
+def _reused(study: Study, results: list[TrialResult]) -> Iterable[str]:
+    words = reused_words(results, study.searched.target())
+    return [] if words is None else [f"{words}: their fits are those of that search; none was fitted again.", ""]
 
 
 def _importances(shares: Mapping[str, float], failed: str | None, mark: str | None) -> Iterable[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.inputs import Workspace
+from harness.data.record import write_record
 from harness.data.separation import Separation
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
@@ -17,7 +18,8 @@ from harness.report.numbers.marks import Marks
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
-from harness.search.report import commands_folder, write_search_report
+from harness.search.report import commands_folder, report_folder, write_search_report
+from harness.search.reuse import reuse_earlier
 from harness.search.storage import check_storage
 from harness.search.tracking import SearchRelay
 from harness.search.trials import TrialResult, best_trial, trial_marks, trial_results, trial_states
@@ -73,35 +75,40 @@ def run_search(
     device = str(choose_device(device))
     workspace = prepare(study, store)
     require_usable(workspace, device, reporter.say)
-    identity = search_id(study, workspace.inputs.digests)
-    name = f"{study.study}-{identity}"
-    target, points = search.target(), _first_points(study, search)
+    name = f"{study.study}-{search_id(study, workspace.inputs.digests)}"
     require_audited(workspace, reporter.say, reporter.counting)
     context = make_context(workspace, device, reporter.counting)
-    started = time.time()
+    deadline = time.time() + search.timeout if search.timeout else None
+    task = SearchTask(study, store, context, name, storage, workers, deadline)
     with store.locked(study.study):
-        store.sweep()
-        cache_inputs(workspace)
-        tell_of_other(store.reports / f"{study.study}-search", identity, reporter.say)
-        queue = Queue(search, name, store, storage)
-        queue.sweep()  # we hold the lock, so no other process on this store runs a trial
-        _require_one_origin(workspace, queue, target)
-        with SearchRelay(workspace, queue, target, reporter.say) as relay:
-            log, before = CommandLog(commands_folder(workspace), device), set(queue.ended())
-            deadline = started + search.timeout if search.timeout else None
-            if queue.fill(target, points):
-                reporter.say(f"search {study.study}: {target} trials, {len(queue.ended())} done, {workers} at a time")
-                task = SearchTask(study, store, context, name, storage, workers, deadline)
-                log.begin()
-                _run_trials(task, queue, relay)
-            results = relay.take_stock()
-            made = [result for result in results if result.slot not in before]
-            log.end(sum(result.folds for result in made), sum(result.state == "failed" for result in made))
-            missing = target - sum(result.slot < target for result in results)
-            timed_out = bool(missing and deadline and time.time() > deadline)
-            best, confirmation = _confirm(workspace, results, device, reporter, run=not missing)
-            report = write_search_report(workspace, queue, results, best, confirmation)
-            url = relay.publish_report(report.parent, whole=not missing)
+        return _run(task, workspace, reporter)
+
+
+def _run(task: SearchTask, workspace: Workspace, reporter: Reporter) -> SearchRun:
+    """Run the search; the caller holds the lock of its study."""
+    study, store, search = task.study, task.store, task.study.searched
+    target, points = search.target(), _first_points(study, search)
+    store.sweep()
+    cache_inputs(workspace)
+    queue = task.queue()
+    queue.sweep()  # we hold the lock, so no other process on this store runs a trial
+    reuse_earlier(workspace, queue, points, reporter.say)
+    _require_one_origin(workspace, queue, target)
+    write_record(workspace)
+    log = CommandLog(commands_folder(workspace), task.context.device)
+    with SearchRelay(workspace, queue, reporter.say, log) as relay:
+        if queue.fill(target, points):
+            done = len(queue.ended())
+            reporter.say(f"search {study.study}: {target} trials, {done} done, {task.workers} at a time")
+            _run_trials(task, queue, relay)
+        results = relay.take_stock()
+        missing = target - sum(result.slot < target for result in results)
+        timed_out = bool(missing and task.over)
+        best, confirmation = _confirm(workspace, results, task.context.device, reporter, run=not missing)
+        place, identity = report_folder(workspace, empty=best is None), search_id(study, workspace.inputs.digests)
+        tell_of_other(place, identity, reporter.say, "search")
+        report = write_search_report(workspace, queue, results, best, confirmation)
+        url = relay.publish_report(report.parent, whole=not missing)
     marks, lost = trial_marks(workspace, results), 0 if timed_out else missing
     separation = workspace.inputs.separation
     return SearchRun(results, marks, target, lost, timed_out, confirmation, report, url, separation)
@@ -150,8 +157,7 @@ def _confirm(
     best = best_trial(study, results)
     if best is None:
         return None, None
-    path = store.root / "searches" / f"{study.study}-best.yaml"
-    best_study = write_best_study(study, best, path)
+    path, best_study = write_best_study(workspace, best)
     if run and study.searched.confirm is not None:
         run_study(best_study, store, device, reporter)
     return path, confirmed(best_study, study.searched.objective.metric, store)

@@ -4,6 +4,7 @@ from statistics import median
 from typing import Any, get_args, get_type_hints
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
@@ -25,15 +26,30 @@ def suggest(search: Search, trial: optuna.Trial) -> Point:
 
 
 def _value(trial: optuna.Trial, key: str, dimension: Dimension) -> Any:
+    found = distribution(key, dimension)
+    if isinstance(found, CategoricalDistribution):
+        return trial.suggest_categorical(key, found.choices)
+    if isinstance(found, IntDistribution):
+        return trial.suggest_int(key, found.low, found.high, step=found.step, log=found.log)
+    return trial.suggest_float(key, found.low, found.high, step=found.step, log=found.log)
+
+
+def distribution(key: str, dimension: Dimension) -> CategoricalDistribution | IntDistribution | FloatDistribution:
+    """Optuna's form of a parameter."""
     if dimension.choices is not None:
-        return trial.suggest_categorical(key, dimension.choices)
+        return CategoricalDistribution(dimension.choices)
     low, high, step = dimension.low, dimension.high, dimension.step
     assert low is not None and high is not None
     if step is not None:
         high = dimension.levels()[-1]
     if _is_whole(key):
-        return trial.suggest_int(key, int(low), int(high), step=int(step or 1), log=dimension.log)
-    return trial.suggest_float(key, low, high, step=step, log=dimension.log)
+        return IntDistribution(int(low), int(high), log=dimension.log, step=int(step or 1))
+    return FloatDistribution(low, high, log=dimension.log, step=step)
+
+
+def distributed(search: Search, point: Point) -> dict[str, BaseDistribution]:
+    """Optuna's form of the parameters of a point."""
+    return {key: distribution(key, search.space[key]) for key in point}
 
 
 def _is_whole(key: str) -> bool:

@@ -1,5 +1,6 @@
 """The MLflow runs of a search: search run -> trial runs -> fold runs, written by the parent process alone."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from harness.report.numbers.marks import Marks
 from harness.search.queue import Queue, has_ended
 from harness.search.trials import TrialResult, trial_result, trial_results
 from harness.store.results import FoldRecord, Metrics
+from harness.study.history import CommandLog
 from harness.study.identity import search_id
 from harness.study.plan import Job, Scenario, fold_jobs
 from harness.tracking.relay import Relay
@@ -85,6 +87,8 @@ class SearchPublisher(RootRun):
             self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
         self._tracker.log_metrics(run_id, {"folds": float(result.folds)} | self._values(result))
         self._tracker.tag(run_id, "harness.state", result.state)
+        if result.reused is not None:
+            self._tracker.tag(run_id, "harness.reused_from", result.reused)
         self._tracker.describe(run_id, _words(result, metric, self._marks.scenario(result.scenario.settings)))
         self._tracker.finish(run_id)
 
@@ -121,20 +125,36 @@ def _words(result: TrialResult, metric: str, mark: str | None) -> str:
 
 
 class SearchRelay(Relay[SearchPublisher]):
-    """The relay of a search. It also prints how each trial ended."""
+    """The relay of a search. It also prints how each trial ended, and records the fits in the log of commands."""
 
-    def __init__(self, workspace: Workspace, queue: Queue, target: int, say: Callable[[str], None]) -> None:
+    def __init__(self, workspace: Workspace, queue: Queue, say: Callable[[str], None], log: CommandLog) -> None:
         super().__init__(lambda: SearchPublisher(workspace), say)
-        self._workspace, self._queue, self._target = workspace, queue, target
+        self._workspace, self._queue, self._target = workspace, queue, workspace.study.searched.target()
         self._trials: dict[int, tuple[int, int, Scenario]] = {}  # the running trials, by number
+        self._log, self._fits = log, Counter[str]()
+        self._fitting = set[str]()  # ids of the jobs
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
         """A trial starts. Return the id of its MLflow run; None while the tracking server is lost."""
         self._trials[number] = slot, number, scenario
         return self._pass(lambda publisher: publisher.trial_started(slot, number, scenario))
 
+    def job_started(self, job: Job) -> None:
+        """A job is fitted: it was not in the ledger."""
+        self._log.begin()
+        self._fitting.add(job.id)
+        super().job_started(job)
+
+    def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
+        """A job has ended, or was in the ledger before."""
+        if job.id in self._fitting:
+            self._fitting.remove(job.id)
+            self._fits["failed" if isinstance(outcome, JobError) else "fitted"] += 1
+        super().job_ended(job, outcome)
+
     def job_abandoned(self, job: Job) -> None:
         """The worker that fitted this job died."""
+        self._fitting.discard(job.id)
         self._pass(lambda publisher: publisher.job_abandoned(job))
 
     def trial_ended(self, number: int) -> None:
@@ -149,7 +169,8 @@ class SearchRelay(Relay[SearchPublisher]):
         self._say(f"  [{ended}/{self._target}] {result.scenario.name}: {self._how(result)}")
 
     def take_stock(self) -> list[TrialResult]:
-        """Bring MLflow up to date with all ended trials, and return their results."""
+        """Bring MLflow and the log of commands up to date with all ended trials, and return their results."""
+        self._log.end(self._fits["fitted"], self._fits["failed"])
         results = self._results()
         publisher = self.settled()
         for result in results:

@@ -10,7 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.data.inputs import Workspace
 from harness.report.numbers.marks import Marks
 from harness.report.tables.export import rounded
+from harness.search.earlier import origin
 from harness.search.queue import Queue, slot_of
+from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
@@ -37,6 +39,7 @@ class TrialResult:
     value: float | None
     cost: float | None
     error: str | None
+    reused: str | None  # the id of the earlier search whose trial it was
 
 
 def trial_result(workspace: Workspace, trial: FrozenTrial) -> TrialResult:
@@ -59,12 +62,23 @@ def trial_result(workspace: Workspace, trial: FrozenTrial) -> TrialResult:
         value=values[0] if values else None,
         cost=values[1] if values and len(values) > 1 else None,
         error=trial.user_attrs.get("error"),
+        reused=origin(trial),
     )
 
 
 def trial_results(workspace: Workspace, queue: Queue) -> list[TrialResult]:
     """The results of all trials that have ended, by slot."""
     return [trial_result(workspace, trial) for _, trial in sorted(queue.ended().items())]
+
+
+def reused_words(results: list[TrialResult], target: int) -> str | None:
+    """How many trials are those of earlier searches; None where there are none."""
+    ids = [result.reused[:ID_DIGITS] for result in results if result.reused is not None]
+    if not ids:
+        return None
+    names, several = dict.fromkeys(ids), len(set(ids)) > 1
+    source = "earlier searches of this study (ids" if several else "an earlier search of this study (id"
+    return f"{len(ids)} of {max(target, len(results))} trials reused from {source} {', '.join(names)})"
 
 
 def trial_states(workspace: Workspace, results: list[TrialResult]) -> list[ScenarioState]:
@@ -92,13 +106,14 @@ def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:
             **({objective.cost: np.nan if result.cost is None else result.cost} if objective.cost else {}),
             "folds": f"{result.folds}/{len(result.jobs)}",
             "state": result.state,
+            "reused from": (result.reused or "")[:ID_DIGITS],
             "mark": marks.scenario(result.scenario.settings) or "",
         }
         for result in ranked
     ]
     columns = ["trial", *search.space, objective.metric, *([objective.cost] if objective.cost else [])]
-    board = pd.DataFrame(rows, columns=[*columns, "folds", "state", "mark"])
-    return board if board["mark"].any() else board.drop(columns="mark")
+    board = pd.DataFrame(rows, columns=[*columns, "folds", "state", "reused from", "mark"])
+    return board.drop(columns=[name for name in ("reused from", "mark") if not board[name].any()])
 
 
 def shown(study: Study, frame: pd.DataFrame) -> pd.DataFrame:

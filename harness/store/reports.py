@@ -1,6 +1,7 @@
 """The folders of reports: the newest has the name of its study; those of other studies of that name get a suffix."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -54,13 +55,13 @@ def other_report(target: Path, identity: str) -> Path | None:
     return None if name in (None, identity[:ID_DIGITS]) else _with_suffix(target, name)
 
 
-def tell_of_other(target: Path, identity: str, say: Callable[[str], None]) -> None:
-    """Say where the report at `target` will be moved, if it is that of another study of the same name."""
+def tell_of_other(target: Path, identity: str, say: Callable[[str], None], kind: str = "study") -> None:
+    """Say where the report at `target` will be moved, if it is that of another study (or search) of the same name."""
     aside = other_report(target, identity)
     if aside is not None:
         other = aside.name.removeprefix(f"{target.name}-")
         say(
-            f"this store has another study called {target.name} ({other}; this one is {identity[:ID_DIGITS]}): its"
+            f"this store has another {kind} called {target.name} ({other}; this one is {identity[:ID_DIGITS]}): its"
             f" report is kept in {aside.parent.name}/{aside.name}"
         )
 
@@ -69,6 +70,13 @@ def find_report(target: Path, identity: str) -> Path | None:
     """The report of this study: at `target` or in the folder with its suffix; None where there is none."""
     places = [target] if _owner(target) == identity[:ID_DIGITS] else [_with_suffix(target, identity[:ID_DIGITS])]
     return next((place for place in places if place.exists()), None)
+
+
+def search_report(reports: Path, study: str) -> Path | None:
+    """The newest report of a search of this study; None where there is none."""
+    name = re.compile(re.escape(f"{study}-search") + f"(-[0-9a-f]{{{ID_DIGITS}}})?")
+    found = [file for file in reports.glob("*/search.json") if name.fullmatch(file.parent.name)]
+    return max(found, key=lambda file: file.stat().st_mtime).parent if found else None
 
 
 def _with_suffix(target: Path, name: str | None) -> Path:

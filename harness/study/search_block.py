@@ -111,6 +111,7 @@ class Search(Model):
     timeout: Annotated[PositiveFloat, Field(le=1e8)] | None = None  # seconds, for one start
     seed: Annotated[int, Field(ge=0)] = 0
     enqueue: list[Point] = Field(default=[])
+    reuse: bool = Field(default=True, exclude=True)  # earlier trials; in no id: it does not change what is searched
     confirm: Confirm | None = None
 
     @property

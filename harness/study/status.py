@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from harness.store import Ledger, Store
 from harness.store.holders import read_holder
-from harness.store.reports import find_report
+from harness.store.reports import find_report, search_report
 from harness.study.identity import Digests, study_id
 from harness.study.plan import Job
 from harness.study.reader import StateReader
@@ -37,6 +37,7 @@ class Status:
     jobs: list[JobStatus]
     waiting: list[str]
     report: str | None  # the folder of this study's report
+    search_report: str | None  # that of its newest search
 
     def count(self, status: State) -> int:
         """The number of jobs with this status."""
@@ -57,7 +58,9 @@ def study_status(study: Study, digests: Digests, has_test: bool, store: Store) -
     if study.test and not all(stage.finished for stage in state.stages):
         waiting.append("the test set waits for every stage")
     report = find_report(store.reports / study.study, identity)
-    return Status(study.study, identity, holder, list(jobs.values()), waiting, str(report) if report else None)
+    searched = search_report(store.reports, study.study)
+    folders = [str(folder) if folder else None for folder in (report, searched)]
+    return Status(study.study, identity, holder, list(jobs.values()), waiting, *folders)
 
 
 def _jobs(state: StudyState) -> list[tuple[str, Job]]:

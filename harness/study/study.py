@@ -18,7 +18,7 @@ from harness.study.types import Count, Metric, Model, Name, higher_is_better
 # fields that decide no result: what differs in them alone is no other study
 UNDECISIVE_FIELDS = (
     "description", "paper", "checkpoint_every", "data.path", "data.on_bad_image",
-    "search.trials", "search.timeout", "search.confirm",
+    "search.trials", "search.timeout", "search.confirm", "search.reuse",
 )  # fmt: skip
 
 

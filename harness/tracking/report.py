@@ -9,7 +9,7 @@ from harness.data.record import write_record
 from harness.errors import HarnessError
 from harness.report.current import is_current, update_report
 from harness.report.page import PageLinks
-from harness.store.reports import require_report_place, tell_of_other
+from harness.store.reports import require_report_place, search_report, tell_of_other
 from harness.study.state import StudyState
 
 
@@ -56,8 +56,9 @@ def _state(workspace: Workspace) -> StudyState:
     """How far the study is. Raises StudyError if no job of it is done."""
     state, study = workspace.reader.read(provisional=True), workspace.study
     if state.empty:
-        root = workspace.store.root
-        raise study.error(("study",), f"no job of this study is done in {root}; first run: harness run STUDY")
+        root, searched = workspace.store.root, search_report(workspace.store.reports, study.study)
+        only = f", only a search, whose report is {searched / 'index.html'}" if searched else ""
+        raise study.error(("study",), f"no job of this study is done in {root}{only}; first run: harness run STUDY")
     return state
 
 

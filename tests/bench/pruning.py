@@ -72,7 +72,7 @@ def run(seed: int, pruner: str, folder: Path) -> tuple[Search, ScenarioState]:
     """One search, and the confirmation of its best scenario."""
     file = folder / "pruning.yaml"
     file.write_text(STUDY, encoding="utf-8")
-    study = load_study(file, [f"search.seed={seed}", f"search.pruner={pruner}"])
+    study = load_study(file, [f"search.seed={seed}", f"search.pruner={pruner}", "search.reuse=false"])
     store = Store(folder / "store")
     with Reporter() as reporter:
         done = run_search(study, store, "cpu", reporter, 1, None, None)

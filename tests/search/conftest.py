@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,6 +27,9 @@ search:
   trials: 6
 """
 
+if TYPE_CHECKING:
+    from harness.search.run import SearchRun
+
 StudyOf = Callable[..., Study]
 
 
@@ -42,14 +46,27 @@ def prepared(study_of: StudyOf, tmp_path_factory: pytest.TempPathFactory) -> Sto
     """A store with what every test would make again: an empty MLflow database, the images, the features."""
     from mlflow import MlflowClient
 
+    store = Store(tmp_path_factory.mktemp("prepared"))
+    MlflowClient(tracking_uri=f"sqlite:///{store.root}/empty.db").search_experiments()
+    searched(study_of(), store, trials=1)
+    return store
+
+
+def searched(study: Study, store: Store, workers: int = 1, trials: int | None = None) -> "SearchRun":
     from harness.execution.progress import Reporter
     from harness.search.run import run_search
 
-    store = Store(tmp_path_factory.mktemp("prepared"))
-    MlflowClient(tracking_uri=f"sqlite:///{store.root}/empty.db").search_experiments()
     with Reporter() as reporter:
-        run_search(study_of(), store, "cpu", reporter, 1, 1, None)
-    return store
+        return run_search(study, store, "cpu", reporter, workers, trials, None)
+
+
+@pytest.fixture(scope="session")
+def reference(
+    study_of: StudyOf, prepared: Store, tmp_path_factory: pytest.TempPathFactory
+) -> tuple["SearchRun", Store]:
+    """The search of six trials, run with one worker; tests only read it."""
+    store = new_store(prepared, tmp_path_factory.mktemp("reference") / "store")
+    return searched(study_of(), store), store
 
 
 def new_store(prepared: Store, root: Path) -> Store:

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,12 +18,14 @@ from harness.errors import HarnessError
 from harness.execution.progress import Reporter
 from harness.prepare import prepare
 from harness.search import queue as module
-from harness.search.queue import Queue
-from harness.search.run import run_search
+from harness.search.earlier import describe, origin
+from harness.search.queue import Queue, slot_of
+from harness.search.reuse import reuse_earlier
+from harness.search.run import SearchRun, run_search
 from harness.store import Store
 from harness.study import Study
 from harness.study.identity import search_id
-from tests.postgres import PASSWORD
+from tests.postgres import PASSWORD, create_database
 from tests.search.conftest import STUDY, StudyOf, new_store
 from tests.search.test_run import runs_of, wait_for
 
@@ -133,6 +137,33 @@ def test_two_machines_that_start_at_once_make_one_search(
     assert sum(map(jobs_in, stores)) == 2 * target, "a fold was fitted on both"
     for machine in machines:
         assert "6 of 6 trials" in machine.said.read_text()
+
+
+def test_two_machines_that_edit_the_space_at_once_reuse_every_trial_once(
+    study_of: StudyOf, reference: tuple[SearchRun, Store], postgres: str
+) -> None:
+    url, (run, store) = create_database(postgres, "edited"), reference
+    first, study = queue_at(study_of(), store, url), study_of("search.space.learning_rate.low=5.0e-4")
+    for trial in Queue(study.searched, first.name, store, None).trials():
+        first.optuna_study.add_trial(trial)
+    describe(prepare(study_of(), store), first)
+    together = threading.Barrier(2)
+
+    def start() -> list[str]:
+        said, workspace, queue = list[str](), prepare(study, store), queue_at(study, store, url)
+        together.wait()
+        reuse_earlier(workspace, queue, [], said.append)
+        queue.fill(6, [])
+        return said
+
+    with ThreadPoolExecutor(2) as machines:
+        said = [machine.result() for machine in [machines.submit(start) for _ in range(2)]]
+    trials = queue_at(study, store, url).trials()
+    assert sorted(trial.user_attrs["slot"] for trial in trials) == list(range(6))
+    inside = [r for r in run.results if r.state == "complete" and r.point["learning_rate"] >= 5e-4]
+    reused = {slot_of(trial): trial.values for trial in trials if origin(trial)}
+    assert reused == {result.slot: [result.value] for result in inside}
+    assert any(f"{len(inside)} reused" in line for lines in said for line in lines)
 
 
 def test_a_wrong_password_is_refused_and_not_repeated(

@@ -18,8 +18,8 @@ from harness.store import Ledger, Store
 from harness.study import Study, load_study
 from harness.study.plan import fold_jobs
 from harness.study.reader import StateReader
-from tests.search.conftest import StudyOf, new_store
-from tests.search.test_run import queue_of, runs_of, searched
+from tests.search.conftest import StudyOf, new_store, searched
+from tests.search.test_run import queue_of, runs_of
 
 CONFIRM = ("search.trials=12", "search.confirm={repeats: 2}")
 

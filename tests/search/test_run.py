@@ -24,21 +24,16 @@ from harness.execution.progress import Reporter
 from harness.prepare import prepare
 from harness.reproduce import reproduce
 from harness.search.queue import Queue
-from harness.search.run import SearchRun, run_search
+from harness.search.run import SearchRun
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.identity import search_id
-from tests.search.conftest import STUDY, StudyOf, new_store
+from tests.search.conftest import STUDY, StudyOf, new_store, searched
 
 GRID = (
     "search.sampler=grid", "search.trials=null", "search.space.learning_rate={choices: [1.0e-3, 1.0e-2]}",
     "search.space.dropout={low: 0.2, high: 0.6, step: 0.2, when: {head: [dropout-gap]}}",
 )  # fmt: skip
-
-
-def searched(study: Study, store: Store, workers: int = 1, trials: int | None = None) -> SearchRun:
-    with Reporter() as reporter:
-        return run_search(study, store, "cpu", reporter, workers, trials, None)
 
 
 def queue_of(study: Study, store: Store, url: str | None = None) -> Queue:
@@ -84,13 +79,6 @@ def check_exact(study: Study, store: Store, run: SearchRun, target: int, url: st
         client = MlflowClient(tracking_uri=store.tracking_uri)
         steps = [metric.step for metric in client.get_metric_history(fold.info.run_id, "val/accuracy")]
         assert steps == [1], "an epoch was logged more or less than once"
-
-
-@pytest.fixture(scope="module")
-def reference(study_of: StudyOf, prepared: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchRun, Store]:
-    """The search of six trials, run with one worker; tests only read it."""
-    store = new_store(prepared, tmp_path_factory.mktemp("reference") / "store")
-    return searched(study_of(), store), store
 
 
 def test_a_fold_of_a_trial_run_again_from_its_run_gives_the_same_metrics(study_of: StudyOf, store: Store) -> None:

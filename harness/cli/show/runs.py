@@ -39,6 +39,8 @@ def show_status(status: "Status", marks: Iterable[str]) -> None:
         console.print(line)
     report = relative(status.report) if status.report else "not written yet"
     console.print(f"study id {status.study_id}, report: {report}")
+    if status.search_report:
+        console.print(f"report of the newest search of this study: {relative(status.search_report)}")
 
 
 def show_reproduction(found: "Reproduction") -> None:
@@ -110,7 +112,7 @@ def _show_separation(console: "Console", shared: "Separation", scenarios: "Seque
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     """Print the result of a search: its best trials, the report and the UI."""
-    from harness.search.trials import shown, trials_frame
+    from harness.search.trials import reused_words, shown, trials_frame
 
     console = new_console()
     _show_separation(console, run.separation)
@@ -119,6 +121,8 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         board = trials_frame(run.marks, run.results)
         console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
     show_marks(console, run.marks.of_study)
+    if words := reused_words(run.results, run.target):
+        console.print(words)
     if run.timed_out:
         console.print(f"{title}: search.timeout is over; the same command continues", style="bold")
     if run.confirmed:
