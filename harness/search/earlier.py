@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ValidationError
 
 from harness.data.inputs import Workspace
 from harness.data.variants import field_differences
@@ -87,5 +86,5 @@ def _study(content: object) -> Study | None:
         return None
     try:
         return Study.model_validate({**content, "stages": [{"name": "base"}]})
-    except ValidationError:
+    except ValueError:  # of pydantic
         return None

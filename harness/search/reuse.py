@@ -8,7 +8,6 @@ from math import isfinite
 from operator import itemgetter
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from pydantic import ValidationError
 
 from harness.data.inputs import Workspace
 from harness.search.earlier import EarlierSearch, describe, earlier_searches
@@ -107,7 +106,7 @@ class Reuse:
         asked, here = earlier.asked or self._study, self._study.base.weights
         try:
             settings = Settings.model_validate({**asked.base.model_dump(), "weights": here, **trial.params})
-        except ValidationError:
+        except ValueError:  # of pydantic
             return None
         resolved = settings.resolved(asked.data.image_size).model_dump()
         point = self._search.complete({**resolved, **trial.params}, {})
