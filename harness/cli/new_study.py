@@ -89,8 +89,10 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     if not schema.exists():
         write_atomic(schema, json.dumps(study_schema(HEADS), indent=1).encode())
     write_atomic(target, text.encode())
-    about = f"positive class, guessed: {positive} ({why})" if positive else f"{len(counts)} classes, none is positive"
-    return NewStudy(target, (guess.words, f"{about}; check this", *map(str, listing.left_out)))
+    about = f"no positive class: metrics are means over the {len(counts)} classes"
+    if positive:
+        about = f"positive class, guessed: {positive} ({why}); check this"
+    return NewStudy(target, (guess.words, about, *map(str, listing.left_out)))
 
 
 def _patient_lines(guess: Guess) -> str:

@@ -113,9 +113,10 @@ def _twins(table: pd.DataFrame) -> str:
 
 
 def _are_dates(table: pd.DataFrame) -> bool:
-    """Whether all patients are dates, or all names contain one."""
-    return all(map(_is_date, table["patient"])) or all(map(_DASHED_DATE.search, table["image"]))
+    """Whether all patients are dates, or the first parts of dates such as `05` of `05-12-2024`."""
+    return all(_is_date(who, image) for who, image in zip(table["patient"], table["image"], strict=True))
 
 
-def _is_date(patient: str) -> bool:
-    return _DATE.fullmatch("".join(re.findall("[0-9]+", patient.rpartition("/")[2]))) is not None
+def _is_date(patient: str, image: str) -> bool:
+    digits, dashed = "".join(re.findall("[0-9]+", patient.rpartition("/")[2])), _DASHED_DATE.search(image)
+    return _DATE.fullmatch(digits) is not None or bool(digits and dashed and dashed[0].startswith(digits))

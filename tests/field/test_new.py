@@ -55,6 +55,9 @@ NAMES = {  # the names of the images of class A and of class B, and the patients
     "days and times": ("IMG_2024010{}_12000{}.png", "IMG_2025010{}_12000{}.png", 24, 24),
     "years": ("201{}_{}.png", "200{}_{}.png", 24, 24),
     "folders of days": ("2024-01-0{}/{}.png", "2024-02-0{}/{}.png", 24, 24),
+    "dates after patients": ("PAT{:03d}_2024-01-0{}.png", "PAT1{:02d}_2024-01-0{}.png", 6, 6),
+    "dates in folders": ("ann{}/2024-01-0{}.png", "bob{}/2024-02-0{}.png", 6, 6),
+    "days after letters": ("img0{}-05-2024_{}.png", "img1{}-05-2024_{}.png", 24, 24),
     "days with dashes": ("0{}-05-2024_{}.png", "1{}-05-2024_{}.png", 24, 24),
     "words alone": ("lesion{}x{}.png", "healthy{}x{}.png", 24, 24),
 }
