@@ -69,7 +69,7 @@ def write_report(
         write_statistics(statistics, folder)
         write_page(folder, links)
         write_checklist(draft)
-        written_now(links).save(folder)
+        written_now(workspace, state, links).save(folder)
         seal(folder)
         failpoint("report.written")
         if out is None:

@@ -8,7 +8,10 @@ from pathlib import Path
 from time import time
 
 from harness import __version__
+from harness.data.inputs import Workspace
+from harness.study.identity import digest
 from harness.study.provenance import PACKAGE, code_digest
+from harness.study.state import StudyState
 
 PACKAGES = ("matplotlib", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "statsmodels")
 FILE = "written.json"
@@ -18,11 +21,13 @@ FILE = "written.json"
 class Written:
     """The time, the code and the packages that wrote a report, and its links into MLflow."""
 
-    time: float  # seconds since 1970: later looks at the test set are not counted in the report
+    time: float  # seconds since 1970
     harness: str  # its version
     code: str  # the digest of all its files
     packages: Mapping[str, str]
     links: Mapping[str, str]
+    results: str = ""  # the digest of what was finished
+    looks: int = 0  # the number of the last entry in the ledger of looks; later ones are not counted in the report
 
     def save(self, folder: Path) -> None:
         """Write the file into the folder of a report."""
@@ -36,9 +41,19 @@ class Written:
         return Written(**json.loads((folder / FILE).read_text(encoding="utf-8")))
 
 
-def written_now(links: Mapping[str, str] | None = None) -> Written:
-    """What a report that is written now is written with."""
-    return Written(time(), __version__, report_code(), package_versions(), dict(links or {}))
+def written_now(workspace: Workspace, state: StudyState, links: Mapping[str, str] | None = None) -> Written:
+    """What the report of a study in this state is written with now."""
+    last = workspace.ledger.looks.chain.last()
+    return Written(
+        time(), __version__, report_code(), package_versions(), dict(links or {}),
+        finished_results(workspace, state), last["number"] if last else 0,
+    )  # fmt: skip
+
+
+def finished_results(workspace: Workspace, state: StudyState) -> str:
+    """The digest of the fits that are done and of the commands that made them."""
+    done = sorted({job_id for fit in state.fits for job_id in fit.records})
+    return digest([done, [command.time for command in workspace.commands]])
 
 
 def report_code() -> str:

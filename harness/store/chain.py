@@ -7,6 +7,7 @@ written by the next one, and a last link that was removed is missed.
 import hashlib
 import json
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,3 +178,19 @@ def _check_order(chain: Chain, links: list[Content]) -> Iterator[Checked]:
         yield Checked("entries", DIFFERS, "the store has an id, which its first entry gave it, and no entry: removed")
     elif last in by_number and by_number[last] != head:
         yield Checked(HEAD, DIFFERS, "it is not that of the last entry: changed or removed")
+
+
+def copy_until(chain: Chain, target: Path, last: int | None) -> None:
+    """Copy the files of a chain as it was when it ended with this link; the whole chain where `last` is None."""
+    links = {chain.root / link["file"]: link for link in chain.links()}
+    for path in sorted(chain.root.rglob("*.json")):
+        link = links.get(path)
+        if path.name != HEAD and (last is None or link is None or link["number"] <= last):
+            copy = target / path.relative_to(chain.root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    if last is None and (chain.root / HEAD).exists():
+        shutil.copyfile(chain.root / HEAD, target / HEAD)
+    for link in links.values() if last is not None else ():
+        if link["number"] == last:
+            (target / HEAD).write_bytes(rendered(link))

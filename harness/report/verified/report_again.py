@@ -19,11 +19,13 @@ from harness.report.published.front import FRONT, write_front
 from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison, compare_files
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.report.write import write_report
-from harness.report.written import FILE, Written, package_versions, report_code
+from harness.report.written import FILE, Written, finished_results, package_versions, report_code
 from harness.store import Store
+from harness.store.chain import copy_until
+from harness.store.machine import STORE_FILE
 from harness.store.seals import SEAL
 
-SHARED = ("jobs", "looks", "explanations", "studies", "registrations", "store.json")  # of a report
+SHARED = ("jobs", "explanations", "studies", "registrations")  # of a report
 NOT_MADE_AGAIN = {SEAL, FILE}
 FIGURES = (".png", ".svg")
 
@@ -56,8 +58,14 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedI
     place, written = folder.relative_to(workspace.store.root).as_posix(), Written.load(folder)
     tools = tools_of(written)
     try:
-        with _view(workspace) as view:
-            state = view.reader.read(provisional=True)
+        state = workspace.reader.read(provisional=True)
+        if written and written.results != finished_results(workspace, state):
+            words = "fits or commands were added or removed since it was written: `harness report` writes it again"
+            yield VerifiedItem("reports", place, "cannot be checked", words)
+            return
+        if written:
+            yield from _later_looks(workspace, place, written)
+        with _view(workspace, written) as view:
             with quiet():
                 again = write_report(view, state, _run_of(folder, view)).parent
             yield from _compared(folder, again, place, tools)
@@ -68,18 +76,38 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedI
         yield VerifiedItem("reports", place, "differs", f"cannot be written again: {described(error)}")
 
 
+def _later_looks(workspace: Workspace, place: str, written: Written) -> Iterator[VerifiedItem]:
+    """Say how many entries of the ledger of looks are newer than the report, if any."""
+    last = workspace.ledger.looks.chain.last()
+    later = last["number"] - written.looks if last else 0
+    if later > 0:
+        words = f"{later} later entries in the ledger of looks are not counted in it: `harness report` writes it again"
+        yield VerifiedItem("looks", place, "cannot be checked", words)
+
+
 @contextmanager
-def _view(workspace: Workspace) -> Iterator[Workspace]:
-    """The workspace in a temporary store that shares the results of this one and has its own reports."""
+def _view(workspace: Workspace, written: Written | None) -> Iterator[Workspace]:
+    """The workspace in a temporary store that shares the results of this one and has its own reports.
+
+    Its ledger of looks ends where it did when the report was written.
+    """
     with TemporaryDirectory() as folder:
         store = Store(Path(folder), mixed_versions=True)
         for name in SHARED:
-            if (workspace.store.root / name).exists():
-                (store.root / name).symlink_to(workspace.store.root / name)
+            _link(workspace.store.root / name, store.root / name)
         store.pictures.mkdir()  # pictures that are missing are written here
         for path in workspace.store.pictures.glob("*.png"):
-            (store.pictures / path.name).symlink_to(path)
+            _link(path, store.pictures / path.name)
+        last = written.looks if written else None
+        if last != 0:  # the ledger had begun
+            _link(workspace.store.root / STORE_FILE, store.root / STORE_FILE)
+        copy_until(workspace.ledger.looks.chain, store.root / "looks", last)
         yield replace(workspace, store=store)
+
+
+def _link(path: Path, place: Path) -> None:
+    if path.exists():
+        place.symlink_to(path)
 
 
 def _run_of(folder: Path, workspace: Workspace) -> RunOf:

@@ -15,6 +15,8 @@ from harness.report.verified.study_inputs import image_items, record_items
 from harness.report.verified.uncovered import uncovered_items
 from harness.report.verified.verified_item import VerifiedItem
 from harness.store import Store
+from harness.store.check_looks import check_looks
+from harness.store.machine import STORE_FILE
 
 CHANGED = "not computed again, since files that it follows from have changed"
 
@@ -46,8 +48,13 @@ class Verification:
         """Whether files have changed since they were written: seals and ledgers. Nothing is computed again."""
         for folder in self._sealed:
             yield from folder.items(self._store.root)
-        self._covered |= sealed_explanations(self._store)
+        self._covered |= {*sealed_explanations(self._store), self._store.root / "looks", self._store.root / STORE_FILE}
         yield from explanation_items(self._store)
+        for found in check_looks(self._store):
+            file = self._store.root / "looks" / found.what
+            yield VerifiedItem(
+                "looks", f"looks/{found.what}" if file.exists() else found.what, found.verdict, found.words
+            )
 
     def records(self) -> Iterator[VerifiedItem]:
         """Check the record of every study, and its images where they are at hand."""
