@@ -42,9 +42,15 @@ def ui(
 
 def study_views(workspace: "Workspace", port: int) -> dict[str, str]:
     """The views of the study on its server, or in the UI of this store on `port`: name -> URL."""
+    from harness.store.reports import search_report
     from harness.tracking.connection import reachable
     from harness.tracking.publisher import Publisher
 
     state = workspace.reader.read(provisional=True)
     with reachable(workspace.store):
-        return Publisher(workspace, port).views(state.stages)
+        views = Publisher(workspace, port).views(state.stages)
+        if workspace.study.search is not None and search_report(workspace.store.reports, workspace.study.study):
+            from harness.search.tracking import SearchPublisher
+
+            views["trials of the search"] = SearchPublisher(workspace, port).leaderboard_url()
+        return views

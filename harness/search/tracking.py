@@ -13,6 +13,7 @@ from harness.store.results import FoldRecord, Metrics
 from harness.study.history import CommandLog
 from harness.study.identity import search_id
 from harness.study.plan import Job, Scenario, fold_jobs
+from harness.tracking.links import UI_PORT
 from harness.tracking.relay import Relay
 from harness.tracking.root_run import RootRun
 
@@ -20,9 +21,9 @@ from harness.tracking.root_run import RootRun
 class SearchPublisher(RootRun):
     """Publishes the trials of a search and their jobs to MLflow."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, port: int = UI_PORT) -> None:
         self._search, self._search_id = workspace.study.searched, search_id(workspace.study, workspace.inputs.digests)
-        super().__init__(workspace, self._search_id)
+        super().__init__(workspace, self._search_id, port)
         self._marks = Marks(workspace.study, (), workspace.inputs.dataset.synthetic)
         self._trial_runs: dict[str, str] = {}  # job id -> the run of its trial
         self._streams: dict[str, str] = {}  # job id -> its run, while it trains

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+import optuna
 import pandas as pd
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.cli.ui import study_views
 from harness.data.record import records, write_record
 from harness.errors import StudyError
 from harness.prepare import prepare
@@ -115,6 +117,9 @@ def test_an_edited_space_reuses_the_trials_in_it_and_fits_only_the_others(
     assert run.report.parent.name == f"tiny-search-{identity[:8]}", "a variant by --set takes no other's place"
     assert (store.reports / "tiny-search" / "report.md").read_bytes() == first_report
 
+    views = study_views(prepare(study, store), 5000)
+    assert views["trials of the search"] == run.url
+
     again = searched(study, store)
     assert again.results == run.results and again.report == run.report
     assert "earlier search" not in "".join(capsys.readouterr()).replace("an earlier search", "")
@@ -218,6 +223,25 @@ def test_a_point_is_reused_once_however_many_searches_have_it(study_of: StudyOf,
     third = join(study_of(NARROW), copy)
     assert len(third.said) == 1, "a search that only has trials of another one is not named"
     assert len({trial.user_attrs["scenario_id"] for trial in third.trials}) == len(third.trials)
+
+
+def test_a_start_that_was_killed_while_it_reused_trials_is_completed(
+    study_of: StudyOf, copy: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, added, add = study_of("search.sampler=tpe"), list[FrozenTrial](), optuna.Study.add_trial
+
+    def add_three(self: optuna.Study, trial: FrozenTrial) -> None:
+        if len(added) == 3:
+            raise KeyboardInterrupt
+        add(self, trial)
+        added.append(trial)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(optuna.Study, "add_trial", add_three)
+        join(study, copy)
+    again = join(study, copy)
+    assert "5 reused" in again.said[0] and again.numbers == [0, 1, 2, 3, 4]
+    assert join(study, copy).said == []
 
 
 def test_fits_by_other_code_are_not_reused(study_of: StudyOf, copy: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ REASONS = {
     "locks": "of commands that run",
     "mlflow.db": "MLflow's database, which the next run makes again from the fits where it is missing",
     "optuna.db": "the trials of searches",
+    "optuna.db.lock": "of the trials of searches",
+    "searches": "the best scenarios of searches, which their reports have as well",
     "states": "of fits that are not finished",
     "pictures": "images as reports show them; those of a written report are sealed with it",
     "unpublished": "why a file is not in MLflow",
