@@ -32,7 +32,7 @@ def picture(dataset: Dataset, size: int, store: Store, row: int) -> Pixels:
     except DataError:
         if dataset.root.is_dir():
             raise
-        raise DataError(f"the images are not at hand: {dataset.root} is not a folder") from None
+        raise DataError(f"the images are not at hand: there is no folder {dataset.root.name}") from None
     buffer = BytesIO()
     Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(buffer, "png")
     with suppress(OSError):  # a store that may only be read

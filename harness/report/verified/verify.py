@@ -17,6 +17,7 @@ from harness.report.verified.verified_item import VerifiedItem
 from harness.store import Store
 from harness.store.check_looks import check_looks
 from harness.store.machine import STORE_FILE
+from harness.store.registrations import FOLDER, check_registrations
 
 CHANGED = "not computed again, since files that it follows from have changed"
 
@@ -48,13 +49,19 @@ class Verification:
         """Whether files have changed since they were written: seals and ledgers. Nothing is computed again."""
         for folder in self._sealed:
             yield from folder.items(self._store.root)
-        self._covered |= {*sealed_explanations(self._store), self._store.root / "looks", self._store.root / STORE_FILE}
+        self._covered |= sealed_explanations(self._store)
         yield from explanation_items(self._store)
+        yield from self._ledgers()
+
+    def _ledgers(self) -> Iterator[VerifiedItem]:
+        """Check the ledger of looks and the registrations, which have hashes of their own."""
+        root = self._store.root
+        self._covered |= {root / name for name in ("looks", FOLDER, STORE_FILE)}
         for found in check_looks(self._store):
-            file = self._store.root / "looks" / found.what
-            yield VerifiedItem(
-                "looks", f"looks/{found.what}" if file.exists() else found.what, found.verdict, found.words
-            )
+            what = f"looks/{found.what}" if (root / "looks" / found.what).exists() else found.what
+            yield VerifiedItem("looks", what, found.verdict, found.words)
+        for found in check_registrations(self._store):
+            yield VerifiedItem("registrations", found.what, found.verdict, found.words)
 
     def records(self) -> Iterator[VerifiedItem]:
         """Check the record of every study, and its images where they are at hand."""
