@@ -47,13 +47,15 @@ def write_front(draft: Draft, out: Path) -> None:
 
 
 def manifest(workspace: Workspace) -> pd.DataFrame:
-    """The images with their classes, patients, splits and hashes."""
-    return workspace.inputs.dataset.table
+    """The images with their classes, splits and hashes, and their patients where a rule finds them."""
+    table = workspace.inputs.dataset.table
+    return table if workspace.inputs.separation.known else table.drop(columns="patient")
 
 
 def folds(workspace: Workspace) -> pd.DataFrame:
     """A row for each training image and repeat: the fold that validates it; it trains in the others."""
-    table = workspace.inputs.dataset.table[["image", "patient", "label"]]
+    table = manifest(workspace)
+    table = table[[name for name in ("image", "patient", "label") if name in table]]
     parts = [
         table.loc[fold.validation].assign(repeat=fold.repeat, fold=fold.fold).sort_index()
         for fold in workspace.inputs.folds
@@ -73,7 +75,8 @@ TOP_LATER = (CRATE, CITATION, SEAL, "README.md")  # written after the page that 
 def _top() -> dict[str, str]:
     return {
         "model-card.html": "model card", "model-card.md": "model card, Markdown",
-        "manifest.csv": "every image: class, patient, split, hash", "folds.csv": "which fold validates each image",
+        "manifest.csv": "every image: class, split, hash, patient if known",
+        "folds.csv": "which fold validates each image",
         "README.md": "how to check this folder", CITATION: "how to cite this study",
         CRATE: "this folder described for programs (RO-Crate)", SEAL: "SHA-256 of every file",
     }  # fmt: skip
