@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from harness.data.folds import Fold, check_fold, fold_digests, make_folds
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset, unread_lines
 from harness.data.patients import patient_rule
-from harness.data.phantom import phantom_path
+from harness.data.phantom import is_phantom, phantom_path
 from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand
@@ -52,6 +53,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             root = _images(study, store)
             accepted = study.audit.accept if accepted is None else accepted
             dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
+            dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = _folds(study, dataset, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
     digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources)

@@ -20,6 +20,7 @@ from harness.store.files import new_folder
 from harness.study.study import Phantom
 
 PHANTOM_VERSION = 1  # raise it when the drawings change
+NOTE = "SYNTHETIC.txt"  # in the folder of the images
 SIDE = 160  # pixels
 NORMAL_SHARE = 1 / 3.9  # the 1 : 2.9 imbalance of the paper's training set
 Canvas = NDArray[np.float64]
@@ -53,7 +54,7 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
             task.folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(initializer=become_worker) as pool:
             list(pool.map(_draw_patient, tasks, chunksize=16))
-        (folder / "SYNTHETIC.txt").write_text(f"{__doc__}\n", encoding="utf-8")
+        (folder / NOTE).write_text(f"{__doc__}\n", encoding="utf-8")
         try:
             failpoint("phantom.written")
             folder.rename(target)
@@ -61,6 +62,11 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
             if not target.is_dir():
                 raise
     return target
+
+
+def is_phantom(root: Path) -> bool:
+    """Whether the images of this folder are phantoms, wherever they were moved: the drawing left a note there."""
+    return (root / NOTE).is_file()
 
 
 def _tasks(folder: Path, images: int, seed: int, split: int) -> list[_Task]:

@@ -363,7 +363,8 @@ def test_a_finished_study_is_planned_as_done_and_is_not_fitted_again(
     run = harness("run", "study.yaml", *store, "--device", "cpu")
     assert run.code == 0
     assert " fits" not in run.err
-    assert "SYNTHETIC" in run.out
+    titles = [line for line in run.out.splitlines() if line.endswith("(SYNTHETIC DATA)")]
+    assert [title.partition(":")[0] for title in titles] == ["small, stage heads", "small, stage sampling", "test set"]
     assert "test accuracy " in run.out
     assert re.search(rf"MLflow: .* ui .*{finished.store.root}.* http://127\.0\.0\.1:5000/", run.out)
     refused = harness("run", "study.yaml", *store, "--device", "gpu")

@@ -17,6 +17,7 @@ from harness.study.identity import study_id
 from harness.study.paper import OpenQuestion
 from harness.tracking.report import report_study
 from tests.conftest import ROOT, Finished, run_in
+from tests.report.test_marks import rows_of
 
 PAPER = ROOT / "studies" / "published" / "pneumonia-paper.yaml"
 
@@ -83,6 +84,14 @@ def test_every_cell_that_has_a_value_of_ours_knows_its_run(page: Path) -> None:
         if "ours" in found:
             ours = found[found["ours"].notna()]
             assert len(ours) == 0 or ours["MLflow run"].notna().all(), path.name
+
+
+def test_every_row_next_to_the_paper_carries_the_mark(page: Path) -> None:
+    files = [path for kind in ("csv", "tex") for path in page.parent.glob(f"paper-*.{kind}")]
+    assert len(files) > 12
+    for path in files:
+        assert all("SYNTHETIC DATA" in row for row in rows_of(path)), path.name
+    assert "\n**Ours: SYNTHETIC DATA.**\n" in page.read_text().partition("## Next to the paper")[2]
 
 
 def test_the_papers_baseline_stands_next_to_our_own_of_the_same_network(

@@ -149,6 +149,18 @@ def test_folds_that_tear_patients_apart_and_accepted_errors_mark_everything(smal
     assert mark == "PATIENTS UNKNOWN: folds are not grouped"
 
 
+def test_synthetic_images_are_so_wherever_they_were_moved(
+    study_of: Callable[..., Study], store: Store, tmp_path: Path
+) -> None:
+    (drawn,) = store.data.iterdir()
+    root = drawn.rename(tmp_path / "moved")
+    text = f"study: s\ndata: {{source: folder, path: {root}}}\nfolds: {{k: 2}}\n"
+    study = study_of(f"{text}base: {{backbone: test_resnet, weights: none}}\nstages: [{{name: a}}]\n")
+    assert prepare(study, store).inputs.dataset.synthetic
+    (root / "SYNTHETIC.txt").unlink()
+    assert not prepare(study, store).inputs.dataset.synthetic
+
+
 def test_an_epoch_chosen_by_its_own_score_marks_validation_and_not_the_test(
     small_study: Callable[..., Study], finished: Finished
 ) -> None:

@@ -86,6 +86,7 @@ def test_the_command_prints_the_bits_of_the_study(finished: Finished, scored: pd
     found = found.astype({column: float for column in found if str(column).startswith("prob_")})
     same_bits(found, scored)
     assert list(found["image"]) == list(scored["file"])
+    assert done.stderr.splitlines()[-1] == "the study of this model: SYNTHETIC DATA"
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.data.dataset import SPLITS
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
@@ -12,8 +13,8 @@ from harness.report.numbers.detectable import resolution
 from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.statistics import MAJORITY
+from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.tables.export import export_table
-from harness.study import Study
 
 AUTHOR = "author must state"
 MEASURED_ON = ("folds", OUT_OF_FOLD, TEST)
@@ -92,13 +93,16 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     study, dataset, folds, shared = draft.study, draft.inputs.dataset, draft.study.folds, draft.inputs.separation
     synthetic = " (SYNTHETIC, drawn by a procedure)" if dataset.synthetic else ""
     whole = " of whole patients" if shared.known else ""
-    limit = f"a class-stratified subset{whole}, {study.data.limit} images a split"
+    sizes = " and ".join(f"{len(dataset.rows(split)):,} {split}" for split in SPLITS)
+    limit = f"a class-stratified subset{whole}: {sizes} images (data.limit {study.data.limit})"
+    sizes_px = ", ".join(dict.fromkeys(str(s.settings.image_size) for s in draft.state.scenarios))
+    bad = f", without {len(dataset.skipped.reasons):,} that cannot be read" if dataset.skipped else ""
     unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
     test = "the test split is the data's own" if shared.splits else "no test split"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
-        "preprocessing": f"decoded once, resized to {study.data.image_size} px, normalised as the weights were trained",
-        "subset": limit if study.data.limit else "all images of the split",
+        "preprocessing": f"decoded once, resized to {sizes_px} px, normalised as the weights were trained",
+        "subset": limit if study.data.limit else f"all images of the split{bad}",
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
         f" digest {draft.inputs.digests.all_folds}; {test}{unknown}",
         "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}"
@@ -109,15 +113,14 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     }
 
 
-def _levels(study: Study, name: str) -> str:
-    found = dict.fromkeys(str(getattr(settings, name)) for _, settings in study.settings())
-    names = [Path(level).name for level in found] if name == "weights" else list(found)
-    names = names if len(set(names)) == len(found) else list(found)  # two files of one name in two folders
-    return f"{name} {', '.join(names)}"
+def _levels(used: AllUsed, name: str) -> str:
+    """The values of a setting in the scenarios of the study, with what they were resolved to."""
+    found = dict.fromkeys(f"{each.value}{f' ({each.as_run})' if each.as_run else ''}" for each in used.get(name, ()))
+    return f"{name} {', '.join(found)}"
 
 
 def _model_answers(draft: Draft) -> dict[str, str]:
-    study = draft.study
+    study, used = draft.study, used_settings(draft.study, draft.inputs, draft.state.scenarios)
     facts = [r.facts for state in draft.state.stages for s in state.scenarios for r in s.records.values()]
     scenarios = [s.settings for s in draft.state.scenarios]
     torch = ", ".join(sorted({f"torch {f.torch} ({f.device}, {f.precision})" for f in facts}))
@@ -132,19 +135,20 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "weight_decay",
     )
     rules = [f"{s.name}: {s.select.rule} by {s.select.metric}" for s in study.stages if s.select]
-    ensemble = "none: one model refitted on all training images" if study.test and study.test.model == "refit" else ""
-    if study.test and study.test.model == "folds":
-        ensemble = "the mean of the fold models' probabilities"
+    tested = study.test is not None and any(test.finished for test in draft.state.tests)
+    refit = study.test is not None and study.test.model == "refit"
+    alone, mean = "none: one model refitted on all training images", "the mean of the fold models' probabilities"
     return {
-        "model": f"{_levels(study, 'backbone')}; {_levels(study, 'head')}; output: a probability for each of"
+        "model": f"{_levels(used, 'backbone')}; {_levels(used, 'head')}; output: a probability for each of"
         f" {', '.join(draft.inputs.dataset.classes)}",
         "software": torch and f"{torch}; all packages in environment.txt of the study run",
-        "initialisation": _levels(study, "weights"),
-        "training": f"{'; '.join(_levels(study, name) for name in training)}; {len(facts)} fits",
-        "selection": f"{'; '.join(rules)}; the epoch: {_levels(study, 'select_epoch')}" if rules else "",
-        "ensemble": ensemble,
-        "imbalance": f"{_levels(study, 'oversampling')}; {oversampling_words(scenarios)}",
-        "reproduction": "harness reproduce RUN_ID fits any fold again; the test model is stored as safetensors",
+        "initialisation": _levels(used, "weights"),
+        "training": f"{'; '.join(_levels(used, name) for name in training)}; {len(facts)} fits",
+        "selection": f"{'; '.join(rules)}; the epoch: {_levels(used, 'select_epoch')}" if rules else "",
+        "ensemble": (alone if refit else mean) if tested else "",
+        "imbalance": f"{_levels(used, 'oversampling')}; {oversampling_words(scenarios)}",
+        "reproduction": "harness reproduce RUN_ID fits any fold again"
+        + ("; the test model is stored as safetensors" if tested else ""),
     }
 
 

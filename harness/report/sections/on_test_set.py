@@ -17,6 +17,7 @@ from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table, estimate_table
+from harness.stats.bootstrap import RESAMPLES
 from harness.stats.proportions import wilson
 from harness.store.looks import Look
 from harness.study.state import ScenarioState, look_key
@@ -48,7 +49,7 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
         "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
-        f" and by resampling {draft.inputs.separation.unit}, 2,000 times, where the resamples differ:",
+        f" and by resampling {draft.inputs.separation.unit}, {RESAMPLES:,} times, where the resamples differ:",
         "",
         *export_table(estimate_table(shown, draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"),
         *figure_lines(predicted, f"test set, {title}", dataset),
