@@ -16,6 +16,7 @@ from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
+from harness.study.rehearsal import with_trials
 from harness.study.search_block import Point
 from harness.study.state import ScenarioState
 
@@ -88,8 +89,10 @@ def trial_states(workspace: Workspace, results: list[TrialResult]) -> list[Scena
 
 def trial_marks(workspace: Workspace, results: list[TrialResult]) -> Marks:
     """The marks of these trials."""
-    fits = tuple(fit_marks(trial_states(workspace, results)))
-    return Marks(workspace.study, fits, workspace.inputs.dataset.synthetic)
+    fits, study = tuple(fit_marks(trial_states(workspace, results))), workspace.study
+    if len(results) > study.searched.target():  # an earlier command had a higher target
+        study = with_trials(study, len(results))
+    return Marks(study, fits, workspace.inputs.dataset.synthetic)
 
 
 def trials_frame(marks: Marks, results: list[TrialResult]) -> pd.DataFrame:

@@ -65,6 +65,15 @@ def test_the_page_shows_the_summary_the_winner_and_every_figure(reader: Reader, 
     assert all(width > 50 and natural > 0 for width, natural in sizes)
 
 
+def test_the_study_file_is_folded_and_opens(reader: Reader, finished: Finished) -> None:
+    page = reader.open(PHONE)
+    text = page.locator("details pre")
+    assert not text.is_visible()
+    page.locator("details summary").click()
+    assert text.inner_text().strip() == finished.study.text.strip()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
 def test_the_contents_lead_to_every_part(reader: Reader) -> None:
     page = reader.open()
     titles = page.locator("main h2").all_inner_texts()

@@ -13,7 +13,7 @@ from harness.report.numbers.marks import BEST_EPOCH, Marks
 from harness.search.analysis import importances
 from harness.search.confirm import confirmed
 from harness.search.run import SearchRun, run_search
-from harness.search.trials import best_trial, pareto_front, shown, trials_frame
+from harness.search.trials import best_trial, pareto_front, shown, trial_marks, trials_frame
 from harness.store import Ledger, Store
 from harness.study import Study, load_study
 from harness.study.plan import fold_jobs
@@ -81,6 +81,26 @@ def test_a_search_whose_epochs_were_chosen_by_their_own_score_says_so(study_of: 
     assert pd.read_csv(run.report.parent / "trials.csv")["mark"].tolist() == [
         f"SYNTHETIC DATA; REHEARSAL: search.trials 1 of 6; {BEST_EPOCH}"
     ]
+
+
+def test_a_lower_target_than_the_trials_that_are_there_is_no_rehearsal(
+    done: tuple[Study, Store, SearchRun], study_of: StudyOf
+) -> None:
+    _, store, run = done
+    fewer = prepare(study_of("search.trials=3", CONFIRM[1]), store)
+    assert trial_marks(fewer, run.results[:3]).of_study == ("SYNTHETIC DATA", "REHEARSAL: search.trials 3 of 6")
+    assert len(run.results) == 12
+    assert trial_marks(fewer, run.results).of_study == ("SYNTHETIC DATA",)
+
+
+def test_the_report_of_a_search_says_what_was_done(done: tuple[Study, Store, SearchRun]) -> None:
+    study, _, run = done
+    settings = pd.read_csv(run.report.with_name("settings.csv"), dtype=str).set_index("setting")["value"]
+    assert settings[["backbone", "trainable", "epochs", "folds.k"]].tolist() == ["test_resnet", "head", "1", "2"]
+    assert not {"dropout", "learning_rate"} & {*settings.index}, "the trials vary them"
+    commands = pd.read_csv(run.report.with_name("commands.csv"))
+    assert commands["fits"].tolist() == [sum(result.folds for result in run.results)]
+    assert run.report.read_text().endswith(f"```yaml\n{study.text}```\n")
 
 
 def test_numbers_drawn_from_a_range_are_shown_in_the_digits_that_keep_them_apart(
