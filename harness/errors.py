@@ -54,15 +54,18 @@ def disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
+DAMAGED_DATABASE = ("database disk image is malformed", "file is not a database")  # SQLite's words
+
+
 def permission_problem(error: BaseException | None) -> str | None:
-    """The path that may not be read or written, by this error or one that caused it; None for other errors."""
+    """What may not or cannot be read or written, by this error or one that caused it; None for other errors."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             place = str(Path(os.fsdecode(error.filename)).absolute()) if error.filename else "a file"
             return f"{re.sub(r'/[.]new-[^/]*', '', place) or '/'}: {error.strerror}"  # a temporary folder: its parent
-        for words in ("attempt to write a readonly database", "unable to open database file"):
+        for words in ("attempt to write a readonly database", "unable to open database file", *DAMAGED_DATABASE):
             if words in str(error):
-                return f"the store's database: {words}"
+                return f"the store's database: {words}; `harness doctor` says more"
         if "No usable temporary directory" in str(error):
             return "there is no folder for temporary files; name one by TMPDIR"
         error = error.__cause__ or error.__context__

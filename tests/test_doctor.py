@@ -1,9 +1,12 @@
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import sysconfig
 import tomllib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,88 @@ def test_the_command_prints_one_page(finished: Finished) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) < 40
     assert "orphaned runs" in done.stdout
+
+
+@pytest.fixture
+def broken(finished: Finished, tmp_path: Path) -> Store:
+    """A copy of a store in which a study was run, for damage."""
+    return finished.copy_to(tmp_path / "broken")
+
+
+def test_what_a_copy_lacks_is_told_with_what_mends_it(broken: Store, finished: Finished) -> None:
+    artifacts = named(examine(broken), "artifacts")
+    assert artifacts.verdict == "look"
+    assert f"of {finished.store.root}, which this store was moved or copied from; the next run" in artifacts.text
+    reading = examine(broken.as_read_only())
+    assert "commands read them as they are here" in named(reading, "artifacts").text
+    model, run = (next(broken.artifacts.glob(f"small/{place}")) for place in ("models/m-*", "[0-9a-f]*"))
+    for folder in (model, run, next(broken.jobs.iterdir())):
+        shutil.rmtree(folder)
+    for checks in (examine(broken), examine(broken.as_read_only())):
+        artifacts, lost = named(checks, "artifacts"), named(checks, "lost results")
+        assert artifacts.verdict == "bad"
+        assert artifacts.text.startswith("2 folders are missing, such as ")
+        assert f"copy them from {finished.store.root} if they are there" in artifacts.text
+        assert lost.verdict == "look"
+        assert "have no result" in lost.text
+
+
+def cut(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 20)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "check", "mend"),
+    [
+        ("jobs/*/result.json", "results", "the next run fits it again"),
+        ("jobs/*/predictions.parquet", "results", "restore it from a copy"),
+        ("jobs/*/model.safetensors", "results", "restore it from a copy"),
+        ("cache/folds/*.json", "cache", "harness cache --clear all"),
+        ("cache/pixels/*.npy", "cache", "harness cache --clear all"),
+        ("reports/small/statistics.json", "reports", "harness report STUDY"),
+    ],
+)
+def test_a_damaged_file_is_told_with_what_mends_it(broken: Store, pattern: str, check: str, mend: str) -> None:
+    path = next(broken.root.glob(pattern))
+    cut(path)
+    found = list(doctor._files(broken))
+    bad = [one.name for one in found if one.verdict == "bad"]
+    assert bad == [check]
+    text = named(found, check).text
+    assert text.startswith(f"1 cannot be read, such as {path.relative_to(broken.root)} (")
+    assert mend in text
+
+
+def test_a_database_with_a_damaged_page_is_told(broken: Store) -> None:
+    with closing(sqlite3.connect(broken.database)) as database:
+        database.execute("PRAGMA journal_mode=DELETE").fetchall()
+    with broken.database.open("r+b") as file:
+        file.seek(-3 * 4096, os.SEEK_END)
+        file.write(bytes(4096))
+    for store in (broken, broken.as_read_only()):
+        check = named(examine(store), "database")
+        assert (check.verdict, "is damaged (" in check.text) == ("bad", True)
+
+
+def half(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [half, lambda path: path.write_bytes(b"no database" * 999)], ids=["half", "other"])
+def test_a_damaged_database_is_told_in_one_line_by_every_command(
+    broken: Store, finished: Finished, damage: Callable[[Path], None]
+) -> None:
+    from harness.tracking.connection import open_client, open_experiment
+
+    damage(broken.database)
+    check = named(examine(broken), "database")
+    assert check.verdict == "bad"
+    assert "is damaged (" in check.text
+    assert f"move it and {broken.artifacts} away" in check.text
+    for store in (broken, broken.as_read_only()):
+        with pytest.raises(HarnessError, match="is damaged"):
+            open_client(store)
+        with pytest.raises(HarnessError, match="is damaged"):
+            open_experiment(store, finished.study.study)

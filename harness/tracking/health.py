@@ -7,13 +7,15 @@ from mlflow.entities import Run
 
 from harness.store import Ledger, Store
 from harness.tracking.connection import open_client, search_runs
+from harness.tracking.snapshot import database_to_read, require_whole
 
 
 class Health:
-    """The runs of a store in MLflow. Raises HarnessError where its database cannot be opened."""
+    """The runs of a store in MLflow. Raises HarnessError where its database is damaged or cannot be opened."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._client = store, open_client(store)
+        require_whole(store, database_to_read(store))
 
     def orphaned_runs(self, held: Collection[str]) -> list[str]:
         """The names of runs that are RUNNING although no process runs their study. held: the studies that are run."""

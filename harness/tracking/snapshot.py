@@ -51,6 +51,17 @@ def damaged(store: Store, error: Exception) -> HarnessError:
     return HarnessError(f"{store.database} is damaged ({error}); {rebuilding(store)}")
 
 
+def require_whole(store: Store, database: Path) -> None:
+    """Raise HarnessError where any page of the store's database, or of this copy, is damaged. Reads all of it."""
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise damaged(store, error) from None
+    if found != "ok":
+        raise damaged(store, sqlite3.DatabaseError(found))
+
+
 def rebuilding(store: Store) -> str:
     """How MLflow's runs are written again."""
     return (

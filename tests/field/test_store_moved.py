@@ -4,13 +4,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from harness.doctor import examine
 from harness.errors import BusyError
 from harness.store import Store
+from harness.store.cache import clear
+from harness.store.store import sqlite_uri
+from harness.tracking.connection import open_client
 from harness.tracking.moved import old_places, rewrite_locations
 from tests.conftest import SMALL_STUDY, Finished, runs_of
 from tests.field.conftest import Harness
@@ -159,3 +164,102 @@ def test_artifacts_that_are_still_in_the_old_place_are_told(
     shutil.rmtree(copied.artifacts / "small" / fold.info.run_id)
     rewrite_locations(copied)
     assert "copy the artifacts of 1 runs that are still there" in capsys.readouterr().err
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from harness.store import Store
+from harness.tracking.connection import open_client, open_experiment
+store = Store(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.read(1)
+if sys.argv[2] == "write":
+    with store.locked(sys.argv[3]):
+        client, _ = open_experiment(store, "small")
+else:
+    client = open_client(store)
+print([run.info.artifact_uri for run in client.search_runs(["1"])])
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_moved_store_at_once_all_see_it_where_it_is(copied: Store) -> None:
+    ways = [("write", "one"), ("write", "two"), ("read", "")]
+    command = [sys.executable, "-c", OPEN, str(copied.root)]
+    every = [
+        subprocess.Popen(
+            [*command, *way], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for way in ways
+    ]
+    for process in every:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in every:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = [process.communicate() for process in every]
+    assert [process.returncode for process in every] == [0, 0, 0], told
+    for out, _ in told:
+        assert out.count("file://") == out.count(f"{copied.artifacts.as_uri()}/") > 5
+    assert sum("were rewritten" in err for _, err in told) == 1
+    assert named_outside(copied) == []
+
+
+def test_an_original_in_use_and_its_copy_are_two_stores(finished: Finished, copied: Store) -> None:
+    with finished.store.locked("small"):
+        shutil.copy(finished.store.locks / "small.json", copied.locks)
+        rewrite_locations(copied)
+        assert [check.text for check in examine(copied) if check.name == "orphaned runs"] == ["none"]
+        with copied.locked("small"):
+            pass
+        clear(copied)
+    assert named_outside(copied) == []
+    assert named_outside(finished.store) == []
+
+
+def another_store(place: Path) -> None:
+    (place / "artifacts" / "small").mkdir(parents=True)
+
+
+def a_file(place: Path) -> None:
+    place.write_text("no store")
+
+
+def a_loop(place: Path) -> None:
+    place.symlink_to(place)
+
+
+@pytest.mark.parametrize("occupy", [another_store, a_file, a_loop])
+def test_what_is_in_the_old_place_now_does_not_matter(copied: Store, occupy: Callable[[Path], None]) -> None:
+    rewrite_locations(copied)
+    store = Store(copied.root.rename("new"))
+    occupy(copied.root)
+    there = sorted(copied.root.parent.rglob("*"))
+    found = [run.info.artifact_uri for run in open_client(store).search_runs(["1"])]
+    assert [uri for uri in found if uri.startswith(store.artifacts.as_uri())] == found != []
+    rewrite_locations(store)
+    assert named_outside(store) == []
+    assert sorted(copied.root.parent.rglob("*")) == there
+
+
+@pytest.mark.parametrize("name", ["what? #1", "50%41 Ärzte", "a'b\"c"])
+def test_a_store_is_moved_to_an_odd_place_and_back(
+    copied: Store, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = Store(copied.root.rename(name))
+    reading = open_client(moved.as_read_only())
+    rewrite_locations(moved)
+    assert named_outside(moved) == []
+    writing = open_client(moved)
+    for client in (reading, writing):
+        for run in client.search_runs(["1"]):
+            assert client.list_artifacts(run.info.run_id)
+    link = Path("link")
+    link.symlink_to(moved.root, target_is_directory=True)
+    assert open_client(Store(link)).tracking_uri == sqlite_uri(Store(link).database)
+    rewrite_locations(Store(moved.root.rename(copied.root)))
+    assert named_outside(copied) == []
+    assert capsys.readouterr().err.count("were rewritten") == 2
