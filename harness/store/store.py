@@ -17,7 +17,8 @@ from harness.store.files import NEW_PREFIX, folder_lock, linked, new_folder, rea
 from harness.store.holders import holder_name, read_holder
 
 READING = (  # what can be done with a store that may only be read
-    "these commands only read: status, plan, audit, predict, export, reproduce, ui, cache, doctor, report --out DIR"
+    "these commands only read: status, plan, audit, predict, export, reproduce, ui, cache, doctor, verify, publish,"
+    " report --out DIR"
 )
 
 

@@ -60,7 +60,7 @@ def test_a_database_that_changes_while_its_files_are_copied_is_copied_again(
             with source.open("ab") as file:
                 file.write(bytes(4096))
 
-    monkeypatch.setattr(snapshot.shutil, "copyfile", copyfile)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
     snapshot._copy_files(source, tmp_path / "copy.db")
     assert len(copies) == 4
     monkeypatch.setattr(snapshot, "_stamps", lambda _: object())
