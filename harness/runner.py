@@ -130,11 +130,13 @@ def _run(
             if wanted:
                 log.begin()
                 reporter.begin(name, wanted)
-                fitter.run(wanted)
+                try:
+                    fitter.run(wanted)
+                finally:  # a command that is stopped has fitted something too
+                    log.end(fitter.fitted, fitter.failed)
 
         stages = _run_stages(workspace, fit, relay, reporter.say)
         state = StudyState(stages, _run_tests(workspace, stages, fit, relay))
-        log.end(fitter.fitted, fitter.failed)
         publisher = relay.settled()
         _register(workspace, state, publisher, context, reporter.say)
         report = update_report(workspace, state, publisher.run_of, publisher.links(state.stages))

@@ -34,13 +34,18 @@ ONE_STAGE = "stages=[{name: heads, grid: {head: [dropout-gap, batchnorm-gap]}, s
 TEST_OF_HEADS = "test.stages=[heads]"
 
 
+OF_ONE_RUN = ("store", "first_command", "last_command", "clock_seconds")  # tags: where, when and how long
+
+
 def content(store: Store) -> list[dict[str, Any]]:
     """What MLflow says of every run, but for what differs from one run of the harness to the next."""
     client = MlflowClient(store.tracking_uri)
     found = []
     for run in runs_of(store):
-        own: dict[str, object] = {key: value for key, value in run.data.tags.items() if key.startswith("harness.")}
-        del own["harness.store"]
+        tags = {
+            key.removeprefix("harness."): value for key, value in run.data.tags.items() if key.startswith("harness.")
+        }
+        own: dict[str, object] = {f"harness.{key}": value for key, value in tags.items() if key not in OF_ONE_RUN}
         own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
         metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("seconds", "system/"))}
         steps = {

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace, read_study
 
 
 def status(
@@ -18,14 +18,14 @@ def status(
 ) -> None:
     """Show what is done, running, failed and missing, and why. Changes nothing."""
     from harness.cli.show.runs import show_status
-    from harness.errors import StudyError
     from harness.report.numbers.marks import study_marks
     from harness.store import Store
     from harness.study.status import study_status
 
     store = Store(store_folder)
     if not store.root.exists():
-        raise StudyError(f"{study_file}: nothing was run in {store.root} yet; first run: harness run STUDY")
+        study = read_study(study_file, data, overrides)  # whose errors come first
+        raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
     workspace = find_workspace(study_file, data, overrides, store)
     found = study_status(workspace.study, workspace.inputs.digests, workspace.has_test, store)
     marks = study_marks(workspace.study, workspace.inputs.dataset.synthetic)

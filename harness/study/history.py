@@ -58,7 +58,7 @@ class CommandLog:
             self._write(self._entry, environment())
 
     def end(self, fits: int, failed: int) -> None:
-        """Record how many jobs the command has fitted, and how long it took."""
+        """Record how many jobs the command has fitted so far, and how long that took."""
         if self._entry is not None:
             self._write(replace(self._entry, fits=fits, failed=failed, seconds=time() - self._started))
 

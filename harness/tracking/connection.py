@@ -15,8 +15,8 @@ from harness.processes import delay_signals
 from harness.store import Store
 from harness.store.failpoints import failpoint
 from harness.store.store import sqlite_uri
+from harness.tracking.database_schema import require_usable
 from harness.tracking.moved import rewrite_locations
-from harness.tracking.schema import require_usable
 from harness.tracking.snapshot import database_to_read
 
 LOST = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # codes of MLflow's errors when a server cannot answer

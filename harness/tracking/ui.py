@@ -29,7 +29,7 @@ def store_to_serve(store: Store) -> Store:
 
 def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:
     """The command that serves the store's MLflow UI on 127.0.0.1, and its environment."""
-    from harness.tracking.schema import require_usable
+    from harness.tracking.database_schema import require_usable
     from harness.tracking.snapshot import database_to_read
 
     database = database_to_read(store)

@@ -19,7 +19,9 @@ RULE = "patient: '(?P<patient>img[0-9]+)', patient_scope: class"  # the same pat
 
 
 def text(file: str = "report.md", study: str = "s") -> str:
-    return (REPORT.with_name(study) / file).read_text(encoding="utf-8")
+    """A file of the newest report of this study, or of a variant of it."""
+    found = [*REPORT.parent.glob(f"{study}/{file}"), *REPORT.parent.glob(f"{study}-*/{file}")]
+    return max(found, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8")
 
 
 def sixty() -> None:

@@ -75,16 +75,28 @@ def test_an_edited_file_that_ends_with_the_same_refit_has_the_same_model(harness
     assert versions() == 1
 
 
-def test_a_file_that_has_no_model_is_told_whose_the_stores_is(harness: Harness) -> None:
+def test_a_variant_has_the_model_of_the_one_that_was_run_and_a_study_without_one_is_refused(harness: Harness) -> None:
     four()
     write_study()
     harness("run", "s.yaml")
-    line = harness.refused("predict", "s.yaml", IMAGE, "--set", "base.epochs=1")
-    assert f"models:/s@champion is of study id {id_of('s.yaml')}" in line
+    variant = harness("predict", "s.yaml", IMAGE, "--set", "base.epochs=1")
+    assert variant.code == 0
+    assert f"read from its one variant there: {id_of('s.yaml')[:8]} (base.epochs 2, asked: 1)" in variant.err
+    write_study(test="")
+    harness("run", "s.yaml")
+    line = harness.refused("predict", "s.yaml", IMAGE)
+    assert "models:/s@champion is of study id" in line
     assert "harness run STUDY" in line
+
+
+def test_a_model_needs_no_image_folder(harness: Harness) -> None:
+    four()
+    write_study()
+    harness("run", "s.yaml")
     Path("d").rename("gone")
-    assert "d is not a folder" in (line := harness.refused("predict", "s.yaml", "gone/test/ILL/img000.png"))
-    assert "models:/s@champion" in line
+    found = harness("predict", "s.yaml", "gone/test/ILL/img000.png")
+    assert found.code == 0
+    assert "read from the record in the store: the images are not at hand" in found.err
     assert harness("predict", "s.yaml", "gone/test/ILL/img000.png", "--data", "gone").code == 0
 
 

@@ -143,9 +143,9 @@ def test_a_moved_store_whose_database_cannot_be_changed_is_refused(harness: Harn
 
 
 def test_a_store_is_not_brought_along_under_a_running_study(copied: Store) -> None:
-    code = (
-        f"import sys; from harness.store import Store; from pathlib import Path\nwith Store(Path({str(copied.root)!r}))"
-    )
+    other = copied.root.with_name("another-name")
+    other.symlink_to(copied.root)
+    code = f"import sys; from harness.store import Store; from pathlib import Path\nwith Store(Path({str(other)!r}))"
     code += ".locked('small'): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
