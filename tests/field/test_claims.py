@@ -83,7 +83,7 @@ def test_a_search_without_a_rule_says_that_patients_are_unknown(harness: Harness
     assert f"folds: {PATIENTS_UNKNOWN}\n" in ended.out
     page = text(study="s-search")
     assert f"**{PATIENTS_UNKNOWN[0].upper()}{PATIENTS_UNKNOWN[1:]}.**" in page
-    assert "checked" not in page and "grouped" not in page
+    assert "(checked)" not in page and "grouped by patient" not in page
 
 
 def test_a_rule_for_each_image_is_no_certificate(harness: Harness) -> None:
