@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, TrackingUri, find_workspace
+from harness.cli.options import (
+    DEFAULT_STORE,
+    STUDY_SUFFIXES,
+    DataPath,
+    DeviceName,
+    Overrides,
+    StoreFolder,
+    TrackingUri,
+    find_workspace,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from harness.serving.classifier import Classifier
@@ -76,8 +85,8 @@ def _classifier(folder: Path, device: str) -> "Classifier":
 
 def _folder(model: str, store: "Store", data: str | None, overrides: list[str] | None) -> Path:
     """The folder of the classifier that MODEL names. data, overrides: the options that the study was run with."""
-    is_uri = model.startswith(("models:/", "runs:/"))
-    if Path(model).is_dir() or not (is_uri or store.root.exists()):
+    is_uri, is_file = model.startswith(("models:/", "runs:/")), Path(model).suffix in STUDY_SUFFIXES
+    if Path(model).is_dir() or not (is_uri or is_file or store.root.exists()):
         return Path(model)
     from harness.tracking.registry import champion_folder, study_model
 

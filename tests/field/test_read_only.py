@@ -18,6 +18,7 @@ WRITING = (
     ("run", "s.yaml"),
     ("test", "s.yaml"),
     ("search", "s.yaml"),
+    ("register", "s.yaml"),
     ("rerun", "s.yaml", "--scenario", "dropout-gap", "--fold", "0"),
     ("cache", "--clear", "all"),
     ("plan", "s.yaml", "--probe"),
@@ -53,9 +54,11 @@ def test_what_reads_works_and_what_writes_is_refused(
         ("predict", "models:/small@newest", image),
         ("export", "s.yaml", "--onnx", "model.onnx"),
         ("reproduce", fold.info.run_id),
+        ("publish", "small", "--out", "published"),
     )
     every = [(*command, "--store", str(moved)) for command in (*reading, *WRITING)]
-    ended = in_read_only(moved, every, temporary)
+    *ended, verified = in_read_only(moved, [*every, ("verify", str(moved))], temporary)
+    assert verified.code == 0, verified
     for command, one in zip(every[: len(reading)], ended, strict=False):
         assert one.code == 0, (command, one)
     for command, one in zip(every[len(reading) :], ended[len(reading) :], strict=True):

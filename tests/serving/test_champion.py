@@ -165,7 +165,7 @@ def test_a_machine_without_a_gpu_registers_the_champion_of_a_cluster_that_has_so
     [
         ("models:/other@champion", "x.png", "has no model"),
         ("models:/small", "x.png", "allowed: models:/NAME@champion"),
-        ("nowhere", "x.png", "has no classifier.json"),
+        ("nowhere", "x.png", "no such study file, and no study of"),
         (URI, "x.png", "x.png does not exist"),
         (URI, "text.png", "cannot be read: not an image"),
         (URI, ".", "is a folder"),
