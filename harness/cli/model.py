@@ -88,8 +88,9 @@ def _folder(model: str, store: "Store", data: str | None, overrides: list[str] |
     is_uri, is_file = model.startswith(("models:/", "runs:/")), Path(model).suffix in STUDY_SUFFIXES
     if Path(model).is_dir() or not (is_uri or is_file or store.root.exists()):
         return Path(model)
-    from harness.tracking.registry import champion_folder, study_model
+    from harness.tracking.registry import champion_folder, require_models, study_model
 
     if is_uri:
         return champion_folder(store, model)
+    require_models(store)  # before images are drawn
     return champion_folder(store, study_model(find_workspace(Path(model), data, overrides, store)))

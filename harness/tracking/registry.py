@@ -144,7 +144,7 @@ def study_model(workspace: Workspace) -> str:
     Raises HarnessError if there is none, even if the store has a model of another study of the same name.
     """
     study, store = workspace.study, workspace.store
-    _require_models(store)
+    require_models(store)
     newest = f"models:/{study.study}@{CHAMPION}"
     chosen, identity = final_test(study, workspace.reader.read()), workspace.identity
     if isinstance(chosen, str):
@@ -163,7 +163,8 @@ def study_model(workspace: Workspace) -> str:
     )
 
 
-def _require_models(store: Store) -> None:
+def require_models(store: Store) -> None:
+    """Raise HarnessError where the store has no runs, and so no models."""
     if not store.has_runs:
         raise HarnessError(f"{store.root} holds no models; first run: harness run STUDY, or name the store by --store")
 
@@ -173,7 +174,7 @@ def champion_folder(store: Store, uri: str) -> Path:
 
     Raises HarnessError if there is none.
     """
-    _require_models(store)
+    require_models(store)
     named = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))", uri)
     if named is None:
         raise HarnessError(f"{uri}: allowed: models:/NAME@{CHAMPION} and models:/NAME/VERSION")

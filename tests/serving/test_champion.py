@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from harness import runner
 from harness.cli import make_app
+from harness.cli.model import _folder
 from harness.errors import HarnessError
 from harness.execution.executor import OnStart
 from harness.execution.inline import InlineExecutor
@@ -181,3 +182,13 @@ def test_a_wrong_request_is_one_line(
             make_app(), ["predict", model, image, "--store", str(finished.store.root)], catch_exceptions=False
         )
     assert "\n" not in str(caught.value)
+
+
+def test_a_study_without_a_store_has_no_model_and_leaves_nothing(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert finished.study.folder is not None
+    with pytest.raises(HarnessError, match="nowhere holds no models; first run"):
+        _folder(str(next(finished.study.folder.glob("*.yaml"))), Store(Path("nowhere")), None, None)
+    assert list(tmp_path.iterdir()) == []
