@@ -42,7 +42,13 @@ ASIDE = (
     "harness.git_commit",
     "harness.git_dirty",
     "harness.store",
-)  # tags of the start, not of the result
+    "harness.commands",
+    "harness.git_commits",
+    "harness.first_command",
+    "harness.last_command",
+    "harness.clock_seconds",
+)  # tags of the commands, not of the result
+OF_ONE_COMMAND = ("environment.txt", "commands.jsonl", "SHA256SUMS")  # artifacts: by whom and when, not what
 Truth = dict[str, Any]
 
 
@@ -230,7 +236,7 @@ def _runs(store: Path) -> Iterator[Truth]:
                 "artifacts": {
                     str(path.relative_to(artifacts)): path.read_bytes()
                     for path in sorted(artifacts.rglob("*"))
-                    if path.is_file() and path.name != "environment.txt" and "report" not in path.parts
+                    if path.is_file() and path.name not in OF_ONE_COMMAND and "report" not in path.parts
                 },
             }
 

@@ -57,4 +57,6 @@ def show_published(found: "PublishedFolder", pictures: bool) -> None:
     console.print("for you to complete: whatever says `author must state` in model-card.md, CITATION.cff, checklist.md")
     for file, place in found.private.items():
         console.print(f"look at {file}: it names {place}")
-    console.print(f"check it: harness verify {relative(found.out)}")
+    packed = f"unpack it, then: harness verify {found.out.stem}"
+    where = packed if found.out.suffix == ".zip" else f"harness verify {relative(found.out)}"
+    console.print(f"check it: {where}")
