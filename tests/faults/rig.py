@@ -195,7 +195,7 @@ def truth(folder: Path) -> Truth:
     return {
         "jobs": {path.name: _job(path) for path in (store / "jobs").iterdir()},
         "runs": sorted(_runs(store), key=repr),
-        "looks": len(list((store / "looks").rglob("*.json"))),
+        "looks": sum("fitted-again" not in path.as_posix() for path in (store / "looks").rglob("*.json")),
         "leftovers": [str(p.relative_to(store)) for name in LEFTOVERS for p in store.glob(name)]
         # torch's own cache is removed by the next process that loads torch, which a finished study does not
         + [name for name in os.listdir(folder / "tmp") if not name.startswith("torchinductor_")],
