@@ -97,6 +97,7 @@ def test_a_look_at_the_test_set_writes_it_again(finished: Finished, written: Sto
     assert "TEST SET SEEN 2 TIMES" in (written.reports / "small" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_another_description_code_or_package_writes_it_again(
     finished: Finished, written: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ def test_another_description_code_or_package_writes_it_again(
         assert is_written_again(finished.study, written)
 
 
+@pytest.mark.slow
 def test_a_figure_that_failed_is_tried_again(
     finished: Finished, written: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def found(workspace: Workspace, state: StudyState | None = None) -> Registered:
     return known
 
 
+@pytest.mark.slow
 def test_registering_writes_one_folder_and_the_same_plan_once(
     small_study: Callable[..., Study], tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
+@pytest.mark.slow
 def test_the_commands_work_on_a_published_folder(published: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(published, tmp_path / "copy")
     code, shown = run("status", "small", "--store", copy)
@@ -159,6 +160,7 @@ def test_the_commands_work_on_a_published_folder(published: Path, tmp_path: Path
     assert {"folds.csv"} <= {item["what"] for item in found["items"] if item["verdict"] == "differs"}
 
 
+@pytest.mark.slow
 def test_without_pictures_there_is_none_and_everything_holds(finished: Finished, tmp_path: Path) -> None:
     out = tmp_path / "out"
     publish(Publication(named_workspace("small", finished.store), pictures=False, models=False), out)
@@ -187,6 +189,7 @@ def missing(store: Store) -> Job:
     return job
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_is_published_with_a_mark(finished: Finished, tmp_path: Path) -> None:
     store = finished.copy_to(tmp_path / "store")
     missing(store)

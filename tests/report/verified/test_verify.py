@@ -275,6 +275,7 @@ def test_numbers_of_a_report_that_were_forged_and_sealed_again_are_named(copied:
     )
 
 
+@pytest.mark.slow
 def test_a_report_of_other_code_is_compared_by_its_numbers(copied: Store) -> None:
     folder = copied.reports / "small"
     written = json.loads((folder / "written.json").read_text())
@@ -295,6 +296,7 @@ def test_a_report_without_a_record_or_with_changed_results_is_not_computed_again
     assert "has no record of study" in not_holding(Verification(copied).items())["reports/small"]
 
 
+@pytest.mark.slow
 def test_looks_after_the_report_are_no_difference_and_fits_after_it_are_said(copied: Store) -> None:
     workspace = record_of(copied).workspace(copied)
     workspace.ledger.looks.record(workspace.inputs.dataset, Look("other", "key", None, 1e10))
