@@ -8,11 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from time import time
 
 from harness.data.inputs import Workspace
 from harness.data.record import write_record
-from harness.data.separation import Separation
 from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
@@ -22,9 +20,8 @@ from harness.prepare import cache_inputs, nothing_left_if_refused, prepare, requ
 from harness.report.current import update_report
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, marks_of
-from harness.report.registered import Registered, registered
+from harness.report.registered import Registered, record_looks, registered
 from harness.store import Store
-from harness.store.looks import Look
 from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
@@ -32,15 +29,7 @@ from harness.study.mixed import require_one_version
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
-from harness.study.state import (
-    ScenarioState,
-    StageState,
-    StudyState,
-    final_test,
-    look_key,
-    require_one_code,
-    study_version,
-)
+from harness.study.state import ScenarioState, StageState, StudyState, final_test, require_one_code
 from harness.tracking.champion import publish_champion
 from harness.tracking.publisher import Publisher
 from harness.tracking.relay import StudyRelay
@@ -59,11 +48,6 @@ class Run:
     report: Path
     views: dict[str, str]  # of the study in the MLflow UI: words -> URL
     workspace: Workspace
-
-    @property
-    def separation(self) -> Separation:
-        """What the folds and the splits share."""
-        return self.workspace.inputs.separation
 
     @property
     def marks(self) -> Marks:
@@ -154,9 +138,8 @@ def _require_finished(workspace: Workspace, state: StudyState) -> None:
     if study.test is None:
         raise study.error(("test",), "the study has no test: block; add `test: {stages: [NAME]}`")
     if not workspace.has_test:
-        raise study.error(
-            ("test",), f"there are no images to test on: {workspace.inputs.dataset.root} has no folder test/"
-        )
+        root = workspace.inputs.dataset.root
+        raise study.error(("test",), f"there are no images to test on: {root} has no folder test/")
     for stage in state.stages:
         if not stage.finished:
             raise study.error(("test",), f"stage {stage.stage.name} is not finished; first run: harness run STUDY")
@@ -192,28 +175,13 @@ def _run_tests(
 ) -> tuple[ScenarioState, ...]:
     """Score the winners on the test set, now that every selection is made. Without test images there is nothing."""
     study, tests = workspace.study, workspace.reader.tests(stages)
-    _record_looks(workspace, tests)
+    record_looks(workspace, tests)
     for test in tests:
         fit("test set", test.missing)
     tests = workspace.reader.tests(stages)
     for test in tests:
         relay.publish_test(test, study.test.stages if study.test else [])
     return tests
-
-
-def _record_looks(workspace: Workspace, tests: Collection[ScenarioState]) -> None:
-    """Record, before anything is scored, that these scenarios are scored on the test set, at one time."""
-    study, inputs, looks = workspace.study, workspace.inputs, workspace.ledger.looks
-    known = registered(workspace, StudyState((), tuple(tests)))
-    plan = known.registration.sha256 if known else None
-    opened, version = looks.opening_time(time()), study_version(study, inputs.digests)
-    for test in tests:
-        jobs = tuple(job.id for job in test.jobs)
-        look = Look(
-            study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs, plan
-        )  # fmt: skip
-        looks.record(inputs.dataset, look)
-    looks.count_machine(inputs.dataset, time())
 
 
 def _register(

@@ -1,8 +1,9 @@
 """The registration of a study: its content before any fit, and in what a run deviates from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 from harness import __version__
@@ -10,10 +11,11 @@ from harness.data.inputs import Workspace
 from harness.report.numbers.marks import declared_looks, taken_looks
 from harness.report.numbers.records import Finding, Statistics
 from harness.report.tables.export import escaped, sentence
+from harness.store.looks import Look
 from harness.store.registrations import Registration, registrations
 from harness.study import Study
 from harness.study.provenance import code_and_machine, code_digest
-from harness.study.state import StudyState, look_key, study_version
+from harness.study.state import ScenarioState, StudyState, look_key, study_version
 
 REGISTRATION = "registration"  # the kind of these findings
 TESTS = (
@@ -183,3 +185,18 @@ def _levels(old: Any, new: Any) -> str:
     added, removed = [x for x in new if x not in old], [x for x in old if x not in new]
     parts = [*([f"added {_shown(added)}"] if added else []), *([f"left out {_shown(removed)}"] if removed else [])]
     return f" (scenarios: {'; '.join(parts)})" if parts else ""
+
+
+def record_looks(workspace: Workspace, tests: Collection[ScenarioState]) -> None:
+    """Record, before anything is scored, that these scenarios are scored on the test set, at one time."""
+    study, inputs, looks = workspace.study, workspace.inputs, workspace.ledger.looks
+    known = registered(workspace, StudyState((), tuple(tests)))
+    plan = known.registration.sha256 if known else None
+    opened, version = looks.opening_time(time()), study_version(study, inputs.digests)
+    for test in tests:
+        jobs = tuple(job.id for job in test.jobs)
+        look = Look(
+            study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs, plan
+        )  # fmt: skip
+        looks.record(inputs.dataset, look)
+    looks.count_machine(inputs.dataset, time())

@@ -64,7 +64,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.stats.proportions import wilson
 
     console, marks = new_console(), run.marks
-    _show_separation(console, run.separation, [s.settings for s in run.state.scenarios])
+    _show_separation(console, run.workspace.inputs.separation, [s.settings for s in run.state.scenarios])
     for state in run.state.stages:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
