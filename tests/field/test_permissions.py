@@ -15,7 +15,6 @@ from tests.field.outsider import Outsider
 WRITING = (
     ("run", "s.yaml"),
     ("search", "s.yaml"),
-    ("report", "s.yaml"),
     ("rerun", "s.yaml", "--scenario", "dropout-gap", "--fold", "0"),
     ("cache", "--clear", "all"),
 )
