@@ -91,9 +91,11 @@ def stored_workspace(study: Study, store: Store, say: Callable[[str], None], for
             stored = workspace.folder.exists() or not workspace.reader.read().empty
             return workspace if stored else _variant(study, store, known, say)
     same = [record for record in known if asks_for(study, record)]
-    same = [record for record in same if study.data.path in (None, str(record.root))] or same
+    here = [record for record in same if study.data.path in (None, str(record.root))]
+    same = here or ([] if at_hand else same)  # images that are at hand in another folder may be others
     if len(same) == 1:
-        say(f"read from the record in the store: {problem}")
+        elsewhere = "" if here else f"; it is of images in {same[0].root}"
+        say(f"read from the record in the store: {problem}{elsewhere}")
         return same[0].workspace(store)
     if at_hand:
         raise problem

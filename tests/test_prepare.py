@@ -100,3 +100,21 @@ def test_a_variant_and_an_empty_study_never_take_the_place_of_a_report(
     edited.study._changed = {}
     assert edited.report_folder().name == "small", "an edited file moves the report of the older one aside"
     assert edited.report_folder(empty=True).name == f"small-{edited.identity[:8]}"
+
+
+def test_a_record_of_other_images_does_not_answer_for_images_that_cannot_be_read(
+    tmp_path: Path, study_of: StudyOf, finished: Finished, own: Store, said: list[str]
+) -> None:
+    (record,) = own.studies.glob("*/*/record.json")
+    text = finished.study.text.replace("source: phantom", f"source: folder, path: {tmp_path / 'other'}")
+    plain = write_record(replace(prepare(finished.study, finished.store), study=study_of(text), store=own))
+    shutil.rmtree(record.parent)
+    found = stored_workspace(study_of(text), own, said.append)
+    assert found.folder == plain.folder
+    assert said == [
+        "read from the record in the store: the images are not at hand;"
+        f" it is of images in {prepare(finished.study, finished.store).inputs.dataset.root}"
+    ]
+    (tmp_path / "other" / "train").mkdir(parents=True)  # at hand, but without an image
+    with pytest.raises(DataError, match="is not in the data"):
+        stored_workspace(study_of(text), own, said.append)

@@ -1,6 +1,9 @@
 """A browser, where there is one: Chromium of the system, or the one that `playwright install chromium` fetched."""
 
 import shutil
+import subprocess
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +14,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def wait_for_ui(url: str, process: "subprocess.Popen[bytes]") -> None:
+    """Return when this address answers. Raises AssertionError where its process ends before, or after two minutes."""
+    for _ in range(240):
+        assert process.poll() is None, "the UI has ended"
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the UI does not answer")
 
 
 @pytest.fixture(scope="session")

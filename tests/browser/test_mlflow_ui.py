@@ -6,8 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.tracking.ui import ui_command
+from tests.browser.conftest import wait_for_ui
 from tests.conftest import Finished, runs_of
 
 if TYPE_CHECKING:
@@ -37,22 +36,11 @@ def port(finished: Finished) -> Iterator[int]:
         command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        _wait(f"http://127.0.0.1:{number}/health", process)
+        wait_for_ui(f"http://127.0.0.1:{number}/health", process)
         yield number
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
-
-
-def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(240):
-        assert process.poll() is None, "the UI has ended"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the UI does not answer")
 
 
 @pytest.fixture

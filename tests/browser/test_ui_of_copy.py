@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.store import Store
+from tests.browser.conftest import wait_for_ui
 from tests.conftest import ROOT, Finished, runs_of
 from tests.field.read_only import NAMESPACE, skip_unless_possible
 
@@ -43,22 +43,11 @@ def served(store: Store, read_only: bool, temporary: Path) -> Iterator[tuple[str
     process = subprocess.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
-        _wait(f"{address}/health", process)
+        wait_for_ui(f"{address}/health", process)
         yield address, process
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
-
-
-def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(240):
-        assert process.poll() is None, "the UI has ended"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the UI does not answer")
 
 
 @pytest.mark.parametrize("read_only", [True, False], ids=["read-only", "copied"])
