@@ -22,7 +22,8 @@ from harness.errors import StudyError
 
 def report(
     study_file: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="The study file.", readable=False)
+        Path | None,
+        typer.Argument(metavar="[STUDY]", help="The study file, or its name or id in the store.", readable=False),
     ] = None,
     data: DataPath = None,
     store_folder: StoreFolder = DEFAULT_STORE,
@@ -60,10 +61,14 @@ def report(
         say = partial(print, file=sys.stderr)
         report = report_study(workspace, say) if out is None else report_elsewhere(workspace, out)
         page = report.with_name("index.html")
-        if as_json:
-            numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
-            print(json.dumps({"study": workspace.study.study, "page": str(page), **numbers}, indent=1))
-        else:
-            print(page.with_name("checklist.md") if checklist else page)
+        print(
+            _as_json(workspace.study.study, page) if as_json else page.with_name("checklist.md") if checklist else page
+        )
         if show:
             typer.launch(page.as_uri())
+
+
+def _as_json(study: str, page: Path) -> str:
+    """The page's path and every number of the report."""
+    numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
+    return json.dumps({"study": study, "page": str(page), **numbers}, indent=1)
