@@ -107,7 +107,7 @@ def test_a_second_run_fits_nothing_and_adds_nothing(finished: Finished) -> None:
 
 def test_a_second_run_reads_the_record_of_each_finished_job_once(finished: Finished) -> None:
     """State is read once and handed on. What opens a file is counted by Python itself, not by who calls whom."""
-    run_in(finished.study, finished.store)  # after a test that touched a file the report is compared by content once
+    run_in(finished.study, finished.store)  # where a file was touched since, the report is compared by content once
     reads: list[Path] = []
     counting = True
 

@@ -33,22 +33,28 @@ def update_report(
     if any(test.finished for test in state.tests):
         workspace.ledger.looks.count_machine(workspace.inputs.dataset, time())
     folder = workspace.report_folder(state.empty)
-    if not is_current(workspace, state, links):
+    by = current_by(workspace, state, links)
+    if by is None:
         from harness.report.write import write_report
 
         write_report(workspace, state, run_of, links)
-        if {path.name for path in folder.glob("*.txt")} == {"environment.txt"}:  # others say why a figure is missing
-            note = {kind: _note(workspace, state, links, hashed) for kind, hashed in NOTES.items()}
-            write_atomic(_note_file(workspace), json.dumps(note).encode())
+    complete = {path.name for path in folder.glob("*.txt")} == {"environment.txt"}  # others: why a figure is missing
+    if by == "content" or (by is None and complete):  # in a copy the times are noted, so that no file is read again
+        note = {kind: _note(workspace, state, links, hashed) for kind, hashed in NOTES.items()}
+        write_atomic(_note_file(workspace), json.dumps(note).encode())
     return folder / "report.md"
 
 
 def is_current(workspace: Workspace, state: StudyState, links: PageLinks | None = None) -> bool:
     """Whether the stored report is up to date: by the files' sizes and times, or, in a copy of a store, by hashes."""
+    return current_by(workspace, state, links) is not None
+
+
+def current_by(workspace: Workspace, state: StudyState, links: PageLinks | None = None) -> str | None:
+    """Return which of the `NOTES` shows that the stored report is up to date, the fastest first; None: it is not."""
     noted: dict[str, Any] = read_json(_note_file(workspace)) or {}
-    return any(
-        noted.get(kind) == _note(workspace, state, links, hashed) for kind, hashed in NOTES.items() if kind in noted
-    )
+    same = (kind for kind, hashed in NOTES.items() if noted.get(kind) == _note(workspace, state, links, hashed))
+    return next(same, None) if noted else None
 
 
 def _note_file(workspace: Workspace) -> Path:

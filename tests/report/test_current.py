@@ -9,7 +9,7 @@ import pytest
 
 from harness.prepare import prepare
 from harness.report import written as written_with
-from harness.report.current import update_report
+from harness.report.current import current_by, update_report
 from harness.report.figures import study as figures
 from harness.store import Ledger, Store
 from harness.store.looks import Look
@@ -46,6 +46,16 @@ def test_a_report_of_a_copied_store_stays_as_it_is(finished: Finished, written: 
     for path in (*written.jobs.rglob("*"), *written.reports.rglob("*")):
         os.utime(path, ns=(0, 0))  # as after a copy that makes its own times
     assert not is_written_again(finished.study, written)
+
+
+def test_a_report_of_a_copied_store_is_compared_by_content_once(finished: Finished, written: Store) -> None:
+    for path in written.jobs.rglob("*"):
+        os.utime(path, ns=(0, 0))
+    workspace = prepare(finished.study, written)
+    state, links = workspace.reader.read(provisional=True), {"the study": "http://x/1"}
+    assert current_by(workspace, state, links) == "content"
+    update_report(workspace, state, links=links)
+    assert current_by(workspace, state, links) == "files"
 
 
 def result_longer(store: Store) -> None:
