@@ -30,8 +30,9 @@ def verify(
         raise StudyError(f"--data {data}: no such folder; name the folder with the images")
     store = Store(folder)
     from harness.report.verified.verify import Verification
+    from harness.search.verified import search_again_items
 
-    items = list(Verification(store, data).items())
+    items = list(Verification(store, data, search_again_items).items())
     differs = any(item.verdict == "differs" for item in items)
     if as_json:
         print(

@@ -1,7 +1,7 @@
 """The record of a study in its store: what it read, so that everything that only reads needs no images."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from harness.study.strict_yaml import dump_yaml
 
 HEADS_FOLDER = "heads"  # the files of custom heads
 ABOUT_FILE = "record.json"
+STUDY_FILE = "study.yaml"
 MANIFEST_FILE = "manifest.parquet"
 PAPER_FILE = "paper.yaml"
 GIVEN_FILE = "given.yaml"  # the study file's own text, before `--set`
@@ -58,11 +59,7 @@ class StudyRecord:
     @cached_property
     def study(self) -> Study:
         """The study, every setting resolved."""
-        study = load_study(self.folder / "study.yaml")
-        study._text = (self.folder / GIVEN_FILE).read_text(encoding="utf-8")
-        study._written = self.about["written"]
-        study._changed = {field: (old, new) for field, (old, new) in self.about["changed"].items()}
-        return study
+        return restored(self.folder, self.about)
 
     @property
     def root(self) -> Path:
@@ -112,6 +109,15 @@ class StudyRecord:
         return [Fold(fold["repeat"], fold["fold"], *side) for fold, side in zip(found, sides, strict=True)]
 
 
+def restored(folder: Path, about: Mapping[str, Any]) -> Study:
+    """The study of a record, with the text of its file and what the command line changed of it."""
+    study = load_study(folder / STUDY_FILE)
+    study._text = (folder / GIVEN_FILE).read_text(encoding="utf-8")
+    study._written = about["written"]
+    study._changed = {field: (old, new) for field, (old, new) in about["changed"].items()}
+    return study
+
+
 def records(store: Store, name: str = "*") -> list[StudyRecord]:
     """The records of the studies of this name, or of all, in the order in which they were last run."""
     found = [path.parent for path in store.studies.glob(f"{name}/*/{ABOUT_FILE}")]
@@ -147,7 +153,7 @@ def _files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
     if study.paper_file is not None:
         yield PAPER_FILE, study.paper_file.read_bytes()
         content["paper"] = PAPER_FILE
-    yield "study.yaml", dump_yaml(content).encode()
+    yield STUDY_FILE, dump_yaml(content).encode()
     yield GIVEN_FILE, study.text.encode()
     if not (workspace.folder / ENVIRONMENT_FILE).exists():
         yield ENVIRONMENT_FILE, environment().encode()

@@ -30,7 +30,7 @@ from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import escaped, export_table, marked_markdown, sentence
 from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table
-from harness.report.written import written_now
+from harness.report.written import finished_results, written_now
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
 from harness.store.reports import place_report, replace_report
@@ -69,7 +69,8 @@ def write_report(
         write_statistics(statistics, folder)
         write_page(folder, links)
         write_checklist(draft)
-        written_now(workspace, state, links).save(folder)
+        last = workspace.ledger.looks.chain.last()
+        written_now(finished_results(workspace, state), last["number"] if last else 0, links).save(folder)
         seal(folder)
         failpoint("report.written")
         if out is None:

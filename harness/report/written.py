@@ -41,13 +41,9 @@ class Written:
         return Written(**json.loads((folder / FILE).read_text(encoding="utf-8")))
 
 
-def written_now(workspace: Workspace, state: StudyState, links: Mapping[str, str] | None = None) -> Written:
-    """What the report of a study in this state is written with now."""
-    last = workspace.ledger.looks.chain.last()
-    return Written(
-        time(), __version__, report_code(), package_versions(), dict(links or {}),
-        finished_results(workspace, state), last["number"] if last else 0,
-    )  # fmt: skip
+def written_now(results: str, looks: int = 0, links: Mapping[str, str] | None = None) -> Written:
+    """What a report of these results is written with now. looks: the last entry in the ledger of looks."""
+    return Written(time(), __version__, report_code(), package_versions(), dict(links or {}), results, looks)
 
 
 def finished_results(workspace: Workspace, state: StudyState) -> str:

@@ -64,7 +64,7 @@ def interactive_figures(study: Study, queue: Queue, path: Path, mark: str | None
             names: list[str] = [objective.metric, objective.cost]
             figures.append(optuna.visualization.plot_pareto_front(one, target_names=names))
     parts = [
-        figure.to_html(full_html=False, include_plotlyjs=index == 0, default_height="520px")
+        figure.to_html(full_html=False, include_plotlyjs=index == 0, default_height="520px", div_id=f"figure-{index}")
         for index, figure in enumerate(figures)
     ]
     title = f"<!doctype html><meta charset='utf-8'><title>{study.study}: search</title>"

@@ -7,9 +7,7 @@ from statistics import mean, stdev
 import yaml
 
 from harness.data.inputs import Workspace
-from harness.prepare import prepare
 from harness.search.trials import TrialResult
-from harness.store import Store
 from harness.store.files import write_atomic
 from harness.store.reports import ID_DIGITS
 from harness.study import Study, load_study
@@ -48,7 +46,7 @@ def write_best_study(workspace: Workspace, best: TrialResult) -> tuple[Path, Stu
         "study": f"{study.study[: 59 - len(own)]}-best{own}",
         "description": f"{words} That search was a rehearsal: {', '.join(less)}." if less else words,
         "seed": derive_seed("confirm", study.seed),
-        "data": study.data.model_dump(exclude_unset=True),
+        "data": study.data.model_dump(exclude_defaults=True),
         "folds": {**study.folds.model_dump(), "repeats": repeats, "seed": derive_seed("confirm", study.folds.seed)},
         "base": best.scenario.settings.model_dump(),
         "stages": [{"name": "confirm"}],
@@ -60,9 +58,9 @@ def write_best_study(workspace: Workspace, best: TrialResult) -> tuple[Path, Stu
     return path, load_study(path)
 
 
-def confirmed(best_study: Study, metric: str, store: Store) -> Confirmed | None:
+def confirmed(best: Workspace, metric: str) -> Confirmed | None:
     """The score of the best scenario on fresh folds, from the ledger; None until all of its fits are done."""
-    (state,) = prepare(best_study, store).reader.read().stages
+    (state,) = best.reader.read().stages
     if not state.finished:
         return None
     (scenario,) = state.scenarios

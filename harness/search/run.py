@@ -18,9 +18,10 @@ from harness.report.numbers.marks import Marks
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
-from harness.search.report import commands_folder, report_folder, write_search_report
+from harness.search.report import report_folder, write_search_report
 from harness.search.reuse import reuse_earlier
 from harness.search.storage import check_storage
+from harness.search.stored import search_folder, write_search
 from harness.search.tracking import SearchRelay
 from harness.search.trials import TrialResult, best_trial, trial_marks, trial_results, trial_states
 from harness.search.workers import SearchTask, WorkerEvents, run_workers, work
@@ -95,7 +96,8 @@ def _run(task: SearchTask, workspace: Workspace, reporter: Reporter) -> SearchRu
     reuse_earlier(workspace, queue, points, reporter.say)
     _require_one_origin(workspace, queue, target)
     write_record(workspace)
-    log = CommandLog(commands_folder(workspace), task.context.device)
+    write_search(workspace)
+    log = CommandLog(search_folder(workspace), task.context.device)
     with SearchRelay(workspace, queue, reporter.say, log) as relay:
         if queue.fill(target, points):
             done = len(queue.ended())
@@ -160,4 +162,4 @@ def _confirm(
     path, best_study = write_best_study(workspace, best)
     if run and study.searched.confirm is not None:
         run_study(best_study, store, device, reporter)
-    return path, confirmed(best_study, study.searched.objective.metric, store)
+    return path, confirmed(prepare(best_study, store), study.searched.objective.metric)

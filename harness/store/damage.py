@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.errors import described
+from harness.store.reports import SEARCH_FILE
 from harness.store.results import FoldRecord
 from harness.store.store import Store
 
@@ -33,7 +34,7 @@ def damaged_reports(store: Store) -> Damage:
     """The reports whose numbers cannot be read, or that lack their page."""
     numbers = sorted(store.reports.glob("[!.]*/statistics.json"))
     return {
-        **_damage(store, [*numbers, *sorted(store.reports.glob("[!.]*/search.json"))], _read_json),
+        **_damage(store, [*numbers, *sorted(store.reports.glob(f"[!.]*/{SEARCH_FILE}"))], _read_json),
         **_damage(store, [file.with_name("index.html") for file in numbers], Path.stat),
     }
 

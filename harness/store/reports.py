@@ -11,6 +11,7 @@ from harness.errors import HarnessError
 from harness.store.failpoints import failpoint
 
 ID_DIGITS = 8  # of a study id, in the name of a folder
+SEARCH_FILE = "search.json"  # in the report of a search: its ids
 
 
 def replace_report(folder: Path, target: Path, identity: str) -> None:
@@ -75,7 +76,7 @@ def find_report(target: Path, identity: str) -> Path | None:
 def search_report(reports: Path, study: str) -> Path | None:
     """The newest report of a search of this study; None where there is none."""
     name = re.compile(re.escape(f"{study}-search") + f"(-[0-9a-f]{{{ID_DIGITS}}})?")
-    found = [file for file in reports.glob("*/search.json") if name.fullmatch(file.parent.name)]
+    found = [file for file in reports.glob(f"*/{SEARCH_FILE}") if name.fullmatch(file.parent.name)]
     return max(found, key=lambda file: file.stat().st_mtime).parent if found else None
 
 
@@ -85,7 +86,7 @@ def _with_suffix(target: Path, name: str | None) -> Path:
 
 def _owner(target: Path) -> str | None:
     """The first digits of the id of a report's study, or the time when it was written; None where there is none."""
-    for file, key in (("statistics.json", "study_id"), ("search.json", "search_id")):
+    for file, key in (("statistics.json", "study_id"), (SEARCH_FILE, "search_id")):
         if (target / file).is_file():
             return str(json.loads((target / file).read_text(encoding="utf-8"))[key])[:ID_DIGITS]
     if not target.exists():

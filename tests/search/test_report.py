@@ -10,11 +10,15 @@ import pytest
 from harness.execution.progress import Reporter
 from harness.prepare import prepare
 from harness.report.numbers.marks import BEST_EPOCH, Marks
+from harness.report.verified.verify import Verification
+from harness.report.written import FILE
 from harness.search.analysis import importances
 from harness.search.confirm import confirmed
 from harness.search.run import SearchRun, run_search
 from harness.search.trials import best_trial, pareto_front, shown, trial_marks, trials_frame
+from harness.search.verified import search_again_items
 from harness.store import Ledger, Store
+from harness.store.seals import SEAL
 from harness.study import Study, load_study
 from harness.study.plan import fold_jobs
 from harness.study.reader import StateReader
@@ -67,11 +71,25 @@ def test_the_best_study_has_the_best_settings_on_other_folds_with_other_seeds(
     assert not searched_seeds & {job.seed for job in state.scenarios[0].jobs}
 
 
+def test_a_report_holds_in_every_file_when_it_is_computed_again(done: tuple[Study, Store, SearchRun]) -> None:
+    _, store, run = done
+    folder, items = run.report.parent, list(Verification(store, None, search_again_items).items())
+    names = {path.name for path in folder.iterdir()} - {SEAL, FILE}
+    assert {"report.md", "trials.csv", "best.yaml", "search.html", "index.html", "history.png"} <= names
+    again = {item.what: item.verdict for item in items if item.what.startswith(f"reports/{folder.name}/")}
+    assert again == {f"reports/{folder.name}/{name}": "holds" for name in names}
+    (trials,) = (item for item in items if item.what.startswith("optuna.db, search"))
+    assert (trials.verdict, trials.words) == (
+        "holds",
+        f"the values of {len(run.results)} trials follow from their fits",
+    )
+
+
 def test_a_search_that_confirms_nothing_says_so(study_of: StudyOf, store: Store) -> None:
     run = searched(study_of("search.trials=2"), store)
     assert run.confirmed is None
     assert "**Not confirmed.**" in run.report.read_text()
-    assert confirmed(load_study(run.report.parent / "best.yaml"), "val/roc_auc", store) is None
+    assert confirmed(prepare(load_study(run.report.parent / "best.yaml"), store), "val/roc_auc") is None
 
 
 def test_a_search_whose_epochs_were_chosen_by_their_own_score_says_so(study_of: StudyOf, store: Store) -> None:

@@ -18,9 +18,10 @@ from harness.prepare import prepare
 from harness.search.confirm import write_best_study
 from harness.search.earlier import origin
 from harness.search.queue import Queue, slot_of
-from harness.search.report import commands_folder, report_folder
+from harness.search.report import report_folder
 from harness.search.reuse import reuse_earlier
 from harness.search.run import SearchRun, _first_points
+from harness.search.stored import search_folder
 from harness.store import Ledger, Store
 from harness.store.reports import search_report
 from harness.study import Study, load_study
@@ -123,7 +124,7 @@ def test_an_edited_space_reuses_the_trials_in_it_and_fits_only_the_others(
     again = searched(study, store)
     assert again.results == run.results and again.report == run.report
     assert "earlier search" not in "".join(capsys.readouterr()).replace("an earlier search", "")
-    (command,) = read_commands(commands_folder(prepare(study, store)))
+    (command,) = read_commands(search_folder(prepare(study, store)))
     assert (command.fits, command.failed) == (len(fitted), 0), "the second start fitted nothing"
 
 

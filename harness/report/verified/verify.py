@@ -1,7 +1,7 @@
 """Verify a store: what is sealed is whole, and every number that follows from something else follows from it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.data.inputs import Workspace
@@ -18,15 +18,22 @@ from harness.store import Store
 from harness.store.check_looks import check_looks
 from harness.store.machine import STORE_FILE
 from harness.store.registrations import FOLDER, check_registrations
+from harness.store.reports import SEARCH_FILE
 
 CHANGED = "not computed again, since files that it follows from have changed"
 
 
-class Verification:
-    """A verification of a store. data: the folder of the images, to compare their hashes, too."""
+SearchAgain = Callable[[Path, Store], Iterator[VerifiedItem]]  # writes the report of a search in a folder again
 
-    def __init__(self, store: Store, data: Path | None = None) -> None:
-        self._store, self._data = store, data
+
+class Verification:
+    """A verification of a store. data: the folder of the images, to compare their hashes, too.
+
+    search_again: writes the report of a search again; None: that is not done.
+    """
+
+    def __init__(self, store: Store, data: Path | None = None, search_again: SearchAgain | None = None) -> None:
+        self._store, self._data, self._search_again = store, data, search_again
         self._sealed = sealed_folders(store)
         self._readable = {folder.path for folder in self._sealed if folder.readable}
         self._covered = {folder.path for folder in self._sealed if folder.changed is not None}
@@ -109,17 +116,27 @@ class Verification:
     def reports(self) -> Iterator[VerifiedItem]:
         """Write every report again."""
         for folder in (folder.path for folder in self._sealed if folder.part == "reports"):
-            what = folder.relative_to(self._store.root).as_posix()
+            if (folder / SEARCH_FILE).is_file():
+                yield from self._search(folder)
+                continue
             why = self._not_again(folder)
             if isinstance(why, Workspace):
                 yield from report_again_items(folder, why)
             else:
+                what = folder.relative_to(self._store.root).as_posix()
                 yield VerifiedItem("reports", what, "cannot be checked", why)
+
+    def _search(self, folder: Path) -> Iterator[VerifiedItem]:
+        """Write the report of a search again."""
+        changed = any(each.part == "fits" and not each.readable for each in self._sealed)
+        if changed or self._search_again is None:
+            why = CHANGED if changed else "the report of a search is not computed again"
+            yield VerifiedItem("reports", folder.relative_to(self._store.root).as_posix(), "cannot be checked", why)
+        else:
+            yield from self._search_again(folder, self._store)
 
     def _not_again(self, folder: Path) -> Workspace | str:
         """The study whose report this is, or why it cannot be written again."""
-        if (folder / "search.json").is_file():
-            return "the report of a search is not computed again"
         try:
             study_id = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))["study_id"]
         except (OSError, ValueError, KeyError, TypeError) as error:
