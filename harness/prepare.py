@@ -1,21 +1,16 @@
 """Everything that is known before training: names are checked, images found, folds made."""
 
-import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from harness.data.audit import ERRORS, audit_study, require_clean
-from harness.data.dataset import Dataset
+from harness.data.cached_inputs import known_bad, study_folds
 from harness.data.decode import Counting
-from harness.data.folds import Fold, check_fold, fold_digests, make_folds
+from harness.data.folds import fold_digests
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset, unread_lines
 from harness.data.patients import patient_rule
@@ -25,17 +20,13 @@ from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
-from harness.models.custom import head_source, is_custom, source_digest
-from harness.models.names import HEADS, all_backbones, known_backbone
+from harness.models.custom import source_digest
+from harness.models.study_models import check_models, custom_heads, weights_digests
 from harness.store import Store
-from harness.store.files import file_digest, read_json, write_atomic
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
-from harness.study.identity import Digests, digest
-from harness.study.messages import unknown
+from harness.study.identity import Digests
 from harness.study.paper import load_published
-from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
-from harness.study.strict_yaml import FieldPath
 
 READERS = "report, status, audit, ui, predict, export, verify and publish"
 
@@ -47,14 +38,14 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
-    weights, heads = weights_digests(study), _custom_heads(study)
+    weights, heads = weights_digests(study), custom_heads(study)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = _images(study, store)
             accepted = study.audit.accept if accepted is None else accepted
-            dataset = read_dataset(root, study.data, accepted, partial(_known_bad, store))
+            dataset = read_dataset(root, study.data, accepted, partial(known_bad, store))
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
-        folds = _folds(study, dataset, store)
+        folds = study_folds(study, dataset, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
     digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
@@ -155,7 +146,7 @@ def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
 
 
 def check_names(study: Study) -> None:
-    """Raise an error for a head, a backbone or a patient rule that does not exist."""
+    """Raise StudyError for what does not exist: a head, a backbone, a patient rule, a file of a paper's numbers."""
     if study.paper_file is not None:
         try:
             load_published(study.paper_file)
@@ -167,87 +158,7 @@ def check_names(study: Study) -> None:
     for number, rule in enumerate(study.audit.patients):
         with study.blamed("audit", "patients", number):
             patient_rule(rule, ())
-    for field, settings in study.settings():
-        if settings.head not in HEADS and not is_custom(settings.head):
-            raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))
-        if not known_backbone(settings.backbone):
-            raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
-
-
-def _custom_heads(study: Study) -> dict[str, str]:
-    """Read the sources of custom heads. Raises StudyError, naming the place in the study file."""
-    found: dict[str, str] = {}
-    for field, settings in study.settings():
-        if is_custom(settings.head) and settings.head not in found:
-            with study.blamed(*_at(field, "head")):
-                found[settings.head] = head_source(settings.head, study.folder)
-    return found
-
-
-def _at(field: FieldPath, name: str) -> FieldPath:
-    return (*field, name) if field == ("base",) else field
-
-
-def weights_digests(study: Study) -> dict[tuple[str, str], str]:
-    """The hash of the weights of every backbone that the study can meet.
-
-    Raises StudyError where a file is missing.
-    """
-    files: dict[str, str] = {}
-    for field, settings in study.settings():
-        if settings.weights.endswith(".safetensors") and settings.weights not in files:
-            path = weights_file(settings.weights)
-            if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises for a name that is too long
-                raise study.error(_at(field, "weights"), f"{settings.weights} is not there; name a .safetensors file")
-            files[settings.weights] = file_digest(path)
-    every = [settings for _, settings in study.settings()]
-    names = {settings.backbone for settings in every}
-    return {
-        (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if weights == "imagenet" else "none")
-        for backbone in names
-        for weights in {settings.weights for settings in every}
-    } | {(name, "none"): "none" for name in names if name in NETWORKS or name in CLASSIFIERS}
-
-
-def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
-    """Make the folds, or read them from the cache of an earlier command: making them takes seconds."""
-    stored: list[dict[str, Any]] | None = read_json(_folds_file(study, dataset, store))
-    if stored is not None:
-        folds = [Fold(f["repeat"], f["fold"], np.array(f["train"]), np.array(f["validation"])) for f in stored]
-        for fold in folds:
-            check_fold(dataset, fold, study.folds.grouped)
-        return folds
-    with study.blamed("folds", "k"):
-        return make_folds(dataset, study.folds)
-
-
-def cache_inputs(workspace: Workspace) -> None:
-    """Cache the folds and the list of bad images for the next command, once the request can no longer be refused."""
-    study, inputs, store = workspace.study, workspace.inputs, workspace.store
-    path = _folds_file(study, inputs.dataset, store)
-    if read_json(path) is None:
-        rows = [
-            {"repeat": f.repeat, "fold": f.fold, "train": f.train.tolist(), "validation": f.validation.tolist()}
-            for f in inputs.folds
-        ]
-        write_atomic(path, json.dumps(rows).encode())
-    skipped = inputs.dataset.skipped
-    if skipped and _known_bad(store, skipped.files_digest) is None:
-        write_atomic(_bad_file(store, skipped.files_digest), json.dumps(dict(skipped.reasons)).encode())
-
-
-def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:
-    return store.cache / "folds" / f"{digest([dataset.digest, study.folds.model_dump()])}.json"
-
-
-def _known_bad(store: Store, files_digest: str) -> dict[str, str] | None:
-    """The bad images that an earlier command found among the same files."""
-    known: dict[str, str] | None = read_json(_bad_file(store, files_digest))
-    return known
-
-
-def _bad_file(store: Store, files_digest: str) -> Path:
-    return store.cache / "bad-images" / f"{files_digest}.json"
+    check_models(study)
 
 
 def require_audited(workspace: Workspace, say: Callable[[str], None], progress: Counting) -> None:

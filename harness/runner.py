@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.cached_inputs import cache_inputs
 from harness.data.inputs import Workspace
 from harness.data.record import write_record
 from harness.execution.compute import AUTO, Compute
@@ -16,7 +17,7 @@ from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
 from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
-from harness.prepare import cache_inputs, nothing_left_if_refused, prepare, require_audited
+from harness.prepare import nothing_left_if_refused, prepare, require_audited
 from harness.report.current import update_report
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, marks_of

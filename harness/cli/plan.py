@@ -31,8 +31,9 @@ def plan(
 ) -> None:
     """Show stages, scenarios, folds and jobs, what is done, and the cost by the last --probe. Trains nothing."""
     from harness.cli.show.plan import show_plan
+    from harness.data.cached_inputs import cache_inputs
     from harness.execution.costs import study_costs
-    from harness.prepare import cache_inputs, nothing_left_if_refused, prepare
+    from harness.prepare import nothing_left_if_refused, prepare
     from harness.store import Store
     from harness.training.preflight import check_networks
 

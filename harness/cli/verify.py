@@ -30,7 +30,7 @@ def verify(
         raise StudyError(f"--data {data}: no such folder; name the folder with the images")
     store = Store(folder)
     from harness.report.verified.verify import Verification
-    from harness.search.verified import search_again_items
+    from harness.search.computed_again import search_again_items
 
     items = list(Verification(store, data, search_again_items).items())
     differs = any(item.verdict == "differs" for item in items)

@@ -22,7 +22,7 @@ from harness.search.analysis import EVALUATOR, MIN_COMPLETE_TRIALS
 from harness.search.confirm import Confirmed
 from harness.search.figures import SearchDraft, draw_figures
 from harness.search.queue import Queue
-from harness.search.stored import search_folder
+from harness.search.search_record import search_folder
 from harness.search.trials import (
     TrialResult,
     best_trial,

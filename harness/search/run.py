@@ -8,20 +8,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.cached_inputs import cache_inputs
 from harness.data.inputs import Workspace
 from harness.data.record import write_record
 from harness.data.separation import Separation
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
-from harness.prepare import cache_inputs, prepare, require_audited
+from harness.prepare import prepare, require_audited
 from harness.report.numbers.marks import Marks
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
 from harness.search.report import report_folder, write_search_report
 from harness.search.reuse import reuse_earlier
+from harness.search.search_record import search_folder, write_search
 from harness.search.storage import check_storage
-from harness.search.stored import search_folder, write_search
 from harness.search.tracking import SearchRelay
 from harness.search.trials import TrialResult, best_trial, trial_marks, trial_results, trial_states
 from harness.search.workers import SearchTask, WorkerEvents, run_workers, work

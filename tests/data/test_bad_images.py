@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from harness.data.audit import audit_study
+from harness.data.cached_inputs import cache_inputs
 from harness.data.dataset import Dataset
 from harness.data.decode import decode
 from harness.data.manifest import read_dataset
 from harness.data.pixels import pixel_cache
 from harness.errors import DataError
-from harness.prepare import cache_inputs, prepare
+from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study
 from harness.study.identity import study_id

@@ -13,10 +13,10 @@ from harness.report.numbers.marks import BEST_EPOCH, Marks
 from harness.report.verified.verify import Verification
 from harness.report.written import FILE
 from harness.search.analysis import importances
+from harness.search.computed_again import search_again_items
 from harness.search.confirm import confirmed
 from harness.search.run import SearchRun, run_search
 from harness.search.trials import best_trial, pareto_front, shown, trial_marks, trials_frame
-from harness.search.verified import search_again_items
 from harness.store import Ledger, Store
 from harness.store.seals import SEAL
 from harness.study import Study, load_study

@@ -21,7 +21,7 @@ from harness.search.queue import Queue, slot_of
 from harness.search.report import report_folder
 from harness.search.reuse import reuse_earlier
 from harness.search.run import SearchRun, _first_points
-from harness.search.stored import search_folder
+from harness.search.search_record import search_folder
 from harness.store import Ledger, Store
 from harness.store.reports import search_report
 from harness.study import Study, load_study

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.prepare import check_names, weights_digests
+from harness.models.study_models import weights_digests
+from harness.prepare import check_names
 from harness.study import Study, load_study, plan
 from harness.study.identity import NUMERICS, Digests, derive_seed, study_id
 from harness.study.plan import Job, Scenario, batches, fold_jobs, stage_scenarios

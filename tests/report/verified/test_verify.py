@@ -10,11 +10,14 @@ import pytest
 
 from harness.data.dataset import Dataset
 from harness.data.record import StudyRecord, records
+from harness.prepare import prepare
+from harness.report.registered import registration_content
 from harness.report.verified.study_inputs import _patients
 from harness.report.verified.verified_item import VerifiedItem
 from harness.report.verified.verify import Verification
 from harness.store import Store
 from harness.store.looks import Look
+from harness.store.registrations import FILE, PAGE, write_registration
 from harness.store.seals import FILE_SEAL, SEAL, seal
 from tests.conftest import Finished
 
@@ -104,6 +107,19 @@ def test_a_flipped_byte_of_the_ledger_of_looks_is_found(copied: Store) -> None:
         for share in (0, 0.3, 0.7, 1):
             flip(path, share)
             assert not_holding(Verification(copied).whole()), (path, share)
+            path.write_bytes(content)
+
+
+def test_a_flipped_byte_of_a_registration_is_found_and_only_there(finished: Finished, copied: Store) -> None:
+    folder = write_registration(copied, registration_content(prepare(finished.study, copied), "")).folder
+    files = [path for path in covered(copied)[1] if path.is_relative_to(folder)]
+    assert {path.name for path in files} == {FILE, PAGE}
+    for path in files:
+        content = path.read_bytes()
+        for share in (0, 0.3, 0.7, 1):
+            flip(path, share)
+            differing = [item for item in Verification(copied).whole() if item.verdict == "differs"]
+            assert {item.part for item in differing} == {"registrations"}, (path, share)
             path.write_bytes(content)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.report.verified.verified_item import VerifiedItem
+from harness.search.computed_again import search_again_items
 from harness.search.run import SearchRun
-from harness.search.verified import search_again_items
 from harness.store import Store
 from harness.store.seals import seal
 
