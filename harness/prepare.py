@@ -14,10 +14,10 @@ from harness.data.folds import fold_digests
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset, unread_lines
 from harness.data.patients import patient_rule
-from harness.data.phantom import is_phantom, phantom_path
+from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
-from harness.data.sources import SOURCES, images_at_hand
+from harness.data.sources import SOURCES, images_at_hand, made_folder
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import source_digest
@@ -128,16 +128,16 @@ def named_workspace(name: str, store: Store) -> Workspace:
 
 @contextmanager
 def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
-    """Remove synthetic images that were drawn inside this context if the request is refused.
+    """Remove images that were drawn or unpacked inside this context if the request is refused.
 
     Not if another process runs the study: the images may be its own.
     """
-    folder = phantom_path(study.data.phantom, store)
-    drawn_before = study.data.source != "phantom" or folder.exists()
+    folder = made_folder(study.data, store)
+    made_here = folder is not None and not folder.exists()
     try:
         yield
     except HarnessError as error:
-        if not drawn_before and not isinstance(error, BusyError):
+        if folder is not None and made_here and not isinstance(error, BusyError):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # parents that are empty
                 for path in (store.data, store.root):

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from harness.data.inputs import Workspace
 from harness.data.moved_images import found_by_hash
 from harness.data.record import records
+from harness.data.sources import given_folder
 from harness.errors import DataError, StudyError
 from harness.execution.compute import Compute
 from harness.execution.fitter import make_context
@@ -83,7 +84,8 @@ def _workspace(study_file: Path, store: Store, data: Path | None, links: Path, s
     workspace = stored_workspace(study, store, say)
     inputs = workspace.inputs
     if data is not None:
-        return replace(workspace, inputs=replace(inputs, dataset=found_by_hash(inputs.dataset, data, links)))
+        folder = given_folder(data, store)
+        return replace(workspace, inputs=replace(inputs, dataset=found_by_hash(inputs.dataset, folder, links)))
     if not inputs.dataset.root.is_dir():
         raise DataError(
             f"the images are not at hand: {inputs.dataset.root} is not a folder; name one that has them with --data"

@@ -1,19 +1,13 @@
-"""Write a first study file for a folder of images."""
+"""Write a first study file for the images that a user has."""
 
 import json
-from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-import pandas as pd
-from PIL import Image
-
-from harness.data.folder import read_folder, require_folder
+from harness.cli.first_look import FirstLook, first_look
 from harness.data.guesses import Guess, guess_patients, guess_positive
 from harness.data.patient_counts import PATIENTS_UNKNOWN
-from harness.errors import DataError, StudyError
+from harness.errors import StudyError
 from harness.models.names import HEADS
 from harness.store.files import write_atomic
 from harness.study.schema import study_schema
@@ -24,7 +18,7 @@ TEMPLATE = """\
 # yaml-language-server: $schema={schema}
 study: {name}
 data:
-  source: folder
+  source: {source}
   path: {path}
   image_size: {size}             # {sizes}
   {positive}
@@ -46,7 +40,7 @@ stages:
 
 @dataclass(frozen=True)
 class NewStudy:
-    """A study file that was written. notes: what was guessed, and which files of the folder are not read."""
+    """A study file that was written. notes: what was guessed and from what, and which images are not read."""
 
     path: Path
     notes: tuple[str, ...]
@@ -60,39 +54,38 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
         raise StudyError(f"{name!r}: {error}") from None
     if target.exists():
         raise StudyError(f"{target} exists already; choose another name")
-    require_folder(data, str(data))
-    listing = read_folder(data)
-    images = [found.image for found in listing.images if found.split == "train"]
-    counts = Counter(found.label for found in listing.images if found.split == "train")
-    if len(counts) < 2:
-        raise DataError(f"{data}/train has the classes {list(counts)}; expected train/CLASS/* with two classes or more")
-    k = 5 if min(counts.values()) >= 50 else 3
-    guess = guess_patients(pd.DataFrame([vars(found) for found in listing.images]), k)
-    positive, why = guess_positive(counts) if len(counts) == 2 else (None, "")
-    text = TEMPLATE.format(
+    look = first_look(data)
+    k = 5 if min(look.counts.values()) >= 50 else 3
+    guess = guess_patients(look.images, k)
+    positive, why = guess_positive(look.counts) if len(look.counts) == 2 else (None, "")
+    text = _text(name, look, k, guess, positive, why)
+    schema = target.with_name(SCHEMA_FILE)
+    if not schema.exists():
+        write_atomic(schema, json.dumps(study_schema(HEADS), indent=1).encode())
+    write_atomic(target, text.encode())
+    about = f"no positive class: metrics are means over the {len(look.counts)} classes"
+    if positive:
+        about = f"positive class, guessed: {positive} ({why}); check this"
+    return NewStudy(target, (guess.words, about, *look.notes))
+
+
+def _text(name: str, look: FirstLook, k: int, guess: Guess, positive: str | None, why: str) -> str:
+    """The text of the study file. why: the reason for which this class is the positive one."""
+    return TEMPLATE.format(
         schema=SCHEMA_FILE,
         name=name,
-        path=_quoted(str(data.absolute())),
+        source=look.source,
+        path=_quoted(str(look.path.absolute())),
         size=224,
-        sizes=f"the images {_sizes(data, images)}",
+        sizes=f"the images {look.sizes}",
         positive=f"positive: {_quoted(positive)}         # whose recall, precision and AUC are shown; a guess: {why}"
         if positive
         else "# positive: CLASS         # without it, metrics are means over the classes",
         patient=_patient_lines(guess),
         k=k,
-        classes=", ".join(f"{label}: {count:,}" for label, count in sorted(counts.items())),
-        test="test: {stages: [heads], model: refit}"
-        if any(found.split == "test" for found in listing.images)
-        else "# no test/ folder: no test set",
+        classes=", ".join(f"{label}: {count:,}" for label, count in sorted(look.counts.items())),
+        test="test: {stages: [heads], model: refit}" if look.has_test else "# no test/ folder: no test set",
     )
-    schema = target.with_name(SCHEMA_FILE)
-    if not schema.exists():
-        write_atomic(schema, json.dumps(study_schema(HEADS), indent=1).encode())
-    write_atomic(target, text.encode())
-    about = f"no positive class: metrics are means over the {len(counts)} classes"
-    if positive:
-        about = f"positive class, guessed: {positive} ({why}); check this"
-    return NewStudy(target, (guess.words, about, *map(str, listing.left_out)))
 
 
 def _patient_lines(guess: Guess) -> str:
@@ -103,17 +96,6 @@ def _patient_lines(guess: Guess) -> str:
     if guess.twins:
         lines.append(f"# patient_scope: class   # if {guess.twins} are not the same patient")
     return "\n  ".join(lines)
-
-
-def _sizes(data: Path, images: list[str]) -> str:
-    sizes: Counter[tuple[int, int]] = Counter()
-    for image in islice(images, 0, None, max(1, len(images) // 50)):
-        with suppress(Exception), Image.open(data / image) as opened:  # `plan` names the broken ones
-            sizes[opened.size] += 1
-    if not sizes:
-        return "cannot be read"
-    (width, height), times = sizes.most_common(1)[0]
-    return f"are {width} x {height}" + ("" if times == sizes.total() else f" and of {len(sizes) - 1} other sizes")
 
 
 def _quoted(text: str) -> str:

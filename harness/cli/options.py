@@ -23,7 +23,7 @@ StudyOrName = Annotated[
         metavar="STUDY", help="The study file, or its name or id in the store.", show_default=False, readable=False
     ),
 ]
-DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="Image folder, instead of data.path.")]
+DataPath = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The images, instead of data.path.")]
 StoreFolder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of all results.", readable=False)]
 TrackingUri = Annotated[
     str | None, typer.Option("--tracking-uri", metavar="URL", help="An MLflow server that gets the runs.")

@@ -14,7 +14,7 @@ def verify(
     ] = Path("mlruns"),
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="The image folder: compare its files, too.", readable=False),
+        typer.Option("--data", metavar="PATH", help="The images: compare their hashes, too.", readable=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every item as JSON.")] = False,
 ) -> None:
@@ -26,13 +26,15 @@ def verify(
     if not (folder / "jobs").is_dir() and not (folder / "studies").is_dir():
         what = "is an archive: unpack it first" if folder.suffix == ".zip" else "has neither jobs/ nor studies/"
         raise StudyError(f"{folder} {what}; name a store, such as mlruns, or a folder that `harness publish` wrote")
-    if data is not None and not data.is_dir():
-        raise StudyError(f"--data {data}: no such folder; name the folder with the images")
+    if data is not None and not data.exists():
+        raise StudyError(f"--data {data}: no such folder; name the folder with the images, or their .npz file")
     store = Store(folder)
+    from harness.data.sources import given_folder
     from harness.report.verified.verify import Verification
     from harness.search.computed_again import search_again_items
 
-    items = list(Verification(store, data, search_again_items).items())
+    images = None if data is None else given_folder(data, store)
+    items = list(Verification(store, images, search_again_items).items())
     differs = any(item.verdict == "differs" for item in items)
     if as_json:
         print(

@@ -1,12 +1,13 @@
-"""The sources of images: each returns an image folder with train/ and usually test/."""
+"""The sources of images: each returns an image folder with train/CLASS/* and usually test/CLASS/*."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.data.folder import require_folder
+from harness.data.npz import npz_folder, npz_path
 from harness.data.phantom import phantom_folder, phantom_path
-from harness.errors import DataError
+from harness.errors import DataError, printable
 from harness.store import Store
 from harness.study.study import Data
 
@@ -16,9 +17,15 @@ KERMANY = "paultimothymooney/chest-xray-pneumonia"
 def _folder(spec: Data, _store: Store) -> Path:
     if spec.path is None:
         raise DataError("the source folder needs a path: data.path in the study file, or --data PATH")
-    root = Path(os.path.expanduser(spec.path)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
+    root = _absolute(spec.path)
+    if root.suffix.lower() == ".npz" and root.is_file():
+        raise DataError(f"{printable(spec.path)} is an .npz file: write `source: npz`", ("data", "source"))
     require_folder(root, spec.path)
     return root
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
 
 
 def _kermany(spec: Data, store: Store) -> Path:
@@ -44,11 +51,34 @@ def _phantom(spec: Data, store: Store) -> Path:
     return phantom_folder(spec.phantom, store)
 
 
+def _npz(spec: Data, store: Store) -> Path:
+    if spec.path is None:
+        raise DataError("the source npz needs a path: data.path in the study file, or --data PATH")
+    return npz_folder(_absolute(spec.path), store)
+
+
+def made_folder(spec: Data, store: Store) -> Path | None:
+    """The folder in the store that this source draws or unpacks, if it does; whether it exists already or not."""
+    if spec.source == "phantom":
+        return phantom_path(spec.phantom, store)
+    if spec.source == "npz" and spec.path is not None and _absolute(spec.path).is_file():
+        return npz_path(_absolute(spec.path), store)
+    return None
+
+
 def images_at_hand(spec: Data, store: Store) -> bool:
-    """Whether the folder of the images exists; nothing is drawn or downloaded."""
+    """Whether the images exist; nothing is drawn, unpacked or downloaded."""
     if spec.source == "phantom":
         return phantom_path(spec.phantom, store).is_dir()
-    return spec.path is not None and Path(os.path.expanduser(spec.path)).is_dir()  # noqa: PTH111 - as above
+    path = None if spec.path is None else _absolute(spec.path)
+    return path is not None and (path.is_file() if spec.source == "npz" else path.is_dir())
 
 
-SOURCES: dict[str, Callable[[Data, Store], Path]] = {"folder": _folder, "kermany": _kermany, "phantom": _phantom}
+def given_folder(path: Path, store: Store) -> Path:
+    """The folder with the images that a command got by `--data`: an .npz file is unpacked outside the store."""
+    return npz_folder(path, Store(store.temporary / "given")) if path.is_file() else path
+
+
+SOURCES: dict[str, Callable[[Data, Store], Path]] = {
+    "folder": _folder, "kermany": _kermany, "npz": _npz, "phantom": _phantom,
+}  # fmt: skip

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from harness.data.inputs import Workspace
-from harness.data.phantom import phantom_path
+from harness.data.sources import made_folder
 from harness.prepare import prepare
 from harness.report.registered import plan_of, registration_content
 from harness.store import Store
@@ -21,8 +21,9 @@ def register_study(study: Study, store: Store, note: str = "") -> tuple[Registra
     """
     store.refuse_if_busy(study.study)
     with ExitStack() as stack:
-        drawn = study.data.source == "phantom" and not phantom_path(study.data.phantom, store).exists()
-        place = stack.enter_context(store.draft()) if drawn else store  # images that are drawn only for this
+        folder = made_folder(study.data, store)
+        made = folder is not None and not folder.exists()
+        place = stack.enter_context(store.draft()) if made else store  # images that are made only for this
         workspace = replace(prepare(study, place), store=store)
         plan = plan_of(workspace)
         for known in registrations(store, study.study):

@@ -36,7 +36,7 @@ PatientScope = Literal["dataset", "class"]
 class Data(Model):
     """Where the images are and how they are read."""
 
-    source: Literal["folder", "kermany", "phantom"]
+    source: Literal["folder", "kermany", "npz", "phantom"]
     path: str | None = None
     image_size: Annotated[int, Field(ge=8, le=2048)] = 224
     positive: str | None = None

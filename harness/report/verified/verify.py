@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.data.inputs import Workspace
-from harness.data.phantom import phantom_path
 from harness.data.record import StudyRecord, records
 from harness.errors import described
 from harness.report.verified.fits import Planned, fit_item, planned_fits
@@ -97,9 +96,9 @@ class Verification:
             yield VerifiedItem("study records", what, "cannot be checked" if changed else "differs", words)
 
     def _images(self, record: StudyRecord, workspace: Workspace) -> Iterator[VerifiedItem]:
-        drawn, root = phantom_path(workspace.study.data.phantom, self._store), self._data
-        if root is None and workspace.study.data.source == "phantom" and drawn.is_dir():
-            root = drawn
+        root = self._data
+        if root is None and record.root.is_relative_to(self._store.data) and record.root.is_dir():
+            root = record.root  # images that were drawn or unpacked in the store
             self._covered |= {root / image for image in workspace.inputs.dataset.table["image"]}
         yield from image_items(record, workspace.inputs.dataset, root)
 

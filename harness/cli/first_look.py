@@ -1,0 +1,82 @@
+"""What `new` sees in the images that it is given: their classes and splits, their sizes, and what is not read."""
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from harness.data.folder import read_folder, require_folder
+from harness.data.npz import listed, read_arrays
+from harness.errors import DataError
+
+NO_SIZE = "cannot be read"
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """The images as a study will find them.
+
+    images: the columns image, split and label. sizes: the end of a sentence about the images. notes: what the user must
+    know, such as the files that are not read.
+    """
+
+    source: str
+    path: Path
+    images: pd.DataFrame
+    sizes: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The number of training images of each class."""
+        return Counter(self.images.loc[self.images["split"] == "train", "label"])
+
+    @property
+    def has_test(self) -> bool:
+        """Whether some images are a test set."""
+        return bool((self.images["split"] == "test").any())
+
+
+def first_look(data: Path) -> FirstLook:
+    """Find the images in `data`, a folder or an .npz file. Raises DataError."""
+    return _npz(data) if data.is_file() and data.suffix.lower() == ".npz" else _folder(data)
+
+
+def _npz(data: Path) -> FirstLook:
+    arrays = read_arrays(data)
+    images, of_val = listed(arrays), next((len(array.labels) for array in arrays if array.name == "val"), 0)
+    height, width = arrays[0].size
+    sizes = {array.size for array in arrays}
+    said = [f"source npz, from the arrays {', '.join(f'{array.name}_images' for array in arrays)} of {data.name}"]
+    if of_val:
+        said.append(f"not read: the {of_val:,} images of val_images; `val: train` adds them to the training images")
+    more = f" and of {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    return FirstLook("npz", data, images[images["split"] != "val"], f"are {width} x {height}{more}", tuple(said))
+
+
+def _folder(data: Path) -> FirstLook:
+    require_folder(data, str(data))
+    listing = read_folder(data)
+    images = pd.DataFrame([vars(found) for found in listing.images])
+    train = images.loc[images["split"] == "train", "image"].tolist()
+    look = FirstLook("folder", data, images, _sizes(data, train), tuple(map(str, listing.left_out)))
+    if len(look.counts) < 2:
+        raise DataError(
+            f"{data}/train has the classes {list(look.counts)}; expected train/CLASS/* with two classes or more"
+        )
+    return look
+
+
+def _sizes(data: Path, images: list[str]) -> str:
+    sizes: Counter[tuple[int, int]] = Counter()
+    for image in islice(images, 0, None, max(1, len(images) // 50)):
+        with suppress(Exception), Image.open(data / image) as opened:  # `plan` names the broken ones
+            sizes[opened.size] += 1
+    if not sizes:
+        return NO_SIZE
+    (width, height), times = sizes.most_common(1)[0]
+    return f"are {width} x {height}" + ("" if times == sizes.total() else f" and of {len(sizes) - 1} other sizes")
