@@ -51,7 +51,8 @@ def audit_study(
     """
     spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
     skipped = dataset.skipped and dict(dataset.skipped.reasons)
-    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sorted(dataset.table["size"].tolist()), spec, skipped])
+    sizes, rules = sorted(dataset.table["size"].tolist()), dataset.pixel_rules
+    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sizes, spec, skipped, *rules.in_keys])
     path = store.cache / "audit" / f"{key}.json"
     stored = read_json(path)
     if stored is not None:

@@ -36,7 +36,8 @@ def findings(
 ) -> Iterator[AuditFinding]:
     """Run all checks and yield their findings."""
     size = max(study.data.image_size, HASHED_SIZE)  # fewer pixels are too few to distinguish images
-    pixels = open_pixels(pixel_cache(dataset, size, store, partial(counting, f"images decoded at {size} px")))
+    whole = replace(dataset, pixel_rules=replace(dataset.pixel_rules, resize="squash"))  # nothing cut off or added
+    pixels = open_pixels(pixel_cache(whole, size, store, partial(counting, f"images decoded at {size} px")))
     seen = survey(pixels, dataset.labels, partial(counting, "images inspected"))
     files = headers(dataset, partial(counting, "image files inspected"))
     yield from _counts(dataset)

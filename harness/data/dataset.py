@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.data.decode import unreadable
 from harness.data.left_out import LeftOut
 from harness.study.identity import digest
+from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 
 SPLITS = ("train", "test")
 Rows = NDArray[np.int64]
@@ -41,6 +42,7 @@ class Dataset:
     skipped: Skipped | None = None
     patient_rule: str | None = None  # finds the patient in a path; None: each image counts as a patient
     left_out: tuple[LeftOut, ...] = ()  # the files in the folder that are not read
+    pixel_rules: PixelRules = DEFAULT_RULES
 
     @cached_property
     def digest(self) -> str:

@@ -28,8 +28,8 @@ def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[
         (
             "dark-16-bit",
             np.flatnonzero(sixteen & (seen.brightest <= MAX_DARK_LEVEL)),
-            f"have 16 bits but use few of them: no gray level is above {MAX_DARK_LEVEL} of 255; scale their values"
-            " (perhaps of 12 bits) to the whole range",
+            f"have 16 bits but use few of them: no gray level is above {MAX_DARK_LEVEL} of 255; declare the"
+            " range of their values (perhaps of 12 bits) in data.window, or scale them to the whole range",
         ),
         ("inverted", turned, "look inverted, like the negative of the mean image of their class"),
     ):

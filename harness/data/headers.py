@@ -39,9 +39,10 @@ def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[AuditFindin
     """Find what is unusual in the headers."""
     yield from _sizes(found)
     yield from _modes(dataset, found["mode"])
+    read = f"number {dataset.pixel_rules.frame}" if dataset.pixel_rules.frame else "the first"
     for name, column, words in (
         ("transparency", "transparent", "have transparent pixels; they are composited on white"),
-        ("frames", "frames", "hold several frames or pages, of which only the first is read"),
+        ("frames", "frames", f"hold several frames or pages, of which only {read} is read"),
     ):
         rows = np.flatnonzero(found[column])
         if len(rows):

@@ -17,6 +17,7 @@ from harness.data.subset import limited
 from harness.errors import DataError, LeakageError
 from harness.study import Study
 from harness.study.identity import digest
+from harness.study.pixel_rules import PixelRules
 from harness.study.study import Data
 
 KnownBad = Callable[[str], Mapping[str, str] | None]
@@ -36,7 +37,7 @@ def read_dataset(
     rows = [_Row(root / found.image, found.image, found.split, found.label) for found in listing.images]
     with ThreadPoolExecutor() as pool:
         rows = list(pool.map(_hashed, rows))
-    skipped = _skipped(rows, known_bad) if spec.on_bad_image == "skip" else None
+    skipped = _skipped(rows, spec.pixel_rules, known_bad) if spec.on_bad_image == "skip" else None
     bad = skipped.reasons if skipped else {row.image: row.bad for row in rows if row.bad}
     if bad and not skipped:
         raise DataError(unreadable({str(root / image): why for image, why in bad.items()}, len(rows)))
@@ -57,7 +58,7 @@ def read_dataset(
     table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
     positive, synthetic = _positive(spec, classes), spec.source == "phantom"
-    dataset = Dataset(root, table, classes, positive, synthetic, skipped, rule, listing.left_out)
+    dataset = Dataset(root, table, classes, positive, synthetic, skipped, rule, listing.left_out, spec.pixel_rules)
     _check_classes(dataset)
     _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset
@@ -97,13 +98,13 @@ def _hashed(row: _Row) -> _Row:
     return replace(row, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
-def _skipped(rows: list[_Row], known_bad: KnownBad) -> Skipped:
+def _skipped(rows: list[_Row], rules: PixelRules, known_bad: KnownBad) -> Skipped:
     """Find the bad images."""
-    files_digest = digest([DECODER, [[row.image, row.bad or row.sha256] for row in rows]])
+    files_digest = digest([DECODER, [[row.image, row.bad or row.sha256] for row in rows], *rules.in_keys])
     known = known_bad(files_digest)
     if known is None:
         readable = [row for row in rows if not row.bad]
-        results = decoded([row.path for row in readable], [row.sha256 for row in readable], size=8)
+        results = decoded([row.path for row in readable], [row.sha256 for row in readable], 8, rules)
         reasons = {row.image: result for row, result in zip(readable, results, strict=True) if isinstance(result, str)}
         known = {row.image: row.bad or reasons[row.image] for row in rows if row.bad or row.image in reasons}
     return Skipped(files_digest, len(rows), known)

@@ -13,6 +13,7 @@ from harness.data.pixels import open_pixels, pixel_cache
 from harness.errors import DataError
 from harness.store import Store
 from harness.store.files import write_atomic
+from harness.study.identity import digest
 
 PictureOf = Callable[[int], Pixels]  # the pixels [channels, size, size] of the image in a row of the manifest
 
@@ -22,7 +23,8 @@ def picture(dataset: Dataset, size: int, store: Store, row: int) -> Pixels:
 
     Raises DataError where neither the store nor the image folder has them.
     """
-    path = store.pictures / f"{dataset.table['sha256'].iloc[row]}-{size}.png"
+    other = "".join(f"-{digest(rules)}" for rules in dataset.pixel_rules.in_keys)
+    path = store.pictures / f"{dataset.table['sha256'].iloc[row]}-{size}{other}.png"
     if path.exists():
         with Image.open(path) as image:
             stored = np.asarray(image)

@@ -27,7 +27,8 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
     Of several processes one decodes and the others wait for it.
     Raises DataError naming up to five unreadable images; then nothing is written.
     """
-    key = digest([DECODER, PIL.__version__, image_size, dataset.table["sha256"].tolist()])
+    hashes = dataset.table["sha256"].tolist()
+    key = digest([DECODER, PIL.__version__, image_size, hashes, *dataset.pixel_rules.in_keys])
     path = store.cache / "pixels" / f"{key}.npy"
     if not path.exists():
         with creation_lock(path):
@@ -72,7 +73,8 @@ def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress
     with part.open("wb", buffering=WRITE_BUFFER) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
         np.lib.format.write_array_header_1_0(file, header)
-        for index, image in enumerate(decoded(files, dataset.table["sha256"].tolist(), size)):
+        hashes = dataset.table["sha256"].tolist()
+        for index, image in enumerate(decoded(files, hashes, size, dataset.pixel_rules)):
             if isinstance(image, str):
                 bad[str(files[index])] = image
             elif image.ndim == 3 and channels == 1:

@@ -94,6 +94,7 @@ class StudyRecord:
             Skipped(**about["skipped"]) if about["skipped"] else None, about["patient_rule"],
             tuple(LeftOut(**{**left, "first": tuple(left["first"]), "parts": tuple(left["parts"])})
                   for left in about["left_out"]),
+            self.study.data.pixel_rules,
         )  # fmt: skip
 
     @cached_property

@@ -36,10 +36,12 @@ class EarlierSearch:
         return f"other {' and '.join(name for name, value in now.items() if self.inputs.get(name) != value)}"
 
     def shares_inputs(self, workspace: Workspace) -> bool:
-        """Whether its trials were fitted on the same images and folds, and with the same seed."""
-        now = _inputs(workspace.inputs.digests)
-        same = all(self.inputs.get(name) == now[name] for name in ("images", "folds"))
-        return same and self.asked is not None and self.asked.seed == workspace.study.seed
+        """Whether its trials were fitted on the same pixels and folds, and with the same seed."""
+        now, study = _inputs(workspace.inputs.digests), workspace.study
+        if self.asked is None or any(self.inputs.get(name) != now[name] for name in ("images", "folds")):
+            return False
+        asked = self.asked
+        return (asked.seed, asked.data.pixel_rules) == (study.seed, study.data.pixel_rules)
 
 
 def describe(workspace: Workspace, queue: Queue) -> None:

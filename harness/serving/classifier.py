@@ -23,6 +23,7 @@ from harness.errors import HarnessError, one_line
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
 from harness.serving.images import AnyImage, read_images
+from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic, all_cores, choose_device, deterministic, resolve_precision
 from harness.training.features import IMAGES_AT_A_TIME, FeatureArrays, extract
@@ -31,6 +32,7 @@ from harness.training.loaders import PixelLoader
 from harness.training.network import Network
 
 FORMAT = 2  # raise it when older folders can no longer be read
+WITH_PIXEL_RULES = 3  # of folders with pixel rules that are not the default, which older versions would not follow
 WEIGHTS_FILE, METADATA_FILE = "model.safetensors", "classifier.json"
 
 
@@ -51,6 +53,7 @@ class ClassifierMetadata:
     synthetic: bool
     head_source: str | None = None  # of a custom head
     marks: tuple[str, ...] = ()  # why the study's numbers are less than they seem
+    pixel_rules: PixelRules = DEFAULT_RULES
 
 
 class Classifier:
@@ -69,8 +72,8 @@ class Classifier:
         images: paths, bytes of image files, or arrays (uint8 [h, w] or [h, w, 3 or 4], uint16 [h, w]).
         Raises DataError for the first one that is not an image.
         """
-        size = self.about.settings.image_size
-        parts = [self.probabilities(read_images(images[rows], size)) for rows in self._batches(len(images))]
+        size, rules = self.about.settings.image_size, self.about.pixel_rules
+        parts = [self.probabilities(read_images(images[part], size, rules)) for part in self._batches(len(images))]
         found = np.concatenate(parts) if parts else np.empty((0, len(self.about.classes)))
         frame = pd.DataFrame({f"prob_{name}": found[:, index] for index, name in enumerate(self.about.classes)})
         frame.insert(0, "class", np.array(self.about.classes, dtype=object)[found.argmax(axis=1)])
@@ -119,7 +122,8 @@ class Classifier:
         weights = safetensors.torch.save(state)
         (folder / WEIGHTS_FILE).write_bytes(weights)
         about = asdict(self.about) | {"settings": self.about.settings.model_dump(mode="json")}
-        text = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), "about": about}
+        form = WITH_PIXEL_RULES if self.about.pixel_rules.changed else FORMAT
+        text = {"format": form, "weights_sha256": hashlib.sha256(weights).hexdigest(), "about": about}
         (folder / METADATA_FILE).write_text(json.dumps(text, indent=1), encoding="utf-8")
 
     @staticmethod
@@ -161,8 +165,10 @@ def _read_about(folder: Path) -> tuple[ClassifierMetadata, str]:
     path = folder / METADATA_FILE
     try:
         text: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if text["format"] != FORMAT:
-            raise HarnessError(f"{path} has format {text['format']}; this version reads {FORMAT}")
+        if text["format"] not in (FORMAT, WITH_PIXEL_RULES):
+            raise HarnessError(
+                f"{path} has format {text['format']}; this version reads {FORMAT} and {WITH_PIXEL_RULES}"
+            )
         return TypeAdapter(ClassifierMetadata).validate_python(text["about"]), text["weights_sha256"]
     except FileNotFoundError:
         raise HarnessError(f"{folder} has no {METADATA_FILE}; name the folder of a saved classifier") from None

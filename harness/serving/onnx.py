@@ -1,6 +1,7 @@
 """Export a classifier as an ONNX file, checked against torch."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
     """Write the ONNX file; return the largest difference from torch's probabilities, on random images.
 
     The file takes `pixels`, float32 [n, 3, size, size] from 0 to 255, resized as in the study, and returns
-    `probabilities` [n, classes]; its metadata name the classes.
+    `probabilities` [n, classes]; its metadata name the classes, and how files become pixels.
     Raises HarnessError, and writes nothing, where the difference is above the tolerance or a library is missing.
     """
     try:
@@ -59,7 +60,9 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
     assert program is not None
     model = program.model_proto
     about = classifier.about
-    onnx.helper.set_model_props(model, {"classes": json.dumps(about.classes), "study": about.study, "job": about.job})
+    facts = {"classes": json.dumps(about.classes), "study": about.study, "job": about.job}
+    facts["pixels"] = json.dumps(asdict(about.pixel_rules))
+    onnx.helper.set_model_props(model, facts)
     content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     one_by_one = [session.run(None, {"pixels": image[None].numpy()})[0][0] for image in images]

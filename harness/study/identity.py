@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.study.pixel_rules import PixelRules
 from harness.study.settings import Settings, decisive
 from harness.study.study import Study
 
-NOT_IN_IDS = {"path", "on_bad_image", "patient_scope"}  # of `data`: in every id by the digest of the manifest
+PIXEL_FIELDS = {"resize", "window", "frame"}  # of `data`: in an id where they are not at their default
+NOT_IN_IDS = {
+    "path",
+    "on_bad_image",
+    "patient_scope",
+} | PIXEL_FIELDS  # of `data`; the first are in the manifest's digest
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
 BF16_NUMERICS = 5  # the same of whole networks with `precision: bf16`, whose heads compute in fp32 since
 # 4: layers that timm trains after its pooling are included, class and register tokens are not part of a map, and
@@ -56,6 +62,11 @@ def settings_identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     return values
 
 
+def pixels_identity(rules: PixelRules) -> dict[str, Any]:
+    """The part of an identity that says how files become pixels; empty by default, so that older ids stay."""
+    return {"pixels": rules.changed} if rules.changed else {}
+
+
 def search_id(study: Study, digests: Digests) -> str:
     """The hash of a search and all its inputs, without the budget (trials, timeout, confirm)."""
     content = study.model_dump(
@@ -63,6 +74,7 @@ def search_id(study: Study, digests: Digests) -> str:
         exclude={"data": NOT_IN_IDS, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
     content["base"] = decisive(content["base"])
+    content |= pixels_identity(study.data.pixel_rules)
     return _whole_id(content, digests)
 
 
@@ -78,6 +90,7 @@ def study_id(study: Study, digests: Digests) -> str:
     }
     content = study.model_dump(exclude=excluded)
     content["base"] = decisive(content["base"])
+    content |= pixels_identity(study.data.pixel_rules)
     if study.test and study.test.scenarios == "winner":
         del content["test"]["scenarios"]  # the default of a field that was added after the first results
     for stage in content["stages"]:

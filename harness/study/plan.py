@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.study.identity import Digests, derive_seed, digest, numerics, settings_identity
+from harness.study.identity import Digests, derive_seed, digest, numerics, pixels_identity, settings_identity
 from harness.study.settings import ResolvedSettings, Settings, level_text
 from harness.study.study import Stage, Study
 
@@ -109,6 +109,7 @@ def _job(
         "fold": fold,
         "evaluate": evaluate,
         "seed": [study.seed, seed],
+        **pixels_identity(study.data.pixel_rules),
     }
     return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows)
 

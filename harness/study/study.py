@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.study.messages import located
+from harness.study.pixel_rules import GivenWindow, PixelRules, Resize
 from harness.study.search_block import Search
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, LineNumbers
@@ -39,6 +40,9 @@ class Data(Model):
     source: Literal["folder", "kermany", "npz", "phantom"]
     path: str | None = None
     image_size: Annotated[int, Field(ge=8, le=2048)] = 224
+    resize: Resize = "squash"
+    window: GivenWindow = None  # None: the high byte of 16 bits; of DICOM the window that the file gives
+    frame: Count | None = None  # of several, from 1; None: the first
     positive: str | None = None
     patient: str | None = None
     patient_scope: PatientScope = "dataset"  # class: patient 1 of one class is not patient 1 of another one
@@ -51,6 +55,11 @@ class Data(Model):
     def patient_rule(self) -> str | None:
         """The rule that finds the patient in a path; None where there is none."""
         return self.patient or ("phantom" if self.source == "phantom" else None)
+
+    @property
+    def pixel_rules(self) -> PixelRules:
+        """How image files become pixels."""
+        return PixelRules(self.resize, self.window, self.frame)
 
 
 class Folds(Model):

@@ -1,6 +1,8 @@
 """Classifiers of every head: saved and read, asked for arrays, explained, exported."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.data.decode import decode
 from harness.errors import DataError, HarnessError
 from harness.models.names import HEADS
 from harness.serving.classifier import Classifier, ClassifierMetadata, plain_network
 from harness.serving.explain import grad_cam
-from harness.serving.images import read_images
+from harness.serving.images import AnyImage, read_images
 from harness.serving.stored import stored_classifier
 from harness.store import Store
 from harness.study import Study
+from harness.study.pixel_rules import PixelRules
 from harness.study.plan import test_jobs as jobs_on_the_test_set
 from harness.study.settings import ResolvedSettings
 from harness.training.job import run_job
@@ -64,6 +68,43 @@ def test_a_saved_classifier_gives_the_same_bits(tmp_path: Path, trainable: str) 
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(HarnessError, match="not the file that was saved"):
         Classifier.load(tmp_path, "cpu")
+
+
+def test_a_model_reads_images_as_its_study_did(tmp_path: Path) -> None:
+    made = classifier()
+    rules = PixelRules(resize="letterbox", window=(-100, 300))
+    made.about = replace(made.about, pixel_rules=rules)
+    made.save(tmp_path)
+    again = Classifier.load(tmp_path, "cpu")
+    assert again.about == made.about
+    assert json.loads((tmp_path / "classifier.json").read_text())["format"] == 3  # unknown to versions without rules
+    values = np.random.default_rng(0).integers(-200, 400, (40, 60)).astype(np.float32)
+    file = tmp_path / "image.tif"
+    Image.fromarray(values).save(file)
+    shown: list[AnyImage] = [
+        file,
+        file.read_bytes(),
+        values,
+        values.astype(np.int16),
+        values.astype(float),
+        values.astype(np.int32),
+    ]
+    pixels = decode(file, 64, rules)
+    assert not pixels[:10].any() and pixels[30].any()
+    expected = made.probabilities(np.stack([pixels[None]] * len(shown)))
+    np.testing.assert_array_equal(again.predict(shown)[["prob_A", "prob_B"]].to_numpy(), expected)
+    with pytest.raises(DataError, match="its pixels are floats, whose range is not known"):
+        classifier().predict([file])
+
+
+def test_a_model_without_rules_is_one_that_older_versions_read(tmp_path: Path) -> None:
+    classifier().save(tmp_path)
+    file = tmp_path / "classifier.json"
+    text = json.loads(file.read_text())
+    assert text["format"] == 2
+    del text["about"]["pixel_rules"]  # as older versions wrote it
+    file.write_text(json.dumps(text))
+    assert Classifier.load(tmp_path, "cpu").about.pixel_rules == PixelRules()
 
 
 def test_files_bytes_and_arrays_of_any_size_are_one_image(tmp_path: Path) -> None:

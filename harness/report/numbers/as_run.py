@@ -10,6 +10,7 @@ from harness.data.inputs import Inputs
 from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
+from harness.study.identity import PIXEL_FIELDS
 from harness.study.settings import Settings, level_text
 from harness.study.state import ScenarioState
 
@@ -57,6 +58,8 @@ def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
     del content["data"]["image_size"]  # that of the scenarios says it
     if study.data.source != "phantom":
         del content["data"]["phantom"]
+    for name in PIXEL_FIELDS - study.data.pixel_rules.changed.keys():
+        del content["data"][name]  # the default, as older reports have it
     return {
         name: _used(_text(name, study.as_written(value)), resolved.get(name, ""))
         for name, value in _flat(content)
@@ -89,7 +92,7 @@ def _text(name: str, value: Any) -> str:
         return Path(value).name  # the rest of the path is of one machine; the digest says which file it was
     if isinstance(value, bool):
         return str(value).lower()
-    return "-" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else level_text(value)
+    return "-" if value is None else ", ".join(map(level_text, value)) if isinstance(value, list) else level_text(value)
 
 
 def _counted(values: Iterable[str]) -> str:

@@ -69,7 +69,10 @@ def _details(draft: Draft, chosen: ScenarioState | None) -> list[str]:
     model = "none: no stage of the study selects a scenario"
     if chosen:
         settings = chosen.settings
-        model = f"{escaped(chosen.name)}: {settings.backbone}, head {settings.head}, images of {settings.image_size} px"
+        pixels = draft.dataset.pixel_rules
+        read = f" ({pixels})" if pixels.changed else ""
+        network = f"{settings.backbone}, head {settings.head}"
+        model = f"{escaped(chosen.name)}: {network}, images of {settings.image_size} px{read}"
     rows = {
         "model": model,
         "file": _model_file(final),

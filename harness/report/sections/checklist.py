@@ -96,12 +96,13 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     sizes = " and ".join(f"{len(dataset.rows(split)):,} {split}" for split in SPLITS)
     limit = f"a class-stratified subset{whole}: {sizes} images (data.limit {study.data.limit})"
     sizes_px = ", ".join(dict.fromkeys(str(s.settings.image_size) for s in draft.state.scenarios))
+    pixels = f" ({dataset.pixel_rules})" if dataset.pixel_rules.changed else ""
     bad = f", without {len(dataset.skipped.reasons):,} that cannot be read" if dataset.skipped else ""
     unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
     test = "the test split is the data's own" if shared.splits else "no test split"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
-        "preprocessing": f"decoded once, resized to {sizes_px} px, normalised as the weights were trained",
+        "preprocessing": f"decoded once, resized to {sizes_px} px{pixels}, normalised as the weights were trained",
         "subset": limit if study.data.limit else f"all images of the split{bad}",
         "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
         f" digest {draft.inputs.digests.all_folds}; {test}{unknown}",
