@@ -88,7 +88,7 @@ class DataError(HarnessError):
     field: the field of the study file that causes the error, where it is known.
     """
 
-    def __init__(self, message: str, field: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, field: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.field = field
 

@@ -47,7 +47,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = study_folds(study, dataset, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
-    digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources)
+    digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources, dataset.metadata_digest)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
 
 

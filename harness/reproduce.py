@@ -133,7 +133,7 @@ def _find(workspace: Workspace, settings: Settings, ids: list[str]) -> list[Job]
     return [known[job_id] for job_id in ids if job_id in known]
 
 
-def find_job(study: Study, state: StudyState, scenario: str, fold: int, repeat: int) -> Job:
+def find_job(state: StudyState, scenario: str, fold: int, repeat: int) -> Job:
     """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
     from harness.study.messages import unknown
 
@@ -144,9 +144,9 @@ def find_job(study: Study, state: StudyState, scenario: str, fold: int, repeat: 
     for job in named[0].jobs:
         if (job.fold, job.repeat) == (fold, repeat):
             return job
+    folds, repeats = (max(numbers) for numbers in zip(*[(j.fold or 0, j.repeat) for j in named[0].jobs], strict=True))
     raise StudyError(
-        f"--fold {fold} --repeat {repeat}: the study has the folds 0 to {study.folds.k - 1}"
-        f" and the repeats 0 to {study.folds.repeats - 1}"
+        f"--fold {fold} --repeat {repeat}: the study has the folds 0 to {folds} and the repeats 0 to {repeats}"
     )
 
 
@@ -163,7 +163,7 @@ def rerun(study: Study, store: Store, device: str, reporter: Reporter, scenario:
     """Fit the job at these coordinates again, and publish it; other jobs are not touched."""
     workspace = prepare(study, store)
     state, ledger = workspace.reader.read(provisional=True), workspace.ledger
-    job = find_job(study, state, scenario, fold, repeat)
+    job = find_job(state, scenario, fold, repeat)
     old = ledger.record(job.id) if ledger.done(job.id) else None
     if old is not None:
         require_one_code(state.fits, code_digest())

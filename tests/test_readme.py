@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from harness.study.data_block import Data
 from harness.study.search_block import Search
 from harness.study.settings import Settings
-from harness.study.study import AuditRules, Data, FinalTest, Folds, Stage, Study
+from harness.study.study import AuditRules, FinalTest, Folds, Stage, Study
 from tests.conftest import ROOT
 from tests.postgres import create_database, programs
 from tests.postgres import server as database_server
@@ -182,6 +183,7 @@ def _follow(reader: Reader, lines: list[str]) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_readme_does_what_it_says(shared: Path, taken: set[str], tmp_path: Path) -> None:
     _skip_where_taken(commands(README), taken)

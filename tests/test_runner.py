@@ -23,8 +23,8 @@ from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store
 from harness.store.results import Metrics
 from harness.study import Study, load_study
+from harness.study.data_block import Data
 from harness.study.plan import Job
-from harness.study.study import Data
 from harness.tracking.report import report_study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job

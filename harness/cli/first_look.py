@@ -61,7 +61,7 @@ def _npz(data: Path) -> FirstLook:
 def _folder(data: Path) -> FirstLook:
     require_folder(data, str(data))
     listing = read_folder(data)
-    images = pd.DataFrame([vars(found) for found in listing.images])
+    images = listing.images
     train = images.loc[images["split"] == "train", "image"].tolist()
     look = FirstLook("folder", data, images, _sizes(data, train), tuple(map(str, listing.left_out)))
     if len(look.counts) < 2:

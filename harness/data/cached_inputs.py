@@ -17,6 +17,9 @@ from harness.study.identity import digest
 
 def study_folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
     """Make the folds, or read them from the cache of an earlier command: making them takes seconds."""
+    if not study.folds.is_drawn:
+        with study.blamed("folds", "by"):
+            return make_folds(dataset, study.folds)
     stored: list[dict[str, Any]] | None = read_json(_folds_file(study, dataset, store))
     if stored is not None:
         folds = [Fold(f["repeat"], f["fold"], np.array(f["train"]), np.array(f["validation"])) for f in stored]
@@ -31,7 +34,7 @@ def cache_inputs(workspace: Workspace) -> None:
     """Cache the folds and the list of bad images for the next command, once the request can no longer be refused."""
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
     path = _folds_file(study, inputs.dataset, store)
-    if read_json(path) is None:
+    if study.folds.is_drawn and read_json(path) is None:
         rows = [
             {"repeat": f.repeat, "fold": f.fold, "train": f.train.tolist(), "validation": f.validation.tolist()}
             for f in inputs.folds

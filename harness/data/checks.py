@@ -219,7 +219,7 @@ def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFind
 
 
 def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:
-    k, seed = study.folds.k, study.folds.seed
+    k, seed = len({fold.fold for fold in folds}), study.folds.seed
     if dataset.patient_rule is not None:
         here = patient_leak(dataset, folds)
         severity: Severity = "warning" if here.share else "note"

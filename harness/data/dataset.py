@@ -32,7 +32,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images of a study. `table` has the columns image, split, label, patient, sha256 and size (bytes)."""
+    """The images of a study.
+
+    table: the columns image, split, label, patient, sha256, size (bytes); from a table of images also row, and where
+    the study names them fold and the metadata: numbers or text, None or NaN where the cell is empty.
+    """
 
     root: Path
     table: pd.DataFrame
@@ -40,15 +44,24 @@ class Dataset:
     positive: str | None  # None with three classes or more
     synthetic: bool
     skipped: Skipped | None = None
-    patient_rule: str | None = None  # finds the patient in a path; None: each image counts as a patient
-    left_out: tuple[LeftOut, ...] = ()  # the files in the folder that are not read
+    patient_rule: str | None = None  # or the column that says it; None: each image counts as a patient
+    left_out: tuple[LeftOut, ...] = ()  # the files in the folder, or the rows of the table, that are not read
     pixel_rules: PixelRules = DEFAULT_RULES
+    metadata: tuple[str, ...] = ()  # the columns of `table` that only describe the images
 
     @cached_property
     def digest(self) -> str:
         """The hash of everything that the numbers depend on; not of the path of the image folder."""
         columns = ["image", "split", "label", "patient", "sha256"]
         return digest([list(self.classes), self.positive, self.table[columns].to_numpy().tolist()])
+
+    @cached_property
+    def metadata_digest(self) -> str | None:
+        """The hash of the metadata, which decide tables but no fit; None where there are none."""
+        if not self.metadata:
+            return None
+        cells = self.table[list(self.metadata)].astype(object)
+        return digest([list(self.metadata), cells.where(cells.notna(), None).to_numpy().tolist()])
 
     @cached_property
     def test_images(self) -> frozenset[str]:
@@ -73,6 +86,11 @@ class Dataset:
         """The number of these rows by class."""
         numbers = np.bincount(self.labels[rows], minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+
+def place_of(image: pd.Series) -> str:
+    """An image as a message names it: its path, and its row where it is from a table. image: a row of a manifest."""
+    return f"{image['image']} (row {image['row']})" if "row" in image else str(image["image"])
 
 
 def connected(*columns: pd.Series) -> NDArray[np.int64]:

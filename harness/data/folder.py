@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from errno import ELOOP
 from itertools import islice
 from pathlib import Path
@@ -10,7 +9,9 @@ from stat import S_ISDIR
 from unicodedata import category, normalize
 
 from harness.data.decode import image_extensions
-from harness.data.left_out import LeftOut, Tally, extension
+from harness.data.hashes import CHMOD
+from harness.data.left_out import Tally, extension
+from harness.data.listing import FoundImage, Listing, as_frame, visible_name
 from harness.errors import DataError, printable
 
 EXPECTED = "expected train/CLASS/* and, for a test set, test/CLASS/*"
@@ -22,23 +23,6 @@ SYSTEM_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "d
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "tests", "testing"}
 MAX_COUNTED = 10_000  # images of a folder that is not read
 DirEntry = os.DirEntry[str]
-
-
-@dataclass(frozen=True)
-class FoundImage:
-    """A file with the extension of an image. image: its path below the image folder. label: its class."""
-
-    image: str
-    split: str
-    label: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The content of an image folder."""
-
-    images: tuple[FoundImage, ...]
-    left_out: tuple[LeftOut, ...]
 
 
 def read_folder(root: Path, val: str = "ignore") -> Listing:
@@ -57,7 +41,7 @@ def read_folder(root: Path, val: str = "ignore") -> Listing:
     _add_other_entries([entry for entry in inside if entry.name not in wanted], left)
     _check_names(root, [found.image for found in images])
     _check_labels(root, images)
-    return Listing(tuple(images), left.left_out)
+    return Listing(as_frame(images), left.left_out)
 
 
 def require_folder(folder: Path, given: str) -> None:
@@ -74,16 +58,8 @@ def require_folder(folder: Path, given: str) -> None:
         raise DataError(f"{printable(str(folder))}: a name on this path is not UTF-8; rename it")
 
 
-def unreadable_file(path: Path, why: str) -> DataError:
-    """The error about a file that this user may not read."""
-    return DataError(f"{printable(str(path))} may not be read ({why}){_CHMOD}")
-
-
-_CHMOD = "; let this user read all of the folder: chmod -R u+rX FOLDER, or a+rX by its owner"
-
-
 def _unreadable(folder: str, error: OSError) -> DataError:
-    hint = _CHMOD if isinstance(error, PermissionError) else ""
+    hint = CHMOD if isinstance(error, PermissionError) else ""
     return DataError(f"the folder {printable(folder)} may not be read ({error.strerror}){hint}")
 
 
@@ -210,11 +186,6 @@ def _content(folder: DirEntry) -> str:
         return "it may not be read"
     count = f"{images:,} image{'s' * (images != 1)}" + (" or more" if images == MAX_COUNTED else "")
     return f"{count}, with its own train/" if inner else count if images else ""
-
-
-def visible_name(label: str) -> str:
-    """The name of a class as it looks: without invisible characters, outer and double spaces."""
-    return " ".join("".join(character for character in label if category(character) != "Cf").split())
 
 
 def _is_utf8(text: str) -> bool:

@@ -75,7 +75,7 @@ def _unknown(why: str) -> Guess:
 def _with_patients(images: pd.DataFrame, rule: str) -> pd.DataFrame:
     """The table with the patient of every image; without rows where the rule does not match them all."""
     try:
-        return images.assign(patient=patients(images["image"], rule))
+        return images.assign(patient=patients(images, rule))
     except DataError:
         return images.head(0).assign(patient="")
 

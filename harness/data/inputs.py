@@ -27,6 +27,11 @@ class Inputs:
     heads: Mapping[str, str]  # the sources of custom heads
     separation: Separation
 
+    @property
+    def k(self) -> int:
+        """The number of folds of a repeat."""
+        return len({fold.fold for fold in self.folds})
+
     def fold(self, repeat: int, number: int) -> Fold:
         """The fold at these coordinates."""
         return next(fold for fold in self.folds if (fold.repeat, fold.fold) == (repeat, number))

@@ -15,11 +15,17 @@ OTHER_EXTENSIONS = {  # of files that nobody expects to be images
 MAX_EXAMPLES = 5  # paths per kind
 MAX_LISTED = 6  # extensions or folders in a line
 
-Kind = Literal["endings", "beside", "folders", "no-images", "hidden-files", "hidden-folders"]
+Kind = Literal[
+    "endings", "beside", "folders", "labels", "splits", "val", "copies", "no-images", "hidden-files", "hidden-folders"
+]
 WORDS: dict[Kind, tuple[str, str]] = {  # singular, plural; first those that may contain images that the user expects
     "endings": ("file with an extension that is not read", "files with extensions that are not read"),
     "beside": ("file next to the class folders", "files next to the class folders"),
     "folders": ("folder next to train/ and test/", "folders next to train/ and test/"),
+    "labels": ("row with a label that `labels` does not name", "rows with labels that `labels` does not name"),
+    "splits": ("row of no split of this study", "rows of no split of this study"),
+    "val": ("row of the split val: `val: train` adds it", "rows of the split val: `val: train` adds them"),
+    "copies": ("row that repeats another one", "rows that repeat another one"),
     "no-images": ("other file in a class folder", "other files in class folders"),
     "hidden-files": ("hidden file", "hidden files"),
     "hidden-folders": ("hidden or system folder", "hidden or system folders"),

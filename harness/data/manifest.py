@@ -1,25 +1,27 @@
 """The manifest: every image of a study with its class, patient, split and hash."""
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from unicodedata import normalize
 
 import pandas as pd
 
-from harness.data.dataset import SPLITS, Dataset, Skipped
-from harness.data.decode import DECODER, decoded, reason, unreadable
-from harness.data.folder import read_folder, unreadable_file, visible_name
+from harness.data.dataset import SPLITS, Dataset, Skipped, place_of
+from harness.data.decode import DECODER, decoded, unreadable
+from harness.data.folder import read_folder
+from harness.data.hashes import hashed
+from harness.data.listing import visible_name
 from harness.data.patients import patients
 from harness.data.subset import limited
+from harness.data.table import read_table
 from harness.errors import DataError, LeakageError
 from harness.study import Study
+from harness.study.data_block import Data
 from harness.study.identity import digest
 from harness.study.pixel_rules import PixelRules
-from harness.study.study import Data
 
+CLASS_DEPTH = 2  # parts of a path in a folder, SPLIT/CLASS: the class folder may be a link
 KnownBad = Callable[[str], Mapping[str, str] | None]
 
 
@@ -33,87 +35,66 @@ def read_dataset(
 
     Raises DataError and LeakageError.
     """
-    listing = read_folder(root, spec.val)
-    rows = [_Row(root / found.image, found.image, found.split, found.label) for found in listing.images]
-    with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(_hashed, rows))
-    skipped = _skipped(rows, spec.pixel_rules, known_bad) if spec.on_bad_image == "skip" else None
-    bad = skipped.reasons if skipped else {row.image: row.bad for row in rows if row.bad}
-    if bad and not skipped:
-        raise DataError(unreadable({str(root / image): why for image, why in bad.items()}, len(rows)))
-    good = [row for row in rows if row.image not in bad]
-    _check_remaining(rows, good)
-    images = [row.image for row in good]
-    rule = spec.patient_rule
-    table = pd.DataFrame(
-        {
-            "image": images,
-            "split": [row.split for row in good],
-            "label": [row.label for row in good],
-            "patient": patients(images, rule, spec.patient_scope),
-            "sha256": [row.sha256 for row in good],
-            "size": [row.size for row in good],
-        }
-    )
-    table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
+    is_table = spec.source == "table"
+    listing = read_table(spec, root) if is_table else read_folder(root, spec.val)
+    depth = None if spec.links == "follow" else 0 if is_table else CLASS_DEPTH
+    found = listing.images.join(hashed(root, listing.images["image"].tolist(), depth))
+    skipped = _skipped(root, found, spec.pixel_rules, known_bad) if spec.on_bad_image == "skip" else None
+    if skipped is None and (found["bad"] != "").any():
+        raise DataError(unreadable(_named_bad(root, found), len(found)))
+    good = found[~found["image"].isin(skipped.reasons)] if skipped else found
+    _check_remaining(found, good)
+    if "patient" not in good:
+        good = good.assign(patient=patients(good, spec.patient_rule, spec.patient_scope))
+    elif spec.patient_scope == "class":
+        good = good.assign(patient=good["label"] + "/" + good["patient"])
+    first = ["image", "split", "label", "patient", "sha256", "size"]
+    further = [name for name in good if name not in (*first, "bad")]
+    table = good[[*first, *further]].sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
     positive, synthetic = _positive(spec, classes), spec.source == "phantom"
-    dataset = Dataset(root, table, classes, positive, synthetic, skipped, rule, listing.left_out, spec.pixel_rules)
+    dataset = Dataset(
+        root,
+        table,
+        classes,
+        positive,
+        synthetic,
+        skipped,
+        spec.patient_source,
+        listing.left_out,
+        spec.pixel_rules,
+        tuple(spec.metadata),
+    )
     _check_classes(dataset)
     _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A file with the extension of an image. bad: why it cannot be used, if that is known without decoding it."""
-
-    path: Path
-    image: str
-    split: str
-    label: str
-    sha256: str = ""
-    size: int = 0
-    bad: str = ""
-
-    @property
-    def homes(self) -> list[Path]:
-        """The folders that a link may point into: the image folder and the class folder, which may be a link itself."""
-        depth = self.image.count("/")
-        return [self.path.parents[depth].resolve(), self.path.parents[depth - 2].resolve()]
+def _named_bad(root: Path, found: pd.DataFrame) -> dict[str, str]:
+    """The reason for each file that is known to be bad, by its path, and its row where it is from a table."""
+    bad = found[found["bad"] != ""]
+    rows = (f"row {row}, " for row in bad["row"]) if "row" in bad else repeat("")
+    return {f"{row}{root / image}": why for row, image, why in zip(rows, bad["image"], bad["bad"], strict=False)}
 
 
-def _hashed(row: _Row) -> _Row:
-    """Add the hash of the file to the row, or the reason why the file is not read."""
-    try:
-        if row.path.is_symlink() and not any(row.path.resolve().is_relative_to(home) for home in row.homes):
-            return replace(row, bad="a link out of the image folder")
-        if not row.path.is_file():
-            return replace(row, bad="not a file")
-        content = row.path.read_bytes()
-    except PermissionError as error:  # never skipped: for another user it is an image
-        raise unreadable_file(row.path, reason(error)) from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
-        return replace(row, bad=reason(error))
-    return replace(row, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-
-
-def _skipped(rows: list[_Row], rules: PixelRules, known_bad: KnownBad) -> Skipped:
+def _skipped(root: Path, found: pd.DataFrame, rules: PixelRules, known_bad: KnownBad) -> Skipped:
     """Find the bad images."""
-    files_digest = digest([DECODER, [[row.image, row.bad or row.sha256] for row in rows], *rules.in_keys])
+    content = found["bad"].where(found["bad"] != "", found["sha256"])
+    files_digest = digest([DECODER, [list(pair) for pair in zip(found["image"], content, strict=True)], *rules.in_keys])
     known = known_bad(files_digest)
     if known is None:
-        readable = [row for row in rows if not row.bad]
-        results = decoded([row.path for row in readable], [row.sha256 for row in readable], 8, rules)
-        reasons = {row.image: result for row, result in zip(readable, results, strict=True) if isinstance(result, str)}
-        known = {row.image: row.bad or reasons[row.image] for row in rows if row.bad or row.image in reasons}
-    return Skipped(files_digest, len(rows), known)
+        readable = found[found["bad"] == ""]
+        results = decoded([root / image for image in readable["image"]], readable["sha256"].tolist(), 8, rules)
+        reasons = {name: what for name, what in zip(readable["image"], results, strict=True) if isinstance(what, str)}
+        reasons |= {name: why for name, why in zip(found["image"], found["bad"], strict=True) if why}
+        known = {name: reasons[name] for name in found["image"] if name in reasons}
+    return Skipped(files_digest, len(found), known)
 
 
-def _check_remaining(rows: list[_Row], good: list[_Row]) -> None:
+def _check_remaining(found: pd.DataFrame, good: pd.DataFrame) -> None:
     """Raise DataError where a whole class of a split was left out."""
-    lost = {(row.split, row.label) for row in rows} - {(row.split, row.label) for row in good}
-    for split, label in sorted(lost):
+    before, after = (set(zip(each["split"], each["label"], strict=True)) for each in (found, good))
+    for split, label in sorted(before - after):
         raise DataError(f"no image of class {label} in {split}/ can be read; fix them, or remove the folder")
 
 
@@ -130,7 +111,8 @@ def _positive(spec: Data, classes: tuple[str, ...]) -> str | None:
 
 def _check_classes(dataset: Dataset) -> None:
     if len(dataset.classes) < 2:
-        raise DataError(f"{dataset.root}/train has the classes {list(dataset.classes)}; at least two are needed")
+        where = "the training rows have" if "row" in dataset.table else f"{dataset.root}/train has"
+        raise DataError(f"{where} the classes {list(dataset.classes)}; at least two are needed")
     tested = set(dataset.table.loc[dataset.table["split"] == "test", "label"])
     for label in sorted(tested - set(dataset.classes)):
         similar = [name for name in dataset.classes if visible_name(name).casefold() == visible_name(label).casefold()]
@@ -154,7 +136,7 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
         by_split = {split: dataset.table[dataset.table["split"] == split] for split in SPLITS}
         shared = set(by_split["train"][column]) & set(by_split["test"][column])
         if shared and finding not in accepted:
-            first = {s: rows.loc[rows[column].isin(shared), "image"].iloc[0] for s, rows in by_split.items()}
+            first = {s: place_of(rows[rows[column].isin(shared)].iloc[0]) for s, rows in by_split.items()}
             raise LeakageError(
                 f"{len(shared)} {what} are in train/ and in test/, such as {first['train']} and {first['test']};"
                 f" remove them from one side, fix data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
@@ -165,5 +147,6 @@ def unread_lines(study: Study, dataset: Dataset) -> list[str]:
     """A line for each kind of file that a study does not read, and one if its test set is missing."""
     lines = [str(left) for left in dataset.left_out]
     if study.test is not None and not len(dataset.rows("test")):
-        lines.append("no test set: there is no folder test/, so `test:` scores nothing")
+        why = "no row is of the split test" if "row" in dataset.table else "there is no folder test/"
+        lines.append(f"no test set: {why}, so `test:` scores nothing")
     return lines

@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from harness.data.decode import reason
-from harness.data.folder import unreadable_file
+from harness.data.hashes import unreadable_file
 from harness.errors import DataError, disk_is_full, first_line, printable
 from harness.store import Store
 from harness.store.files import file_digest, new_folder

@@ -9,7 +9,7 @@ from harness.data.dataset import Dataset
 from harness.data.finding import AuditFinding, Severity
 from harness.data.guesses import suggestion
 from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
-from harness.data.patients import patient_rule
+from harness.data.patients import patient_rule, seen_by_rules
 
 
 def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
@@ -27,7 +27,7 @@ def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
 def by_other_rule(dataset: Dataset, rule: str) -> AuditFinding:
     """Count by another rule; an image that does not match counts as a patient, and is counted as such."""
     key = patient_rule(rule)
-    found = [key(image) for image in dataset.table["image"]]
+    found = [key(path) for path in seen_by_rules(dataset.table)]
     unmatched = sum(not patient for patient in found)
     facts = {"rule": rule, "unmatched": unmatched}
     if unmatched == len(found):

@@ -80,15 +80,16 @@ def _merged(table: pd.DataFrame) -> Iterator[PatientDoubt]:
 
 def rule_words(study: Study) -> str:
     """The patient rule of a study file, as a sentence names it; empty where there is none."""
-    if study.data.patient_rule is None:
+    source = study.data.patient_source
+    if source is None:
         return ""
     scope = ", numbered separately in each class" if study.data.patient_scope == "class" else ""
-    return f"the rule {study.data.patient_rule}{scope}"
+    return f"the {'' if study.data.columns.patient is not None else 'rule '}{source}{scope}"
 
 
 def grouping(study: Study) -> bool | str:
     """Whether the folds are grouped by patient, or that the patients are unknown."""
-    return study.folds.grouped if study.data.patient_rule is not None else UNKNOWN
+    return study.folds.grouped if study.data.patient_source is not None else UNKNOWN
 
 
 def class_counts(dataset: Dataset) -> pd.DataFrame:

@@ -1,11 +1,13 @@
 """Read the patient of an image from its path below the class folder."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from unicodedata import normalize
 
+import pandas as pd
+
 from harness.errors import DataError
-from harness.study.study import PatientScope
+from harness.study.data_block import PatientScope
 
 PatientRule = Callable[[str], str | None]
 
@@ -47,11 +49,18 @@ def below_class(image: str) -> str:
 def patient_rule(rule: str, field: tuple[str, ...] = ("data", "patient")) -> PatientRule:
     """The built-in rule of that name, or a rule from a regular expression with a group `patient`.
 
-    It takes the path of an image as the manifest has it. Raises DataError, for this field of the study file, for
-    anything else.
+    It takes what a rule sees of an image. Raises DataError, for this field of the study file, for anything else.
     """
-    key = PATIENT_RULES.get(rule) or _from_pattern(rule, field)
-    return lambda image: key(below_class(image))
+    return PATIENT_RULES.get(rule) or _from_pattern(rule, field)
+
+
+def seen_by_rules(images: pd.DataFrame) -> list[str]:
+    """What a rule sees of each image: its path below the class folder; of a table of images the whole path.
+
+    images: a listing or a manifest.
+    """
+    paths: list[str] = images["image"].tolist()
+    return paths if "row" in images else [below_class(image) for image in paths]
 
 
 def _from_pattern(rule: str, field: tuple[str, ...]) -> PatientRule:
@@ -73,29 +82,29 @@ def _from_pattern(rule: str, field: tuple[str, ...]) -> PatientRule:
     return from_pattern
 
 
-def patients(images: Iterable[str], rule: str | None, scope: PatientScope = "dataset") -> list[str]:
-    """The patient of every image; without a rule each image counts as a patient.
+def patients(images: pd.DataFrame, rule: str | None, scope: PatientScope = "dataset") -> list[str]:
+    """The patient of every image of a listing or a manifest; without a rule each image counts as a patient.
 
     scope: `class` puts the class before the patient, so that one name in two classes is two patients.
 
     Raises DataError for an invalid rule, or where an image does not match it.
     """
-    every = list(images)
+    every = images["image"].tolist()
     if rule is None:
         if scope != "dataset":
             raise DataError("it needs a rule that finds the patients: data.patient", ("data", "patient_scope"))
         return every
-    key = patient_rule(rule)
-    found = [key(image) for image in every]
-    unmatched = [image for image, patient in zip(every, found, strict=True) if not patient]
+    key, seen = patient_rule(rule), seen_by_rules(images)
+    found = [key(path) for path in seen]
+    unmatched = [n for n, patient in enumerate(found) if not patient]
     if unmatched:
+        part = "whole path in a table" if "row" in images else "path below the class folder"
         raise DataError(
-            f"the patient rule {rule!r} does not match {len(unmatched)} of {len(every)} images, first {unmatched[0]}:"
-            f" a rule sees the path below the class folder, here {below_class(unmatched[0])}",
+            f"the patient rule {rule!r} does not match {len(unmatched)} of {len(every)} images, first"
+            f" {every[unmatched[0]]}: a rule sees the {part}, here {seen[unmatched[0]]}",
             ("data", "patient"),
         )
     named = [patient for patient in found if patient]
     if scope == "class":
-        labels = (normalize("NFC", image.split("/", 2)[1]) for image in every)
-        return [f"{label}/{patient}" for label, patient in zip(labels, named, strict=True)]
+        return [f"{label}/{patient}" for label, patient in zip(images["label"], named, strict=True)]
     return named

@@ -17,7 +17,7 @@ from harness.processes import become_worker
 from harness.store import Store
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
-from harness.study.study import Phantom
+from harness.study.data_block import Phantom
 
 PHANTOM_VERSION = 1  # raise it when the drawings change
 NOTE = "SYNTHETIC.txt"  # in the folder of the images

@@ -72,7 +72,7 @@ class StudyRecord:
         found = self.about["digests"]
         folds = {(repeat, fold): value for repeat, fold, value in found["folds"]}
         weights = {(backbone, name): value for backbone, name, value in found["weights"]}
-        return Digests(found["manifest"], folds, weights, found["heads"])
+        return Digests(found["manifest"], folds, weights, found["heads"], found.get("metadata"))
 
     def audit(self) -> Audit:
         """The audit of the images."""
@@ -95,6 +95,7 @@ class StudyRecord:
             tuple(LeftOut(**{**left, "first": tuple(left["first"]), "parts": tuple(left["parts"])})
                   for left in about["left_out"]),
             self.study.data.pixel_rules,
+            tuple(self.study.data.metadata),
         )  # fmt: skip
 
     @cached_property
@@ -183,6 +184,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
             "folds": [[*at, value] for at, value in digests.folds.items()],
             "weights": [[*at, value] for at, value in digests.weights.items()],
             "heads": dict(digests.heads),
+            **({"metadata": digests.metadata} if digests.metadata else {}),
         },
         "data": {
             "root": str(_in_store(dataset.root, workspace.store)),

@@ -7,10 +7,12 @@ from pathlib import Path
 from harness.data.folder import require_folder
 from harness.data.npz import npz_folder, npz_path
 from harness.data.phantom import phantom_folder, phantom_path
+from harness.data.table_file import ENDINGS
 from harness.errors import DataError, printable
 from harness.store import Store
-from harness.study.study import Data
+from harness.study.data_block import Data
 
+ROOT = ("data", "root")
 KERMANY = "paultimothymooney/chest-xray-pneumonia"
 
 
@@ -57,6 +59,19 @@ def _npz(spec: Data, store: Store) -> Path:
     return npz_folder(_absolute(spec.path), store)
 
 
+def _table(spec: Data, _store: Store) -> Path:
+    if spec.path is None:
+        raise DataError("the source table needs a path: data.path in the study file, or --data FILE")
+    table = _absolute(spec.path)
+    if not table.is_file():
+        what = "is a folder" if table.is_dir() else "is not there"
+        raise DataError(f"{printable(spec.path)} {what}; name a table of images ({', '.join(ENDINGS)})")
+    root = table.parent if spec.root is None else _absolute(spec.root)
+    if not root.is_dir():
+        raise DataError(f"{printable(str(root))} is not a folder; name the one where the table's paths start", ROOT)
+    return root
+
+
 def made_folder(spec: Data, store: Store) -> Path | None:
     """The folder in the store that this source draws or unpacks, if it does; whether it exists already or not."""
     if spec.source == "phantom":
@@ -71,7 +86,7 @@ def images_at_hand(spec: Data, store: Store) -> bool:
     if spec.source == "phantom":
         return phantom_path(spec.phantom, store).is_dir()
     path = None if spec.path is None else _absolute(spec.path)
-    return path is not None and (path.is_file() if spec.source == "npz" else path.is_dir())
+    return path is not None and (path.is_file() if spec.source in ("npz", "table") else path.is_dir())
 
 
 def given_folder(path: Path, store: Store) -> Path:
@@ -80,5 +95,5 @@ def given_folder(path: Path, store: Store) -> Path:
 
 
 SOURCES: dict[str, Callable[[Data, Store], Path]] = {
-    "folder": _folder, "kermany": _kermany, "npz": _npz, "phantom": _phantom,
+    "folder": _folder, "table": _table, "kermany": _kermany, "npz": _npz, "phantom": _phantom,
 }  # fmt: skip

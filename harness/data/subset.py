@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.data.dataset import SPLITS, Dataset
+from harness.data.dataset import SPLITS, Dataset, Rows
 from harness.errors import DataError
 
 
@@ -18,9 +18,9 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
     for split in SPLITS:
         rows = dataset.rows(split)
         share = min(1.0, limit / max(1, len(rows)))
-        by_patient = {group: rows[dataset.groups[rows] == group].tolist() for group in np.unique(dataset.groups[rows])}
+        by_patient = _by_group(rows, dataset.groups[rows])
         for label, count in enumerate(dataset.counts(rows).values()):
-            of_class = [patient for patient in by_patient.values() if dataset.labels[patient[0]] == label]
+            of_class = [patient for patient in by_patient if dataset.labels[patient[0]] == label]
             chosen += _whole_patients(of_class, int(count * share))
     part = replace(dataset, table=dataset.table.loc[sorted(chosen)].reset_index(drop=True))
     for split in SPLITS:
@@ -28,6 +28,13 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
         if missing and len(dataset.rows(split)):
             raise DataError(f"{limit} leaves {split}/ without {missing[0]}; use a larger number", ("data", "limit"))
     return part
+
+
+def _by_group(rows: Rows, groups: Rows) -> list[list[int]]:
+    """The rows of each group, in the order of the groups."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.flatnonzero(np.diff(groups[order])) + 1
+    return [part.tolist() for part in np.split(rows[order], ends)] if len(rows) else []
 
 
 def _whole_patients(patients: list[list[int]], quota: int) -> list[int]:

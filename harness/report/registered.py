@@ -40,7 +40,7 @@ def plan_of(workspace: Workspace) -> dict[str, Any]:
         "seed": study.seed,
         "settings": _as_written(study, settings),
         "images": {"manifest": dataset.digest, **counts},
-        "folds": {"digest": inputs.digests.all_folds, "k": study.folds.k, "repeats": study.folds.repeats},
+        "folds": {"digest": inputs.digests.all_folds, "k": inputs.k, "repeats": study.folds.repeats},
         "weights": sorted({*inputs.digests.weights.values()}),
         "heads": dict(inputs.digests.heads),
         "compared": [_stage(study, index) for index in range(len(study.stages))],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from harness.data.folds import folds_words
 from harness.data.inputs import Workspace
 from harness.data.manifest import unread_lines
 from harness.data.patient_counts import class_counts
@@ -123,7 +124,7 @@ def _data(draft: Draft) -> list[str]:
         *marked_markdown(marked(class_counts(inputs.dataset), draft.marks.every)),
         *(f"{line[0].upper()}{line[1:]}.\n" for line in unread_lines(study, inputs.dataset)),
         *([sentence(shared.of_rule), ""] if shared.known else []),
-        f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class, {separation}."
+        f"{escaped(folds_words(inputs.dataset, spec, inputs.folds))}, {separation}."
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",
         "",
     ]

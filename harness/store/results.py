@@ -93,7 +93,7 @@ class FoldRecord:
 class FoldResult:
     """A finished job: its record, its predictions and, for a test job, its model.
 
-    `predictions` has the columns image, patient, label, fold, repeat and prob_<class> for every class;
+    `predictions` has the columns image, patient, label, the metadata, fold, repeat and prob_<class> for every class;
     `model` is the content of a safetensors file.
     """
 

@@ -11,11 +11,9 @@ from harness.study.settings import Settings, decisive
 from harness.study.study import Study
 
 PIXEL_FIELDS = {"resize", "window", "frame"}  # of `data`: in an id where they are not at their default
-NOT_IN_IDS = {
-    "path",
-    "on_bad_image",
-    "patient_scope",
-} | PIXEL_FIELDS  # of `data`; the first are in the manifest's digest
+NOT_IN_IDS = PIXEL_FIELDS | {  # of `data`: the others are in every id by the digest of the manifest or the metadata
+    "path", "on_bad_image", "patient_scope", "root", "columns", "labels", "splits", "links", "metadata",
+}  # fmt: skip
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
 BF16_NUMERICS = 5  # the same of whole networks with `precision: bf16`, whose heads compute in fp32 since
 # 4: layers that timm trains after its pooling are included, class and register tokens are not part of a map, and
@@ -30,6 +28,7 @@ class Digests:
     folds: Mapping[tuple[int, int], str]  # (repeat, fold)
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
     heads: Mapping[str, str] = field(default_factory=dict)  # custom head -> hash of its source
+    metadata: str | None = None  # of the images; it decides tables, and no fit
 
     @property
     def all_folds(self) -> str:
@@ -74,8 +73,15 @@ def search_id(study: Study, digests: Digests) -> str:
         exclude={"data": NOT_IN_IDS, "base": {"weights"}, "search": {"trials", "timeout", "confirm"}},
     )
     content["base"] = decisive(content["base"])
+    _remove_undrawn(content["folds"])
     content |= pixels_identity(study.data.pixel_rules)
     return _whole_id(content, digests)
+
+
+def _remove_undrawn(folds: dict[str, Any]) -> None:
+    """Remove what decides nothing from the block `folds`: of folds in a column all but `by`, else that."""
+    for name in ["by"] if folds["by"] == "random" else ["k", "repeats", "seed"]:
+        del folds[name]
 
 
 def study_id(study: Study, digests: Digests) -> str:
@@ -90,6 +96,7 @@ def study_id(study: Study, digests: Digests) -> str:
     }
     content = study.model_dump(exclude=excluded)
     content["base"] = decisive(content["base"])
+    _remove_undrawn(content["folds"])
     content |= pixels_identity(study.data.pixel_rules)
     if study.test and study.test.scenarios == "winner":
         del content["test"]["scenarios"]  # the default of a field that was added after the first results
@@ -102,4 +109,5 @@ def _whole_id(content: dict[str, Any], digests: Digests) -> str:
     """The hash of the content of a study file and all its inputs."""
     heads = [dict(digests.heads)] if digests.heads else []
     weights = sorted(digests.weights.values())
-    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights, *heads])
+    metadata = [digests.metadata] if digests.metadata else []
+    return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights, *heads, *metadata])

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import StudyError, printable
+from harness.study.data_block import Data
 from harness.study.messages import from_pydantic, reason, unknown
 from harness.study.paths import make_absolute
 from harness.study.search_block import search_problems
@@ -48,6 +49,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
     study._text = text
     study._changed = {field: values for field, values in changed.items() if values[0] != values[1]}
+    _check_data(study)
     _check_stages(study)
     _check_leaks(study)
     _check_search(study)
@@ -87,6 +89,25 @@ def _value(data: Any, field: FieldPath) -> Any:
         else:
             data = data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
     return data
+
+
+def _check_data(study: Study) -> None:
+    """Raise StudyError for fields of a table in a study of a folder, and for folds by a column that is not there."""
+    spec, folds, plain = study.data, study.folds, Data(source="table")
+    for name in ("root", "columns", "metadata", "labels", "splits"):
+        if spec.source != "table" and getattr(spec, name) != getattr(plain, name):
+            raise study.error(("data", name), f"this is for `source: table`; the source is {spec.source}")
+    if spec.patient is not None and spec.columns.patient is not None:
+        raise study.error(("data", "patient"), "columns.patient says who the patient is; keep one of them")
+    if folds.is_drawn:
+        return
+    if folds.by == "column" and spec.columns.fold is None:
+        raise study.error(("folds", "by"), "the column is not named; add data: {columns: {fold: NAME}}")
+    if folds.by != "column" and folds.by not in spec.metadata:
+        words = unknown("column", folds.by, ["random", "column", *spec.metadata])
+        raise study.error(("folds", "by"), f"{words}; other columns are named in data.metadata")
+    if folds.repeats > 1:
+        raise study.error(("folds", "repeats"), f"folds by {folds.by} are there once; leave it out, or by: random")
 
 
 def _check_stages(study: Study) -> None:

@@ -11,6 +11,7 @@ from harness.study.strict_yaml import FieldPath, LineNumbers
 ANY = "*"
 PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths
     ("data", "path"),
+    ("data", "root"),
     ("paper",),
     ("base", "weights"),
     ("stages", ANY, "grid", "weights", ANY),

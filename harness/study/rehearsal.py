@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from harness.study.data_block import Phantom
 from harness.study.search_block import Confirm
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, dotted
-from harness.study.study import Folds, Phantom, Study
+from harness.study.study import Folds, Study
 
 Amounts = dict[str, int]  # field -> how much of it is done
 EPOCHS = "base.epochs"

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr
 
 from harness.errors import DataError, HarnessError, StudyError
+from harness.study.data_block import Data
 from harness.study.messages import located
-from harness.study.pixel_rules import GivenWindow, PixelRules, Resize
 from harness.study.search_block import Search
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, LineNumbers
@@ -23,45 +23,6 @@ UNDECISIVE_FIELDS = (
 )  # fmt: skip
 
 
-class Phantom(Model):
-    """The size of the built-in synthetic dataset."""
-
-    train: Annotated[int, Field(ge=8, le=1_000_000)] = 480
-    test: Annotated[int, Field(ge=0, le=1_000_000)] = 120
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-PatientScope = Literal["dataset", "class"]
-
-
-class Data(Model):
-    """Where the images are and how they are read."""
-
-    source: Literal["folder", "kermany", "npz", "phantom"]
-    path: str | None = None
-    image_size: Annotated[int, Field(ge=8, le=2048)] = 224
-    resize: Resize = "squash"
-    window: GivenWindow = None  # None: the high byte of 16 bits; of DICOM the window that the file gives
-    frame: Count | None = None  # of several, from 1; None: the first
-    positive: str | None = None
-    patient: str | None = None
-    patient_scope: PatientScope = "dataset"  # class: patient 1 of one class is not patient 1 of another one
-    limit: Count | None = None
-    on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out images that cannot be read
-    val: Literal["ignore", "train"] = "ignore"
-    phantom: Phantom = Phantom()
-
-    @property
-    def patient_rule(self) -> str | None:
-        """The rule that finds the patient in a path; None where there is none."""
-        return self.patient or ("phantom" if self.source == "phantom" else None)
-
-    @property
-    def pixel_rules(self) -> PixelRules:
-        """How image files become pixels."""
-        return PixelRules(self.resize, self.window, self.frame)
-
-
 class Folds(Model):
     """The cross-validation protocol."""
 
@@ -69,6 +30,12 @@ class Folds(Model):
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     grouped: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
+    by: str = "random"  # column: data.columns.fold; a metadata column: one of its values is left out at a time
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the folds are drawn by chance, `k` of them, and not read from a column."""
+        return self.by == "random"
 
 
 class Select(Model):

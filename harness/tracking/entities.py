@@ -22,7 +22,7 @@ MAX_TAG = 5000  # characters, in MLflow
 def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
     """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
     name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
-    columns = ["image", "label", *(["patient"] if dataset.patient_rule is not None else [])]
+    columns = ["image", "label", *(["patient"] if dataset.patient_rule is not None else []), *dataset.metadata]
     table = pd.DataFrame({column: dataset.table[column].astype(object) for column in columns})
     with warnings.catch_warnings():  # that two names fit one kind of source
         warnings.simplefilter("ignore")

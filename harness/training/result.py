@@ -83,8 +83,8 @@ def _metrics(job: Job, fitted: Fitted) -> Metrics:
 
 
 def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.DataFrame:
-    """A row for each image scored: image, patient, label, fold, repeat and prob_<class>."""
-    frame = dataset.table.loc[rows, ["image", "patient", "label"]].reset_index(drop=True)
+    """A row for each image scored: image, patient, label, its metadata, fold, repeat and prob_<class>."""
+    frame = dataset.table.loc[rows, ["image", "patient", "label", *dataset.metadata]].reset_index(drop=True)
     frame["fold"] = pd.array([job.fold] * len(frame), dtype="Int64")
     frame["repeat"] = job.repeat
     for index, name in enumerate(dataset.classes):

@@ -18,9 +18,9 @@ from harness.errors import HarnessError, Stopped
 from harness.models.names import known_backbone
 from harness.processes import raise_on_signals
 from harness.store import Store
+from harness.study.data_block import Phantom
 from harness.study.messages import unknown
 from harness.study.provenance import code_and_machine
-from harness.study.study import Phantom
 from tests.bench import FIGURES
 from tests.bench.alone import rows_alone
 from tests.bench.figure import Bench, Row

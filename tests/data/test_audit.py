@@ -16,7 +16,7 @@ from harness.errors import DataError, HarnessError, LeakageError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
-from harness.study.study import Data
+from harness.study.data_block import Data
 from tests.conftest import PATIENT, draw_image, draw_images
 
 STUDY = """\

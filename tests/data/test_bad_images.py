@@ -17,8 +17,8 @@ from harness.errors import DataError
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study
+from harness.study.data_block import Data
 from harness.study.identity import study_id
-from harness.study.study import Data
 from tests.conftest import PATIENT, draw_image
 from tests.faults.images import KINDS, first_image
 

@@ -12,7 +12,8 @@ from harness.data.dataset import Dataset
 from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds, oversample
 from harness.data.manifest import read_dataset
 from harness.errors import DataError, LeakageError
-from harness.study.study import Data, Folds
+from harness.study.data_block import Data
+from harness.study.study import Folds
 
 
 def make_dataset(patients: list[tuple[str, int]], twins: int = 0) -> Dataset:

@@ -8,7 +8,8 @@ from harness.data.dataset import Dataset
 from harness.data.folds import make_folds
 from harness.data.leaks import oversampled_before_split, patient_leak, ungrouped_folds
 from harness.data.manifest import read_dataset
-from harness.study.study import Data, Folds
+from harness.study.data_block import Data
+from harness.study.study import Folds
 from tests.conftest import PATIENT
 
 

@@ -7,7 +7,7 @@ import pytest
 from harness.data.dataset import Dataset
 from harness.data.manifest import read_dataset
 from harness.errors import DataError, LeakageError
-from harness.study.study import Data
+from harness.study.data_block import Data
 from tests.conftest import PATIENT, draw_image, draw_images
 
 ONE_OF_EACH = {"train/A/1-0.png": 1, "train/B/2-0.png": 2, "test/A/3-0.png": 3, "test/B/4-0.png": 4}

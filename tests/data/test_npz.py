@@ -11,7 +11,7 @@ from harness.data.manifest import read_dataset
 from harness.data.npz import listed, npz_folder, read_arrays
 from harness.errors import DataError
 from harness.store import Store
-from harness.study.study import Data
+from harness.study.data_block import Data
 
 
 def arrays(colour: bool = False, side: int = 12, **counts: int) -> dict[str, Any]:

@@ -1,7 +1,20 @@
+from unicodedata import normalize
+
 import pytest
 
-from harness.data.patients import PATIENT_RULES, patient_rule, patients
+from harness.data.listing import FoundImage, as_frame
+from harness.data.patients import PATIENT_RULES, patient_rule
+from harness.data.patients import patients as patients_of
 from harness.errors import DataError
+from harness.study.data_block import PatientScope
+
+
+def patients(images: list[str], rule: str | None, scope: PatientScope = "dataset") -> list[str]:
+    """The patients of these paths in a folder."""
+    parts = [image.split("/", 2) for image in images]
+    return patients_of(
+        as_frame(FoundImage(i, p[0], normalize("NFC", p[1])) for i, p in zip(images, parts, strict=True)), rule, scope
+    )
 
 
 @pytest.mark.parametrize(

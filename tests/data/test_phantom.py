@@ -16,7 +16,7 @@ from harness.data.manifest import read_dataset
 from harness.data.phantom import draw, phantom_folder
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.store import Store
-from harness.study.study import Data, Phantom
+from harness.study.data_block import Data, Phantom
 
 SMALL = Phantom(train=24, test=12, seed=3)
 

@@ -14,7 +14,7 @@ from harness.data.manifest import read_dataset
 from harness.data.pixels import open_pixels, pieces, pixel_cache, release
 from harness.errors import DataError
 from harness.store import Store
-from harness.study.study import Data
+from harness.study.data_block import Data
 from tests.conftest import draw_image
 
 SIZE = 24

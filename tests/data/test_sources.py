@@ -8,7 +8,7 @@ import pytest
 from harness.data.sources import KERMANY, SOURCES
 from harness.errors import DataError
 from harness.store import Store
-from harness.study.study import Data
+from harness.study.data_block import Data
 
 
 def root_of(store: Path, source: str, **options: object) -> Path:

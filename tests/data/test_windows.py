@@ -14,8 +14,8 @@ from harness.data.manifest import read_dataset
 from harness.data.pictures import picture
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.store import Store
+from harness.study.data_block import Data
 from harness.study.pixel_rules import PixelRules, Window
-from harness.study.study import Data
 from tests.data.test_decode import PHOTOMETRIC, SAMPLE_FORMAT, file_of, pgm, tiff
 
 SIDE = 16

@@ -21,6 +21,7 @@ from tests.execution.test_conformance import kill_children
 from tests.ray_cluster import children_of
 
 
+@pytest.mark.slow
 def test_a_job_that_loses_two_workers_is_a_job_error_and_the_others_go_on(case: Case) -> None:
     deadly = spoilt(case.jobs[0], epochs=2000)
 
@@ -98,6 +99,7 @@ list(ProcessExecutor(["cpu", "cpu"]).run(batches(jobs), context, lambda job: Non
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 def test_no_worker_outlives_a_driver_that_is_killed(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"

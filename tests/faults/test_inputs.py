@@ -6,6 +6,7 @@ from tests.faults import changes, disk, hostile, images
 from tests.faults.rig import Rig
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_with_room_the_same_command_finishes(rig: Rig) -> None:
     try:
         assert disk.fill(rig, 0.5) == 1
@@ -13,6 +14,7 @@ def test_a_full_disk_is_one_line_and_with_room_the_same_command_finishes(rig: Ri
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 def test_a_bad_image_stops_a_run_or_is_left_out_and_told_in_the_report(rig: Rig) -> None:
     assert images.bad_image(rig, "cut by two bytes") == 1
 

@@ -70,6 +70,7 @@ def test_the_plan_says_how_a_network_is_read_and_what_is_learnt(harness: Harness
     assert whole["learnt"] == whole["parameters"] == head["parameters"]
 
 
+@pytest.mark.slow
 def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harness: Harness) -> None:
     four(4)
     write_study(backbone="crossvit_tiny_240", size=64)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from mlflow import MlflowClient
 
 from harness.prepare import prepare
@@ -63,6 +64,7 @@ def test_two_studies_of_one_name_keep_their_models_and_reports_apart(harness: Ha
     assert versions() == 2, "the model of a.yaml was registered already"
 
 
+@pytest.mark.slow
 def test_an_edited_file_that_ends_with_the_same_refit_has_the_same_model(harness: Harness) -> None:
     four()
     write_study()

@@ -49,6 +49,7 @@ def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, 
     assert [path.name for path in sorted(store.iterdir())] == ["jobs", "mlflow.db"]
 
 
+@pytest.mark.slow
 def test_commands_that_read_do_so_in_a_store_that_may_not_be_written(outsider: Outsider, finished: Finished) -> None:
     finished.copy_to(Path("mlruns"))
     assert finished.study.folder is not None

@@ -21,6 +21,7 @@ def accents() -> None:
         draw(Path("d", split, "WELL"), count)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_locale_without_utf8_reads_and_writes_the_names_as_they_are(harness: Harness) -> None:
     accents()
     write_study()
@@ -37,6 +38,7 @@ def test_a_run_in_a_locale_without_utf8_reads_and_writes_the_names_as_they_are(h
     assert "3 jobs known: 3 done" in status.out, "the same names, and so the same jobs, as in a UTF-8 locale"
 
 
+@pytest.mark.slow
 def test_what_a_terminal_cannot_show_is_spelled_out(harness: Harness) -> None:
     accents()
     write_study()

@@ -49,6 +49,7 @@ def test_without_a_cuda_device_one_line_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_check_needs_nothing_that_only_the_tests_need() -> None:
     """A machine with a GPU may have the harness alone."""
     modules = "tests.gpu.checks.device, tests.gpu.checks.graphs, tests.gpu.checks.numbers, tests.gpu.checks.whole"

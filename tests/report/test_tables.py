@@ -11,10 +11,11 @@ from harness.report.tables.study import class_table, confusion_table, leaderboar
 from harness.stats.proportions import wilson
 from harness.store.results import FoldRecord
 from harness.study import Study
+from harness.study.data_block import Data
 from harness.study.plan import Job, Scenario
 from harness.study.settings import ResolvedSettings, Settings
 from harness.study.state import ScenarioState, StageState
-from harness.study.study import Data, Select, Stage
+from harness.study.study import Select, Stage
 from tests.conftest import Finished, fit_facts
 
 

@@ -81,11 +81,11 @@ def test_a_cell_is_found_by_name_or_id_and_a_wrong_one_is_refused(
     state = prepare(study, finished.store).reader.read()
     scenario = state.stages[0].scenarios[0].scenario
     for name in (scenario.name, scenario.id):
-        assert find_job(study, state, name, 1, 0) == state.stages[0].scenarios[0].jobs[1]
+        assert find_job(state, name, 1, 0) == state.stages[0].scenarios[0].jobs[1]
     with pytest.raises(StudyError, match=r"--scenario: unknown scenario 'dropout-gap'; did you mean"):
-        find_job(study, state, "dropout-gap", 0, 0)
+        find_job(state, "dropout-gap", 0, 0)
     with pytest.raises(StudyError, match=r"--fold 2 --repeat 0: the study has the folds 0 to 1 and the repeats 0 to 0"):
-        find_job(study, state, scenario.name, 2, 0)
+        find_job(state, scenario.name, 2, 0)
 
 
 def test_a_result_that_is_set_aside_is_not_done_any_more(finished: Finished, part: Store, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
 from harness.models.heads import Reads
 from harness.store import Store
+from harness.study.data_block import Data
 from harness.study.settings import ResolvedSettings
-from harness.study.study import Data
 from harness.training.device import Arithmetic
 from harness.training.features import CachedFeatures, FrozenBackbone, frozen_features
 from harness.training.loaders import FeatureLoader, PixelLoader, ResidentFeatures

@@ -51,6 +51,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.slow
 def test_training_on_a_cpu_corrupts_no_memory() -> None:
     """The convolution whose gradient in channels_last ends the process by SIGSEGV or SIGABRT."""
     assert subprocess.run([sys.executable, "-c", TRAIN], check=False).returncode == 0
@@ -146,6 +147,7 @@ def limited_to(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backbone, "forward", limited)
 
 
+@pytest.mark.slow
 def test_a_fit_that_runs_out_of_memory_starts_again_with_fewer_images_at_a_time(
     case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def test_where_two_images_are_too_many_the_job_fails(
         run_job(job, context, lambda *_: None)
 
 
+@pytest.mark.slow
 def test_memory_is_sought_by_halves() -> None:
     tried: list[int] = []
 

@@ -141,6 +141,7 @@ def test_a_job_that_fails_alone_too_is_the_only_one(
     assert not any(isinstance(other, Exception) for other in others)
 
 
+@pytest.mark.slow
 def test_every_backbone_of_a_process_is_compiled(
     case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli.show.console import new_console, rows_table, show_marks
+from harness.data.folds import folds_words
 from harness.data.guesses import suggestion
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import unread_lines
@@ -64,10 +65,11 @@ def _folds(study: Study, inputs: Inputs) -> Table:
             *_cells(inputs.dataset.counts(fold.train)),
             *_cells(inputs.dataset.counts(fold.validation)),
         ]
-        for fold in inputs.folds[: 3 * study.folds.k]
+        for fold in inputs.folds[: 3 * inputs.k]
     ]
     columns = ["repeat", "fold", *(f"{side} {name}" for side in sides for name in names)]
-    return rows_table(f"folds, digest {inputs.digests.all_folds}", columns, rows)
+    words = "folds" if study.folds.is_drawn else folds_words(inputs.dataset, study.folds, inputs.folds)
+    return rows_table(f"{words}, digest {inputs.digests.all_folds}", columns, rows)
 
 
 def _show_patients(console: Console, study: Study, inputs: Inputs) -> None:

@@ -10,7 +10,7 @@ DISCORDANT_SHARE = 0.05  # of images that two scenarios classify differently: an
 
 def resolution(study: Study, inputs: Inputs) -> str:
     """The line about the smallest differences that are significant under this protocol."""
-    k, folds, rows = study.folds.k, len(inputs.folds), inputs.dataset.rows
+    k, folds, rows = inputs.k, len(inputs.folds), inputs.dataset.rows
     most = max(stage.size for stage in study.stages) - 1
     line = (
         f"resolution: a mean difference counts from {detectable_in_sd(folds, 1 / (k - 1)):.2f} SD of its {folds} folds"

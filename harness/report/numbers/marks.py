@@ -71,7 +71,7 @@ def _leaks(settings: Settings) -> list[str]:
 
 def study_marks(study: Study, synthetic: bool) -> list[str]:
     """The marks of every row of the study, from its images, its file and what the command line changed."""
-    less, torn = rehearsal(study), "PATIENTS TORN APART" if study.data.patient_rule else "PATIENTS UNKNOWN"
+    less, torn = rehearsal(study), "PATIENTS TORN APART" if study.data.patient_source else "PATIENTS UNKNOWN"
     return [
         *([SYNTHETIC] if synthetic else []),
         *([f"REHEARSAL: {', '.join(less)}"] if less else []),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.dataset import SPLITS
+from harness.data.folds import folds_words
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
@@ -104,7 +105,7 @@ def _data_answers(draft: Draft) -> dict[str, str]:
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
         "preprocessing": f"decoded once, resized to {sizes_px} px{pixels}, normalised as the weights were trained",
         "subset": limit if study.data.limit else f"all images of the split{bad}",
-        "partitions": f"{folds.k} folds x {folds.repeats}, stratified by class, seed {folds.seed},"
+        "partitions": f"{folds_words(dataset, folds, draft.inputs.folds)}, seed {folds.seed},"
         f" digest {draft.inputs.digests.all_folds}; {test}{unknown}",
         "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}"
         + (f"; {shared.of_rule}" if shared.known else ""),

@@ -18,8 +18,8 @@ from harness.models.custom import source_digest
 from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.seals import sha256_of
+from harness.study.data_block import PatientScope
 from harness.study.settings import weights_file
-from harness.study.study import PatientScope
 
 MAX_NAMED = 5  # images in a line
 _Found = tuple[Verdicts, str]
@@ -75,8 +75,9 @@ def _separation(workspace: Workspace) -> Iterator[tuple[str, _Found]]:
     )
     yield "folds.json", ("holds" if whole else "differs", words)
     yield "folds.json", _made_again(workspace)
-    if dataset.patient_rule is not None:
-        yield "manifest.parquet", _patients(dataset, dataset.patient_rule, workspace.study.data.patient_scope)
+    spec = workspace.study.data
+    if spec.columns.patient is None and dataset.patient_rule is not None:
+        yield "manifest.parquet", _patients(dataset, dataset.patient_rule, spec.patient_scope)
 
 
 def _cover(dataset: Dataset, folds: list[Fold]) -> bool:
@@ -103,7 +104,7 @@ def _made_again(workspace: Workspace) -> _Found:
 def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
     """Read the patients from the paths again."""
     try:
-        found = patients(dataset.table["image"], rule, scope)
+        found = patients(dataset.table, rule, scope)
         wrong = sum(a != b for a, b in zip(found, dataset.table["patient"], strict=True))
     except HarnessError as error:
         return "differs", str(error)

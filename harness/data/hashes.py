@@ -1,0 +1,73 @@
+"""Hash the files of a listing, and say which of them are not read."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.decode import reason
+from harness.errors import DataError, printable
+
+FILES_PER_TASK = 64  # of a thread
+CHMOD = "; let this user read all of the folder: chmod -R u+rX FOLDER, or a+rX by its owner"
+OUTSIDE = "a link out of the image folder"
+
+
+@dataclass(frozen=True)
+class Homes:
+    """Where links may lead: below the root and, in a folder of classes, the class folder, which may be a link itself.
+
+    depth: the parts of a path that are a home of their own. None: links may lead anywhere.
+    """
+
+    root: Path
+    depth: int | None
+
+    def hold(self, image: str) -> bool:
+        """Whether the file (or folder) that this path leads to is in one of the homes."""
+        if self.depth is None:
+            return True
+        file, own = (self.root / image).resolve(), Path(self.root, *image.split("/")[: self.depth])
+        return any(file.is_relative_to(home.resolve()) for home in (self.root, own))
+
+
+def hashed(root: Path, images: Sequence[str], depth: int | None) -> pd.DataFrame:
+    """The columns sha256, size (bytes) and bad of these files, in order; bad: why it is not read, if that is known.
+
+    depth: see Homes. Raises DataError for a file that this user may not read: for another user it is an image.
+    """
+    homes = Homes(root, depth)
+    outside = {folder for folder in {os.path.dirname(image) for image in images} if not homes.hold(folder)}  # noqa: PTH120
+
+    def of_task(start: int) -> list[tuple[str, int, str]]:
+        task = images[start : start + FILES_PER_TASK]
+        return [("", 0, OUTSIDE) if os.path.dirname(image) in outside else _hashed(image, homes) for image in task]  # noqa: PTH120
+
+    with ThreadPoolExecutor() as pool:
+        rows = [row for part in pool.map(of_task, range(0, len(images), FILES_PER_TASK)) for row in part]
+    return pd.DataFrame(rows, columns=["sha256", "size", "bad"])
+
+
+def _hashed(image: str, homes: Homes) -> tuple[str, int, str]:
+    path = f"{homes.root}/{image}"
+    try:
+        if os.path.islink(path) and not homes.hold(image):  # noqa: PTH114 - a path object for each is slow
+            return "", 0, OUTSIDE
+        if not os.path.isfile(path):  # noqa: PTH113
+            return "", 0, "not a file" if os.path.lexists(path) else "there is no such file"
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
+    except PermissionError as error:
+        raise unreadable_file(Path(path), reason(error)) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+        return "", 0, reason(error)
+    return hashlib.sha256(content).hexdigest(), len(content), ""
+
+
+def unreadable_file(path: Path, why: str) -> DataError:
+    """The error about a file that this user may not read."""
+    return DataError(f"{printable(str(path))} may not be read ({why}){CHMOD}")

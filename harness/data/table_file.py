@@ -1,0 +1,69 @@
+"""Read the cells of a table from its file, as text."""
+
+import re
+import warnings
+from pathlib import Path
+from unicodedata import normalize
+
+import pandas as pd
+
+from harness.errors import DataError, first_line, printable
+
+ENDINGS = (".csv", ".tsv", ".parquet")
+SEPARATORS = ",;\t"
+FIRST_ROW = 2  # as a spreadsheet counts: the names of the columns are row 1
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # `007` is a name
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The cells of a table as text, empty ones missing; the index is the number of the row.
+
+    Raises DataError where the file is no table.
+    """
+    shown = printable(str(path))
+    if path.suffix.lower() not in ENDINGS:
+        raise DataError(f"{shown} is no table of images; allowed: {', '.join(ENDINGS)}")
+    try:
+        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    except UnicodeDecodeError:
+        raise DataError(f"{shown} is not UTF-8; save it as CSV UTF-8") from None
+    except PermissionError:
+        raise DataError(f"{shown} may not be read; let this user read it: chmod u+r FILE") from None
+    except Exception as error:  # whatever pandas and pyarrow raise on a broken file
+        raise DataError(f"{shown} cannot be read: {first_line(error)}") from None
+    doubled = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
+    if doubled:
+        raise DataError(f"{shown} has the column {doubled[0]!r} twice; rename one")
+    table = pd.DataFrame({str(name): _text(table[name]) for name in table}).astype(object)
+    table.index = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(table))
+    return table.dropna(how="all")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(SEPARATORS, key=header.count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than names
+        table = pd.read_csv(
+            path, sep=separator, header=None, index_col=False, dtype=str, keep_default_na=False, na_values=[""],
+            encoding="utf-8-sig", skip_blank_lines=False,
+        )  # fmt: skip
+    names = table.iloc[0]
+    if names.isna().any():
+        raise ValueError(f"column {int(names.isna().to_numpy().argmax()) + 1} has no name in the first row")
+    return table.iloc[1:].set_axis(names.tolist(), axis=1)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """The values as text; whole numbers without a decimal point, blank cells missing."""
+    whole = pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()  # integers beside missing ones
+    words = (None if pd.isna(value) else str(int(value) if whole else value) for value in column)
+    return pd.Series([normalize("NFC", word) if word and word.strip() else None for word in words], dtype=object)
+
+
+def typed(column: pd.Series) -> pd.Series:
+    """The metadata as numbers where every value is one, else as text. Missing stays missing; `007` is text."""
+    if not column.notna().any() or not column.dropna().str.fullmatch(NUMBER).all():
+        return column.astype(object).where(column.notna(), None)
+    return pd.to_numeric(column)
