@@ -33,7 +33,7 @@ class Listing:
 def as_frame(images: Iterable[FoundImage]) -> pd.DataFrame:
     """The images as a listing has them."""
     rows = [(found.image, found.split, found.label) for found in images]
-    return pd.DataFrame(rows, columns=["image", "split", "label"], dtype=object)
+    return pd.DataFrame(rows, columns=["image", "split", "label"])
 
 
 def visible_name(label: str) -> str:

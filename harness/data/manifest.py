@@ -50,7 +50,8 @@ def read_dataset(
         good = good.assign(patient=good["label"] + "/" + good["patient"])
     first = ["image", "split", "label", "patient", "sha256", "size"]
     further = [name for name in good if name not in (*first, "bad")]
-    table = good[[*first, *further]].sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
+    table = pd.DataFrame({name: good[name].tolist() for name in (*first, *further)})  # text as pandas has it
+    table = table.sort_values(["split", "image"], ascending=[False, True], ignore_index=True)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
     positive, synthetic = _positive(spec, classes), spec.source == "phantom"
     dataset = Dataset(
