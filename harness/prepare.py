@@ -18,6 +18,7 @@ from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand, made_folder
+from harness.data.subgroups import check_subgroups
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import source_digest
@@ -46,6 +47,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             dataset = read_dataset(root, study.data, accepted, partial(known_bad, store))
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = study_folds(study, dataset, store)
+        check_subgroups(study, dataset, folds)
     sources = {name: source_digest(source) for name, source in heads.items()}
     digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources, dataset.metadata_digest)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)

@@ -20,6 +20,7 @@ SHARED_STEMS = {
     "statistics": "all statistics of a report: the numbers, and their table",
     "status": "the status of the jobs of a study: the command, and how it is found",
     "study": "a study: the study file, and the figures and tables of a study",
+    "subgroups": "groups of images: in the study file, in the data, their numbers, their figure and their section",
     "thresholds": "decision thresholds: their numbers, and their section of the report",
     "verify": "the verification of a store: the command, and the checks",
     "ui": "the MLflow UI: the command, and how the server is started",

@@ -5,16 +5,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from harness.data.audit import Audit, audit_study
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold
 from harness.data.separation import Separation
+from harness.data.subgroups import image_groups, subgroup_table
 from harness.store import Ledger, Store
 from harness.store.reports import report_place
 from harness.study import Study
 from harness.study.history import CommandEntry, read_commands
 from harness.study.identity import Digests, study_id
 from harness.study.reader import StateReader
+from harness.study.types import is_worst_group
+from harness.study.worst_group import ImageGroups
 
 
 @dataclass(frozen=True)
@@ -92,4 +97,15 @@ class Workspace:
     @cached_property
     def reader(self) -> StateReader:
         """The reader of how far the study is; it reads each finished job once."""
-        return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test)
+        return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test, self.image_groups)
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """The groups of every image: a row for each image, a column for each entry of `subgroups`."""
+        return subgroup_table(self.study, self.inputs.dataset)
+
+    @property
+    def image_groups(self) -> ImageGroups | None:
+        """The training images of each group, where a stage selects by the worst group."""
+        selected = (stage.select.metric for stage in self.study.stages if stage.select)
+        return image_groups(self.groups, self.inputs.dataset) if any(map(is_worst_group, selected)) else None

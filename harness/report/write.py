@@ -27,6 +27,7 @@ from harness.report.sections.on_test_set import test_comparison_lines, test_line
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.scenario_settings import settings_lines
 from harness.report.sections.study_file import study_file_lines
+from harness.report.sections.subgroups import subgroup_lines
 from harness.report.sections.summary import summary_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import escaped, export_table, marked_markdown, sentence
@@ -41,6 +42,7 @@ from harness.study.mixed import require_one_version
 from harness.study.paper import load_published
 from harness.study.provenance import environment
 from harness.study.state import StageState, StudyState, all_scenarios
+from harness.study.types import plain_metric
 
 
 def write_report(
@@ -101,6 +103,7 @@ def _text(draft: Draft, summary: list[str]) -> list[str]:
         *winner_lines(draft),
         *(line for test in draft.state.tests for line in test_lines(draft, test)),
         *test_comparison_lines(draft),
+        *subgroup_lines(draft),
         *_findings(draft.statistics),
         *gap_lines(draft.statistics.estimates, draft.workspace.audit, draft.folder),
         *_paper(draft),
@@ -164,15 +167,16 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     board = tables.leaderboard(state, marks)
     title = f"{marks.study.study}, stage {name}"
     mark = together(marks.scenario(s.settings) for s in state.scenarios)
-    figures.validation_curves(state.scenarios, metric, title, folder / f"curves-{name}.png", vector=True, mark=mark)
+    curve = plain_metric(metric)
+    figures.validation_curves(state.scenarios, curve, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
         *_intervals(draft, state, title, mark),
-        f"![{metric} by epoch](curves-{name}.png)",
+        f"![{curve} by epoch](curves-{name}.png)",
         "",
-        f"*{metric} by epoch: mean over the folds, and their range as a band.*",
+        f"*{curve} by epoch: mean over the folds, and their range as a band.*",
         "",
     ]
     if state.best and state.finished:

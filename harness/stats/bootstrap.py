@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats import CONFIDENCE_LEVEL, ROUNDING
+from harness.stats.paired import Test
 from harness.stats.proportions import Interval
 
 RESAMPLES = 2000
@@ -29,6 +30,13 @@ def cluster_bootstrap(
     one is undefined (nan) are left out. Where all resamples agree (all predictions correct, one patient) the interval
     is (nan, nan): the bootstrap cannot estimate the spread.
     """
+    return percentile_intervals(resampled(clusters, statistics, resamples, seed), level)
+
+
+def resampled(
+    clusters: NDArray[np.int64], statistics: Sequence[Statistic], resamples: int = RESAMPLES, seed: int = 0
+) -> Values:
+    """The values [resamples, statistics] when whole clusters are drawn with replacement; all of the same resamples."""
     _, members = np.unique(clusters, return_inverse=True)
     count = int(members.max()) + 1
     rng = np.random.default_rng(seed)
@@ -39,11 +47,30 @@ def cluster_bootstrap(
         times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
         weights = times[:, members].astype(np.float64)
         blocks.append(np.stack([statistic(weights) for statistic in statistics], axis=-1))
-    values = np.concatenate(blocks)
+    return np.concatenate(blocks)
+
+
+def percentile_intervals(values: Values, level: float = CONFIDENCE_LEVEL) -> list[Interval]:
+    """The percentile interval of each column of resampled values; (nan, nan) where all of them agree."""
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     known = high - low > ROUNDING
     ends = (np.where(known, end, np.nan).tolist() for end in (low, high))
     return list(zip(*ends, strict=True))
+
+
+def bootstrap_test(difference: float, values: Values, level: float = CONFIDENCE_LEVEL) -> Test:
+    """The test that a difference is 0, from its resampled values: their percentile interval, and p by a normal error.
+
+    After Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 12 and 13. The share of resamples beyond 0
+    would be no smaller than 1 / resamples, too coarse for Holm's correction of many tests.
+    """
+    from scipy.special import ndtr
+
+    ((low, high),) = percentile_intervals(values[:, None], level)
+    error = float(np.nanstd(values, ddof=1))
+    if not np.isfinite(low):
+        return Test(difference, -np.inf, np.inf, 1.0)
+    return Test(difference, low, high, float(2 * ndtr(-abs(difference) / error)))
 
 
 def mean_of(statistics: Sequence[Statistic]) -> Statistic:
@@ -55,6 +82,16 @@ def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
     """The statistic `share of hits among these images`; nan where a resample has none of them."""
     both, base = (hits & among).astype(np.float64), among.astype(np.float64)
     return lambda weights: _quotient(weights @ both, weights @ base)
+
+
+def average(numbers: NDArray[np.float64]) -> Statistic:
+    """The statistic `mean of these numbers`; nan where a resample has none of the images."""
+    return lambda weights: _quotient(weights @ numbers, weights.sum(axis=-1))
+
+
+def within(rows: NDArray[np.int64], statistic: Statistic) -> Statistic:
+    """The statistic of these rows alone, which it was made for."""
+    return lambda weights: statistic(weights[..., rows])
 
 
 def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:

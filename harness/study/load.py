@@ -18,6 +18,7 @@ from harness.study.search_block import search_problems
 from harness.study.settings import CONFLICTING, Settings, conflict
 from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
+from harness.study.types import is_worst_group
 
 MAX_SCENARIOS = 100_000
 
@@ -116,6 +117,9 @@ def _check_stages(study: Study) -> None:
         at: FieldPath = ("stages", i)
         if names.index(stage.name) != i:
             raise study.error((*at, "name"), f"another stage is called {stage.name} already")
+        if stage.select and is_worst_group(stage.select.metric) and not study.subgroups:
+            message = "the worst group of which groups? add `subgroups: [COLUMN, ...]` at the top of the study file"
+            raise study.error((*at, "select", "metric"), message)
         if stage.size > MAX_SCENARIOS:
             raise study.error((*at, "grid"), f"{stage.size:,} scenarios; at most {MAX_SCENARIOS:,} are allowed")
         for key, levels in stage.grid.items():

@@ -1,6 +1,7 @@
 """Reads the state of a study from the ledger."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from harness.errors import LeakageError
 from harness.store import Ledger
@@ -10,17 +11,26 @@ from harness.study.plan import Job, Scenario, fold_jobs, stage_scenarios, test_j
 from harness.study.settings import Settings
 from harness.study.state import ScenarioState, StageState, StudyState, require_one_code
 from harness.study.study import Stage, Study
+from harness.study.types import is_worst_group
+from harness.study.worst_group import At, ImageGroups, WorstGroup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class StateReader:
     """Reads the state of a study from the ledger: each record once, however often it is asked for.
 
-    has_test: there are images to test on.
+    has_test: there are images to test on. groups: for the metrics of the worst group that stages select by.
     """
 
-    def __init__(self, study: Study, digests: Digests, ledger: Ledger, has_test: bool = True) -> None:
+    def __init__(
+        self, study: Study, digests: Digests, ledger: Ledger, has_test: bool = True, groups: ImageGroups | None = None
+    ) -> None:
         self._study, self._digests, self._ledger, self._has_test = study, digests, ledger, has_test
         self._records: dict[str, FoldRecord] = {}
+        self._groups = groups
+        self._worst: dict[tuple[str, ...], dict[str, WorstGroup]] = {}  # by the jobs
 
     def read(self, provisional: bool = False) -> StudyState:
         """The state of every stage, and of the scenarios to be scored on the test set.
@@ -77,7 +87,21 @@ class StateReader:
                     f" study's is {job.rows}; one table never mixes fold assignments: remove that folder, and run the"
                     " study again"
                 )
-        return ScenarioState(scenario, tuple(jobs), records)
+        return ScenarioState(scenario, tuple(jobs), records, self._worst_groups(jobs, records))
+
+    def _worst_groups(self, jobs: Sequence[Job], records: Mapping[str, FoldRecord]) -> dict[str, WorstGroup]:
+        """The worst group of a finished scenario by each metric that a stage selects by."""
+        asked = {stage.select.metric for stage in self._study.stages if stage.select}
+        metrics = sorted(metric for metric in asked if is_worst_group(metric))
+        validated = all(job.evaluate == "val" for job in jobs)
+        if self._groups is None or not metrics or not validated or len(records) < len(jobs):
+            return {}
+        key = tuple(job.id for job in jobs)
+        if key not in self._worst:
+            tables: dict[At, pd.DataFrame] = {(job.repeat, job.fold): self._ledger.predictions(job.id) for job in jobs}
+            found = {metric: self._groups.worst(metric, tables) for metric in metrics}
+            self._worst[key] = {metric: group for metric, group in found.items() if group is not None}
+        return self._worst[key]
 
     def _record(self, job_id: str) -> FoldRecord | None:
         """The record of a job; None where it is not finished yet."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 
 from harness.errors import HarnessError
@@ -10,21 +10,13 @@ from harness.stats import ALPHA
 from harness.stats.paired import Test, corrected_t, holm
 from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests, digest, study_id
+from harness.study.metric_steps import metric_step
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import decisive_code
 from harness.study.settings import CLASSIFIERS, ResolvedSettings
 from harness.study.study import Stage, Study
-
-COUNTED = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "specificity",
-    "mcc",
-)  # computed from predicted classes
-ORDERED = ("roc_auc", "pr_auc")  # computed from the order of the images
+from harness.study.types import is_worst_group
+from harness.study.worst_group import WorstGroup, worst_group_test
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,7 @@ class ScenarioState:
     scenario: Scenario
     jobs: tuple[Job, ...]
     records: Mapping[str, FoldRecord]  # job id -> record
+    worst: Mapping[str, WorstGroup] = field(default_factory=dict)  # metric of the worst group -> that group
 
     @property
     def id(self) -> str:
@@ -81,7 +74,8 @@ class ScenarioState:
             return {}
         values = {name: [record.metrics[name] for record in records] for name in records[0].metrics}
         spread = {f"{name}_std": stdev(v) for name, v in values.items() if len(v) > 1}
-        return {f"{name}_mean": mean(v) for name, v in values.items()} | spread
+        worst = {f"{name}{end}": v for name, group in self.worst.items() for end, v in group.summary.items()}
+        return {f"{name}_mean": mean(v) for name, v in values.items()} | spread | worst
 
 
 @dataclass(frozen=True)
@@ -177,6 +171,8 @@ def contests(state: StageState) -> list[Contest]:
 
 def fold_test(first: ScenarioState, second: ScenarioState, metric: str) -> Test:
     """The corrected resampled t-test of the first minus the second over their folds; both are finished."""
+    if is_worst_group(metric):
+        return worst_group_test(first.worst[metric], second.worst[metric], val_to_train(first))
     return corrected_t(fold_differences(first, second, metric), val_to_train(first), least_step(first, metric))
 
 
@@ -194,18 +190,12 @@ def val_to_train(state: ScenarioState) -> float:
 def least_step(state: ScenarioState, metric: str) -> float:
     """By how much the least change of one fold's predictions moves a metric; 0 for losses, which have no steps.
 
-    One image that is predicted otherwise moves accuracy by 1 / n_val, and the other counted metrics by that on average.
-    One pair of images that is ordered otherwise moves the area under a ROC curve by one of its positive x negative
-    pairs. The validation images are those of a stratified fold: the training images, before oversampling, x n_val /
-    n_train.
+    The validation images are those of a stratified fold: the training images, before oversampling, x n_val / n_train.
     """
-    name, ratio = metric.removeprefix("val/"), val_to_train(state)
+    ratio = val_to_train(state)
     counts = [r.class_counts["before"].values() for r in state.records.values() if "before" in r.class_counts]
-    if not counts or name not in COUNTED + ORDERED:
-        return 0.0
-    classes = [ratio * mean(map(float, of_class)) for of_class in zip(*counts, strict=True)]
-    images = sum(classes)
-    return 1 / (images if name in COUNTED else max(n * (images - n) for n in classes))
+    images = [ratio * mean(map(float, of_class)) for of_class in zip(*counts, strict=True)]
+    return metric_step(metric.removeprefix("val/"), images)
 
 
 def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:

@@ -11,6 +11,7 @@ from harness.study.plan import Job
 from harness.study.reader import StateReader
 from harness.study.state import StudyState
 from harness.study.study import Study
+from harness.study.worst_group import ImageGroups
 
 State = Literal["done", "running", "failed", "missing"]
 
@@ -44,13 +45,18 @@ class Status:
         return sum(job.status == status for job in self.jobs)
 
 
-def study_status(study: Study, digests: Digests, has_test: bool, store: Store) -> Status:
-    """Read the status of a study in this store. has_test: whether there are test images."""
+def study_status(
+    study: Study, digests: Digests, has_test: bool, store: Store, groups: ImageGroups | None = None
+) -> Status:
+    """Read the status of a study in this store. has_test: whether there are test images.
+
+    groups: for the metrics of the worst group.
+    """
     ledger = Ledger(store)
     holder = read_holder(store.locks / f"{study.study}.json")
     identity = study_id(study, digests)
     running = holder is not None and holder.get("study_id") in (None, identity)  # else another study of this name
-    state = StateReader(study, digests, ledger, has_test).read()
+    state = StateReader(study, digests, ledger, has_test, groups).read()
     jobs: dict[str, JobStatus] = {}
     for stage, job in _jobs(state):
         jobs.setdefault(job.id, _job_status(stage, job, ledger, running))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
@@ -14,7 +14,8 @@ from harness.study.messages import located
 from harness.study.search_block import Search
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, LineNumbers
-from harness.study.types import Count, Metric, Model, Name, higher_is_better
+from harness.study.subgroups import Subgroups
+from harness.study.types import Count, Model, Name, SelectionMetric, higher_is_better
 
 # fields that decide no result: what differs in them alone is no other study
 UNDECISIVE_FIELDS = (
@@ -41,7 +42,7 @@ class Folds(Model):
 class Select(Model):
     """How a stage selects its winner: the best mean of `metric` over the folds, or the cheapest equivalent to it."""
 
-    metric: Metric = "val/accuracy"
+    metric: SelectionMetric = "val/accuracy"
     rule: Literal["best", "cheapest-equivalent"] = "best"
 
     @property
@@ -91,6 +92,7 @@ class Study(Model):
     stages: Annotated[list[Stage], Field(min_length=1)]
     search: Search | None = None
     test: FinalTest | None = None
+    subgroups: Subgroups = Field(default=[])
     paper: str | None = None  # a file in `studies/published/`, which the report compares with this study
     audit: AuditRules = AuditRules()
     checkpoint_every: Count | None = None  # epochs; None: each epoch longer than a minute. Does not change results
@@ -101,6 +103,14 @@ class Study(Model):
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
     _text: str = PrivateAttr(default="")
     _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; `subgroups` only where there are any, as ids and records of older studies have none."""
+        content: dict[str, Any] = handler(self)
+        if not content.get("subgroups"):
+            content.pop("subgroups", None)
+        return content
 
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that names the line or option of `field`: `file:line: field: message`."""

@@ -9,12 +9,29 @@ Metric = Literal[
     "val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1", "val/specificity",
     "val/balanced_accuracy", "val/mcc", "val/roc_auc", "val/pr_auc", "val/brier", "val/ece",
 ]  # fmt: skip
+SelectionMetric = Literal[
+    Metric,
+    "worst-group val/loss", "worst-group val/accuracy", "worst-group val/precision", "worst-group val/recall",
+    "worst-group val/f1", "worst-group val/specificity", "worst-group val/balanced_accuracy", "worst-group val/mcc",
+    "worst-group val/roc_auc", "worst-group val/pr_auc", "worst-group val/brier", "worst-group val/ece",
+]  # fmt: skip
+WORST_GROUP = "worst-group "  # before a metric: of the group of `subgroups` whose mean over the folds is worst
 LOWER_IS_BETTER = ("loss", "brier", "ece")
 
 
 def higher_is_better(metric: str) -> bool:
     """Whether a higher value of this metric is better."""
     return not metric.endswith(LOWER_IS_BETTER)
+
+
+def is_worst_group(metric: str) -> bool:
+    """Whether a metric is that of the worst group."""
+    return metric.startswith(WORST_GROUP)
+
+
+def plain_metric(metric: str) -> str:
+    """The metric of all images that a metric of the worst group is computed like: `val/roc_auc`."""
+    return metric.removeprefix(WORST_GROUP)
 
 
 def checked_name(value: str) -> str:

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from harness.study import Study
 from harness.study.search_block import Search
 from harness.study.state import StageState
+from harness.study.types import plain_metric
 
 View = dict[str, Any]
 
@@ -49,11 +50,11 @@ class Links:
         means = [_metric(name) for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))]
         ascending = select is not None and not select.maximize
         found = {"leaderboard": self.leaderboard([*factors, *means], _metric(f"{metric}_mean"), ascending)}
-        shown = list(dict.fromkeys([metric, "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
+        shown = list(dict.fromkeys([plain_metric(metric), "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
         for factor in study.factors:
             levels = [str(level) for stage in study.stages for level in stage.grid.get(factor, ())]
             found[f"curves by {factor}"] = self.curves(factor, levels, shown)
-        return found | {"all runs": self.tree([_metric(metric), _metric(f"{metric}_mean"), *factors])}
+        return found | {"all runs": self.tree([_metric(plain_metric(metric)), _metric(f"{metric}_mean"), *factors])}
 
     def search_view(self, search: Search) -> str:
         """The URL of the leaderboard of a search's trials."""

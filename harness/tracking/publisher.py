@@ -96,6 +96,7 @@ class Publisher(RootRun):
             return
         from harness.report.figures.study import scenario_figures
 
+        state = self._workspace.reader.scenario(scenario, state.jobs)  # with its worst groups, from all its folds
         frame = pooled(list(state.jobs), self._workspace.ledger)
         mark = self._marks(state).scenario(scenario.settings)
         with self._store.scratch() as folder:

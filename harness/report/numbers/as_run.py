@@ -13,6 +13,7 @@ from harness.study import Study
 from harness.study.identity import PIXEL_FIELDS
 from harness.study.settings import Settings, level_text
 from harness.study.state import ScenarioState
+from harness.study.subgroups import subgroup_words
 
 NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
 
@@ -56,6 +57,8 @@ def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
     }
     content = study.model_dump(mode="json", exclude=NOT_SETTINGS)
     del content["data"]["image_size"]  # that of the scenarios says it
+    if study.subgroups:
+        content["subgroups"] = list(map(subgroup_words, study.subgroups))
     if study.data.source != "phantom":
         del content["data"]["phantom"]
     for name in PIXEL_FIELDS - study.data.pixel_rules.changed.keys():

@@ -136,14 +136,14 @@ def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
 
 def over_folds(first: str, second: str, metric: str, test: Test) -> Comparison:
     """A test over folds as a comparison, not adjusted and without a verdict yet."""
-    low, high = _ends(test)
+    low, high = ends_of(test)
     return Comparison(
         first=first, second=second, on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
         compares="recipes", difference=test.difference, low=low, high=high, p=test.p,
     )  # fmt: skip
 
 
-def _ends(test: Test) -> tuple[float, float] | tuple[None, None]:
+def ends_of(test: Test) -> tuple[float, float] | tuple[None, None]:
     """The interval of a test; (None, None) where it has none."""
     return (test.low, test.high) if np.isfinite(test.low) else (None, None)
 
@@ -157,7 +157,7 @@ def image_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, posit
     (first, top), *others = fitted
     by_class = [_mcnemar((first, name), on, top, other) for name, other in others]
     by_area = [_delong((first, name), on, top, other, positive) for name, other in others] if positive else []
-    return _holm(by_class) + _holm([c for c in by_area if c])
+    return holm_adjusted(by_class) + holm_adjusted([c for c in by_area if c])
 
 
 def _mcnemar(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
@@ -185,7 +185,7 @@ def _delong(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame, positiv
     scores = [frame.set_index("image")[f"prob_{positive}"] for frame in (top, other)]
     second = scores[1].reindex(scores[0].index).to_numpy(np.float64)
     test = delong(scores[0].to_numpy(np.float64), second, is_positive)
-    low, high = _ends(test)
+    low, high = ends_of(test)
     return Comparison(
         first=pair[0], second=pair[1], on=on, metric="roc_auc",
         test="DeLong", compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
@@ -196,11 +196,11 @@ def judged(family: list[Comparison]) -> list[Comparison]:
     """Add Holm's p over all these comparisons of recipes, and the verdict by it; the metric is one to maximize."""
     return [
         c.model_copy(update={"verdict": verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)})
-        for c in _holm(family)
+        for c in holm_adjusted(family)
     ]
 
 
-def _holm(family: list[Comparison]) -> list[Comparison]:
+def holm_adjusted(family: list[Comparison]) -> list[Comparison]:
     """Add the p values adjusted for the number of comparisons."""
     adjusted = holm([c.p if c.p is not None else 1.0 for c in family])
     return [

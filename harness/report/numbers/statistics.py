@@ -19,6 +19,7 @@ from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import ensemble, pooled, test_metrics
 from harness.report.numbers.records import Comparison, Estimate, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
+from harness.report.numbers.study_subgroups import study_subgroups
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.report.registered import registration_findings
 from harness.store import Ledger
@@ -43,6 +44,9 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
     inflation = leak_comparisons(state.scenarios)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
+    by_group = [
+        found.marked(marked.mark(found.state.name, found.on)) for found in study_subgroups(workspace, state, run_of)
+    ]
     known = [
         *registration_findings(workspace, state),
         *LookHistory(workspace, state.scenarios, state.tests).findings,
@@ -54,11 +58,18 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
         manifest_digest=dataset.digest,
         folds_digest=workspace.inputs.digests.all_folds,
         marks=list(marks.of_study),
-        estimates=[marked.estimate(e) for e in estimates],
-        comparisons=[marked.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]],
+        estimates=[
+            *(marked.estimate(e) for e in estimates),
+            *(e for found in by_group for e in found.estimates),
+        ],
+        comparisons=[
+            *(marked.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]),
+            *(c for found in by_group for c in found.comparisons),
+        ],
         findings=[
             *(f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)),
             *(f.model_copy(update={"mark": marks.every}) for f in known),
+            *(found.finding for found in by_group),
         ],
     )
 
@@ -123,10 +134,14 @@ class _Marked:
         self._validated = {s.name: marks.scenario(s.settings) for s in state.scenarios}
         self._tested = {s.name: marks.test(dataset, s.settings, ledger) for s in state.tests}
 
+    def mark(self, subject: str, on: str) -> str | None:
+        """The mark of a number of this subject on these images."""
+        marks = self._tested if on in ON_TEST else self._validated
+        return marks.get(subject, self._every)
+
     def estimate(self, found: Estimate) -> Estimate:
         """The estimate with its mark."""
-        marks = self._tested if found.on in ON_TEST else self._validated
-        return found.model_copy(update={"mark": marks.get(found.subject, self._every)})
+        return found.model_copy(update={"mark": self.mark(found.subject, found.on)})
 
     def comparison(self, found: Comparison) -> Comparison:
         """The comparison with the marks of both sides."""
@@ -159,6 +174,7 @@ def selection_words(state: StageState) -> list[str]:
     found = contests(state)
     unresolved = [c.other.name for c in found if not c.resolved]
     name, metric = top.name, select.metric
+    worst = f" Its worst group is {top.worst[metric].group}." if metric in top.worst else ""
     if not found:
         words = f"**{name}** is the only scenario."
     elif unresolved:
@@ -171,4 +187,4 @@ def selection_words(state: StageState) -> list[str]:
         words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
     chosen = f"Selected by the rule `{select.rule}`: **{winner.name}**."
     optimism = f" It is the best of {len(found) + 1} by these very numbers, so its own are optimistic." if found else ""
-    return [words, "", chosen + optimism]
+    return [words + worst, "", chosen + optimism]

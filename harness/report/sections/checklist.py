@@ -8,6 +8,7 @@ from harness.data.dataset import SPLITS
 from harness.data.folds import folds_words
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.data.separation import oversampling_words
+from harness.data.subgroups import group_name
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.detectable import resolution
@@ -15,7 +16,9 @@ from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.scenario_settings import AllUsed, used_settings
+from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
+from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
 MEASURED_ON = ("folds", OUT_OF_FOLD, TEST)
@@ -44,7 +47,7 @@ ITEMS: list[tuple[str, str, str, str | None]] = [
     (CLAIM, "30-31", "robustness, explainability", None),
     (CLAIM, "32", "external validation", "test"),
     (CLAIM, "33", "flow of participants or cases", "counts"),
-    (CLAIM, "34", "demographics and characteristics in each partition", None),
+    (CLAIM, "34", "demographics and characteristics in each partition", "demographics"),
     (CLAIM, "35-36", "performance on all partitions, with precision", "performance"),
     (CLAIM, "37", "failure analysis", None),
     (CLAIM, "38-42", "limitations, implications, registration, protocol, funding", None),
@@ -57,7 +60,7 @@ ITEMS: list[tuple[str, str, str, str | None]] = [
     (TRIPOD, "11", "missing data", None),
     (TRIPOD, "12", "analytical methods", "training"),
     (TRIPOD, "13", "class imbalance", "imbalance"),
-    (TRIPOD, "14", "fairness", None),
+    (TRIPOD, "14", "fairness", "fairness"),
     (TRIPOD, "15", "model output", "model"),
     (TRIPOD, "16", "differences between development and evaluation data", "shift"),
     (TRIPOD, "17-19", "ethics, open science, patient and public involvement", None),
@@ -112,7 +115,26 @@ def _data_answers(draft: Draft) -> dict[str, str]:
         "counts": "; ".join(f.text for f in draft.workspace.audit.named("counts")) + unknown,
         "shift": "; ".join(f.text for name in ("prior", "shift", "resplit") for f in draft.workspace.audit.named(name)),
         "resolution": resolution(draft.study, draft.inputs),
+        "demographics": _demographics(draft),
     }
+
+
+def _demographics(draft: Draft) -> str:
+    """The images of each subgroup by split; empty for a study without `subgroups`."""
+    groups, found = draft.workspace.groups, []
+    for split in SPLITS if draft.study.subgroups else ():
+        of_split = groups.iloc[draft.dataset.rows(split)]
+        counts = {column: of_split[column].value_counts(sort=False) for column in groups}
+        words = [f"{group_name(str(c), group)} {n:,}" for c, each in counts.items() for group, n in each.items()]
+        found += [f"{split} images: {', '.join(words)}"] if len(of_split) else []
+    return "; ".join(found)
+
+
+def _fairness(draft: Draft) -> str:
+    """What was found by subgroup; empty where nothing was."""
+    found = subgroup_findings(draft.statistics)
+    columns = ", ".join(map(subgroup_words, draft.study.subgroups))
+    return f"subgroups by {columns}, with intervals and differences (Holm): {'; '.join(found)}" if found else ""
 
 
 def _levels(used: AllUsed, name: str) -> str:
@@ -166,5 +188,6 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
         "test": f"the data's own test split, {looks} declared looks{counted}; no other site" if tested else "",
+        "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",
     }

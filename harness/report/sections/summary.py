@@ -11,6 +11,7 @@ from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
+from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, sentence
 from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
 
@@ -22,6 +23,7 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found = [_compared(workspace, state), *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"])]
     found += [_won(marks, stage) for stage in state.stages]
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics)]
+    found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
     if looks := look_words(statistics):
         found.append(f"Looks at the test set: {looks}")
     chosen = final_test(workspace.study, state)

@@ -28,6 +28,8 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
+        if metric in scenario.worst:
+            row["worst group"] = scenario.worst[metric].group
         row["against the best"] = verdicts.get(scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
         row["mark"] = marks.scenario(scenario.settings) or ""

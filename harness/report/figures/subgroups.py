@@ -1,0 +1,54 @@
+"""The forest plot of the subgroups of one scenario."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from harness.report.figures.drawing import drawn, named, save, titled
+from harness.report.numbers.records import Estimate
+
+ROW_INCHES = 0.26
+PANEL_INCHES = 2.3
+
+
+@dataclass(frozen=True)
+class Forest:
+    """What is drawn: a row for each group, a panel for each metric. words: of the metrics, for readers."""
+
+    rows: Mapping[str, Sequence[Estimate]]  # all images first
+    words: Mapping[str, str]
+
+
+@drawn
+def forest_figure(forest: Forest, title: str, path: Path, mark: str | None = None) -> Path:
+    """Draw each metric of each group with its interval, and of all images as a line (PNG and SVG).
+
+    The intervals are those over patients; where all resamples agree, those of the estimate, dotted. A value without an
+    interval, of a small group, is a hollow point.
+    """
+    rows, shown = list(forest.rows), list(forest.words)
+    size = (1.9 + PANEL_INCHES * len(shown), 1.1 + ROW_INCHES * len(rows))
+    figure, panels = plt.subplots(1, len(shown), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for panel, metric in zip(panels[0], shown, strict=True):
+        for y, row in enumerate(rows):
+            for e in (e for e in forest.rows[row] if e.metric == metric):
+                _draw_row(panel, e, y)
+                if y == 0:
+                    panel.axvline(e.value, color="gray", lw=0.8, ls="--")
+        panel.set(xlabel=forest.words[metric], ylim=(len(rows) - 0.4, -0.6))
+        panel.set_yticks(range(len(rows)), [named(row) for row in rows])
+    figure.suptitle(titled(title, 34 * len(shown)))
+    return save(figure, path, vector=True, mark=mark)
+
+
+def _draw_row(panel: Axes, estimate: Estimate, y: int) -> None:
+    by_patients = estimate.bootstrap_low is not None
+    ends = (estimate.bootstrap_low, estimate.bootstrap_high) if by_patients else (estimate.low, estimate.high)
+    colour = "black" if y == 0 else "C0"
+    if ends[0] is not None and ends[1] is not None:
+        panel.plot([ends[0], ends[1]], [y, y], color=colour, ls="-" if by_patients else ":")
+    fill = colour if ends[0] is not None else "none"
+    panel.plot([estimate.value], [y], "o", color=colour, markerfacecolor=fill, markersize=4)

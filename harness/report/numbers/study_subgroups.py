@@ -1,0 +1,119 @@
+"""The subgroups of a study: of the scenarios that were scored on the test set, or else out of fold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.data.inputs import Workspace
+from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST, RunOf
+from harness.report.numbers.predictions import ensemble, pooled
+from harness.report.numbers.records import Comparison, Estimate, Finding
+from harness.report.numbers.subgroups import (
+    EVERYONE,
+    IMAGES,
+    LEADING,
+    MIN_PATIENTS,
+    PATIENTS,
+    SUBGROUP,
+    Scored,
+    on_group,
+    subgroup_numbers,
+)
+from harness.study.state import ScenarioState, StudyState
+
+SUBGROUPS = "subgroups"  # the kind of these findings
+WORDS = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}
+
+
+@dataclass(frozen=True)
+class SubgroupNumbers:
+    """The numbers of the groups of one scenario, and the sentence on the worst of them."""
+
+    state: ScenarioState
+    on: str  # the images
+    estimates: tuple[Estimate, ...]
+    comparisons: tuple[Comparison, ...]
+    finding: Finding
+
+    def marked(self, mark: str | None) -> "SubgroupNumbers":
+        """The numbers with the mark of their scenario."""
+        update = {"mark": mark}
+        return replace(
+            self,
+            estimates=tuple(e.model_copy(update=update) for e in self.estimates),
+            comparisons=tuple(c.model_copy(update=update) for c in self.comparisons),
+            finding=self.finding.model_copy(update=update),
+        )
+
+
+def study_subgroups(workspace: Workspace, state: StudyState, run_of: RunOf) -> list[SubgroupNumbers]:
+    """The numbers of each scenario that is shown by group; empty for a study without `subgroups`."""
+    if not workspace.study.subgroups:
+        return []
+    on, found = shown_by_group(state)
+    return [_numbers(workspace, scenario, on, run_of) for scenario in found]
+
+
+def shown_by_group(state: StudyState) -> tuple[str, list[ScenarioState]]:
+    """The scenarios that are shown by group, and on which images.
+
+    Those scored on the test set; without a test set the winners out of fold, and where no stage selects one, all.
+    """
+    tests = [test for test in state.tests if test.finished]
+    if tests or state.tests:
+        return TEST, tests
+    selecting = [stage for stage in state.stages if stage.stage.select]
+    winners = {stage.best.id: stage.best for stage in selecting if stage.finished and stage.best}
+    finished = [scenario for scenario in state.scenarios if scenario.finished]
+    return OUT_OF_FOLD, list(winners.values()) if selecting else finished
+
+
+def _numbers(workspace: Workspace, state: ScenarioState, on: str, run_of: RunOf) -> SubgroupNumbers:
+    dataset, known = workspace.inputs.dataset, workspace.inputs.separation.known
+    frame = pooled(list(state.jobs), workspace.ledger)
+    scored = Scored(state.name, on, ensemble(frame) if on == TEST else frame, dataset.positive, known)
+    estimates, comparisons = subgroup_numbers(scored, workspace.groups)
+    update: dict[str, object] = {"run_id": run_of("test" if on == TEST else "scenario", state.id)}
+    if on == TEST and len(state.jobs) > 1:
+        update["ensemble"] = len(state.jobs)
+    found = tuple(e.model_copy(update=update) for e in estimates)
+    finding = Finding(kind=SUBGROUPS, text=worst_words(scored, found, comparisons))
+    return SubgroupNumbers(state, on, found, tuple(comparisons), finding)
+
+
+def worst_words(scored: Scored, estimates: Sequence[Estimate], comparisons: Sequence[Comparison]) -> str:
+    """The sentence that names the worst group: the lowest ROC AUC, or balanced accuracy with several classes."""
+    where = f"{scored.subject}, {scored.on}"
+    everyone = on_group(scored.on, EVERYONE)
+    ranked = [e for e in estimates if e.metric in LEADING and e.on != everyone]
+    sure = [e for e in ranked if e.bootstrap_low is not None or e.low is not None]
+    left = len(ranked) - len(sure)
+    small = f"; {left} more {'is' if left == 1 else 'are'} too small" if left else ""
+    if len(sure) < 2:
+        return f"{where}: no worst group is named, as fewer than two have {MIN_PATIENTS} {scored.unit} of each class"
+    worst = min(sure, key=lambda e: e.value)
+    name = worst.on.removeprefix(f"{SUBGROUP}{scored.on}, ")
+    counts = {e.metric: int(e.value) for e in estimates if e.on == worst.on and e.metric in (IMAGES, PATIENTS)}
+    sizes = " of ".join(f"{counts[unit]:,} {unit}" for unit in (IMAGES, PATIENTS) if unit in counts)
+    low, high = _ends(worst)
+    return (
+        f"{where}: the lowest {WORDS[worst.metric]} of {len(sure)} groups is that of {name}, {worst.value:.3f} (95 %"
+        f" interval {low:.3f} to {high:.3f}; {sizes}){_difference(scored, name, worst.metric, comparisons)}{small}"
+    )
+
+
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    if estimate.bootstrap_low is not None and estimate.bootstrap_high is not None:
+        return estimate.bootstrap_low, estimate.bootstrap_high
+    assert estimate.low is not None and estimate.high is not None
+    return estimate.low, estimate.high
+
+
+def _difference(scored: Scored, name: str, metric: str, comparisons: Sequence[Comparison]) -> str:
+    """The words on the difference of a group from the others of its column; empty where there is none."""
+    own = f"{scored.subject}: {name}"
+    for c in comparisons:
+        if c.metric == metric and own in (c.first, c.second):
+            other = (c.second if c.first == own else c.first).removeprefix(f"{scored.subject}: ")
+            words = f"{abs(c.difference):.3f} {'below' if (c.difference < 0) == (c.first == own) else 'above'} {other}"
+            return f", {words} (p = {c.p_holm:.2g} by Holm over {c.comparisons} differences)"
+    return ""

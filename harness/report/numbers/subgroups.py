@@ -1,0 +1,240 @@
+"""The numbers of each subgroup, with intervals over patients, and its differences from the other images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.dataset import Rows
+from harness.data.subgroups import group_name
+from harness.report.numbers.comparisons import ends_of, holm_adjusted
+from harness.report.numbers.estimates import over_repeats, rate
+from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.records import Comparison, Estimate
+from harness.stats.bootstrap import (
+    Statistic,
+    Values,
+    area,
+    average,
+    bootstrap_test,
+    mean_of,
+    percentile_intervals,
+    ratio,
+    resampled,
+    within,
+)
+from harness.stats.paired import Test, mean_area
+
+SUBGROUP = "subgroup, "  # before the name of the images, in `Estimate.on` and `Comparison.on`
+EVERYONE = "all images"
+OTHERS = "all others"
+IMAGES, PATIENTS = "images", "patients"
+CALIBRATION = "calibration in the large"
+"""The mean predicted probability minus the share of the positive class; with several classes, the mean confidence in
+the predicted class minus the accuracy. Van Calster et al. 2019, BMC Medicine 17:230. An ECE is not used: in small
+groups its bins make it too large."""
+MIN_PATIENTS = 10  # of a class that a number is about: with fewer it has no interval
+NO_INTERVAL = f"no interval: fewer than {MIN_PATIENTS}"  # how `Estimate.method` begins
+LEADING = ("roc_auc", "balanced_accuracy")  # of two classes, and of several: the worst group is the lowest in it
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The predictions of one scenario: on the test set, or out of fold. patients: whether they are known."""
+
+    subject: str
+    on: str
+    frame: pd.DataFrame
+    positive: str | None
+    patients: bool
+
+    @property
+    def unit(self) -> str:
+        """What the bootstrap resamples."""
+        return PATIENTS if self.patients else IMAGES
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Some of the images, as rows of the predictions of each repeat. column: empty for all images."""
+
+    column: str
+    name: str
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The estimates of a group, and the statistics that the bootstrap computes, as far as there are patients enough."""
+
+    estimates: tuple[Estimate, ...]
+    statistics: dict[str, Statistic]  # metric -> statistic
+
+    def value(self, metric: str) -> float:
+        """The value of a metric of the group."""
+        return next(e.value for e in self.estimates if e.metric == metric)
+
+
+def subgroup_numbers(scored: Scored, groups: pd.DataFrame) -> tuple[list[Estimate], list[Comparison]]:
+    """The estimates of every group, and the differences of each from the other images of its column.
+
+    groups: a row for each image, a categorical column for each division into groups. All intervals are from the same
+    resamples of patients. Holm's correction is over all differences of a scenario. Of two groups there is one
+    difference.
+    """
+    parts = by_repeat(scored.frame)
+    found = list(_groups(groups.loc[parts[0]["image"]], len(parts[0])))
+    pairs = list(_pairs(found))
+    measured = {group: _measured(scored, parts, group) for group in dict.fromkeys([*found, *sum(pairs, ())])}
+    drawn = _drawn(parts[0], measured)
+    ends = dict(zip(drawn, percentile_intervals(np.stack([*drawn.values()], axis=-1)), strict=True)) if drawn else {}
+    estimates = [_with_ends(e, ends.get((group, e.metric))) for group in found for e in measured[group].estimates]
+    comparisons = []
+    for one, other in pairs:
+        for metric in (name for name in measured[one].statistics if name != "prevalence" and (other, name) in drawn):
+            difference = measured[one].value(metric) - measured[other].value(metric)
+            test = bootstrap_test(difference, drawn[one, metric] - drawn[other, metric])
+            comparisons.append(_comparison(scored, (one.name, other.name), metric, test))
+    return estimates, holm_adjusted(comparisons)
+
+
+def _drawn(frame: pd.DataFrame, measured: Mapping[_Group, _Measured]) -> dict[tuple[_Group, str], Values]:
+    """The resampled values of each statistic of each group, [resamples]; all of the same resamples of patients."""
+    statistics = {(group, name): s for group, each in measured.items() for name, s in each.statistics.items()}
+    if not statistics:
+        return {}
+    values = resampled(pd.factorize(frame["patient"])[0], list(statistics.values()))
+    return dict(zip(statistics, values.T, strict=True))
+
+
+def _comparison(scored: Scored, names: tuple[str, str], metric: str, test: Test) -> Comparison:
+    low, high = ends_of(test)
+    first, second = (f"{scored.subject}: {name}" for name in names)
+    return Comparison(
+        first=first, second=second, on=SUBGROUP + scored.on, metric=metric, test=f"bootstrap over {scored.unit}",
+        compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
+    )  # fmt: skip
+
+
+def on_group(on: str, name: str) -> str:
+    """The `on` of the estimates of a group of these images."""
+    return f"{SUBGROUP}{on}, {name}"
+
+
+def _groups(groups: pd.DataFrame, count: int) -> Iterator[_Group]:
+    """All images, then every group of every column, also those without an image."""
+    yield _Group("", EVERYONE, np.arange(count))
+    for column in groups:
+        codes = groups[column].cat.codes.to_numpy()
+        for code, name in enumerate(groups[column].cat.categories):
+            yield _Group(str(column), group_name(str(column), name), np.flatnonzero(codes == code))
+
+
+def _pairs(groups: Sequence[_Group]) -> Iterator[tuple[_Group, _Group]]:
+    """Every group with the rest of its column; of two groups, the first with the second."""
+    for column in dict.fromkeys(group.column for group in groups if group.column):
+        same = [group for group in groups if group.column == column and len(group.rows)]
+        if len(same) == 2:
+            yield same[0], same[1]
+        elif len(same) > 2:
+            for group in same:
+                rest = np.setdiff1d(groups[0].rows, group.rows)
+                yield group, _Group(column, OTHERS, rest)
+
+
+def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _Measured:
+    """The numbers of a group, each the mean over the repeats."""
+    on, subject = on_group(scored.on, group.name), scored.subject
+    frames = [part.iloc[group.rows] for part in parts]
+    counted = {IMAGES: len(group.rows), PATIENTS: frames[0]["patient"].nunique()}
+    if not scored.patients:
+        del counted[PATIENTS]
+    counts = [Estimate(subject=subject, on=on, metric=name, value=n) for name, n in counted.items()]
+    if not len(group.rows):
+        return _Measured(tuple(counts), {})
+    each = [_several(frame) if scored.positive is None else _two(frame, scored.positive) for frame in frames]
+    estimates, statistics = [], {}
+    for same in zip(*each, strict=True):
+        measure = same[0]
+        if not measure.patients:  # no image that it could be computed from
+            continue
+        (e,) = over_repeats([[_point(m, scored, on)] for m in same])
+        if measure.scores is not None and measure.patients >= MIN_PATIENTS:
+            of = mean_area(np.stack([m.scores for m in same if m.scores is not None]), measure.among)
+            e = e.model_copy(update={"low": of.low, "high": of.high, "method": of.method})
+        if measure.patients < MIN_PATIENTS:
+            why = f"{NO_INTERVAL} {scored.unit}{measure.of_what}"
+            e = e.model_copy(update={"low": None, "high": None, "method": why})
+        else:
+            statistics[measure.metric] = within(group.rows, mean_of([m.statistic for m in same]))
+        estimates.append(e)
+    return _Measured((*counts, *estimates), statistics)
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """One number of a group in one repeat. patients: of the class that it is about, or of the smallest one."""
+
+    metric: str
+    of_class: str | None
+    statistic: Statistic
+    among: NDArray[np.bool_]  # the images of a rate; of an area the positive ones
+    patients: int
+    hits: int | None = None
+    scores: NDArray[np.float64] | None = None
+    of_what: str = ""
+
+
+def _point(measure: _Measure, scored: Scored, on: str) -> Estimate:
+    """The value of a measure, with Wilson's interval where it is a rate."""
+    if measure.hits is not None:
+        return rate(scored.subject, on, measure.metric, measure.hits, int(measure.among.sum()), measure.of_class)
+    value = float(measure.statistic(np.ones((1, len(measure.among))))[0])
+    return Estimate(subject=scored.subject, on=on, metric=measure.metric, of_class=measure.of_class, value=value)
+
+
+def _two(frame: pd.DataFrame, positive: str) -> list[_Measure]:
+    """The measures of the positive class."""
+    classes, probabilities, labels = arrays(frame)
+    index = classes.index(positive)
+    is_positive, found = labels == index, probabilities.argmax(axis=1) == index
+    scores, everything = probabilities[:, index], np.ones(len(labels), dtype=bool)
+    ill, well, both = (frame["patient"][rows].nunique() for rows in (is_positive, ~is_positive, everything))
+    return [
+        _rate("prevalence", positive, is_positive, everything, both),
+        _rate("recall", positive, found, is_positive, ill, f" with {positive}"),
+        _rate("specificity", positive, ~found, ~is_positive, well, f" without {positive}"),
+        _Measure("roc_auc", positive, area(scores, is_positive), is_positive, min(ill, well), scores=scores,
+                 of_what=" of a class"),
+        _Measure(CALIBRATION, positive, average(scores - is_positive), everything, both),
+    ]  # fmt: skip
+
+
+def _several(frame: pd.DataFrame) -> list[_Measure]:
+    """The measures of all classes. The balanced accuracy is over the classes that occur, as in scikit-learn."""
+    _, probabilities, labels = arrays(frame)
+    right, everything = probabilities.argmax(axis=1) == labels, np.ones(len(labels), dtype=bool)
+    within_class = [labels == index for index in np.unique(labels)]
+    patients = [frame["patient"][rows].nunique() for rows in (everything, *within_class)]
+    balanced = mean_of([ratio(right, rows) for rows in within_class])
+    return [
+        _rate("accuracy", None, right, everything, patients[0]),
+        _Measure("balanced_accuracy", None, balanced, everything, min(patients[1:]), of_what=" of a class"),
+        _Measure(CALIBRATION, None, average(probabilities.max(axis=1) - right), everything, patients[0]),
+    ]
+
+
+def _rate(
+    metric: str, of_class: str | None, hits: NDArray[np.bool_], among: NDArray[np.bool_], patients: int, what: str = ""
+) -> _Measure:
+    """The share of hits among these images."""
+    count = int((hits & among).sum())
+    return _Measure(metric, of_class, ratio(hits, among), among, patients, count, of_what=what)
+
+
+def _with_ends(estimate: Estimate, ends: tuple[float, float] | None) -> Estimate:
+    if ends is None or not np.isfinite(ends[0]):
+        return estimate
+    return estimate.model_copy(update={"bootstrap_low": ends[0], "bootstrap_high": ends[1]})
