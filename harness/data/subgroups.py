@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def _values(dataset: Dataset, name: str) -> pd.Series:
     return dataset.table[name]
 
 
-def _levels(values: pd.Series) -> pd.Categorical:
+def _levels(values: pd.Series) -> "pd.Categorical[Any]":
     """A group for each value, in their order; numbers by their size."""
     numbers = is_numeric_dtype(values)
     levels = sorted(values.dropna().unique().tolist())
@@ -62,7 +63,7 @@ def _levels(values: pd.Series) -> pd.Categorical:
     return _named(np.asarray(codes, dtype=np.int64), words)
 
 
-def _bands(values: pd.Series, cuts: Sequence[float]) -> pd.Categorical:
+def _bands(values: pd.Series, cuts: Sequence[float]) -> "pd.Categorical[Any]":
     """The bands of a column of numbers, from below the first cut point to the last one and more."""
     if not is_numeric_dtype(values):
         first = next((value for value in values.dropna()), None)
@@ -84,7 +85,7 @@ def _band(low: float, high: float, whole: bool) -> str:
     return f"{number_words(low)}{'-' if low >= 0 else ' to '}{number_words(high - 1)}"
 
 
-def _named(codes: Rows, names: Sequence[str]) -> pd.Categorical:
+def _named(codes: Rows, names: Sequence[str]) -> "pd.Categorical[Any]":
     """The groups by their names; missing values, code -1, are the last group where there are any.
 
     A text `missing` says the same as an empty cell.
@@ -92,7 +93,8 @@ def _named(codes: Rows, names: Sequence[str]) -> pd.Categorical:
     known = [name for name in names if name != MISSING]
     places: Rows = np.array([known.index(name) if name != MISSING else len(known) for name in names] + [len(known)])
     found: Rows = places[codes]
-    return pd.Categorical.from_codes(found, [*known, *([MISSING] if (found == len(known)).any() else [])])
+    every = [*known, *([MISSING] if (found == len(known)).any() else [])]
+    return pd.Categorical.from_codes(found, pd.Index(every))
 
 
 def image_groups(groups: pd.DataFrame, dataset: Dataset) -> ImageGroups:

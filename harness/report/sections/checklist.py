@@ -125,7 +125,7 @@ def _demographics(draft: Draft) -> str:
     for split in SPLITS if draft.study.subgroups else ():
         of_split = groups.iloc[draft.dataset.rows(split)]
         counts = {column: of_split[column].value_counts(sort=False) for column in groups}
-        words = [f"{group_name(str(c), group)} {n:,}" for c, each in counts.items() for group, n in each.items()]
+        words = [f"{group_name(str(c), str(group))} {n:,}" for c, each in counts.items() for group, n in each.items()]
         found += [f"{split} images: {', '.join(words)}"] if len(of_split) else []
     return "; ".join(found)
 
