@@ -1,17 +1,24 @@
 """What `new` sees in the images that it is given: their classes and splits, their sizes, and what is not read."""
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 from PIL import Image
 
 from harness.data.folder import read_folder, require_folder
 from harness.data.npz import listed, read_arrays
-from harness.errors import DataError
+from harness.data.table import read_table
+from harness.data.table_file import ENDINGS
+from harness.data.table_guesses import guess_columns
+from harness.errors import DataError, printable
+from harness.study.data_block import Data
 
 NO_SIZE = "cannot be read"
 
@@ -20,8 +27,8 @@ NO_SIZE = "cannot be read"
 class FirstLook:
     """The images as a study will find them.
 
-    images: the columns image, split and label. sizes: the end of a sentence about the images. notes: what the user must
-    know, such as the files that are not read.
+    images: the columns image, split and label; of a table what the study reads of it. sizes: the end of a sentence
+    about the images. notes: what the user must know, such as the files that are not read. fields: more of `data`.
     """
 
     source: str
@@ -29,6 +36,7 @@ class FirstLook:
     images: pd.DataFrame
     sizes: str
     notes: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def counts(self) -> Counter[str]:
@@ -43,7 +51,30 @@ class FirstLook:
 
 def first_look(data: Path) -> FirstLook:
     """Find the images in `data`, a folder or an .npz file. Raises DataError."""
+    if data.suffix.lower() in ENDINGS and not data.is_dir():
+        return _table(data)
     return _npz(data) if data.is_file() and data.suffix.lower() == ".npz" else _folder(data)
+
+
+def _table(data: Path) -> FirstLook:
+    if not data.is_file():
+        raise DataError(f"{printable(str(data))} is not there; name a table of images, or their folder")
+    guess = guess_columns(data)
+    fields: dict[str, Any] = {"columns": {role: found.column for role, found in guess.columns.items()}}
+    if guess.root != data.parent:
+        fields = {"root": str(guess.root.absolute()), **fields}
+    if guess.metadata:
+        fields["metadata"] = list(guess.metadata)
+    listing = read_table(Data.model_validate({"source": "table", "path": str(data), **fields}), guess.root)
+    images = listing.images
+    train = images.loc[images["split"] == "train", "image"].tolist()
+    notes = (*guess.notes, *map(str, listing.left_out))
+    look = FirstLook("table", data, images, _sizes(guess.root, train), notes, fields)
+    if len(look.counts) < 2:
+        raise DataError(
+            f"the training rows of {data.name} have the classes {list(look.counts)}; two or more are needed"
+        )
+    return look
 
 
 def _npz(data: Path) -> FirstLook:

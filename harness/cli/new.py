@@ -10,13 +10,15 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")],
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="PATH", help="A folder with train/CLASS/*, or an .npz file.", readable=False),
+        typer.Option(
+            "--data", metavar="PATH", help="A folder with train/CLASS/*, a table, or an .npz file.", readable=False
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the study file goes.", readable=False)
     ] = Path("studies"),
 ) -> None:
-    """Write a first study file for a folder of images, or an .npz file."""
+    """Write a first study file for a folder or a table of images, or an .npz file."""
     from harness.cli.new_study import write_study
 
     written = write_study(name, data, out / f"{name}.yaml")

@@ -11,6 +11,7 @@ from harness.errors import StudyError
 from harness.models.names import HEADS
 from harness.store.files import write_atomic
 from harness.study.schema import study_schema
+from harness.study.strict_yaml import yaml_line
 from harness.study.types import checked_name
 
 SCHEMA_FILE = "study.schema.json"  # next to the study file, for editors
@@ -19,7 +20,7 @@ TEMPLATE = """\
 study: {name}
 data:
   source: {source}
-  path: {path}
+  path: {path}{fields}
   image_size: {size}             # {sizes}
   {positive}
   {patient}
@@ -56,7 +57,8 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
         raise StudyError(f"{target} exists already; choose another name")
     look = first_look(data)
     k = 5 if min(look.counts.values()) >= 50 else 3
-    guess = guess_patients(look.images, k)
+    column = look.fields.get("columns", {}).get("patient")
+    guess = None if column else guess_patients(look.images, k)
     positive, why = guess_positive(look.counts) if len(look.counts) == 2 else (None, "")
     text = _text(name, look, k, guess, positive, why)
     schema = target.with_name(SCHEMA_FILE)
@@ -66,16 +68,17 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     about = f"no positive class: metrics are means over the {len(look.counts)} classes"
     if positive:
         about = f"positive class, guessed: {positive} ({why}); check this"
-    return NewStudy(target, (guess.words, about, *look.notes))
+    return NewStudy(target, (*([guess.words] if guess else []), about, *look.notes))
 
 
-def _text(name: str, look: FirstLook, k: int, guess: Guess, positive: str | None, why: str) -> str:
+def _text(name: str, look: FirstLook, k: int, guess: Guess | None, positive: str | None, why: str) -> str:
     """The text of the study file. why: the reason for which this class is the positive one."""
     return TEMPLATE.format(
         schema=SCHEMA_FILE,
         name=name,
         source=look.source,
         path=_quoted(str(look.path.absolute())),
+        fields="".join(f"\n  {yaml_line(name, value)}" for name, value in look.fields.items()),
         size=224,
         sizes=f"the images {look.sizes}",
         positive=f"positive: {_quoted(positive)}         # whose recall, precision and AUC are shown; a guess: {why}"
@@ -84,12 +87,14 @@ def _text(name: str, look: FirstLook, k: int, guess: Guess, positive: str | None
         patient=_patient_lines(guess),
         k=k,
         classes=", ".join(f"{label}: {count:,}" for label, count in sorted(look.counts.items())),
-        test="test: {stages: [heads], model: refit}" if look.has_test else "# no test/ folder: no test set",
+        test="test: {stages: [heads], model: refit}" if look.has_test else "# no test images: no test set",
     )
 
 
-def _patient_lines(guess: Guess) -> str:
-    """The lines of the study file that say who the patients are."""
+def _patient_lines(guess: Guess | None) -> str:
+    """The lines of the study file that say who the patients are. None: the column of a table does."""
+    if guess is None:
+        return "# patients are those of columns.patient"
     if guess.rule is None:
         return f"# patient: '^(?P<patient>p[0-9]+)_'   # searched below the class folder. {PATIENTS_UNKNOWN}"
     lines = [f"patient: {_quoted(guess.rule)}   # searched below the class folder: CHECK IT with `harness plan`"]

@@ -77,6 +77,13 @@ def file_text(path: Path) -> str:
         raise StudyError(f"{path}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
 
 
+def yaml_line(name: str, value: Any) -> str:
+    """A field with its value in one line of YAML."""
+    return yaml.safe_dump({name: value}, default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True)[
+        :-1
+    ]
+
+
 def dump_yaml(content: dict[str, Any]) -> str:
     """The data as YAML, keys in their order."""
     return yaml.safe_dump(content, sort_keys=False)

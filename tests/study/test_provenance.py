@@ -42,6 +42,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "data/shift.py": WORDS, "data/survey.py": WORDS, "data/variants.py": WORDS,
     "data/cached_inputs.py": IN_THE_IDS, "data/folder.py": IN_THE_IDS, "data/hashes.py": IN_THE_IDS,
     "data/listing.py": IN_THE_IDS, "data/table.py": IN_THE_IDS, "data/table_file.py": IN_THE_IDS,
+    "data/metadata.py": WORDS, "data/table_guesses.py": WORDS,
     "data/npz.py": IN_THE_IDS,
     "data/patients.py": IN_THE_IDS,
     "data/subgroups.py": RECOMPUTED,

@@ -1,0 +1,24 @@
+"""The metadata of the images in a table: what their columns have."""
+
+import pandas as pd
+
+from harness.data.dataset import Dataset
+
+MAX_LEVELS = 8  # of a column of text, by name
+
+
+def metadata_counts(dataset: Dataset) -> pd.DataFrame:
+    """A row for each metadata column: its name, its values (with counts, or their range) and the images without one."""
+    rows = [(name, _values(dataset.table[name]), int(dataset.table[name].isna().sum())) for name in dataset.metadata]
+    return pd.DataFrame(rows, columns=["column", "values", "missing"])
+
+
+def _values(column: pd.Series) -> str:
+    """The values in words."""
+    if not column.notna().any():
+        return "none"
+    if pd.api.types.is_numeric_dtype(column):
+        return f"{column.min():g} to {column.max():g}"
+    counts = column.value_counts()
+    shown = ", ".join(f"{value} {count:,}" for value, count in counts.head(MAX_LEVELS).items())
+    return shown + (f" and {len(counts) - MAX_LEVELS:,} more" if len(counts) > MAX_LEVELS else "")

@@ -1,0 +1,145 @@
+"""Guess what the columns of a table of images are, by their names and their content, and say from what."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.decode import image_extensions
+from harness.data.table_file import FIRST_ROW, read_rows
+from harness.errors import DataError, printable
+from harness.study.data_block import SPLIT_NAMES
+
+MAX_TRIED = 20  # cells of a column that are looked up as files
+MAX_CLASSES = 100
+MAX_LISTED = 12  # columns in a line
+WORDS = {  # of a column -> the names that such columns have, in lower case and without signs
+    "label": {
+        "label", "labels", "class", "classname", "target", "diagnosis", "dx", "finding", "findings", "findinglabels",
+        "category", "y", "outcome", "disease", "grade", "level", "classid",
+    },
+    "patient": {
+        "patient", "patientid", "patients", "pid", "subject", "subjectid", "person", "personid", "participant",
+        "participantid", "case", "caseid", "lesionid",
+    },
+    "split": {"split", "set", "subset", "partition", "fold", "datasplit", "traintest"},
+    "fold": {"fold", "folds", "cvfold", "foldid", "kfold"},
+    "metadata": {
+        "sex", "gender", "age", "ageapprox", "patientage", "patientsex", "patientgender", "site", "hospital", "center",
+        "centre", "clinic", "institution", "source", "scanner", "manufacturer", "device", "vendor", "camera", "view",
+        "viewposition", "projection", "position", "race", "ethnicity", "country", "localization", "laterality", "eye",
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ColumnGuess:
+    """The column that was guessed for a role, and why."""
+
+    column: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TableGuess:
+    """What the columns of a table are. columns: by what they say of an image. others: those that nothing uses."""
+
+    root: Path
+    columns: dict[str, ColumnGuess]
+    metadata: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """A line for each guess."""
+        for role, guess in self.columns.items():
+            yield f"{role}: the column {guess.column}, {guess.why}; check this"
+        if self.metadata:
+            yield f"metadata, by their names: {', '.join(self.metadata)}; check this"
+        if self.others:
+            more = f" and {len(self.others) - MAX_LISTED} more" if len(self.others) > MAX_LISTED else ""
+            yield f"columns that are not used: {', '.join(self.others[:MAX_LISTED])}{more}"
+
+
+def guess_columns(path: Path) -> TableGuess:
+    """Guess the columns of a table. Raises DataError where none of them leads to files, or none looks like labels."""
+    table = read_rows(path)
+    if not len(table):
+        raise DataError(f"{printable(str(path))} has no row below the names of its columns")
+    root, image = _images(table, path)
+    found = {"image": image}
+    for role, fits in _CONTENT.items():
+        names = [name for name in table if name not in {guess.column for guess in found.values()}]
+        name = next((each for each in names if _plain(each) in WORDS[role] and fits(table[each].dropna())), None)
+        if name is not None:
+            found[role] = ColumnGuess(str(name), f"by its name: {_content(table[name])}")
+    if "label" not in found:
+        raise DataError(
+            f"{printable(path.name)}: no column looks like the labels (of {', '.join(map(str, table))}); rename it"
+            " to `label`, or write the study file by hand: data: {columns: {label: NAME}}"
+        )
+    used = {guess.column for guess in found.values()}
+    rest = [str(name) for name in table if name not in used]
+    metadata = tuple(name for name in rest if _plain(name) in WORDS["metadata"])
+    return TableGuess(root, found, metadata, tuple(name for name in rest if name not in metadata))
+
+
+def _images(table: pd.DataFrame, path: Path) -> tuple[Path, ColumnGuess]:
+    """The folder in which the paths start, and the column with them: the one whose cells are files there."""
+    roots = [path.parent, *sorted(each for each in path.parent.iterdir() if each.is_dir())]
+    tried = {name: table[name].dropna().drop_duplicates().head(MAX_TRIED).str.strip() for name in table}
+    for ending, root, name in product(("", *sorted(image_extensions())), roots, tried):
+        cells = tried[name]
+        if len(cells) and all(_is_file(root, f"{cell}{ending}") for cell in cells):
+            without = f" without their extension {ending}" if ending else ""
+            where = "its folder" if root == path.parent else f"{root.name}/"
+            return root, ColumnGuess(str(name), f"as its first {len(cells)} cells are files in {where}{without}")
+    example = next(iter(next(iter(tried.values()), ())), "-")
+    raise DataError(
+        f"no column of {printable(path.name)} has paths of files in {printable(str(path.parent))} or a folder in it,"
+        f" row {FIRST_ROW} for example {printable(str(example))}; put the table beside the images"
+    )
+
+
+def _is_file(root: Path, name: str) -> bool:
+    try:
+        return (root / name.replace("\\", "/")).is_file()
+    except (OSError, ValueError):  # a cell that is no path
+        return False
+
+
+def _are_classes(cells: pd.Series) -> bool:
+    return 2 <= cells.nunique() <= min(MAX_CLASSES, len(cells) // 2)
+
+
+def _repeat(cells: pd.Series) -> bool:
+    return bool(cells.nunique() > 1)
+
+
+def _are_splits(cells: pd.Series) -> bool:
+    return bool(cells.str.strip().str.lower().isin(SPLIT_NAMES).all()) and len(cells) > 0
+
+
+def _are_folds(cells: pd.Series) -> bool:
+    return 2 <= cells.nunique() <= min(MAX_CLASSES, len(cells) // 2)
+
+
+_CONTENT: dict[str, Callable[[pd.Series], bool]] = {
+    "label": _are_classes, "patient": _repeat, "split": _are_splits, "fold": _are_folds,
+}  # fmt: skip
+
+
+def _content(column: pd.Series) -> str:
+    """What a column has, in words."""
+    counts = column.value_counts()
+    shown = ", ".join(f"{value} {count:,}" for value, count in counts.head(4).items())
+    return (
+        shown if len(counts) <= 4 else f"{len(counts):,} values in {int(column.notna().sum()):,} rows, such as {shown}"
+    )
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z]", "", str(name).lower())
