@@ -7,6 +7,8 @@ The rules, the same for the files of a study, of `predict` and of a served model
 - Signed integers, integers of 32 bits and floats are refused, as their black and white levels are unknown, but for TIFF
   files with a window.
 - Of several frames or pages the first is read, or the one that the rules name, and rotated as its EXIF data say.
+- DICOM files are read by pydicom, with their rescaling and their window or VOI LUT, and inverted where they are
+  MONOCHROME1; of several frames none is read unless the rules name it.
 - All other modes are converted to gray or RGB of 8 bits by Pillow, CMYK without a colour profile.
 """
 
@@ -27,21 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
+from harness.data.dicom import EXTENSIONS, MAGIC_END, dicom_image, has_pydicom, is_dicom, is_dicom_file
 from harness.data.resizing import square
-from harness.data.windows import windowed
+from harness.data.windows import eight_bits, require_known_range
 from harness.errors import first_line
-from harness.study.pixel_rules import DEFAULT_RULES, PixelRules, Window
+from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 
 DECODER = 2  # raise it when the decoded pixels change
 IMAGES_PER_TASK = 16  # of a thread
 EXCLUDED_FORMATS = {"EPS"}  # a program that Pillow would run by Ghostscript
 PNG_END = b"IEND\xaeB`\x82"
-COLOURED = ("RGB", "RGBA", "LA")
-PHOTOMETRIC, SAMPLE_FORMAT = 262, 339  # tags of TIFF
-WHITE_IS_ZERO, SIGNED = 0, 2  # their values
-RESCALE = "scale them from black to white, and save the image with 8 or 16 unsigned bits"
-DECLARE = ", or declare their range in data.window"  # of TIFF files
-WINDOWED_FORMATS = ("PNG", "TIFF")  # whose numbers Pillow reads as they are; it scales those of others to 16 bits
 Pixels = NDArray[np.uint8]  # [n, channels, height, width]; one channel if all images are gray
 Progress = Callable[[int, int], None]  # done, total
 Counting = Callable[[str, int, int], None]  # what, done, total
@@ -51,8 +48,18 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
+def is_image_file(path: str) -> bool:
+    """Whether a file is read as an image: by its ending; a DICOM file by its first bytes where it has none."""
+    return Path(path).suffix.lower() in image_extensions() or (has_pydicom() and is_dicom_file(path))
+
+
 def image_extensions() -> set[str]:
-    """The file extensions that are read as images: `.png`, ..."""
+    """The endings of files that are read as images: `.png`, ..."""
+    return {*_pillow_extensions(), *(EXTENSIONS if has_pydicom() else ())}
+
+
+@cache
+def _pillow_extensions() -> set[str]:
     formats = {*_formats()}
     return {extension for extension, kind in Image.registered_extensions().items() if kind in formats}
 
@@ -92,15 +99,18 @@ def _decoded(file: Path, sha: str, size: int, rules: PixelRules) -> Pixels | str
             return "it has changed since the command started"
         return decode(io.BytesIO(content), size, rules)
     except Exception as error:  # Pillow raises almost anything on a broken file
-        return reason(error)
+        return reason(error, file.name)
 
 
-def reason(error: Exception) -> str:
-    """The reason why an image cannot be read, in one line."""
+def reason(error: Exception, name: str = "") -> str:
+    """The reason why an image of this name cannot be read, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = first_line(error)
-    return "not an image that Pillow reads" if text.startswith("cannot identify") else text
+    if not text.startswith("cannot identify"):
+        return text
+    dicom = name.lower().endswith(EXTENSIONS)
+    return "not a DICOM file: DICM is not at its byte 128" if dicom else "not an image that Pillow reads"
 
 
 def unreadable(bad: Mapping[str, str], total: int) -> str:
@@ -114,13 +124,15 @@ def unreadable(bad: Mapping[str, str], total: int) -> str:
 def decode(file: Path | BinaryIO, size: int, rules: PixelRules = DEFAULT_RULES) -> Pixels:
     """Decode an image and make it a square: [size, size] if it is gray, else [size, size, 3].
 
-    Raises ValueError, or what Pillow raises, where it is not a complete image of a safe size.
+    Raises ValueError, or what Pillow or pydicom raises, where it is not a complete image of a safe size.
     """
+    if is_dicom(_head(file)):
+        return resized(dicom_image(file, rules), size, rules)
     with Image.open(file, formats=_formats()) as opened:
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or 2**63):
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than Pillow's safe limit")
-        _seek(opened, rules.frame)
-        _require_known_range(opened, rules.window)
+        _seek(opened, rules)
+        require_known_range(opened, rules.window)
         opened.load()
         if opened.format == "PNG":
             _require_end(file)
@@ -128,19 +140,22 @@ def decode(file: Path | BinaryIO, size: int, rules: PixelRules = DEFAULT_RULES) 
         return resized(opened, size, rules)
 
 
-def _seek(opened: ImageFile.ImageFile, frame: int | None) -> None:
-    """Go to the frame or page of this number, counted from 1. Raises ValueError where there is none."""
-    if frame is None:
-        return
-    require_frame(frame, 1 if opened.format == "PSD" else getattr(opened, "n_frames", 1))  # PSD: its layers
-    if frame > 1:
-        opened.seek(frame - 1)
+def _head(file: Path | BinaryIO) -> bytes:
+    """The first bytes of a file, which say whether it is a DICOM file."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(MAGIC_END)
+    head = file.read(MAGIC_END)
+    file.seek(0)
+    return head
 
 
-def require_frame(frame: int, frames: int) -> None:
-    """Raise ValueError where a file of so many frames lacks this one, counted from 1."""
-    if frame > frames:
-        raise ValueError(f"it has {frames} frame{'s' * (frames != 1)}, and data.frame asks for number {frame}")
+def _seek(opened: ImageFile.ImageFile, rules: PixelRules) -> None:
+    """Go to the frame or page that the rules name. Raises ValueError where there is none."""
+    if rules.frame is not None:
+        index = rules.frame_index(1 if opened.format == "PSD" else getattr(opened, "n_frames", 1))  # PSD: its layers
+        if index:
+            opened.seek(index)
 
 
 def _require_end(file: Path | BinaryIO) -> None:
@@ -154,53 +169,9 @@ def _require_end(file: Path | BinaryIO) -> None:
         raise ValueError("image file is truncated: its last chunk is missing")
 
 
-def _require_known_range(opened: ImageFile.ImageFile, window: Window | None) -> None:
-    """Raise ValueError where it is unknown which value is black, white or transparent."""
-    kind = f"{opened.format} {opened.mode}"
-    if not (window and opened.format == "TIFF"):
-        mend = f"{RESCALE}{DECLARE if opened.format == 'TIFF' else ''}"
-        if opened.mode == "F":
-            raise ValueError(f"its pixels are floats, whose range is not known; {mend}")
-        if SIGNED in _tag(opened, SAMPLE_FORMAT) or kind == "FITS I;16":
-            raise ValueError(f"its pixels are signed integers, whose range is not known; {mend}")
-        if opened.mode == "I" and opened.format != "PPM":  # Pillow scales PPM to 16 bits by the maximum in its header
-            raise ValueError(f"its pixels are integers of 32 bits, whose range is not known; {mend}")
-    if window:
-        _require_numbers(opened, window)
-    if kind in ("PNG L", "PNG RGB") and "transparency" in opened.info and opened.tile[0].args != opened.mode:
-        raise ValueError(
-            "it has a transparent colour and not 8 bits, which Pillow does not support; save it with 8 bits"
-        )
-
-
-def _require_numbers(opened: ImageFile.ImageFile, window: Window) -> None:
-    """Raise ValueError where Pillow gives other numbers than those of the file, to which a window applies."""
-    if opened.mode in COLOURED and ";16" in _raw_mode(opened):
-        raise ValueError(
-            "it has colours of 16 bits, to which data.window does not apply; save it as gray or with 8 bits"
-        )
-    if isinstance(window, tuple) and opened.mode.startswith("I") and opened.format not in WINDOWED_FORMATS:
-        raise ValueError(
-            f"Pillow scales the numbers of {opened.format} files, so a window in numbers does not apply; write"
-            " data.window: full or percentile, or save it as PNG or TIFF"
-        )
-
-
-def _raw_mode(opened: ImageFile.ImageFile) -> str:
-    """How the pixels lie in the file, as Pillow names it: `RGB;16B`."""
-    arguments = opened.tile[0].args if opened.tile else ""
-    return str(arguments if isinstance(arguments, str) else next(iter(arguments or ()), ""))
-
-
-def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
-    """The values of a TIFF tag; empty for other formats."""
-    value = getattr(image, "tag_v2", {}).get(number, ())
-    return value if isinstance(value, tuple) else (value,)
-
-
 def resized(image: Image.Image, size: int, rules: PixelRules = DEFAULT_RULES) -> Pixels:
     """The pixels of an upright image, as `decode` returns them."""
-    image = _on_white(_eight_bits(image, rules.window))
+    image = _on_white(eight_bits(image, rules.window))
     if image.mode in ("1", "LA"):
         image = image.convert("L")
     if image.mode != "L":
@@ -209,27 +180,6 @@ def resized(image: Image.Image, size: int, rules: PixelRules = DEFAULT_RULES) ->
         if red.tobytes() == green.tobytes() == blue.tobytes():
             image = red
     return np.asarray(square(image, size, rules.resize))
-
-
-def _eight_bits(image: Image.Image, window: Window | None) -> Image.Image:
-    """Convert a gray image of more than 8 bits, white where transparent; return others unchanged.
-
-    Without a window, to the high byte of each pixel.
-    """
-    signed = SIGNED in _tag(image, SAMPLE_FORMAT)
-    if not image.mode.startswith("I") and image.mode != "F" and not signed:
-        return image
-    values = np.asarray(image)
-    if image.mode == "L":
-        values = values.view(np.int8)
-    if image.mode == "I" and getattr(image, "tag_v2", None) and not signed:
-        values = values.view(np.uint32)
-    levels = (values >> 8).astype(np.uint8) if window is None else windowed(values, window)
-    if _tag(image, PHOTOMETRIC) == (WHITE_IS_ZERO,):  # with 8 bits Pillow inverts them
-        levels = 255 - levels
-    if "transparency" in image.info:
-        levels[values == image.info["transparency"]] = 255
-    return Image.fromarray(levels)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -8,9 +8,9 @@ from pathlib import Path
 from stat import S_ISDIR
 from unicodedata import category, normalize
 
-from harness.data.decode import image_extensions
+from harness.data.decode import is_image_file
 from harness.data.hashes import CHMOD
-from harness.data.left_out import Tally, extension
+from harness.data.left_out import Tally
 from harness.data.listing import FoundImage, Listing, as_frame, visible_name
 from harness.errors import DataError, printable
 
@@ -19,7 +19,15 @@ SYSTEM_FOLDERS = {  # of systems, file servers and tools, in lower case; names t
     "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "__macosx", "__pycache__", "$recycle.bin", "recycler",
     "system volume information", "lost+found",
 }  # fmt: skip
-SYSTEM_FILES = {".ds_store", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}  # not reported
+SYSTEM_FILES = {
+    ".ds_store",
+    "dicomdir",
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "icon\r",
+}  # not reported
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "tests", "testing"}
 MAX_COUNTED = 10_000  # images of a folder that is not read
 DirEntry = os.DirEntry[str]
@@ -87,8 +95,8 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and extension(name) in image_extensions()
+def _is_image(entry: DirEntry) -> bool:
+    return not entry.name.startswith(".") and is_image_file(entry.path)
 
 
 def _split_folder(root: Path, inside: list[DirEntry], name: str) -> DirEntry | None:
@@ -157,7 +165,7 @@ def _image_files(folder: DirEntry, left: Tally) -> Iterator[str]:
                 left.add("hidden-folders", entry.path)
             elif _is_folder(entry, links=False):
                 waiting.append(entry)
-            elif _is_image(entry.name) or _is_folder(entry):
+            elif _is_image(entry) or _is_folder(entry):
                 yield entry.path
             else:
                 left.add_file(entry.path, "endings")
@@ -167,7 +175,7 @@ def _add_other_entries(entries: Iterable[DirEntry], left: Tally) -> None:
     """Add to `left` what is next to the split folders: hidden folders, images, and folders with images."""
     for entry in entries:
         if not _is_folder(entry):
-            if _is_image(entry.name):
+            if _is_image(entry):
                 left.add("beside", entry.path)
         elif _is_hidden(entry.name):
             left.add("hidden-folders", entry.path)

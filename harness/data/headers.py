@@ -10,6 +10,7 @@ from PIL import Image
 
 from harness.data.dataset import Dataset
 from harness.data.decode import Progress, is_transparent
+from harness.data.dicom import MAGIC_END, dicom_header, is_dicom
 from harness.data.finding import AuditFinding, counted
 
 MAX_MODE_DIFFERENCE = 0.1  # between classes, in the proportion of the most common mode
@@ -20,13 +21,18 @@ def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFr
     files = [dataset.root / image for image in dataset.table["image"]]
     rows = []
     with ThreadPoolExecutor() as pool:
-        for row in pool.map(_header, files):
+        for row in pool.map(header, files):
             rows.append(row)
             progress(len(rows), len(files))
     return pd.DataFrame(rows, columns=["width", "height", "mode", "frames", "transparent"])
 
 
-def _header(file: Path) -> tuple[int, int, str, bool, bool]:
+def header(file: Path) -> tuple[int, int, str, bool, bool]:
+    """The width, the height, the mode, whether there are several frames, and whether any pixel is transparent."""
+    with file.open("rb") as content:
+        dicom = is_dicom(content.read(MAGIC_END))
+    if dicom:
+        return (*dicom_header(file), False)
     with Image.open(file) as opened:
         mode = opened.mode  # loading the pixels may change it
         frames = opened.format != "PSD" and getattr(opened, "is_animated", False)  # PSD: the first has all layers

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harness.data.dicom import EXTENSIONS, INSTALL, is_dicom_file
 from harness.errors import printable
 
 OTHER_EXTENSIONS = {  # of files that nobody expects to be images
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log", ".ini",
     ".cfg", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".odt", ".py", ".ipynb", ".sh", ".lnk", ".url", ".md5", ".sha256",
 }  # fmt: skip
+DICOM = "DICOM"  # such a file without an ending
 MAX_EXAMPLES = 5  # paths per kind
 MAX_LISTED = 6  # extensions or folders in a line
 
@@ -52,7 +54,9 @@ class LeftOut:
         if self.kind == "folders":
             return f"not read: {parts}; only train/, test/ and, with `val: train`, val/ are"
         named = f"such as {self.first[0]}" if self.count > 1 else self.first[0]
-        return f"not read: {self.count:,} {WORDS[self.kind][self.count > 1]}{f' ({parts})' if parts else ''}, {named}"
+        hint = f"; {INSTALL} reads DICOM" if any(part.endswith((DICOM, *EXTENSIONS)) for part in self.parts) else ""
+        words = WORDS[self.kind][self.count > 1]
+        return f"not read: {self.count:,} {words}{f' ({parts})' if parts else ''}, {named}{hint}"
 
 
 @dataclass
@@ -69,7 +73,7 @@ class Tally:
         name = printable(os.path.relpath(path, self.root)) + ("/" if "folders" in kind else "")
         self.names[kind].append(name)
         if kind == "endings":
-            self.extensions[printable(extension(path))[:16] or "without an extension"] += 1
+            self.extensions[_ending(path)] += 1
         if kind == "folders":
             self.folders.append(name + words)
 
@@ -95,6 +99,12 @@ class Tally:
         }
         found = [(kind, self.names[kind]) for kind in WORDS if kind in self.names]
         return tuple(LeftOut(kind, len(all_), tuple(all_[:MAX_EXAMPLES]), parts.get(kind, ())) for kind, all_ in found)
+
+
+def _ending(path: str) -> str:
+    """The ending of a file name, in a form that can be printed; DICOM where it has none and is such a file."""
+    dicom = not extension(path) and is_dicom_file(path)
+    return DICOM if dicom else printable(extension(path))[:16] or "without an extension"
 
 
 def extension(path: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from harness.data.dataset import SPLITS, Dataset, Skipped, place_of
 from harness.data.decode import DECODER, decoded, unreadable
+from harness.data.dicom import decoder_versions
 from harness.data.folder import read_folder
 from harness.data.hashes import hashed
 from harness.data.listing import visible_name
@@ -81,7 +82,11 @@ def _named_bad(root: Path, found: pd.DataFrame) -> dict[str, str]:
 def _skipped(root: Path, found: pd.DataFrame, rules: PixelRules, known_bad: KnownBad) -> Skipped:
     """Find the bad images."""
     content = found["bad"].where(found["bad"] != "", found["sha256"])
-    files_digest = digest([DECODER, [list(pair) for pair in zip(found["image"], content, strict=True)], *rules.in_keys])
+    pairs, decoders = (
+        [list(pair) for pair in zip(found["image"], content, strict=True)],
+        decoder_versions(found["image"]),
+    )
+    files_digest = digest([DECODER, pairs, *rules.in_keys, *decoders])
     known = known_bad(files_digest)
     if known is None:
         readable = found[found["bad"] == ""]

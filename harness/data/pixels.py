@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.data.dataset import Dataset
 from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
+from harness.data.dicom import decoder_versions
 from harness.errors import DataError
 from harness.store import Store
 from harness.store.failpoints import failpoint
@@ -28,7 +29,8 @@ def pixel_cache(dataset: Dataset, image_size: int, store: Store, progress: Progr
     Raises DataError naming up to five unreadable images; then nothing is written.
     """
     hashes = dataset.table["sha256"].tolist()
-    key = digest([DECODER, PIL.__version__, image_size, hashes, *dataset.pixel_rules.in_keys])
+    decoders = decoder_versions(dataset.table["image"].tolist())
+    key = digest([DECODER, PIL.__version__, image_size, hashes, *dataset.pixel_rules.in_keys, *decoders])
     path = store.cache / "pixels" / f"{key}.npy"
     if not path.exists():
         with creation_lock(path):

@@ -44,7 +44,7 @@ def _read(image: AnyImage, number: int, size: int, rules: PixelRules) -> Pixels:
     except IsADirectoryError:
         raise DataError(f"{name} is a folder; name image files, such as {name}/*") from None
     except Exception as error:  # Pillow raises almost anything on a broken file
-        raise DataError(f"{name} cannot be read: {reason(error)}") from None
+        raise DataError(f"{name} cannot be read: {reason(error, name)}") from None
 
 
 def _picture(array: NDArray[Any], number: int, rules: PixelRules) -> Image.Image:

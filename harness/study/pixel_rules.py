@@ -60,6 +60,12 @@ class PixelRules:
     window: Window | None = None
     frame: int | None = None
 
+    def frame_index(self, frames: int) -> int:
+        """The index of the frame that is read, of so many. Raises ValueError where there is none."""
+        if self.frame is not None and self.frame > frames:
+            raise ValueError(f"it has {frames} frame{'s' * (frames != 1)}, and data.frame asks for number {self.frame}")
+        return (self.frame or 1) - 1
+
     @property
     def changed(self) -> dict[str, Any]:
         """The rules that are not at their default: ids and cache keys hold these alone, so that older ones stay."""

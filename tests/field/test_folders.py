@@ -67,7 +67,7 @@ def test_endings_that_are_not_read_are_counted_and_named_in_plan_audit_run_and_r
     four()
     write_study()
     for number in (5, 6, 7):
-        Path(f"d/train/ILL/img00{number}.png").rename(f"d/train/ILL/img00{number}.dcm")
+        Path(f"d/train/ILL/img00{number}.png").rename(f"d/train/ILL/img00{number}.nii")
     Path("d/test/ILL/img000.png").rename("d/test/ILL/img000")
     Path("d/train/WELL/img003.png").rename("d/train/WELL/img003.png.1")
     Path("d/train/WELL/img004.png").rename("d/train/WELL/img004.jpg?w=300")
@@ -75,7 +75,7 @@ def test_endings_that_are_not_read_are_counted_and_named_in_plan_audit_run_and_r
         Path("d/train/WELL", name).touch()
     line = (
         "not read: 6 files with extensions that are not read"
-        " (3 .dcm, 1 .1, 1 .jpg?w=300, 1 without an extension), such as train/ILL/img005.dcm"
+        " (3 .nii, 1 .1, 1 .jpg?w=300, 1 without an extension), such as train/ILL/img005.nii"
     )
     assert not_read(harness) == [line]
     audit = json.loads(harness("audit", "s.yaml", "--json").out)
@@ -222,10 +222,10 @@ def test_names_that_are_not_utf8_are_refused_in_one_line(harness: Harness, old: 
 def test_names_that_are_not_utf8_of_what_is_not_read_are_shown(harness: Harness) -> None:
     four()
     write_study()
-    Path("d/train/ILL", latin1("é.dcm")).touch()
+    Path("d/train/ILL", latin1("é.nii")).touch()
     draw(Path("d", latin1("à/ILL")), 2)
     endings, folders = not_read(harness)
-    assert endings.endswith("(1 .dcm), train/ILL/\\xe9.dcm")
+    assert endings.endswith("(1 .nii), train/ILL/\\xe9.nii")
     assert folders.startswith("not read: \\xe0/ (2 images)")
 
 
