@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from harness.data.dataset import Dataset, Rows
+from harness.data.dataset import SPLITS, Dataset, Rows
 from harness.data.folds import Fold
 from harness.errors import DataError
 from harness.study import Study
@@ -97,6 +97,21 @@ def _named(codes: Rows, names: Sequence[str]) -> "pd.Categorical[Any]":
     return pd.Categorical.from_codes(found, pd.Index(every))
 
 
+def group_counts(groups: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """The images of every group: the column group, and one for each split that has images."""
+    splits = {split: dataset.rows(split) for split in SPLITS}
+    return pd.DataFrame(
+        {"group": group_name(str(column), group)}
+        | {
+            split: int((groups[column].cat.codes.iloc[rows] == code).sum())
+            for split, rows in splits.items()
+            if len(rows)
+        }
+        for column in groups
+        for code, group in enumerate(groups[column].cat.categories)
+    )
+
+
 def image_groups(groups: pd.DataFrame, dataset: Dataset) -> ImageGroups:
     """The training images of each group, for the metrics of the worst group."""
     return ImageGroups({name: frozenset(_images(dataset, rows)) for name, rows in _training_rows(groups, dataset)},
@@ -119,6 +134,8 @@ def _training_rows(groups: pd.DataFrame, dataset: Dataset) -> Iterator[tuple[str
 
 def check_subgroups(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
     """Raise DataError where groups cannot be made, or StudyError where a stage selects by groups that are too small."""
+    if not study.subgroups:
+        return
     groups = subgroup_table(study, dataset)
     for index, stage in enumerate(study.stages):
         if stage.select is None or not is_worst_group(stage.select.metric):

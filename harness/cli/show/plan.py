@@ -10,6 +10,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import unread_lines
 from harness.data.patient_counts import class_counts
 from harness.data.separation import oversampling_words
+from harness.data.subgroups import group_counts
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
@@ -36,6 +37,9 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     console.print(rows_table("data", ["split", "class", "images", "patients"], counts))
     if dataset.skipped and dataset.skipped.reasons:
         console.print(f"{dataset.skipped}\n", style="bold")
+    if study.subgroups:
+        groups = group_counts(workspace.groups, dataset)
+        console.print(rows_table("subgroups, images", groups.columns.tolist(), groups.to_numpy().tolist()))
     console.print(_folds(study, inputs))
     _show_patients(console, study, inputs)
     _show_networks(console, networks)

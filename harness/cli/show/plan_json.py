@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.data.inputs import Workspace
 from harness.data.patient_counts import class_counts
+from harness.data.subgroups import group_counts
 from harness.execution.costs import Costs
 from harness.report.numbers.marks import study_marks
 from harness.study.state import StageState, StudyState
@@ -23,6 +24,7 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
             {"split": split, "class": label, "images": images, "patients": patients if shared.known else None}
             for split, label, images, patients in class_counts(dataset).to_numpy().tolist()
         ],
+        **({"subgroups": group_counts(workspace.groups, dataset).to_dict("records")} if study.subgroups else {}),
         "left_out": [asdict(left) | {"lost": left.lost, "text": str(left)} for left in dataset.left_out],
         "manifest": inputs.digests.manifest,
         "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": shared.facts()["grouped"]},

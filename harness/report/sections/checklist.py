@@ -8,7 +8,7 @@ from harness.data.dataset import SPLITS
 from harness.data.folds import folds_words
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.data.separation import oversampling_words
-from harness.data.subgroups import group_name
+from harness.data.subgroups import group_counts
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.detectable import resolution
@@ -121,13 +121,12 @@ def _data_answers(draft: Draft) -> dict[str, str]:
 
 def _demographics(draft: Draft) -> str:
     """The images of each subgroup by split; empty for a study without `subgroups`."""
-    groups, found = draft.workspace.groups, []
-    for split in SPLITS if draft.study.subgroups else ():
-        of_split = groups.iloc[draft.dataset.rows(split)]
-        counts = {column: of_split[column].value_counts(sort=False) for column in groups}
-        words = [f"{group_name(str(c), str(group))} {n:,}" for c, each in counts.items() for group, n in each.items()]
-        found += [f"{split} images: {', '.join(words)}"] if len(of_split) else []
-    return "; ".join(found)
+    counts = group_counts(draft.workspace.groups, draft.dataset)
+    of_split = {split: counts[["group", split]].to_numpy().tolist() for split in SPLITS if split in counts}
+    return "; ".join(
+        f"{split} images: {', '.join(f'{group} {images:,}' for group, images in found)}"
+        for split, found in of_split.items()
+    )
 
 
 def _fairness(draft: Draft) -> str:
