@@ -9,10 +9,11 @@ from pathlib import Path
 
 from harness.data.audit import ERRORS, audit_study, require_clean
 from harness.data.cached_inputs import known_bad, study_folds
+from harness.data.data_lines import data_lines
 from harness.data.decode import Counting
 from harness.data.folds import fold_digests
 from harness.data.inputs import Inputs, Workspace
-from harness.data.manifest import read_dataset, unread_lines
+from harness.data.manifest import read_dataset
 from harness.data.patients import patient_rule
 from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
@@ -169,7 +170,7 @@ def require_audited(workspace: Workspace, say: Callable[[str], None], progress: 
     Raises LeakageError or DataError, and writes nothing, where a finding stops the run.
     """
     study, inputs = workspace.study, workspace.inputs
-    for line in unread_lines(study, inputs.dataset):
+    for line in data_lines(study, inputs.dataset):
         say(line)
     with study.blamed("data", "source" if study.data.path is None else "path"):
         require_clean(audit_study(study, inputs.dataset, inputs.folds, workspace.store, progress))

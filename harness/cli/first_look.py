@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from harness.data.folder import read_folder, require_folder
+from harness.data.folder_layout import FLAT_WORDS, nearest_image_folder
 from harness.data.headers import header
+from harness.data.listing import FLAT
 from harness.data.npz import listed, read_arrays
 from harness.data.table import read_table
 from harness.data.table_file import ENDINGS
@@ -36,7 +37,7 @@ class FirstLook:
     images: pd.DataFrame
     sizes: str
     notes: tuple[str, ...] = ()
-    fields: Mapping[str, Any] = MappingProxyType({})
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counter[str]:
@@ -50,10 +51,14 @@ class FirstLook:
 
 
 def first_look(data: Path) -> FirstLook:
-    """Find the images in `data`, a folder or an .npz file. Raises DataError."""
+    """Find the images in `data`: a folder, a table or an .npz file. Raises DataError, also for one class alone."""
     if data.suffix.lower() in ENDINGS and not data.is_dir():
-        return _table(data)
-    return _npz(data) if data.is_file() and data.suffix.lower() == ".npz" else _folder(data)
+        look = _table(data)
+    else:
+        look = _npz(data) if data.is_file() and data.suffix.lower() == ".npz" else _folder(data)
+    if len(look.counts) < 2:
+        raise DataError(f"{printable(str(data))} has the classes {list(look.counts)}; at least two are needed")
+    return look
 
 
 def _table(data: Path) -> FirstLook:
@@ -69,12 +74,7 @@ def _table(data: Path) -> FirstLook:
     images = listing.images
     train = images.loc[images["split"] == "train", "image"].tolist()
     notes = (*guess.notes, *map(str, listing.left_out))
-    look = FirstLook("table", data, images, _sizes(guess.root, train), notes, fields)
-    if len(look.counts) < 2:
-        raise DataError(
-            f"the training rows of {data.name} have the classes {list(look.counts)}; two or more are needed"
-        )
-    return look
+    return FirstLook("table", data, images, _sizes(guess.root, train), notes, fields)
 
 
 def _npz(data: Path) -> FirstLook:
@@ -91,15 +91,13 @@ def _npz(data: Path) -> FirstLook:
 
 def _folder(data: Path) -> FirstLook:
     require_folder(data, str(data))
-    listing = read_folder(data)
+    root = nearest_image_folder(data)
+    listing = read_folder(root)
     images = listing.images
     train = images.loc[images["split"] == "train", "image"].tolist()
-    look = FirstLook("folder", data, images, _sizes(data, train), tuple(map(str, listing.left_out)))
-    if len(look.counts) < 2:
-        raise DataError(
-            f"{data}/train has the classes {list(look.counts)}; expected train/CLASS/* with two classes or more"
-        )
-    return look
+    said = [] if root == data else [f"images of {root}, the one image folder in {data}"]
+    said += [FLAT_WORDS] if listing.depth == FLAT else []
+    return FirstLook("folder", root, images, _sizes(root, train), (*said, *map(str, listing.left_out)))
 
 
 def _sizes(data: Path, images: list[str]) -> str:

@@ -39,6 +39,9 @@ stages:
 """
 
 
+TEST = "test: {stages: [heads], model: refit}"
+
+
 @dataclass(frozen=True)
 class NewStudy:
     """A study file that was written. notes: what was guessed and from what, and which images are not read."""
@@ -68,7 +71,8 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     about = f"no positive class: metrics are means over the {len(look.counts)} classes"
     if positive:
         about = f"positive class, guessed: {positive} ({why}); check this"
-    return NewStudy(target, (*([guess.words] if guess else []), about, *look.notes))
+    test = [] if look.has_test else [f"no test set; `data.test: {{{_share(guess)}}}` holds one out"]
+    return NewStudy(target, (*([guess.words] if guess else []), about, *test, *look.notes))
 
 
 def _text(name: str, look: FirstLook, k: int, guess: Guess | None, positive: str | None, why: str) -> str:
@@ -84,23 +88,38 @@ def _text(name: str, look: FirstLook, k: int, guess: Guess | None, positive: str
         positive=f"positive: {_quoted(positive)}         # whose recall, precision and AUC are shown; a guess: {why}"
         if positive
         else "# positive: CLASS         # without it, metrics are means over the classes",
-        patient=_patient_lines(guess),
+        patient="\n  ".join([*_patient_lines(guess), *_further_lines(look, guess)]),
         k=k,
         classes=", ".join(f"{label}: {count:,}" for label, count in sorted(look.counts.items())),
-        test="test: {stages: [heads], model: refit}" if look.has_test else "# no test images: no test set",
+        test=TEST if look.has_test else f"# {TEST}   # there is no test set",
     )
 
 
-def _patient_lines(guess: Guess | None) -> str:
+def _patient_lines(guess: Guess | None) -> list[str]:
     """The lines of the study file that say who the patients are. None: the column of a table does."""
     if guess is None:
-        return "# patients are those of columns.patient"
+        return ["# patients are those of columns.patient"]
     if guess.rule is None:
-        return f"# patient: '^(?P<patient>p[0-9]+)_'   # searched below the class folder. {PATIENTS_UNKNOWN}"
+        return [f"# patient: '^(?P<patient>p[0-9]+)_'   # searched below the class folder. {PATIENTS_UNKNOWN}"]
     lines = [f"patient: {_quoted(guess.rule)}   # searched below the class folder: CHECK IT with `harness plan`"]
     if guess.twins:
         lines.append(f"# patient_scope: class   # if {guess.twins} are not the same patient")
-    return "\n  ".join(lines)
+    return lines
+
+
+def _further_lines(look: FirstLook, guess: Guess | None) -> list[str]:
+    """The lines of the study file that the user may want: names of classes, a test set."""
+    lines = []
+    if look.source == "npz":
+        names = ", ".join(f'"{label}": NAME' for label in sorted(look.counts))
+        lines.append(f"# labels: {{{names}}}   # the names of the classes")
+    if not look.has_test:
+        lines.append(f"# test: {{{_share(guess)}, seed: 0}}   # holds a part of the images out as the test set")
+    return lines
+
+
+def _share(guess: Guess | None) -> str:
+    return f"share: 0.2, by: {'image' if guess is not None and guess.rule is None else 'patient'}"
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,7 @@ from harness.errors import DataError, printable
 
 FILES_PER_TASK = 64  # of a thread
 CHMOD = "; let this user read all of the folder: chmod -R u+rX FOLDER, or a+rX by its owner"
-OUTSIDE = "a link out of the image folder"
+OUTSIDE = "a link out of the image folder, which `data: {links: follow}` reads"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _hashed(image: str, homes: Homes) -> tuple[str, int, str]:
         if os.path.islink(path) and not homes.hold(image):  # noqa: PTH114 - a path object for each is slow
             return "", 0, OUTSIDE
         if not os.path.isfile(path):  # noqa: PTH113
-            return "", 0, "not a file" if os.path.lexists(path) else "there is no such file"
+            return "", 0, _no_file(path)
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()
     except PermissionError as error:
@@ -66,6 +66,12 @@ def _hashed(image: str, homes: Homes) -> tuple[str, int, str]:
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
         return "", 0, reason(error)
     return hashlib.sha256(content).hexdigest(), len(content), ""
+
+
+def _no_file(path: str) -> str:
+    if os.path.isdir(path):  # noqa: PTH112
+        return "a link to a folder, which `data: {links: follow}` reads"
+    return "not a file" if os.path.lexists(path) else "there is no such file"
 
 
 def unreadable_file(path: Path, why: str) -> DataError:

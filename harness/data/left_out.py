@@ -1,7 +1,9 @@
 """The files in an image folder that are not read: counted by kind, with examples."""
 
 import os
+import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,14 +19,25 @@ DICOM = "DICOM"  # such a file without an ending
 MAX_EXAMPLES = 5  # paths per kind
 MAX_LISTED = 6  # extensions or folders in a line
 
+USUAL_ENDING = re.compile(r"\.(?=.*[a-z])[a-z0-9_]{1,8}")
+MAGIC = (  # the format, where its bytes stand in a file, and the bytes
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"), ("JPEG", 0, b"\xff\xd8\xff"), ("TIFF", 0, b"II*\0"),
+    ("TIFF", 0, b"MM\0*"), ("GIF", 0, b"GIF8"), ("BMP", 14, b"(\0\0\0"), ("WebP", 8, b"WEBP"),
+    ("JPEG 2000", 4, b"jP  \r\n"),
+)  # fmt: skip
+MAGIC_BYTES = 32  # the longest of these with its place
+
 Kind = Literal[
-    "endings", "beside", "folders", "labels", "splits", "val", "copies", "no-images", "hidden-files", "hidden-folders"
-]
+    "endings", "beside", "folders", "empty-folders", "links", "labels", "splits", "val", "copies", "no-images",
+    "hidden-files", "hidden-folders",
+]  # fmt: skip
 WORDS: dict[Kind, tuple[str, str]] = {  # singular, plural; first those that may contain images that the user expects
     "endings": ("file with an extension that is not read", "files with extensions that are not read"),
     "beside": ("file next to the class folders", "files next to the class folders"),
     "folders": ("folder next to train/ and test/", "folders next to train/ and test/"),
-    "labels": ("row with a label that `labels` does not name", "rows with labels that `labels` does not name"),
+    "empty-folders": ("folder without images", "folders without images"),
+    "links": ("link to a folder that is read already", "links to folders that are read already"),
+    "labels": ("image with a label that `labels` does not name", "images with labels that `labels` does not name"),
     "splits": ("row of no split of this study", "rows of no split of this study"),
     "val": ("row of the split val: `val: train` adds it", "rows of the split val: `val: train` adds them"),
     "copies": ("row that repeats another one", "rows that repeat another one"),
@@ -102,9 +115,17 @@ class Tally:
 
 
 def _ending(path: str) -> str:
-    """The ending of a file name, in a form that can be printed; DICOM where it has none and is such a file."""
-    dicom = not extension(path) and is_dicom_file(path)
-    return DICOM if dicom else printable(extension(path))[:16] or "without an extension"
+    """The extension of a file, to be printed; where it is none or no usual one, what the file is by its first bytes."""
+    ending = extension(path)
+    if ending not in EXTENSIONS and is_dicom_file(path):
+        return DICOM
+    if not USUAL_ENDING.fullmatch(ending) and os.path.isfile(path):  # noqa: PTH113 - not UTF-8, it may be
+        with suppress(OSError), open(path, "rb") as file:  # noqa: PTH123
+            start = file.read(MAGIC_BYTES)
+            kind = next((kind for kind, at, magic in MAGIC if start[at:].startswith(magic)), None)
+            if kind is not None:
+                return f"{kind} without its extension"
+    return printable(ending)[:16] or "without an extension"
 
 
 def extension(path: str) -> str:

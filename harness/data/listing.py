@@ -1,12 +1,15 @@
 """What a source of images lists: each image with its class, and what is left out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from unicodedata import category
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from unicodedata import category, normalize
 
 import pandas as pd
 
-from harness.data.left_out import LeftOut
+from harness.data.left_out import MAX_EXAMPLES, LeftOut
+from harness.errors import DataError, printable
+
+IN_SPLITS, FLAT = 2, 1  # the folders above an image, up to that of its class: SPLIT/CLASS/*, CLASS/*
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,30 @@ class Listing:
 
     images: pd.DataFrame
     left_out: tuple[LeftOut, ...]
+    depth: int = 0  # the parts of a path up to the class folder, which may be a link
 
 
 def as_frame(images: Iterable[FoundImage]) -> pd.DataFrame:
     """The images as a listing has them."""
     rows = [(found.image, found.split, found.label) for found in images]
     return pd.DataFrame(rows, columns=["image", "split", "label"])
+
+
+def renamed(listing: Listing, labels: Mapping[str, str]) -> Listing:
+    """Give the labels their classes, and leave out images of other labels. Raises DataError for one that none has."""
+    names = {normalize("NFC", label): normalize("NFC", name) for label, name in labels.items()}
+    images, there = listing.images, sorted(set(listing.images["label"]))
+    for label, given in zip(names, labels, strict=True):
+        if label not in there:
+            raise DataError(
+                f"no image has the label {label!r}; there are {', '.join(map(printable, there))}",
+                ("data", "labels", given),
+            )
+    known = images["label"].isin(names)
+    lost, kept = images[~known], images[known].reset_index(drop=True)
+    parts = tuple(f"{count:,} {printable(str(label))}" for label, count in lost["label"].value_counts().items())
+    left = [LeftOut("labels", len(lost), tuple(lost["image"][:MAX_EXAMPLES]), parts)] if len(lost) else []
+    return replace(listing, images=kept.assign(label=kept["label"].map(names)), left_out=(*listing.left_out, *left))
 
 
 def visible_name(label: str) -> str:

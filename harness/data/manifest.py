@@ -12,17 +12,16 @@ from harness.data.decode import DECODER, decoded, unreadable
 from harness.data.dicom import decoder_versions
 from harness.data.folder import read_folder
 from harness.data.hashes import hashed
-from harness.data.listing import visible_name
+from harness.data.held_out import with_test_set
+from harness.data.listing import Listing, renamed, visible_name
 from harness.data.patients import patients
 from harness.data.subset import limited
 from harness.data.table import read_table
 from harness.errors import DataError, LeakageError
-from harness.study import Study
 from harness.study.data_block import Data
 from harness.study.identity import digest
 from harness.study.pixel_rules import PixelRules
 
-CLASS_DEPTH = 2  # parts of a path in a folder, SPLIT/CLASS: the class folder may be a link
 KnownBad = Callable[[str], Mapping[str, str] | None]
 
 
@@ -36,9 +35,8 @@ def read_dataset(
 
     Raises DataError and LeakageError.
     """
-    is_table = spec.source == "table"
-    listing = read_table(spec, root) if is_table else read_folder(root, spec.val)
-    depth = None if spec.links == "follow" else 0 if is_table else CLASS_DEPTH
+    listing = _listing(root, spec)
+    depth = None if spec.links == "follow" else listing.depth
     found = listing.images.join(hashed(root, listing.images["image"].tolist(), depth))
     skipped = _skipped(root, found, spec.pixel_rules, known_bad) if spec.on_bad_image == "skip" else None
     if skipped is None and (found["bad"] != "").any():
@@ -49,6 +47,8 @@ def read_dataset(
         good = good.assign(patient=patients(good, spec.patient_rule, spec.patient_scope))
     elif spec.patient_scope == "class":
         good = good.assign(patient=good["label"] + "/" + good["patient"])
+    if spec.test is not None:
+        good = with_test_set(good, spec.test, spec.patient_source is not None)
     first = ["image", "split", "label", "patient", "sha256", "size"]
     further = [name for name in good if name not in (*first, "bad")]
     table = pd.DataFrame({name: good[name].tolist() for name in (*first, *further)})  # text as pandas has it
@@ -70,6 +70,13 @@ def read_dataset(
     _check_classes(dataset)
     _check_leaks(dataset, accepted)
     return limited(dataset, spec.limit) if spec.limit else dataset
+
+
+def _listing(root: Path, spec: Data) -> Listing:
+    if spec.source == "table":
+        return read_table(spec, root)
+    listing = read_folder(root, spec.val, spec.links == "follow")
+    return listing if spec.labels is None else renamed(listing, spec.labels)
 
 
 def _named_bad(root: Path, found: pd.DataFrame) -> dict[str, str]:
@@ -117,8 +124,7 @@ def _positive(spec: Data, classes: tuple[str, ...]) -> str | None:
 
 def _check_classes(dataset: Dataset) -> None:
     if len(dataset.classes) < 2:
-        where = "the training rows have" if "row" in dataset.table else f"{dataset.root}/train has"
-        raise DataError(f"{where} the classes {list(dataset.classes)}; at least two are needed")
+        raise DataError(f"the training images have the classes {list(dataset.classes)}; at least two are needed")
     tested = set(dataset.table.loc[dataset.table["split"] == "test", "label"])
     for label in sorted(tested - set(dataset.classes)):
         similar = [name for name in dataset.classes if visible_name(name).casefold() == visible_name(label).casefold()]
@@ -147,12 +153,3 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
                 f"{len(shared)} {what} are in train/ and in test/, such as {first['train']} and {first['test']};"
                 f" remove them from one side, fix data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
             )
-
-
-def unread_lines(study: Study, dataset: Dataset) -> list[str]:
-    """A line for each kind of file that a study does not read, and one if its test set is missing."""
-    lines = [str(left) for left in dataset.left_out]
-    if study.test is not None and not len(dataset.rows("test")):
-        why = "no row is of the split test" if "row" in dataset.table else "there is no folder test/"
-        lines.append(f"no test set: {why}, so `test:` scores nothing")
-    return lines

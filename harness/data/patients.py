@@ -9,6 +9,7 @@ import pandas as pd
 from harness.errors import DataError
 from harness.study.data_block import PatientScope
 
+SPLIT_FOLDERS = ("train", "val", "test")  # a class of a folder without them is called otherwise
 PatientRule = Callable[[str], str | None]
 
 _KERMANY = re.compile(
@@ -42,8 +43,9 @@ _FOR_WHOLE_PATHS = {  # rules that `harness new` wrote while a rule saw the whol
 
 
 def below_class(image: str) -> str:
-    """The part of an image's path that a rule sees: without the folders of its split and its class."""
-    return image.split("/", 2)[2]
+    """What a rule sees of an image's path: all below its class folder, which may be in that of a split."""
+    split, _, rest = image.partition("/")
+    return (rest if split in SPLIT_FOLDERS else image).partition("/")[2]
 
 
 def patient_rule(rule: str, field: tuple[str, ...] = ("data", "patient")) -> PatientRule:

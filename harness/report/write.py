@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from harness.data.data_lines import data_lines
 from harness.data.folds import folds_words
 from harness.data.inputs import Workspace
-from harness.data.manifest import unread_lines
 from harness.data.metadata import metadata_counts
 from harness.data.patient_counts import class_counts
 from harness.data.separation import oversampling_words
@@ -127,7 +127,7 @@ def _data(draft: Draft) -> list[str]:
         "",
         *marked_markdown(marked(class_counts(inputs.dataset), draft.marks.every)),
         *(marked_markdown(metadata_counts(inputs.dataset)) if inputs.dataset.metadata else []),
-        *(f"{line[0].upper()}{line[1:]}.\n" for line in unread_lines(study, inputs.dataset)),
+        *(f"{line[0].upper()}{line[1:]}.\n" for line in data_lines(study, inputs.dataset)),
         *([sentence(shared.of_rule), ""] if shared.known else []),
         f"{escaped(folds_words(inputs.dataset, spec, inputs.folds))}, {separation}."
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",

@@ -23,6 +23,14 @@ class Phantom(Model):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+class HeldOut(Model):
+    """The part of the images that becomes the test set, where they come without one."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    by: Literal["patient", "image"] = "patient"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class Columns(Model):
     """The columns of a table of images, by what they say of an image. None: the table does not say it."""
 
@@ -41,7 +49,7 @@ class Data(Model):
     root: str | None = None  # of a table: where the paths of its images start; None: the folder of the table
     columns: Columns = Columns()
     metadata: list[str] = Field(default_factory=list)  # further columns of a table, which go along with each image
-    labels: dict[str, str] | None = None  # label in the table -> class; rows with other labels are left out
+    labels: dict[str, str] | None = None  # label -> class; images with other labels are left out
     splits: dict[str, Split] | None = None  # split in the table -> ours; rows of other splits are left out
     links: Literal["refuse", "follow"] = "refuse"  # those that lead out of the folder of the images
     image_size: Annotated[int, Field(ge=8, le=2048)] = 224
@@ -54,6 +62,7 @@ class Data(Model):
     limit: Count | None = None
     on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out images that cannot be read
     val: Literal["ignore", "train"] = "ignore"
+    test: HeldOut | None = None
     phantom: Phantom = Phantom()
 
     @property

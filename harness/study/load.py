@@ -95,7 +95,7 @@ def _value(data: Any, field: FieldPath) -> Any:
 def _check_data(study: Study) -> None:
     """Raise StudyError for fields of a table in a study of a folder, and for folds by a column that is not there."""
     spec, folds, plain = study.data, study.folds, Data(source="table")
-    for name in ("root", "columns", "metadata", "labels", "splits"):
+    for name in ("root", "columns", "metadata", "splits"):
         if spec.source != "table" and getattr(spec, name) != getattr(plain, name):
             raise study.error(("data", name), f"this is for `source: table`; the source is {spec.source}")
     if spec.patient is not None and spec.columns.patient is not None:

@@ -56,5 +56,5 @@ def test_nothing_is_overwritten_and_a_wrong_request_writes_nothing(image_folder:
     with pytest.raises(StudyError, match="1 to 64 letters"):
         write_study("a/b c", image_folder, tmp_path / "x" / "a/b c.yaml")
     with pytest.raises(DataError, match="no folder train/"):
-        write_study("x", tmp_path, tmp_path / "x.yaml")
+        write_study("x", image_folder / "train", tmp_path / "x.yaml")
     assert not (tmp_path / "x.yaml").exists() and not (tmp_path / "x").exists()

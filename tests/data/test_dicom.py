@@ -283,7 +283,7 @@ def test_without_pydicom_dicom_files_are_counted_and_the_extra_is_named(tmp_path
     (left,) = read_folder(root).left_out
     assert left.count == 6
     words = str(left)
-    assert "2 .dcm" in words and "1 DICOM" in words and words.endswith("; pip install 'harness[dicom]' reads DICOM")
+    assert "2 .dcm" in words and "3 DICOM" in words and words.endswith("; pip install 'harness[dicom]' reads DICOM")
     with pytest.raises(ValueError, match=r"DICOM files need pydicom: pip install 'harness\[dicom\]'"):
         decode(io.BytesIO((root / "train/A/a.dcm").read_bytes()), SIDE)
     for image in (root / "train/B").iterdir():

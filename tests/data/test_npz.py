@@ -74,6 +74,23 @@ def test_val_is_left_out_and_named_or_trained_on(tmp_path: Path) -> None:
     assert joined.counts(joined.rows("train")) == {"0": 6, "1": 6}
 
 
+def test_labels_name_the_classes_and_others_are_left_out_and_counted(tmp_path: Path) -> None:
+    content = arrays(train=9, test=6)
+    content |= {name: content[name] + (np.arange(len(content[name])) == 2)[:, None] * 2 for name in ("train_labels",)}
+    root = npz_folder(saved(tmp_path / "a.npz", content), Store(tmp_path / "st"))
+    found = read_dataset(root, Data(source="npz", labels={"1": "ill", "0": "well"}))
+    assert found.counts(found.rows("train")) == {"ill": 4, "well": 4}
+    assert found.counts(found.rows("test")) == {"ill": 3, "well": 3}
+    assert set(found.table.loc[found.table["label"] == "ill", "image"].str.split("/").str[1]) == {"1"}
+    (left,) = found.left_out
+    assert str(left) == "not read: 1 image with a label that `labels` does not name (1 2), train/2/train_000002.pgm"
+    with pytest.raises(DataError, match="no image has the label '7'; there are 0, 1, 2") as told:
+        read_dataset(root, Data(source="npz", labels={"7": "ill"}))
+    assert told.value.field == ("data", "labels", "7")
+    merged = read_dataset(root, Data(source="npz", labels={"0": "a", "1": "b", "2": "a"}))
+    assert merged.counts(merged.rows("train")) == {"a": 5, "b": 4}
+
+
 def test_a_file_is_unpacked_once_and_a_changed_one_again(tmp_path: Path) -> None:
     store, file = Store(tmp_path / "st"), saved(tmp_path / "a.npz", arrays(train=4))
     first = npz_folder(file, store)

@@ -75,7 +75,7 @@ def test_endings_that_are_not_read_are_counted_and_named_in_plan_audit_run_and_r
         Path("d/train/WELL", name).touch()
     line = (
         "not read: 6 files with extensions that are not read"
-        " (3 .nii, 1 .1, 1 .jpg?w=300, 1 without an extension), such as train/ILL/img005.nii"
+        " (3 .nii, 3 PNG without its extension), such as train/ILL/img005.nii"
     )
     assert not_read(harness) == [line]
     audit = json.loads(harness("audit", "s.yaml", "--json").out)
@@ -159,7 +159,7 @@ def test_val_that_is_asked_for_and_not_there_is_refused(harness: Harness) -> Non
         (("d", "z/chest_xray"), "z/chest_xray has one: name that folder"),
         (("d", "z/a/b"), "z/a/b has one: name that folder"),
         (("d/train", "z/Train"), "but 'Train' (16 images): rename that folder to train"),
-        (("d/train", "z/Training"), "expected train/CLASS/* and, for a test set, test/CLASS/*; it holds Training"),
+        (("d/train", "z/Training"), "test/CLASS/*, or CLASS/* alone; it holds the folder Training/"),
     ],
 )
 def test_a_folder_without_train_is_told_where_it_is(harness: Harness, rename: tuple[str, str], told: str) -> None:
@@ -169,6 +169,8 @@ def test_a_folder_without_train_is_told_where_it_is(harness: Harness, rename: tu
     draw(Path("z/__MACOSX/train/ILL"), 1)
     write_study(path="z")
     for command in (["plan", "s.yaml"], ["new", "x", "--data", "z", "--out", "."]):
+        if command[0] == "new" and "name that folder" in told:
+            continue  # which `new` takes
         line = harness.refused(*command)
         assert "z has no folder train/" in line
         assert line.endswith(told) or f"{told}, or" in line

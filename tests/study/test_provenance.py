@@ -35,12 +35,14 @@ IN_THE_IDS = "what it gives is hashed into the id of every fit"
 RECOMPUTED = "computed from stored results for every report"
 WORDS = "words, findings and checks"
 UNDECISIVE = {  # the files of the rooms with decisive code that decide no number of a fit, and why
-    "data/__init__.py": WORDS, "data/audit.py": WORDS, "data/checks.py": WORDS, "data/duplicates.py": WORDS,
+    "data/__init__.py": WORDS, "data/audit.py": WORDS, "data/checks.py": WORDS, "data/data_lines.py": WORDS,
+    "data/duplicates.py": WORDS,
     "data/finding.py": WORDS, "data/grays.py": WORDS, "data/guesses.py": WORDS, "data/headers.py": WORDS,
     "data/inputs.py": WORDS, "data/left_out.py": WORDS, "data/moved_images.py": WORDS, "data/patient_checks.py": WORDS,
     "data/patient_counts.py": WORDS, "data/pictures.py": WORDS, "data/record.py": WORDS, "data/separation.py": WORDS,
     "data/shift.py": WORDS, "data/survey.py": WORDS, "data/variants.py": WORDS,
-    "data/cached_inputs.py": IN_THE_IDS, "data/folder.py": IN_THE_IDS, "data/hashes.py": IN_THE_IDS,
+    "data/cached_inputs.py": IN_THE_IDS, "data/entries.py": IN_THE_IDS, "data/folder.py": IN_THE_IDS,
+    "data/folder_layout.py": IN_THE_IDS, "data/held_out.py": IN_THE_IDS, "data/hashes.py": IN_THE_IDS,
     "data/listing.py": IN_THE_IDS, "data/table.py": IN_THE_IDS, "data/table_file.py": IN_THE_IDS,
     "data/metadata.py": WORDS, "data/table_guesses.py": WORDS,
     "data/npz.py": IN_THE_IDS,

@@ -4,10 +4,10 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli.show.console import new_console, rows_table, show_marks
+from harness.data.data_lines import data_lines
 from harness.data.folds import folds_words
 from harness.data.guesses import suggestion
 from harness.data.inputs import Inputs, Workspace
-from harness.data.manifest import unread_lines
 from harness.data.patient_counts import class_counts
 from harness.data.separation import oversampling_words
 from harness.data.subgroups import group_counts
@@ -30,7 +30,7 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     console, dataset = new_console(), inputs.dataset
     show_marks(console, study_marks(study, dataset.synthetic))
     console.print(f"study {study.study}: {dataset.root}, positive class {dataset.positive or 'none (macro means)'}")
-    for line in unread_lines(study, dataset):
+    for line in data_lines(study, dataset):
         console.print(line, style="bold")
     console.print()
     counts = class_counts(dataset).to_numpy().tolist()
