@@ -52,7 +52,8 @@ def audit_study(
     spec = study.model_dump(include={"audit": True, "folds": True, "data": {"image_size", "patient"}})
     skipped = dataset.skipped and dict(dataset.skipped.reasons)
     sizes, rules = sorted(dataset.table["size"].tolist()), dataset.pixel_rules
-    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sizes, spec, skipped, *rules.in_keys])
+    metadata = [dataset.metadata_digest, *study.subgroups] if dataset.metadata else []
+    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sizes, spec, skipped, *rules.in_keys, *metadata])
     path = store.cache / "audit" / f"{key}.json"
     stored = read_json(path)
     if stored is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.data.confounders import confounder_findings
 from harness.data.dataset import SPLITS, Dataset, Rows
 from harness.data.decode import Counting, Progress
 from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, exact_groups, near_groups
@@ -28,6 +29,7 @@ from harness.study import Study
 
 SHIFT_WARNING_AUC = 0.7
 MAX_AUDITED = 10_000  # images per split for the checks that fit a classifier; more do not change the estimate
+MAX_CONFOUNDED = 1_000  # training images for the confounders: each column of the metadata takes several classifiers
 MAX_RECALL_HALF_WIDTH = 0.1  # of the confidence interval; wider ones mean that the validation set is too small
 
 
@@ -54,6 +56,8 @@ def findings(
     thumbnails = seen.thumbnails[rows]
     yield from _shifts(sample, thumbnails)
     yield from _resplit(sample, thumbnails)
+    if dataset.metadata:
+        yield from _confounders(study, dataset, seen)
     yield from _small_validation(dataset, folds)
     yield from _leaks(study, dataset, folds)
 
@@ -207,6 +211,12 @@ def _resplit(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[AuditFinding]
             f" {gap.resplit_test:.3f}"
         )
         yield AuditFinding("resplit", "note", text, asdict(gap))
+
+
+def _confounders(study: Study, dataset: Dataset, seen: Survey) -> Iterator[AuditFinding]:
+    rows = np.intersect1d(sample_patients(dataset, MAX_CONFOUNDED), dataset.rows("train"))
+    sample = replace(dataset, table=dataset.table.loc[rows].reset_index(drop=True))
+    yield from confounder_findings(study, sample, seen.thumbnails[rows])
 
 
 def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:

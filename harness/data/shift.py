@@ -66,14 +66,15 @@ def _validation_and_test(
 ) -> tuple[float, float]:
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 
-    model, train = _classifier(None), ~is_test
+    model, train = thumbnail_classifier(None), ~is_test
     folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     validation = cross_val_score(model, features[train], labels[train], groups=groups[train], cv=folds).mean()
     model.fit(features[train], labels[train])
     return float(validation), float(model.score(features[is_test], labels[is_test]))
 
 
-def _classifier(class_weight: str | None) -> Any:
+def thumbnail_classifier(class_weight: str | None) -> Any:
+    """Logistic regression on the pixels of thumbnails."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -93,7 +94,7 @@ def _area(features: NDArray[np.float32], groups: Rows, is_test: NDArray[np.bool_
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-    model = _classifier("balanced")
+    model = thumbnail_classifier("balanced")
     folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     scores = cross_val_predict(model, features, is_test, groups=groups, cv=folds, method="predict_proba")[:, 1]
     return float(roc_auc_score(is_test, scores))

@@ -31,7 +31,10 @@ def subgroup_table(study: Study, dataset: Dataset) -> pd.DataFrame:
         with study.blamed("subgroups", number):
             name, cuts = column_of(subgroup), cuts_of(subgroup)
             values = _values(dataset, name)
-            columns[name] = _bands(values, cuts) if cuts else _levels(values)
+            groups = groups_by(values, cuts)
+            if groups is None:
+                raise _too_many(values)
+            columns[name] = groups
     return pd.DataFrame(columns, index=pd.Index(dataset.table["image"], name="image"))
 
 
@@ -51,16 +54,27 @@ def _values(dataset: Dataset, name: str) -> pd.Series:
     return dataset.table[name]
 
 
-def _levels(values: pd.Series) -> "pd.Categorical[Any]":
-    """A group for each value, in their order; numbers by their size."""
+def groups_by(values: pd.Series, cuts: Sequence[float] = (), at_median: bool = False) -> "pd.Categorical[Any] | None":
+    """The groups of a column: its bands, or else its values, numbers by their size; None where there are too many.
+
+    at_median: numbers with too many values are cut at their median.
+    """
+    if cuts:
+        return _bands(values, cuts)
     numbers = is_numeric_dtype(values)
     levels = sorted(values.dropna().unique().tolist())
     if len(levels) > MAX_GROUPS:
-        more = f"; give cut points: {{{values.name}: [{number_words(float(np.median(levels)))}]}}" if numbers else ""
-        raise DataError(f"{values.name} has {len(levels):,} different values; at most {MAX_GROUPS} make groups{more}")
+        return _bands(values, [float(values.median())]) if numbers and at_median else None
     words = [number_words(level) if numbers else str(level) for level in levels]
     codes = pd.Categorical(values, categories=levels).codes
     return _named(np.asarray(codes, dtype=np.int64), words)
+
+
+def _too_many(values: pd.Series) -> DataError:
+    count = values.nunique()
+    median = number_words(float(values.median())) if is_numeric_dtype(values) else ""
+    more = f"; give cut points: {{{values.name}: [{median}]}}" if median else ""
+    return DataError(f"{values.name} has {count:,} different values; at most {MAX_GROUPS} make groups{more}")
 
 
 def _bands(values: pd.Series, cuts: Sequence[float]) -> "pd.Categorical[Any]":

@@ -47,7 +47,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "data/metadata.py": WORDS, "data/table_guesses.py": WORDS,
     "data/npz.py": IN_THE_IDS,
     "data/patients.py": IN_THE_IDS,
-    "data/subgroups.py": RECOMPUTED,
+    "data/subgroups.py": RECOMPUTED, "data/confounders.py": WORDS,
     "data/phantom.py": IN_THE_IDS, "data/sources.py": IN_THE_IDS,
     "models/__init__.py": WORDS, "models/coverage.py": WORDS, "models/examine.py": WORDS, "models/hub.py": WORDS,
     "models/try_head.py": WORDS, "models/network_check.py": WORDS, "models/study_models.py": IN_THE_IDS,
