@@ -22,7 +22,7 @@ def findings(study: Study, columns: tuple[str, ...], patients: int = 200) -> dic
     of_patient = pd.DataFrame({
         "label": np.where(ill, "ILL", "WELL"), "site": np.where(often, "Q", "P"),
         "ward": np.where(rng.random(patients) < 0.85, ill, ~ill).astype(float),
-        "sex": pd.Series("F", index=range(patients)).where(rng.random(patients) < 0.5), 
+        "sex": pd.Series("F", index=range(patients)).where(rng.random(patients) < 0.5),
         "age": rng.integers(20, 90, patients).astype(float),
         "reader": [f"r{i}" for i in range(patients)], "one": "x",
     })  # fmt: skip
