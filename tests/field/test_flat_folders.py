@@ -46,6 +46,12 @@ def test_from_new_to_a_report_with_a_test_set_of_whole_patients(harness: Harness
     line = "test set: 8 of 48 images, whole patients, drawn at random (data.test, seed 0)"
     assert FLAT_LINE in ran.err and line in ran.err
     report = Path("mlruns/reports/n/report.md").read_text(encoding="utf-8")
+    checklist = Path("mlruns/reports/n/checklist.md")
+    assert harness("report", "n.yaml", "--checklist", *QUICKLY).code == 0
+    held_out = "the test split is 0.2 of the same images, whole patients, drawn at random (data.test, seed 0)"
+    assert checklist.read_text(encoding="utf-8").count(held_out) > 1, (
+        "where it stands for partitions and external tests"
+    )
     assert f"N{FLAT_LINE[1:]}." in report and f"T{line[1:]}." in report
 
 
@@ -78,6 +84,32 @@ def test_a_test_set_is_part_of_the_manifest_and_never_taken_from_one_that_is_the
     assert first.dataset.test_images != second.dataset.test_images
     refused = harness.refused("plan", "s.yaml", "--set", "data.test.by=patient")
     assert "data.test.by" in refused and "needs a rule that finds the patients" in refused
+
+
+def test_a_link_out_of_a_flat_folder_is_refused_and_a_linked_class_is_read(harness: Harness) -> None:
+    flat()
+    write_study(test="")
+    Path("d/ILL").rename("ILL")
+    Path("d/ILL").symlink_to(Path("ILL").absolute())
+    assert counts(harness)["train", "ILL"] == 24
+    draw(Path("elsewhere"), 1)
+    Path("d/WELL/one.png").symlink_to(Path("elsewhere/img000.png").absolute())
+    line = harness.refused("plan", "s.yaml")
+    assert "d/WELL/one.png (a link out of the image folder, which `data: {links: follow}` reads)" in line
+
+
+def test_labels_name_and_merge_class_folders(harness: Harness) -> None:
+    four()
+    for split in ("train", "test"):
+        draw(Path("d", split, "VIRUS"), 3, 60)
+        draw(Path("d", split, "OTHER"), 1)
+    write_study(data="labels: {ILL: SICK, VIRUS: SICK, WELL: WELL}")
+    assert counts(harness) == {
+        ("train", "SICK"): 11, ("train", "WELL"): 8, ("test", "SICK"): 7, ("test", "WELL"): 4,
+    }  # fmt: skip
+    assert not_read(harness) == [
+        "not read: 2 images with labels that `labels` does not name (2 OTHER), such as train/OTHER/img000.png"
+    ]
 
 
 def test_what_is_next_to_flat_class_folders_is_named(harness: Harness) -> None:

@@ -33,6 +33,19 @@ def medmnist(path: Path) -> Path:
     return path
 
 
+def test_a_refused_request_leaves_nothing_and_a_wrong_path_says_what_it_is(harness: Harness) -> None:
+    medmnist(Path("minimnist.npz"))
+    assert harness("new", "n", "--data", "minimnist.npz", "--out", ".").code == 0
+    assert "positive" in harness.refused("plan", "n.yaml", *QUICKLY, "--set", "data.positive=7")
+    assert not Path("mlruns").exists()
+    assert "gone.npz is not a file (No such file or directory)" in harness.refused(
+        "plan", "n.yaml", "--data", "gone.npz"
+    )
+    assert "is an .npz file: write `source: npz`" in harness.refused("plan", "n.yaml", "--set", "data.source=folder")
+    Path("d").mkdir()
+    assert "d is not a file" in harness.refused("plan", "n.yaml", "--data", "d")
+
+
 @pytest.mark.slow
 def test_from_new_to_a_report_and_its_images_checked_again(harness: Harness) -> None:
     medmnist(Path("minimnist.npz"))

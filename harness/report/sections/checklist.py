@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.data.data_lines import test_split_words
 from harness.data.dataset import SPLITS
 from harness.data.folds import folds_words
 from harness.data.patient_counts import PATIENTS_UNKNOWN
@@ -103,7 +104,7 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     pixels = f" ({dataset.pixel_rules})" if dataset.pixel_rules.changed else ""
     bad = f", without {len(dataset.skipped.reasons):,} that cannot be read" if dataset.skipped else ""
     unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
-    test = "the test split is the data's own" if shared.splits else "no test split"
+    test = f"the test split is {test_split_words(study)}" if shared.splits else "no test split"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
         "preprocessing": f"decoded once, resized to {sizes_px} px{pixels}, normalised as the weights were trained",
@@ -177,7 +178,8 @@ def _model_answers(draft: Draft) -> dict[str, str]:
 
 def _result_answers(draft: Draft) -> dict[str, str]:
     tested = [e for e in draft.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
-    looks = declared_looks(draft.study)
+    own, looks = draft.study.data.test is None, declared_looks(draft.study)
+    test = "the data's own test split" if own else f"none: the test split is {test_split_words(draft.study)}"
     counted = "".join(f"; {finding.text}" for finding in draft.statistics.findings if finding.kind == LOOKS)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
@@ -186,7 +188,7 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
-        "test": f"the data's own test split, {looks} declared looks{counted}; no other site" if tested else "",
+        "test": f"{test}, {looks} declared looks{counted}; no other site" if tested else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",
     }
