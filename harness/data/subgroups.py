@@ -79,8 +79,8 @@ def _too_many(values: pd.Series) -> DataError:
 
 def _bands(values: pd.Series, cuts: Sequence[float]) -> "pd.Categorical[Any]":
     """The bands of a column of numbers, from below the first cut point to the last one and more."""
-    if not is_numeric_dtype(values):
-        first = next((value for value in values.dropna()), None)
+    if not is_numeric_dtype(values) and values.notna().any():
+        first = values.dropna().iloc[0]
         raise DataError(f"cut points need numbers; {values.name} has text, such as {first!r}: leave the cut points out")
     numbers = values.to_numpy(np.float64, na_value=np.nan)
     codes = np.where(np.isnan(numbers), -1, np.searchsorted(cuts, numbers, side="right"))

@@ -41,6 +41,7 @@ def groups(study: Study, values: list[Any], name: str = "age") -> pd.Series:
         ("{age: [1, 2, 5]}", [1, 2], ["1", "2-4"], ["<1", "1", "2-4", ">=5"]),
         ("{age: [-5, 5]}", [0, 5], ["-5 to 4", ">=5"], ["<-5", "-5 to 4", ">=5"]),
         ("{age: [20200101]}", [20191231, 20200101], ["<20200101", ">=20200101"], None),
+        ("{age: [40]}", [None, None], ["missing", "missing"], None),
         ("age", [10.0, 9.0, np.nan], ["10", "9", "missing"], ["9", "10", "missing"]),
         ("age", ["M", None, "F"], ["M", "missing", "F"], ["F", "M", "missing"]),
         ("age", ["missing", None, "F"], ["missing", "missing", "F"], ["F", "missing"]),

@@ -119,7 +119,7 @@ def _notes(draft: Draft, estimates: Sequence[Estimate]) -> str:
                " mean nothing."] if small else []),
             CALIBRATION_NOTE[positive is not None].format(positive=escaped(positive)),
             *(["Out of fold, the area ranks the scores of all folds together, which mixes different models."]
-              if not any(TEST in e.on for e in estimates) else []),
+              if any(e.metric == "roc_auc" and TEST not in e.on for e in estimates) else []),
         ]
     )  # fmt: skip
 
