@@ -1,4 +1,4 @@
-"""Findings about gray levels: images that are blank, almost black or inverted."""
+"""Findings about gray levels: images that are blank, almost black, flat, inverted or have constant borders."""
 
 from collections.abc import Iterator
 
@@ -9,27 +9,36 @@ from numpy.typing import NDArray
 from harness.data.dataset import Dataset, Rows
 from harness.data.duplicates import Thumbnails
 from harness.data.finding import AuditFinding, counted
-from harness.data.survey import Survey
+from harness.data.survey import MAX_BLANK_SPREAD, Survey
 
-MAX_BLANK_SPREAD = 3  # gray levels between the darkest and the brightest pixel of a blank image
+DEEP_MODES = ("I", "F", "MONOCHROME")  # of files that may have more than 8 bits
 MAX_DARK_LEVEL = 63  # the brightest pixel of a 16-bit image whose values have 14 bits or fewer
 MIN_CLASS_CORRELATION = 0.5  # the median correlation of a class with its mean image, where its images look alike
 MAX_INVERTED_CORRELATION = -0.4  # of an inverted image with the mean image of its class; see `inverted`
+MIN_BORDER = 0.1  # of the area; narrower constant borders are not counted
+MAX_BORDER_DIFFERENCE = 0.1  # between classes, in the proportion of images with constant borders
 PERCENTILES = (1, 50, 99)
 
 
 def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[AuditFinding]:
     """Find unusual gray levels. modes: of the image files, as Pillow names them."""
     yield from _ranges(dataset, seen.levels)
-    sixteen = modes.str.startswith("I").to_numpy()
+    deep = modes.str.startswith(DEEP_MODES).to_numpy() & ~modes.str.endswith(" 8 bits").to_numpy()
+    dark, blank = seen.brightest <= MAX_DARK_LEVEL, is_blank(seen)
     turned, negative = inverted(seen.thumbnails, dataset.labels)
     for name, rows, words in (
-        ("blank", np.flatnonzero(is_blank(seen)), f"are blank: their gray levels differ by at most {MAX_BLANK_SPREAD}"),
+        ("blank", np.flatnonzero(blank), f"are blank: their gray levels differ by at most {MAX_BLANK_SPREAD}"),
         (
             "dark-16-bit",
-            np.flatnonzero(sixteen & (seen.brightest <= MAX_DARK_LEVEL)),
+            np.flatnonzero(deep & dark),
             f"have 16 bits but use few of them: no gray level is above {MAX_DARK_LEVEL} of 255; declare the"
             " range of their values (perhaps of 12 bits) in data.window, or scale them to the whole range",
+        ),
+        (
+            "few-levels",
+            np.flatnonzero(deep & ~dark & ~blank & (seen.spread <= MAX_DARK_LEVEL)),
+            f"have more than 8 bits but differ by at most {MAX_DARK_LEVEL} of 255 gray levels; declare the range of"
+            " their values in data.window",
         ),
         ("inverted", turned, "look inverted, like the negative of the mean image of their class"),
     ):
@@ -40,6 +49,23 @@ def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[
         names = dataset.classes[one], dataset.classes[other]
         text = f"the mean image of {names[0]} looks like the negative of that of {names[1]}; is one class inverted?"
         yield AuditFinding("inverted-classes", "warning", text, {"classes": list(names)})
+    yield from _borders(dataset, np.where(blank, 0, seen.borders))
+
+
+def _borders(dataset: Dataset, shares: NDArray[np.float64]) -> Iterator[AuditFinding]:
+    """Find constant borders, the widest first. shares: of the area of each image."""
+    rows = np.flatnonzero(shares >= MIN_BORDER)
+    if not len(rows):
+        return
+    text, facts = counted(dataset, rows[np.argsort(-shares[rows], kind="stable")])
+    words = f"have constant borders of {MIN_BORDER:.0%} of their area or more, at most {shares.max():.0%}"
+    yield AuditFinding("borders", "note", f"{text}, {words}", facts)
+    sizes, found = dataset.counts(np.arange(len(shares))), dataset.counts(rows)
+    parts = {name: found[name] / sizes[name] for name in dataset.classes}
+    if max(parts.values()) - min(parts.values()) > MAX_BORDER_DIFFERENCE:
+        words = ", ".join(f"{share:.0%} of {name}" for name, share in parts.items())
+        text = f"constant borders differ between classes: {words}"
+        yield AuditFinding("borders-by-class", "warning", text, {"shares": parts})
 
 
 def is_blank(seen: Survey) -> NDArray[np.bool_]:

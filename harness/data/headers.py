@@ -13,7 +13,8 @@ from harness.data.decode import Progress, is_transparent
 from harness.data.dicom import MAGIC_END, dicom_header, is_dicom
 from harness.data.finding import AuditFinding, counted
 
-MAX_MODE_DIFFERENCE = 0.1  # between classes, in the proportion of the most common mode
+MAX_DIFFERENCE = 0.1  # between groups of images, in the proportion of the commonest mode or size
+MAX_GROUPS = 20  # values of a metadata column by which images are grouped
 
 
 def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFrame:
@@ -44,7 +45,8 @@ def header(file: Path) -> tuple[int, int, str, bool, bool]:
 def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[AuditFinding]:
     """Find what is unusual in the headers."""
     yield from _sizes(found)
-    yield from _modes(dataset, found["mode"])
+    yield from _differences(dataset, "mode", found["mode"])
+    yield from _differences(dataset, "size", _size_words(found))
     read = f"number {dataset.pixel_rules.frame}" if dataset.pixel_rules.frame else "the first"
     for name, column, words in (
         ("transparency", "transparent", "have transparent pixels; they are composited on white"),
@@ -57,19 +59,34 @@ def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[AuditFindin
 
 
 def _sizes(found: pd.DataFrame) -> Iterator[AuditFinding]:
-    sizes = (found["width"].astype(str) + " x " + found["height"].astype(str)).value_counts()
+    sizes = _size_words(found).value_counts()
     modes = found["mode"].value_counts()
     text = f"{len(sizes)} image sizes, most often {sizes.index[0]} ({sizes.iloc[0]:,}); modes {', '.join(modes.index)}"
     facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
     yield AuditFinding("sizes", "note", text, facts)
 
 
-def _modes(dataset: Dataset, modes: pd.Series) -> Iterator[AuditFinding]:
-    commonest = modes.value_counts().index[0]
-    shares = {
-        name: float((modes[dataset.labels == index] == commonest).mean()) for index, name in enumerate(dataset.classes)
-    }
-    if max(shares.values()) - min(shares.values()) > MAX_MODE_DIFFERENCE:
-        words = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
-        text = f"the mode {commonest} differs between classes: {words}"
-        yield AuditFinding("modes-by-class", "warning", text, {"shares": shares})
+def _size_words(found: pd.DataFrame) -> pd.Series:
+    """The size of each image: `640 x 480`."""
+    return found["width"].astype(str) + " x " + found["height"].astype(str)
+
+
+def _differences(dataset: Dataset, name: str, values: pd.Series) -> Iterator[AuditFinding]:
+    """Find groups of images that differ in the proportion of the commonest mode or size. name: which of the two."""
+    commonest = values.value_counts().index[0]
+    for by, words, groups in _groupings(dataset):
+        shares = {str(key): float(share) for key, share in (values == commonest).groupby(groups).mean().items()}
+        if len(shares) > 1 and max(shares.values()) - min(shares.values()) > MAX_DIFFERENCE:
+            parts = ", ".join(f"{share:.0%} of {key}" for key, share in shares.items())
+            text = f"the {name} {commonest} differs between {words}: {parts}"
+            yield AuditFinding(f"{name}s-by-{by}", "warning", text, {"shares": shares})
+
+
+def _groupings(dataset: Dataset) -> Iterator[tuple[str, str, pd.Series]]:
+    """What images are grouped by: its name, the groups in words, and the group of each image."""
+    yield "class", "classes", dataset.table["label"]
+    yield "split", "splits", dataset.table["split"]
+    for name in dataset.metadata:
+        column = dataset.table[name]
+        if not pd.api.types.is_numeric_dtype(column) and column.nunique() <= MAX_GROUPS:
+            yield name, f"the values of {name}", column

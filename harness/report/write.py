@@ -24,6 +24,7 @@ from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
 from harness.report.sections.gap import gap_lines
 from harness.report.sections.head import head_lines
+from harness.report.sections.odd_images import odd_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.scenario_settings import settings_lines
@@ -145,7 +146,8 @@ def _audit(draft: Draft) -> list[str]:
     (draft.folder / "audit.json").write_text(audit.to_json(draft.marks.of_study), encoding="utf-8")
     shown = [f for f in audit.findings if f.name != "counts"]
     accepted = {f.name: " (accepted by name)" for f in shown if f.severity == "error" and f.accepted}
-    return ["## Audit", "", *(f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in shown), ""]
+    lines = [f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in shown]
+    return ["## Audit", "", *lines, "", *odd_lines(draft)]
 
 
 def _findings(statistics: Statistics) -> list[str]:

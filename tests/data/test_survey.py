@@ -6,7 +6,7 @@ from PIL import Image
 
 from harness.data.decode import decode
 from harness.data.duplicates import near_groups, perceptual_hashes
-from harness.data.survey import pooled, survey
+from harness.data.survey import border_shares, pooled, survey
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -46,3 +46,12 @@ def test_small_radiographs_match_their_copies_and_no_other(xrays: Path, tmp_path
     pixels = np.stack([decode(file, 32) for file in sorted(tmp_path.iterdir())])[:, None]
     groups = near_groups(survey(pixels, np.zeros(len(pixels), dtype=np.int64)).hashes).groups
     np.testing.assert_array_equal(groups, np.repeat(np.arange(0, len(pixels), 2), 2))
+
+
+def test_a_border_is_rows_and_columns_of_one_level_at_the_edges() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (5, 40, 50)).astype(np.float32)
+    noise[1, :4] = 7  # a tenth of the rows
+    noise[2, :, -10:] = noise[2, :4] = 0
+    noise[3, 10:20] = 0  # not at an edge
+    noise[4] = 100  # blank: no border of anything
+    np.testing.assert_allclose(border_shares(noise), [0, 0.1, 1 - 0.9 * 0.8, 0, 0], atol=1e-12)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from harness.data.decode import decode
+from harness.study.pixel_rules import PixelRules
 from tests.field.conftest import Harness, four, write_study
 
 
@@ -87,6 +88,58 @@ def test_twelve_bits_in_sixteen_are_almost_black_and_named(harness: Harness) -> 
     assert found["dark-16-bit"]["facts"]["by_class"] == {"ILL": 8}
     assert found["gray-levels"]["facts"]["class"] == "ILL"
     assert found["modes-by-class"]["severity"] == "warning"
+
+
+def test_a_declared_window_mends_twelve_bits_in_sixteen(harness: Harness) -> None:
+    four()
+    before = decode(Path("d/train/ILL/img000.png"), 32)
+    rewrite("d", lambda image, file: Image.fromarray(np.asarray(image).astype(np.uint16) << 4).save(file))
+    write_study(data="window: [0, 4080]")
+    found = findings(harness)
+    assert not {"dark-16-bit", "few-levels"} & found.keys()
+    np.testing.assert_array_equal(decode(Path("d/train/ILL/img000.png"), 32, PixelRules(window=(0, 4080))), before)
+
+
+def test_a_window_that_is_too_wide_and_far_off_is_named(harness: Harness) -> None:
+    four()
+    rewrite("d", lambda image, file: Image.fromarray(np.asarray(image).astype(np.uint16) << 4).save(file))
+    write_study(data="window: [-30000, 20000]")
+    found = findings(harness)
+    assert found["few-levels"]["facts"]["count"] == 24
+    assert "differ by at most 63 of 255 gray levels; declare the range" in found["few-levels"]["text"]
+
+
+def test_borders_of_one_class_are_named_and_so_are_sizes_by_class_and_split(harness: Harness) -> None:
+    four()
+
+    def framed(image: Image.Image, file: Path) -> None:
+        wide = Image.new("L", (64, 32))
+        wide.paste(image.resize((32, 32)), (16, 0))
+        wide.save(file)
+
+    rewrite("d/train/ILL", framed)
+    write_study()
+    found = findings(harness, "--set", "data.resize=crop")  # which cuts the borders off, but the files have them
+    assert found["borders"]["facts"]["by_class"] == {"ILL": 8}
+    assert "constant borders of 10% of their area or more, at most 44%" in found["borders"]["text"]
+    assert found["borders-by-class"]["facts"]["shares"]["WELL"] == 0
+    for by in ("class", "split"):
+        assert found[f"sizes-by-{by}"]["severity"] == "warning"
+    assert "blank" not in found and "modes-by-class" not in found
+
+
+def test_modes_are_compared_between_the_values_of_the_metadata(harness: Harness) -> None:
+    four()
+    files = [file.relative_to("d") for file in sorted(Path("d").rglob("*.png"))]
+    rewrite("d/train/ILL", lambda image, file: image.convert("RGB").save(file))
+    rows = [f"{file},{file.parts[0]},{file.parts[1]},{'north' if 'ILL' in file.parts else 'south'}" for file in files]
+    Path("cases.csv").write_text("\n".join(["image,split,label,site", *rows]))
+    write_study()
+    text = Path("s.yaml").read_text()
+    table = "source: table, root: d, columns: {split: split}, metadata: [site], path: cases.csv"
+    Path("s.yaml").write_text(text.replace("source: folder, path: d", table))
+    found = findings(harness)["modes-by-site"]
+    assert found["text"] == "the mode L differs between the values of site: 33% of north, 100% of south"
 
 
 def test_sixteen_bits_that_use_their_range_are_not_named(harness: Harness) -> None:

@@ -1,21 +1,17 @@
 """The most confident errors of a model, as pictures: check these first for wrong labels and blind spots."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from harness.data.pictures import PictureOf
-from harness.errors import attempt
 from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.sections.thumbnails import thumbnail_links
 from harness.report.tables.export import escaped, markdown, rounded, write_table
 
 MAX_ERRORS = 12
-THUMBNAIL_FOLDER = "thumbnails"
-THUMBNAIL_PIXELS = 112  # on each side
 
 
 def confident_errors(frame: pd.DataFrame, most: int = MAX_ERRORS) -> pd.DataFrame:
@@ -71,13 +67,7 @@ def error_lines(
     if not len(table):
         return ["No image was classified wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
-    links = []
-    (folder / THUMBNAIL_FOLDER).mkdir(exist_ok=True)
-    for number, image in enumerate(table["image"], start=1):
-        path = folder / THUMBNAIL_FOLDER / f"{name}-{number:02}.jpg"
-        draw = partial(_thumbnail, picture_of, rows[image], path)
-        attempt(f"no thumbnail {path.stem}", path.with_suffix(".txt"), draw)
-        links.append(f"![{number}]({THUMBNAIL_FOLDER}/{path.name})")
+    links = thumbnail_links((rows[image] for image in table["image"]), picture_of, folder, name)
     write_table(marked(table, mark), folder, name)
     head, rule, *body = markdown(rounded(table).fillna(""))
     pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
@@ -94,10 +84,3 @@ def _how_many(frame: pd.DataFrame) -> str:
         return f"{wrong} of {len(parts[0])} images were classified wrongly"
     mean = f"{wrong / len(parts):.1f} of {len(parts[0])} images"
     return f"On average over {len(parts)} repeats, {mean} were classified wrongly"
-
-
-def _thumbnail(picture_of: PictureOf, row: int, path: Path) -> None:
-    """Write an image of the manifest as a small JPEG, as the network saw it."""
-    shown = picture_of(row)  # [channels, height, width]
-    image = Image.fromarray(shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0))
-    image.resize((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BICUBIC).save(path, quality=80)
