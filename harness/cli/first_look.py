@@ -12,8 +12,9 @@ import pandas as pd
 
 from harness.data.folder import read_folder, require_folder
 from harness.data.folder_layout import FLAT_WORDS, nearest_image_folder
+from harness.data.hashes import Homes
 from harness.data.headers import header
-from harness.data.listing import FLAT
+from harness.data.listing import FLAT, Listing
 from harness.data.npz import listed, read_arrays
 from harness.data.table import read_table
 from harness.data.table_file import ENDINGS
@@ -92,12 +93,22 @@ def _npz(data: Path) -> FirstLook:
 def _folder(data: Path) -> FirstLook:
     require_folder(data, str(data))
     root = nearest_image_folder(data)
-    listing = read_folder(root)
-    images = listing.images
-    train = images.loc[images["split"] == "train", "image"].tolist()
+    listing, fields = read_folder(root), dict[str, Any]()
     said = [] if root == data else [f"images of {root}, the one image folder in {data}"]
     said += [FLAT_WORDS] if listing.depth == FLAT else []
-    return FirstLook("folder", root, images, _sizes(root, train), (*said, *map(str, listing.left_out)))
+    outside = _links_out(root, listing)
+    if outside:
+        listing, fields = read_folder(root, follow=True), {"links": "follow"}
+        said.append(f"links: follow, as {len(outside):,} lead out of the image folder, such as {printable(outside[0])}")
+    images = listing.images
+    train = images.loc[images["split"] == "train", "image"].tolist()
+    return FirstLook("folder", root, images, _sizes(root, train), (*said, *map(str, listing.left_out)), fields)
+
+
+def _links_out(root: Path, listing: Listing) -> list[str]:
+    """The links in class folders that need `links: follow`: those to folders, and out of the image folder."""
+    links = [image for image in listing.images["image"] if (root / image).is_symlink()]
+    return [image for image in links if (root / image).is_dir() or not Homes(root, listing.depth).hold(image)]
 
 
 def _sizes(data: Path, images: list[str]) -> str:

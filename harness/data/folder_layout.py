@@ -17,10 +17,11 @@ from harness.data.entries import (
 )
 from harness.data.left_out import Tally
 from harness.errors import DataError, printable
+from harness.study.data_block import SPLIT_NAMES
 
 FLAT_WORDS = "no train/ in the folder: the images of its class folders are the training images"
 EXPECTED = "expected train/CLASS/* and, for a test set, test/CLASS/*, or CLASS/* alone"
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "test", "tests", "testing"}
+FOLDERS_OF_SPLITS = {*SPLIT_NAMES, "tests"}
 MAX_COUNTED = 10_000  # images of a folder that is not read
 
 
@@ -37,7 +38,7 @@ def is_flat(folder: Path | DirEntry, inside: list[DirEntry]) -> bool:
 
 
 def _is_split(entry: Path | DirEntry) -> bool:
-    return entry.name.strip().lower() in SPLIT_NAMES
+    return entry.name.strip().lower() in FOLDERS_OF_SPLITS
 
 
 def _has_images(folder: DirEntry) -> bool:

@@ -52,7 +52,7 @@ def renamed(listing: Listing, labels: Mapping[str, str]) -> Listing:
             )
     known = images["label"].isin(names)
     lost, kept = images[~known], images[known].reset_index(drop=True)
-    parts = tuple(f"{count:,} {printable(str(label))}" for label, count in lost["label"].value_counts().items())
+    parts = tuple(f"{printable(str(label))}: {count:,}" for label, count in lost["label"].value_counts().items())
     left = [LeftOut("labels", len(lost), tuple(lost["image"][:MAX_EXAMPLES]), parts)] if len(lost) else []
     return replace(listing, images=kept.assign(label=kept["label"].map(names)), left_out=(*listing.left_out, *left))
 

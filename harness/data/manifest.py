@@ -68,7 +68,7 @@ def read_dataset(
         tuple(spec.metadata),
     )
     _check_classes(dataset)
-    _check_leaks(dataset, accepted)
+    _check_leaks(dataset, accepted, spec.test is not None)
     return limited(dataset, spec.limit) if spec.limit else dataset
 
 
@@ -139,8 +139,12 @@ def _check_classes(dataset: Dataset) -> None:
         raise DataError(f"test/ lacks classes of train/: {', '.join(sorted(set(dataset.classes) - tested))}")
 
 
-def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
-    """Raise LeakageError where a patient or an identical file is in train and in test."""
+def _check_leaks(dataset: Dataset, accepted: Collection[str], held_out: bool) -> None:
+    """Raise LeakageError where a patient or an identical file is in train and in test.
+
+    held_out: whether the test set was drawn from the training images.
+    """
+    mend = "write data.test: {by: patient}" if held_out else "remove them from one side, fix data.patient"
     for column, what, finding in (
         ("patient", "patients", "patient-across-splits"),
         ("sha256", "identical files", "duplicate-across-splits"),
@@ -151,5 +155,5 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str]) -> None:
             first = {s: place_of(rows[rows[column].isin(shared)].iloc[0]) for s, rows in by_split.items()}
             raise LeakageError(
                 f"{len(shared)} {what} are in train/ and in test/, such as {first['train']} and {first['test']};"
-                f" remove them from one side, fix data.patient, or accept it by name: audit: {{accept: [{finding}]}}"
+                f" {mend}, or accept it by name: audit: {{accept: [{finding}]}}"
             )

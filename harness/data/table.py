@@ -168,7 +168,7 @@ def _leave_out(left: list[LeftOut], kind: Kind, rows: pd.DataFrame, values: pd.S
     parts: tuple[str, ...] = ()
     if values is not None:
         counts = values.loc[rows.index].fillna("empty").value_counts()
-        parts = tuple(f"{value} {count:,}" for value, count in counts.items())
+        parts = tuple(f"{value}: {count:,}" for value, count in counts.items())
     left.append(LeftOut(kind, len(rows), first, parts))
 
 

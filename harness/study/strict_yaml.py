@@ -79,9 +79,9 @@ def file_text(path: Path) -> str:
 
 def yaml_line(name: str, value: Any) -> str:
     """A field with its value in one line of YAML."""
-    return yaml.safe_dump({name: value}, default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True)[
-        :-1
-    ]
+    flow = None if isinstance(value, (dict, list)) else False  # None: what holds only text and numbers, on one line
+    text = yaml.safe_dump({name: value}, default_flow_style=flow, sort_keys=False, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n")
 
 
 def dump_yaml(content: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def test_labels_name_the_classes_and_others_are_left_out_and_counted(tmp_path: P
     assert found.counts(found.rows("test")) == {"ill": 3, "well": 3}
     assert set(found.table.loc[found.table["label"] == "ill", "image"].str.split("/").str[1]) == {"1"}
     (left,) = found.left_out
-    assert str(left) == "not read: 1 image with a label that `labels` does not name (1 2), train/2/train_000002.pgm"
+    assert str(left) == "not read: 1 image with a label that `labels` does not name (2: 1), train/2/train_000002.pgm"
     with pytest.raises(DataError, match="no image has the label '7'; there are 0, 1, 2") as told:
         read_dataset(root, Data(source="npz", labels={"7": "ill"}))
     assert told.value.field == ("data", "labels", "7")

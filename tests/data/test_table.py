@@ -50,6 +50,17 @@ def read(root: Path, table: pd.DataFrame, name: str = "cases.csv", **options: An
     return read_dataset(root, Data.model_validate(given))
 
 
+def test_a_table_without_splits_holds_out_whole_patients(root: Path) -> None:
+    columns = {name: column for name, column in COLUMNS.items() if name != "split"}
+    table = read(root, rows(), columns=columns, test={"share": 0.34}).table
+    assert table.groupby(["split", "label"]).size().to_dict() == {
+        ("test", "NORMAL"): 2, ("test", "PNEUMONIA"): 2, ("train", "NORMAL"): 4, ("train", "PNEUMONIA"): 4,
+    }  # fmt: skip
+    assert table.groupby("patient")["split"].nunique().max() == 1
+    with pytest.raises(DataError, match="have a test set of their own"):
+        read(root, rows(), test={"share": 0.34})
+
+
 @pytest.mark.parametrize("name", ["cases.csv", "cases.tsv", "cases.parquet"])
 def test_a_table_gives_the_same_manifest_in_every_format(root: Path, name: str) -> None:
     found = read(root, rows(), name, metadata=["age", "site"]).table
@@ -103,7 +114,9 @@ def test_labels_are_mapped_and_others_are_left_out_and_counted(root: Path) -> No
     found = read(root, table, labels={"NORMAL": "well", "PNEUMONIA": "ill"}, positive="ill")
     assert (found.classes, found.positive, len(found.table)) == (("ill", "well"), "ill", 10)
     (left,) = found.left_out
-    assert str(left) == "not read: 2 rows with labels that `labels` does not name (other 2), such as row 2 (img/0.png)"
+    assert (
+        str(left) == "not read: 2 images with labels that `labels` does not name (other: 2), such as row 2 (img/0.png)"
+    )
 
 
 def test_splits_are_found_by_name_or_as_they_are_mapped(root: Path) -> None:
@@ -115,7 +128,7 @@ def test_splits_are_found_by_name_or_as_they_are_mapped(root: Path) -> None:
     assert len(read(root, table, val="train").rows("train")) == 8
     mapped = read(root, table, splits={"Training": "train", "TEST": "test"})
     assert [str(left) for left in mapped.left_out] == [
-        "not read: 2 rows of no split of this study (valid 2), such as row 2 (img/0.png)"
+        "not read: 2 rows of no split of this study (valid: 2), such as row 2 (img/0.png)"
     ]
 
 

@@ -82,6 +82,8 @@ def test_a_test_set_is_part_of_the_manifest_and_never_taken_from_one_that_is_the
     first, second = inputs_of(), inputs_of("data.test.seed=1")
     assert first.digests.manifest != second.digests.manifest
     assert first.dataset.test_images != second.dataset.test_images
+    every_second = harness.refused("plan", "s.yaml", "--set", "data.patient='(?P<patient>img00)'")
+    assert "in train/ and in test/" in every_second and "; write data.test: {by: patient}, or accept it" in every_second
     refused = harness.refused("plan", "s.yaml", "--set", "data.test.by=patient")
     assert "data.test.by" in refused and "needs a rule that finds the patients" in refused
 
@@ -108,7 +110,7 @@ def test_labels_name_and_merge_class_folders(harness: Harness) -> None:
         ("train", "SICK"): 11, ("train", "WELL"): 8, ("test", "SICK"): 7, ("test", "WELL"): 4,
     }  # fmt: skip
     assert not_read(harness) == [
-        "not read: 2 images with labels that `labels` does not name (2 OTHER), such as train/OTHER/img000.png"
+        "not read: 2 images with labels that `labels` does not name (OTHER: 2), such as train/OTHER/img000.png"
     ]
 
 
@@ -209,6 +211,14 @@ def test_linked_folders_are_entered_once_where_the_study_says_so(harness: Harnes
     Path("d/train/WELL/one.png").unlink()
     assert not_read(harness) == ["not read: 1 link to a folder that is read already, train/ILL/more"]
     assert counts(harness)["train", "ILL"] == 8
+
+
+def test_new_follows_links_where_the_images_are_behind_them_and_says_so(harness: Harness) -> None:
+    linked()
+    written = harness("new", "n", "--data", "d", "--out", ".")
+    assert "links: follow, as 1 lead out of the image folder, such as train/ILL/more" in written.out
+    assert "ILL: 8, WELL: 8" in Path("n.yaml").read_text(encoding="utf-8")
+    assert counts_of("n.yaml", harness) == {("train", 8), ("test", 4)}
 
 
 @pytest.mark.parametrize("target", [".", "..", "../..", "../../..", "deep/.."])

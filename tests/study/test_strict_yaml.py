@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import StudyError
-from harness.study.strict_yaml import MAX_BYTES, MAX_DEPTH, FieldPath, dotted, parse_yaml, read_yaml
+from harness.study.strict_yaml import MAX_BYTES, MAX_DEPTH, FieldPath, dotted, parse_yaml, read_yaml, yaml_line
 
 TEXT = """\
 a: 1
@@ -157,3 +157,14 @@ plain = st.recursive(
 def test_all_that_json_can_say_is_read_as_json_reads_it(data: Any) -> None:
     read = parse_yaml(json.dumps(data), "file")[0]
     assert repr(read) == repr(data)  # 1, 1.0 and true are not the same
+
+
+@pytest.mark.parametrize(
+    "value", ["follow", "/a b/c: d", "007", "no", 1, None, ["a", "b"], {"image": "the file", "n": "1"}]
+)
+def test_a_line_of_yaml_is_read_as_it_was_meant_below_other_lines(value: Any) -> None:
+    line = yaml_line("field", value)
+    assert "\n" not in line
+    assert parse_yaml(f"data:\n  path: x\n  {line}\n  more: 1\n", "file")[0] == {
+        "data": {"path": "x", "field": value, "more": 1}
+    }
