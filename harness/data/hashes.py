@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 
 import pandas as pd
 
@@ -55,14 +56,17 @@ def hashed(root: Path, images: Sequence[str], depth: int | None) -> pd.DataFrame
 def _hashed(image: str, homes: Homes) -> tuple[str, int, str]:
     path = f"{homes.root}/{image}"
     try:
-        if os.path.islink(path) and not homes.hold(image):  # noqa: PTH114 - a path object for each is slow
+        mode = os.lstat(path).st_mode
+        if S_ISLNK(mode) and not homes.hold(image):
             return "", 0, OUTSIDE
-        if not os.path.isfile(path):  # noqa: PTH113
+        if not S_ISREG(mode) and not os.path.isfile(path):  # noqa: PTH113 - a path object for each is slow
             return "", 0, _no_file(path)
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()
     except PermissionError as error:
         raise unreadable_file(Path(path), reason(error)) from None
+    except FileNotFoundError:
+        return "", 0, "there is no such file"
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
         return "", 0, reason(error)
     return hashlib.sha256(content).hexdigest(), len(content), ""
@@ -71,7 +75,7 @@ def _hashed(image: str, homes: Homes) -> tuple[str, int, str]:
 def _no_file(path: str) -> str:
     if os.path.isdir(path):  # noqa: PTH112
         return "a link to a folder, which `data: {links: follow}` reads"
-    return "not a file" if os.path.lexists(path) else "there is no such file"
+    return "not a file"
 
 
 def unreadable_file(path: Path, why: str) -> DataError:

@@ -106,8 +106,9 @@ def _skipped(root: Path, found: pd.DataFrame, rules: PixelRules, known_bad: Know
 
 def _check_remaining(found: pd.DataFrame, good: pd.DataFrame) -> None:
     """Raise DataError where a whole class of a split was left out."""
-    before, after = (set(zip(each["split"], each["label"], strict=True)) for each in (found, good))
-    for split, label in sorted(before - after):
+    before, after = (each[["split", "label"]].drop_duplicates() for each in (found, good))
+    lost = {*before.itertuples(index=False, name=None)} - {*after.itertuples(index=False, name=None)}
+    for split, label in sorted(lost):
         raise DataError(f"no image of class {label} in {split}/ can be read; fix them, or remove the folder")
 
 

@@ -119,7 +119,8 @@ def _require_whole(table: pd.DataFrame, name: str, column: str, path: Path) -> N
 def _paths(table: pd.DataFrame, root: Path, path: Path) -> pd.Series:
     """The paths of the images below `root`, with `/`, and with the extension where the table leaves it out."""
     images = table["image"].str.strip().str.replace("\\", "/", regex=False)
-    images = images.map({each: Path(each).as_posix() for each in images.unique()})
+    odd = images.str.contains(r"//|(?:^|/)\.(?:/|$)|/$", regex=True)
+    images[odd] = images[odd].map(lambda each: Path(each).as_posix())
     wrong = images.str.startswith("/") | images.str.contains(r"(?:^|/)\.\.(?:/|$)|^[A-Za-z]:/", regex=True)
     if wrong.any():
         row, image = table.loc[wrong, "row"].iloc[0], images[wrong].iloc[0]

@@ -57,9 +57,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _text(column: pd.Series) -> pd.Series:
     """The values as text; whole numbers without a decimal point, blank cells missing."""
-    whole = pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()  # integers beside missing ones
-    words = (None if pd.isna(value) else str(int(value) if whole else value) for value in column)
-    return pd.Series([normalize("NFC", word) if word and word.strip() else None for word in words], dtype=object)
+    codes, values = pd.factorize(column)  # most columns repeat their values
+    words = values.tolist()
+    if all(isinstance(value, float) and value.is_integer() for value in words):  # integers beside missing ones
+        words = [int(value) for value in words]
+    words = [_word(str(value)) for value in words]
+    return pd.Series(pd.array([*words, None], dtype=object)[codes])  # the code of a missing value is -1
+
+
+def _word(text: str) -> str | None:
+    if not text.strip():
+        return None
+    return text if text.isascii() else normalize("NFC", text)
 
 
 def typed(column: pd.Series) -> pd.Series:
