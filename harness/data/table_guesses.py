@@ -90,7 +90,8 @@ def guess_columns(path: Path) -> TableGuess:
 def _images(table: pd.DataFrame, path: Path) -> tuple[Path, ColumnGuess]:
     """The folder in which the paths start, and the column with them: the one whose cells are files there."""
     roots = [path.parent, *sorted(each for each in path.parent.iterdir() if each.is_dir())]
-    tried = {name: table[name].dropna().drop_duplicates().head(MAX_TRIED).str.strip() for name in table}
+    differ = [name for name in table if 2 * table[name].nunique() > table[name].count()]  # else patients, 1 for 1.png
+    tried = {name: table[name].dropna().drop_duplicates().head(MAX_TRIED).str.strip() for name in differ}
     for ending, root, name in product(("", *sorted(image_extensions())), roots, tried):
         cells = tried[name]
         if len(cells) and all(_is_file(root, f"{cell}{ending}") for cell in cells):
