@@ -10,6 +10,7 @@ import pandas as pd
 from harness.data.dataset import SPLITS, Dataset, Skipped, place_of
 from harness.data.decode import DECODER, decoded, unreadable
 from harness.data.dicom import decoder_versions
+from harness.data.dicom_tags import with_tags
 from harness.data.folder import read_folder
 from harness.data.hashes import hashed
 from harness.data.held_out import with_test_set
@@ -43,6 +44,7 @@ def read_dataset(
         raise DataError(unreadable(_named_bad(root, found), len(found)))
     good = found[~found["image"].isin(skipped.reasons)] if skipped else found
     _check_remaining(found, good)
+    good = with_tags(root, good, spec.dicom_metadata)
     if "patient" not in good:
         good = good.assign(patient=patients(good, spec.patient_rule, spec.patient_scope))
     elif spec.patient_scope == "class":

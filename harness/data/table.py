@@ -37,7 +37,7 @@ def read_table(spec: Data, root: Path) -> Listing:
     if not len(table):
         raise DataError(f"{printable(path.name)}: no row is left: {'; '.join(map(str, left)) or 'it has none'}")
     _check_labels(table, path)
-    for name in spec.metadata:
+    for name in spec.table_metadata:
         table[name] = typed(table[name])
     return Listing(table.reset_index(drop=True), tuple(left))
 
@@ -46,7 +46,7 @@ def _chosen(spec: Data, table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The columns that the study names, by what they say of an image. Raises DataError for one that is not there."""
     roles = {name: column for name, column in spec.columns.model_dump().items() if column is not None}
     wanted: list[tuple[FieldPath, str]] = [(("data", "columns", name), column) for name, column in roles.items()]
-    wanted += [(("data", "metadata", number), column) for number, column in enumerate(spec.metadata)]
+    wanted += [(("data", "metadata", spec.metadata.index(column)), column) for column in spec.table_metadata]
     for field, column in wanted:
         if column not in table:
             raise DataError(f"{printable(path.name)}: {unknown('column', column, list(table.columns))}", field)
@@ -55,7 +55,9 @@ def _chosen(spec: Data, table: pd.DataFrame, path: Path) -> pd.DataFrame:
         if used is not None or column in RESERVED or column.startswith("prob_") or column in spec.metadata[:number]:
             why = f"it is the {used} already" if used else "that is a column of the manifest: rename it in the table"
             raise DataError(f"{column} cannot be metadata: {why}", ("data", "metadata", number))
-    chosen = {name: table[column] for name, column in roles.items()} | {name: table[name] for name in spec.metadata}
+    chosen = {name: table[column] for name, column in roles.items()} | {
+        name: table[name] for name in spec.table_metadata
+    }
     return pd.DataFrame(chosen).assign(row=table.index)
 
 

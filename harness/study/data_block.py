@@ -7,6 +7,7 @@ from pydantic import Field
 from harness.study.pixel_rules import GivenWindow, PixelRules, Resize
 from harness.study.types import Count, Model
 
+DICOM_PREFIX = "dicom:"  # of metadata: a tag of DICOM files follows, not the column of a table
 PatientScope = Literal["dataset", "class"]
 Split = Literal["train", "val", "test"]
 SPLIT_NAMES: dict[str, Split] = {  # names in a table, in lower case, that need no `splits:`
@@ -48,7 +49,7 @@ class Data(Model):
     path: str | None = None
     root: str | None = None  # of a table: where the paths of its images start; None: the folder of the table
     columns: Columns = Columns()
-    metadata: list[str] = Field(default_factory=list)  # further columns of a table, which go along with each image
+    metadata: list[str] = Field(default_factory=list)  # further columns of a table, and tags of DICOM files
     labels: dict[str, str] | None = None  # label -> class; images with other labels are left out
     splits: dict[str, Split] | None = None  # split in the table -> ours; rows of other splits are left out
     links: Literal["refuse", "follow"] = "refuse"  # those that lead out of the folder of the images
@@ -74,6 +75,16 @@ class Data(Model):
     def patient_source(self) -> str | None:
         """What says who the patient is: a rule, or the column of a table; None where nothing does."""
         return f"column {self.columns.patient}" if self.columns.patient is not None else self.patient_rule
+
+    @property
+    def dicom_metadata(self) -> list[str]:
+        """The metadata that are tags of DICOM files, such as `dicom:Manufacturer`."""
+        return [name for name in self.metadata if name.startswith(DICOM_PREFIX)]
+
+    @property
+    def table_metadata(self) -> list[str]:
+        """The metadata that are columns of a table."""
+        return [name for name in self.metadata if not name.startswith(DICOM_PREFIX)]
 
     @property
     def pixel_rules(self) -> PixelRules:

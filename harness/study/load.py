@@ -95,9 +95,10 @@ def _value(data: Any, field: FieldPath) -> Any:
 def _check_data(study: Study) -> None:
     """Raise StudyError for fields of a table in a study of a folder, and for folds by a column that is not there."""
     spec, folds, plain = study.data, study.folds, Data(source="table")
-    for name in ("root", "columns", "metadata", "splits"):
+    for name in ("root", "columns", "table_metadata", "splits"):
         if spec.source != "table" and getattr(spec, name) != getattr(plain, name):
-            raise study.error(("data", name), f"this is for `source: table`; the source is {spec.source}")
+            field = name.removeprefix("table_")
+            raise study.error(("data", field), f"this is for `source: table`; the source is {spec.source}")
     if spec.patient is not None and spec.columns.patient is not None:
         raise study.error(("data", "patient"), "columns.patient says who the patient is; keep one of them")
     if folds.is_drawn:

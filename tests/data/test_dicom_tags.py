@@ -1,0 +1,101 @@
+"""Tags of DICOM files as metadata."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.data import dicom_tags
+from harness.data.dataset import Dataset
+from harness.data.manifest import read_dataset
+from harness.errors import DataError, StudyError
+from harness.study import load_study
+from harness.study.data_block import Data
+from tests.conftest import draw_images
+from tests.dicom import write_dicom
+
+TAGS = ["dicom:Manufacturer", "dicom:PatientAge", "dicom:ViewPosition", "dicom:ImageType", "dicom:KVP"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes of PNG files, with three DICOM files among them."""
+    folder = tmp_path / "d"
+    draw_images(folder, {f"train/{label}/{number}.png": number + ord(label) for label in "AB" for number in range(2)})
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    every: list[dict[str, Any]] = [
+        {"Manufacturer": "North", "PatientAge": "045Y", "ViewPosition": "PA", "KVP": "120"},
+        {"Manufacturer": "South ", "PatientAge": "006M", "ImageType": ["ORIGINAL", "PRIMARY"], "KVP": "80.5"},
+        {"Manufacturer": "", "PatientAge": "", "PatientID": "SECRET", "PatientName": "Doe^Jane"},
+    ]
+    for number, tags in enumerate(every):
+        write_dicom(folder / "train/A" / f"x{number}.dcm", values + number, 12, **tags)
+    return folder
+
+
+def read(root: Path, *names: str) -> Dataset:
+    return read_dataset(root, Data(source="folder", metadata=list(names)))
+
+
+def test_tags_go_along_as_metadata(root: Path) -> None:
+    dataset = read(root, *TAGS)
+    assert dataset.metadata == tuple(TAGS)
+    found = dataset.table[dataset.table["image"].str.endswith(".dcm")].set_index("image")[TAGS]
+    maker, age, view, kind, voltage = (found[name].tolist() for name in TAGS)
+    assert maker[:2] == ["North", "South"] and pd.isna(maker[2])
+    assert age[:2] == [45.0, 0.5] and np.isnan(age[2])
+    assert view[0] == "PA" and pd.isna(view[1:]).all()
+    assert kind[1] == "ORIGINAL\\PRIMARY"
+    assert voltage[:2] == [120.0, 80.5]
+    others = dataset.table[dataset.table["image"].str.endswith(".png")]
+    assert others[TAGS].isna().all(axis=None)
+    plain = read(root)
+    assert plain.digest == dataset.digest and plain.metadata_digest is None
+    assert dataset.metadata_digest not in (None, read(root, TAGS[0]).metadata_digest)
+
+
+def test_what_identifies_a_patient_is_read_where_it_is_asked_for_and_nowhere_else(root: Path) -> None:
+    assert "SECRET" in read(root, "dicom:PatientID").table["dicom:PatientID"].tolist()
+    text = read(root, *TAGS).table.to_csv()
+    assert "SECRET" not in text and "Doe" not in text
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["dicom:Manufacturr"], "unknown DICOM tag 'Manufacturr'; did you mean Manufacturer"),
+        (["dicom:PixelData"], "the DICOM tag PixelData is neither text nor a number"),
+        (["dicom:VOILUTSequence"], "is neither text nor a number"),
+        (["dicom:KVP", "dicom:KVP"], "dicom:KVP stands in the list twice"),
+    ],
+)
+def test_what_is_no_tag_of_text_or_numbers_is_refused(root: Path, names: list[str], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        read(root, *names)
+
+
+def test_without_pydicom_the_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_tags, "has_pydicom", lambda: False)
+    with pytest.raises(DataError, match=r"dicom:KVP needs pydicom: pip install 'harness\[dicom\]'"):
+        read(root, "dicom:KVP")
+
+
+def test_a_table_has_its_own_columns_and_tags_and_a_folder_has_tags_alone(root: Path, tmp_path: Path) -> None:
+    images = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+    pd.DataFrame({"image": images, "label": [i.split("/")[1] for i in images], "site": "x"}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    file = tmp_path / "s.yaml"
+    rest = "base: {backbone: small-cnn}\nstages: [{name: a}]\n"
+    file.write_text(
+        "study: s\ndata: {source: table, path: t.csv, root: d, metadata: ['dicom:Manufacturer', site]}\n" + rest
+    )
+    spec = load_study(file).data
+    dataset = read_dataset(root, spec)
+    assert dataset.metadata == ("dicom:Manufacturer", "site")
+    assert set(dataset.table["dicom:Manufacturer"].dropna()) == {"North", "South"}
+    file.write_text("study: s\ndata: {source: folder, path: d, metadata: ['dicom:KVP', site]}\n" + rest)
+    with pytest.raises(StudyError, match=r"s\.yaml:2: data\.metadata: this is for `source: table`"):
+        load_study(file)
