@@ -116,5 +116,5 @@ def test_a_record_of_other_images_does_not_answer_for_images_that_cannot_be_read
         f" it is of images in {prepare(finished.study, finished.store).inputs.dataset.root}"
     ]
     (tmp_path / "other" / "train").mkdir(parents=True)  # at hand, but without an image
-    with pytest.raises(DataError, match="is not in the data"):
+    with pytest.raises(DataError, match="has the classes"):
         stored_workspace(study_of(text), own, said.append)
