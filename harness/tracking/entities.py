@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Param
+from pandas.api.types import is_numeric_dtype
 
 from harness.data.dataset import Dataset
 from harness.data.patient_counts import grouping
@@ -23,7 +24,8 @@ def dataset_input(dataset: Dataset, study: Study) -> DatasetInput:
     """The entry of MLflow's dataset column: the manifest, with the digest of its content."""
     name = f"{study.data.source}{' (SYNTHETIC)' if dataset.synthetic else ''}"
     columns = ["image", "label", *(["patient"] if dataset.patient_rule is not None else []), *dataset.metadata]
-    table = pd.DataFrame({column: dataset.table[column].astype(object) for column in columns})
+    numbers = {name: float for name in dataset.metadata if is_numeric_dtype(dataset.table[name])}  # some are missing
+    table = pd.DataFrame({name: dataset.table[name].astype(numbers.get(name, object)) for name in columns})
     with warnings.catch_warnings():  # that two names fit one kind of source
         warnings.simplefilter("ignore")
         entity: Any = from_pandas(table, source=str(dataset.root), name=name, targets="label", digest=dataset.digest)
