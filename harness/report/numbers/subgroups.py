@@ -26,6 +26,7 @@ from harness.stats.bootstrap import (
     within,
 )
 from harness.stats.paired import Test, mean_area
+from harness.stats.permutation import permutation_p
 
 SUBGROUP = "subgroup, "  # before the name of the images, in `Estimate.on` and `Comparison.on`
 EVERYONE = "all images"
@@ -91,13 +92,21 @@ def subgroup_numbers(scored: Scored, groups: pd.DataFrame) -> tuple[list[Estimat
     drawn = _drawn(parts[0], measured)
     ends = dict(zip(drawn, percentile_intervals(np.stack([*drawn.values()], axis=-1)), strict=True)) if drawn else {}
     estimates = [_with_ends(e, ends.get((group, e.metric))) for group in found for e in measured[group].estimates]
-    comparisons = []
+    everyone, comparisons = measured[found[0]].statistics, []
     for one, other in pairs:
         for metric in (name for name in measured[one].statistics if name != "prevalence" and (other, name) in drawn):
             difference = measured[one].value(metric) - measured[other].value(metric)
             test = bootstrap_test(difference, drawn[one, metric] - drawn[other, metric])
-            comparisons.append(_comparison(scored, (one.name, other.name), metric, test))
+            p = _permuted(parts[0], one, everyone[metric])
+            comparisons.append(_comparison(scored, (one.name, other.name), metric, test, p))
     return estimates, holm_adjusted(comparisons)
+
+
+def _permuted(frame: pd.DataFrame, group: _Group, statistic: Statistic) -> float | None:
+    """The p of a group against all others when patients change places within their class. frame: of a repeat."""
+    one, (units, strata) = np.zeros(len(frame), bool), (pd.factorize(frame[name])[0] for name in ("patient", "label"))
+    one[group.rows] = True
+    return permutation_p(one, units, strata, statistic)
 
 
 def _drawn(frame: pd.DataFrame, measured: Mapping[_Group, _Measured]) -> dict[tuple[_Group, str], Values]:
@@ -109,12 +118,14 @@ def _drawn(frame: pd.DataFrame, measured: Mapping[_Group, _Measured]) -> dict[tu
     return dict(zip(statistics, values.T, strict=True))
 
 
-def _comparison(scored: Scored, names: tuple[str, str], metric: str, test: Test) -> Comparison:
+def _comparison(scored: Scored, names: tuple[str, str], metric: str, test: Test, p: float | None) -> Comparison:
+    """The comparison of two groups. p: by permutations; None: of patients in both groups that of the bootstrap."""
+    by = f"bootstrap over {scored.unit}" if p is None else f"permutation of {scored.unit}"
     low, high = ends_of(test)
     first, second = (f"{scored.subject}: {name}" for name in names)
     return Comparison(
-        first=first, second=second, on=SUBGROUP + scored.on, metric=metric, test=f"bootstrap over {scored.unit}",
-        compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
+        first=first, second=second, on=SUBGROUP + scored.on, metric=metric, test=by,
+        compares="fitted models", difference=test.difference, low=low, high=high, p=test.p if p is None else p,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from harness.report.numbers.subgroups import (
 from harness.report.tables.export import escaped, export_table, sentence, write_table
 from harness.report.tables.statistics import comparison_table, estimate_table
 from harness.stats.bootstrap import RESAMPLES
+from harness.stats.permutation import PERMUTATIONS
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
@@ -137,8 +138,9 @@ def _differences(draft: Draft, state: ScenarioState, on: str) -> list[str]:
         return []
     table = comparison_table(found).drop(columns=["compares", "verdict"])
     return [
-        f"Differences between groups, p by Holm over all {len(found)} of them. They are about this model on these"
-        " images, and groups differ in more than the column that names them.",
+        f"Differences between groups: intervals by resampling, p by letting {draft.inputs.separation.unit} of one class"
+        f" change groups ({PERMUTATIONS:,} permutations), Holm over all {len(found)}. They are about this model on"
+        " these images, and groups differ in more than the column that names them.",
         "",
         *export_table(table, draft.folder, f"subgroup-differences-{state.id}"),
     ]
