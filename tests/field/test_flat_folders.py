@@ -2,16 +2,19 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from harness.data.data_lines import data_lines
+from harness.data.dataset import Dataset
 from harness.data.inputs import Inputs
+from harness.data.manifest import read_dataset
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
 from tests.field.conftest import Harness, draw, four, write_study
-from tests.field.test_folders import counts, not_read
 from tests.field.test_npz_study import QUICKLY
 
 FLAT_LINE = "no train/ in the folder: the images of its class folders are the training images"
@@ -22,6 +25,23 @@ def flat(root: Path = Path("d"), patients: int = 12) -> None:
     for label, bright in (("ILL", 60), ("WELL", 0)):
         for patient in range(patients):
             draw(root / label / f"{label[0]}{patient:02d}", 2, bright)
+
+
+def read(*options: str) -> Dataset:
+    """The images of the study `s.yaml`."""
+    spec = load_study(Path("s.yaml"), options).data
+    assert spec.path is not None
+    return read_dataset(Path(spec.path), spec)
+
+
+def counts(*options: str) -> dict[tuple[str, str], int]:
+    """The images of each split and class."""
+    table = read(*options).table
+    return dict(Counter(zip(table["split"], table["label"], strict=True)))
+
+
+def not_read(*options: str) -> list[str]:
+    return [str(left) for left in read(*options).left_out]
 
 
 def inputs_of(*options: str) -> Inputs:
@@ -55,11 +75,12 @@ def test_from_new_to_a_report_with_a_test_set_of_whole_patients(harness: Harness
     assert f"N{FLAT_LINE[1:]}." in report and f"T{line[1:]}." in report
 
 
-def test_a_flat_folder_has_the_folds_of_the_same_images_in_train(harness: Harness) -> None:
+@pytest.mark.usefixtures("harness")
+def test_a_flat_folder_has_the_folds_of_the_same_images_in_train() -> None:
     flat()
     write_study(test="", data="patient: '^(?P<patient>[^/]+)/'")
     found = inputs_of()
-    assert FLAT_LINE in harness("plan", "s.yaml").out
+    assert FLAT_LINE in data_lines(load_study(Path("s.yaml")), found.dataset)
     Path("e").mkdir()
     Path("d").rename("e/train")
     moved = inputs_of("data.path=e")
@@ -77,11 +98,13 @@ def test_a_test_set_is_part_of_the_manifest_and_never_taken_from_one_that_is_the
     line = harness.refused("plan", "s.yaml")
     assert "s.yaml:2: data.test: the images have a test set of their own" in line
     shutil.rmtree("d/test")
-    assert counts(harness) == {("train", "ILL"): 6, ("train", "WELL"): 6, ("test", "ILL"): 2, ("test", "WELL"): 2}
-    assert "test set: 4 of 16 images, drawn at random (data.test, seed 0)" in harness("plan", "s.yaml").out
-    first, second = inputs_of(), inputs_of("data.test.seed=1")
-    assert first.digests.manifest != second.digests.manifest
-    assert first.dataset.test_images != second.dataset.test_images
+    assert counts() == {("train", "ILL"): 6, ("train", "WELL"): 6, ("test", "ILL"): 2, ("test", "WELL"): 2}
+    first, second = read(), read("data.test.seed=1")
+    assert "test set: 4 of 16 images, drawn at random (data.test, seed 0)" in data_lines(
+        load_study(Path("s.yaml")), first
+    )
+    assert first.digest != second.digest
+    assert first.test_images != second.test_images
     every_second = harness.refused("plan", "s.yaml", "--set", "data.patient='(?P<patient>img00)'")
     assert "in train/ and in test/" in every_second and "; write data.test: {by: patient}, or accept it" in every_second
     refused = harness.refused("plan", "s.yaml", "--set", "data.test.by=patient")
@@ -93,23 +116,24 @@ def test_a_link_out_of_a_flat_folder_is_refused_and_a_linked_class_is_read(harne
     write_study(test="")
     Path("d/ILL").rename("ILL")
     Path("d/ILL").symlink_to(Path("ILL").absolute())
-    assert counts(harness)["train", "ILL"] == 24
+    assert counts()["train", "ILL"] == 24
     draw(Path("elsewhere"), 1)
     Path("d/WELL/one.png").symlink_to(Path("elsewhere/img000.png").absolute())
     line = harness.refused("plan", "s.yaml")
     assert "d/WELL/one.png (a link out of the image folder, which `data: {links: follow}` reads)" in line
 
 
-def test_labels_name_and_merge_class_folders(harness: Harness) -> None:
+@pytest.mark.usefixtures("harness")
+def test_labels_name_and_merge_class_folders() -> None:
     four()
     for split in ("train", "test"):
         draw(Path("d", split, "VIRUS"), 3, 60)
         draw(Path("d", split, "OTHER"), 1)
     write_study(data="labels: {ILL: SICK, VIRUS: SICK, WELL: WELL}")
-    assert counts(harness) == {
+    assert counts() == {
         ("train", "SICK"): 11, ("train", "WELL"): 8, ("test", "SICK"): 7, ("test", "WELL"): 4,
     }  # fmt: skip
-    assert not_read(harness) == [
+    assert not_read() == [
         "not read: 2 images with labels that `labels` does not name (OTHER: 2), such as train/OTHER/img000.png"
     ]
 
@@ -122,7 +146,7 @@ def test_what_is_next_to_flat_class_folders_is_named(harness: Harness) -> None:
     for folder in ("docs", "empty"):
         Path("d", folder).mkdir()
     Path("d/docs/about.txt").touch()
-    assert not_read(harness) == [
+    assert not_read() == [
         "not read: 2 files next to the class folders, such as stray0.png",
         "not read: 2 folders without images, such as docs/",
         "not read: 1 hidden or system folder, __MACOSX/",
@@ -166,15 +190,14 @@ def test_new_finds_the_one_image_folder_inside_and_says_so(harness: Harness) -> 
     written = harness("new", "n", "--data", "kaggle", "--out", ".")
     assert "kaggle/chest_xray, the one image folder in kaggle" in written.out
     assert "not read: chest_xray/ (24 images, with its own train/)" in written.out
-    assert counts_of("n.yaml", harness) == {("train", 8), ("test", 4)}
+    assert counts_of("n.yaml") == {("train", 8), ("test", 4)}
     flat(Path("wrapped/data"))
     assert "wrapped/data, the one image folder in wrapped" in harness("new", "w", "--data", "wrapped", "--out", ".").out
 
 
-def counts_of(file: str, harness: Harness) -> set[tuple[str, int]]:
-    ended = harness("plan", file, "--json", *QUICKLY)
-    assert ended.code == 0, ended
-    return {(row["split"], row["images"]) for row in json.loads(ended.out)["data"]}
+def counts_of(file: str) -> set[tuple[str, int]]:
+    Path(file).rename("s.yaml")
+    return {(split, number) for (split, _), number in counts().items()}
 
 
 def test_images_without_their_endings_are_known_by_their_content(harness: Harness) -> None:
@@ -186,7 +209,7 @@ def test_images_without_their_endings_are_known_by_their_content(harness: Harnes
     assert "class ILL is empty" in line and "(8 PNG without its extension)" in line
     draw(Path("d/train/ILL"), 4, 60)
     Path("d/train/ILL/notes").write_text("text", encoding="utf-8")
-    assert "(8 PNG without its extension, 1 without an extension)" in not_read(harness)[0]
+    assert "(8 PNG without its extension, 1 without an extension)" in not_read()[0]
 
 
 def linked() -> None:
@@ -203,14 +226,14 @@ def test_linked_folders_are_entered_once_where_the_study_says_so(harness: Harnes
     linked()
     line = harness.refused("plan", "s.yaml")
     assert "d/train/ILL/more" in line and "links: follow" in line
-    assert counts(harness, "--set", "data.links=follow")["train", "ILL"] == 8
+    assert counts("data.links=follow")["train", "ILL"] == 8
     Path("d/train/ILL/again").symlink_to(Path("outside/ILL").absolute())
     Path("d/train/WELL/one.png").symlink_to(Path("d/test/WELL/img000.png").absolute())
     write_study(data="links: follow", test="")
     shutil.copyfile("outside/ILL/img000.png", "outside/own.png")
     Path("d/train/WELL/one.png").unlink()
-    assert not_read(harness) == ["not read: 1 link to a folder that is read already, train/ILL/more"]
-    assert counts(harness)["train", "ILL"] == 8
+    assert not_read() == ["not read: 1 link to a folder that is read already, train/ILL/more"]
+    assert counts()["train", "ILL"] == 8
 
 
 def test_new_follows_links_where_the_images_are_behind_them_and_says_so(harness: Harness) -> None:
@@ -218,7 +241,7 @@ def test_new_follows_links_where_the_images_are_behind_them_and_says_so(harness:
     written = harness("new", "n", "--data", "d", "--out", ".")
     assert "links: follow, as 1 lead out of the image folder, such as train/ILL/more" in written.out
     assert "ILL: 8, WELL: 8" in Path("n.yaml").read_text(encoding="utf-8")
-    assert counts_of("n.yaml", harness) == {("train", 8), ("test", 4)}
+    assert counts_of("n.yaml") == {("train", 8), ("test", 4)}
 
 
 @pytest.mark.parametrize("target", [".", "..", "../..", "../../..", "deep/.."])
@@ -231,12 +254,13 @@ def test_a_link_to_a_folder_above_is_refused_in_a_line(harness: Harness, target:
     assert "d/train/ILL/loop is a link to" in line and "a folder above it; remove the link" in line
 
 
-def test_folders_that_link_to_each_other_end(harness: Harness) -> None:
+@pytest.mark.usefixtures("harness")
+def test_folders_that_link_to_each_other_end() -> None:
     four()
     for name, other in (("a", "b"), ("b", "a")):
         draw(Path("outside", name), 2, pattern=f"{name}{{}}.png")
         Path("outside", name, "next").symlink_to(Path("outside", other).absolute())
     Path("d/train/ILL/more").symlink_to(Path("outside/a").absolute())
     write_study(data="links: follow")
-    assert counts(harness)["train", "ILL"] == 12
-    assert not_read(harness) == ["not read: 1 link to a folder that is read already, train/ILL/more/next/next"]
+    assert counts()["train", "ILL"] == 12
+    assert not_read() == ["not read: 1 link to a folder that is read already, train/ILL/more/next/next"]
