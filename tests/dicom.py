@@ -1,5 +1,6 @@
 """Small DICOM files, made by pydicom."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ def write_dicom(path: Path, values: NDArray[Any], bits: int, kind: str = "MONOCH
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data.SOPClassUID = DigitalXRayImageStorageForPresentation
-    data.SOPInstanceUID = f"1.2.3.{abs(hash(path.name)) % 10**9}"
+    data.SOPInstanceUID = f"1.2.3.{zlib.crc32(path.name.encode())}"
     coloured = not kind.startswith("MONO") and kind != "PALETTE COLOR"
     shape = values.shape[:-1] if coloured else values.shape
     data.Rows, data.Columns = shape[-2:]
