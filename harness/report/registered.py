@@ -121,6 +121,7 @@ def registered(workspace: Workspace, state: StudyState) -> Registered | None:
     One that was made after the study had been scored counts for that very study only.
     """
     plan, store, study = plan_of(workspace), workspace.store, workspace.study
+    given = _flat(study.model_dump(mode="json", exclude_defaults=True))
     known = registrations(store, study.study)
     known = known or [found for found in registrations(store) if found.content["version"] == plan["version"]]
     keys = {look_key(test) for test in state.tests}
@@ -129,7 +130,10 @@ def registered(workspace: Workspace, state: StudyState) -> Registered | None:
     for registration in known:
         late = scored is not None and scored < datetime.fromisoformat(registration.content["date"]).timestamp()
         if not late or registration.content["study_id"] == workspace.identity:
-            said = [*_planned(registration.content, plan), *(["scored before it was registered"] if late else [])]
+            said = [
+                *_planned(registration.content, plan, given),
+                *(["scored before it was registered"] if late else []),
+            ]
             found.append((registration, said))
     if not found:
         return None
@@ -137,12 +141,15 @@ def registered(workspace: Workspace, state: StudyState) -> Registered | None:
     return Registered(nearest, (*deviations, *_happened(nearest.content, workspace, state)))
 
 
-def _planned(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """The deviations of a plan from a registered one: fields of the study file, and inputs."""
+def _planned(before: Mapping[str, Any], now: Mapping[str, Any], given: Collection[str]) -> Iterator[str]:
+    """The deviations of a plan from a registered one: fields of the study file, and inputs.
+
+    given: the fields that are not at their default; others may have been added since the plan was registered.
+    """
     old, new = _flat(before["settings"]), _flat(now["settings"])
     for field in sorted(old.keys() | new.keys()):
         then, here = old.get(field), new.get(field)
-        if then != here:
+        if then != here and (field in old or field in given):
             yield f"{field}: {_shown(then)} -> {_shown(here)}{_levels(then, here)}"
     for key, words in PARTS.items():
         if before[key] != now[key]:

@@ -28,7 +28,7 @@ def test_what_the_harness_knows_is_filled_and_the_rest_is_left_to_the_author(fin
     answers = dict(zip(zip(table["checklist"], table["item"], strict=True), table["answer"], strict=True))
     for kind, item, _, key in ITEMS:
         assert (answers[kind, item] == AUTHOR) == (key in (None, "demographics", "fairness")), "without subgroups"
-    assert "2 folds x 1" in answers[CLAIM, "20"]
+    assert "2 folds x 1, stratified by class" in answers[CLAIM, "20"], "as older reports have it"
     assert "SYNTHETIC" in answers[CLAIM, "7"]
     assert "none, random" in answers[TRIPOD, "13"]
     assert "accuracy (all) " in answers[TRIPOD, "23"]

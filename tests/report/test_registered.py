@@ -87,6 +87,20 @@ def test_what_was_run_as_registered_opens_the_report(finished: Finished, copy: S
     assert [f.text for f in written.findings if f.kind == REGISTRATION] == [words]
 
 
+def test_a_field_that_was_added_since_is_a_deviation_only_where_it_is_given(
+    finished: Finished, copy: Store, small_study: Callable[..., Study]
+) -> None:
+    workspace = prepare(finished.study, copy)
+    settings = registration_content(workspace, "")["settings"]
+    older = {name: settings["data"][name] for name in ("source", "image_size", "positive", "phantom")}
+    folds = {name: settings["folds"][name] for name in ("k", "repeats", "grouped", "seed")}
+    register(finished.study, copy, settings=settings | {"data": older, "folds": folds})
+    assert found(workspace).deviations == ()
+    deviations = found(prepare(small_study("data.resize=crop"), copy)).deviations
+    assert "data.resize: none -> crop" in deviations
+    assert not any(words.startswith(("data.links", "folds.by", "data.columns")) for words in deviations)
+
+
 @pytest.mark.parametrize(
     ("override", "deviation"),
     [

@@ -1,6 +1,7 @@
 """A table with metadata, from its plan to a report by subgroups that holds."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,8 @@ def table_study(root: Path) -> Study:
 
 
 @pytest.fixture(scope="module")
-def grouped(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return run_in(table_study(tmp_path_factory.mktemp("table")), Store(tmp_path_factory.mktemp("store")))
+def grouped(tmp_path_factory: pytest.TempPathFactory, new_store: Callable[[], Store]) -> Finished:
+    return run_in(table_study(tmp_path_factory.mktemp("table")), new_store())
 
 
 @pytest.mark.slow

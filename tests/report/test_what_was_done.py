@@ -36,6 +36,7 @@ def test_every_setting_is_there_once_and_the_factors_stand_with_their_scenarios(
         "fp32",
         "29 patients of the training images by the phantoms' own rule",
     ]
+    assert not {"folds.by", "data.links", "data.columns.image", "data.resize"} & {*constant.index}, "as older reports"
     of_study = ["seed", "folds.k", "test.model", "data.phantom.train"]
     assert constant["value"][of_study].tolist() == ["0", "2", "refit", "48"]
     found = {(row["head"], row["oversampling"]): row for row in scenarios.to_dict("records")}

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from harness.stats.bootstrap import area, cluster_bootstrap, mean_of, ratio
+from harness.stats.bootstrap import area, average, bootstrap_test, cluster_bootstrap, mean_of, ratio, resampled, within
 
 
 def test_with_one_image_for_each_patient_it_is_the_ordinary_bootstrap() -> None:
@@ -95,3 +95,25 @@ def test_the_mean_of_statistics_is_taken_within_each_resample() -> None:
     )
     assert twice == alone
     assert np.isnan(mirrored).all()
+
+
+def test_the_difference_of_two_groups_has_the_p_of_welch_and_copies_of_images_do_not_lower_it() -> None:
+    rng = np.random.default_rng(8)
+    numbers, second = rng.normal(0, 1, 300), np.arange(300) >= 120
+    numbers[second] += 0.3
+    expected = stats.ttest_ind(numbers[~second], numbers[second], equal_var=False)
+    for copies in (1, 5):
+        rows = np.repeat(np.arange(300), copies)
+        sides = [np.flatnonzero(second[rows] == side) for side in (False, True)]
+        means = [within(side, average(numbers[rows][side])) for side in sides]
+        drawn = resampled(rows, means, resamples=4000)
+        difference = float(numbers[~second].mean() - numbers[second].mean())
+        found = bootstrap_test(difference, drawn[:, 0] - drawn[:, 1])
+        interval = expected.confidence_interval()
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=0.03)
+        assert found.p == pytest.approx(expected.pvalue, rel=0.3)
+
+
+def test_where_all_resamples_agree_a_difference_is_not_tested() -> None:
+    found = bootstrap_test(0.5, np.full(100, 0.5))
+    assert (found.low, found.high, found.p) == (-np.inf, np.inf, 1.0)

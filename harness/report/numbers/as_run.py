@@ -61,6 +61,11 @@ def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
         content["subgroups"] = list(map(subgroup_words, study.subgroups))
     if study.data.source != "phantom":
         del content["data"]["phantom"]
+    if study.data.source != "table":
+        del content["data"]["columns"]
+    for block, name, default in (("data", "links", "refuse"), ("folds", "by", "random")):
+        if content[block][name] == default:  # as older reports have it
+            del content[block][name]
     for name in PIXEL_FIELDS - study.data.pixel_rules.changed.keys():
         del content["data"][name]  # the default, as older reports have it
     return {
