@@ -105,13 +105,13 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     bad = f", without {len(dataset.skipped.reasons):,} that cannot be read" if dataset.skipped else ""
     unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
     drawn = f"{folds.k} folds x {folds.repeats}, stratified by class"
+    protocol = drawn if folds.is_drawn else folds_words(dataset, folds, draft.inputs.folds)
     test = f"the test split is {test_split_words(study)}" if shared.splits else "no test split"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
         "preprocessing": f"decoded once, resized to {sizes_px} px{pixels}, normalised as the weights were trained",
         "subset": limit if study.data.limit else f"all images of the split{bad}",
-        "partitions": f"{drawn if folds.is_drawn else folds_words(dataset, folds, draft.inputs.folds)}, seed {folds.seed},"
-        f" digest {draft.inputs.digests.all_folds}; {test}{unknown}",
+        "partitions": f"{protocol}, seed {folds.seed}, digest {draft.inputs.digests.all_folds}; {test}{unknown}",
         "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}"
         + (f"; {shared.of_rule}" if shared.known else ""),
         "counts": "; ".join(f.text for f in draft.workspace.audit.named("counts")) + unknown,
