@@ -11,6 +11,7 @@ FIGURES = {
     "finetune": "tests.bench.finetune",
     "decode": "tests.bench.decode",
     "images": "tests.bench.images",
+    "tables": "tests.bench.tables",
     "gpu-steps": "tests.bench.gpu.steps",
     "gpu-kernels": "tests.bench.gpu.kernels",
     "gpu-rival": "tests.bench.gpu.rival",

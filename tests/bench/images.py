@@ -1,41 +1,31 @@
 """What a further image costs, and how much memory a run takes, as a dataset grows tenfold."""
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tests.bench.figure import Bench, Goal, Row
+from tests.bench.process_use import Used, used
 
 SIDE = 64  # pixels
-
-
-@dataclass(frozen=True)
-class _Used:
-    """What a process took."""
-
-    cpu: float  # seconds
-    peak: int  # bytes resident, pages of mapped files included
 
 
 def measure(bench: Bench) -> list[Row]:
     """The cost of a further image, and the peak of memory, at ten times the images over that at one time."""
     sizes = (60, 600, 6000) if bench.quick else (600, 6000, 60_000)
-    used = {images: _run(bench, images) for images in sizes}
-    imports = _used([sys.executable, "-c", "import harness.runner"])
-    few, some, many = (used[images] for images in sizes)
+    taken = {images: _run(bench, images) for images in sizes}
+    imports = used(["harness.runner"])
+    few, some, many = (taken[images] for images in sizes)
     first, second = ((many.cpu - some.cpu) / (sizes[2] - sizes[1]), (some.cpu - few.cpu) / (sizes[1] - sizes[0]))
     work = (
         f"harness run, a process each, on {', '.join(f'{n:,}' for n in sizes)} SYNTHETIC images of {SIDE} px: hashes,"
         " decoding, audit, two fits of test_resnet at 32 px, one epoch, MLflow, report"
     )
-    cpu = {str(n): used[n].cpu for n in sizes}
-    peaks = {str(n): used[n].peak for n in sizes} | {"imports": imports.peak}
+    cpu = {str(n): taken[n].cpu for n in sizes}
+    peaks = {str(n): taken[n].peak for n in sizes} | {"imports": imports.peak}
     above = (many.peak - imports.peak) / (some.peak - imports.peak)
     return [
         Row("images: CPU time of a further image at 10x / at 1x", first / second, f"{work}. Further: the difference"
@@ -47,7 +37,7 @@ def measure(bench: Bench) -> list[Row]:
     ]  # fmt: skip
 
 
-def _run(bench: Bench, images: int) -> _Used:
+def _run(bench: Bench, images: int) -> Used:
     """What `harness run` takes on so many images."""
     root, study = bench.folder / f"images-{images}", bench.folder / f"growth-{images}.yaml"
     with ProcessPoolExecutor() as pool:
@@ -60,8 +50,8 @@ def _run(bench: Bench, images: int) -> _Used:
         "stages": [{"name": "one"}],
     }
     study.write_text(json.dumps(content), encoding="utf-8")  # which is YAML too
-    command = [sys.executable, "-m", "harness.cli", "run", str(study), "--executor", "inline"]
-    return _used([*command, "--store", str(bench.folder / f"growth-{images}")])
+    store = str(bench.folder / f"growth-{images}")
+    return used(["harness.cli", "run", str(study), "--executor", "inline", "--store", store])
 
 
 def _draw(task: tuple[Path, int, int]) -> None:
@@ -72,23 +62,3 @@ def _draw(task: tuple[Path, int, int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
     Image.fromarray(coarse).resize((SIDE, SIDE)).save(folder / f"{split}{number // 2}-{number % 2}.jpeg", quality=80)
-
-
-# A process begins with the peak of the one that starts it; this one is small.
-_LAUNCHER = """
-import json, resource, subprocess, sys
-done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([done.returncode, done.stderr[-500:], used.ru_utime + used.ru_stime, used.ru_maxrss]))
-"""
-
-
-def _used(command: list[str]) -> _Used:
-    """What a command takes. Raises RuntimeError where it fails."""
-    launched = subprocess.run(
-        [sys.executable, "-c", _LAUNCHER, *command], capture_output=True, encoding="utf-8", check=True
-    )
-    code, said, cpu, peak = json.loads(launched.stdout)
-    if code:
-        raise RuntimeError(f"{' '.join(command)}: {said}")
-    return _Used(cpu, peak * (1 if sys.platform == "darwin" else 1024))

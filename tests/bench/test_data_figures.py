@@ -1,12 +1,12 @@
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.bench import decode, finetune, images
+from tests.bench import decode, finetune, images, tables
 from tests.bench.figure import Bench
+from tests.bench.process_use import Used, used
 
 SOME = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
 
@@ -39,19 +39,41 @@ def test_the_fits_are_timed_from_the_first_one_to_the_last(bench: Bench, monkeyp
     assert row.value is not None and row.value > 1  # the bare loop did nothing here
 
 
-def test_what_a_command_takes_is_measured_and_a_failure_is_told() -> None:
-    little = images._used([sys.executable, "-c", "pass"])
-    much = images._used([sys.executable, "-c", "x = bytearray(2**28); sum(range(10**7))"])
-    assert much.peak - little.peak > 2**27
+def test_what_a_process_takes_is_measured_and_a_failure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "little.py").write_text("")
+    (tmp_path / "much.py").write_text("x = bytearray(2**28); sum(range(10**7))")
+    (tmp_path / "failing.py").write_text("raise SystemExit('no such thing')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    little, much = used(["little"]), used(["much"])
+    assert 2**27 < much.peak - little.peak < 2**29
     assert much.cpu > little.cpu
     with pytest.raises(RuntimeError, match="no such thing"):
-        images._used([sys.executable, "-c", "raise SystemExit('no such thing')"])
+        used(["failing"])
+
+
+def test_a_process_that_a_large_one_starts_is_measured_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "little.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    before, ballast = used(["little"]).peak, np.ones(2**26)  # 512 MiB
+    assert used(["little"]).peak < 2 * before < ballast.nbytes
+
+
+@pytest.mark.slow
+def test_a_table_is_drawn_planned_and_compared_with_a_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "QUICK_ROWS", 60)
+    ratio, peak = tables.measure(bench)
+    assert ratio.value is not None and set(ratio.parts) == {"plan", "hashing"}
+    assert peak.value is not None and 0.05 < peak.value < 4
 
 
 def test_growth_is_that_of_the_further_images(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = {60: images._Used(10.6, 220), 600: images._Used(16.0, 240), 6000: images._Used(124.0, 360)}
-    monkeypatch.setattr(images, "_run", lambda _, count: used[count])
-    monkeypatch.setattr(images, "_used", lambda _: images._Used(3.0, 200))
+    taken = {60: Used(10.6, 220), 600: Used(16.0, 240), 6000: Used(124.0, 360)}
+    monkeypatch.setattr(images, "_run", lambda _, count: taken[count])
+    monkeypatch.setattr(images, "used", lambda _: Used(3.0, 200))
     cpu, peak, above = images.measure(bench)
     assert cpu.value == pytest.approx(0.02 / 0.01)
     assert (peak.value, peak.verdict) == (1.5, "missed by x1.25")
