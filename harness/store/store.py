@@ -30,7 +30,7 @@ class Store:
     """
 
     def __init__(self, root: Path, server: str | None = None, mixed_versions: bool = False) -> None:
-        self.root = _utf8(root).absolute()
+        self.root = _absolute(_utf8(root))
         self.server = None if server is None else _checked_address(server)
         self.mixed_versions = mixed_versions
         self.jobs = self.root / "jobs"
@@ -205,6 +205,14 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _absolute(root: Path) -> Path:
+    """The absolute path, without `..`: one store has one path, and stays where it is if a folder on the way goes."""
+    absolute = root.absolute()
+    with suppress(OSError, RuntimeError):  # RuntimeError: a link to itself, before Python 3.13
+        return absolute.resolve() if ".." in absolute.parts else absolute
+    return absolute
 
 
 def _utf8(root: Path) -> Path:

@@ -229,3 +229,12 @@ def test_a_holder_in_a_copy_of_a_store_is_that_of_the_original(tmp_path: Path) -
         one.rename(tmp_path / "three")
         with pytest.raises(BusyError, match="study demo is running already"):
             Store(tmp_path / "three").refuse_if_run_elsewhere()
+
+
+def test_a_store_has_one_path_however_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    assert Store(tmp_path / "here" / ".." / "store").root == tmp_path / "store"
+    assert Store(tmp_path / "link" / ".." / "store").root == tmp_path / "elsewhere" / "store"
+    assert Store(tmp_path / "link" / "store").root == tmp_path / "link" / "store"
