@@ -6,8 +6,7 @@ STORE  ?= mlruns
 WORKERS ?= 1
 
 BIN = .venv/bin
-# one process more than there are cores: tests wait for other processes as often as they compute
-PYTEST = $(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
 .PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-all test-gpu test-ui chaos lint clean

