@@ -56,7 +56,7 @@ def _drawn(folder: Path, count: int) -> Path:
             patient, image = number // A_PATIENT, f"{number // A_FOLDER:04}/{number:07}.pgm"
             pixels = number.to_bytes(4, "big") + bytes((7 * number + 13 * place) % 256 for place in range(12))
             (folder / image).write_bytes(b"P5\n4 4\n255\n" + pixels)
-            split, label = ("test" if patient % 10 == 0 else "train"), ("ill" if patient % 4 == 1 else "well")
+            split, label = ("test" if patient % 10 == 0 else "train"), ("ill" if patient // 3 % 4 == 0 else "well")
             rows.writerow([image, label, f"{patient:06}", split, "NESW"[patient // 3 % 4], 20 + patient % 60])
     return folder / "cases.csv"
 
