@@ -162,6 +162,7 @@ def test_the_same_test_images_by_another_manifest_or_name_are_no_first_look(
     assert expected in text(study=study)
 
 
+@pytest.mark.slow
 def test_an_epoch_chosen_on_the_images_that_score_it_marks_its_rows_in_validation(harness: Harness) -> None:
     four()
     write_study(grid="{select_epoch: [last, best]}")

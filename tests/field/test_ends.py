@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.field.conftest import Harness, four, write_study
 
 # It trains as any head does; but nothing flows back to the feature map, and so Grad-CAM has nothing to go by.
@@ -16,6 +18,7 @@ class Head(nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_a_winner_that_can_be_neither_explained_nor_registered_has_its_report(harness: Harness) -> None:
     four()
     Path("own.py").write_text(UNEXPLAINED, encoding="utf-8")

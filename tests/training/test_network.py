@@ -164,6 +164,7 @@ def test_a_fit_that_runs_out_of_memory_starts_again_with_fewer_images_at_a_time(
     assert result.record.history != plain.record.history  # batch norm saw four images at a time
 
 
+@pytest.mark.slow
 def test_where_two_images_are_too_many_the_job_fails(
     case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
