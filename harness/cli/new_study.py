@@ -88,20 +88,21 @@ def _text(name: str, look: FirstLook, k: int, guess: Guess | None, positive: str
         positive=f"positive: {_quoted(positive)}         # whose recall, precision and AUC are shown; a guess: {why}"
         if positive
         else "# positive: CLASS         # without it, metrics are means over the classes",
-        patient="\n  ".join([*_patient_lines(guess), *_further_lines(look, guess)]),
+        patient="\n  ".join([*_patient_lines(look, guess), *_further_lines(look, guess)]),
         k=k,
         classes=", ".join(f"{label}: {count:,}" for label, count in sorted(look.counts.items())),
         test=TEST if look.has_test else f"# {TEST}   # there is no test set",
     )
 
 
-def _patient_lines(guess: Guess | None) -> list[str]:
+def _patient_lines(look: FirstLook, guess: Guess | None) -> list[str]:
     """The lines of the study file that say who the patients are. None: the column of a table does."""
     if guess is None:
         return ["# patients are those of columns.patient"]
+    where = "in the whole path" if look.source == "table" else "below the class folder"
     if guess.rule is None:
-        return [f"# patient: '^(?P<patient>p[0-9]+)_'   # searched below the class folder. {PATIENTS_UNKNOWN}"]
-    lines = [f"patient: {_quoted(guess.rule)}   # searched below the class folder: CHECK IT with `harness plan`"]
+        return [f"# patient: '^(?P<patient>p[0-9]+)_'   # searched {where}. {PATIENTS_UNKNOWN}"]
+    lines = [f"patient: {_quoted(guess.rule)}   # searched {where}: CHECK IT with `harness plan`"]
     if guess.twins:
         lines.append(f"# patient_scope: class   # if {guess.twins} are not the same patient")
     return lines

@@ -127,13 +127,19 @@ def _data(draft: Draft) -> list[str]:
         "## Data and folds",
         "",
         *marked_markdown(marked(class_counts(inputs.dataset), draft.marks.every)),
-        *(marked_markdown(metadata_counts(inputs.dataset)) if inputs.dataset.metadata else []),
+        *_metadata(draft),
         *(f"{line[0].upper()}{line[1:]}.\n" for line in data_lines(study, inputs.dataset)),
         *([sentence(shared.of_rule), ""] if shared.known else []),
         f"{escaped(folds_words(inputs.dataset, spec, inputs.folds))}, {separation}."
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",
         "",
     ]
+
+
+def _metadata(draft: Draft) -> list[str]:
+    if not draft.dataset.metadata:
+        return []
+    return marked_markdown(marked(metadata_counts(draft.dataset), draft.marks.every))
 
 
 def _settings(draft: Draft) -> list[str]:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
 
+from harness.report.numbers.group_measures import CALIBRATION
 from harness.report.numbers.records import Comparison, Estimate
 from harness.report.numbers.study_subgroups import worst_words
-from harness.report.numbers.subgroups import CALIBRATION, MIN_PATIENTS, NO_INTERVAL, Scored, subgroup_numbers
+from harness.report.numbers.subgroups import MIN_PATIENTS, NO_INTERVAL, Scored, subgroup_numbers
 from harness.stats.paired import holm
 
 Numbers = tuple[list[Estimate], list[Comparison]]

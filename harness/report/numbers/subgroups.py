@@ -5,23 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.data.dataset import Rows
 from harness.data.subgroups import group_name
 from harness.report.numbers.comparisons import ends_of, holm_adjusted
 from harness.report.numbers.estimates import over_repeats, rate
-from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.group_measures import Measure, several_class_measures, two_class_measures
+from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Comparison, Estimate
 from harness.stats.bootstrap import (
     Statistic,
     Values,
-    area,
-    average,
     bootstrap_test,
     mean_of,
     percentile_intervals,
-    ratio,
     resampled,
     within,
 )
@@ -32,10 +29,6 @@ SUBGROUP = "subgroup, "  # before the name of the images, in `Estimate.on` and `
 EVERYONE = "all images"
 OTHERS = "all others"
 IMAGES, PATIENTS = "images", "patients"
-CALIBRATION = "calibration in the large"
-"""The mean predicted probability minus the share of the positive class; with several classes, the mean confidence in
-the predicted class minus the accuracy. Van Calster et al. 2019, BMC Medicine 17:230. An ECE is not used: in small
-groups its bins make it too large."""
 MIN_PATIENTS = 10  # of a class that a number is about: with fewer it has no interval
 NO_INTERVAL = f"no interval: fewer than {MIN_PATIENTS}"  # how `Estimate.method` begins
 LEADING = ("roc_auc", "balanced_accuracy")  # of two classes, and of several: the worst group is the lowest in it
@@ -165,7 +158,10 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
     counts = [Estimate(subject=subject, on=on, metric=name, value=n) for name, n in counted.items()]
     if not len(group.rows):
         return _Measured(tuple(counts), {})
-    each = [_several(frame) if scored.positive is None else _two(frame, scored.positive) for frame in frames]
+    each = [
+        several_class_measures(frame) if scored.positive is None else two_class_measures(frame, scored.positive)
+        for frame in frames
+    ]
     estimates, statistics = [], {}
     for same in zip(*each, strict=True):
         measure = same[0]
@@ -184,65 +180,12 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
     return _Measured((*counts, *estimates), statistics)
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """One number of a group in one repeat. patients: of the class that it is about, or of the smallest one."""
-
-    metric: str
-    of_class: str | None
-    statistic: Statistic
-    among: NDArray[np.bool_]  # the images of a rate; of an area the positive ones
-    patients: int
-    hits: int | None = None
-    scores: NDArray[np.float64] | None = None
-    of_what: str = ""
-
-
-def _point(measure: _Measure, scored: Scored, on: str) -> Estimate:
+def _point(measure: Measure, scored: Scored, on: str) -> Estimate:
     """The value of a measure, with Wilson's interval where it is a rate."""
     if measure.hits is not None:
         return rate(scored.subject, on, measure.metric, measure.hits, int(measure.among.sum()), measure.of_class)
     value = float(measure.statistic(np.ones((1, len(measure.among))))[0])
     return Estimate(subject=scored.subject, on=on, metric=measure.metric, of_class=measure.of_class, value=value)
-
-
-def _two(frame: pd.DataFrame, positive: str) -> list[_Measure]:
-    """The measures of the positive class."""
-    classes, probabilities, labels = arrays(frame)
-    index = classes.index(positive)
-    is_positive, found = labels == index, probabilities.argmax(axis=1) == index
-    scores, everything = probabilities[:, index], np.ones(len(labels), dtype=bool)
-    ill, well, both = (frame["patient"][rows].nunique() for rows in (is_positive, ~is_positive, everything))
-    return [
-        _rate("prevalence", positive, is_positive, everything, both),
-        _rate("recall", positive, found, is_positive, ill, f" with {positive}"),
-        _rate("specificity", positive, ~found, ~is_positive, well, f" without {positive}"),
-        _Measure("roc_auc", positive, area(scores, is_positive), is_positive, min(ill, well), scores=scores,
-                 of_what=" of a class"),
-        _Measure(CALIBRATION, positive, average(scores - is_positive), everything, both),
-    ]  # fmt: skip
-
-
-def _several(frame: pd.DataFrame) -> list[_Measure]:
-    """The measures of all classes. The balanced accuracy is over the classes that occur, as in scikit-learn."""
-    _, probabilities, labels = arrays(frame)
-    right, everything = probabilities.argmax(axis=1) == labels, np.ones(len(labels), dtype=bool)
-    within_class = [labels == index for index in np.unique(labels)]
-    patients = [frame["patient"][rows].nunique() for rows in (everything, *within_class)]
-    balanced = mean_of([ratio(right, rows) for rows in within_class])
-    return [
-        _rate("accuracy", None, right, everything, patients[0]),
-        _Measure("balanced_accuracy", None, balanced, everything, min(patients[1:]), of_what=" of a class"),
-        _Measure(CALIBRATION, None, average(probabilities.max(axis=1) - right), everything, patients[0]),
-    ]
-
-
-def _rate(
-    metric: str, of_class: str | None, hits: NDArray[np.bool_], among: NDArray[np.bool_], patients: int, what: str = ""
-) -> _Measure:
-    """The share of hits among these images."""
-    count = int((hits & among).sum())
-    return _Measure(metric, of_class, ratio(hits, among), among, patients, count, of_what=what)
 
 
 def _with_ends(estimate: Estimate, ends: tuple[float, float] | None) -> Estimate:

@@ -7,11 +7,11 @@ import pandas as pd
 from harness.report.draft import Draft
 from harness.report.figures.subgroups import Forest, forest_figure
 from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.group_measures import CALIBRATION
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.study_subgroups import SUBGROUPS, shown_by_group
 from harness.report.numbers.subgroups import (
-    CALIBRATION,
     IMAGES,
     MIN_PATIENTS,
     NO_INTERVAL,

@@ -1,0 +1,68 @@
+"""What is measured in a group of images: each number with its statistic, and the patients that it is about."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.report.numbers.predictions import arrays
+from harness.stats.bootstrap import Statistic, area, average, mean_of, ratio
+
+CALIBRATION = "calibration in the large"
+"""The mean predicted probability minus the share of the positive class; with several classes, the mean confidence in
+the predicted class minus the accuracy. Van Calster et al. 2019, BMC Medicine 17:230. An ECE is not used: in small
+groups its bins make it too large."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of a group in one repeat. patients: of the class that it is about, or of the smallest one."""
+
+    metric: str
+    of_class: str | None
+    statistic: Statistic
+    among: NDArray[np.bool_]  # the images of a rate; of an area the positive ones
+    patients: int
+    hits: int | None = None
+    scores: NDArray[np.float64] | None = None
+    of_what: str = ""
+
+
+def two_class_measures(frame: pd.DataFrame, positive: str) -> list[Measure]:
+    """The measures of the positive class."""
+    classes, probabilities, labels = arrays(frame)
+    index = classes.index(positive)
+    is_positive, found = labels == index, probabilities.argmax(axis=1) == index
+    scores, everything = probabilities[:, index], np.ones(len(labels), dtype=bool)
+    ill, well, both = (frame["patient"][rows].nunique() for rows in (is_positive, ~is_positive, everything))
+    return [
+        _rate("prevalence", positive, is_positive, everything, both),
+        _rate("recall", positive, found, is_positive, ill, f" with {positive}"),
+        _rate("specificity", positive, ~found, ~is_positive, well, f" without {positive}"),
+        Measure("roc_auc", positive, area(scores, is_positive), is_positive, min(ill, well), scores=scores,
+                 of_what=" of a class"),
+        Measure(CALIBRATION, positive, average(scores - is_positive), everything, both),
+    ]  # fmt: skip
+
+
+def several_class_measures(frame: pd.DataFrame) -> list[Measure]:
+    """The measures of all classes. The balanced accuracy is over the classes that occur, as in scikit-learn."""
+    _, probabilities, labels = arrays(frame)
+    right, everything = probabilities.argmax(axis=1) == labels, np.ones(len(labels), dtype=bool)
+    within_class = [labels == index for index in np.unique(labels)]
+    patients = [frame["patient"][rows].nunique() for rows in (everything, *within_class)]
+    balanced = mean_of([ratio(right, rows) for rows in within_class])
+    return [
+        _rate("accuracy", None, right, everything, patients[0]),
+        Measure("balanced_accuracy", None, balanced, everything, min(patients[1:]), of_what=" of a class"),
+        Measure(CALIBRATION, None, average(probabilities.max(axis=1) - right), everything, patients[0]),
+    ]
+
+
+def _rate(
+    metric: str, of_class: str | None, hits: NDArray[np.bool_], among: NDArray[np.bool_], patients: int, what: str = ""
+) -> Measure:
+    """The share of hits among these images."""
+    count = int((hits & among).sum())
+    return Measure(metric, of_class, ratio(hits, among), among, patients, count, of_what=what)
