@@ -18,7 +18,7 @@ from harness.data.patients import patient_rule
 from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
-from harness.data.sources import SOURCES, images_at_hand, made_folder
+from harness.data.sources import SOURCES, images_at_hand, made_folder, named_root
 from harness.data.subgroups import check_subgroups
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
@@ -85,7 +85,8 @@ def stored_workspace(study: Study, store: Store, say: Callable[[str], None], for
             stored = workspace.folder.exists() or not workspace.reader.read().empty
             return workspace if stored else _variant(study, store, known, say)
     same = [record for record in known if asks_for(study, record)]
-    here = [record for record in same if study.data.path in (None, str(record.root))]
+    root = named_root(study.data)
+    here = [record for record in same if root in (None, record.root)]
     same = here or ([] if at_hand else same)  # images that are at hand in another folder may be others
     if len(same) == 1:
         elsewhere = "" if here else f"; it is of images in {same[0].root}"

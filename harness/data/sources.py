@@ -66,10 +66,21 @@ def _table(spec: Data, _store: Store) -> Path:
     if not table.is_file():
         what = "is a folder" if table.is_dir() else "is not there"
         raise DataError(f"{printable(spec.path)} {what}; name a table of images ({', '.join(ENDINGS)})")
-    root = table.parent if spec.root is None else _absolute(spec.root)
+    root = _table_root(spec.path, spec.root)
     if not root.is_dir():
         raise DataError(f"{printable(str(root))} is not a folder; name the one where the table's paths start", ROOT)
     return root
+
+
+def _table_root(table: str, root: str | None) -> Path:
+    return _absolute(table).parent if root is None else _absolute(root)
+
+
+def named_root(spec: Data) -> Path | None:
+    """The folder of the images as the study file names it; None where it names none."""
+    if spec.path is None:
+        return None
+    return _table_root(spec.path, spec.root) if spec.source == "table" else _absolute(spec.path)
 
 
 def made_folder(spec: Data, store: Store) -> Path | None:
@@ -85,8 +96,10 @@ def images_at_hand(spec: Data, store: Store) -> bool:
     """Whether the images exist; nothing is drawn, unpacked or downloaded."""
     if spec.source == "phantom":
         return phantom_path(spec.phantom, store).is_dir()
-    path = None if spec.path is None else _absolute(spec.path)
-    return path is not None and (path.is_file() if spec.source in ("npz", "table") else path.is_dir())
+    path, root = None if spec.path is None else _absolute(spec.path), named_root(spec)
+    if path is None or root is None:
+        return False
+    return path.is_file() if spec.source == "npz" else root.is_dir() and (spec.source != "table" or path.is_file())
 
 
 def given_folder(path: Path, store: Store) -> Path:
