@@ -18,7 +18,7 @@ from harness.data.patients import patient_rule
 from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
-from harness.data.sources import SOURCES, images_at_hand, made_folder, named_root
+from harness.data.sources import SOURCES, images_at_hand, made_folders, named_root, set_folders
 from harness.data.subgroups import check_subgroups
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
@@ -45,12 +45,14 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = _images(study, store)
             accepted = study.audit.accept if accepted is None else accepted
-            dataset = read_dataset(root, study.data, accepted, partial(known_bad, store))
+            folders = set_folders(study.data, store)
+            dataset = read_dataset(root, study.data, accepted, partial(known_bad, store), folders)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = study_folds(study, dataset, store)
         check_subgroups(study, dataset, folds)
     sources = {name: source_digest(source) for name, source in heads.items()}
-    digests = Digests(dataset.digest, fold_digests(dataset, folds), weights, sources, dataset.metadata_digest)
+    folds_of = fold_digests(dataset, folds)
+    digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
 
 
@@ -136,13 +138,13 @@ def nothing_left_if_refused(study: Study, store: Store) -> Iterator[None]:
 
     Not if another process runs the study: the images may be its own.
     """
-    folder = made_folder(study.data, store)
-    made_here = folder is not None and not folder.exists()
+    made_here = [folder for folder in made_folders(study.data, store) if not folder.exists()]
     try:
         yield
     except HarnessError as error:
-        if folder is not None and made_here and not isinstance(error, BusyError):
-            shutil.rmtree(folder, ignore_errors=True)
+        if made_here and not isinstance(error, BusyError):
+            for folder in made_here:
+                shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # parents that are empty
                 for path in (store.data, store.root):
                     path.rmdir()

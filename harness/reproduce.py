@@ -86,9 +86,10 @@ def _workspace(study_file: Path, store: Store, data: Path | None, links: Path, s
     if data is not None:
         folder = given_folder(data, store)
         return replace(workspace, inputs=replace(inputs, dataset=found_by_hash(inputs.dataset, folder, links)))
-    if not inputs.dataset.root.is_dir():
+    missing = [root for root in (inputs.dataset.root, *inputs.dataset.set_roots.values()) if not root.is_dir()]
+    if missing:
         raise DataError(
-            f"the images are not at hand: {inputs.dataset.root} is not a folder; name one that has them with --data"
+            f"the images are not at hand: {missing[0]} is not a folder; name one that has them with --data"
             f" DIR: they are found by their hashes, wherever they lie in it. Without them, {READERS} work"
         )
     return workspace

@@ -53,7 +53,8 @@ def audit_study(
     skipped = dataset.skipped and dict(dataset.skipped.reasons)
     sizes, rules = sorted(dataset.table["size"].tolist()), dataset.pixel_rules
     metadata = [dataset.metadata_digest, *study.subgroups] if dataset.metadata else []
-    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sizes, spec, skipped, *rules.in_keys, *metadata])
+    more = [*metadata, *([dataset.sets, dataset.sets_digest] if dataset.further_sets else [])]
+    key = digest([AUDIT_VERSION, DECODER, dataset.digest, sizes, spec, skipped, *rules.in_keys, *more])
     path = store.cache / "audit" / f"{key}.json"
     stored = read_json(path)
     if stored is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.dataset import Dataset
+from harness.data.dataset import Dataset, Skipped
 from harness.data.folds import Fold, check_fold, make_folds
 from harness.data.inputs import Workspace
 from harness.store import Store
@@ -40,9 +40,22 @@ def cache_inputs(workspace: Workspace) -> None:
             for f in inputs.folds
         ]
         write_atomic(path, json.dumps(rows).encode())
-    skipped = inputs.dataset.skipped
-    if skipped and known_bad(store, skipped.files_digest) is None:
-        write_atomic(_bad_file(store, skipped.files_digest), json.dumps(dict(skipped.reasons)).encode())
+    if inputs.dataset.skipped is not None:
+        _cache_bad(inputs.dataset.skipped, store)
+
+
+def _cache_bad(skipped: Skipped, store: Store) -> None:
+    """Cache the bad images of each source by the hash of its files; those of a set have its name before their paths."""
+    each: dict[str, dict[str, str]] = {value: {} for value in (skipped.files_digest, *skipped.of_sets.values())}
+    for image, why in skipped.reasons.items():
+        name, _, rest = image.partition(":")
+        if name in skipped.of_sets:
+            each[skipped.of_sets[name]][rest] = why
+        else:
+            each[skipped.files_digest][image] = why
+    for files_digest, reasons in each.items():
+        if known_bad(store, files_digest) is None:
+            write_atomic(_bad_file(store, files_digest), json.dumps(reasons).encode())
 
 
 def _folds_file(study: Study, dataset: Dataset, store: Store) -> Path:

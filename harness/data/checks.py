@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.data.confounders import confounder_findings
-from harness.data.dataset import SPLITS, Dataset, Rows
+from harness.data.dataset import Dataset, Rows
 from harness.data.decode import Counting, Progress
 from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, exact_groups, near_groups
 from harness.data.finding import AuditFinding, Severity
@@ -20,14 +20,12 @@ from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.patient_checks import by_other_rule, by_study_rule
 from harness.data.patient_counts import UNKNOWN
 from harness.data.pixels import open_pixels, pixel_cache
-from harness.data.shift import resplit_control, train_test_shift
+from harness.data.set_checks import priors, resplit, shifts, tested_sets
 from harness.data.survey import Survey, survey
-from harness.stats import ALPHA
-from harness.stats.proportions import two_proportions, wilson
+from harness.stats.proportions import wilson
 from harness.store import Store
 from harness.study import Study
 
-SHIFT_WARNING_AUC = 0.7
 MAX_AUDITED = 10_000  # images per split for the checks that fit a classifier; more do not change the estimate
 MAX_CONFOUNDED = 1_000  # training images for the confounders: each column of the metadata takes several classifiers
 MAX_RECALL_HALF_WIDTH = 0.1  # of the confidence interval; wider ones mean that the validation set is too small
@@ -48,14 +46,17 @@ def findings(
     yield from _near_duplicates(dataset, seen, files, partial(counting, "images compared"))
     yield from by_study_rule(dataset, study.folds.k)
     yield from (by_other_rule(dataset, rule) for rule in study.audit.patients)
-    yield from _priors(dataset)
+    for tested in tested_sets(dataset):
+        yield from priors(tested)
     yield from file_findings(dataset, files)
     yield from gray_findings(dataset, seen, files["mode"])
     rows = sample_patients(dataset, MAX_AUDITED)
     sample = replace(dataset, table=dataset.table.loc[rows].reset_index(drop=True))
     thumbnails = seen.thumbnails[rows]
-    yield from _shifts(sample, thumbnails)
-    yield from _resplit(sample, thumbnails)
+    for tested in tested_sets(sample):
+        yield from shifts(tested, thumbnails[tested.rows])
+    for tested in tested_sets(sample):
+        yield from resplit(tested, thumbnails[tested.rows])
     if dataset.metadata:
         yield from _confounders(study, dataset, seen)
     yield from _small_validation(dataset, folds)
@@ -96,9 +97,7 @@ def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[AuditFinding]
         return
     images, redundant = sum(map(len, groups)), sum(len(rows) - 1 for rows in groups)
     spread = {column: [rows for rows in groups if table.loc[rows, column].nunique() > 1] for column in _ACROSS}
-    within = {
-        split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in ("train", "test")
-    }
+    within = {split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in dataset.splits}
     facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
     folds = "folds keep them together" if grouped else "folds may split them"
     text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {folds}"
@@ -162,55 +161,16 @@ def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups:
     )
 
 
-def _priors(dataset: Dataset) -> Iterator[AuditFinding]:
-    train, test = (dataset.counts(dataset.rows(split)) for split in ("train", "test"))
-    totals = sum(train.values()), sum(test.values())
-    if not totals[1]:
-        return
-    for name in dataset.classes:
-        shares = train[name] / totals[0], test[name] / totals[1]
-        _, p = two_proportions((train[name], test[name]), totals)
-        text = f"{name}: {shares[0]:.1%} of train and {shares[1]:.1%} of test"
-        facts = {"class": name, "train": shares[0], "test": shares[1], "p": p}
-        yield AuditFinding("prior", "warning" if p < ALPHA / len(dataset.classes) else "note", text, facts)
-
-
 def sample_patients(dataset: Dataset, limit: int) -> Rows:
     """The rows of randomly drawn patients, with all their images, up to `limit` images per split."""
     rng, sampled = np.random.default_rng(0), []
-    for split in SPLITS:
+    for split in dataset.splits:
         rows = dataset.rows(split)
         names, group, sizes = np.unique(dataset.groups[rows], return_inverse=True, return_counts=True)
         order = rng.permutation(len(names))
         chosen = order[np.cumsum(sizes[order]) <= limit]
         sampled.append(rows[np.isin(group, chosen)])
     return np.concatenate(sampled)
-
-
-def _shifts(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[AuditFinding]:
-    in_test = (dataset.table["split"] == "test").to_numpy()
-    for index, name in enumerate(dataset.classes):
-        rows = dataset.labels == index
-        shift = train_test_shift(thumbnails[rows], dataset.groups[rows], in_test[rows])
-        if shift is not None:
-            text = (
-                f"within {name} a classifier separates train from test with AUC {shift.auc:.2f}"
-                f" (random split {shift.control:.2f})"
-            )
-            severity: Severity = "warning" if shift.auc > SHIFT_WARNING_AUC else "note"
-            yield AuditFinding("shift", severity, text, {"class": name, "auc": shift.auc, "control": shift.control})
-
-
-def _resplit(dataset: Dataset, thumbnails: np.ndarray) -> Iterator[AuditFinding]:
-    in_test = (dataset.table["split"] == "test").to_numpy()
-    gap = resplit_control(thumbnails, dataset.labels, dataset.groups, in_test)
-    if gap is not None:
-        text = (
-            f"logistic regression on thumbnails falls from {gap.validation:.3f} in cross-validation to {gap.test:.3f}"
-            f" on test; after a random re-split of the same images from {gap.resplit_validation:.3f} to"
-            f" {gap.resplit_test:.3f}"
-        )
-        yield AuditFinding("resplit", "note", text, asdict(gap))
 
 
 def _confounders(study: Study, dataset: Dataset, seen: Survey) -> Iterator[AuditFinding]:

@@ -1,18 +1,22 @@
 """What a study reads of the images that it is given, and what not, in lines for the plan, the run and the report."""
 
-from harness.data.dataset import Dataset
+from collections.abc import Iterator
+
+from harness.data.dataset import LEADING, Dataset, set_split
 from harness.data.folder_layout import FLAT_WORDS
+from harness.data.patient_counts import UNKNOWN
 from harness.data.patients import SPLIT_FOLDERS
 from harness.study import Study
-from harness.study.data_block import HeldOut
+from harness.study.set_block import drawn_words
 
 
 def data_lines(study: Study, dataset: Dataset) -> list[str]:
-    """How the folder is read if it has no train/, how the test set was made, and each kind of file that is not read."""
+    """How the folder is read if it has no train/, how test sets were made, and each kind of file that is not read."""
     lines = [FLAT_WORDS] if _is_flat(dataset) else []
-    tested, spec = len(dataset.rows("test")), study.data.test
+    tested, spec = len(dataset.rows(LEADING)), study.data.test.held_out if study.data.test else None
     if spec is not None:
-        lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{_drawn(spec)}")
+        lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{drawn_words(spec)}")
+    lines += _set_lines(study, dataset)
     lines += map(str, dataset.left_out)
     if study.test is not None and not tested:
         why = "no row is of the split test" if "row" in dataset.table else "there is no folder test/"
@@ -20,15 +24,30 @@ def data_lines(study: Study, dataset: Dataset) -> list[str]:
     return lines
 
 
+def _set_lines(study: Study, dataset: Dataset) -> Iterator[str]:
+    """What each named test set holds, how it was made, and what it shares with training."""
+    train = dataset.table[dataset.table["split"] == "train"]
+    for number, name in enumerate(dataset.sets):
+        rows = dataset.rows(set_split(name) if number else LEADING)
+        images = dataset.table.iloc[rows]
+        own = study.data.own_sets.get(name)
+        known = dataset.patient_rule is not None and (own is None or own.patient_source is not None)
+        of = f" of {images['patient'].nunique():,} patients" if known else f", {UNKNOWN}"
+        classes = ", ".join(f"{label} {count:,}" for label, count in dataset.counts(rows).items())
+        both = [(len({*images[c]} & {*train[c]}), what) for c, what in (("patient", "patients"), ("sha256", "files"))]
+        shared = " and ".join(f"{count or 'no'} {what}" for count, what in both if known or what == "files")
+        yield (
+            f"test set {name} ({study.data.sets[name].words}): {len(rows):,} images{of} ({classes}); shared with"
+            f" training: {shared} (checked)"
+        )
+
+
 def test_split_words(study: Study) -> str:
-    """Whose the test split is: the data's own, or a part that the study holds out."""
-    spec = study.data.test
-    return "the data's own" if spec is None else f"{spec.share:g} of the same images{_drawn(spec)}"
-
-
-def _drawn(spec: HeldOut) -> str:
-    whole = ", whole patients" if spec.by == "patient" else ""
-    return f"{whole}, drawn at random (data.test, seed {spec.seed})"
+    """Whose the test images are: the data's own split, a part that the study holds out, or several sets."""
+    if study.data.sets:
+        return f"in sets: {'; '.join(f'{name} ({spec.words})' for name, spec in study.data.sets.items())}"
+    spec = study.data.test.held_out if study.data.test else None
+    return f"{spec.share:g} of the same images{drawn_words(spec)}" if spec else "the data's own"
 
 
 def _is_flat(dataset: Dataset) -> bool:

@@ -1,7 +1,7 @@
 """The images of a study as a table, and what was left out of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,17 +14,23 @@ from harness.data.left_out import LeftOut
 from harness.study.identity import digest
 from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 
-SPLITS = ("train", "test")
+LEADING = "test"  # the split of the one test set, or of the first of several
+SPLITS = ("train", LEADING)
 Rows = NDArray[np.int64]
+_IDENTITY = ["image", "split", "label", "patient", "sha256"]  # columns
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """The bad images that a study leaves out, and why. files_digest: the hash of all `of` files that were found."""
+    """The bad images that a study leaves out, and why. files_digest: the hash of all `of` files that were found.
+
+    of_sets: the same hash of the files of each test set with a source of its own.
+    """
 
     files_digest: str
     of: int
     reasons: Mapping[str, str]
+    of_sets: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"left out (data.on_bad_image: skip): {unreadable(self.reasons, self.of)}"
@@ -48,12 +54,64 @@ class Dataset:
     left_out: tuple[LeftOut, ...] = ()  # the files in the folder, or the rows of the table, that are not read
     pixel_rules: PixelRules = DEFAULT_RULES
     metadata: tuple[str, ...] = ()  # the columns of `table` that only describe the images
+    sets: tuple[str, ...] = ()  # the names of the test sets, the leading one first; empty: one without a name
+    set_roots: Mapping[str, Path] = field(default_factory=dict)  # of the sets with a source of their own
 
     @cached_property
     def digest(self) -> str:
-        """The hash of everything that the numbers depend on; not of the path of the image folder."""
-        columns = ["image", "split", "label", "patient", "sha256"]
-        return digest([list(self.classes), self.positive, self.table[columns].to_numpy().tolist()])
+        """The hash of everything that the fits of folds depend on, and the scores on the leading test set.
+
+        Not of the path of the image folder, nor of further test sets.
+        """
+        rows = self.table[self.table["split"].isin(SPLITS)]
+        return digest([list(self.classes), self.positive, rows[_IDENTITY].to_numpy().tolist()])
+
+    @cached_property
+    def sets_digest(self) -> str | None:
+        """The hash of the further test sets, which decide no fit of a fold; None where there are none."""
+        rows = self.table[~self.table["split"].isin(SPLITS)]
+        return digest(rows[_IDENTITY].to_numpy().tolist()) if len(rows) else None
+
+    @property
+    def further_sets(self) -> tuple[str, ...]:
+        """The names of the test sets but the leading one."""
+        return self.sets[1:]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits in the order of the table: train, test, and those of the further sets."""
+        return (*SPLITS, *map(set_split, self.further_sets))
+
+    def split_words(self, split: str) -> str:
+        """A split in a sentence: `train/` and `test/`, or, where test sets have names, `training`, `the set NAME`."""
+        if not self.sets:
+            return f"{split}/"
+        return "training" if split == "train" else f"the set {self.sets[self.splits.index(split) - 1]}"
+
+    def of_set(self, name: str | None) -> "Dataset":
+        """The dataset whose one test set is the set of this name; None: the leading one."""
+        split = LEADING if name in (None, *self.sets[:1]) else set_split(str(name))
+        if not self.further_sets:
+            return self
+        table = self.table[self.table["split"].isin(["train", split])].replace({"split": {split: LEADING}})
+        return replace(self, table=table.reset_index(drop=True), sets=(), set_roots={})
+
+    @property
+    def own_images(self) -> pd.DataFrame:
+        """The rows of the table without those of sets from elsewhere."""
+        if not self.set_roots:
+            return self.table
+        return self.table[~self.table["image"].str.partition(":")[0].isin([*self.set_roots])]
+
+    @property
+    def files(self) -> list[Path]:
+        """The path of every image file."""
+        return [self.file_of(image) for image in self.table["image"]]
+
+    def file_of(self, image: str) -> Path:
+        """The path of the file of an image; that of a set from elsewhere starts with the name of the set."""
+        name, _, rest = image.partition(":")
+        return self.set_roots[name] / rest if name in self.set_roots else self.root / image
 
     @cached_property
     def metadata_digest(self) -> str | None:
@@ -88,9 +146,15 @@ class Dataset:
         return dict(zip(self.classes, numbers.tolist(), strict=True))
 
 
+def set_split(name: str) -> str:
+    """The split of a test set that is not the leading one."""
+    return f"{LEADING}:{name}"
+
+
 def place_of(image: pd.Series) -> str:
     """An image as a message names it: its path, and its row where it is from a table. image: a row of a manifest."""
-    return f"{image['image']} (row {image['row']})" if "row" in image else str(image["image"])
+    row = image.get("row")
+    return str(image["image"]) if pd.isna(row) else f"{image['image']} (row {row})"
 
 
 def connected(*columns: pd.Series) -> NDArray[np.int64]:

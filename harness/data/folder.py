@@ -11,6 +11,8 @@ from harness.data.listing import FLAT, IN_SPLITS, FoundImage, Listing, as_frame,
 from harness.data.table_file import ENDINGS
 from harness.errors import DataError, printable
 
+SPLITS_OF_SETS = ("train", "val", "test")  # folders that a test set of its own may have, all of them read
+
 
 def read_folder(root: Path, val: str = "ignore", follow: bool = False) -> Listing:
     """List the images in `root` in order, and what is left out.
@@ -27,6 +29,29 @@ def read_folder(root: Path, val: str = "ignore", follow: bool = False) -> Listin
     _check_names(root, [found.image for found in images])
     if not flat:
         _require_classes(root, images)
+    _check_labels(root, images, depth)
+    return Listing(as_frame(images), left.left_out, depth)
+
+
+def read_all_folders(root: Path, follow: bool = False) -> Listing:
+    """List every image of a folder, whatever its split: those of train/, val/ and test/, or of its class folders.
+
+    Raises DataError where a folder may not be read, and for an empty class.
+    """
+    inside, left = entries(root), Tally(root)
+    splits = [entry for entry in visible_folders(inside) if entry.name in SPLITS_OF_SETS]
+    images: list[FoundImage] = []
+    for entry in splits:
+        for folder in class_folders(entries(entry), left):
+            images += _class_images(folder, entry.name, left, follow)
+    if splits:
+        add_other_entries([entry for entry in inside if entry.name not in SPLITS_OF_SETS], left)
+    else:
+        images = _flat_images(inside, left, "ignore", follow)
+    if not images:
+        raise DataError(f"{printable(str(root))} holds {content_words(inside)}; expected class folders with images")
+    depth = IN_SPLITS if splits else FLAT
+    _check_names(root, [found.image for found in images])
     _check_labels(root, images, depth)
     return Listing(as_frame(images), left.left_out, depth)
 
@@ -113,7 +138,7 @@ def _require_classes(root: Path, images: list[FoundImage]) -> None:
 
 def _check_labels(root: Path, images: list[FoundImage], depth: int) -> None:
     """Raise DataError for classes that look the same in a table, and for a class folder inside another one."""
-    for split in ("train", "test"):
+    for split in SPLITS_OF_SETS:
         found = [image for image in images if image.split == split]
         place = printable(str(root)) if depth == FLAT else f"{printable(str(root))}/{split}"
         labels, seen = sorted({image.label for image in found}), dict[str, str]()

@@ -17,7 +17,7 @@ from harness.data.entries import (
 )
 from harness.data.left_out import Tally
 from harness.errors import DataError, printable
-from harness.study.data_block import SPLIT_NAMES
+from harness.study.set_block import SPLIT_NAMES
 
 FLAT_WORDS = "no train/ in the folder: the images of its class folders are the training images"
 EXPECTED = "expected train/CLASS/* and, for a test set, test/CLASS/*, or CLASS/* alone"

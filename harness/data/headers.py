@@ -19,7 +19,7 @@ MAX_GROUPS = 20  # values of a metadata column by which images are grouped
 
 def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFrame:
     """Read the header of every image: width, height, mode, whether it has several frames or transparent pixels."""
-    files = [dataset.root / image for image in dataset.table["image"]]
+    files = dataset.files
     rows = []
     with ThreadPoolExecutor() as pool:
         for row in pool.map(header, files):

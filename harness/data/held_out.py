@@ -1,4 +1,4 @@
-"""Hold a part of the images out as the test set, where the data come without one."""
+"""Hold a part of the images out as a test set, where the data come without one."""
 
 import random
 from collections import Counter
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from harness.data.dataset import connected
 from harness.errors import DataError
-from harness.study.data_block import HeldOut
 from harness.study.identity import derive_seed
+from harness.study.set_block import HeldOut
+from harness.study.strict_yaml import FieldPath
 
-FIELD = ("data", "test")
+FIELD: FieldPath = ("data", "test")
 
 
 def with_test_set(images: pd.DataFrame, spec: HeldOut, patients_known: bool) -> pd.DataFrame:
@@ -24,11 +25,20 @@ def with_test_set(images: pd.DataFrame, spec: HeldOut, patients_known: bool) -> 
     """
     if (images["split"] == "test").any():
         raise DataError("the images have a test set of their own; remove data.test, or move test/ away", FIELD)
+    chosen = drawn(images, spec, patients_known)
+    return images.assign(split=np.where(chosen, "test", images["split"]))
+
+
+def drawn(images: pd.DataFrame, spec: HeldOut, patients_known: bool, field: FieldPath = FIELD) -> pd.Series:
+    """Which of these images are held out; field: the one in the study file that asks for it.
+
+    Raises DataError where a class would be missing on a side.
+    """
     if spec.by == "patient" and not patients_known:
         raise DataError(
             "`by: patient` needs a rule that finds the patients: data.patient; without one write `by: image`, which may"
             " put a patient on both sides",
-            (*FIELD, "by"),
+            (*field, "by"),
         )
     ordered = images.sort_values("image")  # the same images are drawn in whatever order a table has them
     groups = connected(ordered["patient" if spec.by == "patient" else "image"], ordered["sha256"])
@@ -37,9 +47,9 @@ def with_test_set(images: pd.DataFrame, spec: HeldOut, patients_known: bool) -> 
         if of_class.all() or not of_class.any():
             side = "training" if of_class.all() else "the test set"
             raise DataError(
-                f"a share of {spec.share:g} leaves {side} without {label}; use another share or seed", FIELD
+                f"a share of {spec.share:g} leaves {side} without {label}; use another share or seed", field
             )
-    return images.assign(split=np.where(chosen, "test", images["split"]))
+    return chosen
 
 
 def _chosen(groups: NDArray[np.int64], labels: Sequence[str], spec: HeldOut) -> NDArray[np.bool_]:

@@ -28,8 +28,8 @@ MAGIC = (  # the format, where its bytes stand in a file, and the bytes
 MAGIC_BYTES = 32  # the longest of these with its place
 
 Kind = Literal[
-    "endings", "beside", "folders", "empty-folders", "links", "labels", "splits", "val", "copies", "no-images",
-    "hidden-files", "hidden-folders",
+    "endings", "beside", "folders", "empty-folders", "links", "labels", "splits", "val", "no-set", "copies",
+    "no-images", "hidden-files", "hidden-folders",
 ]  # fmt: skip
 WORDS: dict[Kind, tuple[str, str]] = {  # singular, plural; first those that may contain images that the user expects
     "endings": ("file with an extension that is not read", "files with extensions that are not read"),
@@ -40,6 +40,7 @@ WORDS: dict[Kind, tuple[str, str]] = {  # singular, plural; first those that may
     "labels": ("image with a label that `labels` does not name", "images with labels that `labels` does not name"),
     "splits": ("row of no split of this study", "rows of no split of this study"),
     "val": ("row of the split val: `val: train` adds it", "rows of the split val: `val: train` adds them"),
+    "no-set": ("image of a test split that no set takes", "images of test splits that no set takes"),
     "copies": ("row that repeats another one", "rows that repeat another one"),
     "no-images": ("other file in a class folder", "other files in class folders"),
     "hidden-files": ("hidden file", "hidden files"),

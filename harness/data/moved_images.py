@@ -31,4 +31,4 @@ def found_by_hash(dataset: Dataset, folder: Path, links: Path) -> Dataset:
     for image, digest in table:
         (links / image).parent.mkdir(parents=True, exist_ok=True)
         (links / image).symlink_to(found[digest])
-    return replace(dataset, root=links)
+    return replace(dataset, root=links, set_roots={})

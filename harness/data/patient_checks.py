@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 
 import pandas as pd
 
-from harness.data.dataset import Dataset
+from harness.data.dataset import SPLITS, Dataset
 from harness.data.finding import AuditFinding, Severity
 from harness.data.guesses import suggestion
 from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
@@ -19,7 +20,8 @@ def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
         yield AuditFinding("patients-unknown", "warning", f"{PATIENTS_UNKNOWN}{across}; {suggestion(dataset, least)}")
         return
     if len(dataset.rows("test")):
-        yield _across_splits(dataset, dataset.table["patient"], "data.patient", "error")
+        for pair in combinations(dataset.splits, 2):
+            yield _across_splits(dataset, dataset.table["patient"], "data.patient", "error", pair)
     for doubt in doubts(dataset.table):
         yield AuditFinding(doubt.name, "warning", f"{doubt.text}: check that data.patient reads the paths correctly")
 
@@ -40,15 +42,20 @@ def by_other_rule(dataset: Dataset, rule: str) -> AuditFinding:
     return replace(finding, text=finding.text + more, facts=finding.facts | facts)
 
 
-def _across_splits(dataset: Dataset, keys: pd.Series, rule: str, severity: Severity) -> AuditFinding:
-    """Count the patients, one for each image of the table, that are in train and in test."""
-    in_test = dataset.table["split"] == "test"
-    shared = set(keys[in_test]) & set(keys[~in_test])
+def _across_splits(
+    dataset: Dataset, keys: pd.Series, rule: str, severity: Severity, pair: tuple[str, str] = SPLITS
+) -> AuditFinding:
+    """Count the patients, one for each image of the table, that are in both of two splits; by default in any test."""
+    splits = dataset.table["split"]
+    in_test = splits != "train" if pair == SPLITS and severity == "warning" else splits == pair[1]
+    shared = set(keys[in_test]) & set(keys[splits == pair[0]])
     hit = in_test & keys.isin(shared)
     facts = {
         "rule": rule, "shared": len(shared), "test_images": int(hit.sum()),
         "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
     }  # fmt: skip
-    text = f"{len(shared)} patients are in train and test by the rule {rule} ({int(hit.sum())} test images)"
+    sides = " and ".join(pair) if pair == SPLITS else " and in ".join(map(dataset.split_words, pair))
+    what = "test images" if pair == SPLITS else "images of the second"
+    text = f"{len(shared)} patients are in {sides} by the rule {rule} ({int(hit.sum())} {what})"
     name = "patient-across-splits" if severity == "error" else "patient-rule"
     return AuditFinding(name, severity if shared else "note", text, facts)

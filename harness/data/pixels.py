@@ -71,7 +71,7 @@ def pieces(pixels: Pixels, rows: int = 256) -> Iterator[Pixels]:
 
 def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress: Progress) -> bool:
     """Write all images to the file `part`; return False as soon as one is coloured but `channels` is 1."""
-    files, bad = [dataset.root / image for image in dataset.table["image"]], dict[str, str]()
+    files, bad = dataset.files, dict[str, str]()
     with part.open("wb", buffering=WRITE_BUFFER) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), channels, size, size)}
         np.lib.format.write_array_header_1_0(file, header)

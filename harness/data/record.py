@@ -72,7 +72,7 @@ class StudyRecord:
         found = self.about["digests"]
         folds = {(repeat, fold): value for repeat, fold, value in found["folds"]}
         weights = {(backbone, name): value for backbone, name, value in found["weights"]}
-        return Digests(found["manifest"], folds, weights, found["heads"], found.get("metadata"))
+        return Digests(found["manifest"], folds, weights, found["heads"], found.get("metadata"), found.get("sets"))
 
     def audit(self) -> Audit:
         """The audit of the images."""
@@ -95,7 +95,8 @@ class StudyRecord:
             tuple(LeftOut(**{**left, "first": tuple(left["first"]), "parts": tuple(left["parts"])})
                   for left in about["left_out"]),
             self.study.data.pixel_rules,
-            tuple(self.study.data.metadata),
+            tuple(about.get("metadata", self.study.data.metadata)), tuple(about.get("sets", ())),
+            {name: Path(self.folder.parents[2], root) for name, root in about.get("set_roots", {}).items()},
         )  # fmt: skip
 
     @cached_property
@@ -185,6 +186,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
             "weights": [[*at, value] for at, value in digests.weights.items()],
             "heads": dict(digests.heads),
             **({"metadata": digests.metadata} if digests.metadata else {}),
+            **({"sets": digests.sets} if digests.sets else {}),
         },
         "data": {
             "root": str(_in_store(dataset.root, workspace.store)),
@@ -194,5 +196,13 @@ def _about(workspace: Workspace) -> dict[str, Any]:
             "patient_rule": dataset.patient_rule,
             "skipped": dataset.skipped and asdict(dataset.skipped),
             "left_out": [asdict(left) for left in dataset.left_out],
+            **(_about_sets(workspace) if dataset.sets else {}),
         },
     }
+
+
+def _about_sets(workspace: Workspace) -> dict[str, Any]:
+    """What is known of several test sets besides the manifest."""
+    dataset = workspace.inputs.dataset
+    roots = {name: str(_in_store(root, workspace.store)) for name, root in dataset.set_roots.items()}
+    return {"sets": dataset.sets, "set_roots": roots, "metadata": dataset.metadata}

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.data.folder import require_folder
 from harness.data.npz import npz_folder, npz_path
 from harness.data.phantom import phantom_folder, phantom_path
+from harness.data.set_images import of_set
 from harness.data.table_file import ENDINGS
 from harness.errors import DataError, printable
 from harness.store import Store
@@ -83,8 +84,22 @@ def named_root(spec: Data) -> Path | None:
     return _table_root(spec.path, spec.root) if spec.source == "table" else _absolute(spec.path)
 
 
-def made_folder(spec: Data, store: Store) -> Path | None:
-    """The folder in the store that this source draws or unpacks, if it does; whether it exists already or not."""
+def set_folders(spec: Data, store: Store) -> dict[str, Path]:
+    """The image folders of the test sets with a source of their own. Raises DataError with the field of the set."""
+    found = {}
+    for name, own in spec.own_sets.items():
+        with of_set(name):
+            found[name] = SOURCES[own.source](own, store)
+    return found
+
+
+def made_folders(spec: Data, store: Store) -> list[Path]:
+    """The folders in the store that these sources draw or unpack; whether they exist already or not."""
+    found = (_made_folder(each, store) for each in (spec, *spec.own_sets.values()))
+    return [folder for folder in found if folder is not None]
+
+
+def _made_folder(spec: Data, store: Store) -> Path | None:
     if spec.source == "phantom":
         return phantom_path(spec.phantom, store)
     if spec.source == "npz" and spec.path is not None and _absolute(spec.path).is_file():
@@ -93,7 +108,11 @@ def made_folder(spec: Data, store: Store) -> Path | None:
 
 
 def images_at_hand(spec: Data, store: Store) -> bool:
-    """Whether the images exist; nothing is drawn, unpacked or downloaded."""
+    """Whether the images exist, those of each test set too; nothing is drawn, unpacked or downloaded."""
+    return all(_is_at_hand(each, store) for each in (spec, *spec.own_sets.values()))
+
+
+def _is_at_hand(spec: Data, store: Store) -> bool:
     if spec.source == "phantom":
         return phantom_path(spec.phantom, store).is_dir()
     path, root = None if spec.path is None else _absolute(spec.path), named_root(spec)

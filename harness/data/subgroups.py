@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from harness.data.dataset import SPLITS, Dataset, Rows
+from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
 from harness.errors import DataError
 from harness.study import Study
@@ -113,7 +113,7 @@ def _named(codes: Rows, names: Sequence[str]) -> "pd.Categorical[Any]":
 
 def group_counts(groups: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """The images of every group: the column group, and one for each split that has images."""
-    splits = {split: dataset.rows(split) for split in SPLITS}
+    splits = {split: dataset.rows(split) for split in dataset.splits}
     return pd.DataFrame(
         {"group": group_name(str(column), group)}
         | {

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.data.dataset import SPLITS, Dataset, Rows
+from harness.data.dataset import Dataset, Rows
 from harness.errors import DataError
 
 
@@ -15,7 +15,7 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
     Raises DataError where a class would be left out.
     """
     chosen: list[int] = []
-    for split in SPLITS:
+    for split in dataset.splits:
         rows = dataset.rows(split)
         share = min(1.0, limit / max(1, len(rows)))
         by_patient = _by_group(rows, dataset.groups[rows])
@@ -23,7 +23,7 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
             of_class = [patient for patient in by_patient if dataset.labels[patient[0]] == label]
             chosen += _whole_patients(of_class, int(count * share))
     part = replace(dataset, table=dataset.table.loc[sorted(chosen)].reset_index(drop=True))
-    for split in SPLITS:
+    for split in part.splits:
         missing = [name for name, count in part.counts(part.rows(split)).items() if not count]
         if missing and len(dataset.rows(split)):
             raise DataError(f"{limit} leaves {split}/ without {missing[0]}; use a larger number", ("data", "limit"))

@@ -11,8 +11,9 @@ from harness.data.left_out import MAX_EXAMPLES, Kind, LeftOut, extension
 from harness.data.listing import Listing, visible_name
 from harness.data.table_file import read_rows, typed
 from harness.errors import DataError, printable
-from harness.study.data_block import SPLIT_NAMES, Data
+from harness.study.data_block import Data
 from harness.study.messages import unknown
+from harness.study.set_block import SPLIT_NAMES
 from harness.study.strict_yaml import FieldPath
 
 RESERVED = ("image", "label", "patient", "split", "fold", "repeat", "row", "sha256", "size")  # columns of a manifest
@@ -62,13 +63,16 @@ def _chosen(spec: Data, table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _split(spec: Data, table: pd.DataFrame, left: list[LeftOut]) -> pd.DataFrame:
-    """Put `train` or `test` into the column split, and leave other rows out. Without the column all are `train`."""
+    """Put `train` or `test` into the column split, and leave other rows out. Without the column all are `train`.
+
+    A split that a test set names, such as `external`, keeps its name.
+    """
     if "split" not in table:
         return table.assign(split="train")
-    names = table["split"]
+    names, asked = table["split"], table["split"].isin(spec.named_splits)
     if spec.splits is None:
         found = names.map(lambda name: SPLIT_NAMES.get(name.strip().lower()), na_action="ignore")
-        strange = list(dict.fromkeys(names[names.notna() & found.isna()]))
+        strange = list(dict.fromkeys(names[names.notna() & found.isna() & ~asked]))
         if strange:
             first = f"{strange[0]}: train" if len(strange) > 1 else f"{strange[0]}: test"
             raise DataError(
@@ -79,11 +83,13 @@ def _split(spec: Data, table: pd.DataFrame, left: list[LeftOut]) -> pd.DataFrame
     else:
         _require_used(spec.splits, names, "splits", spec.columns.split)
         found = names.map(spec.splits)
+    found = found.where(~asked, names)
     _leave_out(left, "splits", table[found.isna()], names)
-    if spec.val == "train":
-        found = found.replace("val", "train")
-    _leave_out(left, "val", table[found == "val"])
-    return table.assign(split=found)[found.isin(["train", "test"])]
+    if "val" not in spec.named_splits:
+        if spec.val == "train":
+            found = found.replace("val", "train")
+        _leave_out(left, "val", table[found == "val"])
+    return table.assign(split=found)[found.isin(["train", "test", *spec.named_splits])]
 
 
 def _labelled(spec: Data, table: pd.DataFrame, left: list[LeftOut]) -> pd.DataFrame:

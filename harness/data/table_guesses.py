@@ -11,7 +11,7 @@ import pandas as pd
 from harness.data.decode import image_extensions
 from harness.data.table_file import FIRST_ROW, read_rows
 from harness.errors import DataError, printable
-from harness.study.data_block import SPLIT_NAMES
+from harness.study.set_block import SPLIT_NAMES
 
 MAX_TRIED = 20  # cells of a column that are looked up as files
 MAX_CLASSES = 100

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from harness.data.inputs import Workspace
-from harness.data.sources import made_folder
+from harness.data.sources import made_folders
 from harness.prepare import prepare
 from harness.report.registered import plan_of, registration_content
 from harness.store import Store
@@ -21,8 +21,7 @@ def register_study(study: Study, store: Store, note: str = "") -> tuple[Registra
     """
     store.refuse_if_busy(study.study)
     with ExitStack() as stack:
-        folder = made_folder(study.data, store)
-        made = folder is not None and not folder.exists()
+        made = any(not folder.exists() for folder in made_folders(study.data, store))
         place = stack.enter_context(store.draft()) if made else store  # images that are made only for this
         workspace = replace(prepare(study, place), store=store)
         plan = plan_of(workspace)

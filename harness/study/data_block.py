@@ -1,19 +1,16 @@
 """The block `data:` of a study file: where the images are, and what is known of each."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from harness.study.pixel_rules import GivenWindow, PixelRules, Resize
+from harness.study.set_block import SPLIT, Columns, NamedSet, Split, TestImages
 from harness.study.types import Count, Model
 
 DICOM_PREFIX = "dicom:"  # of metadata: a tag of DICOM files follows, not the column of a table
 PatientScope = Literal["dataset", "class"]
-Split = Literal["train", "val", "test"]
-SPLIT_NAMES: dict[str, Split] = {  # names in a table, in lower case, that need no `splits:`
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 
 
 class Phantom(Model):
@@ -22,24 +19,6 @@ class Phantom(Model):
     train: Annotated[int, Field(ge=8, le=1_000_000)] = 480
     test: Annotated[int, Field(ge=0, le=1_000_000)] = 120
     seed: Annotated[int, Field(ge=0)] = 0
-
-
-class HeldOut(Model):
-    """The part of the images that becomes the test set, where they come without one."""
-
-    share: Annotated[float, Field(gt=0, lt=1)]
-    by: Literal["patient", "image"] = "patient"
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Columns(Model):
-    """The columns of a table of images, by what they say of an image. None: the table does not say it."""
-
-    image: str = "image"
-    label: str = "label"
-    patient: str | None = None
-    split: str | None = None
-    fold: str | None = None
 
 
 class Data(Model):
@@ -63,7 +42,7 @@ class Data(Model):
     limit: Count | None = None
     on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out images that cannot be read
     val: Literal["ignore", "train"] = "ignore"
-    test: HeldOut | None = None
+    test: TestImages | None = None
     phantom: Phantom = Phantom()
 
     @property
@@ -85,6 +64,34 @@ class Data(Model):
     def table_metadata(self) -> list[str]:
         """The metadata that are columns of a table."""
         return [name for name in self.metadata if not name.startswith(DICOM_PREFIX)]
+
+    @property
+    def sets(self) -> Mapping[str, NamedSet]:
+        """The named test sets by their names, the leading one first; empty where the one test set has no name."""
+        return (self.test.sets if self.test else None) or {}
+
+    @property
+    def own_sets(self) -> dict[str, "Data"]:
+        """The sets with images of their own, each as a block that says how to read them."""
+        return {name: self._of_set(spec) for name, spec in self.sets.items() if spec.source is not None}
+
+    def _of_set(self, spec: NamedSet) -> "Data":
+        columns = spec.columns or Columns(
+            image=self.columns.image, label=self.columns.label, patient=None if spec.patient else self.columns.patient
+        )
+        return Data(
+            source=spec.source or self.source, path=spec.path, root=spec.root, metadata=spec.metadata,
+            columns=columns if spec.source == "table" else Columns(),
+            labels=spec.labels, splits=spec.splits, links=spec.links, patient=spec.patient, val="train",
+            on_bad_image=self.on_bad_image, resize=self.resize, window=self.window, frame=self.frame,
+            test=TestImages(sets={"own": NamedSet(split=spec.split)}) if spec.split is not None else None,
+        )  # fmt: skip
+
+    @property
+    def named_splits(self) -> frozenset[str]:
+        """The splits that sets ask for by a name of their own, such as `external`; each stays apart from the others."""
+        named = {str(name) for spec in self.sets.values() if not spec.source for name in spec.conditions.get(SPLIT, ())}
+        return frozenset(named - {"train", "test"})
 
     @property
     def pixel_rules(self) -> PixelRules:

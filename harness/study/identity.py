@@ -29,6 +29,7 @@ class Digests:
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
     heads: Mapping[str, str] = field(default_factory=dict)  # custom head -> hash of its source
     metadata: str | None = None  # of the images; it decides tables, and no fit
+    sets: str | None = None  # the test images of further sets; they decide no fit to a fold
 
     @property
     def all_folds(self) -> str:
@@ -66,6 +67,11 @@ def pixels_identity(rules: PixelRules) -> dict[str, Any]:
     return {"pixels": rules.changed} if rules.changed else {}
 
 
+def sets_identity(digests: Digests) -> dict[str, Any]:
+    """The part of an identity that says what is scored beside the leading test set; empty for a single one."""
+    return {"sets": digests.sets} if digests.sets else {}
+
+
 def search_id(study: Study, digests: Digests) -> str:
     """The hash of a search and all its inputs, without the budget (trials, timeout, confirm)."""
     content = study.model_dump(
@@ -100,6 +106,7 @@ def study_id(study: Study, digests: Digests) -> str:
     content |= pixels_identity(study.data.pixel_rules)
     if study.test and study.test.scenarios == "winner":
         del content["test"]["scenarios"]  # the default of a field that was added after the first results
+    content |= sets_identity(digests)
     for stage in content["stages"]:
         stage["grid"].pop("weights", None)  # paths; their content is in the digests
     return _whole_id(content, digests)

@@ -15,6 +15,7 @@ from harness.study.data_block import Data
 from harness.study.messages import from_pydantic, reason, unknown
 from harness.study.paths import make_absolute
 from harness.study.search_block import search_problems
+from harness.study.set_block import set_problems
 from harness.study.settings import CONFLICTING, Settings, conflict
 from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
@@ -51,6 +52,8 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     study._text = text
     study._changed = {field: values for field, values in changed.items() if values[0] != values[1]}
     _check_data(study)
+    for field, message in set_problems(study.data.test, study.data.metadata) if study.data.test else ():
+        raise study.error(("data", "test", *field), message)
     _check_stages(study)
     _check_leaks(study)
     _check_search(study)

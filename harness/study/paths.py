@@ -12,6 +12,8 @@ ANY = "*"
 PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths
     ("data", "path"),
     ("data", "root"),
+    ("data", "test", "sets", ANY, "path"),
+    ("data", "test", "sets", ANY, "root"),
     ("paper",),
     ("base", "weights"),
     ("stages", ANY, "grid", "weights", ANY),

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.study.identity import Digests, derive_seed, digest, numerics, pixels_identity, settings_identity
+from harness.study.identity import (
+    Digests,
+    derive_seed,
+    digest,
+    numerics,
+    pixels_identity,
+    sets_identity,
+    settings_identity,
+)
 from harness.study.settings import ResolvedSettings, Settings, level_text
 from harness.study.study import Stage, Study
 
@@ -110,6 +118,7 @@ def _job(
         "evaluate": evaluate,
         "seed": [study.seed, seed],
         **pixels_identity(study.data.pixel_rules),
+        **(sets_identity(digests) if evaluate == "test" else {}),
     }
     return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows)
 

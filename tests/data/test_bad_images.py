@@ -139,7 +139,7 @@ def test_what_was_found_bad_is_kept_and_looked_at_again_once_a_file_changes(
     assert not store.root.exists()
     cache_inputs(workspace)
     with monkeypatch.context() as patch:
-        patch.setattr("harness.data.manifest.decoded", lambda *_, **__: pytest.fail("decoded again"))
+        patch.setattr("harness.data.source_images.decoded", lambda *_, **__: pytest.fail("decoded again"))
         assert prepare(study, store).inputs.dataset.skipped == inputs.dataset.skipped
     draw_image(image, seed=999)
     again = prepare(study, store).inputs.dataset

@@ -6,7 +6,7 @@ import pytest
 
 from harness.data.held_out import with_test_set
 from harness.errors import DataError
-from harness.study.data_block import HeldOut
+from harness.study.set_block import HeldOut
 
 
 def images(patients: int = 60, seed: int = 0) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[Verified
         "manifest.parquet", dataset.digest == digests.manifest,
         f"its digest is {digests.manifest}", f"its digest is {dataset.digest}, and {digests.manifest} is recorded",
     )  # fmt: skip
+    if digests.sets or dataset.sets_digest:
+        yield item(
+            "manifest.parquet", dataset.sets_digest == digests.sets, f"the digest of its further sets is {digests.sets}",
+            f"the digest of its further sets is {dataset.sets_digest}, and {digests.sets} is recorded",
+        )  # fmt: skip
     yield item(
         "folds.json", fold_digests(dataset, folds) == digests.folds, "the digests of all folds are those recorded",
         "the digests of the folds are not those recorded",
@@ -104,8 +110,9 @@ def _made_again(workspace: Workspace) -> _Found:
 def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
     """Read the patients from the paths again."""
     try:
-        found = patients(dataset.table, rule, scope)
-        wrong = sum(a != b for a, b in zip(found, dataset.table["patient"], strict=True))
+        own = dataset.own_images
+        found = patients(own, rule, scope)
+        wrong = sum(a != b for a, b in zip(found, own["patient"], strict=True))
     except HarnessError as error:
         return "differs", str(error)
     return (
@@ -139,7 +146,7 @@ def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Ite
             "images", what, "cannot be checked", f"the hashes of {count:,} images: give their folder with --data"
         )
         return
-    files = [root / image for image in dataset.table["image"]]
+    files = replace(dataset, root=root).files
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(_hash_if_there, files))
     lost = [image for image, found in zip(dataset.table["image"], hashes, strict=True) if found is None]

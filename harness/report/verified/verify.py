@@ -99,7 +99,7 @@ class Verification:
         root = self._data
         if root is None and record.root.is_relative_to(self._store.data) and record.root.is_dir():
             root = record.root  # images that were drawn or unpacked in the store
-            self._covered |= {root / image for image in workspace.inputs.dataset.table["image"]}
+            self._covered |= {file for file in workspace.inputs.dataset.files if file.is_relative_to(self._store.data)}
         yield from image_items(record, workspace.inputs.dataset, root)
 
     def fits(self) -> Iterator[VerifiedItem]:
