@@ -96,6 +96,11 @@ class Dataset:
         table = self.table[self.table["split"].isin(["train", split])].replace({"split": {split: LEADING}})
         return replace(self, table=table.reset_index(drop=True), sets=(), set_roots={})
 
+    @cached_property
+    def each_set(self) -> tuple["Dataset", ...]:
+        """The dataset with each test set alone, the leading one first."""
+        return tuple(self.of_set(name) for name in self.sets) if self.further_sets else (self,)
+
     @property
     def own_images(self) -> pd.DataFrame:
         """The rows of the table without those of sets from elsewhere."""

@@ -31,7 +31,8 @@ def update_report(
     run_of, links: see write_report.
     """
     if any(test.finished for test in state.tests):
-        workspace.ledger.looks.count_machine(workspace.inputs.dataset, time())
+        for dataset in workspace.inputs.dataset.each_set:
+            workspace.ledger.looks.count_machine(dataset, time())
     folder = workspace.report_folder(state.empty)
     by = current_by(workspace, state, links)
     if by is None:

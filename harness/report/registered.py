@@ -32,14 +32,15 @@ def plan_of(workspace: Workspace) -> dict[str, Any]:
     study, inputs = workspace.study, workspace.inputs
     dataset = inputs.dataset
     settings = study.model_dump(mode="json", exclude={"data": {"path"}, **dict.fromkeys(NO_DEVIATION, True)})
-    counts = {split: dataset.counts(dataset.rows(split)) for split in ("train", "test")}
+    counts = {split: dataset.counts(dataset.rows(split)) for split in dataset.splits}
+    more = {"sets": dataset.sets_digest} if dataset.further_sets else {}
     return {
         "study": study.study,
         "study_id": workspace.identity,
         "version": study_version(study, inputs.digests),
         "seed": study.seed,
         "settings": _as_written(study, settings),
-        "images": {"manifest": dataset.digest, **counts},
+        "images": {"manifest": dataset.digest, **counts, **more},
         "folds": {"digest": inputs.digests.all_folds, "k": inputs.k, "repeats": study.folds.repeats},
         "weights": sorted({*inputs.digests.weights.values()}),
         "heads": dict(inputs.digests.heads),
@@ -163,9 +164,11 @@ def _happened(before: Mapping[str, Any], workspace: Workspace, state: StudyState
     codes = {record.facts.code for fit in state.fits for record in fit.records.values()} - {None}
     if others := sorted(map(str, codes - {before["code"]["decisive code"]})):
         yield f"code that decides numbers: {before['code']['decisive code']} -> {', '.join(others)}"
-    taken = taken_looks(workspace.study, workspace.inputs.dataset, workspace.ledger)
-    if taken > before["looks"]:
-        yield f"more looks at the test set: {before['looks']} registered -> {taken} taken"
+    for name, dataset in zip(workspace.inputs.dataset.sets or ("",), workspace.inputs.dataset.each_set, strict=True):
+        taken = taken_looks(workspace.study, dataset, workspace.ledger)
+        if taken > before["looks"]:
+            words = f"the test set {name}" if name and workspace.inputs.dataset.further_sets else "the test set"
+            yield f"more looks at {words}: {before['looks']} registered -> {taken} taken"
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -200,10 +203,11 @@ def record_looks(workspace: Workspace, tests: Collection[ScenarioState]) -> None
     known = registered(workspace, StudyState((), tuple(tests)))
     plan = known.registration.sha256 if known else None
     opened, version = looks.opening_time(time()), study_version(study, inputs.digests)
-    for test in tests:
-        jobs = tuple(job.id for job in test.jobs)
-        look = Look(
-            study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs, plan
-        )  # fmt: skip
-        looks.record(inputs.dataset, look)
-    looks.count_machine(inputs.dataset, time())
+    for dataset in inputs.dataset.each_set:
+        for test in tests:
+            jobs = tuple(job.id for job in test.jobs)
+            look = Look(
+                study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs, plan
+            )  # fmt: skip
+            looks.record(dataset, look)
+        looks.count_machine(dataset, time())

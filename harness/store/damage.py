@@ -18,6 +18,7 @@ def damaged_results(store: Store) -> Damage:
     return {
         **_damage(store, (folder / "result.json" for folder in folders), _read_record),
         **_damage(store, (folder / "predictions.parquet" for folder in folders), _read_table_end),
+        **_damage(store, sorted(store.jobs.glob("[!.]*/predictions-*.parquet")), _read_table_end),
         **_damage(store, sorted(store.jobs.glob("[!.]*/*.safetensors")), _check_weights),
     }
 

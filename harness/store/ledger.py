@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def set_file(name: str) -> str:
+    """The file with the predictions of a test set that is not the leading one, in the folder of a job."""
+    return f"predictions-{name}.parquet"
+
+
 class Ledger:
     """The finished jobs of one store."""
 
@@ -43,12 +48,16 @@ class Ledger:
         with self._readable(job_id):
             return FoldRecord.from_json(json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
 
-    def predictions(self, job_id: str) -> "pd.DataFrame":
-        """The predictions of a finished job, one row per image."""
+    def predictions(self, job_id: str, test_set: str | None = None) -> "pd.DataFrame":
+        """The predictions of a finished job, one row per image.
+
+        test_set: the name of a test set that is not the leading one.
+        """
         import pandas as pd
 
+        name = "predictions.parquet" if test_set is None else set_file(test_set)
         with self._readable(job_id):
-            return pd.read_parquet(self.path(job_id) / "predictions.parquet")
+            return pd.read_parquet(self.path(job_id) / name)
 
     @contextmanager
     def _readable(self, job_id: str) -> Iterator[None]:
@@ -112,6 +121,8 @@ class Ledger:
             (folder / "result.json").write_text(json.dumps(record.to_json(), indent=1), encoding="utf-8")
             (folder / "classes.json").write_text(json.dumps(record.class_counts, indent=1), encoding="utf-8")
             result.predictions.to_parquet(folder / "predictions.parquet", index=False)
+            for name, frame in result.further.items():
+                frame.to_parquet(folder / set_file(name), index=False)
             if result.model is not None:
                 (folder / "model.safetensors").write_bytes(result.model)
             seal(folder)

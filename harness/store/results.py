@@ -1,8 +1,8 @@
 """The result of a fit: its record, its facts and its predictions."""
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import JobError
@@ -54,7 +54,7 @@ class FitFacts:
     @staticmethod
     def from_json(values: dict[str, Any]) -> "FitFacts":
         """Read the facts of a `result.json`; keys that this version does not know are left out."""
-        known = {field.name for field in fields(FitFacts)}
+        known = {each.name for each in fields(FitFacts)}
         facts = {name: value for name, value in values.items() if name in known}
         if "threads" in facts:
             facts["threads"] = int(facts["threads"])
@@ -85,7 +85,7 @@ class FoldRecord:
     @staticmethod
     def from_json(values: dict[str, Any]) -> "FoldRecord":
         """Read the content of a `result.json`."""
-        known = {field.name: values[field.name] for field in fields(FoldRecord)}
+        known = {each.name: values[each.name] for each in fields(FoldRecord)}
         return FoldRecord(**known | {"facts": FitFacts.from_json(values["facts"])})
 
 
@@ -94,12 +94,13 @@ class FoldResult:
     """A finished job: its record, its predictions and, for a test job, its model.
 
     `predictions` has the columns image, patient, label, the metadata, fold, repeat and prob_<class> for every class;
-    `model` is the content of a safetensors file.
+    `model` is the content of a safetensors file. `further` has the predictions of the test sets beside the leading one.
     """
 
     record: FoldRecord
     predictions: "pd.DataFrame"
     model: bytes | None = None
+    further: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
 
 
 Outcome = FoldResult | JobError

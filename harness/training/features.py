@@ -18,7 +18,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from harness.data.dataset import SPLITS, Rows
+from harness.data.dataset import Rows
 from harness.data.pixels import open_pixels, release
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, load_backbone
@@ -94,7 +94,7 @@ def cached_features(job: Job, context: Context) -> CachedFeatures:
     pixels = context.pixels[settings.image_size]
     arithmetic = Arithmetic(device, resolve_precision(settings.precision, device))
     parts = []
-    for split in SPLITS if job.evaluate == "test" else ("train",):
+    for split in context.dataset.splits if job.evaluate == "test" else ("train",):
         with all_cores():
             parts.append(frozen_features(backbone, pixels, context.dataset.rows(split), context.features, arithmetic))
     return CachedFeatures(

@@ -1,8 +1,8 @@
 """The training loop, in full view."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -21,7 +21,7 @@ from harness.training.device import Arithmetic
 from harness.training.loaders import Loader, on_device, parts_of
 from harness.training.optimizers import make_optimizer
 from harness.training.step import Steps
-from harness.training.task import FitJob
+from harness.training.task import FitJob, Task
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Fitted:
     probabilities: Probabilities
     captured: bool = False  # its steps ran as CUDA graphs
     fallbacks: tuple[str, ...] = ()  # what was done otherwise than it should have been, and why
+    further: Mapping[str, Probabilities] = field(default_factory=dict)  # of the further test sets, by name
 
 
 def fit(
@@ -67,7 +68,8 @@ def fit(
         job.on_epoch(epoch, metrics)
         if epoch < settings.epochs:
             checkpoints.save(model, optimizer, history.epochs, history.selected)
-    return replace(history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks))
+    further = predict_further(model, loader, job.task, micro_batch, score)
+    return replace(history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks), further=further)
 
 
 class FitHistory:
@@ -187,6 +189,24 @@ def predict(
     with torch.inference_mode():
         logits = [(score or model)(images).float() for images in loader(parts_of(rows, batch_size))]
     return torch.cat(logits).cpu().double().softmax(dim=1).numpy()
+
+
+def predict_further(
+    model: nn.Module,
+    loader: Loader,
+    task: Task,
+    batch_size: int,
+    score: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Probabilities]:
+    """Return the probabilities [n, classes] of each further test set, by a model after its last epoch.
+
+    Raises FloatingPointError where they are not finite.
+    """
+    found = {name: predict(model, loader, rows, batch_size, score) for name, rows in task.further.items()}
+    for name, probabilities in found.items():
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError(f"the predictions of the test set {name} are not finite")
+    return found
 
 
 def training_metrics(losses: Tensor, hits: int, images: int, epoch: int) -> Metrics:

@@ -1,11 +1,13 @@
 """Fits a baseline that learns without gradients, in one go, and scores it as every network is scored."""
 
+from dataclasses import replace
+
 import torch
 
 from harness.models.baselines import Baseline
 from harness.stats.metrics import log_loss
 from harness.study.identity import derive_seed
-from harness.training.fit import FitHistory, Fitted, predict
+from harness.training.fit import FitHistory, Fitted, predict, predict_further
 from harness.training.loaders import Loader, parts_of
 from harness.training.task import FitJob
 
@@ -27,4 +29,4 @@ def fit_baseline(model: Baseline, loader: Loader, job: FitJob) -> Fitted:
     metrics |= history.select(1, predict(model, loader, task.evaluate, batch_size))
     history.add(1, metrics)
     job.on_epoch(1, metrics)
-    return history.fitted
+    return replace(history.fitted, further=predict_further(model, loader, task, batch_size))

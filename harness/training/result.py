@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.data.dataset import Dataset, Rows
 from harness.models.baselines import Baseline
+from harness.stats.metrics import Probabilities
 from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
@@ -49,7 +50,9 @@ def result_of(job: Job, context: Context, task: Task, trained: Trained, cached: 
         facts=_facts(job, context, trained, cached),
     )
     weights = safetensors.torch.save(_state(trained.model)) if job.evaluate == "test" else None
-    return FoldResult(record, _predictions(job, context.dataset, task.evaluate, fitted), weights)
+    dataset = context.dataset
+    further = {name: _predictions(job, dataset, task.further[name], found) for name, found in fitted.further.items()}
+    return FoldResult(record, _predictions(job, dataset, task.evaluate, fitted.probabilities), weights, further)
 
 
 def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:
@@ -82,13 +85,13 @@ def _metrics(job: Job, fitted: Fitted) -> Metrics:
     return training | {f"{job.evaluate}/{name}": value for name, value in fitted.metrics.items()}
 
 
-def _predictions(job: Job, dataset: Dataset, rows: Rows, fitted: Fitted) -> pd.DataFrame:
+def _predictions(job: Job, dataset: Dataset, rows: Rows, probabilities: Probabilities) -> pd.DataFrame:
     """A row for each image scored: image, patient, label, its metadata, fold, repeat and prob_<class>."""
     frame = dataset.table.loc[rows, ["image", "patient", "label", *dataset.metadata]].reset_index(drop=True)
     frame["fold"] = pd.array([job.fold] * len(frame), dtype="Int64")
     frame["repeat"] = job.repeat
     for index, name in enumerate(dataset.classes):
-        frame[f"prob_{name}"] = fitted.probabilities[:, index]
+        frame[f"prob_{name}"] = probabilities[:, index]
     return frame
 
 

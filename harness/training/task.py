@@ -1,12 +1,12 @@
 """What a fit learns from, and how it is asked to learn."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from harness.data.dataset import Rows
+from harness.data.dataset import Rows, set_split
 from harness.data.folds import oversample
 from harness.data.leaks import oversampled_before_split
 from harness.store.results import Metrics
@@ -25,6 +25,7 @@ class Task:
     evaluate: Rows
     positive: int | None  # class; None with three classes or more
     every_epoch: bool  # False on the test set, which is scored once
+    further: Mapping[str, Rows] = field(default_factory=dict)  # of the test sets beside the leading one, by name
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def task_of(job: Job, context: Context) -> Task:
     dataset = context.dataset
     labels = torch.from_numpy(dataset.labels).to(torch.device(context.device))
     positive = dataset.classes.index(dataset.positive) if dataset.positive else None
-    return Task(labels, train, evaluate, positive, every_epoch=job.evaluate == "val")
+    further = {name: dataset.rows(set_split(name)) for name in dataset.further_sets if job.evaluate == "test"}
+    return Task(labels, train, evaluate, positive, job.evaluate == "val", further)
 
 
 def training_rows(job: Job, context: Context) -> Rows:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.data.dataset import Dataset, Rows
+from harness.data.dataset import Dataset, Rows, set_split
 from harness.data.inputs import Workspace
 from harness.errors import described
 from harness.report.numbers.predictions import arrays
 from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison
 from harness.report.verified.verified_item import VerifiedItem
 from harness.stats.metrics import classification_metrics
+from harness.store.ledger import set_file
 from harness.store.results import FoldRecord
 from harness.study.plan import Job
 
+NO_PROBABILITIES = "labels that are no class, or probabilities that do not add up to 1"
 SUM_TOLERANCE = 1e-5  # of the probabilities of an image, which networks compute in 32 bits
 
 
@@ -49,6 +51,7 @@ def fit_item(folder: Path, subject: str, job_id: str, planned: Planned | None) -
         found.differences += _contradictions(record, counts, job_id)
         if planned is not None:
             found.differences += _unplanned(planned, record, frame)
+            found.differences += _further_sets(planned, folder)
     except Exception as error:
         return VerifiedItem("fits", subject, "differs", f"cannot be read: {described(error)}")
     if found.differences:
@@ -67,17 +70,38 @@ def _compare_metrics(record: FoldRecord, frame: pd.DataFrame, planned: Planned |
     The positive class is that of the study; without a record the one, or none, with which most metrics agree.
     """
     classes, probabilities, labels = arrays(frame)
-    wrong = np.abs(probabilities.sum(axis=1) - 1).max(initial=0)
-    if (labels < 0).any() or not wrong < SUM_TOLERANCE or probabilities.min(initial=0) < 0:
-        return FileComparison(
-            ["predictions.parquet: labels that are no class, or probabilities that do not add up to 1"]
-        )
+    if _is_no_table_of_probabilities(frame):
+        return FileComparison([f"predictions.parquet: {NO_PROBABILITIES}"])
     positives = [None, *range(len(classes))]
     if planned is not None:
         name = planned.workspace.inputs.dataset.positive
         positives = [classes.index(name) if name in classes else None]
     each = [_compared(record, classification_metrics(probabilities, labels, positive)) for positive in positives]
     return min(each, key=lambda found: len(found.differences))
+
+
+def _is_no_table_of_probabilities(frame: pd.DataFrame) -> bool:
+    _, probabilities, labels = arrays(frame)
+    wrong = np.abs(probabilities.sum(axis=1) - 1).max(initial=0)
+    return bool((labels < 0).any() or not wrong < SUM_TOLERANCE or probabilities.min(initial=0) < 0)
+
+
+def _further_sets(planned: Planned, folder: Path) -> Iterator[str]:
+    """What differs in the predictions of the test sets beside the leading one, whose numbers the report computes."""
+    job, dataset = planned.job, planned.workspace.inputs.dataset
+    for name in dataset.further_sets if job.evaluate == "test" else ():
+        file = set_file(name)
+        frame = pd.read_parquet(folder / file)
+        if _is_no_table_of_probabilities(frame):
+            yield f"{file}: {NO_PROBABILITIES}"
+        yield from _other_rows(job, frame, file)
+        yield from _other_images(dataset, dataset.rows(set_split(name)), frame, False, file)
+
+
+def _other_rows(job: Job, frame: pd.DataFrame, file: str = "predictions.parquet") -> Iterator[str]:
+    of_fold = frame["fold"].isna() if job.fold is None else frame["fold"] == job.fold
+    if (frame["repeat"] != job.repeat).any() or not of_fold.all():
+        yield f"{file}: rows of another fold or repeat"
 
 
 def _compared(record: FoldRecord, again: Mapping[str, float]) -> FileComparison:
@@ -111,14 +135,13 @@ def _unplanned(planned: Planned, record: FoldRecord, frame: pd.DataFrame) -> Ite
         yield f"result.json: fitted on the fold {record.facts.fold_digest}, and {job.rows} is planned"
     if not leaks and record.class_counts["before"] != dataset.counts(train):
         yield "classes.json: other numbers of training images than the fold has"
-    if (frame["repeat"] != job.repeat).any() or not (
-        frame["fold"].isna() if job.fold is None else frame["fold"] == job.fold
-    ).all():
-        yield "predictions.parquet: rows of another fold or repeat"
+    yield from _other_rows(job, frame)
     yield from _other_images(dataset, scored, frame, leaks)
 
 
-def _other_images(dataset: Dataset, scored: Rows, frame: pd.DataFrame, leaks: bool) -> Iterator[str]:
+def _other_images(
+    dataset: Dataset, scored: Rows, frame: pd.DataFrame, leaks: bool, file: str = "predictions.parquet"
+) -> Iterator[str]:
     """Compare the images of predictions with the rows of the manifest; where a fit leaks, copies stand among them."""
     columns = ["image", "patient", "label"]
     expected = dataset.table.loc[scored, columns].reset_index(drop=True)
@@ -134,9 +157,9 @@ def _other_images(dataset: Dataset, scored: Rows, frame: pd.DataFrame, leaks: bo
         return
     if list(found["image"]) != list(expected["image"]):
         extra, lost = (len(a - b) for a, b in _both_ways(set(found["image"]), set(expected["image"])))
-        yield f"predictions.parquet: not the images that are scored ({extra} others, {lost} missing)"
+        yield f"{file}: not the images that are scored ({extra} others, {lost} missing)"
     elif not found.astype(str).equals(expected.astype(str)):
-        yield "predictions.parquet: other classes or patients than those of the manifest"
+        yield f"{file}: other classes or patients than those of the manifest"
 
 
 def _both_ways(found: set[str], expected: set[str]) -> Iterator[tuple[set[str], set[str]]]:

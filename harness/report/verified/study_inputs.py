@@ -46,10 +46,9 @@ def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[Verified
         f"its digest is {digests.manifest}", f"its digest is {dataset.digest}, and {digests.manifest} is recorded",
     )  # fmt: skip
     if digests.sets or dataset.sets_digest:
-        yield item(
-            "manifest.parquet", dataset.sets_digest == digests.sets, f"the digest of its further sets is {digests.sets}",
-            f"the digest of its further sets is {dataset.sets_digest}, and {digests.sets} is recorded",
-        )  # fmt: skip
+        found, stored = dataset.sets_digest, digests.sets
+        words = f"the digest of its further sets is {found}"
+        yield item("manifest.parquet", found == stored, words, f"{words}, and {stored} is recorded")
     yield item(
         "folds.json", fold_digests(dataset, folds) == digests.folds, "the digests of all folds are those recorded",
         "the digests of the folds are not those recorded",
