@@ -1,7 +1,7 @@
 """Everything that is known before training: names are checked, images found, folds made."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -10,8 +10,9 @@ from pathlib import Path
 from harness.data.audit import ERRORS, audit_study, require_clean
 from harness.data.cached_inputs import known_bad, study_folds
 from harness.data.data_lines import data_lines
+from harness.data.dataset import Dataset
 from harness.data.decode import Counting
-from harness.data.folds import fold_digests
+from harness.data.folds import Fold, fold_digests
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset
 from harness.data.patients import patient_rule
@@ -19,7 +20,8 @@ from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand, made_folders, named_root, set_folders
-from harness.data.subgroups import check_subgroups
+from harness.data.subgroups import check_subgroups, subgroup_table
+from harness.data.units import chosen_unit, unit_dataset, unit_groups, unit_validation
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import source_digest
@@ -49,11 +51,21 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             dataset = read_dataset(root, study.data, accepted, partial(known_bad, store), folders)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = study_folds(study, dataset, store)
-        check_subgroups(study, dataset, folds)
+        _check_unit(study, dataset, folds)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
+
+
+def _check_unit(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
+    """Raise DataError or StudyError where the study's unit or its subgroups cannot be made of these images."""
+    with study.blamed("unit"):
+        unit = chosen_unit(study, dataset)
+    if study.subgroups:
+        groups = unit_groups(subgroup_table(study, dataset), dataset, unit)
+        first = [fold for fold in folds if fold.repeat == 0]
+        check_subgroups(study, groups, unit_dataset(dataset, unit), unit_validation(dataset, first, unit))
 
 
 def _images(study: Study, store: Store) -> Path:

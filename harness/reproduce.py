@@ -19,11 +19,11 @@ from harness.runner import Run, run_study
 from harness.store import Store
 from harness.store.results import FoldRecord, Metrics
 from harness.study import Study, load_study
-from harness.study.mixed import require_one_version
+from harness.study.mixed import require_one_code, require_one_version
 from harness.study.plan import Job, fold_jobs, point_scenario
 from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
-from harness.study.state import StudyState, require_one_code
+from harness.study.state import StudyState
 from harness.study.types import Switch
 from harness.training.device import choose_device
 from harness.training.run import run_jobs

@@ -26,11 +26,11 @@ from harness.store import Store
 from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
-from harness.study.mixed import require_one_version
+from harness.study.mixed import require_one_code, require_one_version
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
-from harness.study.state import ScenarioState, StageState, StudyState, final_test, require_one_code
+from harness.study.state import ScenarioState, StageState, StudyState, final_test
 from harness.tracking.champion import publish_champion
 from harness.tracking.publisher import Publisher
 from harness.tracking.relay import StudyRelay

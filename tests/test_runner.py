@@ -16,7 +16,6 @@ from harness.data.audit import audit_study
 from harness.data.manifest import read_dataset
 from harness.errors import BusyError, DataError, HarnessError, LeakageError, Stopped, StudyError
 from harness.prepare import prepare
-from harness.report.numbers.predictions import arrays
 from harness.reproduce import rerun
 from harness.runner import run_study
 from harness.stats.metrics import classification_metrics
@@ -25,6 +24,7 @@ from harness.store.results import Metrics
 from harness.study import Study, load_study
 from harness.study.data_block import Data
 from harness.study.plan import Job
+from harness.study.unit import arrays
 from harness.tracking.report import report_study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job

@@ -69,6 +69,8 @@ def report(
 
 
 def _as_json(study: str, page: Path) -> str:
-    """The page's path and every number of the report."""
+    """The page's path and every number of the report; those of the other unit under `by_image` or `by_patient`."""
     numbers = json.loads(page.with_name("statistics.json").read_text(encoding="utf-8"))
-    return json.dumps({"study": study, "page": str(page), **numbers}, indent=1)
+    others = {f"by_{unit}": page.parent / f"{unit}s" / "statistics.json" for unit in ("image", "patient")}
+    found = {key: json.loads(path.read_text(encoding="utf-8")) for key, path in others.items() if path.exists()}
+    return json.dumps({"study": study, "page": str(page), **numbers, **found}, indent=1)

@@ -27,8 +27,8 @@ def status(
         study = read_study(study_file, data, overrides)  # whose errors come first
         raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
     workspace = find_workspace(study_file, data, overrides, store)
-    digests, groups = workspace.inputs.digests, workspace.image_groups
-    found = study_status(workspace.study, digests, workspace.has_test, store, groups)
+    digests, reading = workspace.inputs.digests, workspace.reading(workspace.unit)
+    found = study_status(workspace.study, digests, workspace.has_test, store, reading)
     marks = study_marks(workspace.study, workspace.inputs.dataset.synthetic)
     if as_json:
         print(json.dumps({"marks": marks} | asdict(found), indent=1))

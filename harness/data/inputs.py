@@ -12,14 +12,15 @@ from harness.data.dataset import Dataset
 from harness.data.folds import Fold
 from harness.data.separation import Separation
 from harness.data.subgroups import image_groups, subgroup_table
+from harness.data.units import chosen_unit, other_unit, unit_dataset, unit_groups
 from harness.store import Ledger, Store
 from harness.store.reports import report_place
 from harness.study import Study
 from harness.study.history import CommandEntry, read_commands
 from harness.study.identity import Digests, study_id
-from harness.study.reader import StateReader
+from harness.study.reader import Reading, StateReader
 from harness.study.types import is_worst_group
-from harness.study.worst_group import ImageGroups
+from harness.study.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,34 @@ class Workspace:
     @cached_property
     def reader(self) -> StateReader:
         """The reader of how far the study is; it reads each finished job once."""
-        return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test, self.image_groups)
+        return self.reader_of(self.unit)
+
+    def reader_of(self, unit: Unit) -> StateReader:
+        """A reader whose numbers are of this unit."""
+        return StateReader(self.study, self.inputs.digests, self.ledger, self.has_test, self.reading(unit))
+
+    def reading(self, unit: Unit) -> Reading:
+        """How the numbers of finished fits are read in this unit."""
+        dataset, stages = unit_dataset(self.inputs.dataset, unit), self.study.stages
+        by_group = any(stage.select and is_worst_group(stage.select.metric) for stage in stages)
+        groups = image_groups(self.groups_of(unit), dataset) if by_group else None
+        return Reading(unit, dataset.positive, groups)
+
+    @cached_property
+    def unit(self) -> Unit:
+        """The unit that the study's numbers are about: what stages select by, and what leads its report."""
+        return chosen_unit(self.study, self.inputs.dataset)
+
+    @cached_property
+    def other_unit(self) -> Unit | str | None:
+        """The unit of the other part of the report, or why there is none; None where there is nothing to say of it."""
+        return other_unit(self.study, self.inputs.dataset, self.inputs.separation)
 
     @cached_property
     def groups(self) -> pd.DataFrame:
         """The groups of every image: a row for each image, a column for each entry of `subgroups`."""
         return subgroup_table(self.study, self.inputs.dataset)
 
-    @property
-    def image_groups(self) -> ImageGroups | None:
-        """The training images of each group, where a stage selects by the worst group."""
-        selected = (stage.select.metric for stage in self.study.stages if stage.select)
-        return image_groups(self.groups, self.inputs.dataset) if any(map(is_worst_group, selected)) else None
+    def groups_of(self, unit: Unit) -> pd.DataFrame:
+        """The groups of every image, or of every patient."""
+        return unit_groups(self.groups, self.inputs.dataset, unit)

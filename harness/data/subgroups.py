@@ -10,7 +10,6 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from harness.data.dataset import Dataset, Rows
-from harness.data.folds import Fold
 from harness.errors import DataError
 from harness.study import Study
 from harness.study.messages import unknown
@@ -146,22 +145,23 @@ def _training_rows(groups: pd.DataFrame, dataset: Dataset) -> Iterator[tuple[str
             yield group_name(str(column), group), rows[codes == code]
 
 
-def check_subgroups(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
-    """Raise DataError where groups cannot be made, or StudyError where a stage selects by groups that are too small."""
-    if not study.subgroups:
-        return
-    groups = subgroup_table(study, dataset)
+def check_subgroups(study: Study, groups: pd.DataFrame, dataset: Dataset, validated: Sequence[Rows]) -> None:
+    """Raise StudyError where a stage selects by groups that are too small.
+
+    dataset: of the study's unit, as groups. validated: its validation rows in each fold of one repeat.
+    """
     for index, stage in enumerate(study.stages):
         if stage.select is None or not is_worst_group(stage.select.metric):
             continue
-        metric, first = stage.select.metric, [fold for fold in folds if fold.repeat == 0]
+        metric = stage.select.metric
         counts = (
-            [np.bincount(dataset.labels[np.intersect1d(rows, fold.validation)], minlength=len(dataset.classes))
-             for fold in first]
+            [np.bincount(dataset.labels[np.intersect1d(rows, of_fold)], minlength=len(dataset.classes))
+             for of_fold in validated]
             for _, rows in _training_rows(groups, dataset)
         )  # fmt: skip
         if not any(takes_part(metric, in_folds) for in_folds in counts):
             raise study.error(
                 ("stages", index, "select", "metric"),
-                f"no group has {needed_words(metric)}; select by {plain_metric(metric)}, or make larger groups",
+                f"no group has {needed_words(metric, f'{study.unit}s')}; select by {plain_metric(metric)}, or make"
+                " larger groups",
             )

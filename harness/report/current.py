@@ -39,7 +39,9 @@ def update_report(
         from harness.report.write import write_report
 
         write_report(workspace, state, run_of, links)
-    complete = {path.name for path in folder.glob("*.txt")} == {"environment.txt"}  # others: why a figure is missing
+    parts = (folder, folder / "images", folder / "patients")
+    notes = {path.name for part in parts for path in part.glob("*.txt")}
+    complete = notes == {"environment.txt"}  # others: why a figure is missing
     if by == "content" or (by is None and complete):  # in a copy the times are noted, so that no file is read again
         note = {kind: _note(workspace, state, links, hashed) for kind, hashed in NOTES.items()}
         write_atomic(_note_file(workspace), json.dumps(note).encode())

@@ -7,10 +7,12 @@ from pathlib import Path
 from harness.data.dataset import Dataset
 from harness.data.inputs import Inputs, Workspace
 from harness.report.numbers.marks import Marks, marks_of
+from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Statistics
 from harness.store import Ledger
 from harness.study import Study
 from harness.study.state import StudyState
+from harness.study.unit import BY_IMAGE, Unit
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Draft:
     state: StudyState
     statistics: Statistics
     folder: Path
+    unit: Unit = BY_IMAGE  # of its numbers
 
     @property
     def study(self) -> Study:
@@ -41,6 +44,11 @@ class Draft:
     def ledger(self) -> Ledger:
         """The finished jobs of the store."""
         return self.workspace.ledger
+
+    @property
+    def predictions(self) -> Predictions:
+        """The predictions of its unit."""
+        return Predictions(self.ledger, self.dataset.positive, self.unit)
 
     @cached_property
     def marks(self) -> Marks:

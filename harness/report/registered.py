@@ -23,6 +23,10 @@ TESTS = (
     "fitted models, without a verdict: exact McNemar (accuracy), DeLong (ROC AUC)",
     "95 % intervals: Wilson, DeLong, percentile bootstrap over patients (over images where patients are unknown)",
 )
+TEST_OF_SUBGROUPS = (
+    "subgroups: permutation of patients within a class (bootstrap where patients are in several groups), Holm over all"
+    " differences of a scenario; 95 % intervals by bootstrap over patients"
+)
 NO_DEVIATION = ("description", "paper", "checkpoint_every")  # fields that decide no number
 PARTS = {"images": "other images", "folds": "other folds", "weights": "other weights", "heads": "other custom heads"}
 
@@ -45,9 +49,19 @@ def plan_of(workspace: Workspace) -> dict[str, Any]:
         "weights": sorted({*inputs.digests.weights.values()}),
         "heads": dict(inputs.digests.heads),
         "compared": [_stage(study, index) for index in range(len(study.stages))],
-        "tests": list(TESTS),
+        "tests": planned_tests(study),
         "looks": declared_looks(study),
     }
+
+
+def planned_tests(study: Study) -> list[str]:
+    """The tests of a study's report, each in words."""
+    of_patients = [f"all of patients, whose images are combined by {study.combine}; by image, too, but not leading"]
+    return [
+        *TESTS,
+        *([TEST_OF_SUBGROUPS] if study.subgroups else []),
+        *(of_patients if study.unit == "patient" else []),
+    ]
 
 
 def registration_content(workspace: Workspace, note: str) -> dict[str, Any]:

@@ -31,11 +31,10 @@ from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
 from harness.study.identity import search_id
-from harness.study.mixed import require_one_version
+from harness.study.mixed import require_one_code, require_one_version
 from harness.study.provenance import code_digest, versions
 from harness.study.rehearsal import with_trials
 from harness.study.search_block import Point, Search
-from harness.study.state import require_one_code
 from harness.training.device import choose_device
 from harness.training.preflight import require_usable
 

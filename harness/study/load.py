@@ -58,6 +58,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     _check_leaks(study)
     _check_search(study)
     _check_conflicts(study)
+    _check_unit(study)
     return study
 
 
@@ -113,6 +114,21 @@ def _check_data(study: Study) -> None:
         raise study.error(("folds", "by"), f"{words}; other columns are named in data.metadata")
     if folds.repeats > 1:
         raise study.error(("folds", "repeats"), f"folds by {folds.by} are there once; leave it out, or by: random")
+
+
+def _check_unit(study: Study) -> None:
+    """Raise StudyError where patients cannot be the unit: nobody knows them, or folds or a search go by images."""
+    for field, default in (("unit", "image"), ("combine", "mean")):
+        if getattr(study, field) != default and study.data.patient_source is None:
+            message = "patients are unknown; say who they are by data.patient, or of a table by data.columns.patient"
+            raise study.error((field,), f"{message}, or write {field}: {default}")
+    if study.unit == "image":
+        return
+    if not study.folds.grouped:
+        raise study.error(("unit",), "folds that are not grouped tear patients apart; write folds: {grouped: true}")
+    if study.search is not None:
+        message = "a search compares trials by the images of every epoch; give it a study file of its own"
+        raise study.error(("unit",), f"{message}, or write unit: image")
 
 
 def _check_stages(study: Study) -> None:

@@ -1,10 +1,11 @@
-"""Detect fits of one study by different versions of packages or on different devices, and mark their tables."""
+"""Detect fits of one study by other code, other versions of packages or on other devices; refuse or mark them."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from harness.errors import HarnessError
 from harness.store.results import FoldRecord
+from harness.study.provenance import decisive_code
 from harness.study.settings import CLASSIFIERS, Settings
 from harness.study.state import ScenarioState
 
@@ -19,6 +20,21 @@ def require_one_version(states: Iterable[ScenarioState], allowed: bool, coming: 
             f"packages that affect the numbers have changed since fits of this study were made ({found}), and no table"
             " mixes versions by default: continue with the versions that made them, start again in another --store, or"
             " give --mixed-versions, which marks every table and figure"
+        )
+
+
+def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:
+    """Raise HarnessError if fits of one table were made by different code: a table never mixes code.
+
+    coming: the code of the fits that are still to be made.
+    """
+    codes = Counter(r.facts.code for state in states for r in state.records.values() if r.facts.code is not None)
+    if len({*codes, *([coming] if coming else [])}) > 1:
+        found = ", ".join(f"{count} by {code}" for code, count in codes.items())
+        raise HarnessError(
+            f"code that decides numbers has changed since fits of this study were made"
+            f" ({found}{f'; now it is {coming}' if coming else ''}), and one table never mixes code: continue with the"
+            f" code that made them, or start again in another --store. The code is {decisive_code()}"
         )
 
 

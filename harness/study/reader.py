@@ -1,35 +1,51 @@
 """Reads the state of a study from the ledger."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import LeakageError
 from harness.store import Ledger
 from harness.store.results import FoldRecord
 from harness.study.identity import Digests
+from harness.study.mixed import require_one_code
 from harness.study.plan import Job, Scenario, fold_jobs, stage_scenarios, test_jobs
 from harness.study.settings import Settings
-from harness.study.state import ScenarioState, StageState, StudyState, require_one_code
+from harness.study.state import ScenarioState, StageState, StudyState
 from harness.study.study import Stage, Study
 from harness.study.types import is_worst_group
+from harness.study.unit import BY_IMAGE, Unit, UnitScores, unit_scores
 from harness.study.worst_group import At, ImageGroups, WorstGroup
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the numbers of finished fits are read: in which unit, and in which groups the worst one is looked for."""
+
+    unit: Unit = BY_IMAGE
+    positive: str | None = None
+    groups: ImageGroups | None = None  # of the unit; None: no stage selects by the worst group
+
+
+OF_IMAGES = Reading()
+
+
 class StateReader:
     """Reads the state of a study from the ledger: each record once, however often it is asked for.
 
-    has_test: there are images to test on. groups: for the metrics of the worst group that stages select by.
+    has_test: there are images to test on.
     """
 
     def __init__(
-        self, study: Study, digests: Digests, ledger: Ledger, has_test: bool = True, groups: ImageGroups | None = None
+        self, study: Study, digests: Digests, ledger: Ledger, has_test: bool = True, reading: Reading = OF_IMAGES
     ) -> None:
         self._study, self._digests, self._ledger, self._has_test = study, digests, ledger, has_test
         self._records: dict[str, FoldRecord] = {}
-        self._groups = groups
+        self._reading = reading
+        self._scores: dict[str, UnitScores] = {}  # by the job
         self._worst: dict[tuple[str, ...], dict[str, WorstGroup]] = {}  # by the jobs
 
     def read(self, provisional: bool = False) -> StudyState:
@@ -87,19 +103,43 @@ class StateReader:
                     f" study's is {job.rows}; one table never mixes fold assignments: remove that folder, and run the"
                     " study again"
                 )
-        return ScenarioState(scenario, tuple(jobs), records, self._worst_groups(jobs, records))
+        worst, scores = self._worst_groups(jobs, records), self._unit_scores(jobs, records)
+        return ScenarioState(scenario, tuple(jobs), records, worst, scores)
+
+    def again(self, state: StudyState) -> StudyState:
+        """The state of another reader as this one reads it: what was selected stays so."""
+        stages = [
+            replace(each, scenarios=tuple(map(self._again, each.scenarios)), chosen=each.best.id if each.best else None)
+            for each in state.stages
+        ]
+        return StudyState(tuple(stages), tuple(map(self._again, state.tests)))
+
+    def _again(self, state: ScenarioState) -> ScenarioState:
+        return self.scenario(state.scenario, state.jobs)
+
+    def _unit_scores(self, jobs: Sequence[Job], records: Mapping[str, FoldRecord]) -> dict[str, UnitScores]:
+        """The validation metrics of each finished job by patient; empty where the unit is the image."""
+        reading = self._reading
+        wanted = [job.id for job in jobs if reading.unit.patients and job.evaluate == "val" and job.id in records]
+        for job_id in wanted:
+            if job_id not in self._scores:
+                self._scores[job_id] = unit_scores(reading.unit, self._ledger.predictions(job_id), reading.positive)
+        return {job_id: self._scores[job_id] for job_id in wanted}
 
     def _worst_groups(self, jobs: Sequence[Job], records: Mapping[str, FoldRecord]) -> dict[str, WorstGroup]:
         """The worst group of a finished scenario by each metric that a stage selects by."""
         asked = {stage.select.metric for stage in self._study.stages if stage.select}
         metrics = sorted(metric for metric in asked if is_worst_group(metric))
         validated = all(job.evaluate == "val" for job in jobs)
-        if self._groups is None or not metrics or not validated or len(records) < len(jobs):
+        unit, groups = self._reading.unit, self._reading.groups
+        if groups is None or not metrics or not validated or len(records) < len(jobs):
             return {}
         key = tuple(job.id for job in jobs)
         if key not in self._worst:
-            tables: dict[At, pd.DataFrame] = {(job.repeat, job.fold): self._ledger.predictions(job.id) for job in jobs}
-            found = {metric: self._groups.worst(metric, tables) for metric in metrics}
+            tables: dict[At, pd.DataFrame] = {
+                (job.repeat, job.fold): unit.of(self._ledger.predictions(job.id)) for job in jobs
+            }
+            found = {metric: groups.worst(metric, tables) for metric in metrics}
             self._worst[key] = {metric: group for metric, group in found.items() if group is not None}
         return self._worst[key]
 

@@ -1,21 +1,19 @@
 """How far a study is: each stage's scenarios, which of their jobs are done, and who won."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 
-from harness.errors import HarnessError
 from harness.stats import ALPHA
 from harness.stats.paired import Test, corrected_t, holm
 from harness.store.results import FoldRecord, Metrics
 from harness.study.identity import Digests, digest, study_id
 from harness.study.metric_steps import metric_step
 from harness.study.plan import Job, Scenario
-from harness.study.provenance import decisive_code
 from harness.study.settings import CLASSIFIERS, ResolvedSettings
 from harness.study.study import Stage, Study
 from harness.study.types import is_worst_group
+from harness.study.unit import UnitScores
 from harness.study.worst_group import WorstGroup, worst_group_test
 
 
@@ -27,6 +25,7 @@ class ScenarioState:
     jobs: tuple[Job, ...]
     records: Mapping[str, FoldRecord]  # job id -> record
     worst: Mapping[str, WorstGroup] = field(default_factory=dict)  # metric of the worst group -> that group
+    scores: Mapping[str, UnitScores] = field(default_factory=dict)  # job id -> those of patients; empty of images
 
     @property
     def id(self) -> str:
@@ -56,6 +55,10 @@ class ScenarioState:
         """The state after another job is done."""
         return replace(self, records={**self.records, record.job_id: record})
 
+    def metrics(self, job_id: str) -> Metrics:
+        """The metrics of a job that is done: of its validation patients where they are the unit, else of its images."""
+        return self.scores[job_id].metrics if job_id in self.scores else self.records[job_id].metrics
+
     @property
     def cost(self) -> float:
         """The number of parameters that its predictions depend on, trained or not, the mean over the folds done."""
@@ -69,10 +72,10 @@ class ScenarioState:
     @property
     def summary(self) -> Metrics:
         """The mean and the standard deviation (n - 1) over the folds done, as `<metric>_mean` and `<metric>_std`."""
-        records = list(self.records.values())
-        if not records:
+        done = [self.metrics(job_id) for job_id in self.records]
+        if not done:
             return {}
-        values = {name: [record.metrics[name] for record in records] for name in records[0].metrics}
+        values = {name: [metrics[name] for metrics in done] for name in done[0]}
         spread = {f"{name}_std": stdev(v) for name, v in values.items() if len(v) > 1}
         worst = {f"{name}{end}": v for name, group in self.worst.items() for end, v in group.summary.items()}
         return {f"{name}_mean": mean(v) for name, v in values.items()} | spread | worst
@@ -80,11 +83,15 @@ class ScenarioState:
 
 @dataclass(frozen=True)
 class StageState:
-    """One stage. `scenarios` is empty while an earlier stage has not named the winner that it starts from."""
+    """One stage. `scenarios` is empty while an earlier stage has not named the winner that it starts from.
+
+    chosen: the id of the scenario that was selected, where it was by numbers of another unit than those here.
+    """
 
     stage: Stage
     scenarios: tuple[ScenarioState, ...]
     waits_for: str | None = None
+    chosen: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -98,6 +105,8 @@ class StageState:
     @property
     def best(self) -> ScenarioState | None:
         """The winner by the stage's rule among its finished scenarios; None without `select`."""
+        if self.chosen is not None:
+            return next(state for state in self.scenarios if state.id == self.chosen)
         if self.stage.select is None or self.stage.select.rule == "best" or self.top is None:
             return self.top
         return min([self.top, *(c.other for c in contests(self) if not c.resolved)], key=lambda state: state.cost)
@@ -112,8 +121,9 @@ class StageState:
         if self.stage.select is None or not finished:
             return None
         sign = 1 if self.stage.select.maximize else -1
-        metric = f"{self.stage.select.metric}_mean"
-        return max(finished, key=lambda state: sign * state.summary[metric])
+        means = {state.id: state.summary.get(f"{self.stage.select.metric}_mean") for state in finished}
+        ranked = [(sign * mean, state) for state in finished if (mean := means[state.id]) is not None]
+        return max(ranked, key=lambda pair: pair[0])[1] if ranked else None  # no group may be large enough
 
 
 @dataclass(frozen=True)
@@ -164,6 +174,7 @@ def contests(state: StageState) -> list[Contest]:
         return []
     metric, top = state.stage.select.metric, state.top
     others = [s for s in state.scenarios if s.finished and s is not top and not s.settings.leaks]
+    others = [s for s in others if f"{metric}_mean" in s.summary]
     tests = [fold_test(top, other, metric) for other in others]
     adjusted = holm([test.p for test in tests])
     return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
@@ -179,7 +190,7 @@ def fold_test(first: ScenarioState, second: ScenarioState, metric: str) -> Test:
 def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -> list[float]:
     """The metric of the first minus that of the second, in each of their folds; both are finished."""
     pairs = zip(first.jobs, second.jobs, strict=True)  # both in the order of repeats and folds
-    return [first.records[a.id].metrics[metric] - second.records[b.id].metrics[metric] for a, b in pairs]
+    return [first.metrics(a.id)[metric] - second.metrics(b.id)[metric] for a, b in pairs]
 
 
 def val_to_train(state: ScenarioState) -> float:
@@ -191,26 +202,15 @@ def least_step(state: ScenarioState, metric: str) -> float:
     """By how much the least change of one fold's predictions moves a metric; 0 for losses, which have no steps.
 
     The validation images are those of a stratified fold: the training images, before oversampling, x n_val / n_train.
+    Patients are counted.
     """
+    if state.scores:
+        of_class = zip(*(scores.counts for scores in state.scores.values()), strict=True)
+        return metric_step(metric.removeprefix("val/"), [mean(map(float, counts)) for counts in of_class])
     ratio = val_to_train(state)
     counts = [r.class_counts["before"].values() for r in state.records.values() if "before" in r.class_counts]
     images = [ratio * mean(map(float, of_class)) for of_class in zip(*counts, strict=True)]
     return metric_step(metric.removeprefix("val/"), images)
-
-
-def require_one_code(states: Iterable[ScenarioState], coming: str | None = None) -> None:
-    """Raise HarnessError if fits of one table were made by different code: a table never mixes code.
-
-    coming: the code of the fits that are still to be made.
-    """
-    codes = Counter(r.facts.code for state in states for r in state.records.values() if r.facts.code is not None)
-    if len({*codes, *([coming] if coming else [])}) > 1:
-        found = ", ".join(f"{count} by {code}" for code, count in codes.items())
-        raise HarnessError(
-            f"code that decides numbers has changed since fits of this study were made"
-            f" ({found}{f'; now it is {coming}' if coming else ''}), and one table never mixes code: continue with the"
-            f" code that made them, or start again in another --store. The code is {decisive_code()}"
-        )
 
 
 def look_key(test: ScenarioState) -> str:

@@ -8,10 +8,9 @@ from harness.store.holders import read_holder
 from harness.store.reports import find_report, search_report
 from harness.study.identity import Digests, study_id
 from harness.study.plan import Job
-from harness.study.reader import StateReader
+from harness.study.reader import OF_IMAGES, Reading, StateReader
 from harness.study.state import StudyState
 from harness.study.study import Study
-from harness.study.worst_group import ImageGroups
 
 State = Literal["done", "running", "failed", "missing"]
 
@@ -45,18 +44,16 @@ class Status:
         return sum(job.status == status for job in self.jobs)
 
 
-def study_status(
-    study: Study, digests: Digests, has_test: bool, store: Store, groups: ImageGroups | None = None
-) -> Status:
+def study_status(study: Study, digests: Digests, has_test: bool, store: Store, reading: Reading = OF_IMAGES) -> Status:
     """Read the status of a study in this store. has_test: whether there are test images.
 
-    groups: for the metrics of the worst group.
+    reading: the unit of the numbers that stages select by.
     """
     ledger = Ledger(store)
     holder = read_holder(store.locks / f"{study.study}.json")
     identity = study_id(study, digests)
     running = holder is not None and holder.get("study_id") in (None, identity)  # else another study of this name
-    state = StateReader(study, digests, ledger, has_test, groups).read()
+    state = StateReader(study, digests, ledger, has_test, reading).read()
     jobs: dict[str, JobStatus] = {}
     for stage, job in _jobs(state):
         jobs.setdefault(job.id, _job_status(stage, job, ledger, running))

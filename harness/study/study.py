@@ -16,12 +16,15 @@ from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.subgroups import Subgroups
 from harness.study.types import Count, Model, Name, SelectionMetric, higher_is_better
+from harness.study.unit import Combine, UnitName
 
 # fields that decide no result: what differs in them alone is no other study
 UNDECISIVE_FIELDS = (
     "description", "paper", "checkpoint_every", "data.path", "data.on_bad_image",
     "search.trials", "search.timeout", "search.confirm", "search.reuse",
 )  # fmt: skip
+
+ADDED_LATER = {"subgroups": [], "unit": "image", "combine": "mean"}  # field -> its default, which is in no id
 
 
 class Folds(Model):
@@ -93,6 +96,8 @@ class Study(Model):
     search: Search | None = None
     test: FinalTest | None = None
     subgroups: Subgroups = Field(default=[])
+    unit: UnitName = "image"  # what the numbers are about, and what stages select by; it changes no fit
+    combine: Combine = "mean"  # how the probabilities of a patient's images become one
     paper: str | None = None  # a file in `studies/published/`, which the report compares with this study
     audit: AuditRules = AuditRules()
     checkpoint_every: Count | None = None  # epochs; None: each epoch longer than a minute. Does not change results
@@ -106,11 +111,9 @@ class Study(Model):
 
     @model_serializer(mode="wrap")
     def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; `subgroups` only where there are any, as ids and records of older studies have none."""
+        """The fields; those of ADDED_LATER where they are not at their default, as in ids and records of before."""
         content: dict[str, Any] = handler(self)
-        if not content.get("subgroups"):
-            content.pop("subgroups", None)
-        return content
+        return {name: v for name, v in content.items() if name not in ADDED_LATER or v != ADDED_LATER[name]}
 
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that names the line or option of `field`: `file:line: field: message`."""

@@ -12,6 +12,7 @@ from harness.stats.metrics import classification_metrics
 from harness.stats.paired import Test, corrected_t
 from harness.study.metric_steps import COUNTED, ORDERED, metric_step
 from harness.study.types import higher_is_better, plain_metric
+from harness.study.unit import arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ class WorstGroup:
 
 @dataclass(frozen=True)
 class ImageGroups:
-    """The training images of each group by its name, such as `sex = F`."""
+    """The training images (or patients, where they are the unit) of each group by its name, such as `sex = F`."""
 
     images: Mapping[str, frozenset[str]]
     positive: str | None
@@ -61,7 +62,7 @@ class ImageGroups:
 
     def _in_folds(self, name: str, metric: str, predictions: "Mapping[At, pd.DataFrame]") -> WorstGroup | None:
         """A group over the folds; None where it takes no part."""
-        parts = {at: _arrays(frame[frame["image"].isin(self.images[name])]) for at, frame in predictions.items()}
+        parts = {at: arrays(frame[frame["image"].isin(self.images[name])]) for at, frame in predictions.items()}
         counts = {at: np.bincount(labels, minlength=len(classes)) for at, (classes, _, labels) in parts.items()}
         if not takes_part(metric, [images for (repeat, _), images in counts.items() if repeat == 0]):
             return None
@@ -72,15 +73,6 @@ class ImageGroups:
             positive = classes.index(self.positive) if self.positive else None
             values[at] = classification_metrics(probabilities, labels, positive)[plain]
         return WorstGroup(name, values, metric_step(plain, np.mean([counts[at] for at in scored], axis=0).tolist()))
-
-
-def _arrays(frame: "pd.DataFrame") -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
-    """The classes, the probabilities [n, classes] and the true class of every row [n] of a predictions table."""
-    columns = [str(column) for column in frame if str(column).startswith("prob_")]
-    classes = [column.removeprefix("prob_") for column in columns]
-    places = {name: index for index, name in enumerate(classes)}
-    labels = np.array([places[label] for label in frame["label"]], dtype=np.int64)
-    return classes, frame[columns].to_numpy(np.float64), labels
 
 
 def _has_metric(metric: str, images: Counts) -> bool:
@@ -101,9 +93,9 @@ def takes_part(metric: str, in_folds: Sequence[Counts]) -> bool:
     )
 
 
-def needed_words(metric: str) -> str:
-    """What a group needs to take part."""
-    return f"{MIN_IMAGES} training images" + (" of each class, all of them in one fold" if _of_classes(metric) else "")
+def needed_words(metric: str, unit: str = "images") -> str:
+    """What a group needs to take part. unit: images or patients."""
+    return f"{MIN_IMAGES} training {unit}" + (" of each class, all of them in one fold" if _of_classes(metric) else "")
 
 
 def worst_group_test(first: WorstGroup, second: WorstGroup, val_to_train: float) -> Test:

@@ -12,7 +12,6 @@ from harness.data.inputs import Workspace
 from harness.data.pixels import open_pixels
 from harness.errors import HarnessError, attempt
 from harness.report.numbers.marks import marks_of
-from harness.report.numbers.predictions import arrays
 from harness.store.explanations import (
     GRAD_CAM_WARNING,
     Explanations,
@@ -23,6 +22,7 @@ from harness.store.explanations import (
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StudyState
+from harness.study.unit import arrays
 from harness.tracking.connection import is_lost
 from harness.tracking.publisher import Publisher
 from harness.training.context import Context

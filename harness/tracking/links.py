@@ -14,6 +14,7 @@ from harness.study import Study
 from harness.study.search_block import Search
 from harness.study.state import StageState
 from harness.study.types import plain_metric
+from harness.study.unit import PATIENT_METRICS
 
 View = dict[str, Any]
 
@@ -44,17 +45,18 @@ class Links:
     def study_views(self, study: Study, stages: Sequence[StageState]) -> dict[str, str]:
         """The ready views of a study: leaderboard, curves by factor, all runs; words -> URL."""
         select = next((s.stage.select for s in reversed(stages) if s.stage.select), None)
-        metric = select.metric if select else "val/accuracy"
+        plain = select.metric if select else "val/accuracy"
+        metric = f"{PATIENT_METRICS}{plain}" if study.unit == "patient" else plain
         others = [name for name in ("val/accuracy", "val/balanced_accuracy", "val/roc_auc") if name != metric]
         factors = [_param(factor) for factor in study.factors]
         means = [_metric(name) for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))]
         ascending = select is not None and not select.maximize
         found = {"leaderboard": self.leaderboard([*factors, *means], _metric(f"{metric}_mean"), ascending)}
-        shown = list(dict.fromkeys([plain_metric(metric), "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
+        shown = list(dict.fromkeys([plain_metric(plain), "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
         for factor in study.factors:
             levels = [str(level) for stage in study.stages for level in stage.grid.get(factor, ())]
             found[f"curves by {factor}"] = self.curves(factor, levels, shown)
-        return found | {"all runs": self.tree([_metric(plain_metric(metric)), _metric(f"{metric}_mean"), *factors])}
+        return found | {"all runs": self.tree([_metric(plain_metric(plain)), _metric(f"{metric}_mean"), *factors])}
 
     def search_view(self, search: Search) -> str:
         """The URL of the leaderboard of a search's trials."""

@@ -1,22 +1,27 @@
 """Publishes a study in MLflow: jobs while they train, scenarios when they are complete, the study at the end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.data.inputs import Inputs, Workspace
+from harness.data.inputs import Workspace
 from harness.errors import JobError
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
-from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
-from harness.report.tables.export import escaped
+from harness.report.numbers.predictions import Predictions, scored, test_metrics
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StageState, all_scenarios
+from harness.study.unit import BY_IMAGE, Unit
 from harness.tracking.entities import command_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
+from harness.tracking.run_words import of_patients, scenario_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOOKS_BELOW = "\n\nLooks at the test set: "
 
@@ -96,19 +101,36 @@ class Publisher(RootRun):
             return
         from harness.report.figures.study import scenario_figures
 
+        unit = self._workspace.unit
         state = self._workspace.reader.scenario(scenario, state.jobs)  # with its worst groups, from all its folds
-        frame = pooled(list(state.jobs), self._workspace.ledger)
         mark = self._marks(state).scenario(scenario.settings)
         with self._store.scratch() as folder:
-            frame.to_parquet(folder / "predictions.parquet", index=False)
-            self._tracker.log_files(run_id, [folder / "predictions.parquet"])
+            frame = self._log_predictions(run_id, folder, lambda of: of.out_of_fold(state))
             figures = folder / "figures"
             figures.mkdir()
-            scenario_figures(state, frame, self._inputs.dataset, figures, mark)
+            scenario_figures(state, frame, self._inputs.dataset, figures, unit.titled(state.name), mark)
             self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
-        self._tracker.log_metrics(run_id, state.summary)
-        self._tracker.describe(run_id, _scenario_words(state, self._inputs, mark))
+        images = self._workspace.reader_of(BY_IMAGE).scenario(scenario, state.jobs) if unit.patients else state
+        self._tracker.log_metrics(run_id, images.summary)
+        self._tracker.log_metrics(run_id, of_patients(state.summary) if unit.patients else {})
+        self._tracker.describe(run_id, scenario_words(state, self._inputs, unit, mark))
         self._tracker.finish(run_id)
+
+    def _predictions(self, unit: Unit) -> Predictions:
+        return Predictions(self._workspace.ledger, self._inputs.dataset.positive, unit)
+
+    def _log_predictions(
+        self, run_id: str, folder: Path, read: "Callable[[Predictions], pd.DataFrame]"
+    ) -> "pd.DataFrame":
+        """Log the predictions of images, and of patients where they are the unit; return those of the unit."""
+        files = {"predictions.parquet": BY_IMAGE}
+        if self._workspace.unit.patients:
+            files["predictions-patients.parquet"] = self._workspace.unit
+        frames = {name: read(self._predictions(unit)) for name, unit in files.items()}
+        for name, frame in frames.items():
+            frame.to_parquet(folder / name, index=False)
+        self._tracker.log_files(run_id, [folder / name for name in frames])
+        return list(frames.values())[-1]
 
     def _marks(self, state: ScenarioState) -> Marks:
         """The marks of a scenario as soon as it is complete."""
@@ -129,22 +151,22 @@ class Publisher(RootRun):
         from harness.report.figures.study import confusion_figure
 
         run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
-        metrics = test_metrics(state, self._inputs.dataset.positive, self._workspace.ledger)
-        frame = ensemble(pooled(list(state.jobs), self._workspace.ledger))
+        unit = self._workspace.unit
+        metrics = test_metrics(state, self._predictions(unit))
         if len(state.jobs) == 1:
             self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
-        self._tracker.log_metrics(run_id, metrics, state.settings.epochs)
+        self._tracker.log_metrics(run_id, test_metrics(state, self._predictions(BY_IMAGE)), state.settings.epochs)
+        self._tracker.log_metrics(run_id, of_patients(metrics) if unit.patients else {}, state.settings.epochs)
         looks = taken_looks(self._study, self._inputs.dataset, self._workspace.ledger)
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         with self._store.scratch() as folder:
-            frame.to_parquet(folder / "predictions.parquet", index=False)
-            self._tracker.log_files(run_id, [folder / "predictions.parquet"])
+            frame = self._log_predictions(run_id, folder, lambda of: of.on_test(state))
             figures = folder / "figures"
             figures.mkdir()
             confusion_figure(
                 frame,
-                f"test set, {scored(state)}",
+                unit.titled(f"test set, {scored(state)}"),
                 figures / "confusion_matrix.png",
                 mark=self._test_mark(state),
             )
@@ -152,7 +174,8 @@ class Publisher(RootRun):
         mark = self._test_mark(state)
         self._tracker.describe(
             run_id,
-            f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared: accuracy"
+            f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared:"
+            f" accuracy{' of patients' * unit.patients}"
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.{LOOKS_BELOW}{history}",
         )
         self._tracker.finish(run_id)
@@ -181,7 +204,7 @@ class Publisher(RootRun):
         mark = self._marks(state).every
         words = (
             f"{f'**{mark}.** ' if mark else ''}{state.name}, refitted on all training images;"
-            f" study id {self._workspace.identity}"
+            f" study id {self._workspace.identity}{'; selected by patient' * self._workspace.unit.patients}"
         )
         tags = {STUDY_IDS: self._workspace.identity, JOB_ID: state.jobs[0].id}
         self._tracker.registry.log(run_id, self._study.study, classifier, self._inputs.dataset.classes, words, tags)
@@ -227,20 +250,3 @@ class Publisher(RootRun):
     def views(self, stages: Sequence[StageState]) -> dict[str, str]:
         """The ready views of the study in the MLflow UI: words -> URL."""
         return self._tracker.links.study_views(self._study, stages)
-
-
-_TRAINED = {"all": "whole network trained", "head": "frozen"}
-
-
-def _scenario_words(state: ScenarioState, inputs: Inputs, mark: str | None) -> str:
-    s, means, folds = state.settings, state.summary, escaped(inputs.separation.of_folds)
-    augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
-    return (
-        f"{f'**{mark}.** ' if mark else ''}"
-        f"{s.backbone} ({s.weights} weights,"
-        f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
-        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}): accuracy"
-        f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
-        f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
-        f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."
-    )

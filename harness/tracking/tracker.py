@@ -249,6 +249,8 @@ class Tracker:
             }
             if less := rehearsal(self._study):
                 common["harness.rehearsal"] = ", ".join(less)
+            if self._study.unit == "patient":
+                common["harness.unit"] = f"patient, {self._study.combine}"
             if self._synthetic:
                 common["harness.data"] = "SYNTHETIC"
             lineage = {"mlflow.parentRunId": parent} if parent else {}

@@ -13,7 +13,14 @@ from harness.data.inputs import Workspace
 from harness.errors import StudyError
 from harness.prepare import prepare
 from harness.report.numbers.records import Statistics
-from harness.report.registered import REGISTRATION, Registered, registered, registration_content
+from harness.report.registered import (
+    REGISTRATION,
+    TESTS,
+    Registered,
+    planned_tests,
+    registered,
+    registration_content,
+)
 from harness.report.registering import register_study
 from harness.store import Store
 from harness.store.check_looks import check_looks
@@ -197,3 +204,17 @@ def test_a_killed_registration_leaves_nothing_that_counts(tmp_path: Path) -> Non
     assert killed.returncode == -9
     store = Store(tmp_path / "mlruns")
     assert (registrations(store), check_registrations(store)) == ([], [])
+
+
+def test_the_tests_of_subgroups_and_the_unit_are_part_of_the_plan(study_of: Callable[..., Study]) -> None:
+    plain = study_of(SMALL_STUDY)
+    by_group = study_of(SMALL_STUDY.replace("folds:", "subgroups: [sex]\nfolds:"))
+    by_patient = study_of(SMALL_STUDY.replace("folds:", "unit: patient\ncombine: max\nfolds:"))
+    assert planned_tests(plain) == list(TESTS)
+    assert planned_tests(by_group)[3:] == [
+        "subgroups: permutation of patients within a class (bootstrap where patients are in several groups), Holm over"
+        " all differences of a scenario; 95 % intervals by bootstrap over patients"
+    ]
+    assert planned_tests(by_patient)[3:] == [
+        "all of patients, whose images are combined by max; by image, too, but not leading"
+    ]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.numbers.marks import Marks
-from harness.report.numbers.predictions import ensemble, pooled
+from harness.report.numbers.predictions import Predictions, ensemble, pooled
 from harness.report.numbers.predictions import test_metrics as metrics_on_the_test_set
 from harness.report.tables.study import class_table, confusion_table, leaderboard
 from harness.stats.proportions import wilson
@@ -158,6 +158,7 @@ def test_pooled_predictions_and_test_metrics_come_from_the_ledger(finished: Fini
     frame = pooled(list(test.jobs), ledger)
     assert len(frame) == 24
     accuracy = ((frame["prob_PNEUMONIA"] > 0.5) == (frame["label"] == "PNEUMONIA")).mean()
-    metrics = metrics_on_the_test_set(test, "PNEUMONIA", ledger)
+    metrics = metrics_on_the_test_set(test, Predictions(ledger, "PNEUMONIA"))
     assert metrics["test/accuracy"] == pytest.approx(accuracy)
-    assert metrics["test/specificity"] == pytest.approx(metrics_on_the_test_set(test, "NORMAL", ledger)["test/recall"])
+    other = metrics_on_the_test_set(test, Predictions(ledger, "NORMAL"))
+    assert metrics["test/specificity"] == pytest.approx(other["test/recall"])

@@ -10,8 +10,8 @@ from harness.errors import HarnessError
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord, FoldResult
 from harness.study import Study
-from harness.study import state as stages
 from harness.study.identity import Digests
+from harness.study.mixed import require_one_code
 from harness.study.plan import Job
 from harness.study.reader import StateReader
 from harness.study.state import ScenarioState, StageState, all_scenarios
@@ -271,11 +271,11 @@ def with_code(state: ScenarioState, *codes: str) -> ScenarioState:
 def test_fits_by_different_code_never_stand_in_one_table(study_of: LoadText, ledger: Ledger) -> None:
     state = first(study_of(TEXT), ledger)
     one, other = state.scenarios[:2]
-    stages.require_one_code([with_code(one, "new", "new"), with_code(other, "", "new")], "new")
+    require_one_code([with_code(one, "new", "new"), with_code(other, "", "new")], "new")
     for states, coming in (
         ([with_code(one, "old", "new")], None),
         ([with_code(one, "old"), with_code(other, "new")], None),
         ([with_code(one, "old"), other], "new"),
     ):
         with pytest.raises(HarnessError, match=r"made \(.*1 by old.*\), and one table never mixes code"):
-            stages.require_one_code(states, coming)
+            require_one_code(states, coming)

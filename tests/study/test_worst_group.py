@@ -13,7 +13,7 @@ from harness.store import Ledger, Store
 from harness.store.results import FoldRecord, FoldResult
 from harness.study import Study
 from harness.study.identity import Digests, study_id
-from harness.study.reader import StateReader
+from harness.study.reader import Reading, StateReader
 from harness.study.state import StageState, contests
 from harness.study.worst_group import ImageGroups
 from tests.conftest import fit_facts
@@ -56,13 +56,14 @@ GROUPS = {
 def run(study: Study, folder: Path, tables: Sequence[Callable[[int], pd.DataFrame]]) -> StageState:
     """The stage after its scenarios have predicted these."""
     ledger = Ledger(Store(folder))
-    reader = StateReader(study, DIGESTS, ledger, groups=ImageGroups(GROUPS, "ILL"))
+    reading = Reading(groups=ImageGroups(GROUPS, "ILL"))
+    reader = StateReader(study, DIGESTS, ledger, reading=reading)
     for scenario, table in zip(reader.stage(study.stages[0], None).scenarios, tables, strict=True):
         for job in scenario.jobs:
             frame = table(job.fold or 0)
             area = float(roc_auc_score(frame["label"] == "ILL", frame["prob_ILL"]))
             ledger.save(FoldResult(FoldRecord(job.id, [], 1, {"val/roc_auc": area}, {}, fit_facts()), frame))
-    return StateReader(study, DIGESTS, ledger, groups=ImageGroups(GROUPS, "ILL")).stage(study.stages[0], None)
+    return StateReader(study, DIGESTS, ledger, reading=reading).stage(study.stages[0], None)
 
 
 def uneven(fold: int) -> pd.DataFrame:

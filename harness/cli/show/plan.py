@@ -11,6 +11,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.data.patient_counts import class_counts
 from harness.data.separation import oversampling_words
 from harness.data.subgroups import group_counts
+from harness.data.units import chosen_unit
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
@@ -82,6 +83,8 @@ def _show_patients(console: Console, study: Study, inputs: Inputs) -> None:
     more = "" if shared.known else f"; {suggestion(inputs.dataset, study.folds.k)}"
     if shared.known:
         console.print(shared.of_rule)
+    if study.unit == "patient":
+        console.print(f"unit: {chosen_unit(study, inputs.dataset).words}; stages select by it")
     console.print(f"folds: {shared.of_folds}{more}", style="" if shared.sound else "bold")
     if shared.splits:
         console.print(f"training and test: {shared.of_splits}")

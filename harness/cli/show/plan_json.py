@@ -25,6 +25,7 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
             for split, label, images, patients in class_counts(dataset).to_numpy().tolist()
         ],
         **({"subgroups": group_counts(workspace.groups, dataset).to_dict("records")} if study.subgroups else {}),
+        **({"unit": study.unit, "combine": study.combine} if study.unit == "patient" else {}),
         "left_out": [asdict(left) | {"lost": left.lost, "text": str(left)} for left in dataset.left_out],
         "manifest": inputs.digests.manifest,
         "folds": {"digest": inputs.digests.all_folds, "count": len(inputs.folds), "grouped": shared.facts()["grouped"]},

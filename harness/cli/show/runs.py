@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.show.console import frame_table, marked_title, new_console, relative, rows_table, show_marks
 from harness.report.numbers.marks import marked
-from harness.report.numbers.predictions import ensemble, pooled, scored
+from harness.report.numbers.predictions import Predictions, scored
 from harness.store import Store
 from harness.study import Study
 from harness.study.mixed import changed_versions
@@ -63,26 +63,28 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     from harness.report.tables.export import rounded
     from harness.stats.proportions import wilson
 
-    console, marks = new_console(), run.marks
+    console, marks, unit = new_console(), run.marks, run.workspace.unit
+    predictions = Predictions(run.workspace.ledger, run.workspace.inputs.dataset.positive, unit)
+    if unit.patients:
+        console.print(f"unit: {unit.words}", style="bold")
     _show_separation(console, run.workspace.inputs.separation, [s.settings for s in run.state.scenarios])
     for state in run.state.stages:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
         board = tables.leaderboard(state, marks)
-        console.print(frame_table(f"{study.study}, stage {state.stage.name}: mean over folds", rounded(board)))
-    ledger = run.workspace.ledger
+        title = unit.titled(f"{study.study}, stage {state.stage.name}: mean over folds")
+        console.print(frame_table(title, rounded(board)))
     for test in run.state.tests:
         if test.finished:
-            frame = ensemble(pooled(list(test.jobs), ledger))
-            mark = marks.test(run.workspace.inputs.dataset, test.settings, ledger)
-            console.print(frame_table(f"test set: {scored(test)}", marked(rounded(tables.class_table(frame)), mark)))
+            frame, title = predictions.on_test(test), unit.titled(f"test set: {scored(test)}")
+            mark = marks.test(run.workspace.inputs.dataset, test.settings, predictions.ledger)
+            console.print(frame_table(title, marked(rounded(tables.class_table(frame)), mark)))
             confusion = tables.confusion_table(frame)
             right, total = int(confusion.to_numpy().trace()), len(frame)
             low, high = wilson(right, total)
-            console.print(
-                f"test accuracy {right}/{total} = {right / total:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
-            )
+            accuracy = f"test accuracy{' of patients' * unit.patients} {right}/{total} = {right / total:.3f}"
+            console.print(f"{accuracy}, 95 % interval {low:.3f} to {high:.3f}\n")
     if run.looks:
         console.print(f"looks at the test set: {run.looks}\n")
     if known := run.registered:

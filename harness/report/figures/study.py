@@ -10,11 +10,12 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from harness.data.dataset import Dataset
 from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, plain_figure, save, titled
-from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.predictions import by_repeat
 from harness.report.tables.study import confusion_table
 from harness.stats.metrics import equal_mass_bins
 from harness.store.results import FoldRecord
 from harness.study.state import ScenarioState
+from harness.study.unit import arrays
 
 LEGEND_LINE_INCHES = 0.18
 INK = "#111111"  # text on a coloured area: pure black would be replaced by the text colour of the page
@@ -182,8 +183,8 @@ def prediction_figures(
 
 
 def scenario_figures(
-    state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, mark: str | None
+    state: ScenarioState, frame: pd.DataFrame, dataset: Dataset, folder: Path, title: str, mark: str | None
 ) -> list[Path]:
     """Draw the figures of one scenario, from its pooled out-of-fold predictions `frame`."""
     curves = learning_curves(list(state.records.values()), state.name, folder / "learning_curves.png", mark)
-    return [*prediction_figures(frame, dataset.positive, f"out of fold, {state.name}", folder, mark=mark), curves]
+    return [*prediction_figures(frame, dataset.positive, f"out of fold, {title}", folder, mark=mark), curves]

@@ -57,6 +57,8 @@ def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
     }
     content = study.model_dump(mode="json", exclude=NOT_SETTINGS)
     del content["data"]["image_size"]  # that of the scenarios says it
+    if study.unit == "patient":
+        content["combine"] = study.combine  # also where it is the default
     if study.subgroups:
         content["subgroups"] = list(map(subgroup_words, study.subgroups))
     if study.data.source != "phantom":
@@ -79,7 +81,7 @@ def _patients(study: Study, shared: Separation) -> str:
     """How many patients the rule finds, and why it is doubtful."""
     if shared.counts is None:
         return PATIENTS_UNKNOWN
-    whose = " by the phantoms' own rule" if study.data.patient is None else ""
+    whose = " by the phantoms' own rule" if study.data.source == "phantom" and study.data.patient is None else ""
     return "; ".join([f"{shared.counts.patients:,} patients of the training images{whose}", *shared.doubts])
 
 

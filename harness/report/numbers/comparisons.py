@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from harness.report.numbers.estimates import from_confusion, over_repeats
-from harness.report.numbers.predictions import arrays, by_repeat, ensemble, pooled
+from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
 from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
 from harness.stats.metrics import confusion_matrix
 from harness.stats.paired import Test, delong, holm, mcnemar, mean_area
-from harness.store import Ledger
 from harness.study.state import Contest, ScenarioState, StageState, contests
+from harness.study.unit import arrays
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
@@ -21,9 +21,7 @@ FIRST_REPEAT = "out of fold, first repeat"
 TEST = "test set"
 
 
-def scenario_estimates(
-    state: ScenarioState, ledger: Ledger, positive: str | None, run_id: str | None
-) -> list[Estimate]:
+def scenario_estimates(state: ScenarioState, predictions: Predictions, run_id: str | None) -> list[Estimate]:
     """The estimates of a finished scenario: every metric over its folds, and the rates of its pooled predictions."""
     values = fold_values(state)
     means = [
@@ -33,15 +31,15 @@ def scenario_estimates(
         )
         for name in values
     ]  # fmt: skip
-    frame = pooled(list(state.jobs), ledger)
-    return means + prediction_estimates(frame, state.name, OUT_OF_FOLD, positive, run_id)
+    frame = predictions.out_of_fold(state)
+    return means + prediction_estimates(frame, state.name, OUT_OF_FOLD, predictions.positive, run_id)
 
 
 def fold_values(state: ScenarioState) -> dict[str, list[float]]:
     """Each validation metric in every fold that is done, repeat after repeat."""
-    records = [state.records[job.id].metrics for job in state.jobs if job.id in state.records]
-    names = [name for name in records[0] if name.startswith("val/")] if records else []
-    return {name.removeprefix("val/"): [metrics[name] for metrics in records] for name in names}
+    done = [state.metrics(job.id) for job in state.jobs if job.id in state.records]
+    names = [name for name in done[0] if name.startswith("val/")] if done else []
+    return {name.removeprefix("val/"): [metrics[name] for metrics in done] for name in names}
 
 
 def prediction_estimates(
@@ -104,7 +102,7 @@ def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
     return area(probabilities[:, index], labels == index) if estimate.metric == "roc_auc" else None
 
 
-def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -> list[Comparison]:
+def stage_comparisons(state: StageState, predictions: Predictions) -> list[Comparison]:
     """Compare the stage's top scenario with every other: over folds, and on the same out-of-fold images.
 
     With several repeats, the images of the first are compared: p values have no mean.
@@ -115,17 +113,18 @@ def stage_comparisons(state: StageState, ledger: Ledger, positive: str | None) -
     metric = state.stage.select.metric if state.stage.select else ""
     recipes = [_of_contest(c, metric, len(found)) for c in found]
     scenarios = [found[0].top, *(c.other for c in found)]
-    repeats = [by_repeat(pooled(list(s.jobs), ledger)) for s in scenarios]
+    repeats = [by_repeat(predictions.out_of_fold(s)) for s in scenarios]
     fitted = [(s.name, parts[0]) for s, parts in zip(scenarios, repeats, strict=True)]
-    return recipes + image_comparisons(fitted, FIRST_REPEAT if len(repeats[0]) > 1 else OUT_OF_FOLD, positive)
+    on = FIRST_REPEAT if len(repeats[0]) > 1 else OUT_OF_FOLD
+    return recipes + image_comparisons(fitted, on, predictions.positive)
 
 
 def test_comparisons(
-    winner: ScenarioState, others: Sequence[ScenarioState], ledger: Ledger, positive: str | None
+    winner: ScenarioState, others: Sequence[ScenarioState], predictions: Predictions
 ) -> list[Comparison]:
     """Compare the selected scenario with every other one that was scored on the same test images."""
-    fitted = [(s.name, ensemble(pooled(list(s.jobs), ledger))) for s in (winner, *others)]
-    return image_comparisons(fitted, TEST, positive)
+    fitted = [(s.name, predictions.on_test(s)) for s in (winner, *others)]
+    return image_comparisons(fitted, TEST, predictions.positive)
 
 
 def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:

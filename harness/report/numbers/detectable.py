@@ -1,6 +1,7 @@
 """The smallest differences that a study's protocol can detect, in one line, before anything is trained."""
 
 from harness.data.inputs import Inputs
+from harness.data.units import chosen_unit, unit_dataset
 from harness.stats import ALPHA
 from harness.stats.power import detectable_by_mcnemar, detectable_in_sd
 from harness.study import Study
@@ -10,7 +11,8 @@ DISCORDANT_SHARE = 0.05  # of images that two scenarios classify differently: an
 
 def resolution(study: Study, inputs: Inputs) -> str:
     """The line about the smallest differences that are significant under this protocol."""
-    k, folds, rows = inputs.k, len(inputs.folds), inputs.dataset.rows
+    unit = chosen_unit(study, inputs.dataset)
+    k, folds, rows = inputs.k, len(inputs.folds), unit_dataset(inputs.dataset, unit).rows
     most = max(stage.size for stage in study.stages) - 1
     line = (
         f"resolution: a mean difference counts from {detectable_in_sd(folds, 1 / (k - 1)):.2f} SD of its {folds} folds"
@@ -25,8 +27,8 @@ def resolution(study: Study, inputs: Inputs) -> str:
         surplus = detectable_by_mcnemar(round(DISCORDANT_SHARE * n))
         if n:
             found = f"from {100 * surplus / n:.1f} points" if surplus else "nothing"
-            points.append(f"on {n:,} {words} images {found}")
+            points.append(f"on {n:,} {words} {unit.plural} {found}")
     return (
         f"{line}; two fitted models (which say nothing about their recipes) differ by McNemar's test, if they classify"
-        f" {DISCORDANT_SHARE:.0%} of the images differently, {', '.join(points)}"
+        f" {DISCORDANT_SHARE:.0%} of the {unit.plural} differently, {', '.join(points)}"
     )

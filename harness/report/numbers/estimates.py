@@ -10,7 +10,7 @@ from harness.report.numbers.records import Estimate
 from harness.stats.metrics import matrix_scores, rate_counts
 from harness.stats.proportions import wilson
 
-WILSON_OF_MEAN = "Wilson, of the mean rate on the images of one repeat"
+WILSON_OF_MEAN = "Wilson, of the mean rate"  # how the method of such an interval begins
 Matrix = NDArray[np.int64]  # [true, predicted]
 
 
@@ -53,5 +53,7 @@ def _mean(same: Sequence[Estimate]) -> Estimate:
     )
     if same[0].low is not None and n is not None:
         low, high = wilson(value * n, n)
-        return found.model_copy(update={"low": low, "high": high, "method": WILSON_OF_MEAN})
+        return found.model_copy(
+            update={"low": low, "high": high, "method": f"{WILSON_OF_MEAN} on the images of one repeat"}
+        )
     return found

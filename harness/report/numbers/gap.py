@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
+from harness.study.unit import arrays
 
 GAP = "gap"
 STEPS = ("cross-validation", "at the test set's class shares", "test, at its best threshold", "test")

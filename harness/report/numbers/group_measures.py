@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.numbers.predictions import arrays
 from harness.stats.bootstrap import Statistic, area, average, mean_of, ratio
+from harness.study.unit import arrays
 
+AT_POINT = " at the operating point"  # after the name of a rate
 CALIBRATION = "calibration in the large"
 """The mean predicted probability minus the share of the positive class; with several classes, the mean confidence in
 the predicted class minus the accuracy. Van Calster et al. 2019, BMC Medicine 17:230. An ECE is not used: in small
@@ -17,7 +18,10 @@ groups its bins make it too large."""
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a group in one repeat. patients: of the class that it is about, or of the smallest one."""
+    """One number of a group in one repeat. patients: of the class that it is about, or of the smallest one.
+
+    at: the threshold, where it is not that of the more probable class.
+    """
 
     metric: str
     of_class: str | None
@@ -27,19 +31,25 @@ class Measure:
     hits: int | None = None
     scores: NDArray[np.float64] | None = None
     of_what: str = ""
+    at: float | None = None
 
 
-def two_class_measures(frame: pd.DataFrame, positive: str) -> list[Measure]:
-    """The measures of the positive class."""
+def two_class_measures(frame: pd.DataFrame, positive: str, point: float | None = None) -> list[Measure]:
+    """The measures of the positive class. point: the operating point; None: there is none."""
     classes, probabilities, labels = arrays(frame)
     index = classes.index(positive)
     is_positive, found = labels == index, probabilities.argmax(axis=1) == index
     scores, everything = probabilities[:, index], np.ones(len(labels), dtype=bool)
     ill, well, both = (frame["patient"][rows].nunique() for rows in (is_positive, ~is_positive, everything))
+    at_point = [] if point is None else [
+        _rate(f"recall{AT_POINT}", positive, scores >= point, is_positive, ill, f" with {positive}", point),
+        _rate(f"specificity{AT_POINT}", positive, scores < point, ~is_positive, well, f" without {positive}", point),
+    ]  # fmt: skip
     return [
         _rate("prevalence", positive, is_positive, everything, both),
         _rate("recall", positive, found, is_positive, ill, f" with {positive}"),
         _rate("specificity", positive, ~found, ~is_positive, well, f" without {positive}"),
+        *at_point,
         Measure("roc_auc", positive, area(scores, is_positive), is_positive, min(ill, well), scores=scores,
                  of_what=" of a class"),
         Measure(CALIBRATION, positive, average(scores - is_positive), everything, both),
@@ -61,8 +71,9 @@ def several_class_measures(frame: pd.DataFrame) -> list[Measure]:
 
 
 def _rate(
-    metric: str, of_class: str | None, hits: NDArray[np.bool_], among: NDArray[np.bool_], patients: int, what: str = ""
-) -> Measure:
+    metric: str, of_class: str | None, hits: NDArray[np.bool_], among: NDArray[np.bool_], patients: int, what: str = "",
+    at: float | None = None,
+) -> Measure:  # fmt: skip
     """The share of hits among these images."""
     count = int((hits & among).sum())
-    return Measure(metric, of_class, ratio(hits, among), among, patients, count, of_what=what)
+    return Measure(metric, of_class, ratio(hits, among), among, patients, count, of_what=what, at=at)

@@ -1,13 +1,14 @@
 """The predictions of stored fits, pooled over folds or averaged over models, and metrics computed from them."""
 
-import numpy as np
+from dataclasses import dataclass
+
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.stats.metrics import classification_metrics
 from harness.store import Ledger
 from harness.study.plan import Job
 from harness.study.state import ScenarioState
+from harness.study.unit import BY_IMAGE, Unit, arrays
 
 
 def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:
@@ -44,16 +45,25 @@ def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
     return [first, *(part.set_index("image").loc[first["image"]].reset_index() for part in others)]
 
 
-def arrays(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
-    """The classes, the probabilities [n, classes] and the true class of every row [n] of a predictions table."""
-    columns = [str(column) for column in frame if str(column).startswith("prob_")]
-    classes = [column.removeprefix("prob_") for column in columns]
-    labels = pd.Categorical(frame["label"], categories=classes).codes
-    return classes, frame[columns].to_numpy(np.float64), np.asarray(labels, dtype=np.int64)
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of stored fits in one unit: a row for each image, or for each patient."""
+
+    ledger: Ledger
+    positive: str | None  # the class
+    unit: Unit = BY_IMAGE
+
+    def out_of_fold(self, state: ScenarioState) -> pd.DataFrame:
+        """Those of the fits of a scenario that are done, on their validation images; every repeat of the folds."""
+        return self.unit.of(pooled(list(state.jobs), self.ledger))
+
+    def on_test(self, state: ScenarioState) -> pd.DataFrame:
+        """The mean prediction of the models that were scored on the test set; patients are combined from it."""
+        return self.unit.of(ensemble(pooled(list(state.jobs), self.ledger)))
 
 
-def test_metrics(state: ScenarioState, positive: str | None, ledger: Ledger) -> dict[str, float]:
+def test_metrics(state: ScenarioState, predictions: Predictions) -> dict[str, float]:
     """The metrics of a scenario on the test set, as `test/<metric>`, from the mean prediction of its models."""
-    classes, probabilities, labels = arrays(ensemble(pooled(list(state.jobs), ledger)))
-    index = classes.index(positive) if positive else None
+    classes, probabilities, labels = arrays(predictions.on_test(state))
+    index = classes.index(predictions.positive) if predictions.positive else None
     return {f"test/{k}": v for k, v in classification_metrics(probabilities, labels, index).items()}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.stats import ALPHA
+from harness.study.unit import Combine
 
 SCHEMA_VERSION = 2  # raise it when a field changes its meaning
 
@@ -114,9 +115,23 @@ class Statistics(_Entry):
     findings: list[Finding] = []
 
 
+class PatientStatistics(Statistics):
+    """The root of statistics.json where every number is of patients: of the mean of their images, and so on."""
+
+    unit: Literal["patient"] = "patient"
+    combine: Annotated[Combine, Field(description="how the probabilities of a patient's images become one")]
+    left_out: Annotated[int, Field(description="patients without a number, as they have images of several classes")]
+
+
+def read_statistics(folder: Path) -> Statistics:
+    """Read the `statistics.json` of a report."""
+    content = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+    return (PatientStatistics if "unit" in content else Statistics).model_validate(content)
+
+
 def write_statistics(statistics: Statistics, folder: Path) -> None:
     """Write `statistics.json` and the schema that documents it, `statistics.schema.json`."""
     (folder / "statistics.json").write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / "statistics.schema.json").write_text(
-        json.dumps(Statistics.model_json_schema(), indent=1) + "\n", encoding="utf-8"
+        json.dumps(type(statistics).model_json_schema(), indent=1) + "\n", encoding="utf-8"
     )

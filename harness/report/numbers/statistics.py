@@ -2,6 +2,7 @@
 
 from harness.data.dataset import Dataset
 from harness.data.inputs import Workspace
+from harness.data.units import unit_dataset
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
@@ -16,14 +17,14 @@ from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
-from harness.report.numbers.predictions import ensemble, pooled, test_metrics
-from harness.report.numbers.records import Comparison, Estimate, Statistics
+from harness.report.numbers.predictions import Predictions, test_metrics
+from harness.report.numbers.records import Comparison, Estimate, PatientStatistics, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
 from harness.report.numbers.study_subgroups import study_subgroups
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.report.registered import registration_findings
-from harness.store import Ledger
 from harness.study.state import ScenarioState, StageState, StudyState, contests
+from harness.study.unit import Unit
 
 MAJORITY = "majority class"
 CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
@@ -31,27 +32,30 @@ SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # the `on` of estimates from pre
 ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
-def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> Statistics:
+def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of: RunOf) -> Statistics:
     """The contents of the study's `statistics.json`, from stored results.
 
-    run_of: returns the MLflow run of a level and a key; its id is stored with the numbers.
+    unit: of the numbers, as the state has them. run_of: returns the MLflow run of a level and a key; its id is stored
+    with the numbers.
     """
-    ledger, dataset = workspace.ledger, workspace.inputs.dataset
-    estimates = _validation_estimates(state, ledger, dataset.positive, run_of)
-    estimates += _test_estimates(state, ledger, dataset.positive, run_of)
+    dataset = workspace.inputs.dataset
+    predictions = Predictions(workspace.ledger, dataset.positive, unit)
+    estimates = _validation_estimates(state, predictions, run_of)
+    estimates += _test_estimates(state, predictions, run_of)
     if estimates:
-        estimates += majority_estimates(dataset)
+        estimates += majority_estimates(unit_dataset(dataset, unit))
     inflation = leak_comparisons(state.scenarios)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
     by_group = [
-        found.marked(marked.mark(found.state.name, found.on)) for found in study_subgroups(workspace, state, run_of)
+        found.marked(marked.mark(found.state.name, found.on))
+        for found in study_subgroups(workspace, state, predictions, run_of)
     ]
     known = [
         *registration_findings(workspace, state),
         *LookHistory(workspace, state.scenarios, state.tests).findings,
     ]
-    return Statistics(
+    found = Statistics(
         kind="study",
         name=workspace.study.study,
         study_id=workspace.identity,
@@ -59,11 +63,11 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
         folds_digest=workspace.inputs.digests.all_folds,
         marks=list(marks.of_study),
         estimates=[
-            *(marked.estimate(e) for e in estimates),
+            *(marked.estimate(_worded(e, unit)) for e in estimates),
             *(e for found in by_group for e in found.estimates),
         ],
         comparisons=[
-            *(marked.comparison(c) for c in [*_comparisons(state, ledger, dataset.positive), *inflation]),
+            *(marked.comparison(c) for c in [*_comparisons(state, predictions), *inflation]),
             *(c for found in by_group for c in found.comparisons),
         ],
         findings=[
@@ -72,27 +76,37 @@ def study_statistics(workspace: Workspace, state: StudyState, run_of: RunOf) -> 
             *(found.finding for found in by_group),
         ],
     )
-
-
-def _validation_estimates(state: StudyState, ledger: Ledger, positive: str | None, run_of: RunOf) -> list[Estimate]:
-    found: list[Estimate] = []
-    for scenario in state.scenarios:
-        if scenario.finished:
-            found += scenario_estimates(scenario, ledger, positive, run_of("scenario", scenario.id))
+    if unit.patients:
+        return PatientStatistics(**dict(found), combine=unit.combine, left_out=len(unit.left_out))
     return found
 
 
-def _test_estimates(state: StudyState, ledger: Ledger, positive: str | None, run_of: RunOf) -> list[Estimate]:
+def _worded(estimate: Estimate, unit: Unit) -> Estimate:
+    """The estimate, whose method counts what the unit is."""
+    method = estimate.method and estimate.method.replace("images", unit.plural)
+    return estimate.model_copy(update={"method": method})
+
+
+def _validation_estimates(state: StudyState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
+    found: list[Estimate] = []
+    for scenario in state.scenarios:
+        if scenario.finished:
+            found += scenario_estimates(scenario, predictions, run_of("scenario", scenario.id))
+    return found
+
+
+def _test_estimates(state: StudyState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
     """The estimates on the test set, and those that compare them with the validation of the same scenario."""
     found: list[Estimate] = []
+    positive = predictions.positive
     for test in state.tests:
         if test.finished:
-            frame, name = ensemble(pooled(list(test.jobs), ledger)), test.name
+            frame, name = predictions.on_test(test), test.name
             run_id = run_of("test", test.id)
             validated = next(s for s in state.scenarios if s.id == test.id)
-            out_of_fold = pooled(list(validated.jobs), ledger)
+            out_of_fold = predictions.out_of_fold(validated)
             of_test = prediction_estimates(frame, name, TEST, positive, run_id)
-            of_test += _scores(test, positive, ledger, run_id)
+            of_test += _scores(test, predictions, run_id)
             of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
             of_test += threshold_estimates(out_of_fold, frame, positive, name, run_id)
             of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
@@ -102,9 +116,10 @@ def _test_estimates(state: StudyState, ledger: Ledger, positive: str | None, run
     return found
 
 
-def _scores(test: ScenarioState, positive: str | None, ledger: Ledger, run_id: str | None) -> list[Estimate]:
+def _scores(test: ScenarioState, predictions: Predictions, run_id: str | None) -> list[Estimate]:
     """The test metrics that are not rates of images: losses and, without a positive class, means over classes."""
-    values = {k.removeprefix("test/"): v for k, v in test_metrics(test, positive, ledger).items()}
+    positive = predictions.positive
+    values = {k.removeprefix("test/"): v for k, v in test_metrics(test, predictions).items()}
     means = {name: f"{name}, mean over classes" for name in CLASS_METRICS if positive is None}
     return [
         Estimate(
@@ -115,14 +130,14 @@ def _scores(test: ScenarioState, positive: str | None, ledger: Ledger, run_id: s
     ]  # fmt: skip
 
 
-def _comparisons(state: StudyState, ledger: Ledger, positive: str | None) -> list[Comparison]:
+def _comparisons(state: StudyState, predictions: Predictions) -> list[Comparison]:
     """The comparisons within every stage, and on the test set of the selected scenario with the others; each once."""
     found: list[Comparison] = []
     for stage in state.stages:
-        found += [c for c in stage_comparisons(stage, ledger, positive) if c not in found]
+        found += [c for c in stage_comparisons(stage, predictions) if c not in found]
     if winner := selected_test(state):
         others = [test for test in state.tests if test.finished and test is not winner]
-        found += test_comparisons(winner, others, ledger, positive)
+        found += test_comparisons(winner, others, predictions)
     return found
 
 
@@ -185,6 +200,12 @@ def selection_words(state: StageState) -> list[str]:
         )
     else:
         words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
+    if state.chosen is not None:
+        return [
+            words + worst,
+            "",
+            f"Selected, by the leading numbers of the study and not by these: **{winner.name}**.",
+        ]
     chosen = f"Selected by the rule `{select.rule}`: **{winner.name}**."
     optimism = f" It is the best of {len(found) + 1} by these very numbers, so its own are optimistic." if found else ""
     return [words + worst, "", chosen + optimism]

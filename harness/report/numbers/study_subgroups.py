@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST, RunOf
-from harness.report.numbers.predictions import ensemble, pooled
+from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Comparison, Estimate, Finding
 from harness.report.numbers.subgroups import (
-    EVERYONE,
     IMAGES,
     LEADING,
     MIN_PATIENTS,
@@ -18,6 +19,7 @@ from harness.report.numbers.subgroups import (
     on_group,
     subgroup_numbers,
 )
+from harness.report.numbers.thresholds import chosen_point
 from harness.study.state import ScenarioState, StudyState
 
 SUBGROUPS = "subgroups"  # the kind of these findings
@@ -45,12 +47,27 @@ class SubgroupNumbers:
         )
 
 
-def study_subgroups(workspace: Workspace, state: StudyState, run_of: RunOf) -> list[SubgroupNumbers]:
+def study_subgroups(
+    workspace: Workspace, state: StudyState, predictions: Predictions, run_of: RunOf
+) -> list[SubgroupNumbers]:
     """The numbers of each scenario that is shown by group; empty for a study without `subgroups`."""
     if not workspace.study.subgroups:
         return []
     on, found = shown_by_group(state)
-    return [_numbers(workspace, scenario, on, run_of) for scenario in found]
+    groups = workspace.groups_of(predictions.unit)
+    groups = groups[~groups.index.duplicated()]  # of patients who are in both splits
+    known = workspace.inputs.separation.known
+    validated = {s.id: s for s in state.scenarios}
+    return [_numbers(s, _scored(s, validated[s.id], on, predictions, known), groups, run_of) for s in found]
+
+
+def _scored(state: ScenarioState, validated: ScenarioState, on: str, predictions: Predictions, known: bool) -> Scored:
+    """The predictions of a scenario on these images. known: whether patients are."""
+    out_of_fold, positive = predictions.out_of_fold(validated), predictions.positive
+    if on != TEST:
+        return Scored(state.name, on, out_of_fold, positive, known, predictions.unit)
+    point = chosen_point(out_of_fold, positive)
+    return Scored(state.name, on, predictions.on_test(state), positive, known, predictions.unit, point)
 
 
 def shown_by_group(state: StudyState) -> tuple[str, list[ScenarioState]]:
@@ -67,11 +84,9 @@ def shown_by_group(state: StudyState) -> tuple[str, list[ScenarioState]]:
     return OUT_OF_FOLD, list(winners.values()) if selecting else finished
 
 
-def _numbers(workspace: Workspace, state: ScenarioState, on: str, run_of: RunOf) -> SubgroupNumbers:
-    dataset, known = workspace.inputs.dataset, workspace.inputs.separation.known
-    frame = pooled(list(state.jobs), workspace.ledger)
-    scored = Scored(state.name, on, ensemble(frame) if on == TEST else frame, dataset.positive, known)
-    estimates, comparisons = subgroup_numbers(scored, workspace.groups)
+def _numbers(state: ScenarioState, scored: Scored, groups: pd.DataFrame, run_of: RunOf) -> SubgroupNumbers:
+    on = scored.on
+    estimates, comparisons = subgroup_numbers(scored, groups)
     update: dict[str, object] = {"run_id": run_of("test" if on == TEST else "scenario", state.id)}
     if on == TEST and len(state.jobs) > 1:
         update["ensemble"] = len(state.jobs)
@@ -83,7 +98,7 @@ def _numbers(workspace: Workspace, state: ScenarioState, on: str, run_of: RunOf)
 def worst_words(scored: Scored, estimates: Sequence[Estimate], comparisons: Sequence[Comparison]) -> str:
     """The sentence that names the worst group: the lowest ROC AUC, or balanced accuracy with several classes."""
     where = f"{scored.subject}, {scored.on}"
-    everyone = on_group(scored.on, EVERYONE)
+    everyone = on_group(scored.on, scored.everyone)
     ranked = [e for e in estimates if e.metric in LEADING and e.on != everyone]
     sure = [e for e in ranked if e.bootstrap_low is not None or e.low is not None]
     left = len(ranked) - len(sure)

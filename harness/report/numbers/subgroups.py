@@ -10,7 +10,7 @@ from harness.data.dataset import Rows
 from harness.data.subgroups import group_name
 from harness.report.numbers.comparisons import ends_of, holm_adjusted
 from harness.report.numbers.estimates import over_repeats, rate
-from harness.report.numbers.group_measures import Measure, several_class_measures, two_class_measures
+from harness.report.numbers.group_measures import AT_POINT, Measure, several_class_measures, two_class_measures
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Comparison, Estimate
 from harness.stats.bootstrap import (
@@ -24,9 +24,9 @@ from harness.stats.bootstrap import (
 )
 from harness.stats.paired import Test, mean_area
 from harness.stats.permutation import permutation_p
+from harness.study.unit import BY_IMAGE, Unit
 
 SUBGROUP = "subgroup, "  # before the name of the images, in `Estimate.on` and `Comparison.on`
-EVERYONE = "all images"
 OTHERS = "all others"
 IMAGES, PATIENTS = "images", "patients"
 MIN_PATIENTS = 10  # of a class that a number is about: with fewer it has no interval
@@ -36,13 +36,23 @@ LEADING = ("roc_auc", "balanced_accuracy")  # of two classes, and of several: th
 
 @dataclass(frozen=True)
 class Scored:
-    """The predictions of one scenario: on the test set, or out of fold. patients: whether they are known."""
+    """The predictions of one scenario: on the test set, or out of fold. patients: whether they are known.
+
+    rows: what a row of the frame is about. point: the operating point, chosen out of fold; None: there is none.
+    """
 
     subject: str
     on: str
     frame: pd.DataFrame
     positive: str | None
     patients: bool
+    rows: Unit = BY_IMAGE
+    point: float | None = None
+
+    @property
+    def everyone(self) -> str:
+        """The name of the group of all."""
+        return f"all {self.rows.plural}"
 
     @property
     def unit(self) -> str:
@@ -79,7 +89,7 @@ def subgroup_numbers(scored: Scored, groups: pd.DataFrame) -> tuple[list[Estimat
     difference.
     """
     parts = by_repeat(scored.frame)
-    found = list(_groups(groups.loc[parts[0]["image"]], len(parts[0])))
+    found = list(_groups(groups.loc[parts[0]["image"]], scored.everyone))
     pairs = list(_pairs(found))
     measured = {group: _measured(scored, parts, group) for group in dict.fromkeys([*found, *sum(pairs, ())])}
     drawn = _drawn(parts[0], measured)
@@ -87,7 +97,8 @@ def subgroup_numbers(scored: Scored, groups: pd.DataFrame) -> tuple[list[Estimat
     estimates = [_with_ends(e, ends.get((group, e.metric))) for group in found for e in measured[group].estimates]
     everyone, comparisons = measured[found[0]].statistics, []
     for one, other in pairs:
-        for metric in (name for name in measured[one].statistics if name != "prevalence" and (other, name) in drawn):
+        shared = (name for name in measured[one].statistics if (other, name) in drawn)
+        for metric in (name for name in shared if name != "prevalence" and not name.endswith(AT_POINT)):
             difference = measured[one].value(metric) - measured[other].value(metric)
             test = bootstrap_test(difference, drawn[one, metric] - drawn[other, metric])
             p = _permuted(parts[0], one, everyone[metric])
@@ -127,9 +138,9 @@ def on_group(on: str, name: str) -> str:
     return f"{SUBGROUP}{on}, {name}"
 
 
-def _groups(groups: pd.DataFrame, count: int) -> Iterator[_Group]:
+def _groups(groups: pd.DataFrame, everyone: str) -> Iterator[_Group]:
     """All images, then every group of every column, also those without an image."""
-    yield _Group("", EVERYONE, np.arange(count))
+    yield _Group("", everyone, np.arange(len(groups)))
     for column in groups:
         codes = groups[column].cat.codes.to_numpy()
         for code, name in enumerate(groups[column].cat.categories):
@@ -153,13 +164,15 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
     on, subject = on_group(scored.on, group.name), scored.subject
     frames = [part.iloc[group.rows] for part in parts]
     counted = {IMAGES: len(group.rows), PATIENTS: frames[0]["patient"].nunique()}
-    if not scored.patients:
-        del counted[PATIENTS]
+    for name in [*([] if scored.patients else [PATIENTS]), *([IMAGES] if scored.rows.patients else [])]:
+        del counted[name]
     counts = [Estimate(subject=subject, on=on, metric=name, value=n) for name, n in counted.items()]
     if not len(group.rows):
         return _Measured(tuple(counts), {})
     each = [
-        several_class_measures(frame) if scored.positive is None else two_class_measures(frame, scored.positive)
+        several_class_measures(frame)
+        if scored.positive is None
+        else two_class_measures(frame, scored.positive, scored.point)
         for frame in frames
     ]
     estimates, statistics = [], {}
@@ -183,7 +196,8 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
 def _point(measure: Measure, scored: Scored, on: str) -> Estimate:
     """The value of a measure, with Wilson's interval where it is a rate."""
     if measure.hits is not None:
-        return rate(scored.subject, on, measure.metric, measure.hits, int(measure.among.sum()), measure.of_class)
+        found = rate(scored.subject, on, measure.metric, measure.hits, int(measure.among.sum()), measure.of_class)
+        return found.model_copy(update={"at": measure.at})
     value = float(measure.statistic(np.ones((1, len(measure.among))))[0])
     return Estimate(subject=scored.subject, on=on, metric=measure.metric, of_class=measure.of_class, value=value)
 

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from harness.report.numbers.estimates import Matrix, from_confusion, over_repeats
-from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
+from harness.study.unit import arrays
 
 SWEEP = "threshold sweep, out of fold"
 OPERATING = "test set, by threshold"
@@ -37,6 +38,12 @@ def operating_point(out_of_fold: pd.DataFrame, positive: str) -> float:
     return float(cuts[best]) if np.isfinite(cuts[best]) else DEFAULT_THRESHOLD  # none is better than chance
 
 
+def chosen_point(out_of_fold: pd.DataFrame, positive: str | None) -> float | None:
+    """The operating point of a scenario; None where there are not two classes."""
+    classes, _, _ = arrays(out_of_fold)
+    return operating_point(out_of_fold, positive) if positive is not None and len(classes) == 2 else None
+
+
 def threshold_estimates(
     out_of_fold: pd.DataFrame, test: pd.DataFrame | None, positive: str | None, subject: str, run_id: str | None
 ) -> list[Estimate]:
@@ -44,10 +51,9 @@ def threshold_estimates(
 
     Empty where there are not two classes.
     """
-    classes, _, _ = arrays(out_of_fold)
-    if positive is None or len(classes) != 2:
+    point = chosen_point(out_of_fold, positive)
+    if positive is None or point is None:
         return []
-    point = operating_point(out_of_fold, positive)
     found = [Estimate(subject=subject, on=SWEEP, metric=POINT, of_class=positive, value=point, method="Youden's J")]
     for threshold in sorted({*SWEPT_THRESHOLDS, point}):
         found += _at(out_of_fold, threshold, positive, subject, SWEEP)

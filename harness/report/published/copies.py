@@ -93,7 +93,7 @@ def remove_models(store: Store) -> None:
 def remove_unused_pictures(workspace: Workspace, report: Path) -> None:
     """Remove the pictures that the report does not show: they are of an older report."""
     table = workspace.inputs.dataset.table
-    shown = {image for file in report.glob("*-hardest-*.csv") for image in pd.read_csv(file)["image"]}
+    shown = {image for file in report.rglob("*-hardest-*.csv") for image in pd.read_csv(file).get("image", [])}
     used = set(table.loc[table["image"].isin(shown), "sha256"])
     for file in explanations_file(workspace.store, "*").parent.glob("*.npz"):
         found = Explanations.load(file)

@@ -10,8 +10,10 @@ from harness.data.inputs import Workspace
 from harness.report.draft import Draft
 from harness.report.page import page_html
 from harness.report.published.model_card import model_card
+from harness.report.sections.other_unit import page_of
 from harness.report.tables.export import escaped
 from harness.store.seals import SEAL
+from harness.study.unit import Unit
 
 CRATE = "ro-crate-metadata.json"
 CITATION = "CITATION.cff"
@@ -41,9 +43,18 @@ def write_front(draft: Draft, out: Path) -> None:
     mark = [] if draft.state.finished else ["**UNFINISHED.** Fits of this study are missing.", ""]
     files = ["", "## Files of this folder", "", *_file_lines(described(draft, out)), ""]
     title, _, rest = text.partition("\n")
-    page = "\n".join([title, "", *mark, rest.lstrip("\n"), *files])
+    page = "\n".join([title, "", *mark, _from(draft, out, rest).lstrip("\n"), *files])
     (out / "index.html").write_text(page_html(page, draft.folder, {GROUP: _links(draft, out)}), encoding="utf-8")
     (out / "README.md").write_text(HOW.format(name=draft.study.study), encoding="utf-8")
+
+
+def _from(draft: Draft, out: Path, text: str) -> str:
+    """The text of the report with its link to the page of the other unit as it leads there from `out`."""
+    other = draft.workspace.other_unit
+    if not isinstance(other, Unit):
+        return text
+    place = quote(draft.folder.relative_to(out).as_posix())
+    return text.replace(f"]({page_of(other)})", f"]({place}/{page_of(other)})")
 
 
 def manifest(workspace: Workspace) -> pd.DataFrame:
@@ -99,6 +110,10 @@ def _report(draft: Draft, out: Path) -> dict[str, str]:
         "checklist.md": "CLAIM and TRIPOD+AI checklist", "index.html": "report",
     }  # fmt: skip
     tables = {path.name: "table of the report" for path in sorted(draft.folder.glob("*.csv"))}
+    other = draft.workspace.other_unit
+    if isinstance(other, Unit):
+        pages = {"index.html": "report", "statistics.json": "every number"}
+        words |= {f"{other.plural}/{name}": f"{text}, by {other.name}" for name, text in pages.items()}
     return {f"{place}/{name}": text for name, text in (words | tables).items()}
 
 

@@ -12,6 +12,7 @@ from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP
 from harness.report.sections.checklist import AUTHOR
+from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, markdown, rounded
 from harness.report.tables.statistics import estimate_table
 from harness.study.state import ScenarioState, final_test
@@ -28,6 +29,8 @@ SHOWN = (
     "brier",
     "ece",
 )
+
+_COMBINED = "; those of a patient's images are combined by {combine}, and every number below is of patients"
 
 
 def model_card(draft: Draft) -> str:
@@ -73,10 +76,11 @@ def _details(draft: Draft, chosen: ScenarioState | None) -> list[str]:
         read = f" ({pixels})" if pixels.changed else ""
         network = f"{settings.backbone}, head {settings.head}"
         model = f"{escaped(chosen.name)}: {network}, images of {settings.image_size} px{read}"
+    combined = _COMBINED.format(combine=draft.unit.combine) if draft.unit.patients else ""
     rows = {
         "model": model,
         "file": _model_file(final),
-        "task": f"one of the classes {', '.join(map(escaped, draft.dataset.classes))} for each image",
+        "task": f"one of the classes {', '.join(map(escaped, draft.dataset.classes))} for each image{combined}",
         "positive class": escaped(draft.dataset.positive or "none"),
         "study": f"`{draft.study.study}`, id `{draft.workspace.identity}`, seed {draft.study.seed}",
         "developed by": AUTHOR,
@@ -142,16 +146,16 @@ def _metrics(draft: Draft, chosen: ScenarioState) -> list[str]:
     test = next((test for test in draft.state.tests if test.id == chosen.id), None)
     lines, unit = ["## Performance", ""], draft.inputs.separation.unit
     if tested and test:
-        lines += [f"On the test set, {escaped(scored(test))}:", "", *_table(tested, unit)]
+        lines += [f"On the test set, {escaped(draft.unit.titled(scored(test)))}:", "", *_table(tested, unit)]
     else:
         lines += ["No test set was scored.", ""]
     if validated:
         lines += [
-            "Out of fold, each image predicted by models that were not trained on it:",
+            f"Out of fold, each {draft.unit.name} predicted by models that were not trained on it:",
             "",
             *_table(validated, unit),
         ]
-    return lines + _threshold(draft.statistics.estimates, chosen.name)
+    return lines + _threshold(draft, chosen.name)
 
 
 def _table(estimates: Iterable[Estimate], unit: str = "patients") -> list[str]:
@@ -159,7 +163,8 @@ def _table(estimates: Iterable[Estimate], unit: str = "patients") -> list[str]:
     return [*markdown(rounded(estimate_table(list(estimates), unit)).fillna("")), "", note, ""]
 
 
-def _threshold(estimates: Iterable[Estimate], name: str) -> list[str]:
+def _threshold(draft: Draft, name: str) -> list[str]:
+    estimates = draft.statistics.estimates
     point = next((e for e in estimates if (e.subject, e.on, e.metric) == (name, SWEEP, POINT)), None)
     if point is None:
         return []
@@ -167,7 +172,8 @@ def _threshold(estimates: Iterable[Estimate], name: str) -> list[str]:
     return [
         "### Threshold",
         "",
-        f"A probability of {point.value:.3f} for {escaped(point.of_class)} has the best balanced accuracy out of fold;"
+        f"A probability{' of a patient' * draft.unit.patients} of {point.value:.3f} for {escaped(point.of_class)} has"
+        " the best balanced accuracy out of fold;"
         " the test set was not used to choose it. Whether it suits a use depends on the costs of both errors:"
         f" {AUTHOR}.",
         "",
@@ -186,7 +192,8 @@ def _limits(draft: Draft, chosen: ScenarioState | None) -> list[str]:
         *(f"- {mark}" for mark in dict.fromkeys(mark for mark in marks if mark)),
         *(f"- audit: {escaped(finding.text)}" for finding in warned),
         "- one dataset: how the model does at another site is unknown",
-        "- subgroups such as age, sex and site were not compared",
+        *(f"- {escaped(text)}" for text in subgroup_findings(draft.statistics)),
+        *([] if draft.study.subgroups else ["- subgroups such as age, sex and site were not compared"]),
         f"- known failures, bias and their consequences: {AUTHOR}",
         "",
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.data.record import StudyRecord
 from harness.errors import HarnessError, failure, quiet
 from harness.report.draft import Draft
-from harness.report.numbers.records import Statistics
+from harness.report.numbers.records import read_statistics
 from harness.report.published.citation import citation
 from harness.report.published.copies import (
     Publication,
@@ -95,8 +95,7 @@ def _fill(publication: Publication, out: Path) -> bool:
         report = write_report(workspace, state).parent
     remove_unused_pictures(workspace, report)
     _shorten_logs(report)
-    statistics = Statistics.model_validate_json((report / "statistics.json").read_text(encoding="utf-8"))
-    draft, now = Draft(workspace, state, statistics, report), datetime.now(UTC)
+    draft, now = Draft(workspace, state, read_statistics(report), report, workspace.unit), datetime.now(UTC)
     write_front(draft, out)
     (out / CITATION).write_text(citation(workspace, now), encoding="utf-8")
     write_crate(out, _crate_parts(draft, out, now))

@@ -159,7 +159,8 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "learning_rate",
         "weight_decay",
     )
-    rules = [f"{s.name}: {s.select.rule} by {s.select.metric}" for s in study.stages if s.select]
+    of = " of patients" if draft.unit.patients else ""
+    rules = [f"{s.name}: {s.select.rule} by {s.select.metric}{of}" for s in study.stages if s.select]
     tested = study.test is not None and any(test.finished for test in draft.state.tests)
     refit = study.test is not None and study.test.model == "refit"
     alone, mean = "none: one model refitted on all training images", "the mean of the fold models' probabilities"
@@ -183,13 +184,15 @@ def _result_answers(draft: Draft) -> dict[str, str]:
     test = "the data's own test split" if own else f"none: the test split is {test_split_words(draft.study)}"
     counted = "".join(f"; {finding.text}" for finding in draft.statistics.findings if finding.kind == LOOKS)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
+    unit = f"each of a {draft.unit.words}: " if draft.unit.patients else ""
+    of = " of patients" if draft.unit.patients else ""
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
-        "metrics": ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
+        "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
         "test": f"{test}, {looks} declared looks{counted}; no other site" if tested else "",
         "fairness": _fairness(draft),
-        "performance": ", ".join(values) and f"test set: {', '.join(values)}; all in statistics.json",
+        "performance": ", ".join(values) and f"test set{of}: {', '.join(values)}; all in statistics.json",
     }

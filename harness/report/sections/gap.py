@@ -1,18 +1,15 @@
 """The gap between cross-validation and test, split by cause: class shares, threshold, and the rest."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import pandas as pd
 
-from harness.data.audit import Audit
+from harness.report.draft import Draft
 from harness.report.numbers.gap import GAP, STEPS
 from harness.report.numbers.records import Estimate
 from harness.report.tables.export import export_table
 
 CAUSES = {
     STEPS[1]: "prior shift: the classes' shares differ, their recalls do not",
-    STEPS[2]: "what no threshold mends: test images are other images",
+    STEPS[2]: "what no threshold mends: test {unit} are other {unit}",
     STEPS[3]: "threshold shift: the cut at equal probability is not the test set's best",
 }
 
@@ -22,19 +19,22 @@ ENSEMBLE_NOTE = (
 )
 
 
-def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list[str]:
+def gap_lines(draft: Draft) -> list[str]:
     """Write the table of the gap to the folder, and return the section in Markdown."""
+    estimates, audit = draft.statistics.estimates, draft.workspace.audit
     found = [e for e in estimates if e.on == GAP]
     if not found:
         return []
     subjects = {e.subject: [f for f in found if f.subject == e.subject] for e in found}
-    table = pd.DataFrame(row for steps in subjects.values() for row in _steps(steps)).astype({"lost": float})
+    table = pd.DataFrame(row for steps in subjects.values() for row in _steps(steps, draft.unit.plural)).astype(
+        {"lost": float}
+    )
     lost = [f"{100 * (s[0].value - s[-1].value):.1f} points" for s in subjects.values()]
     controls = [f for name in ("shift", "resplit") for f in audit.named(name)]
     return [
-        f"## From cross-validation to test: {', '.join(lost)}",
+        f"## {draft.unit.titled('From cross-validation to test')}: {', '.join(lost)}",
         "",
-        *export_table(table, folder, "gap"),
+        *export_table(table, draft.folder, "gap"),
         "The best threshold is found with the test labels, for this section alone; nothing is tuned by it.",
         "",
         *([ENSEMBLE_NOTE, ""] if any(e.ensemble for e in estimates) else []),
@@ -43,7 +43,7 @@ def gap_lines(estimates: Sequence[Estimate], audit: Audit, folder: Path) -> list
     ]
 
 
-def _steps(steps: list[Estimate]) -> list[dict[str, object]]:
+def _steps(steps: list[Estimate], unit: str) -> list[dict[str, object]]:
     """A row for each step of one scenario, with the accuracy lost since the previous step."""
     before = [None, *(e.value for e in steps)]
     return [
@@ -52,7 +52,7 @@ def _steps(steps: list[Estimate]) -> list[dict[str, object]]:
             "accuracy": e.metric,
             "value": e.value,
             "lost": None if last is None else last - e.value,
-            "cause": CAUSES.get(e.metric, ""),
+            "cause": CAUSES.get(e.metric, "").format(unit=unit),
             **({"mark": e.mark} if e.mark else {}),
         }
         for e, last in zip(steps, before, strict=False)

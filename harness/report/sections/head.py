@@ -1,7 +1,9 @@
 """The head of a report: the author's words, and what a reader must know before any number."""
 
 from harness.data.dataset import Dataset
+from harness.report.draft import Draft
 from harness.report.numbers.marks import Marks
+from harness.report.registered import registration_lines
 from harness.report.tables.export import escaped
 from harness.study import Study
 from harness.study.rehearsal import rehearsal
@@ -13,6 +15,13 @@ BEST_EPOCH_WARNING = (
     "**Optimistic choice.** `select_epoch: best` selects the epoch with the best score on the same images that it is"
     " scored on; these validation numbers are too good."
 )
+
+
+def study_head_lines(draft: Draft) -> list[str]:
+    """The head of the report of a study: whether it was registered, what its numbers are about, and warnings."""
+    best_epoch = any(scenario.settings.select_epoch == "best" for scenario in draft.state.scenarios)
+    unit = [f"**Unit: {draft.unit.words}.**", ""] if draft.unit.patients else []
+    return [*registration_lines(draft.statistics), *unit, *head_lines(draft.marks, draft.dataset, best_epoch)]
 
 
 def head_lines(marks: Marks, dataset: Dataset, best_epoch: bool) -> list[str]:

@@ -8,7 +8,7 @@ from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import declared_looks, marked, taken_looks
-from harness.report.numbers.predictions import ensemble, pooled, scored, test_metrics
+from harness.report.numbers.predictions import scored, test_metrics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.grad_cam import explanation_lines
 from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
@@ -16,7 +16,7 @@ from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import FITTED_MODELS_NOTE, comparison_table, estimate_table
+from harness.report.tables.statistics import comparison_table, estimate_table, fitted_models_note
 from harness.stats.bootstrap import RESAMPLES
 from harness.stats.proportions import wilson
 from harness.store.looks import Look
@@ -25,22 +25,22 @@ from harness.study.state import ScenarioState, look_key
 
 def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     """Write the tables and figures of the section to the folder, and return it in Markdown."""
-    scenario, folder = state.scenario, draft.folder
-    lines = [f"## Test set: {scored(state)}", ""]
+    scenario, folder, title = state.scenario, draft.folder, draft.unit.titled(scored(state))
+    lines = [f"## Test set: {title}", ""]
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
     dataset = draft.dataset
-    frame = ensemble(pooled(list(state.jobs), draft.ledger))
+    frame = draft.predictions.on_test(state)
     mark = draft.marks.test(dataset, scenario.settings, draft.ledger)
     confusion = tables.confusion_table(frame)
     marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    metrics = test_metrics(state, dataset.positive, draft.ledger)
+    metrics = test_metrics(state, draft.predictions)
     board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
     classes = tables.class_table(frame)
-    title = scored(state)
-    predicted = Predicted(scenario, "test", frame, mark, folder)
+    predicted = Predicted(scenario, "test", frame, mark, folder, draft.unit)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
+    explained = [] if draft.unit.patients else state.jobs
     return [
         *lines,
         *([f"**{own}.**", ""] if (own := draft.marks.own(mark)) else []),
@@ -48,15 +48,16 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *_accuracy(draft, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
-        "95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of images where they are perfect),"
-        f" and by resampling {draft.inputs.separation.unit}, {RESAMPLES:,} times, where the resamples differ:",
+        f"95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of {draft.unit.plural} where they"
+        f" are perfect), and by resampling {draft.inputs.separation.unit}, {RESAMPLES:,} times, where the resamples"
+        " differ:",
         "",
         *export_table(estimate_table(shown, draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"),
         *figure_lines(predicted, f"test set, {title}", dataset),
         *threshold_lines(draft.statistics.estimates, predicted, title),
         *reliability_lines(draft.statistics.estimates, predicted, title),
         *hardest_lines(predicted, draft.workspace),
-        *(line for job in state.jobs for line in explanation_lines(job, draft.workspace, folder, mark)),
+        *(line for job in explained for line in explanation_lines(job, draft.workspace, folder, mark)),
     ]
 
 
@@ -108,7 +109,7 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
         else "the ensemble of the fold models, the mean of their probabilities"
     )
     return [
-        f"{who}; {model}, last epoch: accuracy **{right}/{total} ="
+        f"{who}; {model}, last epoch: accuracy{' of patients' * draft.unit.patients} **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
         "",
     ]
@@ -120,13 +121,13 @@ def test_comparison_lines(draft: Draft) -> list[str]:
     if not found:
         return []
     winner = next(test for test in draft.state.tests if test.name == found[0].first)
-    words = f"{found[0].first}, {_chosen(draft, winner)}, against the others on the same test images:"
+    words = f"{found[0].first}, {_chosen(draft, winner)}, against the others on the same test {draft.unit.plural}:"
     return [
-        "## On the test set, side by side",
+        f"## {draft.unit.titled('On the test set, side by side')}",
         "",
         words,
         "",
         *export_table(comparison_table(found), draft.folder, "comparisons-test"),
-        FITTED_MODELS_NOTE,
+        fitted_models_note(draft.unit.plural),
         "",
     ]

@@ -12,23 +12,27 @@ from harness.data.pictures import picture
 from harness.report.draft import Draft
 from harness.report.figures.study import prediction_figures
 from harness.report.numbers.marks import marked
-from harness.report.numbers.predictions import pooled
-from harness.report.sections.surest_errors import error_lines
+from harness.report.sections.surest_errors import error_lines, patient_error_lines
 from harness.report.tables.export import export_table
 from harness.report.tables.study import class_table
 from harness.study.plan import Scenario
 from harness.study.state import ScenarioState
+from harness.study.unit import Unit
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """The predictions of a scenario for each image and repeat, and where its files go: `ON-<what>-<scenario id>`."""
+    """The predictions of a scenario for each image and repeat, and where its files go: `ON-<what>-<scenario id>`.
+
+    unit: what a row of the frame is about.
+    """
 
     scenario: Scenario
     on: str
     frame: pd.DataFrame
     mark: str | None
     folder: Path
+    unit: Unit
 
     def name(self, what: str) -> str:
         """The name of a file about these predictions, without its suffix."""
@@ -42,7 +46,7 @@ def winner_lines(draft: Draft) -> list[str]:
 
 
 _REPEATS_NOTE = (
-    " Each of the {repeats} repeats of the folds has one prediction for every image: counts and rates are computed in"
+    " Each of the {repeats} repeats of the folds has one prediction for every {unit}: counts and rates are computed in"
     " each repeat and then averaged; predictions are never averaged. Each repeat has its own curve."
 )
 _AREA_NOTE = (
@@ -52,16 +56,16 @@ _AREA_NOTE = (
 
 
 def _out_of_fold(draft: Draft, state: ScenarioState) -> list[str]:
-    frame, mark = pooled(list(state.jobs), draft.ledger), draft.marks.scenario(state.settings)
-    predicted, repeats = Predicted(state.scenario, "oof", frame, mark, draft.folder), draft.study.folds.repeats
+    frame, mark, unit = draft.predictions.out_of_fold(state), draft.marks.scenario(state.settings), draft.unit
+    predicted, repeats = Predicted(state.scenario, "oof", frame, mark, draft.folder, unit), draft.study.folds.repeats
     return [
-        f"## Out of fold: {state.name}",
+        f"## Out of fold: {unit.titled(state.name)}",
         "",
         *([f"**{own}.**", ""] if (own := draft.marks.own(mark)) else []),
-        "Every training image is predicted by the models that were not trained on it; all folds together."
-        f"{_REPEATS_NOTE.format(repeats=repeats) if repeats > 1 else ''} {_AREA_NOTE}",
+        f"Every training {unit.name} is predicted by the models that were not trained on it; all folds together."
+        f"{_REPEATS_NOTE.format(repeats=repeats, unit=unit.name) if repeats > 1 else ''} {_AREA_NOTE}",
         "",
-        *figure_lines(predicted, f"out of fold, {state.name}", draft.dataset),
+        *figure_lines(predicted, unit.titled(f"out of fold, {state.name}"), draft.dataset),
         *export_table(marked(class_table(frame), mark), draft.folder, predicted.name("classes")),
         *hardest_lines(predicted, draft.workspace),
     ]
@@ -77,7 +81,16 @@ def figure_lines(predicted: Predicted, title: str, dataset: Dataset) -> list[str
 
 
 def hardest_lines(predicted: Predicted, workspace: Workspace) -> list[str]:
-    """The section on the surest errors with their pictures, in the size that the scenario was trained on."""
+    """The section on the surest errors with their pictures, in the size that the scenario was trained on.
+
+    Patients have no picture.
+    """
+    if predicted.unit.patients:
+        return [
+            "### Surest errors",
+            "",
+            *patient_error_lines(predicted.frame, predicted.folder, predicted.name("hardest"), predicted.mark),
+        ]
     dataset = workspace.inputs.dataset
     picture_of = partial(picture, dataset, predicted.scenario.settings.image_size, workspace.store)
     images, name = dataset.table["image"], predicted.name("hardest")

@@ -7,7 +7,7 @@ import pandas as pd
 from harness.report.draft import Draft
 from harness.report.figures.subgroups import Forest, forest_figure
 from harness.report.numbers.comparisons import TEST
-from harness.report.numbers.group_measures import CALIBRATION
+from harness.report.numbers.group_measures import AT_POINT, CALIBRATION
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.study_subgroups import SUBGROUPS, shown_by_group
@@ -29,6 +29,8 @@ METRICS = {  # in the order of the tables
     "prevalence": "prevalence",
     "recall": "sensitivity",
     "specificity": "specificity",
+    f"recall{AT_POINT}": f"sensitivity{AT_POINT}",
+    f"specificity{AT_POINT}": f"specificity{AT_POINT}",
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "roc_auc": "ROC AUC",
@@ -49,7 +51,7 @@ def subgroup_lines(draft: Draft) -> list[str]:
     on, found = shown_by_group(draft.state)
     columns = escaped(", ".join(map(subgroup_words, draft.study.subgroups)))
     if not found:
-        return ["## Subgroups", "", f"By {columns}: no scenario is scored yet.", ""]
+        return [f"## {draft.unit.titled('Subgroups')}", "", f"By {columns}: no scenario is scored yet.", ""]
     return [line for scenario in found for line in _scenario(draft, scenario, on, columns)]
 
 
@@ -65,8 +67,9 @@ def _scenario(draft: Draft, state: ScenarioState, on: str, columns: str) -> list
     rows: dict[str, list[Estimate]] = {}
     for e in estimates:
         rows.setdefault(e.on.removeprefix(prefix), []).append(e)
-    words = {m: word for m, word in METRICS.items() if m != "prevalence" and any(e.metric == m for e in estimates)}
-    title = f"{scored(state) if on == TEST else state.name}, {on}"
+    drawn = [metric for metric in METRICS if metric != "prevalence" and not metric.endswith(AT_POINT)]
+    words = {metric: METRICS[metric] for metric in drawn if any(e.metric == metric for e in estimates)}
+    title = draft.unit.titled(f"{scored(state) if on == TEST else state.name}, {on}")
     forest_figure(Forest(rows, words), f"subgroups: {title}", folder / f"subgroups-{key}.png", mark)
     known = draft.inputs.separation.known
     table = pd.DataFrame(dict(_row(name, found, known)) for name, found in rows.items()).fillna("-")
@@ -93,7 +96,8 @@ def _row(name: str, found: Sequence[Estimate], known: bool) -> Iterator[tuple[st
     """The cells of one group."""
     yield "group", name
     counts = {e.metric: int(e.value) for e in found if e.metric in (IMAGES, PATIENTS)}
-    yield IMAGES, f"{counts[IMAGES]:,}"
+    if IMAGES in counts:
+        yield IMAGES, f"{counts[IMAGES]:,}"
     yield PATIENTS, f"{counts[PATIENTS]:,}" if known else "unknown"
     for metric, word in METRICS.items():
         for e in (e for e in found if e.metric == metric):
@@ -111,6 +115,7 @@ def _cell(e: Estimate) -> str:
 def _notes(draft: Draft, estimates: Sequence[Estimate]) -> str:
     """The sentences on how the numbers of the table were found."""
     unit, positive = draft.inputs.separation.unit, draft.dataset.positive
+    point = next((e.at for e in estimates if e.metric.endswith(AT_POINT)), None)
     small = any((e.method or "").startswith(NO_INTERVAL) for e in estimates)
     return " ".join(
         [
@@ -118,6 +123,7 @@ def _notes(draft: Draft, estimates: Sequence[Estimate]) -> str:
             " by Wilson or DeLong.",
             *([f"Small: fewer than {MIN_PATIENTS} {unit} of a class that the number is about, so that an interval would"
                " mean nothing."] if small else []),
+            *([f"Operating point: {point:.3f}, chosen out of fold."] if point is not None else []),
             CALIBRATION_NOTE[positive is not None].format(positive=escaped(positive)),
             *(["Out of fold, the area ranks the scores of all folds together, which mixes different models."]
               if any(e.metric == "roc_auc" and TEST not in e.on for e in estimates) else []),
@@ -140,7 +146,7 @@ def _differences(draft: Draft, state: ScenarioState, on: str) -> list[str]:
     return [
         f"Differences between groups: intervals by resampling, p by letting {draft.inputs.separation.unit} of one class"
         f" change groups ({PERMUTATIONS:,} permutations), Holm over all {len(found)}. They are about this model on"
-        " these images, and groups differ in more than the column that names them.",
+        f" these {draft.unit.plural}, and groups differ in more than the column that names them.",
         "",
         *export_table(table, draft.folder, f"subgroup-differences-{state.id}"),
     ]

@@ -14,15 +14,21 @@ from harness.report.sections.scenario_settings import constants_sentence, used_s
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, sentence
 from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
+from harness.study.unit import Unit
 
 
 def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistics) -> list[str]:
     """The summary as a list in Markdown: what was compared, who won each stage, what the test set says."""
     marks = marks_of(workspace.study, state, workspace.inputs.dataset.synthetic)
     shared = workspace.inputs.separation
-    found = [_compared(workspace, state), *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"])]
+    found = [
+        _compared(workspace, state),
+        *unit_sentence(workspace),
+        *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"]),
+    ]
     found += [_won(marks, stage) for stage in state.stages]
-    found += [words for test in state.tests if test.finished for words in _tested(test, statistics)]
+    unit = workspace.unit
+    found += [words for test in state.tests if test.finished for words in _tested(test, statistics, unit)]
     found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
     if looks := look_words(statistics):
         found.append(f"Looks at the test set: {looks}")
@@ -32,6 +38,12 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     records = [record for fit in state.fits for record in fit.records.values()]
     found += [constants_sentence(used), f"Run: {run_words(records, workspace.commands)}; {data_words(workspace)}."]
     return [f"- {words}" for words in found if words]
+
+
+def unit_sentence(workspace: Workspace) -> list[str]:
+    """The sentence on what the numbers are about, where that is not the image."""
+    unit = workspace.unit
+    return [f"Every number is of a {unit.words}, and stages select by it."] if unit.patients else []
 
 
 def _compared(workspace: Workspace, state: StudyState) -> str:
@@ -64,17 +76,17 @@ def _won(marks: Marks, state: StageState) -> str:
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"
 
 
-def _tested(test: ScenarioState, statistics: Statistics) -> Iterator[str]:
+def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator[str]:
     """The sentences on the test set: accuracy, that of the most frequent class alone, and the recall of each class."""
     accuracy = _estimate(statistics, test.name, "accuracy")
     yield (
-        f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} images correct, {_share(accuracy)};"
+        f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} {unit.plural} correct, {_share(accuracy)};"
         f" always predicting the most frequent class gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]
     found = (f"{e.hits} of {e.n} {escaped(e.of_class)}, {_share(e)}" for e in recalls)
-    yield f"Found on the test set: {'; '.join(found)}."
+    yield f"Found on the test set{' (patients)' * unit.patients}: {'; '.join(found)}."
 
 
 def _estimate(statistics: Statistics, subject: str, metric: str) -> Estimate:

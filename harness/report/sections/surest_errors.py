@@ -7,9 +7,10 @@ import pandas as pd
 
 from harness.data.pictures import PictureOf
 from harness.report.numbers.marks import marked
-from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.predictions import by_repeat
 from harness.report.sections.thumbnails import thumbnail_links
-from harness.report.tables.export import escaped, markdown, rounded, write_table
+from harness.report.tables.export import escaped, export_table, markdown, rounded, write_table
+from harness.study.unit import arrays
 
 MAX_ERRORS = 12
 
@@ -76,11 +77,20 @@ def error_lines(
     return [words, "", *caption, f"| {head}", f"|---{rule}", *pictured, ""]
 
 
-def _how_many(frame: pd.DataFrame) -> str:
+def patient_error_lines(frame: pd.DataFrame, folder: Path, name: str, mark: str | None) -> list[str]:
+    """Write NAME.csv of the patients whose class was missed most confidently, and return the table in Markdown."""
+    table = confident_errors(frame).rename(columns={"image": "patient"})
+    if not len(table):
+        return ["No patient was classified wrongly.", ""]
+    words = f"{_how_many(frame, 'patients')}; the {len(table)} surest of these errors:"
+    return [words, "", *export_table(marked(table, mark), folder, name)]
+
+
+def _how_many(frame: pd.DataFrame, unit: str = "images") -> str:
     """The sentence on the number of errors; with several repeats, their mean."""
     parts = by_repeat(frame)
     wrong = sum(len(_errors(part)) for part in parts)
     if len(parts) == 1:
-        return f"{wrong} of {len(parts[0])} images were classified wrongly"
-    mean = f"{wrong / len(parts):.1f} of {len(parts[0])} images"
+        return f"{wrong} of {len(parts[0])} {unit} were classified wrongly"
+    mean = f"{wrong / len(parts):.1f} of {len(parts[0])} {unit}"
     return f"On average over {len(parts)} repeats, {mean} were classified wrongly"

@@ -33,7 +33,7 @@ def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: 
     ]
     return [
         f"**Operating point: {point:.3f}.** The threshold with the best balanced accuracy over the out-of-fold"
-        " predictions; the test set was not used for it.",
+        f" predictions{' of patients' * predicted.unit.patients}; the test set was not used for it.",
         "",
         *export_table(table, folder, f"thresholds-{key}"),
         f"![thresholds](thresholds-{key}.png)",

@@ -7,11 +7,16 @@ import pandas as pd
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
 
-FITTED_MODELS_NOTE = (
+_FITTED_MODELS_NOTE = (
     "The verdict comes from the folds alone, where each recipe is trained again. The rows that compare fitted models"
-    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) are about these models on these images,"
+    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) are about these models on these {unit},"
     " taken as independent. Two fits by the same recipe differ in the same way, so no scenario is better by them."
 )
+
+
+def fitted_models_note(unit: str) -> str:
+    """The sentences on what tests of fitted models say. unit: images or patients, which they were tested on."""
+    return _FITTED_MODELS_NOTE.format(unit=unit)
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -68,4 +73,4 @@ def _counts(e: Estimate) -> str:
     """k/n of a rate; with several repeats, the mean k."""
     if e.hits is not None:
         return f"{e.hits}/{e.n}"
-    return f"{e.value * e.n:.1f}/{e.n}" if e.n and e.method == WILSON_OF_MEAN else ""
+    return f"{e.value * e.n:.1f}/{e.n}" if e.n and (e.method or "").startswith(WILSON_OF_MEAN) else ""

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from harness.report.numbers.marks import Marks
-from harness.report.numbers.predictions import arrays, by_repeat
+from harness.report.numbers.predictions import by_repeat
 from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
 from harness.study.state import StageState, contests
+from harness.study.unit import arrays
 
 LEADERBOARD_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 

@@ -41,8 +41,9 @@ def tools_of(written: Written | None) -> Tools:
 
 
 def compared_items(folder: Path, again: Path, place: str, tools: Tools) -> Iterator[VerifiedItem]:
-    """Compare all files but the page; the numbers first, which tell whether last digits differ here."""
-    names = sorted({*_files(folder), *_files(again)} - NOT_MADE_AGAIN - {"index.html"}, key=_numbers_first)
+    """Compare all files but the pages; the numbers first, which tell whether last digits differ here."""
+    every = {*_files(folder), *_files(again)} - NOT_MADE_AGAIN
+    names = sorted((name for name in every if not name.endswith("index.html")), key=_numbers_first)
     digits = 0
     for name in names:
         what = f"{place}/{name}"

@@ -11,7 +11,7 @@ from harness.data.inputs import Workspace
 from harness.errors import described, quiet
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST, RunOf
-from harness.report.numbers.records import Statistics
+from harness.report.numbers.records import read_statistics
 from harness.report.published.front import FRONT, write_front
 from harness.report.verified.compared import Tools, compared_item, compared_items, page_item, tools_of
 from harness.report.verified.differences import compare_files
@@ -42,8 +42,11 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedI
                 again = write_report(view, state, _run_of(folder, view)).parent
             yield from compared_items(folder, again, place, tools)
             if (workspace.store.root / FRONT[0]).exists():  # it was published
-                yield from _front_items(workspace, Draft(view, state, _statistics(again), again), tools)
-        yield page_item(folder, place, written, tools)
+                yield from _front_items(workspace, Draft(view, state, read_statistics(again), again, view.unit), tools)
+        for page in sorted(folder.rglob("index.html")):
+            other = page.parent != folder  # that of the other unit has no links into MLflow
+            inside = page.parent.relative_to(workspace.store.root).as_posix()
+            yield page_item(page.parent, inside, None if other else written, tools)
     except Exception as error:
         yield VerifiedItem("reports", place, "differs", f"cannot be written again: {described(error)}")
 
@@ -99,7 +102,3 @@ def _front_items(workspace: Workspace, draft: Draft, tools: Tools) -> Iterator[V
             yield compared_item(name, name, compare_files(root / name, again / name), tools, rounded=False)
         else:
             yield VerifiedItem("reports", name, "differs", "is missing")
-
-
-def _statistics(folder: Path) -> Statistics:
-    return Statistics.model_validate_json((folder / "statistics.json").read_text(encoding="utf-8"))

@@ -1,0 +1,92 @@
+"""The results of a study in one unit: its stages, winners, tests, subgroups, and the gap to the test set."""
+
+from harness.report.draft import Draft
+from harness.report.figures import study as figures
+from harness.report.figures.intervals import scenario_intervals
+from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.inflation import INFLATION
+from harness.report.numbers.marks import together
+from harness.report.numbers.records import Statistics
+from harness.report.numbers.statistics import selection_words
+from harness.report.sections.gap import gap_lines
+from harness.report.sections.on_test_set import test_comparison_lines, test_lines
+from harness.report.sections.out_of_fold import winner_lines
+from harness.report.sections.subgroups import subgroup_lines
+from harness.report.tables import study as tables
+from harness.report.tables.export import export_table
+from harness.report.tables.statistics import comparison_table, fitted_models_note
+from harness.study.state import StageState
+from harness.study.types import plain_metric
+
+_OF_IMAGES = "; of images, as patients are combined from the last epoch alone"
+
+
+def result_lines(draft: Draft) -> list[str]:
+    """Write the tables and figures of all results to the folder, and return their sections in Markdown."""
+    return [
+        *(line for stage in draft.state.stages for line in _stage(draft, stage)),
+        *winner_lines(draft),
+        *(line for test in draft.state.tests for line in test_lines(draft, test)),
+        *test_comparison_lines(draft),
+        *subgroup_lines(draft),
+        *_findings(draft.statistics),
+        *gap_lines(draft),
+    ]
+
+
+def _findings(statistics: Statistics) -> list[str]:
+    found = [f"- {finding.text}." for finding in statistics.findings if finding.kind == INFLATION]
+    note = "Copies in a validation set change its class shares; balanced accuracy, which ignores them, is comparable."
+    return ["## Inflation by oversampling before the split", "", note, "", *found, ""] if found else []
+
+
+def _stage(draft: Draft, state: StageState) -> list[str]:
+    name, marks, folder = state.stage.name, draft.marks, draft.folder
+    lines = [f"## {draft.unit.titled(f'Stage {name}')}", ""]
+    if state.waits_for:
+        return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
+    metric = state.stage.select.metric if state.stage.select else "val/accuracy"
+    board = tables.leaderboard(state, marks)
+    title = draft.unit.titled(f"{marks.study.study}, stage {name}")
+    mark = together(marks.scenario(s.settings) for s in state.scenarios)
+    curve = plain_metric(metric)
+    figures.validation_curves(state.scenarios, curve, title, folder / f"curves-{name}.png", vector=True, mark=mark)
+    lines += [
+        f"Mean over the folds and its standard deviation (SD), best {metric} first.",
+        "",
+        *export_table(board, folder, f"leaderboard-{name}"),
+        *_intervals(draft, state, title, mark),
+        f"![{curve} by epoch](curves-{name}.png)",
+        "",
+        f"*{curve} by epoch: mean over the folds, and their range as a band{_OF_IMAGES * draft.unit.patients}.*",
+        "",
+    ]
+    if state.best and state.finished:
+        lines += [*selection_words(state), ""]
+    names = {scenario.name for scenario in state.scenarios}
+    compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
+    if compared:
+        lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
+        lines += (
+            [fitted_models_note(draft.unit.plural), ""] if any(c.compares == "fitted models" for c in compared) else []
+        )
+    if state.missing:
+        holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
+        lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
+    return lines
+
+
+def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:
+    """Draw the intervals of the finished scenarios, out of fold; empty where none is finished."""
+    if not any(scenario.finished for scenario in state.scenarios):
+        return []
+    names = [s.name for s in state.scenarios if s.finished]
+    path = draft.folder / f"intervals-{state.stage.name}.png"
+    scenario_intervals(draft.statistics.estimates, names, title, path, mark)
+    unit = draft.inputs.separation.unit
+    note = (
+        f"*Out of fold, all folds together: 95 % intervals by resampling {unit} (dotted, by Wilson, where all resamples"
+        " agree). The means over the folds in the table above are the main result: ranking the scores of all folds"
+        " together mixes different models, and the ROC AUC is mostly lower.*"
+    )
+    return [f"![intervals of the scenarios]({path.name})", "", note, ""]

@@ -1,0 +1,30 @@
+"""The words and the names of metrics by which runs in MLflow say what they are about."""
+
+from harness.data.inputs import Inputs
+from harness.report.tables.export import escaped
+from harness.store.results import Metrics
+from harness.study.state import ScenarioState
+from harness.study.unit import PATIENT_METRICS, Unit
+
+_TRAINED = {"all": "whole network trained", "head": "frozen"}
+
+
+def of_patients(metrics: Metrics) -> Metrics:
+    """The metrics of patients under their names in MLflow: `patient val/accuracy_mean`; without those of training."""
+    return {f"{PATIENT_METRICS}{name}": v for name, v in metrics.items() if not name.startswith("train/")}
+
+
+def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str | None) -> str:
+    """The description of the run of a scenario. unit: of its numbers."""
+    s, means, folds = state.settings, state.summary, escaped(inputs.separation.of_folds)
+    augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
+    return (
+        f"{f'**{mark}.** ' if mark else ''}"
+        f"{s.backbone} ({s.weights} weights,"
+        f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
+        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
+        f" accuracy{' of patients' * unit.patients}"
+        f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
+        f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
+        f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."
+    )
