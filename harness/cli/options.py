@@ -57,6 +57,10 @@ CaptureMode = Annotated[
     Literal["auto", "off"],
     typer.Option("--capture", help="Whole steps as CUDA graphs, which changes no number; auto: on CUDA."),
 ]
+FuseMode = Annotated[
+    Literal["auto", "off"],
+    typer.Option("--fuse", help="Batch norms by kernels of the harness; auto: on CUDA in bf16."),
+]
 StackMode = Annotated[
     Literal["auto", "on", "off"],
     typer.Option("--stack", help="Train the heads on a frozen backbone together; auto: on CUDA."),

@@ -12,6 +12,7 @@ from harness.cli.options import (
     DataPath,
     DeviceName,
     ExecutorName,
+    FuseMode,
     JobsPerDevice,
     MixedVersions,
     Overrides,
@@ -42,6 +43,7 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         threads: Threads = 1,
         compile: CompileMode = "auto",
         capture: CaptureMode = "auto",
+        fuse: FuseMode = "auto",
         stack: StackMode = "auto",
         address: Address = None,
         shared_store: SharedStore = False,
@@ -52,8 +54,9 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         from harness.execution.progress import Reporter
 
         compute = Compute(
-            executor, workers, jobs_per_device, threads, compile, stack, address, shared_store, capture == "auto"
-        )
+            executor, workers, jobs_per_device, threads, compile, stack, address, shared_store, capture == "auto",
+            fuse == "auto",
+        )  # fmt: skip
         store = open_store(store_folder, tracking_uri, mixed_versions)
         study = read_study(study_file, data, overrides)
         with Reporter() as reporter:

@@ -10,7 +10,7 @@ EXECUTORS = ("auto", "inline", "process", "ray")
 
 @dataclass(frozen=True)
 class Compute:
-    """The options. Only `threads`, `compile` and `stack` change the last digits of a job's numbers."""
+    """The options. Only `threads`, `compile`, `stack` and `fuse` change the last digits of a job's numbers."""
 
     executor: str = "auto"  # process, where the machine can run several fits at a time, else inline
     workers: int | None = None  # the maximum number of parallel fits
@@ -21,6 +21,7 @@ class Compute:
     address: str | None = None  # of a Ray cluster; None: a local one is started
     shared_store: bool = False  # the cluster's nodes see the store under the same path
     capture: bool = True  # whole steps as CUDA graphs, on CUDA
+    fuse: bool = True  # batch norms by the kernels of the harness, on CUDA in bf16
 
     def __post_init__(self) -> None:
         if self.executor not in EXECUTORS:

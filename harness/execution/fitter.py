@@ -66,4 +66,5 @@ def make_context(workspace: Workspace, device: str, counting: Counting, compute:
         inputs.dataset, folds, inputs.digests, study.seed, pixels, store.cache / "features", device,
         compute.threads, compute.compile, store.checkpoints, study.checkpoint_every, inputs.heads,
         stack=compute.stack == "on" or (compute.stack == "auto" and device.startswith("cuda")), capture=compute.capture,
+        fuse=compute.fuse,
     )  # fmt: skip

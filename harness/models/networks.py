@@ -4,10 +4,13 @@ import logging
 from typing import Any
 
 import timm
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from harness.models.baselines import built_in_model
 from harness.study.settings import NETWORKS
+
+BATCH_NORMS = (nn.BatchNorm2d, BatchNormAct2d)  # timm's own has `drop` and `act` behind it
 
 
 def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:

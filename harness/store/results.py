@@ -27,6 +27,7 @@ class FitFacts:
     precision: str
     compile: str | None = None  # "on" or "off"
     capture: str | None = None  # "on" where steps ran as CUDA graphs
+    fused: str | None = None  # "on" where batch norms ran by the kernels of the harness
     fallbacks: tuple[str, ...] = ()  # what was done otherwise than by the options, and why
     micro_batch: int | None = None  # images per forward pass, where memory was too small for a whole batch
     batch_size: int | None = None  # of the batches that `micro_batch` divides

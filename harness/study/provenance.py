@@ -28,9 +28,11 @@ DECISIVE_FILES = (
     "stats/metrics.py",
     "study/identity.py", "study/settings.py",
     "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
-    "training/features.py", "training/fit.py", "training/fit_baseline.py", "training/fit_stack.py", "training/job.py",
-    "training/loaders.py", "training/network.py", "training/optimizers.py", "training/result.py", "training/run.py",
-    "training/step.py", "training/task.py", "training/ways.py",
+    "training/features.py", "training/fit.py", "training/fit_baseline.py", "training/fit_stack.py",
+    "training/fused_norm.py", "training/fused_pool.py", "training/fusing.py", "training/job.py",
+    "training/loaders.py", "training/network.py", "training/norm_kernels.py", "training/optimizers.py",
+    "training/result.py", "training/run.py", "training/side_conv.py", "training/step.py", "training/task.py",
+    "training/ways.py", "training/window_kernels.py",
 )  # fmt: skip
 
 

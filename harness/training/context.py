@@ -28,3 +28,4 @@ class Context:
     heads: Mapping[str, str] = field(default_factory=dict)  # custom heads: name -> source
     stack: bool = False  # heads on one frozen backbone are fitted in one loop
     capture: bool = True  # whole steps as CUDA graphs, on CUDA
+    fuse: bool = True  # batch norms by the kernels of the harness, on CUDA in bf16

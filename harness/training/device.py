@@ -92,11 +92,13 @@ class Arithmetic:
     """Where a network computes, and how. precision: `fp32` or `bf16`.
 
     capture: on CUDA whole steps run as one graph where that pays and gives the same bits.
+    fuse: on CUDA in bf16 batch norms and what is around them run by the kernels of the harness.
     """
 
     device: torch.device
     precision: str
     capture: bool = True
+    fuse: bool = True
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which a backbone runs at this precision.

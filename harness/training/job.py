@@ -22,7 +22,7 @@ from harness.training.features import CachedFeatures, cached_features
 from harness.training.fit import Fitted, fit
 from harness.training.fit_baseline import fit_baseline
 from harness.training.loaders import FeatureLoader, Loader, PixelLoader
-from harness.training.network import Compiled, Network, compiles, fresh_backbone, new_head
+from harness.training.network import Compiled, Network, Quicker, compiles, fresh_backbone, new_head
 from harness.training.result import Trained, result_of
 from harness.training.task import FitJob, task_of
 from harness.training.ways import Way, first_that_works
@@ -61,12 +61,13 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
 
     def attempt(micro_batch: int, way: Way) -> tuple[nn.Module, Fitted]:
         # Heads on cached features are small, and computed in fp32.
-        arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture)
+        arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture, context.fuse)
         if cached is None:
             model, loader = _whole_network(job, context, arithmetic, micro_batch if way.compile else None)
         else:
             model, loader = _head_alone(job, context, cached)
         about = {"precision": precision, "compile": "on" if way.compile else "off", "micro_batch": str(micro_batch)}
+        about |= {"fused": "on"} if isinstance(model, Network) and model.is_fused else {}
         checkpoints = _checkpoints(job, context, about)
         return model, fit(model, loader, fit_job, arithmetic, micro_batch, checkpoints)
 
@@ -88,7 +89,7 @@ def _whole_network(
     start = fresh_backbone(settings, weights, context.seed, arithmetic.device)
     head = new_head(settings, start.shape, context, derive_seed(job.seed, "head"))
     compiled = None if compile_for is None else Compiled(start.compiled, compile_for)
-    network = Network(start.backbone, head, arithmetic, compiled)
+    network = Network(start.backbone, head, arithmetic, Quicker(compiled, start.fused, start.not_fused))
     pixels = open_pixels(context.pixels[settings.image_size])
     return network, PixelLoader(pixels, start.backbone.mean, start.backbone.std, arithmetic.device)
 

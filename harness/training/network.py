@@ -1,7 +1,7 @@
 """The network that is trained: a head on a backbone, one module of which serves every fold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -14,6 +14,7 @@ from harness.study.types import Switch
 from harness.training.casts import CastWeights
 from harness.training.context import Context
 from harness.training.device import Arithmetic
+from harness.training.fusing import Fused, fuse, why_not
 
 # What compiling costs a process on CUDA, and what it saves there beside a captured step: by one look at a ResNet-50 on
 # an H200 (batch 64, 150 px: 50 s; 8.8 against 6.5 ms a step). `make bench-gpu` has rows for both. A fit compiles where
@@ -34,6 +35,18 @@ class Compiled:
     batch: int
 
 
+@dataclass(frozen=True)
+class Quicker:
+    """Other ways through a backbone in training, which round differently.
+
+    fused: for bf16 on CUDA. not_fused: why there is none, where there should be one.
+    """
+
+    compiled: Compiled | None = None
+    fused: Fused | None = None
+    not_fused: str | None = None
+
+
 class Network(nn.Module):
     """Images [n, 3, H, W] -> logits [n, classes]. The backbone computes at the precision of `arithmetic`.
 
@@ -41,12 +54,22 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, head: nn.Module, arithmetic: Arithmetic, compiled: Compiled | None = None
+        self, backbone: Backbone, head: nn.Module, arithmetic: Arithmetic, quicker: Quicker | None = None
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
-        self._arithmetic, self._compiled = arithmetic, compiled
-        self._cast = CastWeights(backbone, torch.bfloat16) if arithmetic.precision == "bf16" else None
+        quicker, in_bf16 = quicker or Quicker(), arithmetic.precision == "bf16"
+        self._arithmetic, self._compiled = arithmetic, quicker.compiled
+        self._cast = CastWeights(backbone, torch.bfloat16) if in_bf16 else None
+        fused = quicker.fused if in_bf16 and arithmetic.fuse else None
+        self._fused = None if fused is None else CastWeights(fused.network, torch.bfloat16, fused.join)
+        wanted = in_bf16 and arithmetic.fuse and quicker.not_fused
+        self.fallbacks = (f"not fused: {quicker.not_fused}",) if wanted else ()
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether training batches go through the fused backbone, where they are not compiled."""
+        return self._fused is not None
 
     def forward(self, images: Tensor) -> Tensor:
         with self._arithmetic.autocast():
@@ -58,6 +81,8 @@ class Network(nn.Module):
     def _features(self, images: Tensor) -> Tensor:
         if self._compiled is not None and self.training and len(images) == self._compiled.batch:
             return self._compiled.forward(images)
+        if self._fused is not None and self.training:
+            return self._fused(images)
         found = self.backbone(images) if self._cast is None else self._cast(images)
         assert isinstance(found, Tensor)
         return found
@@ -71,6 +96,8 @@ class Start:
     weights: dict[str, Tensor]  # with the buffers, such as the statistics of batch norm
     shape: Shape
     compiled: Callable[[Tensor], Tensor]  # nothing is compiled before its first call
+    fused: Fused | None = None  # on CUDA
+    not_fused: str | None = None  # why, where it could be
 
 
 def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: torch.device) -> Start:
@@ -93,7 +120,10 @@ def _start(settings: ResolvedSettings, _weights: str, seed: int, device: torch.d
     shape = feature_shape(backbone, settings.image_size)
     backbone.put_on(device)
     state = {name: value.detach().clone() for name, value in backbone.state_dict().items()}
-    return Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))
+    start = Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))
+    fused = fuse(backbone.train()) if device.type == "cuda" else None
+    reason = why_not(device) if fused is not None else None
+    return replace(start, fused=None if reason else fused, not_fused=reason)
 
 
 def compiles(option: Switch, device: torch.device, images: int) -> bool:

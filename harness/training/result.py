@@ -67,7 +67,8 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         precision=trained.precision,
         compile=None if trained.way is None else "on" if trained.way.compile else "off",
         capture="on" if trained.fitted.captured else None,
-        fallbacks=(*(trained.way.fallbacks if trained.way else ()), *trained.fitted.fallbacks),
+        fused="on" if isinstance(trained.model, Network) and trained.model.is_fused else None,
+        fallbacks=_fallbacks(trained),
         micro_batch=trained.micro_batch,
         batch_size=trained.micro_batch and job.scenario.settings.batch_size,
         stack=trained.stack,
@@ -77,6 +78,13 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         backbone_passes=cached.passes if cached else None,
         extraction_seconds=cached.seconds if cached else None,
     )
+
+
+def _fallbacks(trained: Trained) -> tuple[str, ...]:
+    """What was done otherwise than by the options, and why."""
+    of_way = trained.way.fallbacks if trained.way else ()
+    of_model = trained.model.fallbacks if isinstance(trained.model, Network) else ()
+    return *of_way, *of_model, *trained.fitted.fallbacks
 
 
 def _metrics(job: Job, fitted: Fitted) -> Metrics:

@@ -13,9 +13,9 @@ FIGURES = {
     "images": "tests.bench.images",
     "tables": "tests.bench.tables",
     "gpu-steps": "tests.bench.gpu.steps",
-    "gpu-kernels": "tests.bench.gpu.kernels",
     "gpu-rival": "tests.bench.gpu.rival",
     "gpu-frozen": "tests.bench.gpu.frozen",
     "gpu-sharing": "tests.bench.gpu.sharing",
+    "gpu-kernels": "tests.bench.gpu.kernels",
     "gpu-compile": "tests.bench.gpu.compiling",
 }

@@ -57,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def made(folder: Path, simulated: bool, only: str) -> Iterator[Line]:
     """Make each check, and yield its line."""
     from tests.gpu.checks.device import machine, syncs, too_little_memory, two_devices, two_workers
+    from tests.gpu.checks.fused import fused_kernels, near_torch
     from tests.gpu.checks.graphs import captured_step, stacked_heads, stacks_again
     from tests.gpu.checks.numbers import near_full_precision, near_the_cpu, resumed, same_seed
     from tests.gpu.checks.whole import study_to_champion
@@ -68,6 +69,8 @@ def made(folder: Path, simulated: bool, only: str) -> Iterator[Line]:
         "same seed, same bits": same_seed,
         "GPU and CPU agree in fp32": near_the_cpu,
         "bf16 stays near fp32, without ties": near_full_precision,
+        "the kernels of the harness agree with torch": fused_kernels,
+        "a fit with these kernels and without": near_torch,
         "a captured step gives the bits of the eager step": captured_step,
         "stacked heads agree with the heads alone": stacked_heads,
         "a stack again, and in other company": stacks_again,

@@ -86,6 +86,7 @@ def fits_table(records: Sequence[FoldRecord]) -> pd.DataFrame:
             "threads": "" if f.threads is None else str(f.threads),
             "compiled": "yes" if f.compile == "on" else "",
             "captured": "yes" if f.capture else "",
+            "fused": "yes" if f.fused else "",
             "stacked": "yes" if f.stack else "",
             "otherwise than by the options": "; ".join(f.fallbacks),
             "code": f.code or NOT_RECORDED,

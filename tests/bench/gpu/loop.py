@@ -15,7 +15,7 @@ from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic, make_deterministic, resolve_precision
 from harness.training.fit import Fitted, fit
 from harness.training.loaders import PixelLoader
-from harness.training.network import Compiled, Network, fresh_backbone
+from harness.training.network import Compiled, Network, Quicker, fresh_backbone
 from harness.training.task import FitJob, Task
 from tests.bench.figure import Bench, Row
 
@@ -40,14 +40,16 @@ class Scale:
 
 @dataclass(frozen=True)
 class Way:
-    """How a step is run. capture: as one CUDA graph."""
+    """How a step is run. capture: as one CUDA graph. fused: by the kernels of the harness."""
 
     name: str
     capture: bool
     compiled: bool
+    fused: bool = True
 
 
 EAGER, GRAPH = Way("eager", False, False), Way("one graph a step", True, False)
+UNFUSED = Way("one graph a step, torch's kernels", True, False, False)
 COMPILED, BOTH = Way("compiled", False, True), Way("compiled, one graph a step", True, True)
 
 
@@ -99,8 +101,9 @@ def prepare_fit(backbone: str, way: Way, scale: Scale, device: torch.device) -> 
     )
     start = fresh_backbone(settings, "none", 0, device)
     head = make_head(settings, start.shape, 2).to(device)
-    arithmetic = Arithmetic(device, resolve_precision("auto", device), way.capture)
-    network = Network(start.backbone, head, arithmetic, Compiled(start.compiled, scale.batch) if way.compiled else None)
+    arithmetic = Arithmetic(device, resolve_precision("auto", device), way.capture, way.fused)
+    compiled = Compiled(start.compiled, scale.batch) if way.compiled else None
+    network = Network(start.backbone, head, arithmetic, Quicker(compiled, start.fused, start.not_fused))
     rows = np.arange(scale.images)
     task = Task(torch.from_numpy(rows % 2).to(device), rows, rows[: scale.batch], 1, every_epoch=False)
     loader = random_pixels(scale, device)

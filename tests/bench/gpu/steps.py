@@ -9,7 +9,7 @@ import torch
 from harness.training.augment import Augmentation
 from harness.training.fit import shuffled_batches
 from tests.bench.figure import Bench, Goal, Row, seconds
-from tests.bench.gpu.loop import EAGER, GRAPH, Scale, in_words, no_cuda, random_pixels, time_fit, wait
+from tests.bench.gpu.loop import EAGER, GRAPH, UNFUSED, Scale, in_words, no_cuda, random_pixels, time_fit, wait
 from tests.bench.gpu.roof import Roof
 
 LOADER, LOADER_GOAL = "loader only / a step of resnet50", Goal("<=", 0.03)
@@ -24,10 +24,10 @@ def measure(bench: Bench) -> Iterator[Row] | list[Row]:
 
 
 def rows_of(scale: Scale, device: torch.device, roof: Roof) -> Iterator[Row]:
-    """Each backbone in both ways, and the shares of the second, which is the default."""
+    """Each backbone in three ways, and the shares of the last, which is the default."""
     work = in_words(scale, device)
     for backbone in scale.backbones:
-        for way in (EAGER, GRAPH):
+        for way in (EAGER, UNFUSED, GRAPH):
             timed = time_fit(backbone, way, scale, device)
             yield timed.row(f"images/s: {backbone}, {way.name}", work, scale.batch)
         yield from roof.rows(backbone, way, scale, timed, work)
