@@ -9,6 +9,7 @@ from harness.errors import JobError
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
 from harness.report.numbers.predictions import Predictions, scored, test_metrics
+from harness.store.ledger import set_file
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
@@ -160,6 +161,7 @@ class Publisher(RootRun):
         looks = taken_looks(self._study, self._inputs.dataset, self._workspace.ledger)
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
+        self._publish_further_sets(run_id, state)
         with self._store.scratch() as folder:
             frame = self._log_predictions(run_id, folder, lambda of: of.on_test(state))
             figures = folder / "figures"
@@ -179,6 +181,19 @@ class Publisher(RootRun):
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.{LOOKS_BELOW}{history}",
         )
         self._tracker.finish(run_id)
+
+    def _publish_further_sets(self, run_id: str, state: ScenarioState) -> None:
+        """Log the metrics, the predictions and the looks of the test sets beside the leading one."""
+        dataset, unit, epoch = self._inputs.dataset, self._workspace.unit, state.settings.epochs
+        for name in dataset.further_sets:
+            self._tracker.log_metrics(run_id, test_metrics(state, self._predictions(BY_IMAGE), name), epoch)
+            of_unit = of_patients(test_metrics(state, self._predictions(unit), name)) if unit.patients else {}
+            self._tracker.log_metrics(run_id, of_unit, epoch)
+            looks = taken_looks(self._study, dataset.of_set(name), self._workspace.ledger)
+            self._tracker.log_metrics(run_id, {f"test_looks/{name}": looks})
+            with self._store.scratch() as folder:
+                self._predictions(BY_IMAGE).on_test(state, name).to_parquet(folder / set_file(name), index=False)
+                self._tracker.log_files(run_id, [folder / set_file(name)], "sets")
 
     def _describe_looks(self, state: ScenarioState, history: str) -> None:
         """Bring what the description of a finished test says of looks up to date."""

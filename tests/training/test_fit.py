@@ -76,6 +76,17 @@ def test_every_epoch_is_reported_once_counted_from_1_with_training_and_validatio
     assert fitted.metrics == {k.removeprefix("val/"): v for k, v in reported[-1][1].items() if k.startswith("val/")}
 
 
+def test_further_sets_are_scored_once_by_the_trained_model_and_change_nothing() -> None:
+    first, last = np.arange(40, 50), np.arange(50, 60)
+    task = replace(TASK, evaluate=first, every_epoch=False)
+    alone, both = trained(task=task), trained(task=replace(task, further={"b": last}))
+    assert both.history == alone.history
+    assert np.array_equal(both.probabilities, alone.probabilities)
+    whole = trained(task=replace(task, evaluate=np.arange(40, 60)))
+    assert np.allclose(both.further["b"], whole.probabilities[10:], atol=1e-6)
+    assert alone.further == {}
+
+
 def test_the_metrics_are_those_of_the_probabilities() -> None:
     fitted = trained(epochs=1)
     np.testing.assert_allclose(fitted.probabilities.sum(axis=1), 1)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from harness.cli.show.console import frame_table, marked_title, new_console, relative, rows_table, show_marks
 from harness.report.numbers.marks import marked
-from harness.report.numbers.predictions import Predictions, scored
+from harness.report.numbers.predictions import Predictions, scored, test_metrics
 from harness.store import Store
 from harness.study import Study
 from harness.study.mixed import changed_versions
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from harness.data.separation import Separation
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from harness.runner import Run
     from harness.search.run import SearchRun
     from harness.study.settings import Settings
+    from harness.study.state import ScenarioState
     from harness.study.status import Status
 
 
@@ -85,6 +87,9 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             low, high = wilson(right, total)
             accuracy = f"test accuracy{' of patients' * unit.patients} {right}/{total} = {right / total:.3f}"
             console.print(f"{accuracy}, 95 % interval {low:.3f} to {high:.3f}\n")
+        if test.finished and run.workspace.inputs.dataset.further_sets:
+            title = unit.titled(f"further test sets: {scored(test)}")
+            console.print(frame_table(title, _further_sets(run, test, predictions)))
     if run.looks:
         console.print(f"looks at the test set: {run.looks}\n")
     if known := run.registered:
@@ -100,6 +105,19 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     for words, url in run.views.items():
         if url != run.url:
             console.print(f"  {words}: {url}")
+
+
+def _further_sets(run: "Run", test: "ScenarioState", predictions: Predictions) -> "pd.DataFrame":
+    """A row for each test set beside the leading one."""
+    import pandas as pd
+
+    dataset, rows = run.workspace.inputs.dataset, []
+    for name in dataset.further_sets:
+        frame, metrics = predictions.on_test(test, name), test_metrics(test, predictions, name)
+        shown = {metric: f"{metrics[f'test/{name}/{metric}']:.3f}" for metric in ("accuracy", "roc_auc")}
+        mark = run.marks.test(dataset.of_set(name), test.settings, predictions.ledger)
+        rows.append({"set": name, predictions.unit.plural: len(frame), **shown, **({"mark": mark} if mark else {})})
+    return pd.DataFrame(rows)
 
 
 def _show_separation(console: "Console", shared: "Separation", scenarios: "Sequence[Settings]" = ()) -> None:

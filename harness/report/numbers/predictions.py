@@ -11,10 +11,10 @@ from harness.study.state import ScenarioState
 from harness.study.unit import BY_IMAGE, Unit, arrays
 
 
-def pooled(jobs: list[Job], ledger: Ledger) -> pd.DataFrame:
-    """The predictions of all these jobs that are done, concatenated."""
+def pooled(jobs: list[Job], ledger: Ledger, test_set: str | None = None) -> pd.DataFrame:
+    """The predictions of all these jobs that are done, concatenated. test_set: one that is not the leading one."""
     done = [job for job in jobs if ledger.done(job.id)]
-    return pd.concat([ledger.predictions(job.id) for job in done], ignore_index=True)
+    return pd.concat([ledger.predictions(job.id, test_set) for job in done], ignore_index=True)
 
 
 def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
@@ -57,13 +57,20 @@ class Predictions:
         """Those of the fits of a scenario that are done, on their validation images; every repeat of the folds."""
         return self.unit.of(pooled(list(state.jobs), self.ledger))
 
-    def on_test(self, state: ScenarioState) -> pd.DataFrame:
-        """The mean prediction of the models that were scored on the test set; patients are combined from it."""
-        return self.unit.of(ensemble(pooled(list(state.jobs), self.ledger)))
+    def on_test(self, state: ScenarioState, test_set: str | None = None) -> pd.DataFrame:
+        """The mean prediction of the models that were scored on the test set; patients are combined from it.
+
+        test_set: one that is not the leading one.
+        """
+        return self.unit.of(ensemble(pooled(list(state.jobs), self.ledger, test_set)))
 
 
-def test_metrics(state: ScenarioState, predictions: Predictions) -> dict[str, float]:
-    """The metrics of a scenario on the test set, as `test/<metric>`, from the mean prediction of its models."""
-    classes, probabilities, labels = arrays(predictions.on_test(state))
+def test_metrics(state: ScenarioState, predictions: Predictions, test_set: str | None = None) -> dict[str, float]:
+    """The metrics of a scenario on the test set, as `test/<metric>`, from the mean prediction of its models.
+
+    test_set: one that is not the leading one; its metrics are called `test/<name of the set>/<metric>`.
+    """
+    classes, probabilities, labels = arrays(predictions.on_test(state, test_set))
     index = classes.index(predictions.positive) if predictions.positive else None
-    return {f"test/{k}": v for k, v in classification_metrics(probabilities, labels, index).items()}
+    start = "test" if test_set is None else f"test/{test_set}"
+    return {f"{start}/{k}": v for k, v in classification_metrics(probabilities, labels, index).items()}

@@ -1,6 +1,6 @@
 """Every number of a study's report, and the words on its winners."""
 
-from harness.data.dataset import Dataset
+from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.units import unit_dataset
 from harness.report.numbers.comparisons import (
@@ -20,6 +20,13 @@ from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import Predictions, test_metrics
 from harness.report.numbers.records import Comparison, Estimate, PatientStatistics, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
+from harness.report.numbers.set_numbers import (
+    OVER_SETS,
+    further_set_estimates,
+    on_set,
+    set_look_findings,
+    set_marks,
+)
 from harness.report.numbers.study_subgroups import study_subgroups
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.report.registered import registration_findings
@@ -42,6 +49,8 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     predictions = Predictions(workspace.ledger, dataset.positive, unit)
     estimates = _validation_estimates(state, predictions, run_of)
     estimates += _test_estimates(state, predictions, run_of)
+    further = dataset.further_sets
+    estimates += further_set_estimates(further, state, predictions, run_of, estimates) if further else []
     if estimates:
         estimates += majority_estimates(unit_dataset(dataset, unit))
     inflation = leak_comparisons(state.scenarios)
@@ -54,6 +63,7 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     known = [
         *registration_findings(workspace, state),
         *LookHistory(workspace, state.scenarios, state.tests).findings,
+        *set_look_findings(workspace, state),
     ]
     found = Statistics(
         kind="study",
@@ -148,9 +158,14 @@ class _Marked:
         self._every, dataset, ledger = marks.every, workspace.inputs.dataset, workspace.ledger
         self._validated = {s.name: marks.scenario(s.settings) for s in state.scenarios}
         self._tested = {s.name: marks.test(dataset, s.settings, ledger) for s in state.tests}
+        self._further = set_marks(workspace, state, marks)
 
     def mark(self, subject: str, on: str) -> str | None:
         """The mark of a number of this subject on these images."""
+        if on in OVER_SETS:
+            return together([self._tested[subject], *(m for (name, _), m in self._further.items() if name == subject)])
+        if (subject, on) in self._further:
+            return self._further[subject, on]
         marks = self._tested if on in ON_TEST else self._validated
         return marks.get(subject, self._every)
 
@@ -174,7 +189,8 @@ def selected_test(state: StudyState) -> ScenarioState | None:
 
 def majority_estimates(dataset: Dataset) -> list[Estimate]:
     """The accuracy of predicting the most frequent class of the training set for every image: the baseline to beat."""
-    rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test")}
+    further = {on_set(name): dataset.rows(set_split(name)) for name in dataset.further_sets}
+    rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test"), **further}
     counts = dataset.counts(rows[OUT_OF_FOLD])
     commonest = max(counts, key=lambda name: counts[name])
     found = [(on, dataset.counts(of_split)[commonest], len(of_split)) for on, of_split in rows.items()]

@@ -12,6 +12,7 @@ from harness.report.page import page_html
 from harness.report.published.model_card import model_card
 from harness.report.sections.other_unit import page_of
 from harness.report.tables.export import escaped
+from harness.store.ledger import set_file
 from harness.store.seals import SEAL
 from harness.study.unit import Unit
 
@@ -119,10 +120,14 @@ def _report(draft: Draft, out: Path) -> dict[str, str]:
 
 def _fits(draft: Draft, out: Path) -> dict[str, str]:
     jobs = {job.id: job for fit in draft.state.fits for job in fit.jobs}
+    files = {"predictions.parquet": ""} | {
+        set_file(name): f", on the test set {escaped(name)}" for name in draft.dataset.further_sets
+    }
     return {
-        f"jobs/{job.id}/predictions.parquet": f"predictions of {escaped(job.scenario.name)}, {job.name}"
+        f"jobs/{job.id}/{file}": f"predictions of {escaped(job.scenario.name)}, {job.name}{words}"
         for job in jobs.values()
-        if (out / "jobs" / job.id).exists()
+        for file, words in files.items()
+        if (out / "jobs" / job.id / file).exists()
     }
 
 

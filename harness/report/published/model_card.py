@@ -10,6 +10,7 @@ from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate
+from harness.report.numbers.set_numbers import MEAN, on_set
 from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP
 from harness.report.sections.checklist import AUTHOR
 from harness.report.sections.subgroups import subgroup_findings
@@ -149,6 +150,11 @@ def _metrics(draft: Draft, chosen: ScenarioState) -> list[str]:
         lines += [f"On the test set, {escaped(draft.unit.titled(scored(test)))}:", "", *_table(tested, unit)]
     else:
         lines += ["No test set was scored.", ""]
+    for name in draft.dataset.further_sets if tested else ():
+        of_set = [e for e in found if e.on == on_set(name)]
+        lines += [f"On the test set {escaped(name)}:", "", *_table(of_set, unit)]
+    if means := [e for e in found if e.on == MEAN]:
+        lines += [f"Mean over {means[0].n} test sets, by a random-effects model:", "", *_table(means, unit)]
     if validated:
         lines += [
             f"Out of fold, each {draft.unit.name} predicted by models that were not trained on it:",
@@ -191,7 +197,7 @@ def _limits(draft: Draft, chosen: ScenarioState | None) -> list[str]:
         "",
         *(f"- {mark}" for mark in dict.fromkeys(mark for mark in marks if mark)),
         *(f"- audit: {escaped(finding.text)}" for finding in warned),
-        "- one dataset: how the model does at another site is unknown",
+        *([] if draft.dataset.sets else ["- one dataset: how the model does at another site is unknown"]),
         *(f"- {escaped(text)}" for text in subgroup_findings(draft.statistics)),
         *([] if draft.study.subgroups else ["- subgroups such as age, sex and site were not compared"]),
         f"- known failures, bias and their consequences: {AUTHOR}",

@@ -54,8 +54,10 @@ def anonymiser_of(workspace: Workspace) -> Anonymiser:
     """The anonymiser that knows the paths of a study."""
     study, dataset = workspace.study, workspace.inputs.dataset
     weights = [Path(name) for _, name in workspace.inputs.digests.weights]
-    named = [Path(path) for path in (study.data.path, study.paper_file) if path is not None]
-    return Anonymiser([*weights, *named, dataset.root, workspace.store.root, study.folder, Path.cwd()], Path.home())
+    of_sets = [path for each in study.data.sets.values() for path in (each.path, each.root)]
+    named = [Path(path) for path in (study.data.path, study.paper_file, *of_sets) if path is not None]
+    roots = [dataset.root, *dataset.set_roots.values()]
+    return Anonymiser([*weights, *named, *roots, workspace.store.root, study.folder, Path.cwd()], Path.home())
 
 
 def anonymise_record(folder: Path, anonymiser: Anonymiser) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.data_lines import test_split_words
-from harness.data.dataset import SPLITS
 from harness.data.folds import folds_words
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.data.separation import oversampling_words
@@ -15,10 +14,12 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.detectable import resolution
 from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
+from harness.report.numbers.set_numbers import MEAN, SET_LOOKS, on_set
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
+from harness.report.tables.statistics import interval_cell
 from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
@@ -98,7 +99,7 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     study, dataset, folds, shared = draft.study, draft.inputs.dataset, draft.study.folds, draft.inputs.separation
     synthetic = " (SYNTHETIC, drawn by a procedure)" if dataset.synthetic else ""
     whole = " of whole patients" if shared.known else ""
-    sizes = " and ".join(f"{len(dataset.rows(split)):,} {split}" for split in SPLITS)
+    sizes = " and ".join(f"{len(dataset.rows(split)):,} {split}" for split in dataset.splits)
     limit = f"a class-stratified subset{whole}: {sizes} images (data.limit {study.data.limit})"
     sizes_px = ", ".join(dict.fromkeys(str(s.settings.image_size) for s in draft.state.scenarios))
     pixels = f" ({dataset.pixel_rules})" if dataset.pixel_rules.changed else ""
@@ -124,11 +125,35 @@ def _data_answers(draft: Draft) -> dict[str, str]:
 def _demographics(draft: Draft) -> str:
     """The images of each subgroup by split; empty for a study without `subgroups`."""
     counts = group_counts(draft.workspace.groups, draft.dataset)
-    of_split = {split: counts[["group", split]].to_numpy().tolist() for split in SPLITS if split in counts}
+    of_split = {
+        split: counts[["group", split]].to_numpy().tolist() for split in draft.dataset.splits if split in counts
+    }
     return "; ".join(
         f"{split} images: {', '.join(f'{group} {images:,}' for group, images in found)}"
         for split, found in of_split.items()
     )
+
+
+def _external(draft: Draft) -> str:
+    """Whose the images of the leading test set are."""
+    spec, words = draft.study.data.test, test_split_words(draft.study)
+    if draft.study.data.sets:
+        return f"test sets: {words.removeprefix('in sets: ')}"
+    return "the data's own test split" if spec is None else f"none: the test split is {words}"
+
+
+def _other_sets(draft: Draft) -> str:
+    """The numbers on the further test sets, and the mean over all; where there are none, that no other site is."""
+    if not draft.dataset.sets:
+        return "; no other site"
+    parts = []
+    for on in (*map(on_set, draft.dataset.further_sets), MEAN):
+        name = on.removeprefix(f"{TEST} ")
+        found = [e for e in draft.statistics.estimates if e.on == on and e.metric in ("accuracy", "roc_auc")]
+        words = [f"{e.subject} {e.metric} {interval_cell(e)}" for e in found if e.subject != MAJORITY]
+        parts += [f"{name}: {', '.join(words)}"] if words else []
+    looks = (f.text for f in draft.statistics.findings if f.kind == SET_LOOKS)
+    return "".join(f"; {part}" for part in (*parts, *looks))
 
 
 def _fairness(draft: Draft) -> str:
@@ -180,8 +205,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
 
 def _result_answers(draft: Draft) -> dict[str, str]:
     tested = [e for e in draft.statistics.estimates if e.on == TEST and e.subject != MAJORITY]
-    own, looks = draft.study.data.test is None, declared_looks(draft.study)
-    test = "the data's own test split" if own else f"none: the test split is {test_split_words(draft.study)}"
+    looks = declared_looks(draft.study)
     counted = "".join(f"; {finding.text}" for finding in draft.statistics.findings if finding.kind == LOOKS)
     shown = [e for e in tested if e.metric in ("accuracy", "recall", "roc_auc") and e.low is not None]
     unit = f"each of a {draft.unit.words}: " if draft.unit.patients else ""
@@ -192,7 +216,7 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
         " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
-        "test": f"{test}, {looks} declared looks{counted}; no other site" if tested else "",
+        "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set{of}: {', '.join(values)}; all in statistics.json",
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.errors import redact
 from harness.report.draft import Draft
@@ -42,7 +43,13 @@ def data_words(workspace: Workspace) -> str:
     train, test = (len(dataset.rows(split)) for split in ("train", "test"))
     place = f", {escaped(workspace.study.as_written(spec.path))}" if spec.path else ""
     drawn = ", drawn by a procedure" if dataset.synthetic else ""
-    return f"data: {spec.source}{place}{drawn}; {train:,} training and {test:,} test images"
+    return f"data: {spec.source}{place}{drawn}; {train:,} training and {test:,} test images{_further(dataset)}"
+
+
+def _further(dataset: Dataset) -> str:
+    """The numbers of images in further test sets."""
+    sizes = [f"{len(dataset.rows(set_split(name))):,} in {escaped(name)}" for name in dataset.further_sets]
+    return f" ({escaped(dataset.sets[0])}), {', '.join(sizes)}" if sizes else ""
 
 
 def run_words(records: Sequence[FoldRecord], commands: Sequence[CommandEntry]) -> str:

@@ -1,11 +1,15 @@
 """The gap between cross-validation and test, split by cause: class shares, threshold, and the rest."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from harness.data.finding import AuditFinding
 from harness.report.draft import Draft
 from harness.report.numbers.gap import GAP, STEPS
 from harness.report.numbers.records import Estimate
-from harness.report.tables.export import export_table
+from harness.report.numbers.set_numbers import gap_on
+from harness.report.tables.export import escaped, export_table
 
 CAUSES = {
     STEPS[1]: "prior shift: the classes' shares differ, their recalls do not",
@@ -20,9 +24,24 @@ ENSEMBLE_NOTE = (
 
 
 def gap_lines(draft: Draft) -> list[str]:
-    """Write the table of the gap to the folder, and return the section in Markdown."""
-    estimates, audit = draft.statistics.estimates, draft.workspace.audit
-    found = [e for e in estimates if e.on == GAP]
+    """Write a table of the gap to each test set to the folder, and return the sections in Markdown."""
+    estimates, names = draft.statistics.estimates, draft.dataset.sets
+    lines = _section(draft, [e for e in estimates if e.on == GAP], _controls(draft, [*names[:1], None]))
+    for name in draft.dataset.further_sets:
+        lines += _section(draft, [e for e in estimates if e.on == gap_on(name)], _controls(draft, [name]), name)
+    return lines
+
+
+def _controls(draft: Draft, sets: Sequence[str | None]) -> list[AuditFinding]:
+    """The findings on the images of a set."""
+    audit = draft.workspace.audit
+    return [f for name in ("shift", "resplit") for f in audit.named(name) if f.facts.get("set") in sets]
+
+
+def _section(
+    draft: Draft, found: Sequence[Estimate], controls: Sequence[AuditFinding], test_set: str | None = None
+) -> list[str]:
+    """The gap to one test set. test_set: its name, where it is not the leading one."""
     if not found:
         return []
     subjects = {e.subject: [f for f in found if f.subject == e.subject] for e in found}
@@ -30,14 +49,14 @@ def gap_lines(draft: Draft) -> list[str]:
         {"lost": float}
     )
     lost = [f"{100 * (s[0].value - s[-1].value):.1f} points" for s in subjects.values()]
-    controls = [f for name in ("shift", "resplit") for f in audit.named(name)]
+    name, words = ("gap", "test") if test_set is None else (f"gap-{test_set}", escaped(test_set))
     return [
-        f"## {draft.unit.titled('From cross-validation to test')}: {', '.join(lost)}",
+        f"## {draft.unit.titled(f'From cross-validation to {words}')}: {', '.join(lost)}",
         "",
-        *export_table(table, draft.folder, "gap"),
+        *export_table(table, draft.folder, name),
         "The best threshold is found with the test labels, for this section alone; nothing is tuned by it.",
         "",
-        *([ENSEMBLE_NOTE, ""] if any(e.ensemble for e in estimates) else []),
+        *([ENSEMBLE_NOTE, ""] if any(e.ensemble for e in draft.statistics.estimates) else []),
         *(f"- {finding.text}" for finding in controls),
         "",
     ]

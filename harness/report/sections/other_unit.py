@@ -13,6 +13,7 @@ from harness.report.page import write_page
 from harness.report.sections.head import study_head_lines
 from harness.report.sections.stages import result_lines
 from harness.report.tables.export import export_table
+from harness.report.tables.statistics import interval_cell
 from harness.study.unit import Unit
 
 SHOWN = ("accuracy", "balanced_accuracy", "recall", "specificity", "roc_auc")
@@ -81,7 +82,7 @@ def _side_by_side(draft: Draft, other: Draft) -> pd.DataFrame:
     for key in sides[draft.unit.name]:
         subject, on, metric, of_class = key
         row: dict[str, str | None] = {"subject": subject, "on": on, "metric": metric, "class": of_class or "all"}
-        row |= {f"by {name}": _cell(found[key]) if key in found else "-" for name, found in sides.items()}
+        row |= {f"by {name}": interval_cell(found[key]) if key in found else "-" for name, found in sides.items()}
         rows.append(row | {"mark": sides[draft.unit.name][key].mark})
     table = pd.DataFrame(rows)
     return table.dropna(axis="columns", how="all")
@@ -92,9 +93,3 @@ def _main(draft: Draft) -> Iterator[tuple[Key, Estimate]]:
     for e in draft.statistics.estimates:
         if e.on in (OUT_OF_FOLD, TEST) and e.metric in SHOWN and e.of_class in wanted:
             yield (e.subject, e.on, e.metric, e.of_class), e
-
-
-def _cell(e: Estimate) -> str:
-    """A value with its interval by resampling, or else by formula."""
-    low, high = (e.low, e.high) if e.bootstrap_low is None else (e.bootstrap_low, e.bootstrap_high)
-    return f"{e.value:.3f}" if low is None or high is None else f"{e.value:.3f} ({low:.3f} to {high:.3f})"

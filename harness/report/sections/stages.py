@@ -11,6 +11,7 @@ from harness.report.numbers.statistics import selection_words
 from harness.report.sections.gap import gap_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
+from harness.report.sections.several_sets import several_sets_lines
 from harness.report.sections.subgroups import subgroup_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
@@ -28,6 +29,7 @@ def result_lines(draft: Draft) -> list[str]:
         *winner_lines(draft),
         *(line for test in draft.state.tests for line in test_lines(draft, test)),
         *test_comparison_lines(draft),
+        *several_sets_lines(draft),
         *subgroup_lines(draft),
         *_findings(draft.statistics),
         *gap_lines(draft),

@@ -19,7 +19,7 @@ from harness.report.numbers.subgroups import (
     SUBGROUP,
 )
 from harness.report.tables.export import escaped, export_table, sentence, write_table
-from harness.report.tables.statistics import comparison_table, estimate_table
+from harness.report.tables.statistics import comparison_table, estimate_table, interval_cell
 from harness.stats.bootstrap import RESAMPLES
 from harness.stats.permutation import PERMUTATIONS
 from harness.study.state import ScenarioState
@@ -101,15 +101,7 @@ def _row(name: str, found: Sequence[Estimate], known: bool) -> Iterator[tuple[st
     yield PATIENTS, f"{counts[PATIENTS]:,}" if known else "unknown"
     for metric, word in METRICS.items():
         for e in (e for e in found if e.metric == metric):
-            yield word, _cell(e)
-
-
-def _cell(e: Estimate) -> str:
-    """A value with its interval over patients, or by formula where all resamples agree; `small` where it has none."""
-    ends = (e.low, e.high) if e.bootstrap_low is None else (e.bootstrap_low, e.bootstrap_high)
-    if ends[0] is None or ends[1] is None:
-        return f"{e.value:.3f} (small)" if (e.method or "").startswith(NO_INTERVAL) else f"{e.value:.3f}"
-    return f"{e.value:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
+            yield word, interval_cell(e)
 
 
 def _notes(draft: Draft, estimates: Sequence[Estimate]) -> str:

@@ -8,6 +8,7 @@ from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
+from harness.report.numbers.set_numbers import ANOTHER_SET, MEAN, on_set
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
@@ -29,6 +30,7 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found += [_won(marks, stage) for stage in state.stages]
     unit = workspace.unit
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics, unit)]
+    found += [words for test in state.tests if test.finished for words in _further(workspace, test, statistics)]
     found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
     if looks := look_words(statistics):
         found.append(f"Looks at the test set: {looks}")
@@ -87,6 +89,24 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]
     found = (f"{e.hits} of {e.n} {escaped(e.of_class)}, {_share(e)}" for e in recalls)
     yield f"Found on the test set{' (patients)' * unit.patients}: {'; '.join(found)}."
+
+
+def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) -> Iterator[str]:
+    """The sentences on the further test sets, and on the mean over all sets."""
+    of = {e.on: e for e in statistics.estimates if e.subject == test.name and e.metric == "accuracy"}
+    for name in workspace.inputs.dataset.further_sets:
+        e = of[on_set(name)]
+        yield (
+            f"Test set {escaped(name)}, {scored(test)}: {e.hits} of {e.n} {workspace.unit.plural} correct, {_share(e)}."
+            f"{f' **{e.mark}.**' if e.mark else ''}"
+        )
+    if mean := of.get(MEAN):
+        another = of[ANOTHER_SET]
+        yield (
+            f"Mean accuracy over {mean.n} test sets, {scored(test)}: {mean.value:.1%} (random effects, 95 % interval"
+            f" {mean.low:.1%} to {mean.high:.1%}); one more such set is expected between {another.low:.1%} and"
+            f" {another.high:.1%}."
+        )
 
 
 def _estimate(statistics: Statistics, subject: str, metric: str) -> Estimate:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
+from harness.report.numbers.subgroups import NO_INTERVAL
 
 _FITTED_MODELS_NOTE = (
     "The verdict comes from the folds alone, where each recipe is trained again. The rows that compare fitted models"
@@ -38,6 +39,14 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         }
         for c in comparisons
     ).dropna(axis="columns", how="all")
+
+
+def interval_cell(e: Estimate) -> str:
+    """A value with its interval over patients, or by formula where all resamples agree; `small` where it has none."""
+    ends = (e.low, e.high) if e.bootstrap_low is None else (e.bootstrap_low, e.bootstrap_high)
+    if ends[0] is None or ends[1] is None:
+        return f"{e.value:.3f} (small)" if (e.method or "").startswith(NO_INTERVAL) else f"{e.value:.3f}"
+    return f"{e.value:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
 
 
 def p_text(p: float | None) -> str:
