@@ -72,9 +72,9 @@ def mean_rate(values: Effects, ends: Effects, counts: Effects, level: float = CO
     from scipy.stats import norm
 
     rates = np.column_stack([values, ends])
-    edge = ((rates <= 0) | (rates >= 1)).any(axis=1)
+    edge = ((rates <= 0) | (rates >= 1)).any(axis=1, keepdims=True)
     moved = (rates.clip(0, 1) * counts[:, None] + 0.5) / (counts[:, None] + 1)
-    logits = logit(np.where(edge[:, None], moved, rates))
+    logits = logit(np.where(edge, moved, rates))
     deviations = (logits[:, 2] - logits[:, 1]) / (2 * float(norm.ppf((1 + level) / 2)))
     found = random_effects(logits[:, 0], deviations**2, level)
     rate = {name: float(expit(getattr(found, name))) for name in ON_SCALE}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.data.record import StudyRecord
-from harness.report.numbers.predictions import arrays, ensemble, pooled
+from harness.report.numbers.predictions import ensemble, pooled
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import ANOTHER_SET, I2, MEAN, TAU2, mean_estimates
 from harness.report.verified.fits import fit_item, planned_fits
@@ -22,6 +22,7 @@ from harness.store import Store
 from harness.store.ledger import set_file
 from harness.store.seals import seal
 from harness.study import load_study
+from harness.study.unit import arrays
 from tests.conftest import Finished, draw_images, run_in, runs_of
 
 TEXT = """\
