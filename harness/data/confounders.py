@@ -104,20 +104,33 @@ def _confounder(dataset: Dataset, name: str, groups: "pd.Categorical[str]", thum
 
 def _area_and_floor(features: Features, target: Rows, patients: Rows) -> tuple[float, float] | None:
     """How well the target is predicted, and how well where it is permuted; None with too few patients."""
-    names, numbers = np.unique(target, return_inverse=True)
-    enough = np.array([len(np.unique(patients[target == name])) >= MIN_PATIENTS for name in names])[numbers]
-    features, target, patients = features[enough], target[enough], patients[enough]
+    kept = _of_enough(target, patients)
+    features, target, patients = features[kept], target[kept], patients[kept]
     if len(np.unique(target)) < 2:
         return None
-    rng = np.random.default_rng(0)
-    floors = [_area(features, _permuted(target, patients, rng), patients) for _ in range(PERMUTATIONS)]
-    return _area(features, target, patients), float(np.mean(floors))
+    rng, floors = np.random.default_rng(0), []
+    for permuted in (_permuted(target, patients, rng) for _ in range(PERMUTATIONS)):
+        kept = _of_enough(permuted, patients)  # where patients have several values, some have fewer now
+        if len(np.unique(permuted[kept])) > 1:
+            floors.append(_area(features[kept], permuted[kept], patients[kept]))
+    return (_area(features, target, patients), float(np.mean(floors))) if floors else None
+
+
+def _of_enough(target: Rows, patients: Rows) -> NDArray[np.bool_]:
+    """The rows [n] with a value that enough patients have."""
+    names, numbers = np.unique(target, return_inverse=True)
+    enough = [len(np.unique(patients[target == name])) >= MIN_PATIENTS for name in names]
+    return np.array(enough, dtype=bool)[numbers]
 
 
 def _permuted(target: Rows, patients: Rows, rng: np.random.Generator) -> Rows:
-    """The target with the values of another patient for all images of each patient."""
-    _, first, members = np.unique(patients, return_index=True, return_inverse=True)
-    return np.asarray(target[rng.permutation(first)][members])
+    """The target with the values of another patient for the images of each patient, in turn where they differ."""
+    _, members, counts = np.unique(patients, return_inverse=True, return_counts=True)
+    order, first = np.argsort(members, kind="stable"), np.cumsum(counts) - counts
+    number = np.empty(len(members), dtype=np.int64)
+    number[order] = np.arange(len(members)) - np.repeat(first, counts)  # of an image among those of its patient
+    other = rng.permutation(len(counts))[members]
+    return np.asarray(target[order][first[other] + number % counts[other]])
 
 
 def _area(features: Features, target: Rows, patients: Rows) -> float:

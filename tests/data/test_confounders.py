@@ -29,6 +29,7 @@ def findings(study: Study, columns: tuple[str, ...], patients: int = 200) -> dic
     table = of_patient.loc[np.repeat(np.arange(patients), 2)].reset_index(drop=True)
     table = table.assign(image=[f"{i}" for i in range(2 * patients)], patient=np.repeat(np.arange(patients), 2))
     table = table.assign(sha256=table["image"], split="train")
+    table["view"] = np.where(np.arange(2 * patients) % 2, "AP", "PA")
     thumbnails = rng.normal(100, 10, (2 * patients, 4, 4)).astype(np.float32)
     thumbnails[table["site"] == "Q"] += 8
     dataset = Dataset(Path(), table, ("ILL", "WELL"), "ILL", False, metadata=columns)
@@ -60,3 +61,10 @@ def test_numbers_are_cut_at_the_median_or_as_the_subgroups_are_and_long_texts_ar
     assert "one" not in found
     cut = findings(study_of(TEXT + "subgroups: [{age: [30, 80]}]\n"), ("age",))
     assert cut["age"].facts["told"] != found["age"].facts["told"]
+
+
+def test_a_column_that_differs_between_the_images_of_a_patient_is_looked_at(study_of: Callable[..., Study]) -> None:
+    """The first image of each patient is from one view: its values alone would leave nothing to read."""
+    (found,) = findings(study_of(TEXT), ("view",), patients=40).values()
+    assert found.text.startswith("view is read from thumbnails within ILL and WELL with AUC ")
+    assert 0.3 < found.facts["read_floor"] < 0.7
