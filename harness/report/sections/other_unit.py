@@ -71,7 +71,8 @@ def _how(draft: Draft, other: Draft) -> str:
     """The sentence on how the images of a patient are combined, and on the patients that have no number."""
     patients = other.unit if other.unit.patients else draft.unit
     count = len(patients.left_out)
-    left = f" {count:,} patients have images of several classes, and no number." if count else ""
+    who = "One patient has" if count == 1 else f"{count:,} patients have"
+    left = f" {who} images of several classes, and no number." if count else ""
     return f"The probabilities of a patient's images are combined by {patients.combine}.{left}"
 
 
