@@ -88,6 +88,8 @@ class Reader:
             text = (self.folder / "studies" / "mine.yaml").read_text(encoding="utf-8")
             copy = self.folder / "studies" / f"mine{self.copies}.yaml"
             text = text.replace("study: mine", f"study: mine{self.copies}") + f"\nseed: {self.copies}\n"
+            if "harness run" in command:  # README's own commands test and register models
+                text = re.sub(r"^test: .*\n", "", text, flags=re.MULTILINE)
             copy.write_text(text, encoding="utf-8")
             command = command.replace("STUDY", f"studies/{copy.name}")
         return re.sub(r" STUDY(?!=)", " studies/mine.yaml", command).replace("RUN_ID", self._fold_run(command))

@@ -1,26 +1,28 @@
-"""Everything in `cases/`, each file in a process of its own, for the simulated device changes torch as a whole."""
+"""Everything in `cases/`, in processes of its own, for the simulated device changes torch as a whole."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 
-CASES = sorted(file for file in (Path(__file__).parent / "cases").glob("*.py") if file.stem != "__init__")
+CASES = {file.stem: file for file in sorted(Path(__file__).parent.glob("cases/*.py")) if file.stem != "__init__"}
 QUICK = ("rules",)
 
 
 @pytest.mark.parametrize(
-    "file",
-    [pytest.param(file, id=file.stem, marks=() if file.stem in QUICK else pytest.mark.slow) for file in CASES],
+    "names",
+    [pytest.param(QUICK, id="quick"), pytest.param([*CASES.keys() - {*QUICK}], id="slow", marks=pytest.mark.slow)],
 )
-def test_on_the_simulated_device(file: Path) -> None:
+def test_on_the_simulated_device(names: Sequence[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    files = [str(CASES[name]) for name in sorted(names)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.gpu.plugin", "-p", "no:cacheprovider", str(file)],
+        [sys.executable, "-m", "pytest", "-p", "tests.gpu.plugin", "-p", "no:cacheprovider", *files],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]

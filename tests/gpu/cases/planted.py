@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.training import checkpoint
+from harness.training import checkpoint, step
 from harness.training.capture import Captured
 from harness.training.job import run_job
 from harness.training.network import Network
@@ -17,11 +17,12 @@ from harness.training.step import Steps
 from tests.gpu.checks import graphs, numbers
 from tests.gpu.checks.device import syncs
 from tests.gpu.fits import apart, silent
-from tests.gpu.lab import Lab
+from tests.gpu.lab import SIMULATED_STEPS, Lab
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setattr(step, "CAPTURE_FROM_STEPS", SIMULATED_STEPS)
     yield Lab(tmp_path, simulated=True)
     Lab.first.cache_clear()
 
