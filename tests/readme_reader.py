@@ -39,7 +39,9 @@ SMALLER = {  # in the studies that are run: what a reader without time would cha
     },
     "studies/pneumonia.yaml": {"epochs: 15": "epochs: 1", "image_size: 150": "image_size: 32"},
     "studies/pneumonia-frozen.yaml": {
-        "epochs: 15": "epochs: 1", "image_size: 150": "image_size: 32", "k: 3": "k: 2",
+        "epochs: 15": "epochs: 1",
+        "image_size: 150": "image_size: 32",
+        "k: 3": "k: 2",
         "dropout-flatten, batchnorm-gap, batchnorm-flatten": "batchnorm-gap",
     },
     "studies/pneumonia-search.yaml": {"trials: 40": "trials: 3", "repeats: 5": "repeats: 1"},
