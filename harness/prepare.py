@@ -21,6 +21,7 @@ from harness.data.record import StudyRecord, records
 from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand, made_folders, named_root, set_folders
 from harness.data.subgroups import check_subgroups, subgroup_table
+from harness.data.train_share import check_train_shares
 from harness.data.units import chosen_unit, unit_dataset, unit_groups, unit_validation
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
@@ -52,6 +53,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = study_folds(study, dataset, store)
         _check_unit(study, dataset, folds)
+        check_train_shares(study, dataset, folds)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)

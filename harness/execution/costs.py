@@ -136,7 +136,8 @@ def _seconds(inputs: Inputs, job: Job, probe: Probe) -> float:
     """The seconds of a fit: every epoch trains on the fold's images, after oversampling, and scores those held out."""
     settings = job.scenario.settings
     fold = inputs.fold(job.repeat, job.fold or 0)
-    trained = _oversampled(inputs.dataset.counts(fold.train), settings)
+    share = {name: round(settings.train_share * count) for name, count in inputs.dataset.counts(fold.train).items()}
+    trained = _oversampled(share, settings)
     return settings.epochs * (trained * probe.train + len(fold.validation) * probe.score)
 
 

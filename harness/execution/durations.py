@@ -18,7 +18,7 @@ class Durations:
         for job, record in records:
             seconds = self._recorded[job.id] = record.facts.seconds
             for key in _similarity_keys(job):
-                rates[key].append(seconds / job.scenario.settings.epochs)
+                rates[key].append(seconds / _work(job))
         self._per_epoch = {key: mean(values) for key, values in rates.items()}
 
     def __bool__(self) -> bool:
@@ -26,13 +26,18 @@ class Durations:
 
     def __call__(self, job: Job) -> float:
         rate = next((self._per_epoch[key] for key in _similarity_keys(job) if key in self._per_epoch), 1.0)
-        return self._recorded.get(job.id, rate * job.scenario.settings.epochs)
+        return self._recorded.get(job.id, rate * _work(job))
 
 
 def durations(states: Iterable[StageState]) -> Durations:
     """The durations from the finished jobs of a study."""
     scenarios = [scenario for state in states for scenario in state.scenarios]
     return Durations((job, s.records[job.id]) for s in scenarios for job in s.jobs if job.id in s.records)
+
+
+def _work(job: Job) -> float:
+    """The epochs of a job, in epochs of whole folds."""
+    return job.scenario.settings.epochs * job.scenario.settings.train_share
 
 
 def _similarity_keys(job: Job) -> Iterator[Hashable]:

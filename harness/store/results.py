@@ -76,7 +76,7 @@ class FoldRecord:
     history: list[Metrics]  # one for each epoch
     selected_epoch: int  # from 1
     metrics: Metrics  # of the selected epoch, under the names of MLflow
-    class_counts: dict[str, dict[str, int]]  # training images by class, "before" and "after" oversampling
+    class_counts: dict[str, dict[str, int]]  # training images: of the "fold", "before", "after" oversampling
     facts: FitFacts
 
     def to_json(self) -> dict[str, Any]:

@@ -196,6 +196,9 @@ def _level_problem(study: Study, key: str, level: Any) -> str | None:
 def _check_search(study: Study) -> None:
     if study.search is None:
         return
+    if "train_share" in study.search.space:
+        message = "a learning curve is no search: more images are always better; make it a factor of a stage's grid"
+        raise study.error(("search", "space", "train_share"), message)
     problem = partial(_level_problem, study)
     for field, message in search_problems(study.search, study.base.model_dump(), problem):
         raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))
@@ -219,6 +222,6 @@ def _check_conflicts(study: Study) -> None:
 def _refuse_conflicts(study: Study, points: list[dict[str, Any]], varied: list[FieldPath]) -> None:
     """Raise StudyError for the first conflict. varied: the fields that vary the settings; empty for the base."""
     for point in points:
-        problem = conflict(point["trainable"], point["augment"])
-        if problem:
-            raise study.error(varied[-1] if varied else ("base", "augment"), problem)
+        if problem := conflict(point):
+            field, message = problem
+            raise study.error(varied[-1] if varied else ("base", field), message)

@@ -58,6 +58,7 @@ class Settings(Model):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the training images of a fold, in whole patients
     image_size: ImageSize | None = None  # None: data.image_size
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images only
 
@@ -82,7 +83,7 @@ class ResolvedSettings(Settings):
     image_size: ImageSize
 
 
-ADDED_LATER = ("augment", "oversampling_ratio")  # fields that the oldest results do not have
+ADDED_LATER = ("augment", "oversampling_ratio", "train_share")  # fields that the oldest results do not have
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,15 +91,21 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if not (k in ADDED_LATER and v == Settings.model_fields[k].default)}
 
 
-CONFLICTING = ("trainable", "augment")  # the fields that `conflict` checks
+CONFLICTING = ("trainable", "augment", "oversampling", "train_share")  # the fields that `conflict` checks
 
 
-def conflict(trainable: str, augment: str) -> str | None:
-    """Why these settings cannot be combined; None where they can."""
-    if trainable == "head" and augment != "none":
-        return (
+def conflict(values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why these settings cannot be combined, after the field that is in the way; None where they can."""
+    augment, share = values["augment"], values["train_share"]
+    if values["trainable"] == "head" and augment != "none":
+        return "augment", (
             f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
             " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
+        )
+    if values["oversampling"] == "random-before-split" and share < 1:
+        return "train_share", (
+            f"train_share {level_text(share)} with oversampling random-before-split: that leak is measured on whole"
+            " folds; write train_share: 1.0, or oversampling: none or random"
         )
     return None
 

@@ -182,9 +182,10 @@ def contests(state: StageState) -> list[Contest]:
 
 def fold_test(first: ScenarioState, second: ScenarioState, metric: str) -> Test:
     """The corrected resampled t-test of the first minus the second over their folds; both are finished."""
+    ratio = max(map(val_to_train, (first, second)))
     if is_worst_group(metric):
-        return worst_group_test(first.worst[metric], second.worst[metric], val_to_train(first))
-    return corrected_t(fold_differences(first, second, metric), val_to_train(first), least_step(first, metric))
+        return worst_group_test(first.worst[metric], second.worst[metric], ratio)
+    return corrected_t(fold_differences(first, second, metric), ratio, least_step(first, metric))
 
 
 def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -> list[float]:
@@ -194,8 +195,8 @@ def fold_differences(first: ScenarioState, second: ScenarioState, metric: str) -
 
 
 def val_to_train(state: ScenarioState) -> float:
-    """n_val / n_train of a fold: 1 / (k - 1)."""
-    return 1 / (len({job.fold for job in state.jobs}) - 1)
+    """n_val / n_train of a fold: 1 / (k - 1); more where a share of the training images is used."""
+    return 1 / ((len({job.fold for job in state.jobs}) - 1) * state.settings.train_share)
 
 
 def least_step(state: ScenarioState, metric: str) -> float:

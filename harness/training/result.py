@@ -18,7 +18,7 @@ from harness.training.device import device_name
 from harness.training.features import CachedFeatures
 from harness.training.fit import Fitted
 from harness.training.network import Network
-from harness.training.task import Task, training_rows
+from harness.training.task import Task, fold_rows, training_rows
 from harness.training.ways import Way
 
 
@@ -40,19 +40,26 @@ def result_of(job: Job, context: Context, task: Task, trained: Trained, cached: 
 
     cached: the features that the model was trained on, where its backbone is frozen.
     """
-    fitted, counts = trained.fitted, context.dataset.counts
+    fitted = trained.fitted
     record = FoldRecord(
         job_id=job.id,
         history=fitted.history,
         selected_epoch=fitted.selected_epoch,
         metrics=_metrics(job, fitted),
-        class_counts={"before": counts(training_rows(job, context)), "after": counts(task.train)},
+        class_counts=_class_counts(job, context, task),
         facts=_facts(job, context, trained, cached),
     )
     weights = safetensors.torch.save(_state(trained.model)) if job.evaluate == "test" else None
     dataset = context.dataset
     further = {name: _predictions(job, dataset, task.further[name], found) for name, found in fitted.further.items()}
     return FoldResult(record, _predictions(job, dataset, task.evaluate, fitted.probabilities), weights, further)
+
+
+def _class_counts(job: Job, context: Context, task: Task) -> dict[str, dict[str, int]]:
+    """The training images by class before and after oversampling; those of the whole fold where a share is used."""
+    counts, whole = context.dataset.counts, job.scenario.settings.train_share == 1
+    of_fold = {} if whole else {"fold": counts(fold_rows(job, context))}
+    return {**of_fold, "before": counts(training_rows(job, context)), "after": counts(task.train)}
 
 
 def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:

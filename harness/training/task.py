@@ -9,6 +9,7 @@ from torch import Tensor
 from harness.data.dataset import Rows, set_split
 from harness.data.folds import oversample
 from harness.data.leaks import oversampled_before_split
+from harness.data.train_share import share_of, share_seed
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
@@ -52,9 +53,15 @@ def task_of(job: Job, context: Context) -> Task:
     return Task(labels, train, evaluate, positive, job.evaluate == "val", further)
 
 
-def training_rows(job: Job, context: Context) -> Rows:
-    """The training rows of a job before oversampling."""
+def fold_rows(job: Job, context: Context) -> Rows:
+    """All training rows of the fold of a job."""
     return context.dataset.rows("train") if job.fold is None else context.folds[job.repeat, job.fold].train
+
+
+def training_rows(job: Job, context: Context) -> Rows:
+    """The training rows of a job before oversampling: those of its fold, or the share of them that it asks for."""
+    share, seed = job.scenario.settings.train_share, share_seed(context.seed, job)
+    return share_of(context.dataset, fold_rows(job, context), share, seed)
 
 
 def _rows(job: Job, context: Context) -> tuple[Rows, Rows]:

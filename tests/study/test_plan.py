@@ -31,7 +31,8 @@ test: {stages: [heads]}
 """
 OTHER_SETTINGS: dict[str, object] = {
     "backbone": "resnet34", "weights": "/b.safetensors", "trainable": "head", "head": "batchnorm-gap", "dropout": 0.25,
-    "oversampling": "random", "oversampling_ratio": 0.5, "epochs": 9, "batch_size": 8, "optimizer": "sgd",
+    "oversampling": "random", "oversampling_ratio": 0.5, "train_share": 0.5, "epochs": 9, "batch_size": 8,
+    "optimizer": "sgd",
     "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
     "augment": "flip",
 }  # fmt: skip
@@ -166,7 +167,14 @@ def test_a_job_s_id_is_not_touched_by_what_leaves_the_numbers_as_they_are(study_
 
 
 @pytest.mark.parametrize(
-    "override", ["seed=1", "base.batch_size=8", "base.oversampling_ratio=0.5", "base.weights=/b.safetensors"]
+    "override",
+    [
+        "seed=1",
+        "base.batch_size=8",
+        "base.oversampling_ratio=0.5",
+        "base.train_share=0.5",
+        "base.weights=/b.safetensors",
+    ],
 )
 def test_what_decides_the_numbers_gives_every_job_another_id(study_of: LoadText, override: str) -> None:
     assert not set(ids(jobs(study_of(TEXT, override)))) & set(ids(jobs(study_of(TEXT))))

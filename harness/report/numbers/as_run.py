@@ -40,7 +40,13 @@ def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dic
     return {
         name: _used(_text(name, study.as_written(getattr(settings, name))), resolved.get(name, ""))
         for name in Settings.model_fields
+        if name != "train_share" or uses_shares(study)  # older reports have none
     }
+
+
+def uses_shares(study: Study) -> bool:
+    """Whether fits of the study learn from a share of their training images."""
+    return any(settings.train_share < 1 for _, settings in study.settings())
 
 
 def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:

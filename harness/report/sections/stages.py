@@ -9,6 +9,7 @@ from harness.report.numbers.marks import together
 from harness.report.numbers.records import Statistics
 from harness.report.numbers.statistics import selection_words
 from harness.report.sections.gap import gap_lines
+from harness.report.sections.learning_curve import learning_curve_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.several_sets import several_sets_lines
@@ -63,6 +64,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
         f"*{curve} by epoch: mean over the folds, and their range as a band{_OF_IMAGES * draft.unit.patients}.*",
         "",
     ]
+    lines += learning_curve_lines(draft, state)
     if state.best and state.finished:
         lines += [*selection_words(state), ""]
     names = {scenario.name for scenario in state.scenarios}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness.data.dataset import Dataset, Rows, set_split
 from harness.data.inputs import Workspace
+from harness.data.train_share import share_of, share_seed
 from harness.errors import described
 from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison
 from harness.report.verified.verified_item import VerifiedItem
@@ -133,8 +134,11 @@ def _unplanned(planned: Planned, record: FoldRecord, frame: pd.DataFrame) -> Ite
         train, scored = fold.train, fold.validation if job.evaluate == "val" else scored
     if record.facts.fold_digest not in (None, job.rows):
         yield f"result.json: fitted on the fold {record.facts.fold_digest}, and {job.rows} is planned"
-    if not leaks and record.class_counts["before"] != dataset.counts(train):
+    share, seed = job.scenario.settings.train_share, share_seed(planned.workspace.study.seed, job)
+    if not leaks and record.class_counts["before"] != dataset.counts(share_of(dataset, train, share, seed)):
         yield "classes.json: other numbers of training images than the fold has"
+    if share < 1 and record.class_counts.get("fold") != dataset.counts(train):
+        yield "classes.json: other numbers of images before the cut than the fold has"
     yield from _other_rows(job, frame)
     yield from _other_images(dataset, scored, frame, leaks)
 
