@@ -149,6 +149,11 @@ class Study(Model):
         return self._written.get(level, level) if isinstance(level, str) else level
 
     @property
+    def selects(self) -> bool:
+        """Whether a stage selects a winner."""
+        return any(stage.select for stage in self.stages)
+
+    @property
     def factors(self) -> list[str]:
         """The names of all factors that a stage varies, in order."""
         return list(dict.fromkeys(key for stage in self.stages for key in stage.grid))

@@ -15,6 +15,7 @@ from harness.study import Study
 from harness.study.identity import Digests, study_id
 from harness.study.reader import Reading, StateReader
 from harness.study.state import StageState, contests
+from harness.study.unit import Unit
 from harness.study.worst_group import ImageGroups
 from tests.conftest import fit_facts
 
@@ -116,6 +117,26 @@ def test_groups_in_different_folds_cannot_be_paired(study_of: LoadText, tmp_path
 
     (contest,) = contests(run(study_of(TEXT), tmp_path / "store", [only("F", 0), only("M", 1)]))
     assert (contest.test.p, contest.resolved) == (1.0, False)
+
+
+def test_the_worst_group_is_one_of_patients_where_they_are_the_unit(study_of: LoadText, tmp_path: Path) -> None:
+    """Two images each: the second repeats the first for one sex, and is the opposite of it for the other."""
+
+    def twice(fold: int) -> pd.DataFrame:
+        first = predictions(fold, "FM").assign(patient=lambda frame: frame["image"])
+        second = first.assign(image=first["image"] + "b")
+        opposite = second["image"].str.contains("M")
+        second.loc[opposite, "prob_ILL"] = 1 - second.loc[opposite, "prob_ILL"]
+        return pd.concat([first, second], ignore_index=True).assign(prob_WELL=lambda frame: 1 - frame["prob_ILL"])
+
+    run(study_of(TEXT), tmp_path / "store", [twice, twice])
+    study, ledger, unit = study_of(TEXT + "unit: patient\n"), Ledger(Store(tmp_path / "store")), Unit("patient")
+    reading = Reading(unit, "ILL", ImageGroups(GROUPS, "ILL"))
+    (stage,) = StateReader(study, DIGESTS, ledger, True, reading).read().stages
+    (worst,) = stage.scenarios[0].worst.values()
+    assert worst.group == "sex = M"
+    assert list(worst.values.values()) == pytest.approx([0.5] * 3), "the mean of a score and its opposite"
+    assert worst.step == pytest.approx(1 / 36), "of six times six pairs of patients, twelve of each sex in a fold"
 
 
 def test_a_group_with_few_images_takes_no_part(study_of: LoadText, tmp_path: Path) -> None:

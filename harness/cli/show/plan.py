@@ -84,7 +84,7 @@ def _show_patients(console: Console, study: Study, inputs: Inputs) -> None:
     if shared.known:
         console.print(shared.of_rule)
     if study.unit == "patient":
-        console.print(f"unit: {chosen_unit(study, inputs.dataset).words}; stages select by it")
+        console.print(f"unit: {chosen_unit(study, inputs.dataset).words}{'; stages select by it' * study.selects}")
     console.print(f"folds: {shared.of_folds}{more}", style="" if shared.sound else "bold")
     if shared.splits:
         console.print(f"training and test: {shared.of_splits}")

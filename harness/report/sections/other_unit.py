@@ -41,10 +41,11 @@ def other_unit_lines(draft: Draft, other: Draft | None) -> list[str]:
         return ["## By patient", "", f"Nothing is shown by patient: {unit}.", ""] if isinstance(unit, str) else []
     _write_page(other)
     name = other.unit.name
+    selected = f" Stages select by {draft.unit.name}." if draft.study.selects else ""
     return [
         f"## By {name}",
         "",
-        f"{_how(draft, other)} Stages select by {draft.unit.name}. Every table, test, interval and operating point by"
+        f"{_how(draft, other)}{selected} Every table, test, interval and operating point by"
         f" {name} is on [a page of its own]({page_of(other.unit)}).",
         "",
         *export_table(_side_by_side(draft, other), draft.folder, "units"),

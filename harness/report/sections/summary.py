@@ -45,7 +45,8 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
 def unit_sentence(workspace: Workspace) -> list[str]:
     """The sentence on what the numbers are about, where that is not the image."""
     unit = workspace.unit
-    return [f"Every number is of a {unit.words}, and stages select by it."] if unit.patients else []
+    selected = ", and stages select by it" if workspace.study.selects else ""
+    return [f"Every number is of a {unit.words}{selected}."] if unit.patients else []
 
 
 def _compared(workspace: Workspace, state: StudyState) -> str:
