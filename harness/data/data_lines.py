@@ -30,8 +30,7 @@ def _set_lines(study: Study, dataset: Dataset) -> Iterator[str]:
     for number, name in enumerate(dataset.sets):
         rows = dataset.rows(set_split(name) if number else LEADING)
         images = dataset.table.iloc[rows]
-        own = study.data.own_sets.get(name)
-        known = dataset.patient_rule is not None and (own is None or own.patient_source is not None)
+        known = dataset.patient_rule is not None and study.data.knows_patients_of(name)
         of = f" of {images['patient'].nunique():,} patients" if known else f", {UNKNOWN}"
         classes = ", ".join(f"{label} {count:,}" for label, count in dataset.counts(rows).items())
         both = [(len({*images[c]} & {*train[c]}), what) for c, what in (("patient", "patients"), ("sha256", "files"))]

@@ -19,6 +19,7 @@ MAX_DIFFERENCES = 4  # in a line
 def asks_for(study: Study, record: StudyRecord) -> bool:
     """Whether this file asks for what was run, provided that the images are the same."""
     same = study_id(study, record.digests) == record.study_id
+    same &= [*study.data.sets][1:] == [*record.study.data.sets][1:]  # the first has no name in an id
     return same and _same_weights(study, record) and _same_heads(study, record)
 
 

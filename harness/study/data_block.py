@@ -87,6 +87,10 @@ class Data(Model):
             test=TestImages(sets={"own": NamedSet(split=spec.split)}) if spec.split is not None else None,
         )  # fmt: skip
 
+    def knows_patients_of(self, test_set: str) -> bool:
+        """Whether anything says who the patients of a test set are."""
+        return (self.own_sets.get(test_set) or self).patient_source is not None
+
     @property
     def named_splits(self) -> frozenset[str]:
         """The splits that sets ask for by a name of their own, such as `external`; each stays apart from the others."""

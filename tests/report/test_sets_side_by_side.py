@@ -12,7 +12,7 @@ import pytest
 from harness.data.record import StudyRecord
 from harness.report.numbers.predictions import ensemble, pooled
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.set_numbers import ANOTHER_SET, I2, MEAN, TAU2, mean_estimates
+from harness.report.numbers.set_numbers import I2, SITES, TAU2, TEST_SETS, mean_estimates
 from harness.report.verified.fits import fit_item, planned_fits
 from harness.report.verified.report_again import report_again_items
 from harness.report.verified.study_inputs import record_items
@@ -97,7 +97,7 @@ def test_the_report_has_a_row_for_each_set_and_scenario_and_the_mean_over_them(t
     folder = three.run.report.parent
     dataset, ledger = three.run.workspace.inputs.dataset, three.run.workspace.ledger
     table = pd.read_csv(folder / "test-sets.csv", dtype=str)
-    assert table["set"].tolist() == [*SETS] * 2
+    assert table["test set"].tolist() == [*SETS] * 2
     assert table["images"].tolist() == [str(count) for count in SETS.values()] * 2
     assert table["patients"].tolist() == ["16", "14", "8"] * 2
     assert (folder / "test-sets.tex").read_text().count("hospital-b") == 2
@@ -117,11 +117,11 @@ def test_the_report_has_a_row_for_each_set_and_scenario_and_the_mean_over_them(t
         bounds = np.array(
             [(e["bootstrap_low"] or e["low"], e["bootstrap_high"] or e["high"]) for e in of_sets], dtype=float
         )
-        mean, expected = found[test.name, MEAN, "accuracy", None], mean_rate(values, bounds, images)
+        mean, expected = found[test.name, TEST_SETS.mean, "accuracy", None], mean_rate(values, bounds, images)
         assert (mean["value"], mean["low"], mean["high"]) == pytest.approx((expected.mean, expected.low, expected.high))
-        another = found[test.name, ANOTHER_SET, "accuracy", None]
+        another = found[test.name, TEST_SETS.another, "accuracy", None]
         assert (another["low"], another["high"]) == pytest.approx((expected.prediction_low, expected.prediction_high))
-        assert found[test.name, MEAN, f"{TAU2}accuracy", None]["value"] == pytest.approx(expected.tau2)
+        assert found[test.name, TEST_SETS.mean, f"{TAU2}accuracy", None]["value"] == pytest.approx(expected.tau2)
     text = three.run.report.read_text()
     for name in ("test", "hospital-b", "abroad"):
         assert f"## From cross-validation to {name}: " in text
@@ -164,17 +164,44 @@ def test_verify_computes_all_of_it_again_and_finds_a_changed_prediction(three: F
     assert "differs" in {item.verdict for item in report_again_items(folder_again, view)}
 
 
+@pytest.mark.slow
+def test_sites_that_folds_leave_out_have_a_table_and_a_mean(tmp_path: Path, new_store: Callable[[], Store]) -> None:
+    file = write_three(tmp_path)
+    text = TEXT.partition("  test:\n")[0] + "folds: {by: site}\nbase:" + TEXT.partition("base:")[2]
+    file.write_text(text.replace("model: folds", "model: refit").replace("scenarios: all", "scenarios: winner"))
+    done = run_in(load_study(file), new_store())
+    folder, winner = done.run.report.parent, done.run.state.stages[0].best
+    assert winner is not None
+    table = pd.read_csv(folder / "left-out.csv", dtype=str)
+    assert table[["scenario", "site", "images"]].to_numpy().tolist() == [[winner.name, s, "12"] for s in "ABC"]
+    frame = pooled(list(winner.jobs), done.run.workspace.ledger)
+    right = frame["prob_B"].gt(0.5) == frame["label"].eq("B")
+    for cell, (_, of_site) in zip(table["accuracy"], right.groupby(frame["site"]), strict=True):
+        assert cell.startswith(f"{of_site.mean():.3f} ")
+    statistics = json.loads((folder / "statistics.json").read_text())
+    (mean,) = [e for e in statistics["estimates"] if e["on"] == SITES.mean and e["metric"] == "accuracy"]
+    assert mean["n"] == 3
+    assert mean["low"] <= mean["value"] <= mean["high"]
+    assert "mean over left-out sites: " in (folder / "checklist.md").read_text()
+    assert {item.verdict for item in report_again_items(folder, done.run.workspace)} == {"holds"}
+
+
 def estimate(on: str, value: float, low: float | None, high: float | None, n: int = 50) -> Estimate:
     return Estimate(subject="s", on=on, metric="accuracy", value=value, low=low, high=high, n=n)
 
 
 def test_a_mean_takes_three_sets_with_an_interval() -> None:
     three_sets = [estimate("a", 0.8, 0.7, 0.9), estimate("b", 0.6, 0.5, 0.7), estimate("c", 0.9, 0.8, 0.95)]
-    assert mean_estimates(three_sets[:2], "s", ["a", "b"], None) == []
+    assert mean_estimates(three_sets[:2], "s", ["a", "b"], None, TEST_SETS) == []
     unknown = [*three_sets[:2], estimate("c", 0.9, None, None)]
-    assert mean_estimates(unknown, "s", ["a", "b", "c"], None) == []
-    mean, another, tau2, i2 = mean_estimates(three_sets, "s", ["a", "b", "c"], None)
-    assert (mean.on, another.on, tau2.metric, i2.metric) == (MEAN, ANOTHER_SET, f"{TAU2}accuracy", f"{I2}accuracy")
+    assert mean_estimates(unknown, "s", ["a", "b", "c"], None, TEST_SETS) == []
+    mean, another, tau2, i2 = mean_estimates(three_sets, "s", ["a", "b", "c"], None, TEST_SETS)
+    assert (mean.on, another.on, tau2.metric, i2.metric) == (
+        TEST_SETS.mean,
+        TEST_SETS.another,
+        f"{TAU2}accuracy",
+        f"{I2}accuracy",
+    )
     assert 0.6 < mean.value < 0.9
     assert another.low is not None
     assert mean.low is not None
@@ -184,5 +211,5 @@ def test_a_mean_takes_three_sets_with_an_interval() -> None:
 
 def test_a_perfect_set_takes_part_in_the_mean() -> None:
     sets = [estimate("a", 1.0, 0.93, 1.0), estimate("b", 0.9, 0.8, 0.95), estimate("c", 0.95, 0.9, 1.0)]
-    mean, *_ = mean_estimates(sets, "s", ["a", "b", "c"], None)
+    mean, *_ = mean_estimates(sets, "s", ["a", "b", "c"], None, TEST_SETS)
     assert 0.9 < mean.value < 1

@@ -1,7 +1,7 @@
-"""The numbers of test sets beside the leading one, and the mean over all sets where there are three or more."""
+"""The numbers of test sets beside the leading one, and the mean over test sets or sites, where there are three."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,9 +15,17 @@ from harness.report.numbers.records import Estimate, Finding
 from harness.stats.random_effects import LEAST_EFFECTS, mean_rate
 from harness.study.state import StudyState
 
-MEAN = "mean over test sets"  # the `on` of a random-effects mean
-ANOTHER_SET = "another test set, predicted"  # the `on` of a prediction interval
-OVER_SETS = (MEAN, ANOTHER_SET)
+
+@dataclass(frozen=True)
+class Pool:
+    """What a random-effects mean is over: the `on` of the mean, and that of the prediction interval."""
+
+    mean: str
+    another: str
+
+
+TEST_SETS = Pool("mean over test sets", "another test set, predicted")
+SITES = Pool("mean over left-out sites", "another site, predicted")
 TAU2, I2 = "tau2 of the logit, ", "I2, "  # before the metric that is pooled
 SET_LOOKS = "looks at further test sets"  # the kind of these findings
 METHOD = "random effects of the logit: DerSimonian-Laird, Hartung-Knapp"
@@ -50,7 +58,7 @@ def further_set_estimates(
             of_test += prediction_estimates(frame, test.name, on_set(name), positive, run_id)
             gap = gap_estimates(validated, frame, positive, test.name, run_id)
             of_test += [e.model_copy(update={"on": gap_on(name)}) for e in gap]
-        of_test += mean_estimates([*known, *of_test], test.name, (TEST, *map(on_set, names)), positive)
+        of_test += mean_estimates([*known, *of_test], test.name, (TEST, *map(on_set, names)), positive, TEST_SETS)
         models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}
         found += [e.model_copy(update=models) for e in of_test]
     return found
@@ -75,15 +83,18 @@ def shown_on(estimates: Sequence[Estimate], subject: str, on: str, positive: str
 
 
 def mean_estimates(
-    estimates: Sequence[Estimate], subject: str, ons: Sequence[str], positive: str | None
+    estimates: Sequence[Estimate], subject: str, ons: Sequence[str], positive: str | None, pool: Pool
 ) -> list[Estimate]:
-    """The random-effects mean of each shown metric over these sets; empty where fewer than three have an interval."""
+    """The random-effects mean of each shown metric over these images; empty where fewer than three have an interval.
+
+    ons: the `on` of the estimates of each.
+    """
     of_sets: dict[tuple[str, str | None], list[Estimate]] = {}
     for on in ons:
         for e in shown_on(estimates, subject, on, positive):
             if ends(e) is not None:
                 of_sets.setdefault((e.metric, e.of_class), []).append(e)
-    return [e for found in of_sets.values() if len(found) >= LEAST_EFFECTS for e in _pooled(found)]
+    return [e for found in of_sets.values() if len(found) >= LEAST_EFFECTS for e in _pooled(found, pool)]
 
 
 def ends(estimate: Estimate) -> tuple[float, float] | None:
@@ -93,8 +104,8 @@ def ends(estimate: Estimate) -> tuple[float, float] | None:
     return None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
 
 
-def _pooled(of_sets: Sequence[Estimate]) -> Iterator[Estimate]:
-    """The mean of one metric, where another set is expected, and the spread of the sets."""
+def _pooled(of_sets: Sequence[Estimate], pool: Pool) -> Iterator[Estimate]:
+    """The mean of one metric, where another value is expected, and the spread of the values."""
     first = of_sets[0]
     bounds = np.array([ends(e) for e in of_sets], dtype=np.float64)
     values, images = np.array([(e.value, e.n or 1) for e in of_sets], dtype=np.float64).T
@@ -104,11 +115,11 @@ def _pooled(of_sets: Sequence[Estimate]) -> Iterator[Estimate]:
         about = {"subject": first.subject, "of_class": first.of_class, "n": len(of_sets), "run_id": first.run_id}
         return Estimate.model_validate({"on": on, "metric": metric, "value": value, **about, **more})
 
-    yield estimate(MEAN, first.metric, found.mean, low=found.low, high=found.high, method=METHOD)
+    yield estimate(pool.mean, first.metric, found.mean, low=found.low, high=found.high, method=METHOD)
     wide = {"low": found.prediction_low, "high": found.prediction_high, "method": PREDICTION}
-    yield estimate(ANOTHER_SET, first.metric, found.mean, **wide)
-    yield estimate(MEAN, f"{TAU2}{first.metric}", found.tau2)
-    yield estimate(MEAN, f"{I2}{first.metric}", found.i2)
+    yield estimate(pool.another, first.metric, found.mean, **wide)
+    yield estimate(pool.mean, f"{TAU2}{first.metric}", found.tau2)
+    yield estimate(pool.mean, f"{I2}{first.metric}", found.i2)
 
 
 def set_look_findings(workspace: Workspace, state: StudyState) -> list[Finding]:

@@ -21,12 +21,13 @@ from harness.report.numbers.predictions import Predictions, test_metrics
 from harness.report.numbers.records import Comparison, Estimate, PatientStatistics, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
 from harness.report.numbers.set_numbers import (
-    OVER_SETS,
+    TEST_SETS,
     further_set_estimates,
     on_set,
     set_look_findings,
     set_marks,
 )
+from harness.report.numbers.site_numbers import site_estimates
 from harness.report.numbers.study_subgroups import study_subgroups
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.report.registered import registration_findings
@@ -51,6 +52,7 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     estimates += _test_estimates(state, predictions, run_of)
     further = dataset.further_sets
     estimates += further_set_estimates(further, state, predictions, run_of, estimates) if further else []
+    estimates += site_estimates(workspace, state, predictions, run_of)
     if estimates:
         estimates += majority_estimates(unit_dataset(dataset, unit))
     inflation = leak_comparisons(state.scenarios)
@@ -162,7 +164,7 @@ class _Marked:
 
     def mark(self, subject: str, on: str) -> str | None:
         """The mark of a number of this subject on these images."""
-        if on in OVER_SETS:
+        if on in (TEST_SETS.mean, TEST_SETS.another):
             return together([self._tested[subject], *(m for (name, _), m in self._further.items() if name == subject)])
         if (subject, on) in self._further:
             return self._further[subject, on]

@@ -78,10 +78,15 @@ def shown_by_group(state: StudyState) -> tuple[str, list[ScenarioState]]:
     tests = [test for test in state.tests if test.finished]
     if tests or state.tests:
         return TEST, tests
+    return OUT_OF_FOLD, shown_out_of_fold(state)
+
+
+def shown_out_of_fold(state: StudyState) -> list[ScenarioState]:
+    """The scenarios of which a part is shown out of fold: the winners, and where no stage selects one, all."""
     selecting = [stage for stage in state.stages if stage.stage.select]
     winners = {stage.best.id: stage.best for stage in selecting if stage.finished and stage.best}
     finished = [scenario for scenario in state.scenarios if scenario.finished]
-    return OUT_OF_FOLD, list(winners.values()) if selecting else finished
+    return list(winners.values()) if selecting else finished
 
 
 def _numbers(state: ScenarioState, scored: Scored, groups: pd.DataFrame, run_of: RunOf) -> SubgroupNumbers:

@@ -10,7 +10,7 @@ from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.set_numbers import MEAN, on_set
+from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP
 from harness.report.sections.checklist import AUTHOR
 from harness.report.sections.subgroups import subgroup_findings
@@ -153,7 +153,7 @@ def _metrics(draft: Draft, chosen: ScenarioState) -> list[str]:
     for name in draft.dataset.further_sets if tested else ():
         of_set = [e for e in found if e.on == on_set(name)]
         lines += [f"On the test set {escaped(name)}:", "", *_table(of_set, unit)]
-    if means := [e for e in found if e.on == MEAN]:
+    if means := [e for e in found if e.on == TEST_SETS.mean]:
         lines += [f"Mean over {means[0].n} test sets, by a random-effects model:", "", *_table(means, unit)]
     if validated:
         lines += [

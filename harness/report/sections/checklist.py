@@ -14,7 +14,7 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.detectable import resolution
 from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
-from harness.report.numbers.set_numbers import MEAN, SET_LOOKS, on_set
+from harness.report.numbers.set_numbers import SET_LOOKS, SITES, TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
@@ -143,17 +143,15 @@ def _external(draft: Draft) -> str:
 
 
 def _other_sets(draft: Draft) -> str:
-    """The numbers on the further test sets, and the mean over all; where there are none, that no other site is."""
-    if not draft.dataset.sets:
-        return "; no other site"
+    """The numbers on the further test sets, and the means over them and over left-out sites; or that there are none."""
     parts = []
-    for on in (*map(on_set, draft.dataset.further_sets), MEAN):
+    for on in (*map(on_set, draft.dataset.further_sets), TEST_SETS.mean, SITES.mean):
         name = on.removeprefix(f"{TEST} ")
         found = [e for e in draft.statistics.estimates if e.on == on and e.metric in ("accuracy", "roc_auc")]
         words = [f"{e.subject} {e.metric} {interval_cell(e)}" for e in found if e.subject != MAJORITY]
         parts += [f"{name}: {', '.join(words)}"] if words else []
     looks = (f.text for f in draft.statistics.findings if f.kind == SET_LOOKS)
-    return "".join(f"; {part}" for part in (*parts, *looks))
+    return "".join(f"; {part}" for part in (*parts, *looks)) or ("" if draft.dataset.sets else "; no other site")
 
 
 def _fairness(draft: Draft) -> str:

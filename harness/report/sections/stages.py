@@ -10,6 +10,7 @@ from harness.report.numbers.records import Statistics
 from harness.report.numbers.statistics import selection_words
 from harness.report.sections.gap import gap_lines
 from harness.report.sections.learning_curve import learning_curve_lines
+from harness.report.sections.left_out_sites import left_out_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.several_sets import several_sets_lines
@@ -28,6 +29,7 @@ def result_lines(draft: Draft) -> list[str]:
     return [
         *(line for stage in draft.state.stages for line in _stage(draft, stage)),
         *winner_lines(draft),
+        *left_out_lines(draft),
         *(line for test in draft.state.tests for line in test_lines(draft, test)),
         *test_comparison_lines(draft),
         *several_sets_lines(draft),

@@ -8,7 +8,7 @@ from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import Marks, marks_of
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
-from harness.report.numbers.set_numbers import ANOTHER_SET, MEAN, on_set
+from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
@@ -101,8 +101,8 @@ def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) 
             f"Test set {escaped(name)}, {scored(test)}: {e.hits} of {e.n} {workspace.unit.plural} correct, {_share(e)}."
             f"{f' **{e.mark}.**' if e.mark else ''}"
         )
-    if mean := of.get(MEAN):
-        another = of[ANOTHER_SET]
+    if mean := of.get(TEST_SETS.mean):
+        another = of[TEST_SETS.another]
         yield (
             f"Mean accuracy over {mean.n} test sets, {scored(test)}: {mean.value:.1%} (random effects, 95 % interval"
             f" {mean.low:.1%} to {mean.high:.1%}); one more such set is expected between {another.low:.1%} and"
