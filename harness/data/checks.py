@@ -22,6 +22,7 @@ from harness.data.patient_counts import UNKNOWN
 from harness.data.pixels import open_pixels, pixel_cache
 from harness.data.set_checks import priors, resplit, shifts, tested_sets
 from harness.data.survey import Survey, survey
+from harness.data.units import chosen_unit, unit_dataset, unit_validation
 from harness.stats.proportions import wilson
 from harness.store import Store
 from harness.study import Study
@@ -59,7 +60,7 @@ def findings(
         yield from resplit(tested, thumbnails[tested.rows])
     if dataset.metadata:
         yield from _confounders(study, dataset, seen)
-    yield from _small_validation(dataset, folds)
+    yield from _small_validation(study, dataset, folds)
     yield from _leaks(study, dataset, folds)
 
 
@@ -179,13 +180,16 @@ def _confounders(study: Study, dataset: Dataset, seen: Survey) -> Iterator[Audit
     yield from confounder_findings(study, sample, seen.thumbnails[rows])
 
 
-def _small_validation(dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:
+def _small_validation(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:
+    unit = chosen_unit(study, dataset)
+    of_unit, validated = unit_dataset(dataset, unit), unit_validation(dataset, folds, unit)
     for name in dataset.classes:
-        least = min(dataset.counts(fold.validation)[name] for fold in folds)
+        least = min(of_unit.counts(rows)[name] for rows in validated)
         low, high = wilson(round(0.9 * least), least)
         if (high - low) / 2 > MAX_RECALL_HALF_WIDTH:
-            text = f"a fold validates on {least} images of {name}: a recall of 0.9 is known to ±{(high - low) / 2:.2f}"
-            yield AuditFinding("small-validation", "warning", text, {"class": name, "images": least})
+            known = f"a recall of 0.9 is known to ±{(high - low) / 2:.2f}"
+            text = f"a fold validates on {least} {unit.plural} of {name}: {known}"
+            yield AuditFinding("small-validation", "warning", text, {"class": name, unit.plural: least})
 
 
 def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[AuditFinding]:

@@ -70,11 +70,14 @@ def _several_classes(dataset: Dataset, unit: Unit) -> str:
 
 
 def _without(dataset: Dataset, unit: Unit) -> str | None:
-    """A class of which no patient is left in a split; None where there is none."""
+    """A class of which no patient is left in a split that has images of it; None where there is none."""
     found = unit_dataset(dataset, unit)
-    splits = [split for split in dataset.splits if len(dataset.rows(split))]
-    counts = [found.counts(found.rows(split)) for split in splits]
-    return next((name for of_split in counts for name, count in of_split.items() if not count), None)
+    for split in dataset.splits:
+        images, patients = (each.counts(each.rows(split)) for each in (dataset, found))
+        for name, count in images.items():
+            if count and not patients[name]:
+                return name
+    return None
 
 
 def unit_dataset(dataset: Dataset, unit: Unit) -> Dataset:

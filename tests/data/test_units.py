@@ -82,6 +82,9 @@ def test_the_other_unit_of_a_study_by_image_is_the_patient_where_there_is_someth
     assert other(DATASET, apart) is None
     nobody = replace(DATASET, table=DATASET.table.assign(label=["ILL", "WELL"] * 4))
     assert other(nobody) == "no patient has only images of WELL"
+    healthy = DATASET.table["split"].eq("train") | DATASET.table["label"].eq("WELL")
+    of_one_class = replace(DATASET, table=DATASET.table[healthy].reset_index(drop=True))
+    assert other(of_one_class) == Unit("patient", "mean", "ILL"), "nor are there images of it in the test split"
 
 
 def test_the_patient_leads_where_each_has_one_class(study: Study) -> None:

@@ -138,6 +138,7 @@ def test_the_page_of_images_has_the_numbers_of_a_study_by_image(by_patient: Fini
     text = by_patient.run.report.read_text()
     assert "**Unit: patient, the images of a patient combined by noisy-or.**" in text
     assert "[a page of its own](images/index.html)" in text
+    assert "a fold validates on 7 patients of A: a recall of 0.9 is known to" in text
     assert (folder / "images" / "index.html").exists()
     names = {path.name for path in folder.glob("*.csv")} - {path.name for path in (folder / "images").glob("*.csv")}
     of_the_study = {"checklist.csv", "commands.csv", "fits.csv", "scenarios.csv", "settings.csv", "units.csv"}
