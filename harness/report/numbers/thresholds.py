@@ -1,5 +1,7 @@
 """The operating point chosen on out-of-fold predictions, and the rates at every threshold."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -55,18 +57,18 @@ def threshold_estimates(
     if positive is None or point is None:
         return []
     found = [Estimate(subject=subject, on=SWEEP, metric=POINT, of_class=positive, value=point, method="Youden's J")]
+    parts, tested = by_repeat(out_of_fold), [] if test is None else by_repeat(test)
     for threshold in sorted({*SWEPT_THRESHOLDS, point}):
-        found += _at(out_of_fold, threshold, positive, subject, SWEEP)
-    for threshold in (DEFAULT_THRESHOLD, point) if test is not None else ():
-        assert test is not None
-        found += _at(test, threshold, positive, subject, OPERATING)
+        found += _at(parts, threshold, positive, subject, SWEEP)
+    for threshold in (DEFAULT_THRESHOLD, point) if tested else ():
+        found += _at(tested, threshold, positive, subject, OPERATING)
     return [e.model_copy(update={"run_id": run_id}) for e in found]
 
 
-def _at(frame: pd.DataFrame, threshold: float, positive: str, subject: str, on: str) -> list[Estimate]:
-    """The rates of the positive class, and those of all classes, at one threshold."""
-    classes, _, _ = arrays(frame)
-    each = [matrix_at(part, threshold, positive) for part in by_repeat(frame)]
+def _at(parts: Sequence[pd.DataFrame], threshold: float, positive: str, subject: str, on: str) -> list[Estimate]:
+    """The rates of the positive class, and those of all classes, at one threshold. parts: the repeats."""
+    classes, _, _ = arrays(parts[0])
+    each = [matrix_at(part, threshold, positive) for part in parts]
     found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in each])
     wanted = [e for e in found if e.metric in COLUMNS and e.of_class in (None, positive)]
     return [e.model_copy(update={"at": threshold}) for e in wanted]
