@@ -68,7 +68,7 @@ def _counts(dataset: Dataset) -> Iterator[AuditFinding]:
     for (split, label), rows in dataset.table.groupby(["split", "label"], sort=False):
         facts: dict[str, Any] = {"split": split, "class": label, "images": len(rows), "patients": None}
         words = UNKNOWN
-        if dataset.patient_rule is not None:
+        if dataset.patients_known(str(split)):
             sizes = rows["patient"].value_counts()
             words = f"{len(sizes):,} patient{'s' * (len(sizes) != 1)}"
             facts |= {

@@ -28,10 +28,11 @@ def _set_lines(study: Study, dataset: Dataset) -> Iterator[str]:
     """What each named test set holds, how it was made, and what it shares with training."""
     train = dataset.table[dataset.table["split"] == "train"]
     for number, name in enumerate(dataset.sets):
-        rows = dataset.rows(set_split(name) if number else LEADING)
+        split = set_split(name) if number else LEADING
+        rows, known = dataset.rows(split), dataset.patients_known(split)
         images = dataset.table.iloc[rows]
-        known = dataset.patient_rule is not None and study.data.knows_patients_of(name)
-        of = f" of {images['patient'].nunique():,} patients" if known else f", {UNKNOWN}"
+        count = images["patient"].nunique()
+        of = f" of {count:,} patient{'s' * (count != 1)}" if known else f", {UNKNOWN}"
         classes = ", ".join(f"{label} {count:,}" for label, count in dataset.counts(rows).items())
         both = [(len({*images[c]} & {*train[c]}), what) for c, what in (("patient", "patients"), ("sha256", "files"))]
         shared = " and ".join(f"{count or 'no'} {what}" for count, what in both if known or what == "files")

@@ -101,6 +101,12 @@ class Dataset:
         """The dataset with each test set alone, the leading one first."""
         return tuple(self.of_set(name) for name in self.sets) if self.further_sets else (self,)
 
+    def patients_known(self, split: str) -> bool:
+        """Whether anything says who the patients of this split are, in a set from elsewhere its own source."""
+        rows = self.table[self.table["split"] == split]
+        from_elsewhere = bool(self.set_roots) and split != "train"
+        return self.patient_rule is not None and not (from_elsewhere and rows["patient"].equals(rows["image"]))
+
     @property
     def own_images(self) -> pd.DataFrame:
         """The rows of the table without those of sets from elsewhere."""

@@ -96,4 +96,5 @@ def class_counts(dataset: Dataset) -> pd.DataFrame:
     """The numbers of images and patients by split and class; columns: split, label, images, patients (or `unknown`)."""
     table = dataset.table.groupby(["split", "label"], sort=False)
     frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
-    return frame if dataset.patient_rule is not None else frame.assign(patients="unknown")
+    known = [dataset.patients_known(split) for split in frame["split"]]
+    return frame if all(known) else frame.assign(patients=frame["patients"].astype(object).where(known, "unknown"))

@@ -79,17 +79,15 @@ class Data(Model):
         columns = spec.columns or Columns(
             image=self.columns.image, label=self.columns.label, patient=None if spec.patient else self.columns.patient
         )
+        columns = columns if spec.source == "table" else Columns()
+        known = spec.patient is not None or columns.patient is not None
         return Data(
-            source=spec.source or self.source, path=spec.path, root=spec.root, metadata=spec.metadata,
-            columns=columns if spec.source == "table" else Columns(),
+            source=spec.source or self.source, path=spec.path, root=spec.root, metadata=spec.metadata, columns=columns,
+            patient_scope=self.patient_scope if known else "dataset",
             labels=spec.labels, splits=spec.splits, links=spec.links, patient=spec.patient, val="train",
             on_bad_image=self.on_bad_image, resize=self.resize, window=self.window, frame=self.frame,
             test=TestImages(sets={"own": NamedSet(split=spec.split)}) if spec.split is not None else None,
         )  # fmt: skip
-
-    def knows_patients_of(self, test_set: str) -> bool:
-        """Whether anything says who the patients of a test set are."""
-        return (self.own_sets.get(test_set) or self).patient_source is not None
 
     @property
     def named_splits(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from harness.data.data_lines import data_lines
 from harness.data.dataset import Dataset
+from harness.data.patient_counts import class_counts
 from harness.data.record import StudyRecord, write_record
 from harness.errors import DataError, HarnessError, LeakageError, StudyError
 from harness.prepare import prepare
@@ -135,7 +136,7 @@ def test_a_set_from_elsewhere_has_its_own_images_patients_and_metadata(
     assert [path.is_file() for path in dataset.files] == [True] * len(dataset.table)
     (line,) = [line for line in data_lines(study, dataset) if "hospital-d" in line]
     assert line == (
-        "test set hospital-d (images of its own (source table), site D): 6 images of 1 patients (healthy 3, ill 3);"
+        "test set hospital-d (images of its own (source table), site D): 6 images of 1 patient (healthy 3, ill 3);"
         " shared with training: no patients and no files (checked)"
     )
 
@@ -262,8 +263,11 @@ def test_the_record_gives_the_sets_again_without_their_images(
     pd.testing.assert_frame_equal(again.table, before.table)
     assert (again.sets, again.set_roots, again.metadata) == (before.sets, before.set_roots, before.metadata)
     assert stored.identity == workspace.identity == study_id(record.study, record.digests)
-    counts = {f.facts["split"] for f in workspace.audit.named("counts")}
-    assert counts == {"train", "test", "test:other"}
+    counts = {f.facts["split"]: f.facts["patients"] for f in workspace.audit.named("counts")}
+    assert counts == {"train": 6, "test": 3, "test:other": None}, "nothing says who the patients elsewhere are"
+    shown = class_counts(before).set_index(["split", "label"])["patients"]
+    assert shown["train", "ill"] == 6
+    assert shown["test:other", "ill"] == "unknown"
 
 
 def test_bad_images_of_a_set_are_left_out_and_counted_where_the_study_says_so(
@@ -293,3 +297,33 @@ def test_an_npz_file_is_a_test_set_with_all_its_splits(
     assert len(everything.rows("test:mini")) == 12
     tested = read(write(f"{{sets: {{official: {{split: test}}, mini: {{{spec}, split: test}}}}}}"), store)
     assert [name.partition("/")[0] for name in images(tested, "test:mini")] == ["mini:test"] * 4
+
+
+def test_where_patients_are_numbered_in_each_class_those_from_elsewhere_are_too(
+    write: Callable[..., Study], store: Store, tmp_path: Path
+) -> None:
+    draw_images(tmp_path / "b", {f"{n}.png": 200 + n for n in range(4)})
+    other = pd.DataFrame({"file": [f"{n}.png" for n in range(4)], "finding": ["healthy", "ill"] * 2})
+    other.assign(patient="900").to_csv(tmp_path / "b" / "cases.csv", index=False)
+    study = write("{sets: {official: {split: test}, b: {source: table, path: b/cases.csv}}}")
+    scoped = study.data.model_copy(update={"patient_scope": "class"})
+    dataset = read(study.model_copy(update={"data": scoped}), store)
+    assert set(dataset.table.iloc[dataset.rows("test:b")]["patient"]) == {"healthy/900", "ill/900"}
+
+
+def test_a_set_from_elsewhere_may_lead_and_every_set_has_whole_patients_under_a_limit(
+    write: Callable[..., Study], store: Store, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "other" / "test")
+    study = write("{sets: {other: {source: folder, path: other/test}, hospital-b: {split: test, site: B}}}")
+    dataset = read(study, store)
+    assert images(dataset, "test")[0] == "other:healthy/0"
+    assert dataset.of_set("other").digest != dataset.of_set("hospital-b").digest
+    limited = read(study.model_copy(update={"data": study.data.model_copy(update={"limit": 4})}), store)
+    assert {split: len(limited.rows(split)) for split in limited.splits} == {
+        "train": 4,
+        "test": 4,
+        "test:hospital-b": 4,
+    }
+    taken = limited.table[limited.table["split"] == "train"]
+    assert (taken.groupby("patient").size() == 2).all()

@@ -21,7 +21,7 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
         "synthetic": dataset.synthetic,
         "marks": study_marks(study, dataset.synthetic),
         "data": [
-            {"split": split, "class": label, "images": images, "patients": patients if shared.known else None}
+            {"split": split, "class": label, "images": images, "patients": patients if patients != "unknown" else None}
             for split, label, images, patients in class_counts(dataset).to_numpy().tolist()
         ],
         **({"subgroups": group_counts(workspace.groups, dataset).to_dict("records")} if study.subgroups else {}),

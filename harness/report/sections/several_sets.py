@@ -28,11 +28,11 @@ def several_sets_lines(draft: Draft) -> list[str]:
 
 
 def _places(draft: Draft) -> Places:
-    dataset, spec = draft.dataset, draft.study.data
+    dataset = draft.dataset
     ons = [TEST, *map(on_set, dataset.further_sets)]
     splits = [LEADING, *dataset.splits[2:]]
     of = {
-        on: Place(name, dataset.rows(split), dataset.patient_rule is not None and spec.knows_patients_of(name))
+        on: Place(name, dataset.rows(split), dataset.patients_known(split))
         for on, name, split in zip(ons, dataset.sets, splits, strict=True)
     }
     return Places("test set", "test-sets", of, TEST_SETS)
