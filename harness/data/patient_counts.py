@@ -97,4 +97,5 @@ def class_counts(dataset: Dataset) -> pd.DataFrame:
     table = dataset.table.groupby(["split", "label"], sort=False)
     frame = table.agg(images=("image", "size"), patients=("patient", "nunique")).reset_index()
     known = [dataset.patients_known(split) for split in frame["split"]]
-    return frame if all(known) else frame.assign(patients=frame["patients"].astype(object).where(known, "unknown"))
+    counts = [count if sure else "unknown" for count, sure in zip(frame["patients"].tolist(), known, strict=True)]
+    return frame.assign(patients=counts)

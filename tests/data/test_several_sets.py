@@ -319,11 +319,8 @@ def test_a_set_from_elsewhere_may_lead_and_every_set_has_whole_patients_under_a_
     dataset = read(study, store)
     assert images(dataset, "test")[0] == "other:healthy/0"
     assert dataset.of_set("other").digest != dataset.of_set("hospital-b").digest
-    limited = read(study.model_copy(update={"data": study.data.model_copy(update={"limit": 4})}), store)
-    assert {split: len(limited.rows(split)) for split in limited.splits} == {
-        "train": 4,
-        "test": 4,
-        "test:hospital-b": 4,
-    }
+    limited = read(study.model_copy(update={"data": study.data.model_copy(update={"limit": 8})}), store)
+    counts = {split: len(limited.rows(split)) for split in limited.splits}
+    assert counts == {"train": 8, "test": 8, "test:hospital-b": 4}
     taken = limited.table[limited.table["split"] == "train"]
     assert (taken.groupby("patient").size() == 2).all()
