@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import site
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 from filelock import FileLock
 
 from tests.conftest import ROOT, draw_images
+from tests.forks import start_harness
 from tests.postgres import PASSWORD
 
 SERVES = {  # how a command that serves until it is stopped begins -> what answers then
@@ -23,6 +25,8 @@ SERVES = {  # how a command that serves until it is stopped begins -> what answe
     "PATH=$PWD": "http://127.0.0.1:5001/ping",
     "mlflow server": "http://127.0.0.1:5000/health",
 }
+HARNESS = ".venv/bin/harness "
+NEEDS_A_SHELL = re.compile(r"[<>|&;$]|--executor ray|--install-completion|run studies/pneumonia")
 STAYS = "mlflow server"  # for the commands after it
 FROM_THE_HUB = (  # ImageNet weights come from there; where it cannot be reached, one line has to say so
     "make study STUDY=studies/pneumonia-frozen.yaml DATA=path/to/chest_xray",
@@ -54,10 +58,13 @@ SEARCHED = "\nsearch:\n  space: {learning_rate: {low: 1.0e-3, high: 1.0e-2, log:
 
 
 class Reader:
-    """Runs commands in a clone, with an environment in which all libraries are installed already."""
+    """Runs commands in a clone, with an environment in which all libraries are installed already.
 
-    def __init__(self, folder: Path, locks: Path) -> None:
-        self.folder, self.locks, self.copies = folder, locks, 0
+    forks: most commands of the harness begin in a process that has imported what they need, and draw no figures.
+    """
+
+    def __init__(self, folder: Path, locks: Path, forks: bool = False) -> None:
+        self.folder, self.locks, self.forks, self.copies = folder, locks, forks, 0
         self.output = ""  # of the last command
         self.words = {
             "path/to/chest_xray": "path/to/chest_xray", "--data ...": "--data path/to/chest_xray",
@@ -121,12 +128,24 @@ class Reader:
     def _run(self, line: str) -> int:
         """Run a command to its end and return its exit code."""
         log = self.folder / "home" / "log"
+        if self.forks and line.startswith(HARNESS) and not NEEDS_A_SHELL.search(line):
+            return self._fork(shlex.split(line)[1:], log)
         process = self._start(line, log)
         self.running.append(process)
         code = process.wait(timeout=COMMAND_SECONDS)
         self.running.remove(process)
         self.output = log.read_text()
         return code
+
+    def _fork(self, arguments: list[str], log: Path) -> int:
+        """Run `harness ARGUMENTS` to its end in a process that need not import anything; return its exit code."""
+        process = start_harness(arguments, self.folder, log, self.environment)
+        process.join(COMMAND_SECONDS)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutError(f"harness {' '.join(arguments)}: {log.read_text()[-2000:]}")
+        self.output = log.read_text()
+        return process.exitcode if process.exitcode is not None else 1
 
     def _serve(self, line: str, url: str, stays: bool) -> bool:
         """Start a server and return whether it answers; stop it where no later command needs it."""

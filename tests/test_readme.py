@@ -172,7 +172,7 @@ def finished(shared: Path) -> Path:
 def reader(finished: Path, shared: Path, tmp_path: Path) -> Iterator[Reader]:
     """A reader with a copy of the finished clone."""
     copy_clone(finished, tmp_path / "clone")
-    found = Reader(tmp_path / "clone", shared)
+    found = Reader(tmp_path / "clone", shared, forks=True)
     yield found
     found.leave()
 

@@ -38,7 +38,6 @@ DECISIVE_FILES = (
 
 def environment() -> str:
     """The content of `environment.txt`: machine, command line, git commit, and every package with its version."""
-    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
     lines = [
         f"python {platform.python_version()}",
         f"platform {platform.platform()}",
@@ -46,7 +45,13 @@ def environment() -> str:
         f"command {_command()}",
         f"git {_git('rev-parse', 'HEAD')}{' (modified)' if _git('status', '--porcelain') else ''}",
     ]
-    return "\n".join([*lines, "", *packages]) + "\n"
+    return "\n".join([*lines, "", *_packages()]) + "\n"
+
+
+@cache
+def _packages() -> list[str]:
+    """Every installed package with its version."""
+    return sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
 
 
 def code_and_machine() -> dict[str, str]:

@@ -164,14 +164,13 @@ def test_the_rows_of_compiling(roof: Roof) -> None:
 
 @pytest.mark.slow
 def test_fits_share_a_device() -> None:
-    rows = list(sharing.rows_of(TINY, "cpu", duration=0.2))
+    rows = list(sharing.rows_of(TINY, "cpu", duration=0.2, most=2))
     assert [row.name for row in rows] == [
         "images/s: resnet50, 1 fit on the GPU", "images/s: resnet50, 2 fits on the GPU",
-        "images/s: resnet50, 3 fits on the GPU",
         *(f"images/s: resnet50, {count} on the GPU under MPS" for count in ("1 fit", "2 fits", "3 fits")),
     ]  # fmt: skip
-    assert all(row.value and row.value > 0 for row in rows[:3])
-    assert (rows[3].value, rows[3].work) == (None, "no CUDA device")
+    assert all(row.value and row.value > 0 for row in rows[:2])
+    assert (rows[2].value, rows[2].work) == (None, "no CUDA device")
 
 
 @pytest.mark.slow

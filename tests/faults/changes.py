@@ -87,7 +87,7 @@ CHANGES = {
     "learning rate": Change(_replace("learning_rate: 1.0e-3", "learning_rate: 1.1e-3")),
     "batch size": Change(_replace("batch_size: 16", "batch_size: 15")),
     "seed of the study": Change(_replace("study: faults\n", "study: faults\nseed: 1\n")),
-    "seed of the folds": Change(_replace("folds: {k: 3}", "folds: {k: 3, seed: 1}")),
+    "seed of the folds": Change(_replace("folds: {k: 2}", "folds: {k: 2, seed: 1}")),
     "byte behind an image": Change(_append),
     "byte in an image": Change(lambda folder: flip(first_image(folder / "images"), 30), "images cannot be read"),
     "image of another class": Change(_relabel),

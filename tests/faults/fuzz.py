@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.errors import StudyError
 from harness.study import load_study
-from tests.faults.rig import ROOT, STUDY
+from tests.faults.rig import STUDY
+from tests.forks import ROOT
 
 PIECES = (
     b":", b"-", b"{", b"}", b"[", b"]", b"&a ", b"*a", b"!!str ", b"\x00", b"\xff", b"\n", b"\t", b"  ", b"'", b'"',

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.rig import RUN, Rig, truth, wait_until
+from tests.faults.rig import FITS, RUN, Rig, truth, wait_until
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -87,7 +87,7 @@ def stop(rig: Rig, number: signal.Signals, folds: int, seconds: float) -> float:
     """Sends a signal some time after so many folds are done. Gives the seconds that the end took."""
     folder = rig.place()
     started = rig.start(folder, *RUN)
-    wait_until(lambda: f"[{folds}/12]" in started.read("err"))
+    wait_until(lambda: f"[{folds}/{FITS}]" in started.read("err"))
     time.sleep(seconds)
     sent = time.monotonic()
     started.kill(number)

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing import get_context, set_start_method
-from multiprocessing.forkserver import _forkserver, ensure_running
+from multiprocessing import set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from typing import Any
 from harness.store import failpoints
 from harness.store.files import NEW_PREFIX
 from harness.store.seals import SEAL, broken
+from tests.forks import fork_context
 
-ROOT = Path(__file__).parents[2]
 STUDY = """\
 study: faults
 data: {source: phantom, image_size: 32, positive: PNEUMONIA, phantom: {train: 36, test: 12}}
-folds: {k: 3}
+folds: {k: 2}
 base: {backbone: test_resnet, weights: none, epochs: 2, batch_size: 16, learning_rate: 1.0e-3}
 stages:
   - name: grid
@@ -34,6 +33,7 @@ stages:
     select: {metric: val/roc_auc}
 test: {stages: [grid], model: refit}
 """
+FITS = 8  # of the stage, besides the refit
 RUN = ("run", "study.yaml", "--device", "cpu", "--executor", "inline")
 LIMIT = 300  # seconds after which a command hangs
 LEFTOVERS = (f"**/{NEW_PREFIX}*", "checkpoints/*", "states/*", "locks/*.json", "locks/mlflow.making")
@@ -91,16 +91,7 @@ class Rig:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._context = get_context("forkserver")
-        _forkserver._stop()  # type: ignore[attr-defined]  # one that other tests started has not loaded what these commands need
-        self._context.set_forkserver_preload(["tests.faults.preload"])
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([before] if before else [])])
-        ensure_running()
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        self._context = fork_context()
         self._numbers = count(1)  # next() is safe from several threads
         self._base = self.empty()
         self.finish(self._base, "plan", "study.yaml")  # draws the images

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 
-from tests.faults.rig import LIMIT, Rig, wait_until
+from tests.faults.rig import FITS, LIMIT, Rig, wait_until
 from tests.ray_cluster import children_of
 
 RUN = ("run", "study.yaml", "--device", "cpu", "--executor", "process", "--workers", "2")
@@ -18,7 +18,7 @@ def kill_worker(rig: Rig, seed: int) -> int:
     started = rig.start(folder, *RUN)
     pid = started.process.pid
     assert pid is not None
-    after = f"[{chance.randrange(1, 8)}/12]"
+    after = f"[{chance.randrange(1, 6)}/{FITS}]"
     wait_until(lambda: after in started.read("err"), LIMIT)
     time.sleep(chance.uniform(0, rig.seconds / 20))
     workers = _workers(pid)

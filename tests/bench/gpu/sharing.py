@@ -29,12 +29,12 @@ def measure(_bench: Bench) -> Iterator[Row] | list[Row]:
     return rows_of(scale, "cuda", SECONDS)
 
 
-def rows_of(scale: Scale, device: str, duration: float) -> Iterator[Row]:
+def rows_of(scale: Scale, device: str, duration: float, most: int = MOST) -> Iterator[Row]:
     """All processes are started once; those that are not asked wait between two epochs."""
     work = f"{in_words(scale, torch.device(device))}; {scale.backbones[0]}, one graph a step, {duration:.0f} s or more"
     alone = 0.0
-    with fits(scale, device, MOST) as pipes:
-        for count in range(1, MOST + 1):
+    with fits(scale, device, most) as pipes:
+        for count in range(1, most + 1):
             rate = together(pipes[:count], duration)
             alone = alone or rate
             yield Row(_name(count), rate, f"{work}; {rate / alone:.2f} times those of one.")
