@@ -133,6 +133,7 @@ def test_the_floors_are_above_known_holes_and_the_pins_above_the_floors() -> Non
         assert pins[name.lower()] >= numbers, name
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_page(finished: Finished) -> None:
     command = [sys.executable, "-m", "harness.cli", "doctor", "--store", str(finished.store.root)]
     done = subprocess.run(command, capture_output=True, text=True)

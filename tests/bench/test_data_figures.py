@@ -31,6 +31,7 @@ def test_pixels_that_differ_are_counted(bench: Bench, monkeypatch: pytest.Monkey
     assert differ is not None and differ > 0.9
 
 
+@pytest.mark.slow
 def test_the_fits_are_timed_from_the_first_one_to_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[int] = []
     monkeypatch.setattr(finetune, "_fit", lambda _, fold, *__: fitted.append(fold.fold))

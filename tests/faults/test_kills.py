@@ -33,7 +33,8 @@ def test_a_kill_between_two_reports_leaves_one(rig: Rig) -> None:
     assert kills.kill_report(rig) == 1
 
 
-@pytest.mark.parametrize("place", ["checkpoint.save:2", pytest.param("checkpoint.saved:3", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["checkpoint.save:2", "checkpoint.saved:3"])
 def test_a_kill_around_a_checkpoint_changes_no_number(rig: Rig, place: str) -> None:
     assert kills.kill_checkpoint(rig, place) == 1
 

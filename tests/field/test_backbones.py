@@ -10,9 +10,13 @@ from tests.field.conftest import Harness, four, write_study
 
 @pytest.mark.parametrize(
     ("backbone", "size", "goes"),
-    [("crossvit_tiny_240", 64, "240"), ("inception_v3", 48, "96, 128, 299"), ("vit_tiny_patch16_224", 8, "32"),
-     ("hiera_tiny_224", 150, "224")],
-)  # fmt: skip
+    [
+        ("crossvit_tiny_240", 64, "240"),
+        pytest.param("inception_v3", 48, "96, 128, 299", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", 8, "32", marks=pytest.mark.slow),
+        ("hiera_tiny_224", 150, "224"),
+    ],
+)
 def test_a_size_that_a_backbone_does_not_take_is_refused_at_plan(
     harness: Harness, backbone: str, size: int, goes: str
 ) -> None:
@@ -25,7 +29,7 @@ def test_a_size_that_a_backbone_does_not_take_is_refused_at_plan(
     assert not Path("mlruns").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "search"])
+@pytest.mark.parametrize("command", ["run", pytest.param("search", marks=pytest.mark.slow)])
 def test_nothing_is_begun_where_a_later_stage_could_not_be(harness: Harness, command: str) -> None:
     """The second stage's size, on the backbone that may win the first."""
     four(4)
@@ -83,7 +87,9 @@ def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harn
     assert "timm's pooled" in harness("plan", "s.yaml").out
 
 
-@pytest.mark.parametrize("backbone", ["deit_tiny_distilled_patch16_224", "efficientvim_m1"])
+@pytest.mark.parametrize(
+    "backbone", ["deit_tiny_distilled_patch16_224", pytest.param("efficientvim_m1", marks=pytest.mark.slow)]
+)
 def test_names_that_never_worked_run_to_a_report(harness: Harness, backbone: str) -> None:
     four(4)
     write_study(backbone=backbone, size=64)

@@ -128,6 +128,7 @@ def test_copies_that_stand_in_training_are_named_and_not_denied(harness: Harness
     assert "training images only" not in text()
 
 
+@pytest.mark.slow
 def test_the_winner_is_said_to_be_chosen_before_the_opening_by_the_first_look_alone(harness: Harness) -> None:
     four()
     write_study()
@@ -145,9 +146,9 @@ def test_the_winner_is_said_to_be_chosen_before_the_opening_by_the_first_look_al
 @pytest.mark.parametrize(
     ("change", "study", "expected"),
     [
-        ("data.positive=ILL", "s", "TEST SET SEEN 2 TIMES, 1 DECLARED"),
+        pytest.param("data.positive=ILL", "s", "TEST SET SEEN 2 TIMES, 1 DECLARED", marks=pytest.mark.slow),
         ("study=other", "other", "2 by all studies"),
-        ("data.limit=6", "s", "1 more at some of its images, by other manifests"),
+        pytest.param("data.limit=6", "s", "1 more at some of its images, by other manifests", marks=pytest.mark.slow),
     ],
 )
 def test_the_same_test_images_by_another_manifest_or_name_are_no_first_look(

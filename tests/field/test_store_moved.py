@@ -63,6 +63,7 @@ def an_image(store: Store) -> str:
     return str(next(store.data.rglob("test/*/*.png")))
 
 
+@pytest.mark.slow
 def test_a_run_in_a_copy_touches_no_file_of_the_original(harness: Harness, finished: Finished, copied: Store) -> None:
     before = content(finished.store.root)
     runs = len(runs_of(finished.store))

@@ -50,6 +50,7 @@ def test_what_a_terminal_cannot_show_is_spelled_out(harness: Harness) -> None:
         assert (refused.code, refused.err) == (2, "error: \\xe9t\\xe9.yaml: no such study file\n")
 
 
+@pytest.mark.slow
 def test_closed_streams_are_no_error(harness: Harness) -> None:
     four()
     write_study()
