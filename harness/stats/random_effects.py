@@ -65,17 +65,29 @@ def mean_rate(values: Effects, ends: Effects, counts: Effects, level: float = CO
 
     values, counts (images): [sites]; ends: [sites, 2].
     They are pooled as logits, which are nearly normal and whose intervals do not leave 0 to 1 (Debray et al. 2017, BMJ
-    356:i6460); the variance of a logit is that of the width of its interval. 0 and 1 have no logit: where a value or
-    an end is one of them, half an image is added to both sides.
+    356:i6460).
     """
-    from scipy.special import expit, logit
-    from scipy.stats import norm
+    from scipy.special import expit
 
-    rates = np.column_stack([values, ends])
-    edge = ((rates <= 0) | (rates >= 1)).any(axis=1, keepdims=True)
-    moved = (rates.clip(0, 1) * counts[:, None] + 0.5) / (counts[:, None] + 1)
-    logits = logit(np.where(edge, moved, rates))
-    deviations = (logits[:, 2] - logits[:, 1]) / (2 * float(norm.ppf((1 + level) / 2)))
-    found = random_effects(logits[:, 0], deviations**2, level)
+    each = [_logit(*site, level) for site in zip(values, ends[:, 0], ends[:, 1], counts, strict=True)]
+    effects, variances = np.array(each).T
+    found = random_effects(effects, variances, level)
     rate = {name: float(expit(getattr(found, name))) for name in ON_SCALE}
     return replace(found, **rate)
+
+
+def _logit(value: float, low: float, high: float, count: float, level: float) -> tuple[float, float]:
+    """The logit of a rate, and its variance by the width of its interval, or by its half where an end is 0 or 1.
+
+    A rate of 0 or 1, or one whose interval is 0 to 1, gets half an image on both sides, and the variance of that
+    (Gart and Zweifel 1967, Biometrika 54:181).
+    """
+    from scipy.special import logit
+    from scipy.stats import norm
+
+    inside = [end for end in (low, high) if 0 < end < 1]
+    if not 0 < value < 1 or not inside:
+        hits, misses = value * count + 0.5, (1 - value) * count + 0.5
+        return float(np.log(hits / misses)), 1 / hits + 1 / misses
+    width = logit(high) - logit(low) if len(inside) == 2 else 2 * abs(logit(inside[0]) - logit(value))
+    return float(logit(value)), float(width / (2 * norm.ppf((1 + level) / 2))) ** 2

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from harness.stats.random_effects import random_effects
+from harness.stats.proportions import wilson
+from harness.stats.random_effects import mean_rate, random_effects
 
 # tuberculosis with and without the BCG vaccine: Colditz et al. 1994, as metafor's dat.bcg has it
 VACCINATED = [(4, 119), (6, 300), (3, 228), (62, 13536), (33, 5036), (180, 1361), (8, 2537), (505, 87886), (29, 7470),
@@ -45,3 +46,24 @@ def test_sites_that_agree_have_no_spread_and_an_interval_that_is_not_narrower_th
     assert found.high - found.mean == pytest.approx(4.3027 * 0.1, abs=1e-4)
     with pytest.raises(ValueError, match="at least 3"):
         random_effects(np.ones(2), np.ones(2))
+
+
+def test_perfect_rates_of_any_size_agree() -> None:
+    counts = np.array([30.0, 60.0, 98.0])
+    found = mean_rate(np.ones(3), np.array([wilson(int(n), int(n)) for n in counts]), counts)
+    assert found.tau2 == 0
+    assert 0.9 < found.mean < 1
+    assert found.low < found.mean < found.high <= 1
+
+
+def test_rates_are_pooled_as_logits_by_the_width_of_their_intervals() -> None:
+    values, deviations = np.array([0.7, 0.8, 0.9]), np.array([0.2, 0.3, 0.4])
+    logits = np.log(values / (1 - values))
+    ends = 1 / (1 + np.exp(-(logits[:, None] + 1.959964 * deviations[:, None] * np.array([-1, 1]))))
+    expected = random_effects(logits, deviations**2)
+    found = mean_rate(values, ends, np.full(3, 100.0))
+    assert found.mean == pytest.approx(1 / (1 + np.exp(-expected.mean)))
+    assert found.prediction_low == pytest.approx(1 / (1 + np.exp(-expected.prediction_low)), abs=1e-5)
+    assert found.tau2 == pytest.approx(expected.tau2, abs=1e-5)
+    half = mean_rate(values, np.column_stack([ends[:, 0], [ends[0, 1], ends[1, 1], 1.0]]), np.full(3, 100.0))
+    assert half.mean == pytest.approx(found.mean, abs=1e-6), "an end at 1 says nothing of the width"
