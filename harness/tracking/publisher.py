@@ -1,28 +1,23 @@
 """Publishes a study in MLflow: jobs while they train, scenarios when they are complete, the study at the end."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.data.inputs import Workspace
 from harness.errors import JobError
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
-from harness.report.numbers.predictions import Predictions, scored, test_metrics
-from harness.store.ledger import set_file
+from harness.report.numbers.predictions import scored
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
 from harness.study.state import ScenarioState, StageState, all_scenarios
-from harness.study.unit import BY_IMAGE, Unit
 from harness.tracking.entities import command_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
-from harness.tracking.run_words import of_patients, scenario_words
-
-if TYPE_CHECKING:
-    import pandas as pd
+from harness.tracking.run_words import scenario_words
+from harness.tracking.unit_log import UnitLog
 
 LOOKS_BELOW = "\n\nLooks at the test set: "
 
@@ -36,6 +31,7 @@ class Publisher(RootRun):
         self._scenario_of: dict[str, ScenarioState] = {}  # job id -> its scenario, with the records so far
         self._run_of: dict[str, str] = {}  # job id -> run id, while it trains
         self._complete = True
+        self._log = UnitLog(workspace, self._tracker)
 
     @property
     def run_id(self) -> str:
@@ -105,33 +101,15 @@ class Publisher(RootRun):
         unit = self._workspace.unit
         state = self._workspace.reader.scenario(scenario, state.jobs)  # with its worst groups, from all its folds
         mark = self._marks(state).scenario(scenario.settings)
+        frame = self._log.predictions(run_id, lambda of: of.out_of_fold(state))
         with self._store.scratch() as folder:
-            frame = self._log_predictions(run_id, folder, lambda of: of.out_of_fold(state))
             figures = folder / "figures"
             figures.mkdir()
             scenario_figures(state, frame, self._inputs.dataset, figures, unit.titled(state.name), mark)
             self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
-        images = self._workspace.reader_of(BY_IMAGE).scenario(scenario, state.jobs) if unit.patients else state
-        self._tracker.log_metrics(run_id, images.summary)
-        self._tracker.log_metrics(run_id, of_patients(state.summary) if unit.patients else {})
+        self._log.summary(run_id, state)
         self._tracker.describe(run_id, scenario_words(state, self._inputs, unit, mark))
         self._tracker.finish(run_id)
-
-    def _predictions(self, unit: Unit) -> Predictions:
-        return Predictions(self._workspace.ledger, self._inputs.dataset.positive, unit)
-
-    def _log_predictions(
-        self, run_id: str, folder: Path, read: "Callable[[Predictions], pd.DataFrame]"
-    ) -> "pd.DataFrame":
-        """Log the predictions of images, and of patients where they are the unit; return those of the unit."""
-        files = {"predictions.parquet": BY_IMAGE}
-        if self._workspace.unit.patients:
-            files["predictions-patients.parquet"] = self._workspace.unit
-        frames = {name: read(self._predictions(unit)) for name, unit in files.items()}
-        for name, frame in frames.items():
-            frame.to_parquet(folder / name, index=False)
-        self._tracker.log_files(run_id, [folder / name for name in frames])
-        return list(frames.values())[-1]
 
     def _marks(self, state: ScenarioState) -> Marks:
         """The marks of a scenario as soon as it is complete."""
@@ -153,17 +131,15 @@ class Publisher(RootRun):
 
         run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
         unit = self._workspace.unit
-        metrics = test_metrics(state, self._predictions(unit))
         if len(state.jobs) == 1:
             self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
-        self._tracker.log_metrics(run_id, test_metrics(state, self._predictions(BY_IMAGE)), state.settings.epochs)
-        self._tracker.log_metrics(run_id, of_patients(metrics) if unit.patients else {}, state.settings.epochs)
+        metrics = self._log.test_metrics(run_id, state)
         looks = taken_looks(self._study, self._inputs.dataset, self._workspace.ledger)
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
-        self._publish_further_sets(run_id, state)
+        self._log.further_sets(run_id, state)
+        frame = self._log.predictions(run_id, lambda of: of.on_test(state))
         with self._store.scratch() as folder:
-            frame = self._log_predictions(run_id, folder, lambda of: of.on_test(state))
             figures = folder / "figures"
             figures.mkdir()
             confusion_figure(
@@ -181,19 +157,6 @@ class Publisher(RootRun):
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.{LOOKS_BELOW}{history}",
         )
         self._tracker.finish(run_id)
-
-    def _publish_further_sets(self, run_id: str, state: ScenarioState) -> None:
-        """Log the metrics, the predictions and the looks of the test sets beside the leading one."""
-        dataset, unit, epoch = self._inputs.dataset, self._workspace.unit, state.settings.epochs
-        for name in dataset.further_sets:
-            self._tracker.log_metrics(run_id, test_metrics(state, self._predictions(BY_IMAGE), name), epoch)
-            of_unit = of_patients(test_metrics(state, self._predictions(unit), name)) if unit.patients else {}
-            self._tracker.log_metrics(run_id, of_unit, epoch)
-            looks = taken_looks(self._study, dataset.of_set(name), self._workspace.ledger)
-            self._tracker.log_metrics(run_id, {f"test_looks/{name}": looks})
-            with self._store.scratch() as folder:
-                self._predictions(BY_IMAGE).on_test(state, name).to_parquet(folder / set_file(name), index=False)
-                self._tracker.log_files(run_id, [folder / set_file(name)], "sets")
 
     def _describe_looks(self, state: ScenarioState, history: str) -> None:
         """Bring what the description of a finished test says of looks up to date."""

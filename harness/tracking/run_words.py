@@ -1,17 +1,11 @@
-"""The words and the names of metrics by which runs in MLflow say what they are about."""
+"""The words by which runs in MLflow say what they are about."""
 
 from harness.data.inputs import Inputs
 from harness.report.tables.export import escaped
-from harness.store.results import Metrics
 from harness.study.state import ScenarioState
-from harness.study.unit import PATIENT_METRICS, Unit
+from harness.study.unit import Unit
 
 _TRAINED = {"all": "whole network trained", "head": "frozen"}
-
-
-def of_patients(metrics: Metrics) -> Metrics:
-    """The metrics of patients under their names in MLflow: `patient val/accuracy_mean`; without those of training."""
-    return {f"{PATIENT_METRICS}{name}": v for name, v in metrics.items() if not name.startswith("train/")}
 
 
 def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str | None) -> str:

@@ -18,7 +18,7 @@ from harness.report.numbers.inflation import inflation_findings, leak_comparison
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import Predictions, test_metrics
-from harness.report.numbers.records import Comparison, Estimate, PatientStatistics, Statistics
+from harness.report.numbers.records import Comparison, Estimate, Finding, PatientStatistics, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
 from harness.report.numbers.set_numbers import (
     TEST_SETS,
@@ -58,15 +58,8 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     inflation = leak_comparisons(state.scenarios)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
-    by_group = [
-        found.marked(marked.mark(found.state.name, found.on))
-        for found in study_subgroups(workspace, state, predictions, run_of)
-    ]
-    known = [
-        *registration_findings(workspace, state),
-        *LookHistory(workspace, state.scenarios, state.tests).findings,
-        *set_look_findings(workspace, state),
-    ]
+    groups = study_subgroups(workspace, state, predictions, run_of)
+    by_group = [found.marked(marked.mark(found.state.name, found.on)) for found in groups]
     found = Statistics(
         kind="study",
         name=workspace.study.study,
@@ -84,13 +77,19 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
         ],
         findings=[
             *(f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)),
-            *(f.model_copy(update={"mark": marks.every}) for f in known),
+            *(f.model_copy(update={"mark": marks.every}) for f in _known_before(workspace, state)),
             *(found.finding for found in by_group),
         ],
     )
     if unit.patients:
         return PatientStatistics(**dict(found), combine=unit.combine, left_out=len(unit.left_out))
     return found
+
+
+def _known_before(workspace: Workspace, state: StudyState) -> list[Finding]:
+    """What is known of the study besides its numbers: its registration, and looks at its test sets."""
+    history = LookHistory(workspace, state.scenarios, state.tests).findings
+    return [*registration_findings(workspace, state), *history, *set_look_findings(workspace, state)]
 
 
 def _worded(estimate: Estimate, unit: Unit) -> Estimate:
