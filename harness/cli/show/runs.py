@@ -63,7 +63,6 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     """Print the result of a run: a leaderboard per stage, the test set, the report and the UI."""
     from harness.report.tables import study as tables
     from harness.report.tables.export import rounded
-    from harness.stats.proportions import wilson
 
     console, marks, unit = new_console(), run.marks, run.workspace.unit
     predictions = Predictions(run.workspace.ledger, run.workspace.inputs.dataset.positive, unit)
@@ -79,14 +78,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         console.print(frame_table(title, rounded(board)))
     for test in run.state.tests:
         if test.finished:
-            frame, title = predictions.on_test(test), unit.titled(f"test set: {scored(test)}")
-            mark = marks.test(run.workspace.inputs.dataset, test.settings, predictions.ledger)
-            console.print(frame_table(title, marked(rounded(tables.class_table(frame)), mark)))
-            confusion = tables.confusion_table(frame)
-            right, total = int(confusion.to_numpy().trace()), len(frame)
-            low, high = wilson(right, total)
-            accuracy = f"test accuracy{' of patients' * unit.patients} {right}/{total} = {right / total:.3f}"
-            console.print(f"{accuracy}, 95 % interval {low:.3f} to {high:.3f}\n")
+            _show_test(console, run, test, predictions)
         if test.finished and run.workspace.inputs.dataset.further_sets:
             title = unit.titled(f"further test sets: {scored(test)}")
             console.print(frame_table(title, _further_sets(run, test, predictions)))
@@ -105,6 +97,22 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     for words, url in run.views.items():
         if url != run.url:
             console.print(f"  {words}: {url}")
+
+
+def _show_test(console: "Console", run: "Run", test: "ScenarioState", predictions: Predictions) -> None:
+    """Print the rates of each class and the accuracy of a scenario on the test set."""
+    from harness.report.tables import study as tables
+    from harness.report.tables.export import rounded
+    from harness.stats.proportions import wilson
+
+    frame, unit = predictions.on_test(test), predictions.unit
+    mark = run.marks.test(run.workspace.inputs.dataset, test.settings, predictions.ledger)
+    title = unit.titled(f"test set: {scored(test)}")
+    console.print(frame_table(title, marked(rounded(tables.class_table(frame)), mark)))
+    right, total = int(tables.confusion_table(frame).to_numpy().trace()), len(frame)
+    low, high = wilson(right, total)
+    accuracy = f"test accuracy{' of patients' * unit.patients} {right}/{total} = {right / total:.3f}"
+    console.print(f"{accuracy}, 95 % interval {low:.3f} to {high:.3f}\n")
 
 
 def _further_sets(run: "Run", test: "ScenarioState", predictions: Predictions) -> "pd.DataFrame":

@@ -48,13 +48,7 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     """
     dataset = workspace.inputs.dataset
     predictions = Predictions(workspace.ledger, dataset.positive, unit)
-    estimates = _validation_estimates(state, predictions, run_of)
-    estimates += _test_estimates(state, predictions, run_of)
-    further = dataset.further_sets
-    estimates += further_set_estimates(further, state, predictions, run_of, estimates) if further else []
-    estimates += site_estimates(workspace, state, predictions, run_of)
-    if estimates:
-        estimates += majority_estimates(unit_dataset(dataset, unit))
+    estimates = _estimates(workspace, state, predictions, run_of)
     inflation = leak_comparisons(state.scenarios)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
@@ -84,6 +78,17 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     if unit.patients:
         return PatientStatistics(**dict(found), combine=unit.combine, left_out=len(unit.left_out))
     return found
+
+
+def _estimates(workspace: Workspace, state: StudyState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
+    """All estimates but those of subgroups."""
+    dataset = workspace.inputs.dataset
+    found = _validation_estimates(state, predictions, run_of)
+    found += _test_estimates(state, predictions, run_of)
+    further = dataset.further_sets
+    found += further_set_estimates(further, state, predictions, run_of, found) if further else []
+    found += site_estimates(workspace, state, predictions, run_of)
+    return found + majority_estimates(unit_dataset(dataset, predictions.unit)) if found else []
 
 
 def _known_before(workspace: Workspace, state: StudyState) -> list[Finding]:
