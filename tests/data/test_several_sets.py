@@ -17,7 +17,7 @@ from harness.errors import DataError, HarnessError, LeakageError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study, load_study
-from harness.study.identity import study_id
+from harness.study.identity import search_id, study_id
 from harness.study.plan import fold_jobs, make_scenario
 from harness.study.plan import test_jobs as jobs_of_test
 from tests.conftest import draw_images
@@ -90,8 +90,15 @@ def test_a_site_becomes_a_test_set_and_trains_nothing(write: Callable[..., Study
     assert len(images(dataset, "test")) == 8
     assert dataset.table["image"].is_unique
     alone = dataset.of_set("hospital-b")
+    assert len(alone.table) == len(images(dataset, "train")) + 12
     assert images(alone, "test") == images(dataset, "test:hospital-b")
     assert images(alone, "train") == images(dataset, "train")
+
+
+def test_no_fold_has_an_image_of_a_set(write: Callable[..., Study], store: Store) -> None:
+    inputs = prepare(write("{sets: {official: {split: test, site: [A, C]}, hospital-b: {site: B}}}"), store).inputs
+    train = set(inputs.dataset.rows("train").tolist())
+    assert {row for fold in inputs.folds for side in (fold.train, fold.validation) for row in side.tolist()} == train
 
 
 def test_one_named_set_is_what_the_test_split_is_without_a_name(write: Callable[..., Study], store: Store) -> None:
@@ -113,6 +120,8 @@ def test_a_further_set_changes_no_fit_of_a_fold(write: Callable[..., Study], sto
     assert ids[0][0] == ids[1][0], "the fits of folds are those of the study without the set"
     assert ids[0][1] != ids[1][1], "the refit scores more images"
     assert plain.identity != more.identity
+    searches = [search_id(each.study, each.inputs.digests) for each in (plain, more)]
+    assert searches[0] == searches[1], "a search sees no test set"
 
 
 def test_a_set_from_elsewhere_has_its_own_images_patients_and_metadata(
