@@ -1,9 +1,10 @@
 """The images of a study as a table, and what was left out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,8 @@ class Dataset:
     def sets_digest(self) -> str | None:
         """The hash of the further test sets, which decide no fit of a fold; None where there are none."""
         rows = self.table[~self.table["split"].isin(SPLITS)]
-        return digest(rows[_IDENTITY].to_numpy().tolist()) if len(rows) else None
+        metadata = [_cells(rows, self.metadata)] if self.metadata else []
+        return digest([rows[_IDENTITY].to_numpy().tolist(), *metadata]) if len(rows) else None
 
     @property
     def further_sets(self) -> tuple[str, ...]:
@@ -126,11 +128,17 @@ class Dataset:
 
     @cached_property
     def metadata_digest(self) -> str | None:
-        """The hash of the metadata, which decide tables but no fit; None where there are none."""
+        """The hash of the metadata, which decide tables but no fit; None where there are none.
+
+        Without those of further test sets.
+        """
         if not self.metadata:
             return None
-        cells = self.table[list(self.metadata)].astype(object)
-        return digest([list(self.metadata), cells.where(cells.notna(), None).to_numpy().tolist()])
+        rows = self.table[self.table["split"].isin(SPLITS)]
+        if self.further_sets:  # whole numbers became floats where a further set lacks the column
+            whole = [name for name in self.metadata if _is_whole(rows[name])]
+            rows = rows.astype(dict.fromkeys(whole, "int64"))
+        return digest([list(self.metadata), _cells(rows, self.metadata)])
 
     @cached_property
     def test_images(self) -> frozenset[str]:
@@ -155,6 +163,17 @@ class Dataset:
         """The number of these rows by class."""
         numbers = np.bincount(self.labels[rows], minlength=len(self.classes))
         return dict(zip(self.classes, numbers.tolist(), strict=True))
+
+
+def _cells(rows: pd.DataFrame, columns: Sequence[str]) -> list[list[Any]]:
+    """The cells of these columns, row by row; None where one is empty."""
+    cells = rows[list(columns)].astype(object)
+    found: list[list[Any]] = cells.where(cells.notna(), None).to_numpy().tolist()
+    return found
+
+
+def _is_whole(column: pd.Series) -> bool:
+    return pd.api.types.is_float_dtype(column) and bool((column % 1 == 0).all())
 
 
 def set_split(name: str) -> str:
