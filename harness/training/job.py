@@ -22,7 +22,7 @@ from harness.training.features import CachedFeatures, cached_features
 from harness.training.fit import Fitted, fit
 from harness.training.fit_baseline import fit_baseline
 from harness.training.loaders import FeatureLoader, Loader, PixelLoader
-from harness.training.network import Compiled, Network, Quicker, compiles, fresh_backbone, new_head
+from harness.training.network import Compiled, Network, Quicker, Start, compiles, fresh_backbone, new_head
 from harness.training.result import Trained, result_of
 from harness.training.task import FitJob, task_of
 from harness.training.ways import Way, first_that_works
@@ -55,13 +55,16 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
     images = len(fit_job.task.train) * settings.epochs
-    # The code of a custom head may count steps or draw numbers in Python; a graph would repeat those of one step.
-    capture = context.capture and settings.head not in context.heads
-    first = Way(capture, cached is None and compiles(context.compile, device, images))
+    # The code of a custom head may count steps or draw numbers in Python; a graph would repeat those of one step. The
+    # kernels of the harness, launched one by one from Python, would be slower than torch's.
+    known = settings.head not in context.heads
+    fuse = context.fuse and known and precision == "bf16"
+    fused = fuse and cached is None and _start(job, context).fused is not None
+    first = Way(context.capture and known, cached is None and compiles(context.compile, device, images, fused))
 
     def attempt(micro_batch: int, way: Way) -> tuple[nn.Module, Fitted]:
         # Heads on cached features are small, and computed in fp32.
-        arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture, context.fuse)
+        arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture, fuse)
         if cached is None:
             model, loader = _whole_network(job, context, arithmetic, micro_batch if way.compile else None)
         else:
@@ -84,14 +87,19 @@ def _whole_network(
     job: Job, context: Context, arithmetic: Arithmetic, compile_for: int | None
 ) -> tuple[nn.Module, Loader]:
     """Backbone and head, trained together, and the loader of the pixels. compile_for: batches of so many images."""
-    settings = job.scenario.settings
-    weights = context.digests.weights[settings.backbone, settings.weights]
-    start = fresh_backbone(settings, weights, context.seed, arithmetic.device)
+    settings, start = job.scenario.settings, _start(job, context)
     head = new_head(settings, start.shape, context, derive_seed(job.seed, "head"))
     compiled = None if compile_for is None else Compiled(start.compiled, compile_for)
     network = Network(start.backbone, head, arithmetic, Quicker(compiled, start.fused, start.not_fused))
     pixels = open_pixels(context.pixels[settings.image_size])
     return network, PixelLoader(pixels, start.backbone.mean, start.backbone.std, arithmetic.device)
+
+
+def _start(job: Job, context: Context) -> Start:
+    """The backbone of a job before training, on the device."""
+    settings = job.scenario.settings
+    weights = context.digests.weights[settings.backbone, settings.weights]
+    return fresh_backbone(settings, weights, context.seed, torch.device(context.device))
 
 
 def _head_alone(job: Job, context: Context, cached: CachedFeatures) -> tuple[nn.Module, Loader]:

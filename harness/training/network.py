@@ -16,9 +16,9 @@ from harness.training.context import Context
 from harness.training.device import Arithmetic
 from harness.training.fusing import Fused, fuse, why_not
 
-# What compiling costs a process on CUDA, and what it saves there beside a captured step: by one look at a ResNet-50 on
-# an H200 (batch 64, 150 px: 50 s; 8.8 against 6.5 ms a step). `make bench-gpu` has rows for both. A fit compiles where
-# it would save more than it costs.
+# What compiling costs a process on CUDA, and what it saves there beside a captured step by torch's kernels: by one look
+# at a ResNet-50 on an H200 (batch 64, 150 px: 50 s; 8.8 against 6.5 ms a step; fused, it takes 5.8). `make bench-gpu`
+# has rows for both. A fit compiles where it would save more than it costs.
 COMPILE_SECONDS, SAVED_SECONDS_AN_IMAGE = 50, 2.3e-3 / 64
 COMPILE_FROM_IMAGES = round(COMPILE_SECONDS / SAVED_SECONDS_AN_IMAGE)  # through the network in a fit: 1.4 million
 
@@ -126,13 +126,15 @@ def _start(settings: ResolvedSettings, _weights: str, seed: int, device: torch.d
     return replace(start, fused=None if reason else fused, not_fused=reason)
 
 
-def compiles(option: Switch, device: torch.device, images: int) -> bool:
-    """Whether a fit that sends this many images through its network compiles it.
+def compiles(option: Switch, device: torch.device, images: int, fused: bool) -> bool:
+    """Whether a fit that sends this many images through its network compiles it. A fused one is faster as it is.
 
     Other fits do not matter: compiled kernels round differently, and the same job must give the same numbers whenever
     it is run.
     """
-    return option == "on" or (option == "auto" and device.type == "cuda" and images >= COMPILE_FROM_IMAGES)
+    return option == "on" or (
+        option == "auto" and device.type == "cuda" and not fused and images >= COMPILE_FROM_IMAGES
+    )
 
 
 def new_head(settings: ResolvedSettings, shape: Shape, context: Context, seed: int) -> nn.Module:

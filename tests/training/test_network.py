@@ -122,17 +122,17 @@ def test_one_backbone_is_compiled_once_whatever_the_heads_the_folds_and_the_last
 
 
 @pytest.mark.parametrize(
-    ("option", "device", "images", "expected"),
+    ("option", "device", "images", "fused", "expected"),
     [
-        ("auto", CUDA, COMPILE_FROM_IMAGES, True), ("auto", CUDA, COMPILE_FROM_IMAGES - 1, False),
-        ("auto", CPU, 10**9, False),
-        ("on", CPU, 1, True), ("off", CUDA, 10**9, False),
+        ("auto", CUDA, COMPILE_FROM_IMAGES, False, True), ("auto", CUDA, COMPILE_FROM_IMAGES - 1, False, False),
+        ("auto", CUDA, COMPILE_FROM_IMAGES, True, False), ("auto", CPU, 10**9, False, False),
+        ("on", CPU, 1, False, True), ("on", CUDA, 1, True, True), ("off", CUDA, 10**9, False, False),
     ],
 )  # fmt: skip
-def test_auto_compiles_very_long_fits_on_cuda(
-    option: Switch, device: torch.device, images: int, expected: bool
+def test_auto_compiles_very_long_fits_on_cuda_that_are_not_fused(
+    option: Switch, device: torch.device, images: int, fused: bool, expected: bool
 ) -> None:
-    assert compiles(option, device, images) == expected
+    assert compiles(option, device, images, fused) == expected
 
 
 def limited_to(most: int, monkeypatch: pytest.MonkeyPatch) -> None:

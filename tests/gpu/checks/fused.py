@@ -1,6 +1,6 @@
 """The kernels of the harness against torch in double precision, and a fit with them against one without."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -28,7 +28,7 @@ def fused_kernels(lab: Lab) -> str:
     device = torch.device("cuda")
     must(why_not(device) is None, f"not fused: {why_not(device)}")
     worst: dict[str, float] = {}
-    for name, (found, again, right) in _cases(device):
+    for name, (found, again, right) in cases(device, SHAPES, 75):
         must(all(map(torch.equal, found, again)), f"{name}: other bits the second time")
         error = max(
             float((one.double() - other).norm() / other.norm()) for one, other in zip(found, right, strict=True)
@@ -50,7 +50,8 @@ def near_torch(lab: Lab) -> str:
     return must(found <= NEAR_TORCH, f"of a probability or a loss after two epochs: {found:.1e} (<= {NEAR_TORCH})")
 
 
-def _cases(device: torch.device) -> Iterator[tuple[str, Case]]:
+def cases(device: torch.device, shapes: Sequence[tuple[int, ...]], side: int) -> Iterator[tuple[str, Case]]:
+    """Cases of each kernel. shapes: of the maps of batch norms. side: of those of the others, in pixels."""
     generator = torch.Generator(device).manual_seed(0)
 
     def drawn(*shape: int) -> Tensor:
@@ -59,22 +60,22 @@ def _cases(device: torch.device) -> Iterator[tuple[str, Case]]:
     def mapped(*shape: int) -> Tensor:
         return drawn(*shape).to(torch.bfloat16, memory_format=torch.channels_last)
 
-    for shape, (added, relu, readers) in product(SHAPES, product((False, True), (False, True), (1, 2))):
+    for shape, (added, relu, readers) in product(shapes, product((False, True), (False, True), (1, 2))):
         maps = [2 * mapped(*shape) + 3, *([mapped(*shape)] if added else [])]
         affine = [drawn(shape[1]), drawn(shape[1])]
         yield "batch norm", _norm_case(maps, affine, [mapped(*shape) for _ in range(readers)], relu)
     for size, stride, padding in ((3, 2, 1), (2, 2, 0)):
         pool = nn.MaxPool2d(size, stride, padding)
-        fused, x = fused_pool(pool), mapped(64, 64, 75, 75).relu()
+        fused, x = fused_pool(pool), mapped(shapes[0][0], 64, side, side).relu()
         assert fused is not None
         yield "max pooling", _case(fused, pool, [x], mapped(*pool(x).shape), [])
-    for channels, size, padding in ((3, 7, 3), (1, 3, 1), (16, 3, 1)):
+    for channels, size, padding in ((3, 7, 3), (1, 3, 1), (4, 2, 0), (16, 3, 1)):
         conv = nn.Conv2d(channels, 64, size, 2, padding).to(device)
-        weights, x = [conv.weight.detach(), drawn(64)], mapped(64, channels, 75, 75)
-        side = Side()
+        weights, x = [conv.weight.detach(), drawn(64)], mapped(shapes[0][0], channels, side, side)
+        stream = Side()
         yield (
             "convolution",
-            _case(SideConv(conv, side), _conv(conv), [x], mapped(*conv(x.float()).shape), weights, side.join),
+            _case(SideConv(conv, stream), _conv(conv), [x], mapped(*conv(x.float()).shape), weights, stream.join),
         )
 
 
