@@ -1,5 +1,7 @@
 """Batch norm with what follows it: an addition and a ReLU. On CUDA all of it in one pass over the map."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -66,31 +68,23 @@ class _Fused(torch.autograd.Function):
     """The kernels, forwards and backwards."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        mean: Tensor,
-        variance: Tensor,
-        added: Tensor | None,
-        norm: FusedNorm,
-    ) -> Any:
-        make, grid = kernels("norm"), Grid.of(x)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Any:
+        mean, variance, added, norm = rest
+        grid, y = Grid.of(x), torch.empty_like(x)
         sums, squares = grid.of_slabs(), grid.of_slabs()
         centre, scale = torch.empty_like(weight), torch.empty_like(weight)
-        make.moments_of_slabs[grid.slabwise](
-            x, sums, squares, grid.rows, grid.channels, grid.slab, TALL, grid.wide, num_warps=1
-        )
-        make.merge_moments[grid.channelwise](
-            x, sums, squares, centre, scale, mean, variance, grid.rows, grid.channels, grid.slabs, norm.eps,
-            norm.momentum, *MERGED, num_warps=8,
-        )  # fmt: skip
-        y = torch.empty_like(x)
-        make.normalise[grid.tilewise](
-            x, y, x if added is None else added, centre, scale, weight, bias, grid.rows, grid.channels,
-            added is not None, norm.relu, TALL, grid.wide, num_warps=2,
-        )  # fmt: skip
+        with kernels("norm", x) as make:
+            make.moments_of_slabs[grid.slabwise](
+                x, sums, squares, grid.rows, grid.channels, grid.slab, TALL, grid.wide, num_warps=1
+            )
+            make.merge_moments[grid.channelwise](
+                x, sums, squares, centre, scale, mean, variance, grid.rows, grid.channels, grid.slabs, norm.eps,
+                norm.momentum, *MERGED, num_warps=8,
+            )  # fmt: skip
+            make.normalise[grid.tilewise](
+                x, y, x if added is None else added, centre, scale, weight, bias, grid.rows, grid.channels,
+                added is not None, norm.relu, TALL, grid.wide, num_warps=2,
+            )  # fmt: skip
         ctx.save_for_backward(x, weight, bias, centre, scale, *([] if added is None else [y]))
         ctx.norm, ctx.added = norm, added is not None
         return y if norm.readers == 1 else (y, y.view_as(y))
@@ -98,26 +92,25 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, bias, centre, scale, *rest = ctx.saved_tensors
-        make, grid = kernels("norm"), Grid.of(x)
         given = [one.contiguous(memory_format=torch.channels_last) for one in gradients if one is not None]
-        first, other = given[0], given[-1]
-        y, two = rest[0] if rest else x, len(given) == 2
+        first, other, two, y = given[0], given[-1], len(given) == 2, rest[0] if rest else x
         passed = torch.empty_like(x) if two or (ctx.added and ctx.norm.relu) else first
+        grid, of_x, about = Grid.of(x), torch.empty_like(x), (centre, scale, weight, bias)
         sums, products = grid.of_slabs(), grid.of_slabs()
         of_weight, of_bias = torch.empty_like(weight), torch.empty_like(bias)
-        about = (centre, scale, weight, bias)
-        make.gradients_of_slabs[grid.slabwise](
-            x, y, first, other, passed, *about, sums, products, grid.rows, grid.channels, grid.slab,
-            passed is not first, two, ctx.added, ctx.norm.relu, TALL // 2, grid.wide, num_warps=1,
-        )  # fmt: skip
-        make.merge_gradients[grid.channelwise](
-            sums, products, of_bias, of_weight, grid.channels, grid.slabs, *MERGED, num_warps=8
-        )
-        result, cut = torch.empty_like(x), ctx.norm.relu and passed is first
-        make.gradient_of_input[grid.tilewise](
-            x, passed, result, *about, of_bias, of_weight, grid.rows, grid.channels, cut, TALL, grid.wide, num_warps=2
-        )
-        return result, of_weight, of_bias, None, None, passed if ctx.added else None, None
+        with kernels("norm", x) as make:
+            make.gradients_of_slabs[grid.slabwise](
+                x, y, first, other, passed, *about, sums, products, grid.rows, grid.channels, grid.slab,
+                passed is not first, two, ctx.added, ctx.norm.relu, TALL // 2, grid.wide, num_warps=1,
+            )  # fmt: skip
+            make.merge_gradients[grid.channelwise](
+                sums, products, of_bias, of_weight, grid.channels, grid.slabs, *MERGED, num_warps=8
+            )
+            make.gradient_of_input[grid.tilewise](
+                x, passed, of_x, *about, of_bias, of_weight, grid.rows, grid.channels,
+                ctx.norm.relu and passed is first, TALL, grid.wide, num_warps=2,
+            )  # fmt: skip
+        return of_x, of_weight, of_bias, None, None, passed if ctx.added else None, None
 
 
 @dataclass(frozen=True)
@@ -168,6 +161,11 @@ def _power(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-def kernels(of: str) -> Any:
-    """The module of the kernels of `norm` or `window`: Triton comes with torch for CUDA alone."""
-    return import_module(f"harness.training.{of}_kernels")
+@contextmanager
+def kernels(of: str, x: Tensor) -> Iterator[Any]:
+    """The module of the kernels of `norm` or `window`, to be launched where a tensor is.
+
+    It is imported here: Triton comes with torch for CUDA alone.
+    """
+    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+        yield import_module(f"harness.training.{of}_kernels")

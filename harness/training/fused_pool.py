@@ -46,10 +46,11 @@ class _Largest(torch.autograd.Function):
         rows, columns = ((side + 2 * pool.padding - pool.size) // pool.stride + 1 for side in (height, width))
         y = torch.empty(n, channels, rows, columns, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         place = torch.empty_like(y, dtype=torch.uint8)
-        kernels("window").largest_of_windows[_grid(y)](
-            x, y, place, n * rows * columns, channels, height, width, rows, columns, pool.size, pool.stride,
-            pool.padding, *TILE, num_warps=4,
-        )  # fmt: skip
+        with kernels("window", x) as make:
+            make.largest_of_windows[_grid(y)](
+                x, y, place, n * rows * columns, channels, height, width, rows, columns, pool.size, pool.stride,
+                pool.padding, *TILE, num_warps=4,
+            )  # fmt: skip
         ctx.save_for_backward(place)
         ctx.pool, ctx.shape = pool, x.shape
         return y
@@ -60,10 +61,11 @@ class _Largest(torch.autograd.Function):
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
         n, channels, height, width = ctx.shape
         result = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last)
-        kernels("window").gradient_of_largest[_grid(result)](
-            gradient, place, result, n * height * width, channels, height, width, *place.shape[2:], pool.size,
-            pool.stride, pool.padding, *TILE, num_warps=4,
-        )  # fmt: skip
+        with kernels("window", gradient) as make:
+            make.gradient_of_largest[_grid(result)](
+                gradient, place, result, n * height * width, channels, height, width, *place.shape[2:], pool.size,
+                pool.stride, pool.padding, *TILE, num_warps=4,
+            )  # fmt: skip
         return result, None
 
 

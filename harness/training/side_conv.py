@@ -47,8 +47,8 @@ class Side:
             self._wait()
 
     def _wait(self) -> None:
-        done, _ = self._pending.popleft()
-        torch.cuda.current_stream().wait_event(done)
+        done, (read, *_) = self._pending.popleft()
+        torch.cuda.current_stream(read.device).wait_event(done)
 
 
 class SideConv(nn.Module):
@@ -116,9 +116,10 @@ def _wider(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tens
     even = size + size % 2
     rows, columns = ((side + 2 * padding - size) // 2 + even // 2 for side in (height, width))
     wide = torch.empty(n, 16, rows, columns, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-    kernels("window").side_by_side[(-(-n * rows * columns // PIXELS),)](
-        x, wide, n * rows * columns, channels, height, width, rows, columns, padding, PIXELS, num_warps=4
-    )
+    with kernels("window", x) as make:
+        make.side_by_side[(-(-n * rows * columns // PIXELS),)](
+            x, wide, n * rows * columns, channels, height, width, rows, columns, padding, PIXELS, num_warps=4
+        )
     taps = pad(weight, (0, even - size, 0, even - size, 0, 4 - channels))
     taps = taps.view(len(weight), 4, even // 2, 2, even // 2, 2).permute(0, 2, 4, 3, 5, 1)
     taps = taps.reshape(len(weight), even // 2, even // 2, 16).permute(0, 3, 1, 2)  # by row, column and channel too

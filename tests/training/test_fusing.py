@@ -176,7 +176,7 @@ def test_kernels_with_other_numbers_are_not_used(interpreted: None, monkeypatch:
 
 
 def test_a_device_without_a_compiler_says_so(interpreted: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    def no_compiler(_of: str) -> None:
+    def no_compiler(*_: object) -> None:
         raise RuntimeError("Failed to find C compiler.")
 
     monkeypatch.setattr(fused_norm, "kernels", no_compiler)
