@@ -24,6 +24,8 @@ class Side:
     def __init__(self) -> None:
         self._stream: Any = None
         self._pending: deque[tuple[torch.cuda.Event, tuple[Tensor, ...]]] = deque()
+        self._made: list[Tensor | None] = []
+        self._used: list[Tensor | None] = []
 
     def run(self, work: Callable[[], tuple[Tensor | None, ...]], *read: Tensor) -> tuple[Tensor | None, ...]:
         """Do work that reads these tensors, after all that the current stream was given; `join` waits for it."""
@@ -32,11 +34,13 @@ class Side:
         if self._stream is None:
             self._stream = torch.cuda.Stream(read[0].device)  # type: ignore[no-untyped-call]
         self._stream.wait_stream(torch.cuda.current_stream(read[0].device))
+        self._used.clear()  # whoever has read them is done: their memory may be written again on this stream
         with torch.cuda.stream(self._stream):
             found = work()
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self._stream)
-        self._pending.append((done, (*read, *(one for one in found if one is not None))))
+        self._made += found
+        self._pending.append((done, read))
         if len(self._pending) > PENDING:
             self._wait()
         return found
@@ -45,6 +49,7 @@ class Side:
         """Let the current stream wait for all of it: before the gradients are read."""
         while self._pending:
             self._wait()
+        self._used, self._made = self._made, []
 
     def _wait(self) -> None:
         done, (read, *_) = self._pending.popleft()
@@ -61,7 +66,8 @@ class SideConv(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The convolution of maps [n, c, H, W]."""
-        if runs_kernels(x) and weight.dtype == torch.bfloat16 and weight.requires_grad and torch.is_grad_enabled():
+        there = x.is_cuda or runs_kernels(x)
+        if there and weight.dtype == torch.bfloat16 and weight.requires_grad and torch.is_grad_enabled():
             found: Tensor = _SideConv.apply(x.to(weight.dtype), weight, bias, self)
             return found
         stride, padding, dilation, *_, groups = self.options
@@ -73,7 +79,7 @@ class _SideConv(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, conv: SideConv) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.conv, ctx.bias = conv, None if bias is None else list(bias.shape)
-        if conv.is_narrow and 6 * x.numel() < INDEXED:
+        if conv.is_narrow and runs_kernels(x) and 6 * x.numel() < INDEXED:
             return _wider(x, weight, bias, int(conv.options[1][0]))
         found: Tensor = torch.ops.aten.convolution(x, weight, bias, *conv.options)
         return found
@@ -88,7 +94,7 @@ class _SideConv(torch.autograd.Function):
             )
             return found
 
-        _, of_weight, of_bias = conv.side.run(lambda: of(False, True, ctx.bias is not None), gradient, x)
+        _, of_weight, of_bias = conv.side.run(lambda: of(False, True, ctx.bias is not None), gradient, x, weight)
         of_input = of(True, False, False)[0] if ctx.needs_input_grad[0] else None
         return of_input, of_weight, of_bias, None
 

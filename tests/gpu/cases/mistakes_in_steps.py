@@ -17,6 +17,7 @@ from harness.training.context import Context
 from harness.training.device import Arithmetic
 from harness.training.job import run_job
 from harness.training.network import Network
+from harness.training.side_conv import Side
 from tests.gpu.fits import StudyOf, apart, cuda_case, silent
 from tests.gpu.simulation.log import LOG
 
@@ -107,3 +108,9 @@ def test_a_cast_of_a_weight_that_is_not_made_anew_is_seen(case: Case, monkeypatc
     assert not noticed(case), "autocast keeps a cast until its outermost block ends"
     with torch.autocast("cuda", dtype=torch.bfloat16):
         assert noticed(case)
+
+
+def test_gradients_of_weights_that_nobody_waits_for_are_seen(case: Case, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Side, "_wait", lambda self: self._pending.popleft())
+    with pytest.raises(RuntimeError, match="a stream that did not wait"):
+        noticed(case, "did not wait")
