@@ -62,7 +62,7 @@ def _without_kernels() -> None:
     from harness.training import fused_norm, side_conv
 
     for module in (fused_norm, side_conv):
-        module.runs_kernels = lambda _: False
+        setattr(module, "runs_kernels", lambda _: False)  # noqa: B010
 
 
 class _Backend(backend_registration._DummyBackendModule):
