@@ -79,6 +79,20 @@ def check_train_shares(study: Study, dataset: Dataset, folds: Sequence[Fold]) ->
                 )
 
 
+def share_lines(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> Iterator[str]:
+    """What the fits on each share below 1 learn from: `train_share 0.1: 12 to 14 training images ...`."""
+    for share in sorted({share for _, share in _shares(study)}):
+        cut = [share_of(dataset, fold.train, share, _seed(study.seed, fold.repeat, fold.fold)) for fold in folds]
+        patients = _span([dataset.table["patient"].iloc[rows].nunique() for rows in cut])
+        known = f" of {patients} patients" if dataset.patient_rule is not None else ""
+        yield f"train_share {level_text(share)}: {_span([len(rows) for rows in cut])} training images{known} a fit"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def _shares(study: Study) -> Iterator[tuple[FieldPath, float]]:
     """The shares below 1 of the base and of the grids, each with its field."""
     if study.base.train_share < 1:

@@ -44,8 +44,7 @@ class Job:
     def name(self) -> str:
         """The name in the UI: `repeat 0, fold 2`."""
         if self.fold is None:
-            share = self.scenario.settings.train_share
-            return f"refit on {'all' if share == 1 else f'{level_text(share)} of the'} training images"
+            return f"refit on {self.scenario.settings.trained_on}"
         return f"repeat {self.repeat}, fold {self.fold}"
 
 

@@ -67,6 +67,12 @@ class Settings(Model):
         """Whether copies of one image are in training and validation; such scores only measure the leak."""
         return self.oversampling == "random-before-split"
 
+    @property
+    def trained_on(self) -> str:
+        """What a refit learns from: `all training images`, or `0.5 of the training images`."""
+        share = "all" if self.train_share == 1 else f"{level_text(self.train_share)} of the"
+        return f"{share} training images"
+
     def resolved(self, image_size: int) -> "ResolvedSettings":
         """Return the settings as they decide the numbers: with an image size, and built-in models from scratch."""
         values = dict(self) | {"image_size": self.image_size or image_size}

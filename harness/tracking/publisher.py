@@ -181,7 +181,7 @@ class Publisher(RootRun):
         self._publish_explanations(run_id, state)
         mark = self._marks(state).every
         words = (
-            f"{f'**{mark}.** ' if mark else ''}{state.name}, refitted on all training images;"
+            f"{f'**{mark}.** ' if mark else ''}{state.name}, refitted on {state.settings.trained_on};"
             f" study id {self._workspace.identity}{'; selected by patient' * self._workspace.unit.patients}"
         )
         tags = {STUDY_IDS: self._workspace.identity, JOB_ID: state.jobs[0].id}

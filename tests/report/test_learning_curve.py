@@ -1,17 +1,19 @@
 """A learning curve: fits on shares of their folds, from the plan to a report that holds."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pandas as pd
 import pytest
 
-from harness.data.train_share import share_of, share_seed
+from harness.data.train_share import share_lines, share_of, share_seed
 from harness.prepare import prepare
 from harness.report.verified.report_again import report_again_items
 from harness.report.verified.verify import Verification
 from harness.store import Store
 from harness.study import Study
+from harness.study.settings import ResolvedSettings
 from harness.study.state import val_to_train
 from tests.conftest import Finished, run_in, runs_of
 
@@ -46,6 +48,16 @@ def test_every_fit_learns_from_its_share_and_is_scored_on_its_whole_fold(curve: 
             assert frame["image"].tolist() == inputs.dataset.table["image"][fold.validation].tolist()
     passes = [record.facts.backbone_passes or 0 for state in stage.scenarios for record in state.records.values()]
     assert sorted(passes) == [0] * 11 + [48], "features are extracted once for all shares"
+
+
+def test_the_plan_counts_the_images_of_each_share_and_the_refit_says_its_own(curve: Finished) -> None:
+    inputs = curve.run.workspace.inputs
+    lines = list(share_lines(curve.study, inputs.dataset, inputs.folds))
+    assert [line.partition(":")[0] for line in lines] == ["train_share 0.25", "train_share 0.5"]
+    assert re.fullmatch(r"train_share 0\.25: \d(?: to \d)? training images of \d(?: to \d)? patients a fit", lines[0])
+    (test,) = curve.run.state.tests
+    assert f"refitted on {test.settings.trained_on}, last epoch" in curve.run.report.read_text()
+    assert ResolvedSettings(backbone="b", image_size=8, train_share=0.1).trained_on == "0.1 of the training images"
 
 
 def test_the_whole_share_is_the_study_without_shares(curve: Finished, small_study: Callable[..., Study]) -> None:

@@ -11,6 +11,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.data.patient_counts import class_counts
 from harness.data.separation import oversampling_words
 from harness.data.subgroups import group_counts
+from harness.data.train_share import share_lines
 from harness.data.units import chosen_unit
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
@@ -42,6 +43,8 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
         groups = group_counts(workspace.groups, dataset)
         console.print(rows_table("subgroups, images", groups.columns.tolist(), groups.to_numpy().tolist()))
     console.print(_folds(study, inputs))
+    for line in share_lines(study, dataset, inputs.folds):
+        console.print(line)
     _show_patients(console, study, inputs)
     _show_networks(console, networks)
     for stage in state.stages:

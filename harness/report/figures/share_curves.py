@@ -1,6 +1,6 @@
 """The figure of learning curves: a metric by the number of training images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,11 @@ SPREAD = 0.025  # by which curves stand apart, as a proportion of the images
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A scenario on a curve. images: of a fit, before oversampling, on average."""
+    """A scenario on a curve. images: of a fit, before oversampling, on average. scores: by their names for readers."""
 
     curve: str
     images: float
-    estimates: Sequence[Estimate]
+    scores: Mapping[str, Estimate]
 
 
 @drawn
@@ -30,7 +30,7 @@ def share_figure(points: Sequence[CurvePoint], title: str, path: Path, mark: str
 
     The intervals are those over patients; where all resamples agree, those of the estimate.
     """
-    metrics = list(dict.fromkeys(e.metric for point in points for e in point.estimates))
+    metrics = list(dict.fromkeys(name for point in points for name in point.scores))
     curves = list(dict.fromkeys(point.curve for point in points))[:MAX_CURVES]
     size = (1.0 + 3.2 * len(metrics), 3.2 + 0.18 * (len(curves) > 1) * len(curves))
     figure, panels = plt.subplots(1, len(metrics), figsize=size, squeeze=False, layout="constrained")
@@ -38,7 +38,7 @@ def share_figure(points: Sequence[CurvePoint], title: str, path: Path, mark: str
     for panel, metric in zip(panels[0], metrics, strict=True):
         for number, curve in enumerate(curves):
             _draw_curve(panel, [point for point in points if point.curve == curve], metric, number)
-        panel.set(xscale="log", xlabel="training images of a fit", ylabel=metric.replace("_", " "))
+        panel.set(xscale="log", xlabel="training images of a fit", ylabel=named(metric))
         panel.set_xticks(images, [f"{round(count):,}" for count in images])
         panel.xaxis.set_minor_formatter(NullFormatter())
     figure.suptitle(titled(title, 34 * len(metrics)))
@@ -49,7 +49,7 @@ def share_figure(points: Sequence[CurvePoint], title: str, path: Path, mark: str
 
 def _draw_curve(panel: Axes, points: Sequence[CurvePoint], metric: str, number: int) -> None:
     found = sorted(
-        ((p.images * (1 + SPREAD * number), e) for p in points for e in p.estimates if e.metric == metric),
+        ((p.images * (1 + SPREAD * number), p.scores[metric]) for p in points if metric in p.scores),
         key=lambda at: at[0],
     )
     colour, name = f"C{number}", named(points[0].curve, MAX_SCENARIO_NAME)

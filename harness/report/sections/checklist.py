@@ -181,18 +181,20 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "optimizer",
         "learning_rate",
         "weight_decay",
+        "train_share",  # where fits learn from less than all
     )
     of = " of patients" if draft.unit.patients else ""
     rules = [f"{s.name}: {s.select.rule} by {s.select.metric}{of}" for s in study.stages if s.select]
     tested = study.test is not None and any(test.finished for test in draft.state.tests)
     refit = study.test is not None and study.test.model == "refit"
-    alone, mean = "none: one model refitted on all training images", "the mean of the fold models' probabilities"
+    learnt_from = ", ".join(dict.fromkeys(test.settings.trained_on for test in draft.state.tests))
+    alone, mean = f"none: one model refitted on {learnt_from}", "the mean of the fold models' probabilities"
     return {
         "model": f"{_levels(used, 'backbone')}; {_levels(used, 'head')}; output: a probability for each of"
         f" {', '.join(draft.inputs.dataset.classes)}",
         "software": torch and f"{torch}; all packages in environment.txt of the study run",
         "initialisation": _levels(used, "weights"),
-        "training": f"{'; '.join(_levels(used, name) for name in training)}; {len(facts)} fits",
+        "training": f"{'; '.join(_levels(used, name) for name in training if name in used)}; {len(facts)} fits",
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(used, 'select_epoch')}" if rules else "",
         "ensemble": (alone if refit else mean) if tested else "",
         "imbalance": f"{_levels(used, 'oversampling')}; {oversampling_words(scenarios)}",

@@ -1,6 +1,6 @@
 """The learning curve of a stage whose grid varies the share of the training images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
 
 import pandas as pd
@@ -24,7 +24,7 @@ def learning_curve_lines(draft: Draft, stage: StageState) -> list[str]:
     if len({state.settings.train_share for state in found}) < 2:
         return []
     name, unit = stage.stage.name, draft.inputs.separation.unit
-    of_each = {state.id: list(_estimates(draft, state)) for state in found}
+    of_each = {state.id: dict(_scores(draft, state)) for state in found}
     points = [CurvePoint(_curve(draft, state), _images(state), of_each[state.id]) for state in found]
     mark = together(draft.marks.scenario(state.settings) for state in found)
     title = draft.unit.titled(f"learning curve: {draft.study.study}, stage {name}")
@@ -64,14 +64,15 @@ def _images(state: ScenarioState) -> float:
     return mean(sum(record.class_counts["before"].values()) for record in state.records.values())
 
 
-def _estimates(draft: Draft, state: ScenarioState) -> Iterator[Estimate]:
+def _scores(draft: Draft, state: ScenarioState) -> Iterator[tuple[str, Estimate]]:
+    """The estimates out of fold, by their names for readers."""
     for e in draft.statistics.estimates:
         if e.subject == state.name and e.on == OUT_OF_FOLD and e.metric in SHOWN:
-            yield e
+            yield f"{SHOWN[e.metric]}, {e.of_class}" if e.of_class else SHOWN[e.metric], e
 
 
 def _row(
-    draft: Draft, stage: StageState, state: ScenarioState, estimates: Sequence[Estimate]
+    draft: Draft, stage: StageState, state: ScenarioState, scores: Mapping[str, Estimate]
 ) -> Iterator[tuple[str, object]]:
     """The cells of one scenario."""
     metric = stage.stage.select.metric if stage.stage.select else "val/accuracy"
@@ -80,8 +81,7 @@ def _row(
     yield "training images", f"{_images(state):,.0f}"
     yield metric, state.summary[f"{metric}_mean"]
     yield f"{metric} SD", state.summary[f"{metric}_std"]
-    for e in estimates:
+    for name, e in scores.items():
         low, high = interval_of(e)
         ends = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
-        of_class = f", {e.of_class}" if e.of_class else ""
-        yield f"{SHOWN[e.metric]}{of_class}, out of fold", f"{e.value:.3f}{ends}"
+        yield f"{name}, out of fold", f"{e.value:.3f}{ends}"

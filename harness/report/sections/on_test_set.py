@@ -104,7 +104,7 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
     selected = any(s.best and s.best.id == state.id for s in draft.state.stages if s.stage.select)
     who = f"The winner, {_chosen(draft, state)}" if selected else "Declared in the study file, not selected"
     model = (
-        "refitted on all training images"
+        f"refitted on {state.settings.trained_on}"
         if test and test.model == "refit"
         else "the ensemble of the fold models, the mean of their probabilities"
     )
