@@ -1,5 +1,6 @@
-"""What the tags of DICOM files say of the images: the metadata `dicom:KEYWORD` of a study."""
+"""What the tags of DICOM files say of the images: the metadata `dicom:KEYWORD` of a study, and its patients."""
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,8 @@ from harness.study.messages import unknown
 if TYPE_CHECKING:
     from pydicom import DataElement
 
+METADATA, PATIENT = ("data", "metadata"), ("data", "patient")  # fields of a study file
+DIGITS = 16  # of a hash: two of a million patients share them once in thirty million studies
 NOT_READ = ("SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN")  # kinds of values that are no text and no number
 YEARS = {"Y": 1, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}  # of the units of an age
 
@@ -29,28 +32,50 @@ def with_tags(root: Path, images: pd.DataFrame, names: Sequence[str]) -> pd.Data
     """
     if not names:
         return images
-    if not has_pydicom():
-        raise DataError(f"{names[0]} needs pydicom: {INSTALL}", ("data", "metadata"))
     twice = [name for number, name in enumerate(names) if name in names[:number]]
     if twice:
-        raise DataError(f"{twice[0]} stands in the list twice", ("data", "metadata"))
-    keywords = [_keyword(name) for name in names]
-    with ThreadPoolExecutor() as pool:
-        rows = list(pool.map(partial(_values, keywords), (root / image for image in images["image"])))
-    found = pd.DataFrame(rows, columns=list(names), index=images.index, dtype=object)
+        raise DataError(f"{twice[0]} stands in the list twice", METADATA)
+    found = _tags(root, images, names, METADATA)
     return images.assign(**{name: typed(found[name]) for name in names})
 
 
-def _keyword(name: str) -> str:
+def patients_of_tag(root: Path, images: pd.DataFrame, name: str) -> list[str]:
+    """The patient of each image by a tag such as `dicom:PatientID`: the first digits of the SHA-256 of its value.
+
+    The value itself identifies a person, and is kept nowhere.
+    Raises DataError where an image has no such tag, where it is no tag of text, and where pydicom is missing.
+    """
+    found = _tags(root, images, [name], PATIENT)[name]
+    without = images.loc[found.isna(), "image"].tolist()
+    if without:
+        raise DataError(
+            f"{len(without)} of {len(images)} images have no DICOM tag {name.removeprefix(DICOM_PREFIX)}, first"
+            f" {without[0]}; give a rule for their paths, or the column of a table",
+            PATIENT,
+        )
+    return [hashlib.sha256(str(value).encode()).hexdigest()[:DIGITS] for value in found]
+
+
+def _tags(root: Path, images: pd.DataFrame, names: Sequence[str], field: tuple[str, ...]) -> pd.DataFrame:
+    """A column of text for each name; None where a file has no such tag. Raises DataError for this field."""
+    if not has_pydicom():
+        raise DataError(f"{names[0]} needs pydicom: {INSTALL}", field)
+    keywords = [_keyword(name, field) for name in names]
+    with ThreadPoolExecutor() as pool:
+        rows = list(pool.map(partial(_values, keywords), (root / image for image in images["image"])))
+    return pd.DataFrame(rows, columns=list(names), index=images.index, dtype=object)
+
+
+def _keyword(name: str, field: tuple[str, ...]) -> str:
     """The keyword of a tag. Raises DataError where there is none, or where its values are not read."""
     from pydicom.datadict import dictionary_VR, keyword_dict, tag_for_keyword
 
     keyword = name.removeprefix(DICOM_PREFIX)
     tag = tag_for_keyword(keyword)
     if tag is None:
-        raise DataError(unknown("DICOM tag", keyword, list(keyword_dict)), ("data", "metadata"))
+        raise DataError(unknown("DICOM tag", keyword, list(keyword_dict)), field)
     if any(kind in NOT_READ for kind in dictionary_VR(tag).split(" or ")):
-        raise DataError(f"the DICOM tag {keyword} is neither text nor a number", ("data", "metadata"))
+        raise DataError(f"the DICOM tag {keyword} is neither text nor a number", field)
     return keyword
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from harness.data.dataset import Skipped
 from harness.data.decode import DECODER, decoded, unreadable
 from harness.data.dicom import decoder_versions
-from harness.data.dicom_tags import with_tags
+from harness.data.dicom_tags import patients_of_tag, with_tags
 from harness.data.folder import read_all_folders, read_folder
 from harness.data.hashes import hashed
 from harness.data.left_out import LeftOut
@@ -18,7 +18,7 @@ from harness.data.listing import Listing, renamed
 from harness.data.patients import patients
 from harness.data.table import read_table
 from harness.errors import DataError
-from harness.study.data_block import Data
+from harness.study.data_block import DICOM_PREFIX, Data
 from harness.study.identity import digest
 from harness.study.pixel_rules import PixelRules
 
@@ -52,11 +52,20 @@ def read_images(root: Path, spec: Data, known_bad: KnownBad, every_split: bool =
     good = found[~found["image"].isin(skipped.reasons)] if skipped else found
     _check_remaining(found, good)
     good = with_tags(root, good, spec.dicom_metadata)
-    if "patient" not in good:
-        good = good.assign(patient=patients(good, spec.patient_rule, spec.patient_scope))
-    elif spec.patient_scope == "class":
-        good = good.assign(patient=good["label"] + "/" + good["patient"])
-    return SourceImages(good, listing.left_out, skipped)
+    return SourceImages(good.assign(patient=_patients(root, good, spec)), listing.left_out, skipped)
+
+
+def _patients(root: Path, images: pd.DataFrame, spec: Data) -> list[str]:
+    """The patient of each image: by the column of a table, a tag of DICOM files, or a rule."""
+    rule = spec.patient_rule
+    if "patient" in images:
+        names = images["patient"].tolist()
+    elif rule is not None and rule.startswith(DICOM_PREFIX):
+        names = patients_of_tag(root, images, rule)
+    else:
+        return patients(images, rule, spec.patient_scope)
+    in_class = spec.patient_scope == "class"
+    return [f"{label}/{name}" for label, name in zip(images["label"], names, strict=True)] if in_class else names
 
 
 def _listing(root: Path, spec: Data, every_split: bool) -> Listing:

@@ -1,5 +1,6 @@
 """Tags of DICOM files as metadata."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,36 @@ def test_what_identifies_a_patient_is_read_where_it_is_asked_for_and_nowhere_els
     assert "SECRET" in read(root, "dicom:PatientID").table["dicom:PatientID"].tolist()
     text = read(root, *TAGS).table.to_csv()
     assert "SECRET" not in text and "Doe" not in text
+
+
+def by_tag(root: Path, tag: str, **more: Any) -> Dataset:
+    return read_dataset(root, Data(source="folder", patient=f"dicom:{tag}", **more))
+
+
+def test_patients_by_a_tag_are_grouped_and_not_named(tmp_path: Path) -> None:
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    who = {"A": ["0007", "0007 ", "8"], "B": ["9", "9", "8"]}
+    for label, numbers in who.items():
+        for number, patient in enumerate(numbers):
+            file = tmp_path / f"train/{label}/{number}.dcm"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_dicom(file, values + 10 * number + ord(label), 12, PatientID=patient)
+    dataset = by_tag(tmp_path, "PatientID")
+    names = dataset.table.set_index("image")["patient"]
+    assert names["train/A/0.dcm"] == names["train/A/1.dcm"] and names["train/A/2.dcm"] == names["train/B/2.dcm"]
+    assert names.nunique() == 3 and dataset.patients_known("train")
+    assert names["train/A/0.dcm"] == hashlib.sha256(b"0007").hexdigest()[:16]
+    assert "0007" not in dataset.table.drop(columns="sha256").to_csv()
+    apart = by_tag(tmp_path, "PatientID", patient_scope="class").table["patient"]
+    assert apart.nunique() == 4
+
+
+def test_images_without_the_tag_of_their_patient_are_counted(root: Path) -> None:
+    with pytest.raises(DataError, match=r"6 of 7 images have no DICOM tag PatientID, first train/A/0.png") as error:
+        by_tag(root, "PatientID")
+    assert error.value.field == ("data", "patient")
+    with pytest.raises(DataError, match="unknown DICOM tag 'PatientId'; did you mean PatientID"):
+        by_tag(root, "PatientId")
 
 
 @pytest.mark.parametrize(
