@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from harness.data.dataset import Dataset, Rows
 from harness.data.duplicates import Thumbnails
 from harness.data.finding import AuditFinding, counted
+from harness.data.groupings import differing_shares, groupings
 from harness.data.survey import MAX_BLANK_SPREAD, Survey
 
 DEEP_MODES = ("I", "F", "MONOCHROME")  # of files that may have more than 8 bits
@@ -16,13 +17,15 @@ MAX_DARK_LEVEL = 63  # the brightest pixel of a 16-bit image whose values have 1
 MIN_CLASS_CORRELATION = 0.5  # the median correlation of a class with its mean image, where its images look alike
 MAX_INVERTED_CORRELATION = -0.4  # of an inverted image with the mean image of its class; see `inverted`
 MIN_BORDER = 0.1  # of the area; narrower constant borders are not counted
-MAX_BORDER_DIFFERENCE = 0.1  # between classes, in the proportion of images with constant borders
+MAX_LEVEL_DIFFERENCE = 0.8  # between groups, in their mean gray level: a large effect (Cohen 1988), in SD of images
+LEAST_IMAGES = 20  # of a group whose mean gray level is compared
 PERCENTILES = (1, 50, 99)
 
 
 def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[AuditFinding]:
     """Find unusual gray levels. modes: of the image files, as Pillow names them."""
     yield from _ranges(dataset, seen.levels)
+    yield from _levels(dataset, seen.thumbnails.mean(axis=(1, 2)))
     deep = modes.str.startswith(DEEP_MODES).to_numpy() & ~modes.str.endswith(" 8 bits").to_numpy()
     dark, blank = seen.brightest <= MAX_DARK_LEVEL, is_blank(seen)
     turned, negative = inverted(seen.thumbnails, dataset.labels)
@@ -60,12 +63,7 @@ def _borders(dataset: Dataset, shares: NDArray[np.float64]) -> Iterator[AuditFin
     text, facts = counted(dataset, rows[np.argsort(-shares[rows], kind="stable")])
     words = f"have constant borders of {MIN_BORDER:.0%} of their area or more, at most {shares.max():.0%}"
     yield AuditFinding("borders", "note", f"{text}, {words}", facts)
-    sizes, found = dataset.counts(np.arange(len(shares))), dataset.counts(rows)
-    parts = {name: found[name] / sizes[name] for name in dataset.classes}
-    if max(parts.values()) - min(parts.values()) > MAX_BORDER_DIFFERENCE:
-        words = ", ".join(f"{share:.0%} of {name}" for name, share in parts.items())
-        text = f"constant borders differ between classes: {words}"
-        yield AuditFinding("borders-by-class", "warning", text, {"shares": parts})
+    yield from differing_shares(dataset, "borders", "constant borders differ", shares >= MIN_BORDER)
 
 
 def is_blank(seen: Survey) -> NDArray[np.bool_]:
@@ -84,6 +82,18 @@ def _ranges(dataset: Dataset, levels: NDArray[np.int64]) -> Iterator[AuditFindin
             f" 99 % up to {high}"
         )
         yield AuditFinding("gray-levels", "note", text, facts)
+
+
+def _levels(dataset: Dataset, means: NDArray[np.float32]) -> Iterator[AuditFinding]:
+    """Find splits and sites whose images are brighter than those of others. means: of the pixels of each image."""
+    least = MAX_LEVEL_DIFFERENCE * float(means.std())
+    for by, words, groups in groupings(dataset):
+        table = pd.Series(means).groupby(groups).agg(["size", "mean"])
+        found = {str(key): float(mean) for key, mean in table.loc[table["size"] >= LEAST_IMAGES, "mean"].items()}
+        if by != "class" and len(found) > 1 and max(found.values()) - min(found.values()) > least:
+            parts = ", ".join(f"{mean:.0f} in {key}" for key, mean in found.items())
+            text = f"mean gray levels differ between {words}: {parts}, of 0 to 255"
+            yield AuditFinding(f"levels-by-{by}", "warning", text, {"means": found})
 
 
 def inverted(thumbnails: Thumbnails, labels: Rows) -> tuple[Rows, list[tuple[int, int]]]:

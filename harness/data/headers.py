@@ -12,9 +12,7 @@ from harness.data.dataset import Dataset
 from harness.data.decode import Progress, is_transparent
 from harness.data.dicom import MAGIC_END, dicom_header, is_dicom
 from harness.data.finding import AuditFinding, counted
-
-MAX_DIFFERENCE = 0.1  # between groups of images, in the proportion of the commonest mode or size
-MAX_GROUPS = 20  # values of a metadata column by which images are grouped
+from harness.data.groupings import differing_shares
 
 
 def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFrame:
@@ -74,19 +72,5 @@ def _size_words(found: pd.DataFrame) -> pd.Series:
 def _differences(dataset: Dataset, name: str, values: pd.Series) -> Iterator[AuditFinding]:
     """Find groups of images that differ in the proportion of the commonest mode or size. name: which of the two."""
     commonest = values.value_counts().index[0]
-    for by, words, groups in _groupings(dataset):
-        shares = {str(key): float(share) for key, share in (values == commonest).groupby(groups).mean().items()}
-        if len(shares) > 1 and max(shares.values()) - min(shares.values()) > MAX_DIFFERENCE:
-            parts = ", ".join(f"{share:.0%} of {key}" for key, share in shares.items())
-            text = f"the {name} {commonest} differs between {words}: {parts}"
-            yield AuditFinding(f"{name}s-by-{by}", "warning", text, {"shares": shares})
-
-
-def _groupings(dataset: Dataset) -> Iterator[tuple[str, str, pd.Series]]:
-    """What images are grouped by: its name, the groups in words, and the group of each image."""
-    yield "class", "classes", dataset.table["label"]
-    yield "split", "splits", dataset.table["split"]
-    for name in dataset.metadata:
-        column = dataset.table[name]
-        if not pd.api.types.is_numeric_dtype(column) and column.nunique() <= MAX_GROUPS:
-            yield name, f"the values of {name}", column
+    what = f"the {name} {commonest} differs"
+    yield from differing_shares(dataset, f"{name}s", what, (values == commonest).to_numpy())

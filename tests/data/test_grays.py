@@ -1,11 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from harness.data.grays import inverted
-from harness.data.survey import pooled
+from harness.data.grays import gray_findings, inverted
+from harness.data.manifest import read_dataset
+from harness.data.survey import pooled, survey
+from harness.study.data_block import Data
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,32 @@ def test_of_images_without_a_common_look_nothing_is_said() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 16, 16)).astype(np.float32)
     rows, classes = inverted(noise, np.repeat([0, 1], 100))
     assert (rows.tolist(), classes) == ([], [])
+
+
+@pytest.mark.parametrize(("brighter", "expected"), [(0, None), (40, ["North", "South"])])
+def test_sites_whose_images_are_brighter_are_named(tmp_path: Path, brighter: int, expected: list[str] | None) -> None:
+    rng, rows, images = np.random.default_rng(0), [], []
+    for number in range(90):
+        site = ("North", "South", "West")[number % 3 if number < 80 else 0]
+        image = rng.integers(60, 120) + (brighter if site == "South" else 0) + rng.integers(0, 40, (32, 32))
+        if site == "West" and number > 50:  # too few are left to say how bright they are
+            continue
+        images.append(image.astype(np.uint8))
+        Image.fromarray(images[-1]).save(tmp_path / f"{number:02}.png")
+        rows.append({"image": f"{number:02}.png", "label": "AB"[number % 2], "site": site})
+    pd.DataFrame(rows).to_csv(tmp_path / "cases.csv", index=False)
+    spec = Data(source="table", path=str(tmp_path / "cases.csv"), root=str(tmp_path), metadata=["site"])
+    dataset = read_dataset(tmp_path, spec)
+    seen = survey(np.stack(images)[:, None], dataset.labels)
+    found = {each.name: each for each in gray_findings(dataset, seen, pd.Series(["L"] * len(images)))}
+    assert ("levels-by-site" in found) == (expected is not None) and "levels-by-class" not in found
+    if expected:
+        finding = found["levels-by-site"]
+        assert list(finding.facts["means"]) == expected
+        north, south = finding.facts["means"].values()
+        site = dataset.table["site"].to_numpy()
+        true = [
+            np.mean([image.mean() for image, of in zip(images, site, strict=True) if of == name]) for name in expected
+        ]
+        np.testing.assert_allclose([north, south], true, atol=0.01)
+        assert f"mean gray levels differ between the values of site: {north:.0f} in North" in finding.text
