@@ -1,12 +1,20 @@
-import multiprocessing.spawn
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from harness.cli import main
 from harness.errors import HarnessError
 from harness.processes import require_importable
 
+WITHOUT_PYTHON = """\
+import multiprocessing
+from harness.cli import main
+if __name__ == "__main__":
+    multiprocessing.set_executable("/nowhere/python")
+    main()
+"""
 STUDY = """\
 study: demo
 data: {source: phantom, image_size: 32, phantom: {train: 24, test: 8}}
@@ -17,18 +25,16 @@ stages: [{name: one}]
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_be_started_are_no_lost_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_workers_that_cannot_be_started_are_no_lost_server(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", b"/nowhere/python")
-    monkeypatch.setattr("sys.argv", ["harness", "run", "study.yaml", "--workers", "2"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told = capsys.readouterr().err
-    assert ended.value.code == 2, told
-    assert told.splitlines()[-1] == (
+    (tmp_path / "main.py").write_text(WITHOUT_PYTHON)
+    done = subprocess.run(
+        [sys.executable, "main.py", "run", "study.yaml", "--workers", "2"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == (
         "error: no worker process can be started: /nowhere/python: No such file or directory;"
         " with --workers 1 none is needed"
     )

@@ -19,7 +19,10 @@ from tests.gpu.checks.device import two_workers
 from tests.gpu.lab import Lab, SkippedError, must
 from tests.gpu.lines import Lines
 
-NEEDS_HARDWARE = {"two workers on one GPU", "two visible GPUs"}
+NEEDS_HARDWARE = {
+    "two workers on one GPU", "two visible GPUs", "the kernels of the harness agree with torch",
+    "a fit with these kernels and without",
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -33,7 +36,7 @@ def test_every_line_passes_on_the_simulated_device(tmp_path: Path) -> None:
     verdicts = {line["name"]: line["verdict"] for line in lines}
     assert {name for name, verdict in verdicts.items() if verdict == "SKIP"} == NEEDS_HARDWARE, done.stdout
     assert {name for name, verdict in verdicts.items() if verdict == "FAIL"} == set(), done.stdout + done.stderr
-    assert len(verdicts) == len(lines) == 13
+    assert len(verdicts) == len(lines) == 15
     assert done.returncode == 0
     assert all(f"{line['verdict']}  {line['name']}: {line['words']}" in done.stdout for line in lines)
 
@@ -52,7 +55,8 @@ def test_without_a_cuda_device_one_line_says_so(
 @pytest.mark.slow
 def test_the_check_needs_nothing_that_only_the_tests_need() -> None:
     """A machine with a GPU may have the harness alone."""
-    modules = "tests.gpu.checks.device, tests.gpu.checks.graphs, tests.gpu.checks.numbers, tests.gpu.checks.whole"
+    checks = ("device", "fused", "graphs", "numbers", "whole")
+    modules = ", ".join(f"tests.gpu.checks.{name}" for name in checks)
     code = f"import sys, tests.gpu.check, tests.gpu.lab, {modules}, tests.bench.run; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"pytest", "hypothesis", "ray", "lightning", "skorch"} & set(done.stdout.split()) == set()

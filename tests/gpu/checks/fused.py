@@ -40,11 +40,11 @@ def fused_kernels(lab: Lab) -> str:
 
 def near_torch(lab: Lab) -> str:
     """The same fit in bf16 with the kernels and without."""
+    lab.needs_hardware("a fit with its kernels")
     context, (job, *_) = lab.case("base.precision=bf16", "base.dropout=0.0", "base.epochs=2", "base.optimizer=sgd")
     fits = [run_job(job, replace(context, fuse=fuse), silent) for fuse in (True, False)]
     facts = [fit.record.facts for fit in fits]
-    if not lab.simulated:
-        must(facts[0].fused == "on", f"not fused: {'; '.join(facts[0].fallbacks)}")
+    must(facts[0].fused == "on", f"not fused: {'; '.join(facts[0].fallbacks)}")
     must(facts[1].fused is None, "fused, though --fuse is off")
     found = far(*fits)
     return must(found <= NEAR_TORCH, f"of a probability or a loss after two epochs: {found:.1e} (<= {NEAR_TORCH})")

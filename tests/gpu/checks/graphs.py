@@ -24,7 +24,7 @@ AS_ALONE = 1e-4  # of a probability or a loss
 def captured_step(lab: Lab) -> str:
     """Fits with a graph of the step, and the same kernel by kernel: the last batch of an epoch is always that."""
     differences = {}
-    for setting in CAPTURED:
+    for setting in lab.some(CAPTURED):
         context, job, graph = lab.first(setting)
         eager = run_job(job, replace(context, capture=False), silent)
         facts = graph.record.facts
@@ -37,7 +37,7 @@ def captured_step(lab: Lab) -> str:
 def stacked_heads(lab: Lab) -> str:
     """Every kind of head with every optimizer: fits in one loop, and each alone."""
     worst: dict[str, float] = {}
-    for optimizer in OPTIMIZERS:
+    for optimizer in lab.some(OPTIMIZERS):
         context, jobs = _frozen(lab, f"base.optimizer={optimizer}")
         for stack, together in _stacked(context, jobs):
             for job, ours in zip(stack, together, strict=True):

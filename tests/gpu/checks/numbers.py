@@ -21,7 +21,7 @@ NEAR_FULL_PRECISION = 0.02  # of a probability or a loss, after two epochs in bf
 def same_seed(lab: Lab) -> str:
     """Two fits of one job, for six settings."""
     differences = {}
-    for setting in SIX:
+    for setting in lab.some(SIX):
         context, job, first = lab.first(setting)
         differences[setting] = apart(first, run_job(job, context, silent))
     return must(not any(differences.values()), f"apart by {differences}")
@@ -62,7 +62,7 @@ class _InterruptionError(Exception):
 def resumed(lab: Lab) -> str:
     """A fit that goes on from a checkpoint, and the fit as a whole."""
     differences = {}
-    for optimizer in ("adam", "adamw", "sgd"):
+    for optimizer in lab.some(("adam", "sgd", "adamw")):
         context, job, whole = lab.first(f"base.optimizer={optimizer}")
         kept = replace(context, checkpoints=lab.new_folder(), checkpoint_every=1)
 
