@@ -70,9 +70,9 @@ def test_sites_whose_images_are_brighter_are_named(tmp_path: Path, brighter: int
         finding = found["levels-by-site"]
         assert list(finding.facts["means"]) == expected
         north, south = finding.facts["means"].values()
-        site = dataset.table["site"].to_numpy()
+        sites = dataset.table["site"].to_numpy()
         true = [
-            np.mean([image.mean() for image, of in zip(images, site, strict=True) if of == name]) for name in expected
+            np.mean([image.mean() for image, of in zip(images, sites, strict=True) if of == name]) for name in expected
         ]
         np.testing.assert_allclose([north, south], true, atol=0.01)
         assert f"mean gray levels differ between the values of site: {north:.0f} in North" in finding.text
