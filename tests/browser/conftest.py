@@ -28,9 +28,9 @@ def wait_for_ui(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("the UI does not answer")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """A headless Chromium."""
+    """A headless Chromium; it is ended after each file, for it works on while the pages that it shows ask for news."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
     with api.sync_playwright() as playwright:
         found = next((path for name in CHROMIUM if (path := shutil.which(name))), playwright.chromium.executable_path)
