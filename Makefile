@@ -62,7 +62,7 @@ test: lint
 	$(PYTEST) -m 'not slow'
 
 test-all: lint
-	$(PYTEST)
+	$(PYTEST) $(if $(WITHOUT),-m 'not $(WITHOUT)')
 
 test-ui: .venv/installed-dev
 	$(BIN)/python -m pytest -m ui -rs

@@ -221,6 +221,7 @@ def test_a_page_does_what_it_says(page: Path, taken: set[str], reader: Reader) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.network
 @pytest.mark.ray
 @pytest.mark.services

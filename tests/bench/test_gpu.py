@@ -152,6 +152,7 @@ def test_from_how_many_images_on_compiling_pays() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_rows_of_compiling(roof: Roof) -> None:
     rows = list(compiling.rows_of(TINY, CPU, roof))
     assert [row.name.partition(":")[0] for row in rows] == [
@@ -163,6 +164,7 @@ def test_the_rows_of_compiling(roof: Roof) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_fits_share_a_device() -> None:
     rows = list(sharing.rows_of(TINY, "cpu", duration=0.2, most=2))
     assert [row.name for row in rows] == [

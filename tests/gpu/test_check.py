@@ -26,6 +26,7 @@ NEEDS_HARDWARE = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_line_passes_on_the_simulated_device(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
