@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.errors import HarnessError, one_line
 from harness.models.coverage import Coverage
+from harness.models.flops import flops_of
 from harness.models.heads import Shape
 from harness.models.layouts import Layout, choose_layout, features_of, parameters_read
 from harness.models.networks import new_network
@@ -27,6 +28,7 @@ class Anatomy:
     read: Mapping[str, int]  # the parameters that the features depend on: name -> number of elements
     stages: tuple[frozenset[str], ...]  # these parameters by stage, in order; empty where timm defines no stages
     unread: float  # the proportion of an image that is outside all patches
+    flops: int  # of one image, 2 for a multiply-add
 
     def size(self, names: frozenset[str]) -> int:
         """The number of elements of these parameters."""
@@ -46,6 +48,7 @@ def anatomy(name: str, image_size: int) -> Anatomy:
             layout = choose_layout(network, images)
             with coverage.recording(network):
                 features = features_of(network, images, layout)
+            flops = flops_of(lambda: features_of(network, images, layout)) // META_BATCH
     except Exception as error:  # whatever timm and torch raise
         raise HarnessError(one_line(error, 160)) from error
     if features.ndim != 4:
@@ -53,7 +56,7 @@ def anatomy(name: str, image_size: int) -> Anatomy:
     read = parameters_read(network, features)
     sizes = {key: parameter.numel() for key, parameter in network.named_parameters() if key in read}
     _, channels, height, width = features.shape
-    return Anatomy(layout, (channels, height, width), sizes, _stages(network, read), coverage.unread)
+    return Anatomy(layout, (channels, height, width), sizes, _stages(network, read), coverage.unread, flops)
 
 
 def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], ...]:

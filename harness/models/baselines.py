@@ -52,6 +52,7 @@ class Baseline(nn.Module):
     """
 
     mean, std = MEAN, STD
+    flops = 0  # of one image, 2 for a multiply-add
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -85,6 +86,7 @@ class SelfOrganisingMap(Baseline):
 
     SIDE, NODES = 16, 10  # pixels of a pooled image and nodes of the map, along each side
     SIGMA, RATE = 2.0, 0.5
+    flops = 2 * NODES**2 * SIDE**2  # the distances to all nodes
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)

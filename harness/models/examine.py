@@ -45,6 +45,7 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
     return NetworkCheck(
         layout=known.layout, shape=known.shape, parameters=known.size(frozenset(known.read)), learnt=known.size(learnt),
         stage=_modules(name for name in known.read if name in stage), unread=known.unread, prefix=prefix,
+        flops=known.flops,
     )  # fmt: skip
 
 

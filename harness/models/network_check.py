@@ -24,5 +24,6 @@ class NetworkCheck:
     parameters: int = 0  # that the features depend on
     learnt: int = 0  # of these, the trained ones
     stage: str = ""  # the modules that `last-N` trains
+    flops: int = 0  # of the backbone for one image, 2 for a multiply-add
     unread: float = 0.0  # the proportion of an image that is outside all patches
     prefix: str = ""  # that was removed from the names in the weights file

@@ -8,6 +8,7 @@ from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
 from harness.data.pixels import pixel_cache
+from harness.errors import HarnessError
 from harness.execution.executor import JobEvents
 from harness.execution.fitter import Fitter
 from harness.execution.inline import InlineExecutor
@@ -16,6 +17,7 @@ from harness.search.samplers import suggest
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord
 from harness.study import Study
+from harness.study.fit_costs import mean_cost
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.study.search_block import Objective
 from harness.training.context import Context
@@ -42,14 +44,9 @@ def value_of(objective: Objective, records: list[FoldRecord]) -> float:
 
 
 def cost_of(objective: Objective, records: list[FoldRecord]) -> float:
-    """The mean cost of a fold.
-
-    Seconds include the extraction of features, also where another trial has extracted them first.
-    """
-    facts = [record.facts for record in records]
-    if objective.cost == "parameters":
-        return mean(float(fact.parameters) for fact in facts)
-    return mean(fact.seconds + (fact.extraction_seconds or 0.0) for fact in facts)
+    """The mean cost of a fold. Raises HarnessError where a fit did not record it."""
+    assert objective.cost is not None
+    return mean_cost(objective.cost, records, f"objective.cost {objective.cost}")
 
 
 def values_of(objective: Objective, records: list[FoldRecord]) -> list[float]:
@@ -90,7 +87,11 @@ class TrialRunner:
                 trial.report(value_of(objective, records), step)
                 if self._search.prunes and step < len(jobs) - 1 and trial.should_prune():
                     return TrialState.PRUNED, None
-        return TrialState.COMPLETE, values_of(objective, records)
+        try:
+            return TrialState.COMPLETE, values_of(objective, records)
+        except HarnessError as error:
+            trial.set_user_attr("error", str(error))
+            return TrialState.FAIL, None
 
     def _fit(self, job: Job) -> FoldRecord | None:
         """Fit a job, unless its record is in the ledger, and return the record; None where the fit failed.

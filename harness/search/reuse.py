@@ -10,6 +10,7 @@ from operator import itemgetter
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.data.inputs import Workspace
+from harness.errors import HarnessError
 from harness.search.earlier import EarlierSearch, describe, earlier_searches
 from harness.search.objective import value_of, values_of
 from harness.search.queue import REUSED, Queue, slot_of
@@ -137,7 +138,10 @@ class Reuse:
         if any(not isfinite(record.metrics.get(objective.metric, float("nan"))) for record in records):
             return NO_VALUE
         means = [value_of(objective, records[: n + 1]) for n in range(len(records))]
-        return values_of(objective, records), [] if objective.cost else means
+        try:
+            return values_of(objective, records), [] if objective.cost else means
+        except HarnessError:  # without the cost of this objective
+            return NO_VALUE
 
     def _comparable(self, records: Sequence[FoldRecord]) -> bool:
         """Whether these fits may stand in one table with those that this process would make."""

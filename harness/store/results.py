@@ -37,6 +37,9 @@ class FitFacts:
     trained_parameters: int
     backbone_passes: int | None = None  # images that went through a frozen backbone for this fit
     extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all its fits
+    flops: int | None = None  # of one image through the whole network, 2 for a multiply-add
+    peak_memory: int | None = None  # bytes of the GPU that torch used at most, with the data that it held there
+    energy_wh: float | None = None  # of the GPU, without feature extraction, where no other process used it
 
     def to_json(self) -> dict[str, str | float]:
         """Return the facts that are known under their keys in `result.json`."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
+from harness.study.fit_costs import CostName
 from harness.study.strict_yaml import FieldPath
 from harness.study.types import Count, Metric, Model, higher_is_better
 
@@ -80,7 +81,7 @@ class Objective(Model):
 
     metric: Metric = "val/accuracy"
     direction: Literal["maximize", "minimize"] | None = None
-    cost: Literal["parameters", "seconds"] | None = None
+    cost: CostName | None = None
 
     @property
     def maximize(self) -> bool:

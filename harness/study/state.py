@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from harness.stats import ALPHA
 from harness.stats.paired import Test, corrected_t, holm
 from harness.store.results import FoldRecord, Metrics
+from harness.study.fit_costs import ScenarioCost, mean_cost, scenario_cost
 from harness.study.identity import Digests, digest, study_id
 from harness.study.metric_steps import metric_step
 from harness.study.plan import Job, Scenario
@@ -60,14 +61,9 @@ class ScenarioState:
         return self.scores[job_id].metrics if job_id in self.scores else self.records[job_id].metrics
 
     @property
-    def cost(self) -> float:
-        """The number of parameters that its predictions depend on, trained or not, the mean over the folds done."""
-        return mean(float(record.facts.parameters) for record in self.records.values())
-
-    @property
-    def learnt(self) -> float:
-        """The number of its trained parameters, the mean over the folds done."""
-        return mean(float(record.facts.trained_parameters) for record in self.records.values())
+    def cost(self) -> ScenarioCost | None:
+        """What it costs, by the fits done; None before the first."""
+        return scenario_cost(self.records.values()) if self.records else None
 
     @property
     def summary(self) -> Metrics:
@@ -109,7 +105,10 @@ class StageState:
             return next(state for state in self.scenarios if state.id == self.chosen)
         if self.stage.select is None or self.stage.select.rule == "best" or self.top is None:
             return self.top
-        return min([self.top, *(c.other for c in contests(self) if not c.resolved)], key=lambda state: state.cost)
+        equal, cost = [self.top, *(c.other for c in contests(self) if not c.resolved)], self.stage.select.cost
+        return min(
+            equal, key=lambda state: mean_cost(cost, state.records.values(), f"select.cost {cost}, {state.name}")
+        )
 
     @property
     def top(self) -> ScenarioState | None:

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
+from harness.study.fit_costs import CostName
 from harness.study.messages import located
 from harness.study.search_block import Search
 from harness.study.settings import Settings
@@ -24,6 +25,7 @@ UNDECISIVE_FIELDS = (
     "search.trials", "search.timeout", "search.confirm", "search.reuse",
 )  # fmt: skip
 
+DEFAULT_COST: CostName = "parameters"  # of the whole network
 ADDED_LATER = {"subgroups": [], "unit": "image", "combine": "mean"}  # field -> its default, which is in no id
 
 
@@ -47,10 +49,28 @@ class Select(Model):
 
     metric: SelectionMetric = "val/accuracy"
     rule: Literal["best", "cheapest-equivalent"] = "best"
+    cost: CostName = DEFAULT_COST  # what the cheapest has least of
+
+    @model_validator(mode="after")
+    def _used(self) -> "Select":
+        if self.rule == "best" and self.cost != DEFAULT_COST:
+            raise ValueError(f"cost: {self.cost} is for `rule: cheapest-equivalent`; by `best` no cost is looked at")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; the cost only where it is not the default, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: v for name, v in content.items() if name != "cost" or v != DEFAULT_COST}
 
     @property
     def maximize(self) -> bool:
         return higher_is_better(self.metric)
+
+    @property
+    def rule_words(self) -> str:
+        """The rule, with the cost where it is not the default: `cheapest-equivalent by flops`."""
+        return self.rule if self.cost == DEFAULT_COST else f"{self.rule} by {self.cost}"
 
 
 class Stage(Model):

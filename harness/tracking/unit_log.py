@@ -42,10 +42,11 @@ class UnitLog:
         return frames[self._workspace.unit]
 
     def summary(self, run_id: str, state: ScenarioState) -> None:
-        """Log the means over the folds. state: of the unit of the study."""
+        """Log the means over the folds, and what the fits cost. state: of the unit of the study."""
         for unit in self._units:
             same = state if unit == self._workspace.unit else self._in(unit, state)
             self._tracker.log_metrics(run_id, _named(unit, same.summary))
+        self._tracker.log_metrics(run_id, state.cost.metrics if state.cost else {})
 
     def _in(self, unit: Unit, state: ScenarioState) -> ScenarioState:
         return self._workspace.reader_of(unit).scenario(state.scenario, state.jobs)

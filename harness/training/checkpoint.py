@@ -39,7 +39,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None, every: int | None, about: Mapping[str, str]) -> None:
         self._folder, self._every, self._about = folder, every, dict(about)
-        self._last = time.monotonic()
+        self._begun = self._last = time.monotonic()
+        self.earlier_seconds = 0.0  # of the epochs before the checkpoint that was loaded
 
     def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[list[Metrics], Selected | None]:
         """Restore model and optimizer, and return the metrics of the epochs done and the one selected among them."""
@@ -54,6 +55,7 @@ class Checkpoints:
             except (ValueError, KeyError, TypeError, SafetensorError):  # nothing that `save` wrote
                 continue
             if about == self._about:
+                self.earlier_seconds = progress.get("seconds", 0.0)
                 return _restore(tensors, progress, model, optimizer)
         return [], None
 
@@ -67,7 +69,9 @@ class Checkpoints:
         for index, parameter in enumerate(_parameters(optimizer)):
             values = optimizer.state[parameter].items()
             tensors |= {f"optimizer.{index}.{key}": value for key, value in values if isinstance(value, Tensor)}
-        progress = {"history": history, "selected": selected and [selected.epoch, selected.metrics]}
+        seconds = self.earlier_seconds + now - self._begun
+        chosen = selected and [selected.epoch, selected.metrics]
+        progress = {"history": history, "selected": chosen, "seconds": seconds}
         if selected:
             tensors["probabilities"] = torch.from_numpy(selected.probabilities)
         content = safetensors.torch.save(

@@ -35,6 +35,7 @@ class Fitted:
     captured: bool = False  # its steps ran as CUDA graphs
     fallbacks: tuple[str, ...] = ()  # what was done otherwise than it should have been, and why
     further: Mapping[str, Probabilities] = field(default_factory=dict)  # of the further test sets, by name
+    earlier_seconds: float = 0.0  # of the epochs that a process before this one trained
 
 
 def fit(
@@ -69,7 +70,10 @@ def fit(
         if epoch < settings.epochs:
             checkpoints.save(model, optimizer, history.epochs, history.selected)
     further = predict_further(model, loader, job.task, micro_batch, score)
-    return replace(history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks), further=further)
+    return replace(
+        history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks), further=further,
+        earlier_seconds=checkpoints.earlier_seconds,
+    )  # fmt: skip
 
 
 class FitHistory:

@@ -1,6 +1,5 @@
 """One job from its settings to its result: the model is built, the task is chosen, the loop is run."""
 
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +24,7 @@ from harness.training.loaders import FeatureLoader, Loader, PixelLoader
 from harness.training.network import Compiled, Network, Quicker, Start, compiles, fresh_backbone, new_head
 from harness.training.result import Trained, result_of
 from harness.training.task import FitJob, task_of
+from harness.training.usage import Meter, Usage
 from harness.training.ways import Way, first_that_works
 
 
@@ -33,12 +33,18 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     make_deterministic(context.threads)
     settings = job.scenario.settings
     cached = cached_features(job, context) if settings.trainable == "head" else None
-    started = time.perf_counter()
+    meter = Meter(torch.device(context.device))
     task = task_of(job, context)
     fit_job = FitJob(task, settings, job.seed, partial(on_epoch, job.id))
     train = _train_baseline if settings.backbone in CLASSIFIERS else _train_network
-    trained = replace(train(job, context, fit_job, cached), seconds=time.perf_counter() - started)
+    trained = train(job, context, fit_job, cached)
+    trained = replace(trained, usage=_with_earlier(meter.read(), trained.fitted.earlier_seconds))
     return result_of(job, context, task, trained, cached)
+
+
+def _with_earlier(usage: Usage, seconds: float) -> Usage:
+    """The usage of a fit that a process before this one began; what that one used besides time is not known."""
+    return Usage(usage.seconds + seconds) if seconds else usage
 
 
 def _train_baseline(job: Job, context: Context, fit_job: FitJob, _cached: CachedFeatures | None) -> Trained:

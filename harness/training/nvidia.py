@@ -33,6 +33,19 @@ def shown_gpus() -> str:
         return "an NVIDIA GPU"
 
 
+def energy_joules(uuid: str) -> float | None:
+    """What this GPU has used since its driver was loaded; None where it does not tell, or where processes share it."""
+    if not _connected():
+        return None
+    try:
+        gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        if len(pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)) > 1:
+            return None
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
+    except pynvml.NVMLError:  # older than Volta, a slice by MIG, or no permission
+        return None
+
+
 @cache
 def _connected() -> bool:
     """Connect to the driver; False where there is none."""

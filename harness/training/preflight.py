@@ -28,7 +28,9 @@ from harness.study.strict_yaml import FieldPath
 
 MIN_UNREAD_SHARE = 0.01  # of an image, for a remark
 MAX_SIZES = 32  # of a range, checked one by one
-EXAMINING_FILES = ("models/coverage.py", "models/examine.py", "models/hub.py", "models/network_check.py")
+EXAMINING_FILES = (
+    "models/coverage.py", "models/examine.py", "models/flops.py", "models/hub.py", "models/network_check.py",
+)  # fmt: skip
 NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size")
 
 

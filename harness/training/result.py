@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from harness.data.dataset import Dataset, Rows
+from harness.models.backbone import anatomy_of
 from harness.models.baselines import Baseline
+from harness.models.flops import head_flops
 from harness.stats.metrics import Probabilities
 from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
 from harness.study.plan import Job
@@ -19,6 +21,7 @@ from harness.training.features import CachedFeatures
 from harness.training.fit import Fitted
 from harness.training.network import Network
 from harness.training.task import Task, fold_rows, training_rows
+from harness.training.usage import NOT_MEASURED, Usage
 from harness.training.ways import Way
 
 
@@ -32,7 +35,7 @@ class Trained:
     way: Way | None  # None: without gradients
     micro_batch: int | None = None  # images at a time, where memory had no room for a whole batch
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
-    seconds: float = 0.0
+    usage: Usage = NOT_MEASURED
 
 
 def result_of(job: Job, context: Context, task: Task, trained: Trained, cached: CachedFeatures | None) -> FoldResult:
@@ -79,11 +82,14 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         micro_batch=trained.micro_batch,
         batch_size=trained.micro_batch and job.scenario.settings.batch_size,
         stack=trained.stack,
-        seconds=trained.seconds,
+        seconds=trained.usage.seconds,
         parameters=parameters,
         trained_parameters=learnt,
         backbone_passes=cached.passes if cached else None,
         extraction_seconds=cached.seconds if cached else None,
+        flops=_flops(job, trained.model),
+        peak_memory=trained.usage.peak_memory,
+        energy_wh=trained.usage.energy_wh,
     )
 
 
@@ -116,6 +122,15 @@ def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
     head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
     whole = sum(p.numel() for p in head.parameters()) + backbone + (cached.parameters if cached else 0)
     return whole, learnt
+
+
+def _flops(job: Job, model: nn.Module) -> int | None:
+    """The FLOPs of one image through the backbone and the head."""
+    if isinstance(model, Baseline):
+        return model.flops
+    known = anatomy_of(job.scenario.settings)
+    of_head = head_flops(model.head if isinstance(model, Network) else model, known.shape)
+    return None if of_head is None else known.flops + of_head
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -1,6 +1,5 @@
 """The jobs that a worker fits together: heads of one type on one frozen backbone; any other job alone."""
 
-import time
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ from harness.training.loaders import ResidentFeatures
 from harness.training.network import new_head
 from harness.training.result import Trained, result_of
 from harness.training.task import FitJob, task_of
+from harness.training.usage import Meter
 from harness.training.ways import Way
 
 MAX_STACK = 128  # jobs
@@ -78,18 +78,18 @@ def _run_alone(job: Job, context: Context, on_epoch: OnEpoch, reason: str) -> Fo
 
 
 def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
-    """Fit heads of one type in one loop; their seconds are equal shares of its time."""
+    """Fit heads of one type in one loop; what they used is an equal share."""
     make_deterministic(context.threads)
     device = torch.device(context.device)
     cached = cached_features(jobs[0], context)
-    started = time.perf_counter()
+    meter = Meter(device)
     shape = cached.files[0].shape
     fit_jobs = [
         FitJob(task_of(job, context), job.scenario.settings, job.seed, partial(on_epoch, job.id)) for job in jobs
     ]
     heads = [new_head(job.scenario.settings, shape, context, derive_seed(job.seed, "head")) for job in jobs]
     ended = fit_stack(heads, fit_jobs, ResidentFeatures(cached.files[0], device), shape)
-    seconds = (time.perf_counter() - started) / len(jobs)
+    usage = meter.read().share(len(jobs))
     precision = resolve_precision(jobs[0].scenario.settings.precision, device)
     stack = tuple(job.id for job in jobs)
     results: Fits = []
@@ -97,7 +97,7 @@ def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits
         if isinstance(fitted, FloatingPointError):
             results.append(fitted)
             continue
-        trained = Trained(head, fitted, precision, Way(False, False), stack=stack, seconds=seconds)
+        trained = Trained(head, fitted, precision, Way(False, False), stack=stack, usage=usage)
         results.append(result_of(job, context, fit_job.task, trained, cached))
         cached = replace(cached, passes=0)  # counted once
     return results

@@ -124,6 +124,9 @@ facts = st.builds(
     stack=st.lists(st.text("0123456789abcdef", min_size=1), max_size=3).map(tuple),
     backbone_passes=st.none() | counts,
     extraction_seconds=st.none() | finite,
+    flops=st.none() | counts,
+    peak_memory=st.none() | counts,
+    energy_wh=st.none() | finite,
 )
 records = st.builds(
     FoldRecord,

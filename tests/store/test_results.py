@@ -25,6 +25,13 @@ def test_the_sentence_of_a_divided_batch_is_read_as_its_numbers() -> None:
     assert facts.to_json() == stored
 
 
+def test_the_costs_of_a_fit_are_stored_where_they_are_known() -> None:
+    new = STORED | {"flops": 31_850_496, "peak_memory": 2**30, "energy_wh": 0.25}
+    assert FitFacts.from_json(new).to_json() == new
+    older = FitFacts.from_json(STORED)
+    assert (older.flops, older.peak_memory, older.energy_wh) == (None, None, None)
+
+
 @pytest.mark.parametrize("key", ["threads", "code", "versions", "fold_digest", "compile", "stack", "backbone_passes"])
 def test_older_facts_are_read_without_what_they_lack(key: str) -> None:
     older = {name: value for name, value in STORED.items() if name != key}

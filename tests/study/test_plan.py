@@ -141,6 +141,16 @@ def test_a_field_that_was_added_later_leaves_the_ids_of_older_results_as_they_ar
     assert study_id(study_of(TEXT, "base.augment=flip"), digests()) != study_id(study, digests())
 
 
+def test_the_cost_of_a_selection_leaves_older_ids_as_they_are(study_of: LoadText) -> None:
+    first = [study_of(TEXT, f"stages.0.select={select}") for select in (
+        "{rule: cheapest-equivalent}", "{rule: cheapest-equivalent, cost: parameters}",
+        "{rule: cheapest-equivalent, cost: flops}",
+    )]  # fmt: skip
+    older, same, other = (study_id(study, digests()) for study in first)
+    assert older == same == "724a9c30309153b9"  # as before the field `cost` was there
+    assert other != older
+
+
 def test_weights_count_by_their_content_not_by_their_path(study_of: LoadText) -> None:
     before, after = study_of(TEXT), study_of(TEXT, "base.weights=/b.safetensors")
     assert ids(jobs(after)) != ids(jobs(before))

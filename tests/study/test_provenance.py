@@ -52,12 +52,14 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "data/source_images.py": IN_THE_IDS,
     "data/confounders.py": WORDS, "data/units.py": RECOMPUTED,
     "data/phantom.py": IN_THE_IDS, "data/sources.py": IN_THE_IDS,
-    "models/__init__.py": WORDS, "models/coverage.py": WORDS, "models/examine.py": WORDS, "models/hub.py": WORDS,
+    "models/__init__.py": WORDS, "models/coverage.py": WORDS, "models/examine.py": WORDS, "models/flops.py": WORDS,
+    "models/hub.py": WORDS,
     "models/try_head.py": WORDS, "models/network_check.py": WORDS, "models/study_models.py": IN_THE_IDS,
     "stats/__init__.py": RECOMPUTED, "stats/bootstrap.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/permutation.py": RECOMPUTED, "stats/random_effects.py": RECOMPUTED,
     "stats/power.py": RECOMPUTED, "stats/proportions.py": RECOMPUTED,
-    "study/__init__.py": WORDS, "study/data_block.py": IN_THE_IDS, "study/history.py": WORDS,
+    "study/__init__.py": WORDS, "study/data_block.py": IN_THE_IDS, "study/fit_costs.py": RECOMPUTED,
+    "study/history.py": WORDS,
     "study/load.py": IN_THE_IDS, "study/messages.py": WORDS,
     "study/mixed.py": WORDS,
     "study/paper.py": RECOMPUTED, "study/paths.py": IN_THE_IDS, "study/pixel_rules.py": IN_THE_IDS,
@@ -69,7 +71,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "study/status.py": WORDS, "study/strict_yaml.py": IN_THE_IDS,
     "study/study.py": IN_THE_IDS, "study/types.py": IN_THE_IDS,
     "training/__init__.py": WORDS, "training/allocator.py": "no arithmetic", "training/context.py": "no arithmetic",
-    "training/nvidia.py": WORDS, "training/preflight.py": WORDS,
+    "training/nvidia.py": WORDS, "training/usage.py": WORDS, "training/preflight.py": WORDS,
 }  # fmt: skip
 
 

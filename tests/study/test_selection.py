@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from harness.errors import HarnessError
 from harness.report.numbers.statistics import selection_words
 from harness.stats.paired import corrected_t
 from harness.store.results import FoldRecord
@@ -12,20 +13,24 @@ from harness.study.study import Select, Stage
 from tests.conftest import fit_facts
 
 
-def scenario(name: str, accuracies: Sequence[float], parameters: int, k: int = 3) -> ScenarioState:
+def scenario(
+    name: str, accuracies: Sequence[float], parameters: int, k: int = 3, **cost: float | None
+) -> ScenarioState:
     point = Scenario(name, name, ResolvedSettings(backbone="resnet18", image_size=32))
     jobs = tuple(Job(f"{name}-{i}", point, i // k, i % k, "val", seed=i) for i in range(len(accuracies)))
     records = {
         job.id: FoldRecord(
-            job.id, [], 1, {"val/accuracy": value, "val/loss": 1 - value}, {}, fit_facts(parameters=parameters)
+            job.id, [], 1, {"val/accuracy": value, "val/loss": 1 - value}, {}, fit_facts(parameters=parameters, **cost)
         )
         for job, value in zip(jobs, accuracies, strict=True)
     }
     return ScenarioState(point, jobs, records)
 
 
-def stage(*scenarios: ScenarioState, metric: str = "val/accuracy", rule: str = "best") -> StageState:
-    select = Select.model_validate({"metric": metric, "rule": rule})
+def stage(
+    *scenarios: ScenarioState, metric: str = "val/accuracy", rule: str = "best", cost: str = "parameters"
+) -> StageState:
+    select = Select.model_validate({"metric": metric, "rule": rule, "cost": cost})
     return StageState(Stage(name="s", select=select), scenarios)
 
 
@@ -51,6 +56,40 @@ def test_the_cheapest_rule_keeps_the_best_where_it_is_alone_or_cheapest() -> Non
     assert stage(BIG, rule="cheapest-equivalent").best is BIG
     cheap = scenario("cheap", [0.95, 0.96, 0.97], parameters=1)
     assert stage(EQUAL, cheap, rule="cheapest-equivalent").best is cheap
+
+
+def test_the_cheapest_is_so_by_the_cost_that_is_asked_for() -> None:
+    # one is best, one has the fewest parameters, one the fewest FLOPs, one the least time with its features
+    found = {
+        "best": scenario("best", [0.95, 0.96, 0.97], 100, flops=100, seconds=50.0),
+        "parameters": scenario("parameters", [0.94, 0.97, 0.95], 1, flops=90, seconds=60.0),
+        "flops": scenario("flops", [0.94, 0.97, 0.95], 50, flops=1, seconds=5.0, extraction_seconds=90.0),
+        "seconds": scenario("seconds", [0.94, 0.97, 0.95], 50, flops=90, seconds=20.0),
+    }
+    for cost in ("parameters", "flops", "seconds"):
+        state = stage(*found.values(), rule="cheapest-equivalent", cost=cost)
+        assert state.best is found[cost]
+        words = selection_words(state)[-1]
+        assert ("machines that made the fits" in words) == (cost == "seconds")
+        assert (f"`cheapest-equivalent by {cost}`" in words) == (cost != "parameters")
+
+
+def test_of_equally_cheap_ones_the_best_is_selected_then_the_first_of_the_grid() -> None:
+    best, *others = (
+        scenario(name, [0.94 + d, 0.97, 0.95], 7, flops=3) for name, d in (("a", 0.02), ("b", 0), ("c", 0))
+    )
+    assert stage(*others, best, rule="cheapest-equivalent", cost="flops").best is best
+    dear = scenario("dear", [0.95, 0.96, 0.97], 8, flops=9)
+    assert stage(dear, *others, rule="cheapest-equivalent", cost="flops").best is others[0]
+
+
+def test_flops_that_older_fits_did_not_record_select_nothing_in_silence() -> None:
+    older = scenario("older", [0.94, 0.97, 0.95], 1)
+    with pytest.raises(
+        HarnessError, match=r"select\.cost flops, (older|big): the flops of 3 of its fits are not recorded"
+    ):
+        _ = stage(BIG, older, rule="cheapest-equivalent", cost="flops").best
+    assert stage(BIG, older, rule="cheapest-equivalent", cost="seconds").best is BIG
 
 
 def test_folds_are_paired_and_the_training_sets_overlap_is_counted() -> None:

@@ -176,6 +176,7 @@ MALFORMED = [
     (ONE_GRID, "      1: [a]\n", 12, "stages[0].grid", "a key is a plain word"),
     ("{metric: val/accuracy}", "{metric: accuracy}", 13, "stages[0].select.metric", "accuracy is given; allowed: val/"),
     ("{metric: val/accuracy}", "{metric: test/accuracy}", 13, "stages[0].select.metric", "allowed: val/loss, val/acc"),
+    ("{metric: val/accuracy}", "{cost: flops}", 13, "stages[0].select", "flops is for `rule: cheapest-equivalent`"),
     ("{metric: val/accuracy}", "{metrics: val/loss}", 13, "stages[0].select.metrics", "did you mean metric?"),
     ("{stages: [heads]}", "{stages: [head]}", 16, "test.stages[0]", "unknown stage 'head'; did you mean heads?"),
     ("{stages: [heads]}", "{stages: [heads, depths]}", 16, "test.stages[1]", "stage depths selects no winner; give it"),

@@ -163,6 +163,16 @@ def test_scenario_means_equal_the_means_recomputed_from_the_folds_predictions(
         assert {f"{name}_mean" for name in METRICS} <= set(scenario.data.metrics)
 
 
+def test_what_a_scenario_costs_is_on_its_run(finished: Finished) -> None:
+    for scenario in runs_of(finished.store, "scenario"):
+        costs = {name: value for name, value in scenario.data.metrics.items() if name.startswith("cost/")}
+        names = ("parameters", "learnt_parameters", "flops", "fit_seconds", "images_per_second")
+        assert costs.keys() == {f"cost/{name}" for name in names}  # a network that is trained whole, on a CPU
+        fold = children(finished.store, scenario)[0].data.metrics
+        assert (costs["cost/parameters"], costs["cost/flops"]) == (fold["parameters"], fold["flops"])
+        assert costs["cost/flops"] > 10**6
+
+
 def test_pooled_predictions_have_every_training_image_once(
     finished: Finished, client: MlflowClient, inputs: Inputs
 ) -> None:

@@ -63,6 +63,20 @@ def test_a_fit_that_goes_on_from_a_checkpoint_ends_bit_for_bit_as_one_that_was_n
     same(run_job(job, plain, lambda *_: None), resumed)
 
 
+def test_the_seconds_before_a_checkpoint_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("harness.training.checkpoint.time.monotonic", lambda: now)
+    model, optimizer = small()
+    for epoch, seconds in enumerate((20.0, 30.0), start=1):  # of two processes
+        checkpoints = Checkpoints(tmp_path, 1, ABOUT)
+        checkpoints.load(model, optimizer)
+        now += seconds
+        checkpoints.save(model, optimizer, [{"loss": 1.0}] * epoch, None)
+    third = Checkpoints(tmp_path, 1, ABOUT)
+    third.load(model, optimizer)
+    assert third.earlier_seconds == 50.0
+
+
 def test_a_checkpoint_of_another_torch_build_or_device_is_not_used(tmp_path: Path) -> None:
     model, optimizer = small()
     Checkpoints(tmp_path, 1, ABOUT).save(model, optimizer, [{"loss": 1.0}], None)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from harness.data.pixels import open_pixels
+from harness.models.anatomy import anatomy
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
 from harness.stats.metrics import classification_metrics
@@ -255,6 +256,8 @@ def test_a_frozen_backbone_counts_and_its_extraction_is_billed_to_no_single_fit(
     backbone = sum(p.numel() for p in load_backbone(first.scenario.settings, 0).parameters())
     head = warm.trained_parameters
     assert head < 1_000
+    linear = 2 * 2 * anatomy(first.scenario.settings.backbone, 32).shape[0]
+    assert cold.flops == warm.flops == anatomy(first.scenario.settings.backbone, 32).flops + linear
     assert cold.parameters == warm.parameters == backbone + head
 
 

@@ -17,6 +17,7 @@ from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
 from harness.report.numbers.marks import study_marks
+from harness.report.tables.export import short
 from harness.study import Study
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
@@ -102,14 +103,15 @@ def _show_networks(console: Console, networks: Networks) -> None:
             f"{network.image_size} px",
             f"{LAYOUT_NAMES[check.layout]}, {' x '.join(map(str, check.shape))}",
             f"{check.parameters:,}",
+            short(check.flops),
             f"{network.trainable}: {check.stage}" if check.stage else network.trainable,
             f"{check.learnt:,}" if check.learnt else "the head's",
         ]
         for network, check in [*networks.found.items()][:MAX_ROWS]
     ]
     if rows:
-        columns = ["backbone", "images", "features", "parameters", "trained", "trained parameters"]
-        console.print(rows_table("networks", columns, rows))
+        columns = ["backbone", "images", "features", "parameters", "FLOPs", "trained", "trained parameters"]
+        console.print(rows_table("networks (FLOPs of one image, 2 for a multiply-add)", columns, rows))
     if len(networks.found) > MAX_ROWS:
         console.print(f"  and {len(networks.found) - MAX_ROWS:,} more\n")
     for remark in networks.remarks:
@@ -157,7 +159,7 @@ def _duration(seconds: float) -> str:
 
 def _show_stage(console: Console, state: StageState) -> None:
     stage = state.stage
-    chosen = f", winner by mean {stage.select.metric} ({stage.select.rule})" if stage.select else ", no winner"
+    chosen = f", winner by mean {stage.select.metric} ({stage.select.rule_words})" if stage.select else ", no winner"
     title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
     if state.waits_for:
         factors = "; ".join(f"{key}: {', '.join(map(str, levels))}" for key, levels in stage.grid.items())

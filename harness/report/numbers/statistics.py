@@ -203,6 +203,9 @@ def majority_estimates(dataset: Dataset) -> list[Estimate]:
     return [rate(MAJORITY, on, "accuracy", hits, n) for on, hits, n in found if n]
 
 
+_MEASURED = " The seconds are those of the machines that made the fits; on others another scenario may be the cheapest."
+
+
 def selection_words(state: StageState) -> list[str]:
     """The sentences on a stage's winner, and on whether the folds distinguish the top scenario from the others."""
     select, top, winner = state.stage.select, state.top, state.best
@@ -228,6 +231,6 @@ def selection_words(state: StageState) -> list[str]:
             "",
             f"Selected, by the leading numbers of the study and not by these: **{winner.name}**.",
         ]
-    chosen = f"Selected by the rule `{select.rule}`: **{winner.name}**."
+    chosen = f"Selected by the rule `{select.rule_words}`: **{winner.name}**.{_MEASURED * (select.cost == 'seconds')}"
     optimism = f" It is the best of {len(found) + 1} by these very numbers, so its own are optimistic." if found else ""
     return [words + worst, "", chosen + optimism]

@@ -147,8 +147,9 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
         ours = _validated(sides, s) if s else None
         missing = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
         row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {missing}")
-        if s and s.records:
-            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": f"{s.learnt:,.0f}"}
+        if s and (cost := s.cost):
+            learnt = f"{cost.learnt_parameters:,.0f}"
+            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": learnt}
         if s:
             row["mark"] = sides.draft.marks.scenario(s.settings)
         rows.append(row)

@@ -30,6 +30,14 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     return text
 
 
+def short(number: float) -> str:
+    """A large number in three digits: `950`, `25.6 k`, `4.09 G`."""
+    for size, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= 0.9995 * size:
+            return f"{number / size:#.3g}".rstrip(".") + unit
+    return f"{number:.3g}"
+
+
 def escaped(text: object) -> str:
     """The text on one line, escaped so that Markdown shows every character as it is."""
     return MARKUP.sub(r"\\\g<0>", " ".join(str(text).split("\n")))
