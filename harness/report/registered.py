@@ -96,7 +96,7 @@ def _stage(study: Study, index: int) -> dict[str, Any]:
         "scenarios": stage.size,
         "of": _as_written(study, {key: list(levels) for key, levels in stage.grid.items()}),
         "from": f"the winner of stage {start}" if start else "base",
-        "selects": f"{select.rule} {select.metric}" if select else "nothing",
+        "selects": f"{select.rule_words} {select.metric}" if select else "nothing",
     }
 
 

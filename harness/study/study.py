@@ -69,8 +69,8 @@ class Select(Model):
 
     @property
     def rule_words(self) -> str:
-        """The rule, with the cost where it is not the default: `cheapest-equivalent by flops`."""
-        return self.rule if self.cost == DEFAULT_COST else f"{self.rule} by {self.cost}"
+        """The rule, with the cost where it is not the default: `cheapest-equivalent in flops`."""
+        return self.rule if self.cost == DEFAULT_COST else f"{self.rule} in {self.cost}"
 
 
 class Stage(Model):

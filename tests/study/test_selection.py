@@ -71,7 +71,7 @@ def test_the_cheapest_is_so_by_the_cost_that_is_asked_for() -> None:
         assert state.best is found[cost]
         words = selection_words(state)[-1]
         assert ("machines that made the fits" in words) == (cost == "seconds")
-        assert (f"`cheapest-equivalent by {cost}`" in words) == (cost != "parameters")
+        assert (f"`cheapest-equivalent in {cost}`" in words) == (cost != "parameters")
 
 
 def test_of_equally_cheap_ones_the_best_is_selected_then_the_first_of_the_grid() -> None:

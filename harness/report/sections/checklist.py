@@ -184,7 +184,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "train_share",  # where fits learn from less than all
     )
     of = " of patients" if draft.unit.patients else ""
-    rules = [f"{s.name}: {s.select.rule} by {s.select.metric}{of}" for s in study.stages if s.select]
+    rules = [f"{s.name}: {s.select.rule_words} by {s.select.metric}{of}" for s in study.stages if s.select]
     tested = study.test is not None and any(test.finished for test in draft.state.tests)
     refit = study.test is not None and study.test.model == "refit"
     learnt_from = ", ".join(dict.fromkeys(test.settings.trained_on for test in draft.state.tests))
