@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 from harness.data.decode import Counting
@@ -12,7 +13,7 @@ from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor, JobEvents
 from harness.store import Ledger
 from harness.store.results import FoldRecord, Metrics, Outcome
-from harness.study.plan import Job, batches
+from harness.study.plan import Job, batches, pools_of
 from harness.training.context import Context
 
 
@@ -26,7 +27,8 @@ class Fitter:
 
     def run(self, jobs: Collection[Job]) -> None:
         """Fit these jobs; a job that fails does not stop the others."""
-        for job, outcome in self._executor.run(batches(jobs), self._context, self._started, self._epoch):
+        context = replace(self._context, pools=pools_of(jobs))
+        for job, outcome in self._executor.run(batches(jobs), context, self._started, self._epoch):
             ended = self._store(job, outcome)
             for observer in self._observers:
                 observer.job_ended(job, ended)

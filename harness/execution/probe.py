@@ -79,7 +79,7 @@ def probe(
 def _extraction(backbone: Backbone, loader: Loader, arrays: FeatureArrays, arithmetic: Arithmetic) -> float:
     """The seconds that a frozen backbone takes to extract the features of the images."""
     with all_cores():
-        work = partial(extract, backbone, loader, np.arange(len(arrays.maps)), arrays, arithmetic)
+        work = partial(extract, backbone, loader, np.arange(len(arrays.maps)), {backbone.layout: arrays}, arithmetic)
         work()
         return _seconds(work, arithmetic.device)
 

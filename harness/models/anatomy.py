@@ -11,8 +11,9 @@ from harness.errors import HarnessError, one_line
 from harness.models.coverage import Coverage
 from harness.models.flops import flops_of
 from harness.models.heads import Shape
-from harness.models.layouts import Layout, choose_layout, features_of, parameters_read
+from harness.models.layouts import Layout, PoolError, features_of, layout_of, parameters_read
 from harness.models.networks import new_network
+from harness.study.settings import Pool
 
 IMAGE_SIZE = 224  # the default
 MIN_STAGE_SHARE = 0.001  # of the parameters, in the last stage
@@ -36,8 +37,11 @@ class Anatomy:
 
 
 @lru_cache(maxsize=256)
-def anatomy(name: str, image_size: int) -> Anatomy:
-    """Inspect a backbone. Raises HarnessError, with only the reason, where it cannot be built or run."""
+def anatomy(name: str, image_size: int, pool: Pool = "map") -> Anatomy:
+    """Inspect a backbone. Raises HarnessError, with only the reason, where it cannot be built or run.
+
+    PoolError where it has no such pool.
+    """
     coverage = Coverage(image_size)
     try:
         with torch.device("meta"):
@@ -45,10 +49,12 @@ def anatomy(name: str, image_size: int) -> Anatomy:
             images = torch.zeros(META_BATCH, 3, image_size, image_size)
             for parameter in network.parameters():
                 parameter.requires_grad_(True)  # fixed ones, such as a sine position embedding, count too
-            layout = choose_layout(network, images)
+            layout = layout_of(network, images, pool)
             with coverage.recording(network):
                 features = features_of(network, images, layout)
             flops = flops_of(lambda: features_of(network, images, layout)) // META_BATCH
+    except PoolError:
+        raise
     except Exception as error:  # whatever timm and torch raise
         raise HarnessError(one_line(error, 160)) from error
     if features.ndim != 4:

@@ -1,6 +1,6 @@
 """Backbones: timm models without their classifier, with the weights that a study names."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,11 +10,11 @@ from harness.errors import HarnessError
 from harness.models.anatomy import IMAGE_SIZE, Anatomy, anatomy
 from harness.models.heads import Shape
 from harness.models.hub import check_hub
-from harness.models.layouts import Layout, features_of
+from harness.models.layouts import Layout, PoolError, features_in, features_of
 from harness.models.networks import new_network
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
-from harness.study.settings import NETWORKS, Settings, weights_file
+from harness.study.settings import NETWORKS, Pool, Settings, weights_file
 
 
 class Backbone(nn.Module):
@@ -56,8 +56,14 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.contiguous() if self._contiguous else images
-        return features_of(self.network, images, self.layout)
+        return features_of(self.network, self._arranged(images), self.layout)
+
+    def in_layouts(self, images: Tensor, layouts: Sequence[Layout]) -> list[Tensor]:
+        """The features of images in each of these layouts, by one pass."""
+        return features_in(self.network, self._arranged(images), layouts)
+
+    def _arranged(self, images: Tensor) -> Tensor:
+        return images.contiguous() if self._contiguous else images
 
 
 def _is_unsafe(module: nn.Module) -> bool:
@@ -75,8 +81,10 @@ def _is_frozen(module: nn.Module) -> bool:
     return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
 
 
-def load_backbone(settings: Settings, seed: int) -> Backbone:
+def load_backbone(settings: Settings, seed: int, pools: Iterable[Pool] = ()) -> Backbone:
     """Load the backbone with its weights; with `weights: none` they are initialised from `seed`.
+
+    pools: further ones that will be read. The network itself is the same for every pool.
 
     Parameters that the features do not depend on are frozen, and child modules with only such are replaced by Identity.
     With `trainable: last-N` all stages but the last N are frozen too.
@@ -84,10 +92,12 @@ def load_backbone(settings: Settings, seed: int) -> Backbone:
     not fit, or where it has not more than N stages.
     """
     known = anatomy_of(settings)
+    further = (anatomy_of(settings.model_copy(update={"pool": pool})).read for pool in pools)
+    read = frozenset(known.read).union(*further)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, settings.backbone))
-        network, _ = load_network(settings, known)
-    _remove_unused(network, known)
+        network, _ = load_network(settings, read)
+    _remove_unused(network, read)
     backbone = Backbone(network, known.layout, known.size(frozenset(known.read)))
     backbone.freeze(last_stages(settings) if settings.trainable.startswith("last-") else known.read)
     return backbone
@@ -97,21 +107,26 @@ def anatomy_of(settings: Settings) -> Anatomy:
     """Inspect the backbone of the settings. Raises HarnessError, naming it, where it cannot be built or run."""
     size = settings.image_size or IMAGE_SIZE
     try:
-        return anatomy(settings.backbone, size)
+        return anatomy(settings.backbone, size, settings.pooling)
+    except PoolError as error:
+        raise PoolError(f"{settings.backbone}: {error}") from None
     except HarnessError as error:
         raise HarnessError(f"{settings.backbone} does not take images of {size} px: {error}") from None
 
 
-def _remove_unused(network: nn.Module, known: Anatomy) -> None:
+def _remove_unused(network: nn.Module, read: frozenset[str]) -> None:
     """Replace each child module that the features do not depend on, such as VGG's classifier, by Identity."""
     for name, part in network.named_children():
         parameters = [f"{name}.{inner}" for inner, _ in part.named_parameters()]
-        if parameters and not known.read.keys() & set(parameters):
+        if parameters and read.isdisjoint(parameters):
             setattr(network, name, nn.Identity())
 
 
-def load_network(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
-    """Load the network with its weights; also return the prefix that was removed from the names in the weights file."""
+def load_network(settings: Settings, read: Collection[str]) -> tuple[nn.Module, str]:
+    """Load the network with its weights; also return the prefix that was removed from the names in the weights file.
+
+    read: the parameters that the features depend on.
+    """
     name, size = settings.backbone, settings.image_size or IMAGE_SIZE
     if name in NETWORKS or settings.weights == "none":
         return new_network(name, size), ""
@@ -119,8 +134,8 @@ def load_network(settings: Settings, known: Anatomy) -> tuple[nn.Module, str]:
         check_hub(name)
     try:
         if settings.weights == "imagenet":
-            return load_pretrained(name, size, known.read), ""
-        return load_file(name, size, known.read, weights_file(settings.weights))
+            return load_pretrained(name, size, read), ""
+        return load_file(name, size, read, weights_file(settings.weights))
     except Exception as error:  # whatever timm, safetensors and the hub raise
         raise HarnessError(f"the weights {settings.weights} cannot be loaded into {name}: {reason(error)}") from error
 

@@ -11,6 +11,7 @@ from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
 from harness.models.backbone import anatomy_of, last_stages, load_network
 from harness.models.hub import require_pretrained
+from harness.models.layouts import PoolError
 from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.study.settings import NETWORKS, Settings
 
@@ -23,6 +24,8 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
     settings = Settings(**asdict(network))
     try:
         known = anatomy_of(settings)
+    except PoolError as error:
+        return NetworkCheck(str(error), "pool")
     except HarnessError as error:
         sizes = supported_sizes(network.backbone, network.image_size)
         hint = f"; sizes that work: {', '.join(map(str, sizes))}" if sizes else "; no other size that was tried works"
@@ -38,7 +41,7 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
         if network.weights == "imagenet":
             require_pretrained(network.backbone)
         elif network.weights != "none":
-            prefix = load_network(settings, known)[1]
+            prefix = load_network(settings, known.read)[1]
     except HarnessError as error:
         return NetworkCheck(str(error), "weights")
     learnt = frozenset(known.read) if network.trainable == "all" else stage

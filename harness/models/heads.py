@@ -176,6 +176,21 @@ class BatchNormFlatten(nn.Module):
         return _logits(self.linear, self.norm(features).flatten(1))
 
 
+class Linear(nn.Module):
+    """One linear layer on the vector of an image: logistic regression, trained by the optimizer."""
+
+    def __init__(self, shape: Shape, classes: int, _settings: Settings) -> None:
+        super().__init__()
+        self.linear = nn.Linear(shape[0], classes)
+
+    def reads(self) -> Reads:
+        """The means, which of a vector are itself."""
+        return "means"
+
+    def forward(self, features: Tensor) -> Tensor:
+        return _logits(self.linear, features if features.ndim == 2 else _average(features))
+
+
 def _average(features: Tensor) -> Tensor:
     """Global average pooling; the mean, unlike torch's adaptive pooling, has a deterministic gradient on CUDA."""
     return features.mean(dim=(2, 3))

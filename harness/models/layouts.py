@@ -1,4 +1,6 @@
-"""The features of a backbone: one rule for every timm network.
+"""The features of a backbone: one rule for every timm network and each `pool`.
+
+With `pool: map` the heads get what they pool themselves:
 
 map      The last feature map, before timm's pooling. Layers that timm trains after that map, such as the norm of
          ConvNeXt or the last convolution of MobileNetV3, are left out. For every network whose features are a map
@@ -8,11 +10,16 @@ tokens   The tokens of the patches on their grid; class, distillation and regist
 pooled   timm's pooled feature, as a map of size 1 x 1. For all others, so that no trained layer is lost: a norm after
          the pooling (BEiT, EVA, Hiera), attention pooling (SigLIP, CLIP's ResNet), blocks for the class token only
          (CaiT, XCiT), class tokens at unknown positions (VOLO, PiT), several maps (CrossViT, CoaT).
+
+With any other pool they get a vector, as a map of size 1 x 1: `native` is timm's pooled feature, as for its own
+classifier; `avg` and `max` are taken over the map or the tokens of the patches, `cls` is the class token, and `cls+avg`
+both in a row (as in DINOv2's linear probes). Where timm has a norm behind the pooling of tokens (`fc_norm`), each is
+normalised by it.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -20,7 +27,10 @@ import torch
 from timm.layers import attention_pool, attention_pool2d
 from torch import Tensor, nn
 
-Layout = Literal["map", "tokens", "pooled"]
+from harness.errors import HarnessError
+from harness.study.settings import Pool
+
+Layout = Literal["map", "tokens", "pooled", "avg", "cls", "cls+avg", "max"]
 
 ATTENTION_POOLS = tuple(  # found by name in timm's two modules, as newer versions have more of them
     value
@@ -28,7 +38,12 @@ ATTENTION_POOLS = tuple(  # found by name in timm's two modules, as newer versio
     for name, value in vars(module).items()
     if isinstance(value, type) and "AttentionPool" in name
 )
+CLASS_TOKEN = re.compile(r"(^|\.)cls_token\d?$")  # the first of all tokens
 EXTRA_TOKEN = re.compile(r"(^|\.)(cls|class|dist|reg)_?token")
+
+
+class PoolError(HarnessError):
+    """The network has no such pool."""
 
 
 def features_of(network: nn.Module, images: Tensor, layout: Layout) -> Tensor:
@@ -36,10 +51,51 @@ def features_of(network: nn.Module, images: Tensor, layout: Layout) -> Tensor:
     if layout == "pooled":
         features: Tensor = network(images)
         return features[..., None, None]
+    return _laid_out(network, network.forward_features(images), layout)  # type: ignore[operator]
+
+
+def features_in(network: nn.Module, images: Tensor, layouts: Sequence[Layout]) -> list[Tensor]:
+    """The features [n, C, h, w] of images in several layouts, by one pass; the same values as one by one."""
+    if len(layouts) == 1 or not hasattr(network, "forward_head"):
+        return [features_of(network, images, layout) for layout in layouts]
     features = network.forward_features(images)  # type: ignore[operator]
+    return [
+        network.forward_head(features)[..., None, None]  # type: ignore[operator]
+        if layout == "pooled"
+        else _laid_out(network, features, layout)
+        for layout in layouts
+    ]
+
+
+def _laid_out(network: nn.Module, features: Tensor, layout: Layout) -> Tensor:
+    """The output of `forward_features` in any layout but pooled."""
+    if layout == "map":
+        return _as_map(network, features)
     if layout == "tokens":
-        return _on_grid(features[:, prefix_tokens(network) or 0 :])
+        return _on_grid(_patches(network, features))
+    return torch.cat([_pooled(network, features, pool) for pool in layout.split("+")], dim=1)[..., None, None]
+
+
+def _pooled(network: nn.Module, features: Tensor, pool: str) -> Tensor:
+    """The features [n, C] of one pool, behind the norm that timm has there."""
+    if pool == "cls":
+        found = features[:, 0]
+    elif features.ndim == 3:
+        patches = _patches(network, features)
+        found = patches.mean(dim=1) if pool == "avg" else patches.amax(dim=1)
+    else:
+        features = _as_map(network, features)
+        found = features.mean(dim=(2, 3)) if pool == "avg" else features.amax(dim=(2, 3))
+    norm = getattr(network, "fc_norm", None)
+    return found if norm is None else norm(found)
+
+
+def _as_map(network: nn.Module, features: Tensor) -> Tensor:
     return features.permute(0, 3, 1, 2) if getattr(network, "output_fmt", "NCHW") == "NHWC" else features
+
+
+def _patches(network: nn.Module, tokens: Tensor) -> Tensor:
+    return tokens[:, prefix_tokens(network) or 0 :]
 
 
 def _on_grid(tokens: Tensor) -> Tensor:
@@ -55,6 +111,25 @@ def prefix_tokens(network: nn.Module) -> int | None:
     if count is not None:
         return int(count)
     return None if any(EXTRA_TOKEN.search(name) for name, _ in network.named_parameters()) else 0
+
+
+def layout_of(network: nn.Module, images: Tensor, pool: Pool) -> Layout:
+    """The layout of a pool. Raises PoolError where the network has no such pool."""
+    if pool == "map":
+        return choose_layout(network, images)
+    allowed = ["map", "native", *_simple_pools(network, network.forward_features(images))]  # type: ignore[operator]
+    if pool not in allowed:
+        raise PoolError(f"pool {pool}: this network has {', '.join(allowed)}")
+    return "pooled" if pool == "native" else pool
+
+
+def _simple_pools(network: nn.Module, features: Any) -> list[str]:
+    """The pools of the output of `forward_features` that do not need timm's own layers."""
+    dimensions = features.ndim if isinstance(features, Tensor) else 0
+    prefix = prefix_tokens(network)
+    places = dimensions == 4 or (dimensions == 3 and prefix is not None and features.shape[1] > prefix)
+    classed = dimensions == 3 and any(CLASS_TOKEN.search(name) for name, _ in network.named_parameters())
+    return ["avg", "max"] * places + ["cls"] * classed + ["cls+avg"] * (places and classed)
 
 
 def choose_layout(network: nn.Module, images: Tensor) -> Layout:

@@ -13,6 +13,7 @@ HEADS = {
     "dropout-flatten": "harness.models.heads:DropoutFlatten",
     "batchnorm-gap": "harness.models.heads:BatchNormGap",
     "batchnorm-flatten": "harness.models.heads:BatchNormFlatten",
+    "linear": "harness.models.heads:Linear",
 }
 
 

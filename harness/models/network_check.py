@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from harness.study.settings import Pool
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -11,6 +13,7 @@ class NetworkSettings:
     weights: str  # as in the study file
     trainable: str
     image_size: int
+    pool: Pool
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class NetworkCheck:
     """The result of the check: a problem and the setting that causes it, or the properties of the network."""
 
     problem: str = ""
-    setting: str = ""  # backbone, image_size, trainable or weights
+    setting: str = ""  # backbone, image_size, pool, trainable or weights
     layout: str = ""
     shape: tuple[int, ...] = ()  # of the features
     parameters: int = 0  # that the features depend on

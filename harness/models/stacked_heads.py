@@ -9,9 +9,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from harness.models.heads import BatchNormFlatten, BatchNormGap, DropoutFlatten, DropoutGap, Reads, Shape, moments_of
+from harness.models.heads import (
+    BatchNormFlatten,
+    BatchNormGap,
+    DropoutFlatten,
+    DropoutGap,
+    Linear,
+    Reads,
+    Shape,
+    moments_of,
+)
 
-STACKABLE = (DropoutGap, DropoutFlatten, BatchNormGap, BatchNormFlatten)
+STACKABLE = (DropoutGap, DropoutFlatten, BatchNormGap, BatchNormFlatten, Linear)
 
 
 class StackedHead:
@@ -25,7 +34,7 @@ class StackedHead:
         assert isinstance(first, STACKABLE), "such heads cannot be stacked"
         self.p = first.dropout.p if isinstance(first, DropoutGap | DropoutFlatten) else 0.0
         self._norm = first.norm if isinstance(first, BatchNormGap | BatchNormFlatten) else None
-        self._pools = isinstance(first, DropoutGap | BatchNormGap)
+        self._pools = isinstance(first, DropoutGap | BatchNormGap | Linear)
         self._pixels = shape[1] * shape[2]
         self.state = {name: torch.stack([h.state_dict()[name] for h in heads]) for name in first.state_dict()}
         self.parameters = [self.state[name].requires_grad_() for name, _ in first.named_parameters()]

@@ -93,8 +93,8 @@ class Classifier:
                 return predict(network, loader, rows, self.about.batch)
             arrays = FeatureArrays.empty(len(rows), self.feature_shape)
             with all_cores():
-                extract(self.backbone, loader, rows, arrays, self._arithmetic)
-            features = part_read(self.head, *map(torch.from_numpy, arrays))
+                extract(self.backbone, loader, rows, {self.backbone.layout: arrays}, self._arithmetic)
+            features = part_read(self.head, *(torch.from_numpy(array) for array in arrays if array is not None))
 
             def load(parts: Sequence[Rows]) -> Iterator[Tensor]:
                 return (features[part].to(self.device) for part in parts)

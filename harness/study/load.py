@@ -223,5 +223,6 @@ def _refuse_conflicts(study: Study, points: list[dict[str, Any]], varied: list[F
     """Raise StudyError for the first conflict. varied: the fields that vary the settings; empty for the base."""
     for point in points:
         if problem := conflict(point):
-            field, message = problem
-            raise study.error(varied[-1] if varied else ("base", field), message)
+            fields, message = problem
+            found = [field for field in varied if field[-1] in fields]
+            raise study.error(found[-1] if found else ("base", fields[0]), message)

@@ -15,7 +15,7 @@ from harness.study.identity import (
     sets_identity,
     settings_identity,
 )
-from harness.study.settings import ResolvedSettings, Settings, level_text
+from harness.study.settings import Pool, ResolvedSettings, Settings, level_text
 from harness.study.study import Stage, Study
 
 
@@ -129,6 +129,15 @@ def batches(jobs: Iterable[Job]) -> list[Batch]:
     for job in jobs:
         groups.setdefault(features_key(job.scenario.settings) or job.id, []).append(job)
     return [Batch(key, tuple(group)) for key, group in groups.items()]
+
+
+def pools_of(jobs: Iterable[Job]) -> dict[str, frozenset[Pool]]:
+    """The pools that the jobs read of each frozen backbone, by its `features_key`: one pass can give them all."""
+    pools: dict[str, set[Pool]] = {}
+    for settings in (job.scenario.settings for job in jobs):
+        if key := features_key(settings):
+            pools.setdefault(key, set()).add(settings.pooling)
+    return {key: frozenset(found) for key, found in pools.items()}
 
 
 def features_key(settings: Settings) -> str | None:

@@ -18,6 +18,16 @@ CLASSIFIERS = {  # from images to probabilities, without a head and without grad
 }
 
 
+# The heads that read one vector of an image, and no map.
+VECTOR_HEADS = ("linear",)
+Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
+
+
+def natural_pool(head: str) -> Pool:
+    """The pool of a head where none is named: as timm pools, or a map for a head that pools itself."""
+    return "native" if head in VECTOR_HEADS else "map"
+
+
 def _weights(value: str) -> str:
     if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
         raise ValueError("allowed: imagenet, none, or the path of a .safetensors file")
@@ -47,6 +57,7 @@ class Settings(Model):
     backbone: Annotated[str, Field(min_length=1)]
     weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
     trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N
+    pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
@@ -63,6 +74,11 @@ class Settings(Model):
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images only
 
     @property
+    def pooling(self) -> Pool:
+        """The pool, or the natural one of the head."""
+        return self.pool or natural_pool(self.head)
+
+    @property
     def leaks(self) -> bool:
         """Whether copies of one image are in training and validation; such scores only measure the leak."""
         return self.oversampling == "random-before-split"
@@ -75,11 +91,11 @@ class Settings(Model):
 
     def resolved(self, image_size: int) -> "ResolvedSettings":
         """Return the settings as they decide the numbers: with an image size, and built-in models from scratch."""
-        values = dict(self) | {"image_size": self.image_size or image_size}
+        values = dict(self) | {"image_size": self.image_size or image_size, "pool": self.pooling}
         if self.backbone in NETWORKS or self.backbone in CLASSIFIERS:
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
-            values |= {"head": "none", "augment": "none"}
+            values |= {"head": "none", "pool": "map", "augment": "none"}
         return ResolvedSettings.model_construct(**values)
 
 
@@ -89,27 +105,42 @@ class ResolvedSettings(Settings):
     image_size: ImageSize
 
 
-ADDED_LATER = ("augment", "oversampling_ratio", "train_share")  # fields that the oldest results do not have
+ADDED_LATER = ("augment", "oversampling_ratio", "pool", "train_share")  # fields that the oldest results do not have
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
-    return {k: v for k, v in values.items() if not (k in ADDED_LATER and v == Settings.model_fields[k].default)}
+    defaults = {name: Settings.model_fields[name].default for name in ADDED_LATER}
+    if values.get("pool") == natural_pool(values["head"]):
+        defaults["pool"] = values["pool"]
+    return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
 
 
-CONFLICTING = ("trainable", "augment", "oversampling", "train_share")  # the fields that `conflict` checks
+CONFLICTING = (
+    "head",
+    "pool",
+    "trainable",
+    "augment",
+    "oversampling",
+    "train_share",
+)  # the fields that `conflict` checks
 
 
-def conflict(values: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why these settings cannot be combined, after the field that is in the way; None where they can."""
+def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
+    """Why these settings cannot be combined, after the two fields, the one to change first; None where they can."""
     augment, share = values["augment"], values["train_share"]
     if values["trainable"] == "head" and augment != "none":
-        return "augment", (
+        return ("augment", "trainable"), (
             f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
             " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
         )
+    if values["head"] in VECTOR_HEADS and values["pool"] == "map":
+        return ("pool", "head"), (
+            f"pool map with head {values['head']}, which reads one vector of an image; allowed with it: native, avg,"
+            " cls, cls+avg, max"
+        )
     if values["oversampling"] == "random-before-split" and share < 1:
-        return "train_share", (
+        return ("train_share", "oversampling"), (
             f"train_share {level_text(share)} with oversampling random-before-split: that leak is measured on whole"
             " folds; write train_share: 1.0, or oversampling: none or random"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold
 from harness.study.identity import Digests
+from harness.study.settings import Pool
 from harness.study.types import Switch
 
 
@@ -29,3 +30,4 @@ class Context:
     stack: bool = False  # heads on one frozen backbone are fitted in one loop
     capture: bool = True  # whole steps as CUDA graphs, on CUDA
     fuse: bool = True  # batch norms by the kernels of the harness, on CUDA in bf16
+    pools: Mapping[str, frozenset[Pool]] = field(default_factory=dict)  # of a frozen backbone, in one run: see pools_of

@@ -5,8 +5,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -17,18 +17,21 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from torch import Tensor
 
 from harness.data.dataset import Rows
 from harness.data.pixels import open_pixels, release
 from harness.errors import HarnessError
-from harness.models.backbone import Backbone, feature_shape, load_backbone
+from harness.models.anatomy import Anatomy
+from harness.models.backbone import Backbone, anatomy_of, load_backbone
 from harness.models.heads import Shape, moments_of
+from harness.models.layouts import Layout
 from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder, sync_folder
 from harness.study.identity import digest
-from harness.study.plan import Job
-from harness.study.settings import ResolvedSettings
+from harness.study.plan import Job, features_key
+from harness.study.settings import Pool, ResolvedSettings
 from harness.training.allocator import held_memory
 from harness.training.context import Context
 from harness.training.device import Arithmetic, all_cores, device_name, resolve_precision
@@ -39,15 +42,29 @@ IMAGES_AT_A_TIME, IMAGES_AT_A_TIME_ON_CPU = 64, 32  # on a CPU more of them take
 LIMIT_VARIABLE = "HARNESS_CACHE_GIB"  # limits what all features of a store take
 LIMIT_GIB = 100.0
 About = dict[str, str | int | float]
+ABOUT, MAPS, MOMENTS = "about.json", "maps.npy", "moments.npy"
 
 
 @dataclass(frozen=True)
 class FrozenBackbone:
-    """A backbone whose features are cached. weights: their digest. load: called only if features are missing."""
+    """A backbone whose features are cached. weights: their digest. load: called only if features are missing.
+
+    pools: those that other jobs read of it; they are extracted in the same pass, if they are missing too.
+    """
 
     settings: ResolvedSettings
     weights: str
     load: Callable[[], Backbone]
+    pools: frozenset[Pool] = frozenset()
+
+    @property
+    def all_pools(self) -> frozenset[Pool]:
+        """The pools that other jobs read, and that of the settings."""
+        return self.pools | {self.settings.pooling}
+
+    def anatomy(self, pool: Pool) -> Anatomy:
+        """What the backbone gives by this pool."""
+        return anatomy_of(self.settings.model_copy(update={"pool": pool}))
 
 
 @dataclass(frozen=True)
@@ -64,25 +81,22 @@ class FeatureArrays(NamedTuple):
     """Room for the features of n images."""
 
     maps: NDArray[np.float32]  # [n, C, h, w]
-    moments: NDArray[np.float32]  # [n, 2, C]: of each map the mean and the variance, all that a head needs that pools
+    moments: NDArray[np.float32] | None  # [n, 2, C]: the mean and the variance of each map; None: of vectors in a file
 
     @staticmethod
     def empty(images: int, shape: Shape) -> "FeatureArrays":
         """Arrays in memory."""
-        maps, moments = (np.empty(full, dtype=np.float32) for full in _shapes(images, shape))
-        return FeatureArrays(maps, moments)
+        return FeatureArrays(
+            np.empty((images, *shape), dtype=np.float32), np.empty((images, 2, shape[0]), dtype=np.float32)
+        )
 
     @staticmethod
-    def in_folder(folder: Path, images: int, shape: Shape) -> "FeatureArrays":
-        """Arrays that are mapped to the files `maps.npy` and `moments.npy`."""
-        return FeatureArrays(*(
-            open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=full)
-            for name, full in zip(("maps", "moments"), _shapes(images, shape), strict=True)
-        ))  # fmt: skip
-
-
-def _shapes(images: int, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return (images, *shape), (images, 2, shape[0])
+    def in_folder(folder: Path, images: int, shape: Shape, pool: Pool) -> "FeatureArrays":
+        """Arrays that are mapped to the files `maps.npy` and, of maps, `moments.npy`, which heads that pool read."""
+        folder.mkdir()
+        new = partial(open_memmap, mode="w+", dtype=np.float32)
+        moments = new(folder / MOMENTS, shape=(images, 2, shape[0])) if pool == "map" else None
+        return FeatureArrays(new(folder / MAPS, shape=(images, *shape)), moments)
 
 
 def cached_features(job: Job, context: Context) -> CachedFeatures:
@@ -90,7 +104,8 @@ def cached_features(job: Job, context: Context) -> CachedFeatures:
     settings, device = job.scenario.settings, torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
-    backbone = FrozenBackbone(settings, identity, partial(load_backbone, settings, context.seed))
+    pools = context.pools.get(features_key(settings) or "", frozenset())
+    backbone = FrozenBackbone(settings, identity, partial(load_backbone, settings, context.seed, pools), pools)
     pixels = context.pixels[settings.image_size]
     arithmetic = Arithmetic(device, resolve_precision(settings.precision, device))
     parts = []
@@ -112,47 +127,81 @@ def frozen_features(
 
     A second process waits for the first.
     """
-    settings = backbone.settings
-    about: About = {
-        "backbone": settings.backbone, "weights": backbone.weights, "image_size": settings.image_size,
-        "precision": arithmetic.precision, "device": device_name(arithmetic.device), "pixels": pixels.stem,
-        "first": int(rows[0]), "images": len(rows),
-    }  # fmt: skip
-    cached = folder / digest([EXTRACTOR, version("timm"), torch.__version__, about])
+    images = _Images(pixels, rows)
+    folders = {pool: folder / _key(backbone, images, pool, arithmetic) for pool in sorted(backbone.all_pools)}
+    own = folders[backbone.settings.pooling]
     passes = 0
-    if not cached.is_dir():
-        with creation_lock(cached):
-            if not cached.is_dir():
-                passes = _write(backbone, pixels, rows, cached, arithmetic, about)
-    about = json.loads((cached / "about.json").read_text(encoding="utf-8"))
-    files = FeatureFiles(int(rows[0]), cached / "maps.npy", cached / "moments.npy")
+    if not own.is_dir():
+        with ExitStack() as locks:
+            for path in sorted(folders.values()):
+                locks.enter_context(creation_lock(path))
+            if not own.is_dir():
+                missing = {pool: path for pool, path in folders.items() if not path.is_dir()}
+                passes = _write(backbone, images, missing, arithmetic)
+    about = json.loads((own / ABOUT).read_text(encoding="utf-8"))
+    moments = own / MOMENTS
+    files = FeatureFiles(int(rows[0]), own / MAPS, moments if moments.exists() else None)
     return CachedFeatures((files,), passes, float(about["seconds"]), int(about["parameters"]))
 
 
-def _write(frozen: FrozenBackbone, pixels: Path, rows: Rows, cached: Path, arithmetic: Arithmetic, about: About) -> int:
-    """Extract features into the folder `cached`, whole or not at all, and return the number of images passed."""
+class _Images(NamedTuple):
+    """Consecutive rows of a pixel file."""
+
+    pixels: Path
+    rows: Rows
+
+
+def _about(frozen: FrozenBackbone, images: _Images, pool: Pool, arithmetic: Arithmetic) -> About:
+    """All that decides the features."""
+    about: About = {
+        "backbone": frozen.settings.backbone, "weights": frozen.weights, "image_size": frozen.settings.image_size,
+        "precision": arithmetic.precision, "device": device_name(arithmetic.device), "pixels": images.pixels.stem,
+        "first": int(images.rows[0]), "images": len(images.rows),
+    }  # fmt: skip
+    return about if pool == "map" else about | {"pool": pool}
+
+
+def _key(frozen: FrozenBackbone, images: _Images, pool: Pool, arithmetic: Arithmetic) -> str:
+    about = _about(frozen, images, pool, arithmetic)
+    return digest([EXTRACTOR, version("timm"), torch.__version__, about])
+
+
+def _write(frozen: FrozenBackbone, images: _Images, folders: Mapping[Pool, Path], arithmetic: Arithmetic) -> int:
+    """Extract the features of each pool into its folder, all in one pass, and return the number of images passed.
+
+    Each folder appears whole or not at all.
+    """
     backbone = frozen.load().put_on(arithmetic.device).eval()
-    loader = PixelLoader(open_pixels(pixels), backbone.mean, backbone.std, arithmetic.device)
-    shape = feature_shape(backbone, frozen.settings.image_size)
-    _require_room(cached.parent, len(rows), shape, frozen.settings.backbone)
-    with new_folder(cached.parent) as new:
+    loader = PixelLoader(open_pixels(images.pixels), backbone.mean, backbone.std, arithmetic.device)
+    known = {pool: frozen.anatomy(pool) for pool in folders}
+    parent, count = next(iter(folders.values())).parent, len(images.rows)
+    _require_room(parent, count, known, frozen.settings.backbone)
+    with new_folder(parent) as new:
         started = time.perf_counter()
-        arrays = FeatureArrays.in_folder(new, len(rows), shape)
-        passes = extract(backbone, loader, rows, arrays, arithmetic)
-        for array in arrays:
-            array.flush()  # type: ignore[attr-defined]
-        about |= {"passes": passes, "seconds": time.perf_counter() - started, "parameters": backbone.size}
-        (new / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-        sync_folder(new)
+        arrays = {pool: FeatureArrays.in_folder(new / pool, count, known[pool].shape, pool) for pool in folders}
+        passes = extract(
+            backbone, loader, images.rows, {known[pool].layout: arrays[pool] for pool in folders}, arithmetic
+        )
+        seconds = time.perf_counter() - started
+        for pool, (maps, moments) in arrays.items():
+            for array in (maps, moments):
+                if array is not None:
+                    array.flush()  # type: ignore[attr-defined]
+            about = _about(frozen, images, pool, arithmetic) | {"passes": passes, "seconds": seconds}
+            about |= {"parameters": known[pool].size(frozenset(known[pool].read)), "values": "float32"}
+            (new / pool / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+            sync_folder(new / pool)
         failpoint("features.written")
-        new.rename(cached)
+        for pool, folder in folders.items():
+            (new / pool).rename(folder)
         failpoint("features.replaced")
     return passes
 
 
-def _require_room(folder: Path, images: int, shape: Shape, backbone: str) -> None:
+def _require_room(folder: Path, images: int, known: Mapping[Pool, Anatomy], backbone: str) -> None:
     """Raise HarnessError if the features do not fit below the limit, or on the disk, before any is computed."""
-    needed = images * (math.prod(shape) + 2 * shape[0]) * 4
+    values = sum(math.prod(of.shape) + (2 * of.shape[0] if pool == "map" else 0) for pool, of in known.items())
+    needed = images * values * 4
     cached, free = size_of(folder) if folder.is_dir() else 0, shutil.disk_usage(folder).free
     limit = _limit()
     if cached + needed <= limit and needed < free:
@@ -176,19 +225,27 @@ def _gib(size: float) -> str:
     return f"{size / 2**30:.3g} GiB"
 
 
-def extract(backbone: Backbone, loader: Loader, rows: Rows, arrays: FeatureArrays, arithmetic: Arithmetic) -> int:
+def extract(
+    backbone: Backbone, loader: Loader, rows: Rows, arrays: Mapping[Layout, FeatureArrays], arithmetic: Arithmetic
+) -> int:
     """Write the features of these rows into the arrays, and return the number of images passed through the backbone."""
     on_cpu = arithmetic.device.type == "cpu"
     passes, batch = 0, IMAGES_AT_A_TIME_ON_CPU if on_cpu else IMAGES_AT_A_TIME
     with torch.inference_mode(), held_memory() if on_cpu else nullcontext():
         for start, images in zip(range(0, len(rows), batch), loader(parts_of(rows, batch)), strict=True):
             with arithmetic.autocast():
-                features = backbone(images)
+                found = backbone.in_layouts(images, [*arrays])
             passes += len(images)
-            features = features.float()
-            mean, variance = moments_of(features)
-            # torch orders the values of maps faster than numpy.
-            arrays.maps[start : start + batch] = features.contiguous().cpu().numpy()
-            release(arrays.maps)  # what is written stays in the file, and need not stay in memory
-            arrays.moments[start : start + batch] = torch.stack((mean, variance), dim=1).cpu().numpy()
+            for features, of_layout in zip(found, arrays.values(), strict=True):
+                _keep(features.float(), of_layout, start)
     return passes
+
+
+def _keep(features: Tensor, arrays: FeatureArrays, start: int) -> None:
+    """Write the features of a batch into the arrays."""
+    stop = start + len(features)
+    # torch orders the values of maps faster than numpy.
+    arrays.maps[start:stop] = features.contiguous().cpu().numpy()
+    release(arrays.maps)  # what is written stays in the file, and need not stay in memory
+    if arrays.moments is not None:
+        arrays.moments[start:stop] = torch.stack(moments_of(features), dim=1).cpu().numpy()

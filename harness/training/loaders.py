@@ -24,11 +24,14 @@ MAX_MAPPED_BYTES = 2**26  # of a mapped file in memory
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The cached features of consecutive rows of the manifest: maps [n, C, h, w] and their moments [n, 2, C]."""
+    """The cached features of consecutive rows of the manifest: maps [n, C, h, w] and their moments [n, 2, C].
+
+    moments: None of vectors [n, C, 1, 1], whose means are themselves.
+    """
 
     first: int  # row
     maps: Path
-    moments: Path
+    moments: Path | None
 
     @property
     def shape(self) -> Shape:
@@ -41,7 +44,10 @@ class FeatureFiles:
 
         Not as a private copy, for which Linux wants as much memory as the whole file takes.
         """
-        array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments, mmap_mode="r")
+        array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments or self.maps, mmap_mode="r")
+        if self.moments is None and form != "maps":
+            vectors = array.reshape(len(array), -1)
+            return (vectors if form == "means" else np.stack([vectors, np.zeros_like(vectors)], axis=1)), 1
         return (array.reshape(-1, array.shape[2]), 2) if form == "means" else (array, 1)
 
 

@@ -107,7 +107,7 @@ def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: 
     must be done with it. weights: their digest.
     """
     decisive = {name: getattr(settings, name) for name in ("backbone", "weights", "trainable", "image_size")}
-    start = _start(ResolvedSettings(**decisive), weights, seed, device)
+    start = _start(ResolvedSettings(**decisive, pool=settings.pooling), weights, seed, device)
     start.backbone.load_state_dict(start.weights)
     start.backbone.zero_grad(set_to_none=True)
     return start

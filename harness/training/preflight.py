@@ -31,7 +31,7 @@ MAX_SIZES = 32  # of a range, checked one by one
 EXAMINING_FILES = (
     "models/coverage.py", "models/examine.py", "models/flops.py", "models/hub.py", "models/network_check.py",
 )  # fmt: skip
-NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size")
+NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size", "head", "pool")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,9 @@ def _distinct(settings: Iterable[Settings]) -> list[Settings]:
 
 
 def _network(settings: ResolvedSettings) -> NetworkSettings:
-    return NetworkSettings(settings.backbone, settings.weights, settings.trainable, settings.image_size)
+    return NetworkSettings(
+        settings.backbone, settings.weights, settings.trainable, settings.image_size, settings.pooling
+    )
 
 
 def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:

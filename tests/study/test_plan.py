@@ -34,7 +34,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "oversampling": "random", "oversampling_ratio": 0.5, "train_share": 0.5, "epochs": 9, "batch_size": 8,
     "optimizer": "sgd",
     "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
-    "augment": "flip",
+    "augment": "flip", "pool": "avg",
 }  # fmt: skip
 
 
@@ -149,6 +149,19 @@ def test_the_cost_of_a_selection_leaves_older_ids_as_they_are(study_of: LoadText
     older, same, other = (study_id(study, digests()) for study in first)
     assert older == same == "724a9c30309153b9"  # as before the field `cost` was there
     assert other != older
+
+
+def test_the_natural_pool_of_a_head_is_the_same_written_or_not(study_of: LoadText) -> None:
+    """And so it is in no id: that of heads that read maps is from before there was another one."""
+    written = study_of(TEXT, "base.pool=map")
+    assert ids(jobs(written)) == ids(jobs(study_of(TEXT)))
+    linear = "stages=[{name: only, grid: {head: [linear]}}]"
+    alone = [
+        scenarios(study_of(TEXT, linear, "test=null", *more))[0]
+        for more in ((), ("base.pool=native",), ("base.pool=avg",))
+    ]
+    assert alone[0].settings.pool == "native"
+    assert alone[0].id == alone[1].id != alone[2].id
 
 
 def test_weights_count_by_their_content_not_by_their_path(study_of: LoadText) -> None:

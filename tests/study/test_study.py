@@ -470,7 +470,7 @@ def test_resolved_settings_have_the_fields_of_the_study_file_and_an_image_size(b
     assert list(found) == list(asked)
     built_in = {"weights", "trainable"} | ({"head"} if backbone == "som" else set())
     changed = {name for name in asked if asked[name] != found[name]}
-    assert changed == {"image_size"} - ({"image_size"} if own else set()) | (
+    assert changed == {"image_size", "pool"} - ({"image_size"} if own else set()) | (
         built_in if backbone != "test_resnet" else set()
     )
     assert resolved.resolved(99) == resolved

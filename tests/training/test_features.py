@@ -14,7 +14,7 @@ from harness.models.backbone import Backbone, load_backbone
 from harness.models.heads import Reads
 from harness.store import Store
 from harness.study.data_block import Data
-from harness.study.settings import ResolvedSettings
+from harness.study.settings import Pool, ResolvedSettings
 from harness.training.device import Arithmetic
 from harness.training.features import CachedFeatures, FrozenBackbone, frozen_features
 from harness.training.loaders import FeatureLoader, PixelLoader, ResidentFeatures
@@ -54,6 +54,7 @@ def case(image_folder: Path, tmp_path: Path) -> Case:
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_cached_features_equal_a_direct_forward_pass_in_evaluation_mode(case: Case, split: str) -> None:
     (file,) = case.features(split).files
+    assert file.moments is not None
     maps, moments = np.load(file.maps), np.load(file.moments)
     backbone = load_backbone(SETTINGS, seed=0).eval()
     loader = PixelLoader(open_pixels(case.pixels), backbone.mean, backbone.std, CPU)
@@ -92,7 +93,7 @@ def test_features_are_read_by_the_rows_of_the_manifest(case: Case, form: Reads) 
     files = [*case.features("train").files, *case.features("test").files]
     assert [file.first for file in files] == [0, 20]
     loader = FeatureLoader(files, CPU, lambda: form)
-    expected = [np.load(file.maps if form == "maps" else file.moments) for file in files]
+    expected = [np.load(file.maps if form == "maps" or not file.moments else file.moments) for file in files]
     if form == "means":
         expected = [moments[:, 0] for moments in expected]
     np.testing.assert_array_equal(next(loader([np.array([19, 3, 3])])), expected[0][[19, 3, 3]])
@@ -100,6 +101,31 @@ def test_features_are_read_by_the_rows_of_the_manifest(case: Case, form: Reads) 
     whole = ResidentFeatures(files[1], CPU)
     rows = torch.tensor([[27, 20], [21, 21]])
     np.testing.assert_array_equal(whole.rows(rows, form), expected[1][rows.numpy() - 20])
+
+
+def test_several_pools_cost_one_pass_and_vectors_are_cached_alone(case: Case) -> None:
+    pools: frozenset[Pool] = frozenset({"map", "avg", "max"})
+    rows = case.dataset.rows("train")
+
+    def features(pool: Pool) -> CachedFeatures:
+        backbone = FrozenBackbone(SETTINGS.model_copy(update={"pool": pool}), "none:0", case.load, pools)
+        return frozen_features(backbone, case.pixels, rows, case.folder, Arithmetic(CPU, "fp32"))
+
+    mean, most, maps = features("avg"), features("max"), features("map")
+    assert [mean.passes, most.passes, maps.passes, case.loaded] == [20, 0, 0, 1]
+    assert maps.files == case.features().files, "maps are cached as before"
+    whole, vectors = np.load(maps.files[0].maps), np.load(mean.files[0].maps)
+    assert vectors.shape == (20, whole.shape[1], 1, 1)
+    np.testing.assert_allclose(vectors[..., 0, 0], whole.mean(axis=(2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(np.load(most.files[0].maps)[..., 0, 0], whole.max(axis=(2, 3)), rtol=1e-5)
+    assert {path.name for path in mean.files[0].maps.parent.iterdir()} == {"about.json", "maps.npy"}
+    loader = FeatureLoader(mean.files, CPU, lambda: "moments")
+    np.testing.assert_array_equal(
+        next(loader([np.array([3])])), np.stack([vectors[3:4, :, 0, 0], 0 * vectors[3:4, :, 0, 0]], axis=1)
+    )
+    np.testing.assert_array_equal(
+        next(FeatureLoader(mean.files, CPU, lambda: "means")([np.array([3])])), vectors[3:4, :, 0, 0]
+    )
 
 
 def test_a_backbone_that_fails_leaves_nothing_behind(case: Case) -> None:

@@ -17,15 +17,15 @@ from harness.study.state import StudyState
 
 
 @dataclass(frozen=True)
-class Pool:
+class PooledOver:
     """What a random-effects mean is over: the `on` of the mean, and that of the prediction interval."""
 
     mean: str
     another: str
 
 
-TEST_SETS = Pool("mean over test sets", "another test set, predicted")
-SITES = Pool("mean over left-out sites", "another site, predicted")
+TEST_SETS = PooledOver("mean over test sets", "another test set, predicted")
+SITES = PooledOver("mean over left-out sites", "another site, predicted")
 TAU2, I2 = "tau2 of the logit, ", "I2, "  # before the metric that is pooled
 SET_LOOKS = "looks at further test sets"  # the kind of these findings
 METHOD = "random effects of the logit: DerSimonian-Laird, Hartung-Knapp"
@@ -83,7 +83,7 @@ def shown_on(estimates: Sequence[Estimate], subject: str, on: str, positive: str
 
 
 def mean_estimates(
-    estimates: Sequence[Estimate], subject: str, ons: Sequence[str], positive: str | None, pool: Pool
+    estimates: Sequence[Estimate], subject: str, ons: Sequence[str], positive: str | None, pool: PooledOver
 ) -> list[Estimate]:
     """The random-effects mean of each shown metric over these images; empty where fewer than three have an interval.
 
@@ -104,7 +104,7 @@ def ends(estimate: Estimate) -> tuple[float, float] | None:
     return None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
 
 
-def _pooled(of_sets: Sequence[Estimate], pool: Pool) -> Iterator[Estimate]:
+def _pooled(of_sets: Sequence[Estimate], pool: PooledOver) -> Iterator[Estimate]:
     """The mean of one metric, where another value is expected, and the spread of the values."""
     first = of_sets[0]
     bounds = np.array([ends(e) for e in of_sets], dtype=np.float64)

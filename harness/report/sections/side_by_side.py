@@ -9,7 +9,7 @@ from harness.data.dataset import Rows
 from harness.report.draft import Draft
 from harness.report.figures.subgroups import Forest, forest_figure
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.set_numbers import I2, TAU2, Pool, shown_on
+from harness.report.numbers.set_numbers import I2, TAU2, PooledOver, shown_on
 from harness.report.tables.export import export_table, write_table
 from harness.report.tables.statistics import estimate_table, interval_cell
 from harness.stats.random_effects import LEAST_EFFECTS
@@ -37,7 +37,7 @@ class Places:
     noun: str
     file: str
     of: Mapping[str, Place]
-    pool: Pool
+    pool: PooledOver
 
 
 def side_by_side_lines(draft: Draft, places: Places, scenarios: Sequence[tuple[ScenarioState, str]]) -> list[str]:
