@@ -12,7 +12,8 @@ from harness.models.heads import Shape
 
 def flops_of(forward: Callable[[], object]) -> int:
     """The FLOPs of the convolutions, matrix products and attention in a forward pass; on the meta device too."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # With gradients: without them torch's counter fails where a parameter is the argument of a module.
+    with FlopCounterMode(display=False) as counter, torch.enable_grad():
         forward()
     return int(counter.get_total_flops())
 

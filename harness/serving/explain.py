@@ -20,7 +20,7 @@ def grad_cam(classifier: Classifier, pixels: Pixels, classes: NDArray[np.int64])
     A map without any region that supports the class is 0. Raises HarnessError where the features are not a map.
     """
     _, height, width = classifier.feature_shape
-    if width == 1 and (height > 1 or classifier.backbone.layout == "pooled"):
+    if width == 1 and (height > 1 or classifier.backbone.layout not in ("map", "tokens")):
         raise HarnessError(
             f"Grad-CAM needs a feature map; {classifier.about.settings.backbone} gives"
             f" {f'{height} tokens, which is not a square' if height > 1 else 'one vector for the whole image'}"

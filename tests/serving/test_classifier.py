@@ -22,7 +22,7 @@ from harness.store import Store
 from harness.study import Study
 from harness.study.pixel_rules import PixelRules
 from harness.study.plan import test_jobs as jobs_on_the_test_set
-from harness.study.settings import ResolvedSettings
+from harness.study.settings import VECTOR_HEADS, ResolvedSettings
 from harness.training.job import run_job
 from tests.conftest import context_of
 
@@ -124,7 +124,12 @@ def test_files_bytes_and_arrays_of_any_size_are_one_image(tmp_path: Path) -> Non
         read_images([np.zeros((4, 4))], 64)
 
 
-@pytest.mark.parametrize("head", HEADS)
+def test_a_vector_has_no_places_to_draw() -> None:
+    with pytest.raises(HarnessError, match="needs a feature map; test_resnet gives one vector for the whole image"):
+        grad_cam(classifier("linear"), PIXELS, np.array([0, 1, 1]))
+
+
+@pytest.mark.parametrize("head", [head for head in HEADS if head not in VECTOR_HEADS])
 def test_grad_cam_is_the_gradient_weighted_map(head: str) -> None:
     made = classifier(head)
     linear = made.head.linear

@@ -18,7 +18,7 @@ from harness.runner import run_study
 from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
-from harness.study.plan import Job
+from harness.study.plan import Job, pools_of
 from harness.training import run as run_module
 from harness.training.context import Context
 from harness.training.fit_stack import fit_stack
@@ -44,9 +44,9 @@ def frozen(small_study: StudyOf, *overrides: str, grid: str = GRID) -> Study:
 
 @pytest.fixture
 def case(small_study: StudyOf, store: Store) -> Case:
-    """All heads, with and without oversampling, at two learning rates, on two folds: 32 fits of unequal lengths."""
+    """All heads, with and without oversampling, at two learning rates, on two folds: 8 unequal fits each."""
     context, jobs = context_of(frozen(small_study), store)
-    return replace(context, stack=True), jobs
+    return replace(context, stack=True, pools=pools_of(jobs)), jobs
 
 
 def agree(stacked: FoldResult | Exception, alone: FoldResult | Exception) -> None:
@@ -69,7 +69,7 @@ def test_every_fit_of_a_stack_agrees_with_the_fit_alone(case: Case) -> None:
             assert isinstance(ours, FoldResult)
             assert ours.record.facts.stack == tuple(other.id for other in stack)
             steps[stack].add(sum(ours.record.class_counts["after"].values()) // 10)
-    assert [len(stack) for stack in stacks(jobs, context)] == [8] * 4
+    assert [len(stack) for stack in stacks(jobs, context)] == [8] * len(HEADS)
     assert all(len(lengths) > 1 for lengths in steps.values()), "all fits have as many batches: a part is not tested"
 
 
@@ -116,7 +116,7 @@ def test_the_features_are_made_once_and_counted_once(case: Case) -> None:
         for result in run_jobs(stack, context, silent)
         if isinstance(result, FoldResult)
     ]
-    assert len(passes) == 32
+    assert len(passes) == 8 * len(HEADS)
     assert sum(count or 0 for count in passes) == len(context.dataset.rows("train"))
 
 
