@@ -19,6 +19,7 @@ from harness.report.page import PageLinks, write_page
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
+from harness.report.sections.cost import cost_lines
 from harness.report.sections.head import study_head_lines
 from harness.report.sections.odd_images import odd_lines
 from harness.report.sections.other_unit import other_draft, other_unit_lines
@@ -99,6 +100,7 @@ def _text(draft: Draft, other: Draft | None, summary: list[str]) -> list[str]:
         *_settings(draft),
         *_audit(draft),
         *result_lines(draft),
+        *cost_lines(draft),
         *other_unit_lines(draft, other),
         *_paper(other if other and draft.unit.patients else draft, draft.folder),
         *conduct_lines(draft),

@@ -12,6 +12,7 @@ from harness.report.numbers.marks import Marks
 from harness.report.tables.export import rounded
 from harness.search.earlier import origin
 from harness.search.queue import Queue, slot_of
+from harness.stats.pareto import pareto_indices
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.mixed import fit_marks
@@ -146,11 +147,6 @@ def best_trial(study: Study, results: list[TrialResult]) -> TrialResult | None:
 def pareto_front(study: Study, results: list[TrialResult]) -> list[TrialResult]:
     """The complete trials that no other trial beats in both value and cost, the cheapest first."""
     sign = 1 if study.searched.objective.maximize else -1
-    complete = [(sign * r.value, r.cost, r) for r in results if r.value is not None and r.cost is not None]
-    front: list[TrialResult] = []
-    reached = float("-inf")
-    for value, _, result in sorted(complete, key=lambda row: (row[1], -row[0])):
-        if value > reached:
-            reached = value
-            front.append(result)
-    return front
+    complete = [(r.cost, sign * r.value, r) for r in results if r.value is not None and r.cost is not None]
+    front = pareto_indices([cost for cost, _, _ in complete], [value for _, value, _ in complete])
+    return [complete[index][2] for index in front]

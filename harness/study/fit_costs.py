@@ -1,34 +1,14 @@
 """What a scenario costs, from the records of its fits: size, arithmetic, time, memory and energy."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.store.results import FitFacts, FoldRecord, Metrics
+from harness.store.results import FoldRecord, Metrics
 
 CostName = Literal["parameters", "flops", "seconds"]
-
-_OF_FACTS: dict[CostName, Callable[[FitFacts], float | None]] = {
-    "parameters": lambda facts: facts.parameters,
-    "flops": lambda facts: facts.flops,
-    # with the extraction of features, also where another scenario's fit extracted them first
-    "seconds": lambda facts: facts.seconds + (facts.extraction_seconds or 0.0),
-}
-
-
-def mean_cost(name: CostName, records: Collection[FoldRecord], whose: str) -> float:
-    """The mean of a cost over fits. Raises HarnessError, naming whose they are, where one did not record it."""
-    values = [_OF_FACTS[name](record.facts) for record in records]
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        raise HarnessError(
-            f"{whose}: the {name} of {len(values) - len(known)} of its fits are not recorded, as an older version made"
-            " them or a custom head takes no single image; allowed instead: parameters, seconds; `harness rerun` makes"
-            " older fits again"
-        )
-    return mean(known)
 
 
 @dataclass(frozen=True)
@@ -48,6 +28,27 @@ class ScenarioCost:
     def metrics(self) -> Metrics:
         """What is known, under its names in MLflow."""
         return {f"cost/{name}": value for name, value in asdict(self).items() if value is not None}
+
+    def of(self, name: CostName) -> float | None:
+        """One of the costs that a scenario can be selected by. Seconds: of a fit with the extraction of its features.
+
+        The extraction counts also where another scenario's fit has made it.
+        """
+        if name == "seconds":
+            return self.fit_seconds + (self.extraction_seconds or 0.0)
+        return self.parameters if name == "parameters" else self.flops
+
+
+def mean_cost(name: CostName, records: Collection[FoldRecord], whose: str) -> float:
+    """The mean of a cost over fits. Raises HarnessError, naming whose they are, where one did not record it."""
+    value = scenario_cost(records).of(name)
+    if value is None:
+        unknown = sum(record.facts.flops is None for record in records)
+        raise HarnessError(
+            f"{whose}: the {name} of {unknown} of its fits are not recorded, as an older version made them or a custom"
+            " head takes no single image; allowed instead: parameters, seconds; `harness rerun` makes older fits again"
+        )
+    return value
 
 
 def scenario_cost(records: Collection[FoldRecord]) -> ScenarioCost:

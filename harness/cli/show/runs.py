@@ -61,8 +61,8 @@ def show_reproduction(found: "Reproduction") -> None:
 
 def show_run(study: Study, store: Store, run: "Run") -> None:
     """Print the result of a run: a leaderboard per stage, the test set, the report and the UI."""
+    from harness.cli.show.leaderboard import show_leaderboard
     from harness.report.tables import study as tables
-    from harness.report.tables.export import rounded
 
     console, marks, unit = new_console(), run.marks, run.workspace.unit
     predictions = Predictions(run.workspace.ledger, run.workspace.inputs.dataset.positive, unit)
@@ -75,7 +75,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             continue
         board = tables.leaderboard(state, marks)
         title = unit.titled(f"{study.study}, stage {state.stage.name}: mean over folds")
-        console.print(frame_table(title, rounded(board)))
+        show_leaderboard(console, title, board, tables.ranked_by(state.stage))
     for test in run.state.tests:
         if test.finished:
             _show_test(console, run, test, predictions)

@@ -50,7 +50,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     lines = [f"## {draft.unit.titled(f'Stage {name}')}", ""]
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
-    metric = state.stage.select.metric if state.stage.select else "val/accuracy"
+    metric = tables.ranked_by(state.stage)
     board = tables.leaderboard(state, marks)
     title = draft.unit.titled(f"{marks.study.study}, stage {name}")
     mark = together(marks.scenario(s.settings) for s in state.scenarios)

@@ -1,7 +1,7 @@
 """Tables for readers: Markdown in the page, CSV and LaTeX next to it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -16,26 +16,33 @@ NUMERIC_FACTORS = [name for name, field in Settings.model_fields.items() if fiel
 MARKUP = re.compile(r"[\\`*\[\]|]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """The table for readers: three decimals, SDs behind their means, and a dash where there is no number.
-
-    The levels of a factor are not rounded, so that different levels look different.
-    """
-    text = table.astype(object)
-    for column in table.select_dtypes("float"):
-        word = level_text if column in NUMERIC_FACTORS else "{:.3f}".format
-        text[column] = ["-" if pd.isna(v) else word(v) for v in table[column]]
-    for column in [name for name in table if f"{name} SD" in table]:
-        text[column] = text[column] + " ± " + text.pop(f"{column} SD")
-    return text
-
-
 def short(number: float) -> str:
     """A large number in three digits: `950`, `25.6 k`, `4.09 G`."""
     for size, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= 0.9995 * size:
-            return f"{number / size:#.3g}".rstrip(".") + unit
+            return f"{number / size:.3g}{unit}"
     return f"{number:.3g}"
+
+
+FORMATS: dict[str, Callable[[float], str]] = {  # of columns that are no metrics
+    **dict.fromkeys(("parameters", "learnt", "FLOPs", "images/s", "peak MiB"), short),
+    **dict.fromkeys(("extraction s", "fit s", "fit s SD", "Wh"), "{:.3g}".format),
+}
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """The table for readers: three decimals, SDs behind their means, and a dash where there is no number.
+
+    Costs have three digits. The levels of a factor are not rounded, so that different levels look different.
+    """
+    text = table.astype(object)
+    for column in table.select_dtypes("float"):
+        plain: Callable[[float], str] = level_text if column in NUMERIC_FACTORS else "{:.3f}".format
+        word = FORMATS.get(str(column), plain)
+        text[column] = ["-" if pd.isna(v) else word(v) for v in table[column]]
+    for column in [name for name in table if f"{name} SD" in table]:
+        text[column] = text[column] + " ± " + text.pop(f"{column} SD")
+    return text
 
 
 def escaped(text: object) -> str:

@@ -5,22 +5,29 @@ import pandas as pd
 
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import by_repeat
+from harness.report.tables.cost_table import main_costs
 from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
 from harness.study.state import StageState, contests
+from harness.study.study import Stage
 from harness.study.unit import arrays
 
 LEADERBOARD_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
 
+def ranked_by(stage: Stage) -> str:
+    """The metric that the scenarios of a stage are ranked by."""
+    return stage.select.metric if stage.select else "val/accuracy"
+
+
 def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
-    """The scenarios of a stage: their factors, folds done, mean and SD of each metric, and the verdict.
+    """The scenarios of a stage: their factors, folds done, mean and SD of each metric, cost, and the verdict.
 
     The best comes first. Unfinished scenarios, whose means are over other images, come below all finished ones.
     """
-    metric = state.stage.select.metric if state.stage.select else "val/accuracy"
+    metric = ranked_by(state.stage)
     shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in LEADERBOARD_METRICS)]))
-    verdicts = _verdicts(state)
+    verdicts, costs = _verdicts(state), {scenario.id: main_costs(scenario) for scenario in state.scenarios}
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.settings.model_dump(), scenario.summary
@@ -29,6 +36,7 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
+        row |= costs[scenario.id]
         if metric in scenario.worst:
             row["worst group"] = scenario.worst[metric].group
         row["against the best"] = verdicts.get(scenario.id, "")
