@@ -35,7 +35,7 @@ class Probe:
 
 def probe_key(settings: Settings) -> str | None:
     """The key of a probe: the settings that decide the cost. None for a model that is not trained by gradients."""
-    if settings.backbone in CLASSIFIERS:
+    if settings.backbone in CLASSIFIERS or settings.is_probe:
         return None
     return digest(
         [

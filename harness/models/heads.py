@@ -191,6 +191,26 @@ class Linear(nn.Module):
         return _logits(self.linear, features if features.ndim == 2 else _average(features))
 
 
+class Mlp(nn.Module):
+    """One hidden layer on the vector of an image: linear, ReLU, dropout, linear."""
+
+    HIDDEN = 512  # units
+
+    def __init__(self, shape: Shape, classes: int, settings: Settings) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(shape[0], self.HIDDEN)
+        self.dropout = Dropout(settings.dropout)
+        self.linear = nn.Linear(self.HIDDEN, classes)
+
+    def reads(self) -> Reads:
+        """The means, which of a vector are itself."""
+        return "means"
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.hidden(features if features.ndim == 2 else _average(features)).relu()
+        return _logits(self.linear, self.dropout(hidden))
+
+
 def _average(features: Tensor) -> Tensor:
     """Global average pooling; the mean, unlike torch's adaptive pooling, has a deterministic gradient on CUDA."""
     return features.mean(dim=(2, 3))

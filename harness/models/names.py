@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from harness.study.settings import CLASSIFIERS, NETWORKS
+from harness.study.settings import CLASSIFIERS, NETWORKS, PROBES
 
 # name -> "module:class". A new head is one class and one line here.
 HEADS = {
@@ -14,7 +14,15 @@ HEADS = {
     "batchnorm-gap": "harness.models.heads:BatchNormGap",
     "batchnorm-flatten": "harness.models.heads:BatchNormFlatten",
     "linear": "harness.models.heads:Linear",
+    "mlp": "harness.models.heads:Mlp",
+    "logistic": "harness.models.probes:LogisticProbe",
+    "knn": "harness.models.probes:KnnProbe",
+    "svm": "harness.models.probes:SvmProbe",
 }
+
+STACKED_HEADS = tuple(
+    name for name in HEADS if name not in ("mlp", *PROBES)
+)  # those of which many can be fitted in one loop
 
 
 def known_backbone(name: str) -> bool:

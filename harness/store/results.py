@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Metrics = dict[str, float]
+CHOSEN = "chosen_"  # before the name of what a probe chose, in JSON and MLflow
 OnEpoch = Callable[[str, int, Metrics], None]  # job id, epoch from 1, metrics of that epoch
 
 
@@ -37,13 +38,16 @@ class FitFacts:
     trained_parameters: int
     backbone_passes: int | None = None  # images that went through a frozen backbone for this fit
     extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all its fits
+    chosen: Mapping[str, float] = field(default_factory=dict)  # by a probe on its inner split, such as C or k
     flops: int | None = None  # of one image through the whole network, 2 for a multiply-add
     peak_memory: int | None = None  # bytes of the GPU that torch used at most, with the data that it held there
     energy_wh: float | None = None  # of the GPU, without feature extraction, where no other process used it
 
     def to_json(self) -> dict[str, str | float]:
         """Return the facts that are known under their keys in `result.json`."""
-        values = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        values = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
+        values.pop("chosen", None)
+        values |= {f"{CHOSEN}{name}": value for name, value in self.chosen.items()}
         if self.threads is not None:
             values["threads"] = str(self.threads)
         if self.stack:
@@ -66,6 +70,8 @@ class FitFacts:
             facts["stack"] = tuple(facts["stack"].split())
         if "fallbacks" in facts:
             facts["fallbacks"] = tuple(facts["fallbacks"].split("; "))
+        if chosen := {k.removeprefix(CHOSEN): v for k, v in values.items() if k.startswith(CHOSEN)}:
+            facts["chosen"] = chosen
         if "accumulation" in values:
             facts["micro_batch"], facts["batch_size"] = map(int, re.findall(r"\d+", values["accumulation"]))
         return FitFacts(**facts)

@@ -81,7 +81,7 @@ def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> 
 
 def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
     """The levels of all factors of the study, so that a scenario has the same name in every stage."""
-    levels = [(key, study.as_written(getattr(settings, key))) for key in factors]
+    levels = [(key, study.as_written(getattr(settings, key))) for key in factors if settings.uses(key)]
     return " + ".join(_level(key, level) for key, level in levels) or study.study
 
 

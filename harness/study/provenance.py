@@ -21,14 +21,17 @@ PACKAGES = {  # package -> module, of those whose code affects the numbers
 # The files whose code decides the numbers of a fit, in addition to what is part of its id, such as the manifest.
 # A changed byte in one of them stops a study that is half done.
 DECISIVE_FILES = (
-    "data/dataset.py", "data/decode.py", "data/dicom.py", "data/folds.py", "data/leaks.py", "data/manifest.py",
-    "data/pixels.py", "data/resizing.py", "data/subset.py", "data/train_share.py", "data/windows.py",
+    "data/dataset.py", "data/decode.py", "data/dicom.py", "data/folds.py", "data/inner_split.py", "data/leaks.py",
+    "data/manifest.py", "data/pixels.py", "data/resizing.py", "data/subset.py", "data/train_share.py",
+    "data/windows.py",
     "models/anatomy.py", "models/backbone.py", "models/baselines.py", "models/custom.py", "models/heads.py",
-    "models/layouts.py", "models/names.py", "models/networks.py", "models/stacked_heads.py", "models/weights.py",
+    "models/layouts.py", "models/lbfgs.py", "models/linear_models.py", "models/names.py", "models/networks.py",
+    "models/probes.py", "models/stacked_heads.py", "models/weights.py",
     "stats/metrics.py",
     "study/identity.py", "study/settings.py",
     "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
-    "training/features.py", "training/fit.py", "training/fit_baseline.py", "training/fit_stack.py",
+    "training/features.py", "training/fit.py", "training/fit_baseline.py", "training/fit_probe.py",
+    "training/fit_stack.py",
     "training/fused_norm.py", "training/fused_pool.py", "training/fusing.py", "training/job.py",
     "training/loaders.py", "training/network.py", "training/norm_kernels.py", "training/optimizers.py",
     "training/result.py", "training/run.py", "training/side_conv.py", "training/step.py", "training/task.py",

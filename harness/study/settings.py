@@ -18,8 +18,10 @@ CLASSIFIERS = {  # from images to probabilities, without a head and without grad
 }
 
 
-# The heads that read one vector of an image, and no map.
-VECTOR_HEADS = ("linear",)
+# The heads that read one vector of an image, and no map; a probe learns nothing by these settings.
+PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradient steps
+VECTOR_HEADS = ("linear", "mlp", *PROBES)
+NOT_OF_PROBES = ("dropout", "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "select_epoch")
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
 
@@ -79,6 +81,15 @@ class Settings(Model):
         return self.pool or natural_pool(self.head)
 
     @property
+    def is_probe(self) -> bool:
+        """Whether the head learns in one go, without gradient steps."""
+        return self.head in PROBES and self.backbone not in CLASSIFIERS
+
+    def uses(self, name: str) -> bool:
+        """Whether the setting of this name decides anything."""
+        return not (self.is_probe and name in NOT_OF_PROBES)
+
+    @property
     def leaks(self) -> bool:
         """Whether copies of one image are in training and validation; such scores only measure the leak."""
         return self.oversampling == "random-before-split"
@@ -96,6 +107,8 @@ class Settings(Model):
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
             values |= {"head": "none", "pool": "map", "augment": "none"}
+        elif self.head in PROBES:
+            values |= {name: Settings.model_fields[name].default for name in NOT_OF_PROBES} | {"epochs": 1}
         return ResolvedSettings.model_construct(**values)
 
 
@@ -117,6 +130,7 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 CONFLICTING = (
+    "backbone",
     "head",
     "pool",
     "trainable",
@@ -134,6 +148,14 @@ def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
             f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
             " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
         )
+    if values["head"] in PROBES and values["backbone"] not in CLASSIFIERS:
+        own = values["backbone"] in NETWORKS  # these are trained, whatever is written
+        if own or values["trainable"] != "head":
+            setting = "backbone" if own else "trainable"
+            return (setting, "head"), (
+                f"{setting} {values[setting]} with head {values['head']}, which learns from the features of a frozen"
+                f" backbone; {'name one of timm' if own else 'write trainable: head'}, or head: linear or mlp"
+            )
     if values["head"] in VECTOR_HEADS and values["pool"] == "map":
         return ("pool", "head"), (
             f"pool map with head {values['head']}, which reads one vector of an image; allowed with it: native, avg,"

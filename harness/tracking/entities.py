@@ -16,6 +16,7 @@ from harness.report.sections.conduct import git_words, moment
 from harness.study import Study
 from harness.study.history import CommandEntry
 from harness.study.plan import Scenario
+from harness.study.settings import ResolvedSettings
 
 MAX_TAG = 5000  # characters, in MLflow
 
@@ -39,18 +40,23 @@ def params(study: Study, scenario: Scenario | None) -> list[Param]:
         "folds_seed": study.folds.seed, "seed": study.seed, "positive": study.data.positive,
         "source": study.data.source, "limit": study.data.limit,
     }  # fmt: skip
-    values |= scenario.settings.model_dump() if scenario else _constant_settings(study)
+    values |= _used(scenario.settings) if scenario else _constant_settings(study)
     return [Param(name, str(value)) for name, value in values.items() if value is not None]
+
+
+def _used(settings: ResolvedSettings) -> dict[str, Any]:
+    """The settings that decide something."""
+    return {name: value for name, value in settings.model_dump().items() if settings.uses(name)}
 
 
 def _constant_settings(study: Study) -> dict[str, Any]:
     """The settings that are the same in every scenario that the study can meet."""
     searched = study.search.space if study.search else {}
-    every = [settings.resolved(study.data.image_size).model_dump() for _, settings in study.settings()]
+    every = [_used(settings.resolved(study.data.image_size)) for _, settings in study.settings()]
     return {
         name: value
         for name, value in every[0].items()
-        if name not in searched and name not in study.factors and all(one[name] == value for one in every)
+        if name not in searched and name not in study.factors and all(one.get(name) == value for one in every)
     }
 
 

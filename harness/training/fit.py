@@ -34,6 +34,7 @@ class Fitted:
     probabilities: Probabilities
     captured: bool = False  # its steps ran as CUDA graphs
     fallbacks: tuple[str, ...] = ()  # what was done otherwise than it should have been, and why
+    chosen: Mapping[str, float] = field(default_factory=dict)  # by a probe, on its inner split
     further: Mapping[str, Probabilities] = field(default_factory=dict)  # of the further test sets, by name
     earlier_seconds: float = 0.0  # of the epochs that a process before this one trained
 

@@ -1,25 +1,29 @@
 """One job from its settings to its result: the model is built, the task is chosen, the loop is run."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import nn
 
+from harness.data.inner_split import inner_split
 from harness.data.pixels import open_pixels
 from harness.models.baselines import Baseline, built_in_model
 from harness.models.heads import reads
+from harness.models.probes import ProbeHead
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.provenance import versions
-from harness.study.settings import CLASSIFIERS
+from harness.study.settings import CLASSIFIERS, Settings
 from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import Arithmetic, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import CachedFeatures, cached_features
 from harness.training.fit import Fitted, fit
 from harness.training.fit_baseline import fit_baseline
+from harness.training.fit_probe import fit_probe
 from harness.training.loaders import FeatureLoader, Loader, PixelLoader
 from harness.training.network import Compiled, Network, Quicker, Start, compiles, fresh_backbone, new_head
 from harness.training.result import Trained, result_of
@@ -36,10 +40,16 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     meter = Meter(torch.device(context.device))
     task = task_of(job, context)
     fit_job = FitJob(task, settings, job.seed, partial(on_epoch, job.id))
-    train = _train_baseline if settings.backbone in CLASSIFIERS else _train_network
+    train = _way_to_train(settings)
     trained = train(job, context, fit_job, cached)
     trained = replace(trained, usage=_with_earlier(meter.read(), trained.fitted.earlier_seconds))
     return result_of(job, context, task, trained, cached)
+
+
+def _way_to_train(settings: Settings) -> Callable[[Job, Context, FitJob, CachedFeatures | None], Trained]:
+    if settings.is_probe:
+        return _fit_probe
+    return _train_baseline if settings.backbone in CLASSIFIERS else _train_network
 
 
 def _with_earlier(usage: Usage, seconds: float) -> Usage:
@@ -54,6 +64,16 @@ def _train_baseline(job: Job, context: Context, fit_job: FitJob, _cached: Cached
     assert isinstance(model, Baseline)
     loader = PixelLoader(open_pixels(context.pixels[settings.image_size]), model.mean, model.std, device)
     return Trained(model, fit_baseline(model.to(device), loader, fit_job), "fp32", None)
+
+
+def _fit_probe(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:
+    """Fit a head that learns in one go, on the cached features."""
+    assert cached is not None
+    probe, loader = _head_alone(job, context, cached)
+    assert isinstance(probe, ProbeHead)
+    inner = inner_split(context.dataset, fit_job.task.train, derive_seed(job.seed, "inner"))
+    precision = resolve_precision(job.scenario.settings.precision, torch.device(context.device))
+    return Trained(probe, fit_probe(probe, loader, fit_job, inner), precision, None)
 
 
 def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:

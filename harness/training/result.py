@@ -11,6 +11,7 @@ from harness.data.dataset import Dataset, Rows
 from harness.models.backbone import anatomy_of
 from harness.models.baselines import Baseline
 from harness.models.flops import head_flops
+from harness.models.probes import ProbeHead
 from harness.stats.metrics import Probabilities
 from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
 from harness.study.plan import Job
@@ -87,6 +88,7 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         trained_parameters=learnt,
         backbone_passes=cached.passes if cached else None,
         extraction_seconds=cached.seconds if cached else None,
+        chosen=trained.fitted.chosen,
         flops=_flops(job, trained.model),
         peak_memory=trained.usage.peak_memory,
         energy_wh=trained.usage.energy_wh,
@@ -118,7 +120,7 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, probabilities: Probabil
 
 def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
     """The number of parameters that the predictions depend on, and of those learnt, by gradients or without."""
-    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Baseline))
+    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Baseline | ProbeHead))
     head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
     whole = sum(p.numel() for p in head.parameters()) + backbone + (cached.parameters if cached else 0)
     return whole, learnt

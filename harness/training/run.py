@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from harness.errors import described
-from harness.models.names import HEADS
+from harness.models.names import STACKED_HEADS
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
@@ -37,7 +37,9 @@ def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         settings = job.scenario.settings
-        stacked = context.stack and settings.trainable == "head" and settings.head in HEADS and job.evaluate == "val"
+        stacked = (
+            context.stack and settings.trainable == "head" and settings.head in STACKED_HEADS and job.evaluate == "val"
+        )
         groups.setdefault(
             settings.model_copy(update=dict.fromkeys(MAY_DIFFER_IN_A_STACK)) if stacked else job.id, []
         ).append(job)

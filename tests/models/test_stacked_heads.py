@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.heads import dropout_mask, initialise, make_head
-from harness.models.names import HEADS
+from harness.models.names import STACKED_HEADS
 from harness.models.stacked_heads import StackedHead
 from harness.study.settings import Settings
 
@@ -40,7 +40,7 @@ def state_of(stack: StackedHead, fit: int) -> dict[str, Tensor]:
     return {name: value.detach()[fit] for name, value in stack.state.items()}
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", STACKED_HEADS)
 @pytest.mark.parametrize("dropout", [0.5, 0.0])
 def test_a_stack_gives_the_logits_the_gradients_and_the_statistics_of_its_heads(name: str, dropout: float) -> None:
     heads, (maps, weight) = heads_of(name, dropout), batch()
@@ -62,7 +62,7 @@ def test_a_stack_gives_the_logits_the_gradients_and_the_statistics_of_its_heads(
         torch.testing.assert_close(state_of(stack, fit), head.state_dict())
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", STACKED_HEADS)
 def test_a_stack_evaluates_as_its_heads_do(name: str) -> None:
     heads, (maps, _) = heads_of(name), batch()
     stack = StackedHead(heads, SHAPE)

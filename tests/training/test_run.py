@@ -12,7 +12,7 @@ from harness.errors import JobError
 from harness.execution.compute import Compute
 from harness.execution.inline import InlineExecutor
 from harness.execution.progress import Reporter
-from harness.models.names import HEADS
+from harness.models.names import STACKED_HEADS
 from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.store import Store
@@ -27,7 +27,7 @@ from tests.conftest import context_of, runs_of
 from tests.execution.conftest import run
 
 FROZEN = ("base.trainable=head", "base.epochs=3", "base.learning_rate=0.01", "base.batch_size=10", "test=null")
-GRID = f"{{head: [{', '.join(HEADS)}], oversampling: [none, random], learning_rate: [0.01, 0.03]}}"
+GRID = f"{{head: [{', '.join(STACKED_HEADS)}], oversampling: [none, random], learning_rate: [0.01, 0.03]}}"
 CLOSE = 1e-4
 
 StudyOf = Callable[..., Study]
@@ -69,7 +69,7 @@ def test_every_fit_of_a_stack_agrees_with_the_fit_alone(case: Case) -> None:
             assert isinstance(ours, FoldResult)
             assert ours.record.facts.stack == tuple(other.id for other in stack)
             steps[stack].add(sum(ours.record.class_counts["after"].values()) // 10)
-    assert [len(stack) for stack in stacks(jobs, context)] == [8] * len(HEADS)
+    assert [len(stack) for stack in stacks(jobs, context)] == [8] * len(STACKED_HEADS)
     assert all(len(lengths) > 1 for lengths in steps.values()), "all fits have as many batches: a part is not tested"
 
 

@@ -35,10 +35,12 @@ def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dic
         "batch_size": _batches(state),
         "precision": _counted(record.facts.precision for record in state.records.values()),
         "select_epoch": _selected(state),
-        "head": inputs.digests.heads.get(settings.head, ""),
+        "head": inputs.digests.heads.get(settings.head, "") or chosen_words(state),
     }
     return {
         name: _used(_text(name, study.as_written(getattr(settings, name))), resolved.get(name, ""))
+        if settings.uses(name)
+        else Used("-")
         for name in Settings.model_fields
         if name != "train_share" or uses_shares(study)  # older reports have none
     }
@@ -129,6 +131,13 @@ def trained_parameters(state: ScenarioState) -> str:
     if not facts:
         return ""
     return f"{_span([f.trained_parameters for f in facts])} of {_span([f.parameters for f in facts])}"
+
+
+def chosen_words(state: ScenarioState) -> str:
+    """What the probes of a scenario chose, such as `C 0.01 (2 fits), 0.0316 (1 fit)`; empty for other heads."""
+    chosen = [record.facts.chosen for record in state.records.values()]
+    names = dict.fromkeys(name for each in chosen for name in each)
+    return "; ".join(f"{name} {_counted(f'{each[name]:.3g}' for each in chosen if name in each)}" for name in names)
 
 
 def _epochs(state: ScenarioState) -> str:

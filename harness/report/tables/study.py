@@ -31,7 +31,10 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     rows = []
     for scenario in state.scenarios:
         settings, summary = scenario.settings.model_dump(), scenario.summary
-        row: dict[str, object] = {key: marks.study.as_written(settings[key]) for key in marks.study.factors}
+        row: dict[str, object] = {
+            key: marks.study.as_written(settings[key]) if scenario.settings.uses(key) else "-"
+            for key in marks.study.factors
+        }
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.models.names import HEADS
+from harness.models.names import STACKED_HEADS
 from harness.training.run import run_jobs, stacks
 from tests.gpu.fits import StudyOf, apart, cuda_case, fitted, result, silent
 from tests.gpu.simulation.log import LOG
@@ -23,7 +23,7 @@ def grid(*heads: str) -> str:
 def test_every_fit_of_a_captured_stack_agrees_with_the_fit_alone(
     small_study: StudyOf, tmp_path: Path, optimizer: str
 ) -> None:
-    study = small_study(*FROZEN, grid(*HEADS), f"base.optimizer={optimizer}")
+    study = small_study(*FROZEN, grid(*STACKED_HEADS), f"base.optimizer={optimizer}")
     context, jobs = cuda_case(study, tmp_path, stack=True)
     LOG.clear()
     for stack in stacks(jobs, context):
@@ -31,5 +31,5 @@ def test_every_fit_of_a_captured_stack_agrees_with_the_fit_alone(
             ours = result(ours)
             assert ours.record.facts.stack == tuple(other.id for other in stack)
             assert apart(ours, fitted(job, context)) < 1e-6
-    assert len(LOG.captures) == len(HEADS) and min(LOG.captures) > 20
+    assert len(LOG.captures) == len(STACKED_HEADS) and min(LOG.captures) > 20
     assert not LOG.races

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.models.names import HEADS
+from harness.models.names import STACKED_HEADS
 from harness.store.results import FoldResult
 from harness.study.plan import Job
 from harness.training.context import Context
@@ -60,7 +60,7 @@ def stacks_again(lab: Lab) -> str:
 
 
 def _frozen(lab: Lab, *overrides: str) -> tuple[Context, list[Job]]:
-    grid = f"head: [{', '.join(HEADS)}], oversampling: [none, random], learning_rate: [0.01, 0.03]"
+    grid = f"head: [{', '.join(STACKED_HEADS)}], oversampling: [none, random], learning_rate: [0.01, 0.03]"
     return lab.case(
         "base.trainable=head", "base.epochs=3", f"stages=[{{name: heads, grid: {{{grid}}}}}]", *overrides, stack=True
     )
