@@ -145,8 +145,11 @@ class Problem:
 def _principal_axes(vectors: Vectors) -> Tensor:
     """The axes [d, r] along which the vectors vary; the weights of a solution lie in their span."""
     weighted = vectors.features * vectors.shares.sqrt()[:, None]
-    if weighted.shape[0] >= weighted.shape[1]:
-        return torch.linalg.eigh(weighted.T @ weighted)[1]
-    variances, images = torch.linalg.eigh(weighted @ weighted.T)
-    spanned = variances > RANK_TOLERANCE * variances[-1]
-    return weighted.T @ images[:, spanned] / variances[spanned].sqrt()
+    in_images = weighted.shape[0] < weighted.shape[1]  # the smaller of two matrices with the same variances
+    variances: Tensor
+    axes: Tensor
+    variances, axes = torch.linalg.eigh(weighted @ weighted.T if in_images else weighted.T @ weighted)
+    if in_images:
+        spanned = variances > RANK_TOLERANCE * variances[-1]
+        axes = weighted.T @ axes[:, spanned] / variances[spanned].sqrt()
+    return axes

@@ -116,7 +116,7 @@ def test_the_features_are_made_once_and_counted_once(case: Case) -> None:
         for result in run_jobs(stack, context, silent)
         if isinstance(result, FoldResult)
     ]
-    assert len(passes) == 8 * len(HEADS)
+    assert len(passes) == 8 * len(STACKED_HEADS)
     assert sum(count or 0 for count in passes) == len(context.dataset.rows("train"))
 
 
