@@ -27,9 +27,8 @@ from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
 from harness.study.mixed import require_one_code, require_one_version
-from harness.study.plan import Job
+from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_digest, versions
-from harness.study.settings import Settings
 from harness.study.state import ScenarioState, StageState, StudyState, final_test
 from harness.tracking.champion import publish_champion
 from harness.tracking.publisher import Publisher
@@ -151,7 +150,7 @@ def _run_stages(
 ) -> tuple[StageState, ...]:
     """Run the jobs of all stages, each stage on the settings of the last winner, and return the stages' states."""
     stages: list[StageState] = []
-    start: Settings | None = None
+    start: Scenario | None = None
     waits_for: str | None = None
     for stage in workspace.study.stages:
         if waits_for:
@@ -166,7 +165,7 @@ def _run_stages(
         if stage.select and state.best is None:  # no scenario could be finished: nothing to go on from
             waits_for = stage.name
         elif state.best:
-            start = state.best.settings
+            start = state.best.scenario
             say(f"stage {stage.name}: {state.best.name} goes on")
     return tuple(stages)
 

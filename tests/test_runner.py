@@ -520,3 +520,44 @@ def test_missing_fits_are_not_made_by_other_code_than_those_that_are_there(
     with pytest.raises(HarnessError, match="one table never mixes code"), Recorder() as reporter:
         rerun(study, store, "cpu", reporter, "small", 0, 0)
     assert job.exists()
+
+
+COUPLED = (
+    "base.epochs=1", "base.batch_size=8", "data.phantom.train=24", "data.phantom.test=8", "test=null",
+    "stages.0.grid={backbone: [{name: test_vit, image_size: 160, trainable: head}, test_resnet],"
+    " head: [dropout-gap, batchnorm-gap]}",
+    "stages.0.zip={learning_rate: [1.0e-3, 1.0e-2], dropout: [0.2, 0.4]}",
+    "stages.0.when={dropout: {head: [dropout-gap]}}",
+    "stages.0.exclude=[{backbone: test_vit, head: batchnorm-gap}, {backbone: test_resnet, learning_rate: 1.0e-3}]",
+    "stages.0.select={metric: val/loss}",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_coupled_grid_is_run_and_its_winner_goes_on_with_what_its_level_brought(
+    small_study: Callable[..., Study], store: Store
+) -> None:
+    study = small_study(*COUPLED)
+    first = run_in(study, store)
+    stage, last = first.run.state.stages
+    assert [s.name for s in stage.scenarios] == [
+        "test_vit + dropout-gap + learning_rate=0.001 + dropout=0.2 + none",
+        "test_vit + dropout-gap + learning_rate=0.01 + dropout=0.4 + none",
+        "test_resnet + dropout-gap + learning_rate=0.01 + dropout=0.4 + none",
+        "test_resnet + batchnorm-gap + learning_rate=0.01 + none",
+    ]
+    assert {(s.settings.backbone, s.settings.trainable, s.settings.image_size) for s in stage.scenarios} == {
+        ("test_vit", "head", 160), ("test_resnet", "all", 32)
+    }  # fmt: skip
+    assert first.run.state.finished and stage.best is not None
+    kept = {"backbone", "trainable", "image_size", "head"}
+    assert [s.settings.model_dump(include=kept) for s in last.scenarios] == [
+        stage.best.settings.model_dump(include=kept)
+    ] * 2
+    params = [run.data.params for run in runs_of(store) if run.data.tags["harness.level"] == "scenario"]
+    assert {(p["backbone"], p["image_size"]) for p in params} == {("test_vit", "160"), ("test_resnet", "32")}
+    board = pd.read_csv(store.reports / "small" / "leaderboard-heads.csv").set_index("head")
+    assert board["backbone"].tolist().count("test_vit") == 2
+    assert np.isnan(board.loc["batchnorm-gap", "dropout"]), "it has no such factor"
+    again = prepare(study, store).reader.read()
+    assert again.finished and [s.id for s in again.scenarios] == [s.id for s in first.run.state.scenarios]

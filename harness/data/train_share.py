@@ -95,9 +95,7 @@ def _span(numbers: Sequence[int]) -> str:
 
 def _shares(study: Study) -> Iterator[tuple[FieldPath, float]]:
     """The shares below 1 of the base and of the grids, each with its field."""
-    if study.base.train_share < 1:
-        yield ("base", "train_share"), study.base.train_share
-    for i, stage in enumerate(study.stages):
-        for j, share in enumerate(stage.grid.get("train_share", ())):
-            if share < 1:
-                yield ("stages", i, "grid", "train_share", j), share
+    for field, settings in study.settings():
+        place = study.place(field, "train_share")
+        if settings.train_share < 1 and "train_share" in place:
+            yield place, settings.train_share

@@ -1,6 +1,7 @@
 """The heads, backbones and weights that a study names: whether they exist, and their hashes."""
 
 import os
+from pathlib import Path
 
 from harness.models.custom import head_source, is_custom
 from harness.models.names import HEADS, all_backbones, known_backbone
@@ -8,16 +9,19 @@ from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
 from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
-from harness.study.strict_yaml import FieldPath
+
+PAIR = ("backbone", "weights")
 
 
 def check_models(study: Study) -> None:
     """Raise StudyError for a head or a backbone that does not exist, naming the place in the study file."""
     for field, settings in study.settings():
         if settings.head not in HEADS and not is_custom(settings.head):
-            raise study.error(_at(field, "head"), unknown("head", settings.head, HEADS))
+            raise study.error(study.place(field, "head"), unknown("head", settings.head, HEADS))
         if not known_backbone(settings.backbone):
-            raise study.error(_at(field, "backbone"), unknown("backbone", settings.backbone, sorted(all_backbones())))
+            place = study.place(field, "backbone")
+            raise study.error(place, unknown("backbone", settings.backbone, sorted(all_backbones())))
+    _check_bound(study)
 
 
 def custom_heads(study: Study) -> dict[str, str]:
@@ -25,13 +29,9 @@ def custom_heads(study: Study) -> dict[str, str]:
     found: dict[str, str] = {}
     for field, settings in study.settings():
         if is_custom(settings.head) and settings.head not in found:
-            with study.blamed(*_at(field, "head")):
+            with study.blamed(*study.place(field, "head")):
                 found[settings.head] = head_source(settings.head, study.folder)
     return found
-
-
-def _at(field: FieldPath, name: str) -> FieldPath:
-    return (*field, name) if field == ("base",) else field
 
 
 def weights_digests(study: Study) -> dict[tuple[str, str], str]:
@@ -44,12 +44,42 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
         if settings.weights.endswith(".safetensors") and settings.weights not in files:
             path = weights_file(settings.weights)
             if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises for a name that is too long
-                raise study.error(_at(field, "weights"), f"{settings.weights} is not there; name a .safetensors file")
+                raise study.error(
+                    study.place(field, "weights"), f"{settings.weights} is not there; name a .safetensors file"
+                )
             files[settings.weights] = file_digest(path)
-    every = [settings for _, settings in study.settings()]
-    names = {settings.backbone for settings in every}
+    pairs = _pairs(study) | {
+        (backbone, "none") for backbone, _ in _pairs(study) if backbone in NETWORKS or backbone in CLASSIFIERS
+    }
     return {
         (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if weights == "imagenet" else "none")
-        for backbone in names
-        for weights in {settings.weights for settings in every}
-    } | {(name, "none"): "none" for name in names if name in NETWORKS or name in CLASSIFIERS}
+        for backbone, weights in pairs
+    }
+
+
+def _pairs(study: Study) -> set[tuple[str, str]]:
+    """The backbones with the weights that each can meet: all with all, but for what a level brings with it."""
+    brought = {at for _, _, at, level in study.levels() if level.brings}
+    plain = [settings for field, settings in study.settings() if field not in brought]
+    every = {(one.backbone, other.weights) for one in plain for other in plain}
+    return every | {(each.backbone, each.weights) for found in study.reached(PAIR) for each in found}
+
+
+def _check_bound(study: Study) -> None:
+    """Raise StudyError where one weights file meets several networks of timm: it is the file of one of them."""
+    found = [settings for stage in study.reached(PAIR) for settings in stage]
+    found += [study.base.model_copy(update=point) for point in (study.search.reachable(PAIR) if study.search else ())]
+    networks: dict[str, dict[str, str]] = {}  # file -> architecture -> backbone
+    for each in found:
+        if each.weights.endswith(".safetensors") and each.backbone not in NETWORKS and each.backbone not in CLASSIFIERS:
+            networks.setdefault(each.weights, {}).setdefault(each.backbone.partition(".")[0], each.backbone)
+    for file, backbones in networks.items():
+        if len(backbones) > 1:
+            names, written = [*backbones.values()], study.as_written(file)
+            field = next(study.place(at, "weights") for at, settings in study.settings() if settings.weights == file)
+            raise study.error(
+                field,
+                f"{written} is the file of one network, and it would meet {len(names)}: {', '.join(names[:3])}"
+                f"{', ...' if len(names) > 3 else ''}; let each level of backbone bring its own:"
+                f" {{name: {names[0]}, weights: {Path(written).name}}}",
+            )

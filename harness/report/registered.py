@@ -94,7 +94,8 @@ def _stage(study: Study, index: int) -> dict[str, Any]:
     return {
         "stage": stage.name,
         "scenarios": stage.size,
-        "of": _as_written(study, {key: list(levels) for key, levels in stage.grid.items()}),
+        "of": _as_written(study, stage.grid | stage.zip),
+        **_as_written(study, stage.model_dump(include={"zip", "when", "exclude"})),
         "from": f"the winner of stage {start}" if start else "base",
         "selects": f"{select.rule_words} {select.metric}" if select else "nothing",
     }

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from harness.study.pixel_rules import PixelRules
@@ -107,9 +108,32 @@ def study_id(study: Study, digests: Digests) -> str:
     if study.test and study.test.scenarios == "winner":
         del content["test"]["scenarios"]  # the default of a field that was added after the first results
     content |= sets_identity(digests)
-    for stage in content["stages"]:
-        stage["grid"].pop("weights", None)  # paths; their content is in the digests
+    content["stages"] = [_by_content(stage, digests) for stage in content["stages"]]
     return _whole_id(content, digests)
+
+
+def _by_content(stage: dict[str, Any], digests: Digests) -> dict[str, Any]:
+    """The stage without the paths of weights files: a factor of them is in the digests, others are there by content.
+
+    A file that is elsewhere now is known by its name.
+    """
+    known = {name: value for (_, name), value in digests.weights.items() if name.endswith(".safetensors")}
+    known = {PurePath(name).name: value for name, value in known.items()} | known
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: replaced(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return list(map(replaced, value))
+        if isinstance(value, str) and value.endswith(".safetensors"):
+            return known.get(value) or known.get(PurePath(value).name, "not known")
+        return value
+
+    factor = stage["grid"].get("weights", [])
+    plain = not any(isinstance(level, dict) for level in factor)
+    grid = {key: levels for key, levels in stage["grid"].items() if key != "weights" or not plain}
+    found: dict[str, Any] = replaced({**stage, "grid": grid})
+    return found
 
 
 def _whole_id(content: dict[str, Any], digests: Digests) -> str:

@@ -1,8 +1,7 @@
 """Load a study file: its YAML, the overrides of the command line, and all checks that concern several fields."""
 
-import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,9 @@ from pydantic import ValidationError
 
 from harness.errors import StudyError, printable
 from harness.study.data_block import Data
-from harness.study.messages import from_pydantic, reason, unknown
+from harness.study.grid import projected, values_at
+from harness.study.grid_rules import check_grids, setting_problem
+from harness.study.messages import from_pydantic, unknown
 from harness.study.paths import make_absolute
 from harness.study.search_block import search_problems
 from harness.study.set_block import set_problems
@@ -21,7 +22,7 @@ from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
 from harness.study.types import is_worst_group
 
-MAX_SCENARIOS = 100_000
+LEAK = "random-before-split"
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
@@ -55,6 +56,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     for field, message in set_problems(study.data.test, study.data.metadata) if study.data.test else ():
         raise study.error(("data", "test", *field), message)
     _check_stages(study)
+    check_grids(study)
     _check_leaks(study)
     _check_search(study)
     _check_conflicts(study)
@@ -140,15 +142,6 @@ def _check_stages(study: Study) -> None:
         if stage.select and is_worst_group(stage.select.metric) and not study.subgroups:
             message = "the worst group of which groups? add `subgroups: [COLUMN, ...]` at the top of the study file"
             raise study.error((*at, "select", "metric"), message)
-        if stage.size > MAX_SCENARIOS:
-            raise study.error((*at, "grid"), f"{stage.size:,} scenarios; at most {MAX_SCENARIOS:,} are allowed")
-        for key, levels in stage.grid.items():
-            if key not in Settings.model_fields:
-                raise study.error((*at, "grid", key), unknown("factor", key, Settings.model_fields))
-            for j, level in enumerate(levels):
-                levels[j] = level = _checked_level(study, (*at, "grid", key, j), key, level)
-                if level in levels[:j]:
-                    raise study.error((*at, "grid", key, j), f"{level} stands in this list twice")
     for j, name in enumerate(study.test.stages if study.test else ()):
         if name not in names:
             raise study.error(("test", "stages", j), unknown("stage", name, names))
@@ -162,8 +155,8 @@ def _check_leaks(study: Study) -> None:
     """Raise StudyError where a stage or search could only select scenarios that leak: they are never selected."""
     leaking = study.base.leaks  # of the settings that the next stage inherits; a winner never leaks
     for i, stage in enumerate(study.stages):
-        levels = stage.grid.get("oversampling")
-        leaks = set(levels) == {"random-before-split"} if levels else leaking
+        points = map(values_at, projected(stage.points(), ("oversampling",)))
+        leaks = all(point.get("oversampling", LEAK if leaking else "none") == LEAK for point in points)
         if stage.select and leaks:
             message = "every scenario oversamples before the split, and one that leaks is never selected; add random"
             raise study.error(("stages", i, "select"), message)
@@ -173,53 +166,29 @@ def _check_leaks(study: Study) -> None:
             raise study.error(field, "random-before-split leaks and is never searched; allowed: none, random")
 
 
-def _checked_level(study: Study, field: FieldPath, key: str, level: Any) -> Any:
-    """The level with the type of its setting: a 0 for a rate becomes 0.0, so that it is not another scenario."""
-    problem = _level_problem(study, key, level)
-    if problem:
-        raise study.error(field, problem)
-    return getattr(_with_level(study, key, level), key)
-
-
-def _with_level(study: Study, key: str, level: Any) -> Settings:
-    return Settings.model_validate({**study.base.model_dump(), key: level})
-
-
-def _level_problem(study: Study, key: str, level: Any) -> str | None:
-    try:
-        _with_level(study, key, level)
-    except ValidationError as error:
-        return reason(error.errors()[0])
-    return None
-
-
 def _check_search(study: Study) -> None:
     if study.search is None:
         return
     if "train_share" in study.search.space:
         message = "a learning curve is no search: more images are always better; make it a factor of a stage's grid"
         raise study.error(("search", "space", "train_share"), message)
-    problem = partial(_level_problem, study)
+    problem = partial(setting_problem, study)
     for field, message in search_problems(study.search, study.base.model_dump(), problem):
         raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))
 
 
 def _check_conflicts(study: Study) -> None:
     """Raise StudyError for conflicting settings that would meet in a scenario."""
-    base = {key: getattr(study.base, key) for key in CONFLICTING}
-    reached = [base]  # the settings that a stage may start from
-    for i, stage in enumerate(study.stages):
-        grid = {key: levels for key, levels in stage.grid.items() if key in CONFLICTING}
-        points = [dict(zip(grid, levels, strict=True)) for levels in itertools.product(*grid.values())]
-        every = [{**start, **point} for start in reached for point in points]
-        reached = [point for n, point in enumerate(every) if point not in every[:n]]
-        _refuse_conflicts(study, reached, [("stages", i, "grid", key) for key in grid])
+    for i, settings in enumerate(study.reached(CONFLICTING)):
+        varied = [at[:-1] for n, key, at, level in study.levels() if n == i and {key, *level.brings} & {*CONFLICTING}]
+        _refuse_conflicts(study, map(dict, settings), varied)
     if study.search is not None:
-        varied: list[FieldPath] = [("search", "space", key) for key in CONFLICTING if key in study.search.space]
-        _refuse_conflicts(study, [base | point for point in study.search.reachable(CONFLICTING)], varied)
+        space: list[FieldPath] = [("search", "space", key) for key in CONFLICTING if key in study.search.space]
+        points = study.search.reachable(CONFLICTING)
+        _refuse_conflicts(study, [dict(study.base) | point for point in points], space)
 
 
-def _refuse_conflicts(study: Study, points: list[dict[str, Any]], varied: list[FieldPath]) -> None:
+def _refuse_conflicts(study: Study, points: Iterable[dict[str, Any]], varied: list[FieldPath]) -> None:
     """Raise StudyError for the first conflict. varied: the fields that vary the settings; empty for the base."""
     for point in points:
         if problem := conflict(point):

@@ -1,11 +1,10 @@
 """The plan of a study as data: scenarios, jobs and batches with their ids and seeds. Nothing here is executed."""
 
-import itertools
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.study.grid import Inherited
 from harness.study.identity import (
     Digests,
     derive_seed,
@@ -15,7 +14,8 @@ from harness.study.identity import (
     sets_identity,
     settings_identity,
 )
-from harness.study.settings import Pool, ResolvedSettings, Settings, level_text
+from harness.study.scenario_names import ScenarioNames, point_name
+from harness.study.settings import Pool, ResolvedSettings, Settings
 from harness.study.study import Stage, Study
 
 
@@ -26,6 +26,12 @@ class Scenario:
     id: str
     name: str
     settings: ResolvedSettings
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)  # as in `Inherited`
+
+    @property
+    def handed_on(self) -> Inherited:
+        """What the next stage starts from where this scenario wins."""
+        return Inherited(self.settings, self.before)
 
 
 @dataclass(frozen=True)
@@ -56,39 +62,29 @@ class Batch:
     jobs: tuple[Job, ...]
 
 
-def stage_scenarios(study: Study, stage: Stage, inherited: Settings | None, digests: Digests) -> list[Scenario]:
+def stage_scenarios(study: Study, stage: Stage, winner: Scenario | None, digests: Digests) -> list[Scenario]:
     """The scenarios of one stage in the order of its grid; the grid varies the settings of the last winner."""
-    start = inherited or study.base
+    start, names = winner.handed_on if winner else Inherited(study.base), ScenarioNames(study)
     scenarios: dict[str, Scenario] = {}
-    for levels in itertools.product(*stage.grid.values()):
-        settings = start.model_copy(update=dict(zip(stage.grid, levels, strict=True)))
-        scenario = make_scenario(study, settings, study.factors, digests)
+    for point in stage.points():
+        found = start.at(point)
+        resolved = found.settings.resolved(study.data.image_size)
+        scenario = Scenario(_scenario_id(resolved, digests), names.name(resolved), resolved, found.before)
         scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be the same size twice
     return list(scenarios.values())
 
 
-def make_scenario(study: Study, settings: Settings, factors: Iterable[str], digests: Digests) -> Scenario:
-    """The scenario with these settings, named after its levels of `factors`."""
-    resolved = settings.resolved(study.data.image_size)
-    return Scenario(digest(settings_identity(resolved, digests)), _name(study, resolved, factors), resolved)
-
-
 def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:
-    """The scenario at a point of the search space."""
+    """The scenario at a point of the search space, named after its active parameters."""
     settings = Settings.model_validate({**study.base.model_dump(), **point})
-    return make_scenario(study, settings, [key for key in study.searched.space if key in point], digests)
+    resolved = settings.resolved(study.data.image_size)
+    active = [key for key in study.searched.space if key in point and resolved.uses(key)]
+    levels = {key: study.as_written(getattr(resolved, key)) for key in active}
+    return Scenario(_scenario_id(resolved, digests), point_name(levels) or study.study, resolved)
 
 
-def _name(study: Study, settings: Settings, factors: Iterable[str]) -> str:
-    """The levels of all factors of the study, so that a scenario has the same name in every stage."""
-    levels = [(key, study.as_written(getattr(settings, key))) for key in factors if settings.uses(key)]
-    return " + ".join(_level(key, level) for key, level in levels) or study.study
-
-
-def _level(key: str, level: Any) -> str:
-    if isinstance(level, str):
-        return json.dumps(level) if " + " in level else level  # one level must not look like two
-    return f"{key}={level_text(level)}"
+def _scenario_id(settings: ResolvedSettings, digests: Digests) -> str:
+    return digest(settings_identity(settings, digests))
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:

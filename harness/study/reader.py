@@ -10,7 +10,6 @@ from harness.store.results import FoldRecord
 from harness.study.identity import Digests
 from harness.study.mixed import require_one_code
 from harness.study.plan import Job, Scenario, fold_jobs, stage_scenarios, test_jobs
-from harness.study.settings import Settings
 from harness.study.state import ScenarioState, StageState, StudyState
 from harness.study.study import Stage, Study
 from harness.study.types import is_worst_group
@@ -55,18 +54,18 @@ class StateReader:
         scenario stands in, as in a run that had to go on past failures.
         """
         stages: list[StageState] = []
-        start: Settings | None = None
+        start: Scenario | None = None
         waits_for: str | None = None
         for stage in self._study.stages:
             state = StageState(stage, (), waits_for) if waits_for else self.stage(stage, start)
             stages.append(state)
             if stage.select and not waits_for:
                 best = state.best if state.finished or provisional else None
-                start, waits_for = (best.settings, None) if best else (start, stage.name)
+                start, waits_for = (best.scenario, None) if best else (start, stage.name)
         return StudyState(tuple(stages), self.tests(stages))
 
-    def stage(self, stage: Stage, start: Settings | None) -> StageState:
-        """The state of one stage; `start` are the settings of the last winner."""
+    def stage(self, stage: Stage, start: Scenario | None) -> StageState:
+        """The state of one stage; `start` is the last winner."""
         scenarios = stage_scenarios(self._study, stage, start, self._digests)
         states = tuple(self.scenario(s, fold_jobs(self._study, s, self._digests)) for s in scenarios)
         require_one_code(states)

@@ -1,10 +1,11 @@
 """Where a run does less than its study file says: a rehearsal."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.study.data_block import Phantom
+from harness.study.grid import NAME
 from harness.study.search_block import Confirm
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, dotted
@@ -76,9 +77,11 @@ def _amounts(content: Mapping[str, Any], study: Study) -> Amounts:
     drawn = study.data.source == "phantom"
     fields = {field: default for field, default in DEFAULTS.items() if drawn or "phantom" not in field}
     found = {dotted(field): _value(content, field, default) for field, default in fields.items()}
-    for index, _ in enumerate(_value(content, ("stages",), ())):
-        field: FieldPath = ("stages", index, "grid", "epochs")
-        found[dotted(field)] = _largest(_value(content, field))
+    for index, stage in enumerate(_value(content, ("stages",), ())):
+        for block in ("grid", "zip"):
+            field: FieldPath = ("stages", index, block)
+            found[dotted((*field, "epochs"))] = _largest(_value(stage, (block, "epochs")))
+            found |= {dotted((*field, *at)): epochs for at, epochs in _brought(_value(stage, (block,), {}))}
     if study.search is not None:
         found["search.space.epochs"] = _largest(_value(content, ("search", "space", "epochs")))
         found[TRIALS] = _value(content, ("search", "trials")) or _grid_points(study)
@@ -87,11 +90,20 @@ def _amounts(content: Mapping[str, Any], study: Study) -> Amounts:
     return {field: amount for field, amount in found.items() if isinstance(amount, int)}
 
 
+def _brought(grid: Mapping[str, Any]) -> Iterator[tuple[FieldPath, Any]]:
+    """The epochs that levels bring with them."""
+    for key, levels in grid.items():
+        for number, level in enumerate(levels):
+            if isinstance(level, Mapping) and "epochs" in level:
+                yield (key, number, "epochs"), level["epochs"]
+
+
 def _largest(levels: Any) -> int | None:
     """The largest of these levels: a list, or a dimension of a search; None where there are none."""
     if isinstance(levels, Mapping):
         levels = levels.get("choices") or [levels.get("high")]
-    numbers = [level for level in levels or () if isinstance(level, int)]
+    names = [level[NAME] if isinstance(level, Mapping) else level for level in levels or ()]
+    numbers = [level for level in names if isinstance(level, int)]
     return max(numbers, default=None)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from harness.study.grid import NAME
 from harness.study.settings import Settings
 from harness.study.study import Study
 
@@ -12,10 +13,20 @@ def study_schema(heads: Iterable[str]) -> dict[str, Any]:
     schema = Study.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     parts = schema["$defs"]
-    parts["Stage"]["properties"]["grid"]["propertyNames"] = {"enum": list(Settings.model_fields)}
+    names = {"enum": list(Settings.model_fields)}
+    for block in ("grid", "zip"):
+        parts["Stage"]["properties"][block]["propertyNames"] = names
+        parts["Stage"]["properties"][block]["additionalProperties"]["items"] = {"$ref": "#/$defs/Level"}
+    parts["Stage"]["properties"]["when"]["propertyNames"] = names
+    parts["Stage"]["properties"]["exclude"]["items"]["propertyNames"] = names
     custom = {"type": "string", "pattern": ":"}
     parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, custom]}
     parts["Settings"]["properties"]["head"].pop("type")
+    brought = parts["Settings"]["properties"]
+    parts["Level"] = {  # a value, or a mapping: its name, and the settings that it brings with it
+        "if": {"type": "object"},
+        "then": {"properties": {NAME: {}, **brought}, "required": [NAME], "additionalProperties": False},
+    }
     return schema
 
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
+from harness.study.conditions import Conditions, circle, condition_problems, in_order, met
 from harness.study.fit_costs import CostName
 from harness.study.strict_yaml import FieldPath
 from harness.study.types import Count, Metric, Model, higher_is_better
@@ -25,7 +25,7 @@ class Dimension(Model):
     high: Number | None = None
     log: bool = False
     step: Annotated[Number, Field(gt=0)] | None = None
-    when: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
+    when: Conditions = Field(default={})
 
     @model_validator(mode="after")
     def _complete(self) -> "Dimension":
@@ -122,11 +122,16 @@ class Search(Model):
     @property
     def order(self) -> list[str]:
         """The parameters, each after those in its `when`. Raises CycleError."""
-        return list(TopologicalSorter({key: list(d.when) for key, d in self.space.items()}).static_order())
+        return in_order(self.when)
+
+    @property
+    def when(self) -> dict[str, Conditions]:
+        """The conditions of every parameter."""
+        return {key: dimension.when for key, dimension in self.space.items()}
 
     def active(self, key: str, point: Mapping[str, Any]) -> bool:
         """Whether the parameter exists at this point; the point must have the parameters before it."""
-        return all(other in point and point[other] in values for other, values in self.space[key].when.items())
+        return met(self.space[key].when, point)
 
     def complete(self, given: Mapping[str, Any], base: Mapping[str, Any]) -> Point:
         """The point with the given values and the other active parameters from `base`."""
@@ -177,16 +182,17 @@ def search_problems(search: Search, base: Mapping[str, Any], reason: Reason) -> 
 
     base: the settings that the space varies. reason: checks a value of a setting.
     """
+    when = search.when
+    choices = {key: dimension.choices for key, dimension in search.space.items()}
     for key, dimension in search.space.items():
         at: FieldPath = ("space", key)
         if key not in base:
             yield at, ""  # an unknown name: the caller suggests a similar one
         yield from _value_problems(key, dimension, reason)
-        yield from _condition_problems(search, key, dimension)
-    try:
-        search.order  # noqa: B018
-    except CycleError as error:
-        yield ("space",), f"the conditions go in a circle: {' -> '.join(map(str, error.args[1]))}"
+        for other, message in condition_problems(key, when[key], choices, "the space"):
+            yield (*at, "when", other), message
+    if going_round := circle(when):
+        yield ("space",), going_round
     yield from _choice_problems(search)
     for i, given in enumerate(search.enqueue):
         yield from _enqueue_problems(search, i, given, base)
@@ -205,17 +211,6 @@ def _value_problems(key: str, dimension: Dimension, reason: Reason) -> Iterator[
         yield ("space", key, "step"), f"{dimension.step} does not lead to a value of {key}"
     if key == "image_size" and dimension.choices is None and dimension.step is None:
         yield ("space", key), "give a step, such as 32, or choices: the images are decoded and cached at every size"
-
-
-def _condition_problems(search: Search, key: str, dimension: Dimension) -> Iterator[tuple[FieldPath, str]]:
-    for other, values in dimension.when.items():
-        at: FieldPath = ("space", key, "when", other)
-        if other not in search.space:
-            yield at, f"{other} is not in the space; allowed: {', '.join(k for k in search.space if k != key)}"
-        elif search.space[other].choices is None:
-            yield at, f"{other} is a range; a condition needs a parameter with choices"
-        elif not any(search.space[other].holds(value) for value in values):
-            yield at, f"{other} is never {' or '.join(map(str, values))}, so {key} would never be searched"
 
 
 def _choice_problems(search: Search) -> Iterator[tuple[FieldPath, str]]:

@@ -1,7 +1,7 @@
 """The study file: what is trained, on which images, and how it is compared."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from harness.errors import DataError, HarnessError, StudyError
+from harness.study.conditions import Conditions
 from harness.study.data_block import Data
 from harness.study.fit_costs import CostName
+from harness.study.grid import Axes, GridPoint, Level, level_of, reached
 from harness.study.messages import located
 from harness.study.search_block import Search
 from harness.study.settings import Settings
@@ -73,16 +75,51 @@ class Select(Model):
         return self.rule if self.cost == DEFAULT_COST else f"{self.rule} in {self.cost}"
 
 
+Levels = Annotated[list[Any], Field(min_length=1)]
+
+
 class Stage(Model):
     """One grid of settings; the next stage starts from its winner."""
 
     name: Name
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
+    grid: dict[str, Levels] = Field(default={})
+    zip: dict[str, Levels] = Field(default={})  # factors that vary together, level by level
+    when: dict[str, Conditions] = Field(default={})  # a factor, and where it exists, as in a search
+    exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default=[])  # parts of points
     select: Select | None = None
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, those that were added later where they are given, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: value for name, value in content.items() if name not in ("zip", "when", "exclude") or value}
+
+    @property
+    def factors(self) -> dict[str, list[Level]]:
+        """The levels of every factor."""
+        return {key: list(map(level_of, levels)) for key, levels in (self.grid | self.zip).items()}
+
+    @property
+    def axes(self) -> Axes:
+        """The factors with their levels, and what of their product is left out."""
+        factors = self.factors
+        together = {key: factors.pop(key) for key in self.zip}
+        return Axes(factors, together, self.when, self.exclude)
+
+    def points(self) -> list[GridPoint]:
+        """The points of the grid in order, the last factor fastest."""
+        return self.axes.points()
 
     @property
     def size(self) -> int:
-        return math.prod(len(levels) for levels in self.grid.values())
+        """The number of scenarios."""
+        return len(self.points()) if self.when or self.exclude else self.product
+
+    @property
+    def product(self) -> int:
+        """The number of combinations, those among them that `when` and `exclude` leave out."""
+        together = min((len(levels) for levels in self.zip.values()), default=1)
+        return math.prod(len(levels) for levels in self.grid.values()) * together
 
 
 class FinalTest(Model):
@@ -176,7 +213,7 @@ class Study(Model):
     @property
     def factors(self) -> list[str]:
         """The names of all factors that a stage varies, in order."""
-        return list(dict.fromkeys(key for stage in self.stages for key in stage.grid))
+        return list(dict.fromkeys(key for stage in self.stages for key in (*stage.grid, *stage.zip)))
 
     @contextmanager
     def blamed(self, *field: str | int) -> Iterator[None]:
@@ -198,13 +235,28 @@ class Study(Model):
         """The stage of this name. Raises KeyError."""
         return {stage.name: stage for stage in self.stages}[name]
 
+    def levels(self) -> Iterator[tuple[int, str, FieldPath, Level]]:
+        """Every level of every stage: the number of the stage, the factor, the field, and the level."""
+        for i, stage in enumerate(self.stages):
+            for block, grid in (("grid", stage.grid), ("zip", stage.zip)):
+                for key, levels in grid.items():
+                    for j, level in enumerate(levels):
+                        yield i, key, ("stages", i, block, key, j), level_of(level)
+
     def settings(self) -> Iterator[tuple[FieldPath, Settings]]:
         """The base, and the base with each level of each grid and each choice of the search; each with its field."""
         yield ("base",), self.base
-        for i, stage in enumerate(self.stages):
-            for key, levels in stage.grid.items():
-                for j, level in enumerate(levels):
-                    yield ("stages", i, "grid", key, j), self.base.model_copy(update={key: level})
+        for _, key, field, level in self.levels():
+            yield field, self.base.model_copy(update={key: level.value, **level.brings})
         for key, dimension in self.search.space.items() if self.search else ():
             for j, level in enumerate(dimension.choices or ()):
                 yield ("search", "space", key, "choices", j), self.base.model_copy(update={key: level})
+
+    def place(self, field: FieldPath, name: str) -> FieldPath:
+        """The field that gives a setting, below one of those of `settings`."""
+        below = (*field, name)
+        return below if field == ("base",) or below in self._lines else field
+
+    def reached(self, fields: Collection[str]) -> Iterator[list[Settings]]:
+        """For each stage, the settings that it can reach with any winner before it, each once as far as `fields` go."""
+        return reached(self.base, ((stage.points(), stage.select is not None) for stage in self.stages), fields)

@@ -54,7 +54,7 @@ class Links:
         found = {"leaderboard": self.leaderboard([*factors, *means], _metric(f"{metric}_mean"), ascending)}
         shown = list(dict.fromkeys([plain_metric(plain), "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
         for factor in study.factors:
-            levels = [str(level) for stage in study.stages for level in stage.grid.get(factor, ())]
+            levels = [str(level.value) for _, key, _, level in study.levels() if key == factor]
             found[f"curves by {factor}"] = self.curves(factor, levels, shown)
         return found | {"all runs": self.tree([_metric(plain_metric(plain)), _metric(f"{metric}_mean"), *factors])}
 

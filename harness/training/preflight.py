@@ -7,10 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from harness.study import Study
 from harness.study.identity import Digests, digest
 from harness.study.provenance import DECISIVE_FILES, code_digest
 from harness.study.search_block import Point, Search
-from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
+from harness.study.settings import CLASSIFIERS, ResolvedSettings
 from harness.study.strict_yaml import FieldPath
 
 MIN_UNREAD_SHARE = 0.01  # of an image, for a remark
@@ -87,13 +86,7 @@ def check_networks(study: Study, digests: Digests, store: Store, hub: bool = Fal
 
 def study_networks(study: Study) -> list[NetworkSettings]:
     """The networks that the stages, with any winner, or the search can train."""
-    starts, found = [study.base], list[Settings]()
-    for stage in study.stages:
-        grid = {key: levels for key, levels in stage.grid.items() if key in NETWORK_FIELDS}
-        points = [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
-        settings = _distinct(start.model_copy(update=point) for start in starts for point in points)
-        found += settings
-        starts = settings if stage.select else starts
+    found = [settings for stage in study.reached(NETWORK_FIELDS) for settings in stage]
     for point in study.search.reachable(NETWORK_FIELDS) if study.search else ():
         for size in _sizes(study.search, point):
             point |= size
@@ -110,10 +103,6 @@ def _sizes(search: Search | None, point: Point) -> list[Point]:
     levels = sizes.levels()
     values = levels if len(levels) <= MAX_SIZES else [levels[0], levels[-1]]
     return [{"image_size": value} for value in values]
-
-
-def _distinct(settings: Iterable[Settings]) -> list[Settings]:
-    return list({tuple(getattr(each, name) for name in NETWORK_FIELDS): each for each in settings}.values())
 
 
 def _network(settings: ResolvedSettings) -> NetworkSettings:
@@ -156,9 +145,14 @@ def _examined(networks: list[NetworkSettings]) -> list[NetworkCheck]:
 
 def _place(study: Study, setting: str, network: NetworkSettings) -> FieldPath:
     """The field of the study file that gives a network this setting; that of its backbone where no size is named."""
-    for field, settings in study.settings():
-        if setting in field and getattr(settings, setting) == getattr(network, setting):
-            return field
+    given = [
+        (sum(getattr(settings, name) == getattr(network, name) for name in NETWORK_FIELDS), place)
+        for field, settings in study.settings()
+        if field != ("base",) and setting in (place := study.place(field, setting))
+        if getattr(settings, setting) == getattr(network, setting)
+    ]
+    if given:
+        return max(given, key=lambda each: each[0])[1]
     if setting == "image_size" and study.base.image_size is None:
         return _place(study, "backbone", network)
     return ("base", setting)
@@ -185,7 +179,7 @@ def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) 
     shapes = sorted({check.shape for check in networks.found.values()})
     for field, settings in study.settings():
         if settings.head in inputs.heads:
-            with study.blamed(*(("base", "head") if field == ("base",) else field)):
+            with study.blamed(*study.place(field, "head")):
                 for channels, height, width in shapes:
                     shape, classes = (channels, height, width), len(inputs.dataset.classes)
                     try_head(settings, inputs.heads[settings.head], shape, classes, device)

@@ -18,7 +18,7 @@ from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study, load_study
 from harness.study.identity import search_id, study_id
-from harness.study.plan import fold_jobs, make_scenario
+from harness.study.plan import fold_jobs, stage_scenarios
 from harness.study.plan import test_jobs as jobs_of_test
 from tests.conftest import draw_images
 
@@ -115,7 +115,7 @@ def test_a_further_set_changes_no_fit_of_a_fold(write: Callable[..., Study], sto
     ids = []
     for workspace in (plain, more):
         study, digests = workspace.study, workspace.inputs.digests
-        scenario = make_scenario(study, study.base, study.factors, digests)
+        scenario = stage_scenarios(study, study.stages[0], None, digests)[0]
         ids.append([[job.id for job in jobs(study, scenario, digests)] for jobs in (fold_jobs, jobs_of_test)])
     assert ids[0][0] == ids[1][0], "the fits of folds are those of the study without the set"
     assert ids[0][1] != ids[1][1], "the refit scores more images"

@@ -97,7 +97,7 @@ def test_levels_that_differ_give_names_that_differ(study_of: LoadText, key: str,
 
 def test_a_stage_starts_from_the_settings_it_inherits(study_of: LoadText) -> None:
     study = study_of(TEXT)
-    winner = scenarios(study)[5].settings
+    winner = scenarios(study)[5]
     found = stage_scenarios(study, study.stages[1], winner, digests())
     assert [(s.settings.head, s.settings.epochs, s.settings.oversampling) for s in found] == [
         ("batchnorm-gap", 4, "none"),

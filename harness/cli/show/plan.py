@@ -1,5 +1,7 @@
 """Print the plan of a study: its data, folds, networks, stages and their cost."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +21,9 @@ from harness.report.numbers.detectable import resolution
 from harness.report.numbers.marks import study_marks
 from harness.report.tables.export import short
 from harness.study import Study
+from harness.study.settings import level_text
 from harness.study.state import StageState, StudyState
+from harness.study.study import Stage
 from harness.training.preflight import Networks
 
 MAX_ROWS = 50  # of scenarios per stage, and of networks
@@ -52,7 +56,7 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     _show_patients(console, study, inputs)
     _show_networks(console, networks)
     for stage in state.stages:
-        _show_stage(console, stage)
+        _show_stage(console, study, stage)
     if any(s.settings.leaks for s in state.scenarios):
         console.print(oversampling_words(s.settings for s in state.scenarios), style="bold")
     jobs = {job.id: job.id in s.records for s in state.scenarios for job in s.jobs}
@@ -160,12 +164,24 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _show_stage(console: Console, state: StageState) -> None:
+def _brought(study: Study, stage: Stage) -> Iterator[str]:
+    """What levels bring with them: `vit_small: image_size 518, batch_size 32`."""
+    for levels in stage.factors.values():
+        for level in levels:
+            if level.brings:
+                brings = [f"{name} {level_text(study.as_written(value))}" for name, value in level.brings.items()]
+                yield f"{level_text(level.value)}: {', '.join(brings)}"
+
+
+def _show_stage(console: Console, study: Study, state: StageState) -> None:
     stage = state.stage
     chosen = f", winner by mean {stage.select.metric} ({stage.select.rule_words})" if stage.select else ", no winner"
     title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
+    for line in _brought(study, stage):
+        console.print(line)
     if state.waits_for:
-        factors = "; ".join(f"{key}: {', '.join(map(str, levels))}" for key, levels in stage.grid.items())
+        levels = {key: ", ".join(str(level.value) for level in of) for key, of in stage.factors.items()}
+        factors = "; ".join(f"{key}: {names}" for key, names in levels.items())
         console.print(f"{title}\n  {factors}\n  the rest from the winner of stage {state.waits_for}\n")
         return
     rows = [

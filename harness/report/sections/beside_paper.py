@@ -94,14 +94,14 @@ def _export(rows: list[dict[str, Any]], sides: Sides, name: str) -> Lines:
 def levels_of(sides: Sides, factor: str) -> tuple[list[ScenarioState], str]:
     """The scenarios that differ from a stage's selected one in this factor alone, or why there are none."""
     for state in sides.draft.state.stages:
-        if factor not in state.stage.grid:
+        if factor not in state.stage.factors:
             continue
         if state.waits_for:
             return [], f"not run: stage {state.stage.name} waits for stage {state.waits_for}"
         finished = [s for s in state.scenarios if s.finished]
         if not finished:
             return [], f"not run: no scenario of stage {state.stage.name} is finished"
-        others = set(state.stage.grid) - {factor}
+        others = set(state.stage.factors) - {factor}
         reference = (state.best or finished[0]).scenario.settings.model_dump(include=others)
         return [s for s in state.scenarios if s.settings.model_dump(include=others) == reference], ""
     return [], f"no stage of the study {sides.draft.study.study} varies {factor}"
@@ -258,7 +258,7 @@ def _choice(study: Study, question: OpenQuestion) -> str:
     values = []
     for name in question.fields:
         part, _, key = name.rpartition(".")
-        levels = next((stage.grid[name] for stage in study.stages if name in stage.grid), None)
+        levels = [level.value for level in next((s.factors[name] for s in study.stages if name in s.factors), [])]
         value = dump[part][key] if part and dump.get(part) else dump["base"].get(key, "not asked")
         if name == "folds.grouped":
             value = grouping(study)

@@ -11,6 +11,7 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.marks import together
 from harness.report.numbers.records import Estimate
 from harness.report.tables.export import export_table
+from harness.study.scenario_names import ScenarioNames
 from harness.study.settings import level_text
 from harness.study.state import ScenarioState, StageState
 
@@ -51,8 +52,8 @@ def _in_order(draft: Draft, states: Sequence[ScenarioState]) -> list[ScenarioSta
 
 def _levels(draft: Draft, state: ScenarioState) -> dict[str, str]:
     """The levels of the other factors."""
-    settings = state.settings.model_dump()
-    return {key: level_text(draft.study.as_written(settings[key])) for key in draft.study.factors if key != SHARE}
+    levels = ScenarioNames(draft.study).levels(state.settings)
+    return {key: level_text(levels[key]) if key in levels else "-" for key in draft.study.factors if key != SHARE}
 
 
 def _curve(draft: Draft, state: ScenarioState) -> str:

@@ -6,8 +6,10 @@ import pandas as pd
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import by_repeat
 from harness.report.tables.cost_table import main_costs
+from harness.report.tables.export import NUMERIC_FACTORS
 from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
+from harness.study.scenario_names import ScenarioNames
 from harness.study.state import StageState, contests
 from harness.study.study import Stage
 from harness.study.unit import arrays
@@ -28,13 +30,10 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     metric = ranked_by(state.stage)
     shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in LEADERBOARD_METRICS)]))
     verdicts, costs = _verdicts(state), {scenario.id: main_costs(scenario) for scenario in state.scenarios}
-    rows = []
+    rows, names = [], ScenarioNames(marks.study)
     for scenario in state.scenarios:
-        settings, summary = scenario.settings.model_dump(), scenario.summary
-        row: dict[str, object] = {
-            key: marks.study.as_written(settings[key]) if scenario.settings.uses(key) else "-"
-            for key in marks.study.factors
-        }
+        levels, summary = names.levels(scenario.settings), scenario.summary
+        row: dict[str, object] = {key: levels.get(key, _nothing(key)) for key in marks.study.factors}
         row["folds"] = f"{len(scenario.records)}/{len(scenario.jobs)}"
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
@@ -51,6 +50,11 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     board = board.sort_values(["unfinished", metric], ascending=[True, ascending], kind="stable", ignore_index=True)
     board = board.drop(columns="unfinished")
     return board if board["mark"].any() else board.drop(columns="mark")
+
+
+def _nothing(factor: str) -> object:
+    """The cell of a factor that does not exist at a scenario."""
+    return np.nan if factor in NUMERIC_FACTORS else "-"
 
 
 def _verdicts(state: StageState) -> dict[str, str]:
