@@ -9,8 +9,9 @@ from harness.study.conditions import circle, condition_problems
 from harness.study.grid import NAME, listed, matches
 from harness.study.messages import reason, unknown
 from harness.study.settings import Settings
+from harness.study.stage import Stage
 from harness.study.strict_yaml import FieldPath
-from harness.study.study import Stage, Study
+from harness.study.study import Study
 
 MAX_SCENARIOS = 100_000
 

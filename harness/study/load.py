@@ -180,18 +180,23 @@ def _check_search(study: Study) -> None:
 def _check_conflicts(study: Study) -> None:
     """Raise StudyError for conflicting settings that would meet in a scenario."""
     for i, settings in enumerate(study.reached(CONFLICTING)):
-        varied = [at[:-1] for n, key, at, level in study.levels() if n == i and {key, *level.brings} & {*CONFLICTING}]
+        levels = [(key, at, level) for n, key, at, level in study.levels() if n == i]
+        varied = [(key, level.value, at[:-1]) for key, at, level in levels]
+        varied += [(key, value, (*at, key)) for _, at, level in levels for key, value in level.brings.items()]
         _refuse_conflicts(study, map(dict, settings), varied)
     if study.search is not None:
-        space: list[FieldPath] = [("search", "space", key) for key in CONFLICTING if key in study.search.space]
-        points = study.search.reachable(CONFLICTING)
-        _refuse_conflicts(study, [dict(study.base) | point for point in points], space)
+        for point in study.search.reachable(CONFLICTING):
+            space: list[Varied] = [(key, value, ("search", "space", key)) for key, value in point.items()]
+            _refuse_conflicts(study, [dict(study.base) | point], space)
 
 
-def _refuse_conflicts(study: Study, points: Iterable[dict[str, Any]], varied: list[FieldPath]) -> None:
-    """Raise StudyError for the first conflict. varied: the fields that vary the settings; empty for the base."""
+Varied = tuple[str, Any, FieldPath]  # a setting, a value that it is given, and where
+
+
+def _refuse_conflicts(study: Study, points: Iterable[dict[str, Any]], varied: list[Varied]) -> None:
+    """Raise StudyError for the first conflict. varied: what varies the settings; empty for the base."""
     for point in points:
         if problem := conflict(point):
             fields, message = problem
-            found = [field for field in varied if field[-1] in fields]
+            found = [at for name, value, at in varied if name in fields and value == point[name]]
             raise study.error(found[-1] if found else ("base", fields[0]), message)

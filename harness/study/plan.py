@@ -15,8 +15,9 @@ from harness.study.identity import (
     settings_identity,
 )
 from harness.study.scenario_names import ScenarioNames, point_name
-from harness.study.settings import Pool, ResolvedSettings, Settings
-from harness.study.study import Stage, Study
+from harness.study.settings import Pool, ResolvedSettings, Settings, natural_pool
+from harness.study.stage import Stage
+from harness.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Scenario:
 
     @property
     def handed_on(self) -> Inherited:
-        """What the next stage starts from where this scenario wins."""
-        return Inherited(self.settings, self.before)
+        """What the next stage starts from where this scenario wins; other heads have other natural pools."""
+        natural = self.settings.pool == natural_pool(self.settings.head)
+        return Inherited(self.settings.model_copy(update={"pool": None}) if natural else self.settings, self.before)
 
 
 @dataclass(frozen=True)

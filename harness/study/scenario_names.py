@@ -6,7 +6,8 @@ from typing import Any
 
 from harness.study.grid import Level
 from harness.study.settings import Settings, level_text
-from harness.study.study import Stage, Study
+from harness.study.stage import Stage
+from harness.study.study import Study
 
 
 def point_name(levels: Mapping[str, Any], more: Mapping[str, str] | None = None) -> str:

@@ -12,7 +12,8 @@ from harness.study.identity import Digests, digest, study_id
 from harness.study.metric_steps import metric_step
 from harness.study.plan import Job, Scenario
 from harness.study.settings import CLASSIFIERS, ResolvedSettings
-from harness.study.study import Stage, Study
+from harness.study.stage import Stage
+from harness.study.study import Study
 from harness.study.types import is_worst_group
 from harness.study.unit import UnitScores
 from harness.study.worst_group import WorstGroup, worst_group_test

@@ -1,24 +1,22 @@
 """The study file: what is trained, on which images, and how it is compared."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from harness.errors import DataError, HarnessError, StudyError
-from harness.study.conditions import Conditions
 from harness.study.data_block import Data
-from harness.study.fit_costs import CostName
-from harness.study.grid import Axes, GridPoint, Level, level_of, reached
+from harness.study.grid import Level, level_of, reached
 from harness.study.messages import located
 from harness.study.search_block import Search
 from harness.study.settings import Settings
+from harness.study.stage import Stage
 from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.subgroups import Subgroups
-from harness.study.types import Count, Model, Name, SelectionMetric, higher_is_better
+from harness.study.types import Count, Model, Name
 from harness.study.unit import Combine, UnitName
 
 # fields that decide no result: what differs in them alone is no other study
@@ -27,7 +25,6 @@ UNDECISIVE_FIELDS = (
     "search.trials", "search.timeout", "search.confirm", "search.reuse",
 )  # fmt: skip
 
-DEFAULT_COST: CostName = "parameters"  # of the whole network
 ADDED_LATER = {"subgroups": [], "unit": "image", "combine": "mean"}  # field -> its default, which is in no id
 
 
@@ -44,82 +41,6 @@ class Folds(Model):
     def is_drawn(self) -> bool:
         """Whether the folds are drawn by chance, `k` of them, and not read from a column."""
         return self.by == "random"
-
-
-class Select(Model):
-    """How a stage selects its winner: the best mean of `metric` over the folds, or the cheapest equivalent to it."""
-
-    metric: SelectionMetric = "val/accuracy"
-    rule: Literal["best", "cheapest-equivalent"] = "best"
-    cost: CostName = DEFAULT_COST  # what the cheapest has least of
-
-    @model_validator(mode="after")
-    def _used(self) -> "Select":
-        if self.rule == "best" and self.cost != DEFAULT_COST:
-            raise ValueError(f"cost: {self.cost} is for `rule: cheapest-equivalent`; by `best` no cost is looked at")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; the cost only where it is not the default, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: v for name, v in content.items() if name != "cost" or v != DEFAULT_COST}
-
-    @property
-    def maximize(self) -> bool:
-        return higher_is_better(self.metric)
-
-    @property
-    def rule_words(self) -> str:
-        """The rule, with the cost where it is not the default: `cheapest-equivalent in flops`."""
-        return self.rule if self.cost == DEFAULT_COST else f"{self.rule} in {self.cost}"
-
-
-Levels = Annotated[list[Any], Field(min_length=1)]
-
-
-class Stage(Model):
-    """One grid of settings; the next stage starts from its winner."""
-
-    name: Name
-    grid: dict[str, Levels] = Field(default={})
-    zip: dict[str, Levels] = Field(default={})  # factors that vary together, level by level
-    when: dict[str, Conditions] = Field(default={})  # a factor, and where it exists, as in a search
-    exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default=[])  # parts of points
-    select: Select | None = None
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields, those that were added later where they are given, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if name not in ("zip", "when", "exclude") or value}
-
-    @property
-    def factors(self) -> dict[str, list[Level]]:
-        """The levels of every factor."""
-        return {key: list(map(level_of, levels)) for key, levels in (self.grid | self.zip).items()}
-
-    @property
-    def axes(self) -> Axes:
-        """The factors with their levels, and what of their product is left out."""
-        factors = self.factors
-        together = {key: factors.pop(key) for key in self.zip}
-        return Axes(factors, together, self.when, self.exclude)
-
-    def points(self) -> list[GridPoint]:
-        """The points of the grid in order, the last factor fastest."""
-        return self.axes.points()
-
-    @property
-    def size(self) -> int:
-        """The number of scenarios."""
-        return len(self.points()) if self.when or self.exclude else self.product
-
-    @property
-    def product(self) -> int:
-        """The number of combinations, those among them that `when` and `exclude` leave out."""
-        together = min((len(levels) for levels in self.zip.values()), default=1)
-        return math.prod(len(levels) for levels in self.grid.values()) * together
 
 
 class FinalTest(Model):

@@ -8,8 +8,8 @@ import pytest
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
 from harness.study.settings import ResolvedSettings
+from harness.study.stage import Select, Stage
 from harness.study.state import ScenarioState, StageState, contests, least_step
-from harness.study.study import Select, Stage
 from tests.conftest import fit_facts
 
 STAGES = 200

@@ -241,3 +241,8 @@ def test_one_weights_file_may_serve_several_tags_of_one_network_and_pairs_of_a_z
     check_models(study_of(BOUND, grid))
     pairs = "stages.0.zip={backbone: [test_vit, test_resnet], weights: [a.safetensors, b.safetensors]}"
     check_models(study_of(BOUND, "stages.0.grid={}", pairs))
+
+
+def test_a_winner_hands_on_no_pool_that_was_only_natural_for_its_head(study_of: LoadText) -> None:
+    study = study_of(COUPLED, "stages.1.zip={}", "stages.1.grid={head: [linear]}")
+    assert scenarios(study, 1, scenarios(study)[0])[0].settings.pooling == "native"

@@ -8,8 +8,8 @@ from harness.stats.paired import corrected_t
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
 from harness.study.settings import ResolvedSettings
+from harness.study.stage import Select, Stage
 from harness.study.state import ScenarioState, StageState, contests
-from harness.study.study import Select, Stage
 from tests.conftest import fit_facts
 
 

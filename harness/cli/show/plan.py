@@ -22,8 +22,8 @@ from harness.report.numbers.marks import study_marks
 from harness.report.tables.export import short
 from harness.study import Study
 from harness.study.settings import level_text
+from harness.study.stage import Stage
 from harness.study.state import StageState, StudyState
-from harness.study.study import Stage
 from harness.training.preflight import Networks
 
 MAX_ROWS = 50  # of scenarios per stage, and of networks

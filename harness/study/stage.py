@@ -1,0 +1,89 @@
+"""A stage of a study: its grid, and how its winner is selected."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from harness.study.conditions import Conditions
+from harness.study.fit_costs import CostName
+from harness.study.grid import Axes, GridPoint, Level, level_of
+from harness.study.types import Model, Name, SelectionMetric, higher_is_better
+
+DEFAULT_COST: CostName = "parameters"  # of the whole network
+
+
+class Select(Model):
+    """How a stage selects its winner: the best mean of `metric` over the folds, or the cheapest equivalent to it."""
+
+    metric: SelectionMetric = "val/accuracy"
+    rule: Literal["best", "cheapest-equivalent"] = "best"
+    cost: CostName = DEFAULT_COST  # what the cheapest has least of
+
+    @model_validator(mode="after")
+    def _used(self) -> "Select":
+        if self.rule == "best" and self.cost != DEFAULT_COST:
+            raise ValueError(f"cost: {self.cost} is for `rule: cheapest-equivalent`; by `best` no cost is looked at")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; the cost only where it is not the default, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: v for name, v in content.items() if name != "cost" or v != DEFAULT_COST}
+
+    @property
+    def maximize(self) -> bool:
+        return higher_is_better(self.metric)
+
+    @property
+    def rule_words(self) -> str:
+        """The rule, with the cost where it is not the default: `cheapest-equivalent in flops`."""
+        return self.rule if self.cost == DEFAULT_COST else f"{self.rule} in {self.cost}"
+
+
+Levels = Annotated[list[Any], Field(min_length=1)]
+
+
+class Stage(Model):
+    """One grid of settings; the next stage starts from its winner."""
+
+    name: Name
+    grid: dict[str, Levels] = Field(default={})
+    zip: dict[str, Levels] = Field(default={})  # factors that vary together, level by level
+    when: dict[str, Conditions] = Field(default={})  # a factor, and where it exists, as in a search
+    exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default=[])  # parts of points
+    select: Select | None = None
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields, those that were added later where they are given, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: value for name, value in content.items() if name not in ("zip", "when", "exclude") or value}
+
+    @property
+    def factors(self) -> dict[str, list[Level]]:
+        """The levels of every factor."""
+        return {key: list(map(level_of, levels)) for key, levels in (self.grid | self.zip).items()}
+
+    @property
+    def axes(self) -> Axes:
+        """The factors with their levels, and what of their product is left out."""
+        factors = self.factors
+        together = {key: factors.pop(key) for key in self.zip}
+        return Axes(factors, together, self.when, self.exclude)
+
+    def points(self) -> list[GridPoint]:
+        """The points of the grid in order, the last factor fastest."""
+        return self.axes.points()
+
+    @property
+    def size(self) -> int:
+        """The number of scenarios."""
+        return len(self.points()) if self.when or self.exclude else self.product
+
+    @property
+    def product(self) -> int:
+        """The number of combinations, those among them that `when` and `exclude` leave out."""
+        together = min((len(levels) for levels in self.zip.values()), default=1)
+        return math.prod(len(levels) for levels in self.grid.values()) * together
