@@ -77,12 +77,12 @@ class ScenarioNames:
         return False
 
     def _existing(self, settings: Settings) -> list[str]:
-        """The factors that exist with these settings, and those that are not at their base."""
+        """The factors that exist with these settings and decide something, and those that are not at their base."""
         differs = {key for key in self._stages if getattr(settings, key) != getattr(self._base, key)}
         return [
             key
             for key, stages in self._stages.items()
-            if key in differs or any(_exists(key, stage, settings) for stage in stages)
+            if settings.uses(key) and (key in differs or any(_exists(key, stage, settings) for stage in stages))
         ]
 
 

@@ -10,8 +10,8 @@ from harness.report.tables.export import NUMERIC_FACTORS
 from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
 from harness.study.scenario_names import ScenarioNames
+from harness.study.stage import Stage
 from harness.study.state import StageState, contests
-from harness.study.study import Stage
 from harness.study.unit import arrays
 
 LEADERBOARD_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
