@@ -18,8 +18,8 @@ from harness.study import Study
 from harness.study.data_block import Data
 from harness.study.plan import Job, Scenario
 from harness.study.settings import ResolvedSettings, Settings
+from harness.study.stage import Select, Stage
 from harness.study.state import ScenarioState, StageState
-from harness.study.study import Select, Stage
 from tests.conftest import Finished, fit_facts
 from tests.figures import figures
 
