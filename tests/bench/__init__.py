@@ -7,6 +7,7 @@ FIGURES = {
     "extraction": "tests.bench.extraction",
     "overhead": "tests.bench.overhead",
     "peers": "tests.bench.peers",
+    "probes": "tests.bench.probe_fits",
     "growth": "tests.bench.growth",
     "finetune": "tests.bench.finetune",
     "decode": "tests.bench.decode",
