@@ -1,16 +1,14 @@
 """Classification heads: features [n, C, H, W] -> dropout or batch norm -> average pool or flatten -> linear."""
 
-import math
 from importlib import import_module
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.custom import head_class
+from harness.models.dropout import Dropout
 from harness.models.names import HEADS
 from harness.study.settings import Settings
 
@@ -57,41 +55,6 @@ def part_read(head: nn.Module, maps: Tensor, moments: Tensor) -> Tensor:
     return {"maps": maps, "moments": moments, "means": moments[:, 0].contiguous()}[reads(head)]
 
 
-class Dropout(nn.Module):
-    """Zero elements with probability `p` and scale the others by 1 / (1 - p), only in training (Hinton et al. 2012).
-
-    On a CPU NumPy draws the mask, seeded by torch: the same distribution as torch's dropout, with p rounded to a
-    multiple of 2**-16, in a fraction of the time.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, features: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return features
-        return features * dropout_mask(tuple(features.shape), self.p, features.device).to(features.dtype)
-
-
-def dropout_mask(
-    shape: tuple[int, ...], p: float, device: torch.device, generator: torch.Generator | None = None
-) -> Tensor:
-    """A float32 mask of this shape: 0 with probability p, else 1 / (1 - p).
-
-    generator: of this device; None: torch's default generator. Equal seeds give equal masks.
-    """
-    if device.type != "cpu":
-        return torch.empty(shape, device=device).bernoulli_(1 - p, generator=generator).div_(1 - p)
-    bits = 8 if (p * 2**8).is_integer() else 16
-    count = math.prod(shape)
-    numbers = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, (), generator=generator))))
-    words = numbers.integers(0, 2**64, -(-count * bits // 64), dtype=np.uint64)
-    raw: NDArray[np.uint16] = words.view(f"u{bits // 8}")[:count]
-    passed = raw >= min(round(p * 2**bits), 2**bits - 1)
-    return torch.from_numpy(np.multiply(passed, np.float32(1 / (1 - p)), dtype=np.float32).reshape(shape))
-
-
 class DropoutGap(nn.Module):
     """Dropout of the elements of the map, then global average pooling.
 
@@ -109,8 +72,11 @@ class DropoutGap(nn.Module):
         return "maps" if self.training and self.dropout.p else "means"
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = features if features.ndim == 2 else _average(self.dropout(features))
-        return _logits(self.linear, pooled)
+        return _logits(self.linear, features if features.ndim == 2 else self._pooled(features))
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        parts = [_average(part) for part in self.dropout.parts(maps)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class DropoutFlatten(nn.Module):

@@ -98,8 +98,8 @@ class SearchPublisher(RootRun):
         if result.value is None:
             return {}
         costs = {} if result.cost is None else {"cost": result.cost}
-        summary = self._workspace.reader.scenario(result.scenario, result.jobs).summary
-        return summary | {"objective": result.value} | costs
+        state = self._workspace.reader.scenario(result.scenario, result.jobs)
+        return state.summary | {"objective": result.value} | costs | (state.cost.metrics if state.cost else {})
 
     def publish_report(self, folder: Path) -> None:
         """Add the report to the search's run."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from harness.data.dataset import Rows
-from harness.models.heads import Shape, dropout_mask
+from harness.models.dropout import dropout_mask
+from harness.models.heads import Shape
 from harness.models.stacked_heads import StackedHead
 from harness.stats.metrics import Probabilities
 from harness.study.identity import derive_seed

@@ -5,9 +5,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, linear
 
-from harness.models.heads import initialise, make_head, part_read, reads
+from harness.models import dropout
+from harness.models.dropout import dropout_mask
+from harness.models.heads import DropoutGap, initialise, make_head, part_read, reads
 from harness.models.names import HEADS
 from harness.study.settings import PROBES, Settings
+from harness.training.device import deterministic
 
 SHAPE, CLASSES = (5, 3, 2), 3
 
@@ -163,3 +166,29 @@ def test_less_than_the_maps_is_read_only_where_it_tells_all_that_they_tell(
     name: str, dropout: float, training: bool, expected: str
 ) -> None:
     assert reads(head_of(name, dropout).train(training)) == expected
+
+
+@pytest.mark.parametrize("p", [0.5, 0.3])
+@pytest.mark.parametrize("shape", [(64, 160, 5, 5), (33, 384, 16, 16), (5, 2048, 7, 7), (7, 96, 1, 1)])
+def test_dropout_of_a_few_images_at_a_time_has_the_bits_of_all_at_once(
+    shape: tuple[int, int, int, int], p: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    head = DropoutGap(shape[1:], 2, Settings(backbone="resnet18", dropout=p)).train()
+    for elements in (dropout.PART_ELEMENTS, 3 * features[0].numel()):  # the last part is smaller than the others
+        monkeypatch.setattr(dropout, "PART_ELEMENTS", elements)
+        torch.manual_seed(7)
+        whole = features * dropout_mask(shape, p, torch.device("cpu"))
+        following = torch.rand(())
+        for asked in (False, True):  # with a gradient, as behind a backbone that is trained, nothing is in parts
+            given = features.clone().requires_grad_(asked)
+            with deterministic(threads=1):
+                torch.manual_seed(7)
+                assert bits(head.dropout(given)) == bits(whole)
+                assert torch.rand(()) == following
+                torch.manual_seed(7)
+                assert bits(head(given)) == bits(head.linear(whole.mean(dim=(2, 3))))
+
+
+def bits(values: Tensor) -> bytes:
+    return values.detach().numpy().tobytes()

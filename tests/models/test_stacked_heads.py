@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.models.heads import dropout_mask, initialise, make_head
+from harness.models.dropout import dropout_mask
+from harness.models.heads import initialise, make_head
 from harness.models.names import STACKED_HEADS
 from harness.models.stacked_heads import StackedHead
 from harness.study.settings import Settings
