@@ -20,6 +20,7 @@ from harness.store.holders import read_holder
 from harness.study import Study
 from harness.study.mixed import mixed_versions
 from harness.study.provenance import versions
+from harness.study.settings import is_pretrained
 from harness.training.device import choose_device, device_name
 from harness.training.preflight import study_networks
 
@@ -202,7 +203,7 @@ def _networks(study: Study) -> Iterator[Check]:
             yield Check(name if found.setting == "weights" else f"network {network.backbone}", "bad", found.problem)
             continue
         try:
-            if network.weights == "imagenet":
+            if is_pretrained(network.weights):
                 check_hub(network.backbone)
             yield Check(name, "ok", f"{network.weights}: available" if network.weights != "none" else "none needed")
         except HarnessError as error:

@@ -51,7 +51,7 @@ SMALLER = {  # in the studies that are run: what a reader without time would cha
     "studies/pneumonia-search.yaml": {"trials: 40": "trials: 3", "repeats: 5": "repeats: 1"},
 }
 SMALLER_MINE = {
-    "resnet18.tv_in1k": "test_resnet", "weights: imagenet": "weights: none", "epochs: 15": "epochs: 1",
+    "resnet18.tv_in1k": "test_resnet", "weights: pretrained": "weights: none", "epochs: 15": "epochs: 1",
     "image_size: 224": "image_size: 32", "k: 3": "k: 2", "[dropout-gap, batchnorm-gap]": "[dropout-gap]",
 }  # fmt: skip
 SEARCHED = "\nsearch:\n  space: {learning_rate: {low: 1.0e-3, high: 1.0e-2, log: true}}\n  trials: 2\n"

@@ -27,7 +27,7 @@ data:
 folds: {{k: {k}, repeats: 1, grouped: true, seed: 0}}
 base:                         # the settings of every scenario, unless a factor varies them
   backbone: resnet18.tv_in1k  # a timm model; `harness plan` says which sizes it takes
-  weights: imagenet           # imagenet | none | PATH.safetensors
+  weights: pretrained         # pretrained | none | PATH.safetensors
   trainable: head             # head (frozen backbone) | all | last-N (its last N stages too)
   epochs: 15
   learning_rate: 1.0e-3

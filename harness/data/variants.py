@@ -11,6 +11,7 @@ from harness.store.files import file_digest
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import study_id
+from harness.study.settings import todays_word
 from harness.study.study import UNDECISIVE_FIELDS
 
 MAX_DIFFERENCES = 4  # in a line
@@ -35,7 +36,7 @@ def _same_weights(study: Study, record: StudyRecord) -> bool:
 
 def _weights(study: Study) -> tuple[set[str], set[str]]:
     """The words for weights that a study names, and the files."""
-    every = {settings.weights for _, settings in study.settings()}
+    every = {todays_word(settings.weights) for _, settings in study.settings()}
     files = {name for name in every if name.endswith(".safetensors")}
     return every - files, files
 
@@ -79,7 +80,7 @@ def _fields(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
         for key, part in value.items():
             yield from _fields(part, f"{at}.{key}" if at else str(key))
     else:
-        yield at, value
+        yield at, todays_word(value)
 
 
 def _shown(value: Any) -> str:

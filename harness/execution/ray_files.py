@@ -31,7 +31,8 @@ def pack(context: Context, shared: bool, jobs: Iterable[Job]) -> Shipment:
     """Gather what these jobs need; `shared`: the nodes see the driver's files under the same paths."""
     if shared:
         return Shipment(context, {})
-    weights = {job.scenario.settings.weights for job in jobs} - {"imagenet", "none"}
+    every = {job.scenario.settings.weights for job in jobs}
+    weights = {name for name in every if name.endswith(".safetensors")}
     paths = [*context.pixels.values(), *(weights_file(name) for name in weights)]
     return Shipment(context, {str(path): ray.put(np.fromfile(path, np.uint8)) for path in paths})
 
@@ -44,7 +45,7 @@ def unpack(shipment: Shipment, job: Job) -> tuple[Context, Job]:
     folder, size = _node_folder(), settings.image_size
     pixels = {size: _fetch(shipment, context.pixels[size], folder / context.pixels[size].name)}
     context = replace(context, pixels=pixels, features=folder / "features")
-    if settings.weights in ("imagenet", "none"):
+    if not settings.weights.endswith(".safetensors"):
         return context, job
     content = context.digests.weights[settings.backbone, settings.weights]
     path = _fetch(shipment, weights_file(settings.weights), folder / f"{digest(content)}.safetensors")

@@ -14,7 +14,7 @@ from harness.models.layouts import Layout, PoolError, features_in, features_of
 from harness.models.networks import new_network
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
-from harness.study.settings import NETWORKS, Pool, Settings, weights_file
+from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, weights_file
 
 
 class Backbone(nn.Module):
@@ -130,10 +130,10 @@ def load_network(settings: Settings, read: Collection[str]) -> tuple[nn.Module, 
     name, size = settings.backbone, settings.image_size or IMAGE_SIZE
     if name in NETWORKS or settings.weights == "none":
         return new_network(name, size), ""
-    if settings.weights == "imagenet":
+    if is_pretrained(settings.weights):
         check_hub(name)
     try:
-        if settings.weights == "imagenet":
+        if is_pretrained(settings.weights):
             return load_pretrained(name, size, read), ""
         return load_file(name, size, read, weights_file(settings.weights))
     except Exception as error:  # whatever timm, safetensors and the hub raise

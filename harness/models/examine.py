@@ -13,7 +13,7 @@ from harness.models.backbone import anatomy_of, last_stages, load_network
 from harness.models.hub import require_pretrained
 from harness.models.layouts import PoolError
 from harness.models.network_check import NetworkCheck, NetworkSettings
-from harness.study.settings import NETWORKS, Settings
+from harness.study.settings import NETWORKS, Settings, is_pretrained
 
 MAX_SIZES_TRIED = 7  # where a network does not support the image size
 MAX_MODULES_NAMED = 4  # of a stage
@@ -38,7 +38,7 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
             return NetworkCheck(str(error), "trainable")
     try:
         prefix = ""
-        if network.weights == "imagenet":
+        if is_pretrained(network.weights):
             require_pretrained(network.backbone)
         elif network.weights != "none":
             prefix = load_network(settings, known.read)[1]

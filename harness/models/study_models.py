@@ -8,7 +8,7 @@ from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
-from harness.study.settings import CLASSIFIERS, NETWORKS, weights_file
+from harness.study.settings import CLASSIFIERS, NETWORKS, is_pretrained, weights_file
 
 PAIR = ("backbone", "weights")
 
@@ -52,7 +52,7 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
         (backbone, "none") for backbone, _ in _pairs(study) if backbone in NETWORKS or backbone in CLASSIFIERS
     }
     return {
-        (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if weights == "imagenet" else "none")
+        (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if is_pretrained(weights) else "none")
         for backbone, weights in pairs
     }
 

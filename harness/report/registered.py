@@ -15,6 +15,7 @@ from harness.store.looks import Look
 from harness.store.registrations import Registration, registrations
 from harness.study import Study
 from harness.study.provenance import code_and_machine, code_digest
+from harness.study.settings import todays_word
 from harness.study.state import ScenarioState, StudyState, look_key, study_version
 
 REGISTRATION = "registration"  # the kind of these findings
@@ -192,7 +193,7 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
         return {k: v for key, each in value.items() for k, v in _flat(each, f"{name}.{key}".lstrip(".")).items()}
     if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
         return {k: v for index, each in enumerate(value) for k, v in _flat(each, f"{name}.{index}").items()}
-    return {name: value}
+    return {name: todays_word(value)}
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from harness.study.pixel_rules import PixelRules
-from harness.study.settings import Settings, decisive
+from harness.study.settings import Settings, decisive, todays_word
 from harness.study.study import Study
 
 PIXEL_FIELDS = {"resize", "window", "frame"}  # of `data`: in an id where they are not at their default
@@ -127,7 +127,7 @@ def _by_content(stage: dict[str, Any], digests: Digests) -> dict[str, Any]:
             return list(map(replaced, value))
         if isinstance(value, str) and value.endswith(".safetensors"):
             return known.get(value) or known.get(PurePath(value).name, "not known")
-        return value
+        return todays_word(value)
 
     factor = stage["grid"].get("weights", [])
     plain = not any(isinstance(level, dict) for level in factor)
@@ -139,6 +139,6 @@ def _by_content(stage: dict[str, Any], digests: Digests) -> dict[str, Any]:
 def _whole_id(content: dict[str, Any], digests: Digests) -> str:
     """The hash of the content of a study file and all its inputs."""
     heads = [dict(digests.heads)] if digests.heads else []
-    weights = sorted(digests.weights.values())
+    weights = sorted({(at[0], todays_word(at[1])): value for at, value in digests.weights.items()}.values())
     metadata = [digests.metadata] if digests.metadata else []
     return digest([NUMERICS, content, digests.manifest, digests.all_folds, weights, *heads, *metadata])

@@ -25,15 +25,31 @@ NOT_OF_PROBES = ("dropout", "epochs", "batch_size", "optimizer", "learning_rate"
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
 
+PRETRAINED = "pretrained"  # of `weights`: those that timm has for a backbone, whatever they were trained on
+EARLIER_WORD = "imagenet"  # for the same; it means the same work
+
+
 def natural_pool(head: str) -> Pool:
     """The pool of a head where none is named: as timm pools, or a map for a head that pools itself."""
     return "native" if head in VECTOR_HEADS else "map"
 
 
 def _weights(value: str) -> str:
-    if value not in ("imagenet", "none") and not value.endswith(".safetensors"):
-        raise ValueError("allowed: imagenet, none, or the path of a .safetensors file")
+    if value != "none" and not is_pretrained(value) and not value.endswith(".safetensors"):
+        raise ValueError(f"allowed: {PRETRAINED}, none, or the path of a .safetensors file")
     return value
+
+
+def is_pretrained(weights: str) -> bool:
+    """Whether these are the pretrained weights of timm."""
+    return todays_word(weights) == PRETRAINED
+
+
+def todays_word(value: Any) -> Any:
+    """The value of a setting with the word of today for pretrained weights, where it has the earlier one."""
+    if isinstance(value, list):
+        return list(map(todays_word, value))
+    return PRETRAINED if value == EARLIER_WORD else value
 
 
 def _trainable(value: str) -> str:
@@ -57,7 +73,7 @@ class Settings(Model):
     """The settings that decide how one network is trained; every field can be a factor of a grid."""
 
     backbone: Annotated[str, Field(min_length=1)]
-    weights: Annotated[str, AfterValidator(_weights)] = "imagenet"
+    weights: Annotated[str, AfterValidator(_weights)] = PRETRAINED
     trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N
     pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
     head: str = "dropout-gap"

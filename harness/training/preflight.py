@@ -22,7 +22,7 @@ from harness.study import Study
 from harness.study.identity import Digests, digest
 from harness.study.provenance import DECISIVE_FILES, code_digest
 from harness.study.search_block import Point, Search
-from harness.study.settings import CLASSIFIERS, ResolvedSettings
+from harness.study.settings import CLASSIFIERS, ResolvedSettings, is_pretrained
 from harness.study.strict_yaml import FieldPath
 
 MIN_UNREAD_SHARE = 0.01  # of an image, for a remark
@@ -76,7 +76,7 @@ def check_networks(study: Study, digests: Digests, store: Store, hub: bool = Fal
         check = found[network]
         if check.problem:
             raise study.error(_place(study, check.setting, network), check.problem)
-        if hub and network.weights == "imagenet":
+        if hub and is_pretrained(network.weights):
             from harness.models.hub import check_hub
 
             with study.blamed(*_place(study, "weights", network)):

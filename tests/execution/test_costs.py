@@ -74,7 +74,7 @@ def test_what_is_done_costs_nothing(finished: Finished) -> None:
 
 @pytest.mark.parametrize("trainable", ["all", "last-1", "head"])
 def test_a_probe_measures_the_real_loop(trainable: str, tmp_path: Path) -> None:
-    settings = ResolvedSettings(backbone="test_resnet", weights="imagenet", trainable=trainable, image_size=32)
+    settings = ResolvedSettings(backbone="test_resnet", weights="pretrained", trainable=trainable, image_size=32)
     found = probe(settings, 2, torch.device("cpu"), "a machine")
     assert found.train > 0 and found.score > 0
     assert (found.extract > 0) == (found.feature_bytes > 0) == (trainable == "head")

@@ -397,3 +397,44 @@ def test_a_plan_of_100_000_fits_takes_no_more_memory_than_a_small_machine_has(tm
     assert "jobs: 100000 known, 0 done\n" in done.stdout
     assert len(done.stdout.splitlines()) < 200, "a plan is to be read"
     assert int(done.stderr.split()[-1]) < 400 * 1024  # KiB; twice what it took, most of it Python's libraries
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "weights: WORD, epochs: 2}\nstages: [{name: a, grid: {head: [dropout-gap]}}]",
+        "epochs: 2}\nstages: [{name: a, grid: {weights: [WORD, none]}}]",
+        "epochs: 2}\nstages: [{name: a, zip: {weights: [WORD, none], dropout: [0.1, 0.2]}}]",
+        "epochs: 2}\nstages: [{name: a, grid: {head: [{name: dropout-gap, weights: WORD}]}}]",
+    ],
+)
+def test_the_earlier_word_for_pretrained_weights_means_the_same_work(study_of: LoadText, text: str) -> None:
+    found = []
+    for word in ("imagenet", "pretrained"):
+        study = study_of(
+            f"study: s\ndata: {{source: phantom}}\nbase: {{backbone: resnet18, {text}".replace("WORD", word)
+        )
+        given = digests(weights=weights_digests(study))
+        assert "imagenet:resnet18" in given.weights.values()
+        found.append(
+            (study_id(study, given), [job.id for s in scenarios(study, 0, given) for job in fold_jobs(study, s, given)])
+        )
+    assert found[0] == found[1]
+
+
+def test_two_words_for_the_same_weights_are_one_scenario(study_of: LoadText) -> None:
+    study = study_of(TEXT, "stages.0.grid={weights: [imagenet, pretrained]}", "stages.1.grid={}", "test=null")
+    assert (
+        len(
+            scenarios(
+                study,
+                0,
+                digests(
+                    weights=weights_digests(
+                        study_of(TEXT, "base.weights=none", "stages.0.grid={weights: [imagenet, pretrained]}")
+                    )
+                ),
+            )
+        )
+        == 1
+    )

@@ -43,7 +43,8 @@ def test_a_short_file_has_the_defaults(study_of: LoadText) -> None:
         480,
     )
     assert study.base == Settings(
-        backbone="resnet18", weights="imagenet", trainable="all", head="dropout-gap", dropout=0.5, oversampling="none",
+        backbone="resnet18", weights="pretrained", trainable="all", head="dropout-gap", dropout=0.5,
+        oversampling="none",
         epochs=15, batch_size=64, optimizer="adam", learning_rate=1e-4, weight_decay=0.0, precision="auto",
         select_epoch="last", image_size=None,
     )  # fmt: skip
@@ -152,7 +153,7 @@ MALFORMED = [
     ("epochs: 2", "epochs: 0", 8, "base.epochs", "0 is given; input should be greater than or equal to 1"),
     ("epochs: 2", "epoch: 2", 8, "base.epoch", "unknown key 'epoch'; did you mean epochs"),
     ("epochs: 2", "zzz: 2", 8, "base.zzz", "unknown key 'zzz'; allowed: backbone, weights, trainable"),
-    ("epochs: 2", "weights: net.pth", 8, "base.weights", "allowed: imagenet, none, or the path of a .safetensors file"),
+    ("epochs: 2", "weights: net.pth", 8, "base.weights", "allowed: pretrained, none, or the path of a .safeten"),
     ("epochs: 2", "dropout: 1", 8, "base.dropout", "less than 1"),
     ("epochs: 2", "dropout: .nan", 8, "base.dropout", "'.nan' is given; input should be a valid number"),
     ("epochs: 2", "learning_rate: 0", 8, "base.learning_rate", "0 is given; input should be greater than 0"),
