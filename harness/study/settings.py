@@ -42,7 +42,7 @@ def _weights(value: str) -> str:
 
 def is_pretrained(weights: str) -> bool:
     """Whether these are the pretrained weights of timm."""
-    return todays_word(weights) == PRETRAINED
+    return weights in (PRETRAINED, EARLIER_WORD)
 
 
 def todays_word(value: Any) -> Any:
