@@ -134,6 +134,7 @@ class KnnProbe(ProbeHead):
         super().__init__(shape, classes, settings)
         self.vectors = _learnt(torch.zeros(1, self.channels))
         self.labels, self.counts, self.k = (_learnt(torch.ones(1, dtype=torch.int64)) for _ in range(3))
+        self._k = 1  # what is in `k`, for graphs whose shapes are fixed
 
     def fit(self, vectors: Vectors, held_out: Tensor) -> Chosen:
         held, kept = vectors.where(held_out), vectors.where(~held_out)
@@ -146,12 +147,11 @@ class KnnProbe(ProbeHead):
             errors[k] = float(held.shares @ (votes - true).square().sum(dim=1).double())
         best = min(errors, key=lambda k: errors[k])
         self._store(vectors)
-        self.k = _learnt(torch.full_like(self.k, best))
+        self.k, self._k = _learnt(torch.full_like(self.k, best)), best
         return {"k": float(best)}
 
     def score(self, vectors: Tensor) -> Tensor:
-        k = int(self.k)
-        return self._votes(*self._nearest(vectors, k), k).log()
+        return self._votes(*self._nearest(vectors, self._k), self._k).log()
 
     def _store(self, vectors: Vectors) -> None:
         self.vectors = _learnt(normalize(vectors.features, dim=1))
@@ -173,6 +173,8 @@ class KnnProbe(ProbeHead):
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
         """Make room for as many training images as the state has."""
+        if (stored := state.get(f"{prefix}k")) is not None:
+            self._k = int(stored)
         for name in ("vectors", "labels", "counts"):
             if (stored := state.get(prefix + name)) is not None:
                 setattr(self, name, _learnt(torch.empty_like(stored, device=self.k.device)))
