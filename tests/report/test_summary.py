@@ -59,3 +59,24 @@ def test_the_study_run_in_mlflow_is_described_by_it(finished: Finished) -> None:
     assert summary_of(finished.run.report.read_text()).strip() in note
     assert note.startswith("**SYNTHETIC DATA.**")
     assert "report/index.html" in note
+
+
+def test_the_summary_says_in_what_the_selected_scenario_is_the_cheapest(finished: Finished) -> None:
+    state = finished.run.state.stages[0]
+    top = state.top
+    assert top is not None and state.stage.select is not None and len(state.scenarios) == 2
+    slow = {
+        key: replace(record, facts=replace(record.facts, seconds=1e6 if key in top.records else 1.0))
+        for scenario in state.scenarios
+        for key, record in scenario.records.items()
+    }
+    scenarios = tuple(replace(s, records={key: slow[key] for key in s.records}) for s in state.scenarios)
+    (other,) = (s.name for s in scenarios if s.id != top.id)
+    for cost, words in (("seconds", " in seconds"), ("parameters", "")):
+        select = state.stage.select.model_copy(update={"rule": "cheapest-equivalent", "cost": cost})
+        stage = replace(state, stage=state.stage.model_copy(update={"select": select}), scenarios=scenarios)
+        lines = summary_lines(finished.run.workspace, StudyState((stage,)), Statistics(kind="study", name="small"))
+        chosen = stage.best.name if stage.best else ""
+        expected = f"The cheapest of these{words}, {chosen}, is selected."
+        assert (expected in " ".join(lines)) == (chosen != top.name)
+        assert cost != "seconds" or chosen == other

@@ -68,6 +68,8 @@ def check_exact(study: Study, store: Store, run: SearchRun, target: int, url: st
     assert {r.info.status for r in [search, *trials, *folds]} == {"FINISHED"}
     assert sorted(int(r.data.tags["harness.slot"]) for r in trials) == list(range(target))
     assert {r.data.tags["mlflow.parentRunId"] for r in trials} == {search.info.run_id}
+    for trial in trials:
+        assert ("cost/flops" in trial.data.metrics) == (trial.data.tags["harness.state"] == "complete")
     jobs = [r.data.tags["harness.job_id"] for r in folds]
     assert len(set(jobs)) == len(jobs)
     assert set(jobs) >= {job.id for result in run.results for job in result.done}

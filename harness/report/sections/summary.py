@@ -14,6 +14,7 @@ from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, sentence
+from harness.study.stage import DEFAULT_COST
 from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
 from harness.study.unit import Unit
 
@@ -75,7 +76,8 @@ def _won(marks: Marks, state: StageState) -> str:
     best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}."
     mark = marks.scenario(top.settings)
     chosen = state.best if state.finished else None
-    cheaper = f" The cheapest of these, {chosen.name}, is selected." if chosen and chosen is not top else ""
+    of = "" if select.cost == DEFAULT_COST else f" in {select.cost}"
+    cheaper = f" The cheapest of these{of}, {chosen.name}, is selected." if chosen and chosen is not top else ""
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"
 
 
