@@ -35,7 +35,7 @@ def plan(
     from harness.execution.costs import study_costs
     from harness.prepare import nothing_left_if_refused, prepare
     from harness.store import Store
-    from harness.training.preflight import check_networks
+    from harness.training.preflight import check_networks, check_own_parts
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
     if probe:
@@ -43,6 +43,7 @@ def plan(
     with nothing_left_if_refused(study, store):
         workspace = prepare(study, store)
         networks = check_networks(study, workspace.inputs.digests, store)
+        check_own_parts(workspace, networks, "cpu")
     if store.writable:
         cache_inputs(workspace)
         networks.save()
@@ -75,6 +76,6 @@ def _probe(workspace: "Workspace", state: "StudyState", device: str) -> None:
 
     def one(settings: "ResolvedSettings") -> "Probe":
         print(f"probing {settings.backbone}, {settings.head}, at {settings.image_size} px", file=sys.stderr)
-        return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads.get(settings.head))
+        return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads)
 
     take_probes(state, workspace.store, one)

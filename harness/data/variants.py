@@ -11,7 +11,7 @@ from harness.store.files import file_digest
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import study_id
-from harness.study.settings import todays_word
+from harness.study.settings import OWN_PARTS, todays_word
 from harness.study.study import UNDECISIVE_FIELDS
 
 MAX_DIFFERENCES = 4  # in a line
@@ -42,8 +42,9 @@ def _weights(study: Study) -> tuple[set[str], set[str]]:
 
 
 def _same_heads(study: Study, record: StudyRecord) -> bool:
-    """Whether the custom heads are the same, as far as their files are at hand."""
-    for head in {settings.head for _, settings in study.settings() if is_custom(settings.head)}:
+    """Whether the custom heads, losses and optimizers are the same, as far as their files are at hand."""
+    named = {getattr(settings, part) for _, settings in study.settings() for part in OWN_PARTS}
+    for head in filter(is_custom, named):
         try:
             if source_digest(head_source(head, study.folder)) != record.digests.heads.get(head):
                 return False

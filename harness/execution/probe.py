@@ -1,7 +1,7 @@
 """Time some steps of a network on random images, before a study is run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,15 +30,20 @@ from harness.training.network import Network
 from harness.training.task import FitJob, Task
 
 CPU_IMAGES = 16  # through a backbone, per batch and in total: on a CPU a large one takes seconds per image
+NO_SOURCES: Mapping[str, str] = {}
 TIMED_BATCHES = 4  # of a head, and of whole networks on a GPU
 
 
 def probe(
-    settings: ResolvedSettings, classes: int, device: torch.device, machine: str, source: str | None = None
+    settings: ResolvedSettings,
+    classes: int,
+    device: torch.device,
+    machine: str,
+    sources: Mapping[str, str] = NO_SOURCES,
 ) -> Probe:
     """Measure the cost of a network in one epoch of the training loop on random gray images, after a warm-up epoch.
 
-    Its weights are random: they do not matter for time or memory. source: of a custom head.
+    Its weights are random: they do not matter for time or memory. sources: of the user's own parts.
     """
     frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
     batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
@@ -48,7 +53,7 @@ def probe(
     with deterministic(threads=1):
         backbone = load_backbone(settings, seed=0).put_on(device)
         shape = feature_shape(backbone, settings.image_size)
-        head = make_head(settings, shape, classes, source).to(device)
+        head = make_head(settings, shape, classes, sources.get(settings.head)).to(device)
         pixels = np.random.default_rng(0).integers(0, 256, (count, 1, *[settings.image_size] * 2), dtype=np.uint8)
         loader: Loader = PixelLoader(pixels, backbone.mean, backbone.std, device)
         arithmetic = Arithmetic(device, resolve_precision(settings.precision, device))
@@ -60,7 +65,7 @@ def probe(
             model, loader, arithmetic = head, _features(head, trained, shape, device), Arithmetic(device, "fp32")
         rows = np.arange(trained)
         task = Task(torch.arange(trained, device=device) % classes, rows, rows, None, every_epoch=True)
-        training, scoring = _timed(model, loader, FitJob(task, settings, 0, lambda *_: None), arithmetic)
+        training, scoring = _timed(model, loader, FitJob(task, settings, 0, lambda *_: None, sources), arithmetic)
     what = settings.head if frozen else settings.trainable
     return Probe(
         network=f"{settings.backbone}, {what} trained, {settings.image_size} px",

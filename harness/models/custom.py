@@ -1,4 +1,4 @@
-"""Custom heads, `module:Class` in the study file: one Python file next to the study file or on PYTHONPATH."""
+"""Own heads, losses and optimizers, `module:Class` in the study file: a Python file next to it or on PYTHONPATH."""
 
 import ast
 import hashlib
@@ -23,17 +23,19 @@ def file_name(head: str) -> str:
     return head.partition(":")[0].replace(".", "/") + ".py"
 
 
-def head_source(head: str, folder: Path) -> str:
+def head_source(head: str, folder: Path, kind: str = "head") -> str:
     """Read the source of the file of a custom head, without running it. folder: of the study file.
+
+    kind: what it is, where it is no head.
 
     Raises StudyError.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", head):
-        raise StudyError(f"{head!r} is given; a custom head is module:Class")
+        raise StudyError(f"{head!r} is given; a custom {kind} is module:Class")
     found = next((file for place in _places(folder) if (file := place / file_name(head)).is_file()), None)
     if found is None:
         here = " (the current folder has one: move it)" if Path(file_name(head)).is_file() else ""
-        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH{here}; a custom head is module:Class")
+        raise StudyError(f"no {file_name(head)} in {folder} or on PYTHONPATH{here}; a custom {kind} is module:Class")
     try:
         source = found.read_text(encoding="utf-8")
         parts = ast.parse(source).body

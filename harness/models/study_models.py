@@ -8,7 +8,7 @@ from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
-from harness.study.settings import CLASSIFIERS, NETWORKS, is_pretrained, weights_file
+from harness.study.settings import CLASSIFIERS, NETWORKS, OWN_PARTS, is_pretrained, weights_file
 
 PAIR = ("backbone", "weights")
 
@@ -25,12 +25,14 @@ def check_models(study: Study) -> None:
 
 
 def custom_heads(study: Study) -> dict[str, str]:
-    """Read the sources of custom heads. Raises StudyError, naming the place in the study file."""
+    """Read the sources of custom heads, losses and optimizers. Raises StudyError, naming the place in the file."""
     found: dict[str, str] = {}
     for field, settings in study.settings():
-        if is_custom(settings.head) and settings.head not in found:
-            with study.blamed(*study.place(field, "head")):
-                found[settings.head] = head_source(settings.head, study.folder)
+        for part in OWN_PARTS:
+            name = getattr(settings, part)
+            if is_custom(name) and name not in found:
+                with study.blamed(*study.place(field, part)):
+                    found[name] = head_source(name, study.folder, part)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from harness.study.pixel_rules import PixelRules
-from harness.study.settings import Settings, decisive, todays_word
+from harness.study.settings import OWN_PARTS, Settings, decisive, todays_word
 from harness.study.study import Study
 
 PIXEL_FIELDS = {"resize", "window", "frame"}  # of `data`: in an id where they are not at their default
@@ -28,7 +28,7 @@ class Digests:
     manifest: str
     folds: Mapping[tuple[int, int], str]  # (repeat, fold)
     weights: Mapping[tuple[str, str], str]  # (backbone, weights)
-    heads: Mapping[str, str] = field(default_factory=dict)  # custom head -> hash of its source
+    heads: Mapping[str, str] = field(default_factory=dict)  # own head, loss or optimizer -> hash of its source
     metadata: str | None = None  # of the images; it decides tables, and no fit
     sets: str | None = None  # the test images of further sets; they decide no fit to a fold
 
@@ -58,8 +58,9 @@ def settings_identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     """The settings that decide the numbers, with the weights by their content instead of their path."""
     values = decisive(settings.model_dump())
     values["weights"] = digests.weights[settings.backbone, settings.weights]
-    if settings.head in digests.heads:
-        values["head"] = [settings.head, digests.heads[settings.head]]
+    for part in OWN_PARTS:
+        if (name := getattr(settings, part)) in digests.heads:
+            values[part] = [name, digests.heads[name]]
     return values
 
 

@@ -21,7 +21,12 @@ CLASSIFIERS = {  # from images to probabilities, without a head and without grad
 # The heads that read one vector of an image, and no map; a probe learns nothing by these settings.
 PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradient steps
 VECTOR_HEADS = ("linear", "mlp", *PROBES)
-NOT_OF_PROBES = ("dropout", "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "select_epoch")
+NOT_OF_PROBES = (
+    "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch",
+)  # fmt: skip
+OWN_PARTS = ("head", "loss", "optimizer")  # settings that may name a class of the user's own, `module:Class`
+CROSS_ENTROPY = "cross-entropy"
+OPTIMIZERS = ("adam", "adamw", "sgd")
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
 
@@ -50,6 +55,18 @@ def todays_word(value: Any) -> Any:
     if isinstance(value, list):
         return list(map(todays_word, value))
     return PRETRAINED if value == EARLIER_WORD else value
+
+
+def _loss(value: str) -> str:
+    if value != CROSS_ENTROPY and ":" not in value:
+        raise ValueError(f"allowed: {CROSS_ENTROPY}, or module:Class, a loss of your own")
+    return value
+
+
+def _optimizer(value: str) -> str:
+    if value not in OPTIMIZERS and ":" not in value:
+        raise ValueError(f"allowed: {', '.join(OPTIMIZERS)}, or module:Class, an optimizer of your own")
+    return value
 
 
 def _trainable(value: str) -> str:
@@ -82,7 +99,8 @@ class Settings(Model):
     oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    loss: Annotated[str, AfterValidator(_loss)] = CROSS_ENTROPY
+    optimizer: Annotated[str, AfterValidator(_optimizer)] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -134,7 +152,13 @@ class ResolvedSettings(Settings):
     image_size: ImageSize
 
 
-ADDED_LATER = ("augment", "oversampling_ratio", "pool", "train_share")  # fields that the oldest results do not have
+ADDED_LATER = (
+    "augment",
+    "loss",
+    "oversampling_ratio",
+    "pool",
+    "train_share",
+)  # fields that the oldest results do not have
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import Arithmetic
 from harness.training.loaders import Loader, on_device, parts_of
 from harness.training.optimizers import make_optimizer
+from harness.training.own_parts import make_loss
 from harness.training.step import Steps
 from harness.training.task import FitJob, Task
 
@@ -54,11 +55,12 @@ def fit(
     Raises FloatingPointError where the loss is not finite. What else a batch raises says where.
     """
     settings, micro_batch = job.settings, micro_batch or job.settings.batch_size
-    optimizer = make_optimizer(model, settings)
+    optimizer = make_optimizer(model, settings, job.sources.get(settings.optimizer))
     checkpoints = checkpoints or Checkpoints(None, None, {})
     history = FitHistory(job, *checkpoints.load(model, optimizer))
     history.report()
-    steps = Steps(model, optimizer, arithmetic, micro_batch)
+    loss = make_loss(settings, job.sources, arithmetic.device)
+    steps = Steps(model, optimizer, arithmetic, micro_batch, loss)
     scorings = settings.epochs if job.task.every_epoch else 1
     score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
     for epoch in range(history.next_epoch, settings.epochs + 1):

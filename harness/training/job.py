@@ -16,7 +16,7 @@ from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.provenance import versions
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.settings import CLASSIFIERS, OWN_PARTS, Settings
 from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import Arithmetic, device_name, make_deterministic, resolve_precision, within_memory
@@ -39,7 +39,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     cached = cached_features(job, context) if settings.trainable == "head" else None
     meter = Meter(torch.device(context.device))
     task = task_of(job, context)
-    fit_job = FitJob(task, settings, job.seed, partial(on_epoch, job.id))
+    fit_job = FitJob(task, settings, job.seed, partial(on_epoch, job.id), context.heads)
     train = _way_to_train(settings)
     trained = train(job, context, fit_job, cached)
     trained = replace(trained, usage=_with_earlier(meter.read(), trained.fitted.earlier_seconds))
@@ -81,9 +81,9 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
     images = len(fit_job.task.train) * settings.epochs
-    # The code of a custom head may count steps or draw numbers in Python; a graph would repeat those of one step. The
+    # The code of an own part may count steps or draw numbers in Python; a graph would repeat those of one step. The
     # kernels of the harness, launched one by one from Python, would be slower than torch's.
-    known = settings.head not in context.heads
+    known = not any(getattr(settings, part) in context.heads for part in OWN_PARTS)
     fuse = context.fuse and known and precision == "bf16"
     fused = fuse and cached is None and _start(job, context).fused is not None
     first = Way(context.capture and known, cached is None and compiles(context.compile, device, images, fused))

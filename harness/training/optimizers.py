@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from harness.models.custom import head_class
 from harness.study.settings import Settings
 
 SGD_MOMENTUM = 0.9
@@ -15,10 +16,13 @@ ADAM_BETAS, ADAM_EPS = (0.9, 0.999), 1e-8  # Kingma and Ba 2015
 warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
 
 
-def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """The optimizer that the settings name, over what is trained of the model."""
+def make_optimizer(model: nn.Module, settings: Settings, source: str | None = None) -> torch.optim.Optimizer:
+    """The optimizer that the settings name, over what is trained of the model. source: of one of the user's own."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = settings.learning_rate, settings.weight_decay
+    if source is not None:
+        own: torch.optim.Optimizer = head_class(settings.optimizer, source)(parameters, lr=rate, weight_decay=decay)
+        return own
     device = parameters[0].device.type
     fused = device in ("cuda", "cpu")
     if settings.optimizer == "sgd":

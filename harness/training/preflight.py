@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.data.inputs import Inputs, Workspace
+from harness.data.inputs import Workspace
 from harness.errors import HarnessError
 from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.store import Store
@@ -164,22 +164,30 @@ def require_usable(workspace: Workspace, device: str, say: Callable[[str], None]
     Raises HarnessError, naming the place in the study file, for the first that cannot be used.
     """
     networks = check_networks(workspace.study, workspace.inputs.digests, workspace.store, hub=True)
-    _check_heads(workspace.study, workspace.inputs, networks, device)
+    check_own_parts(workspace, networks, device)
     for remark in networks.remarks:
         say(remark)
 
 
-def _check_heads(study: Study, inputs: Inputs, networks: Networks, device: str) -> None:
-    """Try each custom head on the features of every network that it may be put on.
+def check_own_parts(workspace: Workspace, networks: Networks, device: str) -> None:
+    """Try each loss and optimizer of the user's own, and each head on the features of every network it may be put on.
 
     Raises HarnessError, naming the place in the study file, where one cannot be used.
     """
+    study, sources = workspace.study, workspace.inputs.heads
+    if not sources:
+        return
     from harness.models.try_head import try_head
+    from harness.training.own_parts import try_loss, try_optimizer
 
-    shapes = sorted({check.shape for check in networks.found.values()})
+    shapes, classes = sorted({check.shape for check in networks.found.values()}), len(workspace.inputs.dataset.classes)
     for field, settings in study.settings():
-        if settings.head in inputs.heads:
-            with study.blamed(*study.place(field, "head")):
-                for channels, height, width in shapes:
-                    shape, classes = (channels, height, width), len(inputs.dataset.classes)
-                    try_head(settings, inputs.heads[settings.head], shape, classes, device)
+        with study.blamed(*study.place(field, "loss")):
+            if settings.loss in sources:
+                try_loss(settings, sources[settings.loss], classes, device)
+        with study.blamed(*study.place(field, "optimizer")):
+            if settings.optimizer in sources:
+                try_optimizer(settings, sources[settings.optimizer], device)
+        with study.blamed(*study.place(field, "head")):
+            for channels, height, width in shapes if settings.head in sources else ():
+                try_head(settings, sources[settings.head], (channels, height, width), classes, device)

@@ -11,6 +11,7 @@ from harness.models.names import STACKED_HEADS
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
+from harness.study.settings import OWN_PARTS
 from harness.training.context import Context
 from harness.training.device import free_memory, is_out_of_memory, make_deterministic, resolve_precision
 from harness.training.features import cached_features
@@ -37,9 +38,9 @@ def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         settings = job.scenario.settings
-        stacked = (
-            context.stack and settings.trainable == "head" and settings.head in STACKED_HEADS and job.evaluate == "val"
-        )
+        own = any(getattr(settings, part) in context.heads for part in OWN_PARTS)
+        known = settings.trainable == "head" and settings.head in STACKED_HEADS and not own
+        stacked = context.stack and known and job.evaluate == "val"
         groups.setdefault(
             settings.model_copy(update=dict.fromkeys(MAY_DIFFER_IN_A_STACK)) if stacked else job.id, []
         ).append(job)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from harness.training.capture import Captured, NotCapturedError, Outputs, Snapshot
 from harness.training.device import Arithmetic, free_memory
+from harness.training.own_parts import LossFunction
 
 CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
 Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the batch
@@ -22,8 +23,11 @@ class Steps:
     fallbacks: why they were not, where they should have been; a dict for its order.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, arithmetic: Arithmetic, batch: int) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, arithmetic: Arithmetic, batch: int, loss: LossFunction = cross_entropy
+    ) -> None:
         self._model, self._optimizer, self._device, self.batch = model, optimizer, arithmetic.device, batch
+        self._loss = loss
         self._wanted = arithmetic.capture and arithmetic.device.type == "cuda"
         self._graphs: dict[bool, Captured | None] = {}  # of training, and of scoring
         self.fallbacks: dict[str, None] = {}
@@ -81,7 +85,7 @@ class Steps:
 
     def _backward(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
         logits = self._model(images)
-        loss = cross_entropy(logits.float(), labels)
+        loss = self._loss(logits.float(), labels)
         (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), logits.detach()
 

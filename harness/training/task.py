@@ -37,6 +37,7 @@ class FitJob:
     settings: Settings
     seed: int
     on_epoch: Callable[[int, Metrics], None]
+    sources: Mapping[str, str] = field(default_factory=dict)  # of the user's own parts, by name
 
     def is_scored(self, epoch: int) -> bool:
         """Whether predictions are made after this epoch."""

@@ -11,7 +11,7 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.identity import PIXEL_FIELDS
-from harness.study.settings import Settings, level_text
+from harness.study.settings import CROSS_ENTROPY, Settings, level_text
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
@@ -36,14 +36,20 @@ def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dic
         "precision": _counted(record.facts.precision for record in state.records.values()),
         "select_epoch": _selected(state),
         "head": inputs.digests.heads.get(settings.head, "") or chosen_words(state),
+        "loss": inputs.digests.heads.get(settings.loss, ""),
+        "optimizer": inputs.digests.heads.get(settings.optimizer, ""),
     }
     return {
         name: _used(_text(name, study.as_written(getattr(settings, name))), resolved.get(name, ""))
         if settings.uses(name)
         else Used("-")
         for name in Settings.model_fields
-        if name != "train_share" or uses_shares(study)  # older reports have none
+        if (name != "train_share" or uses_shares(study)) and (name != "loss" or _own_losses(study))  # as older reports
     }
+
+
+def _own_losses(study: Study) -> bool:
+    return any(settings.loss != CROSS_ENTROPY for _, settings in study.settings())
 
 
 def uses_shares(study: Study) -> bool:
