@@ -24,7 +24,12 @@ class Steps:
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, arithmetic: Arithmetic, batch: int, loss: LossFunction = cross_entropy
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        arithmetic: Arithmetic,
+        batch: int,
+        loss: LossFunction = cross_entropy,
     ) -> None:
         self._model, self._optimizer, self._device, self.batch = model, optimizer, arithmetic.device, batch
         self._loss = loss
