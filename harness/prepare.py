@@ -13,6 +13,7 @@ from harness.data.data_lines import data_lines
 from harness.data.dataset import Dataset
 from harness.data.decode import Counting
 from harness.data.folds import Fold, fold_digests
+from harness.data.inner_split import check_inner_splits
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset
 from harness.data.patients import patient_rule
@@ -54,6 +55,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
         folds = study_folds(study, dataset, store)
         _check_unit(study, dataset, folds)
         check_train_shares(study, dataset, folds)
+        check_inner_splits(study, dataset, folds)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)

@@ -1,12 +1,15 @@
 """A split of the training images of one fit, by which it chooses its own settings; no patient is on both sides."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.dataset import Dataset, Rows
+from harness.data.folds import Fold
 from harness.errors import DataError, LeakageError
+from harness.study import Study
 
 PARTS = 5  # one of which is held out
 
@@ -35,16 +38,40 @@ def inner_split(dataset: Dataset, train: Rows, seed: int) -> InnerSplit:
 
     rows, counts = np.unique(train, return_counts=True)
     labels, groups = dataset.labels[rows], dataset.groups[rows]
-    least, name = min((len(set(groups[labels == c])), name) for c, name in enumerate(dataset.classes))
+    least, name = _least(dataset, rows)
     splitter = StratifiedGroupKFold(min(PARTS, max(2, least)), shuffle=True, random_state=seed)
     for kept, held in splitter.split(rows, labels, groups) if least > 1 else ():
         if all(len(set(labels[side])) == len(dataset.classes) for side in (kept, held)):
             _require_apart(groups, kept, held)
             return InnerSplit(rows, labels, counts, np.isin(np.arange(len(rows)), held))
+    raise _too_few(dataset, name, least)
+
+
+def check_inner_splits(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
+    """Raise DataError where a probe of the study would find a class of one patient only in a fold.
+
+    A share of the training images may still have too few; that ends the fit itself.
+    """
+    for field, settings in study.settings():
+        if settings.is_probe:
+            with study.blamed(*study.place(field, "head")):
+                for fold in folds:
+                    least, name = _least(dataset, fold.train)
+                    if least < 2:
+                        raise _too_few(dataset, name, least)
+
+
+def _least(dataset: Dataset, rows: Rows) -> tuple[int, str]:
+    """The number of patients of the class with the fewest among these images, and the class."""
+    labels, groups = dataset.labels[rows], dataset.groups[rows]
+    return min((len(set(groups[labels == c])), name) for c, name in enumerate(dataset.classes))
+
+
+def _too_few(dataset: Dataset, name: str, found: int) -> DataError:
     unit = "patients" if dataset.patient_rule is not None else "images"
-    raise DataError(
-        f"an inner split needs two {unit} or more of each class among the training images; {name} has {least}: use"
-        " head: linear, which chooses nothing, or more images"
+    return DataError(
+        f"a probe chooses by an inner split, which needs two {unit} or more of each class among the training images;"
+        f" {name} has {found}: use head: linear, which chooses nothing, or more images"
     )
 
 

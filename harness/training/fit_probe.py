@@ -19,7 +19,7 @@ def fit_probe(probe: ProbeHead, loader: Loader, job: FitJob, inner: InnerSplit) 
     device = task.labels.device
     where = torch.device("cpu") if device.type == "mps" else device  # Apple's GPUs have no float64
     arrays = (inner.labels, inner.counts, inner.held_out)
-    with torch.inference_mode():
+    with torch.no_grad():
         features = torch.cat([*loader(parts_of(inner.rows, batch_size))]).to(where)
         labels, counts, held_out = (torch.from_numpy(array).to(where) for array in arrays)
         chosen = probe.to(where).fit(Vectors(features, labels, counts), held_out)

@@ -36,5 +36,7 @@ def test_no_patient_and_no_copy_is_on_both_sides(tmp_path_factory: pytest.TempPa
 def test_a_class_of_one_patient_is_refused_by_name(tmp_path_factory: pytest.TempPathFactory) -> None:
     patients = ["only"] * 4 + [f"p{n}" for n in range(20)]
     found = dataset(tmp_path_factory, patients, ["B"] * 4 + ["A"] * 20)
-    with pytest.raises(DataError, match="two patients or more of each class among the training images; B has 1"):
+    with pytest.raises(
+        DataError, match="two patients or more of each class among the training images; B has 1: use head: linear"
+    ):
         inner_split(found, np.arange(24), 0)

@@ -124,9 +124,35 @@ def test_files_bytes_and_arrays_of_any_size_are_one_image(tmp_path: Path) -> Non
         read_images([np.zeros((4, 4))], 64)
 
 
-def test_a_vector_has_no_places_to_draw() -> None:
-    with pytest.raises(HarnessError, match="needs a feature map; test_resnet gives one vector for the whole image"):
-        grad_cam(classifier("linear"), PIXELS, np.array([0, 1, 1]))
+@pytest.mark.parametrize("head", ["linear", "mlp", "logistic", "svm"])
+def test_a_vector_that_is_the_mean_of_a_map_is_explained_by_that_map(head: str) -> None:
+    made = classifier(head)
+    for name, parameter in made.head.named_parameters():
+        if name not in ("centre", "scale"):
+            torch.nn.init.uniform_(parameter.data)
+    maps = grad_cam(made, PIXELS, np.array([1, 1, 1]))
+    (images,) = made.loader(PIXELS)([np.arange(3)])
+    features = made.backbone.network.forward_features(images).detach().requires_grad_()  # type: ignore[operator]
+    made.head(features)[:, 1].sum().backward()
+    assert features.grad is not None
+    expected = (features.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu().detach().numpy()
+    expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-30)
+    assert maps.max() == 1
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("head", "backbone", "words"),
+    [
+        ("linear", "test_vit", "needs a feature map; test_vit gives one vector for the whole image"),
+        ("knn", "test_resnet", "the head knn counts the votes of training images"),
+    ],
+)
+def test_a_vector_that_is_no_mean_has_no_places_to_draw_and_votes_have_no_gradient(
+    head: str, backbone: str, words: str
+) -> None:
+    with pytest.raises(HarnessError, match=words):
+        grad_cam(classifier(head, backbone=backbone), PIXELS, np.array([0, 1, 1]))
 
 
 @pytest.mark.parametrize("head", [head for head in HEADS if head not in VECTOR_HEADS])

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from harness.errors import StudyError
+from harness.errors import DataError, StudyError
+from harness.prepare import prepare
 from harness.report.verified.verify import Verification
 from harness.store import Ledger, Store
 from harness.study import Study
@@ -88,3 +89,12 @@ def test_settings_that_decide_nothing_make_no_other_fit(small_study: StudyOf, st
 def test_what_no_probe_can_learn_from_is_refused(small_study: StudyOf, override: str, words: str) -> None:
     with pytest.raises(StudyError, match=words):
         of_heads(small_study, "{head: [knn, svm]}", override)
+
+
+def test_a_class_of_too_few_patients_for_an_inner_split_is_refused_before_any_fit(
+    small_study: StudyOf, store: Store
+) -> None:
+    tiny = (*FROZEN, "data.phantom.train=16", "test=null", "stages=[{name: one, grid: {head: [linear, knn]}}]")
+    with pytest.raises(DataError, match=r"an inner split, which needs two \w+ or more of each class"):
+        prepare(small_study(*tiny), store)
+    prepare(small_study(*tiny, "stages.0.grid.head=[linear]"), store)
