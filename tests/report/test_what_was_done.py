@@ -26,8 +26,9 @@ def csv(finished: Finished, name: str) -> pd.DataFrame:
 def test_every_setting_is_there_once_and_the_factors_stand_with_their_scenarios(finished: Finished) -> None:
     constant, scenarios = csv(finished, "settings").set_index("setting"), csv(finished, "scenarios")
     varied = {"head", "oversampling"}
-    assert {*Settings.model_fields} - varied - {"train_share"} <= {*constant.index}
-    assert "train_share" not in constant.index, "no fit learns from a share, and older reports have no such row"
+    not_asked = {"train_share", "loss"}
+    assert {*Settings.model_fields} - varied - not_asked <= {*constant.index}
+    assert not not_asked & {*constant.index}, "no fit asks for another one, and older reports have no such rows"
     assert not varied & {*constant.index}
     first = finished.run.state.scenarios[0].settings
     assert constant["value"].reindex(["backbone", "epochs", "image_size", "optimizer"]).tolist() == [
