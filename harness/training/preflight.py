@@ -30,6 +30,7 @@ MAX_SIZES = 32  # of a range, checked one by one
 EXAMINING_FILES = (
     "models/coverage.py", "models/examine.py", "models/flops.py", "models/hub.py", "models/network_check.py",
 )  # fmt: skip
+PLACED = ("backbone", "weights", "trainable", "image_size")  # tell which level gave a network its settings
 NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size", "head", "pool")
 
 
@@ -146,7 +147,7 @@ def _examined(networks: list[NetworkSettings]) -> list[NetworkCheck]:
 def _place(study: Study, setting: str, network: NetworkSettings) -> FieldPath:
     """The field of the study file that gives a network this setting; that of its backbone where no size is named."""
     given = [
-        (sum(getattr(settings, name) == getattr(network, name) for name in NETWORK_FIELDS), place)
+        (sum(getattr(settings, name) == getattr(network, name) for name in PLACED), place)
         for field, settings in study.settings()
         if field != ("base",) and setting in (place := study.place(field, setting))
         if getattr(settings, setting) == getattr(network, setting)

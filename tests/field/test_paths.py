@@ -121,7 +121,11 @@ def test_a_level_is_shown_as_it_was_written_and_two_files_of_one_name_differ(har
 def test_a_head_of_the_current_folder_is_not_taken_unless_it_is_named(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("pool.py").write_text("class Pool: ...\n", encoding="utf-8")
+    head = (
+        "class Pool(Linear):\n    def __init__(self, shape, classes, _):\n        super().__init__(shape[0], classes)\n"
+    )
+    forward = "    def forward(self, maps):\n        return super().forward(maps.mean((2, 3)))\n"
+    Path("pool.py").write_text(f"from torch.nn import Linear\n{head}{forward}", encoding="utf-8")
     monkeypatch.syspath_prepend(str(Path.cwd()))  # as `python -m` does
     line = harness.refused("plan", "proj/s.yaml", "--set", "base.head=pool:Pool", "--set", "stages.0.grid={}")
     assert "no pool.py in proj or on PYTHONPATH (the current folder has one: move it)" in line
