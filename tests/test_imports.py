@@ -26,7 +26,6 @@ LIBRARIES = {
     "torch": ("training", "models", "data.pixels", "execution.probe", "serving"),
     "safetensors": ("training", "models", "serving"),
     "timm": ("models",),
-    "captum": ("serving.explain",),
     "onnx": ("serving.onnx",),
     "onnxruntime": ("serving.onnx",),
     "mlflow": ("tracking",),

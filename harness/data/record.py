@@ -118,6 +118,7 @@ def restored(folder: Path, about: Mapping[str, Any]) -> Study:
     study._text = (folder / GIVEN_FILE).read_text(encoding="utf-8")
     study._written = about["written"]
     study._changed = {field: (old, new) for field, (old, new) in about["changed"].items()}
+    study.resolve_sizes(about.get("native_sizes", {}))
     return study
 
 
@@ -180,6 +181,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
         "study_id": workspace.identity,
         "changed": {field: how for field, how in study.changed.items() if field.split(".")[0] != "search"},
         "written": study._written,
+        **({"native_sizes": dict(study.native_sizes)} if study.native_sizes else {}),
         "digests": {
             "manifest": digests.manifest,
             "folds": [[*at, value] for at, value in digests.folds.items()],

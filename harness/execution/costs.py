@@ -110,13 +110,12 @@ def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
     for scenario in state.scenarios:
         key = probe_key(scenario.settings)
         waiting[key if key in probes else None] += scenario.missing
-    sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     images = len(inputs.dataset.table)
     seen: set[str | None] = {None}  # features that an earlier network needs too
     costs = [
         _network(inputs, jobs, probes[key], images, seen) for key, jobs in waiting.items() if key is not None and jobs
     ]
-    return Costs(costs, len(waiting[None]), sum(images * size**2 for size in sizes))
+    return Costs(costs, len(waiting[None]), sum(images * size**2 for size in study.image_sizes))
 
 
 def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: set[str | None]) -> NetworkCost:

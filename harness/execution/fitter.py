@@ -57,11 +57,10 @@ class Fitter:
 def make_context(workspace: Workspace, device: str, counting: Counting, compute: Compute = AUTO) -> Context:
     """Decode every image, so that a broken one is named before any training, and gather what the workers need."""
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
-    sizes = {settings.image_size or study.data.image_size for _, settings in study.settings()}
     with study.blamed("data", "source" if study.data.path is None else "path"):
         pixels = {
             size: pixel_cache(inputs.dataset, size, store, partial(counting, f"images decoded at {size} px"))
-            for size in sorted(sizes)
+            for size in sorted(study.image_sizes)
         }
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     return Context(

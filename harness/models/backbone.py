@@ -62,6 +62,10 @@ class Backbone(nn.Module):
         """The features of images in each of these layouts, by one pass."""
         return features_in(self.network, self._arranged(images), layouts)
 
+    def before_pooling(self, images: Tensor) -> Any:
+        """The output of timm's `forward_features`: a map, tokens, or several of them."""
+        return self.network.forward_features(self._arranged(images))  # type: ignore[operator]
+
     def _arranged(self, images: Tensor) -> Tensor:
         return images.contiguous() if self._contiguous else images
 
@@ -105,13 +109,17 @@ def load_backbone(settings: Settings, seed: int, pools: Iterable[Pool] = ()) -> 
 
 def anatomy_of(settings: Settings) -> Anatomy:
     """Inspect the backbone of the settings. Raises HarnessError, naming it, where it cannot be built or run."""
-    size = settings.image_size or IMAGE_SIZE
+    size = _size(settings)
     try:
         return anatomy(settings.backbone, size, settings.pooling)
     except PoolError as error:
         raise PoolError(f"{settings.backbone}: {error}") from None
     except HarnessError as error:
         raise HarnessError(f"{settings.backbone} does not take images of {size} px: {error}") from None
+
+
+def _size(settings: Settings) -> int:
+    return settings.image_size if isinstance(settings.image_size, int) else IMAGE_SIZE
 
 
 def _remove_unused(network: nn.Module, read: frozenset[str]) -> None:
@@ -127,7 +135,7 @@ def load_network(settings: Settings, read: Collection[str]) -> tuple[nn.Module, 
 
     read: the parameters that the features depend on.
     """
-    name, size = settings.backbone, settings.image_size or IMAGE_SIZE
+    name, size = settings.backbone, _size(settings)
     if name in NETWORKS or settings.weights == "none":
         return new_network(name, size), ""
     if is_pretrained(settings.weights):

@@ -51,7 +51,7 @@ def features_of(network: nn.Module, images: Tensor, layout: Layout) -> Tensor:
     if layout == "pooled":
         features: Tensor = network(images)
         return features[..., None, None]
-    return _laid_out(network, network.forward_features(images), layout)  # type: ignore[operator]
+    return from_places(network, network.forward_features(images), layout)  # type: ignore[operator]
 
 
 def features_in(network: nn.Module, images: Tensor, layouts: Sequence[Layout]) -> list[Tensor]:
@@ -59,16 +59,27 @@ def features_in(network: nn.Module, images: Tensor, layouts: Sequence[Layout]) -
     if len(layouts) == 1 or not hasattr(network, "forward_head"):
         return [features_of(network, images, layout) for layout in layouts]
     features = network.forward_features(images)  # type: ignore[operator]
-    return [
-        network.forward_head(features)[..., None, None]  # type: ignore[operator]
-        if layout == "pooled"
-        else _laid_out(network, features, layout)
-        for layout in layouts
-    ]
+    return [from_places(network, features, layout) for layout in layouts]
 
 
-def _laid_out(network: nn.Module, features: Tensor, layout: Layout) -> Tensor:
-    """The output of `forward_features` in any layout but pooled."""
+def places_of(network: nn.Module, features: Any) -> Tensor | str:
+    """The output of `forward_features` as a map [n, C, h, w], or what it is where it has no places in the image."""
+    if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+        return "no single map"
+    if features.ndim == 4:
+        return _as_map(network, features)
+    prefix = prefix_tokens(network)
+    if prefix is None or features.shape[1] <= prefix:
+        return "tokens whose places timm does not say"
+    patches = _on_grid(_patches(network, features))
+    return f"{patches.shape[2]} tokens, which is not a square" if patches.shape[3] == 1 < patches.shape[2] else patches
+
+
+def from_places(network: nn.Module, features: Any, layout: Layout) -> Tensor:
+    """The features [n, C, h, w] in a layout, from the output of `forward_features`."""
+    if layout == "pooled":
+        pooled: Tensor = network.forward_head(features)  # type: ignore[operator]
+        return pooled[..., None, None]
     if layout == "map":
         return _as_map(network, features)
     if layout == "tokens":

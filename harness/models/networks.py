@@ -7,10 +7,19 @@ import timm
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
+from harness.errors import HarnessError
 from harness.models.baselines import built_in_model
 from harness.study.settings import NETWORKS
 
 BATCH_NORMS = (nn.BatchNorm2d, BatchNormAct2d)  # timm's own has `drop` and `act` behind it
+
+
+def native_size(name: str) -> int:
+    """The side of the images, in pixels, that the weights of a network were trained with, as timm has it."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if config is None:
+        raise HarnessError(f"timm does not say the image size of {name}; write a number instead of native")
+    return int(config.input_size[-1])
 
 
 def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:

@@ -24,6 +24,22 @@ def check_models(study: Study) -> None:
     _check_bound(study)
 
 
+def native_sizes(study: Study) -> dict[str, int]:
+    """The image size of the weights of every backbone, as timm has it; empty where no setting asks for it.
+
+    Raises StudyError, naming the place in the study file, for a backbone of which timm does not know it.
+    """
+    every = [*study.settings()]
+    asking = next((field for field, settings in every if settings.image_size == "native"), None)
+    if asking is None:
+        return {}
+    from harness.models.networks import native_size
+
+    names = dict.fromkeys(settings.backbone for _, settings in every if not settings.is_built_in)
+    with study.blamed(*study.place(asking, "image_size")):
+        return {name: native_size(name) for name in names}
+
+
 def custom_heads(study: Study) -> dict[str, str]:
     """Read the sources of custom heads, losses and optimizers. Raises StudyError, naming the place in the file."""
     found: dict[str, str] = {}

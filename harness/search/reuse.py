@@ -109,7 +109,7 @@ class Reuse:
             settings = Settings.model_validate({**asked.base.model_dump(), "weights": here, **trial.params})
         except ValueError:  # of pydantic
             return None
-        resolved = settings.resolved(asked.data.image_size).model_dump()
+        resolved = asked.resolved(settings).model_dump()
         point = self._search.complete({**resolved, **trial.params}, {})
         return point if all(self._search.space[key].holds(value) for key, value in point.items()) else None
 

@@ -70,7 +70,7 @@ def stage_scenarios(study: Study, stage: Stage, winner: Scenario | None, digests
     scenarios: dict[str, Scenario] = {}
     for point in stage.points():
         found = start.at(point)
-        resolved = found.settings.resolved(study.data.image_size)
+        resolved = study.resolved(found.settings)
         scenario = Scenario(_scenario_id(resolved, digests), names.name(resolved), resolved, found.before)
         scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be the same size twice
     return list(scenarios.values())
@@ -79,7 +79,7 @@ def stage_scenarios(study: Study, stage: Stage, winner: Scenario | None, digests
 def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> Scenario:
     """The scenario at a point of the search space, named after its active parameters."""
     settings = Settings.model_validate({**study.base.model_dump(), **point})
-    resolved = settings.resolved(study.data.image_size)
+    resolved = study.resolved(settings)
     active = [key for key in study.searched.space if key in point and resolved.uses(key)]
     levels = {key: study.as_written(getattr(resolved, key)) for key in active}
     return Scenario(_scenario_id(resolved, digests), point_name(levels) or study.study, resolved)

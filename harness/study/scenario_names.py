@@ -30,7 +30,7 @@ class ScenarioNames:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._base = study.base.resolved(study.data.image_size)
+        self._base = study.resolved(study.base)
         self._stages = {key: [stage for stage in study.stages if key in stage.factors] for key in study.factors}
         self._telling = {key: self._told_apart(key) for key in study.factors}
 

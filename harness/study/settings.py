@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from harness.study.types import Model
 
@@ -83,7 +83,19 @@ def level_text(level: Any) -> str:
     return short if float(short) == level else repr(level)
 
 
-ImageSize = Annotated[int, Field(ge=8, le=2048)]  # pixels of a side
+MIN_SIZE, MAX_SIZE = 8, 2048  # pixels of a side
+ImageSize = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE)]
+
+
+def _given_size(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Check a size, with one message about all that it may be."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError(f"allowed: a whole number from {MIN_SIZE} to {MAX_SIZE} (pixels), or native") from None
+
+
+GivenSize = Annotated[ImageSize | Literal["native"] | None, WrapValidator(_given_size)]
 
 
 class Settings(Model):
@@ -106,8 +118,13 @@ class Settings(Model):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the training images of a fold, in whole patients
-    image_size: ImageSize | None = None  # None: data.image_size
+    image_size: GivenSize = None  # None: data.image_size; native: that of the weights
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images only
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the model is one of the harness: it has no weights to load."""
+        return self.backbone in NETWORKS or self.backbone in CLASSIFIERS
 
     @property
     def pooling(self) -> Pool:
@@ -135,9 +152,13 @@ class Settings(Model):
         return f"{share} training images"
 
     def resolved(self, image_size: int) -> "ResolvedSettings":
-        """Return the settings as they decide the numbers: with an image size, and built-in models from scratch."""
-        values = dict(self) | {"image_size": self.image_size or image_size, "pool": self.pooling}
-        if self.backbone in NETWORKS or self.backbone in CLASSIFIERS:
+        """Return the settings as they decide the numbers: built-in models from scratch, and with an image size.
+
+        image_size: where the settings name no number.
+        """
+        size = self.image_size if isinstance(self.image_size, int) else image_size
+        values = dict(self) | {"image_size": size, "pool": self.pooling}
+        if self.is_built_in:
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
             values |= {"head": "none", "pool": "map", "augment": "none"}

@@ -12,7 +12,7 @@ from harness.study.data_block import Data
 from harness.study.grid import Level, level_of, reached
 from harness.study.messages import located
 from harness.study.search_block import Search
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings, Settings
 from harness.study.stage import Stage
 from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.subgroups import Subgroups
@@ -86,6 +86,7 @@ class Study(Model):
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
     _text: str = PrivateAttr(default="")
     _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
+    _native_sizes: dict[str, int] = PrivateAttr(default_factory=dict)  # backbone -> pixels of a side
 
     @model_serializer(mode="wrap")
     def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -125,6 +126,20 @@ class Study(Model):
     def as_written(self, level: Any) -> Any:
         """A level as the user wrote it: a path before it was made absolute."""
         return self._written.get(level, level) if isinstance(level, str) else level
+
+    @property
+    def native_sizes(self) -> Mapping[str, int]:
+        """The image size of the weights of each backbone that some setting asks for by `native`."""
+        return self._native_sizes
+
+    def resolve_sizes(self, native: Mapping[str, int]) -> None:
+        """Set the sizes that `image_size: native` stands for; until then no settings with it can be resolved."""
+        self._native_sizes = dict(native)
+
+    def resolved(self, settings: Settings) -> ResolvedSettings:
+        """Return the settings as they decide the numbers of this study."""
+        of_weights = settings.image_size == "native" and not settings.is_built_in
+        return settings.resolved(self._native_sizes[settings.backbone] if of_weights else self.data.image_size)
 
     @property
     def selects(self) -> bool:
@@ -172,6 +187,16 @@ class Study(Model):
         for key, dimension in self.search.space.items() if self.search else ():
             for j, level in enumerate(dimension.choices or ()):
                 yield ("search", "space", key, "choices", j), self.base.model_copy(update={key: level})
+
+    @property
+    def image_sizes(self) -> set[int]:
+        """The sizes of all images that some scenario reads; those of a range of the search are not known before."""
+        fields, search = ("backbone", "image_size"), self.search
+        found = [settings for stage in self.reached(fields) for settings in stage]
+        for point in search.reachable(fields) if search else ():
+            known = {key: value for key, value in point.items() if search and search.space[key].choices}
+            found.append(self.base.model_copy(update=known))
+        return {self.resolved(settings).image_size for settings in found}
 
     def place(self, field: FieldPath, name: str) -> FieldPath:
         """The field that gives a setting, below one of those of `settings`."""

@@ -52,7 +52,7 @@ def _used(settings: ResolvedSettings) -> dict[str, Any]:
 def _constant_settings(study: Study) -> dict[str, Any]:
     """The settings that are the same in every scenario that the study can meet."""
     searched = study.search.space if study.search else {}
-    every = [_used(settings.resolved(study.data.image_size)) for _, settings in study.settings()]
+    every = [_used(study.resolved(settings)) for _, settings in study.settings()]
     return {
         name: value
         for name, value in every[0].items()

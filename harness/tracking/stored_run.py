@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from harness.data.record import HEADS_FOLDER
 from harness.errors import StudyError
 from harness.store import Store
-from harness.study.settings import Settings
+from harness.study.settings import ResolvedSettings
 from harness.tracking.connection import open_client
 
 
@@ -19,7 +19,7 @@ class StoredRun:
 
     job_id: str
     study_file: Path
-    settings: Settings
+    settings: ResolvedSettings
 
 
 def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
@@ -47,9 +47,9 @@ def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
         heads = client.download_artifacts(top.info.run_id, HEADS_FOLDER, str(folder / "downloaded"))
         shutil.copytree(heads, folder, dirs_exist_ok=True)
     path = client.download_artifacts(top.info.run_id, "study.yaml", str(folder))
-    given = {key: value for key, value in run.data.params.items() if key in Settings.model_fields}
+    given = {key: value for key, value in run.data.params.items() if key in ResolvedSettings.model_fields}
     try:
-        settings = Settings.model_validate_strings(given)
+        settings = ResolvedSettings.model_validate_strings(given)
     except ValueError:  # pydantic's own is one
         raise StudyError(f"run {run_id} has settings that this version does not read: another one wrote it") from None
     return StoredRun(run.data.tags["harness.job_id"].partition(",")[0], Path(path), settings)

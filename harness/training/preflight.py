@@ -92,7 +92,7 @@ def study_networks(study: Study) -> list[NetworkSettings]:
         for size in _sizes(study.search, point):
             point |= size
             found.append(study.base.model_copy(update={key: point[key] for key in NETWORK_FIELDS if key in point}))
-    resolved = (settings.resolved(study.data.image_size) for settings in found)
+    resolved = map(study.resolved, found)
     return [*dict.fromkeys(_network(settings) for settings in resolved if settings.backbone not in CLASSIFIERS)]
 
 

@@ -46,7 +46,7 @@ modules) was examined as `harness plan` does it. A backbone gives a head one of 
 - **patch tokens**: the tokens of the patches on their grid, without class, distillation and register tokens.
 - **timm's pooled feature**: one vector, where a map or tokens would lose what was trained: a norm behind the pooling,
   attention pooling, blocks of the class token alone, several maps at once. `flatten` and `gap` are one there, and
-  Grad-CAM has nothing to draw.
+  Grad-CAM draws where they are pooled from one map.
 
 `last-N` says how many stages there are, of which all but one can be trained, and the share of the last one. A size that
 a backbone does not take is refused by `harness plan`, with sizes that work; "unread" is the share of an image that its

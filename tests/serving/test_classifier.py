@@ -13,7 +13,7 @@ from PIL import Image
 
 from harness.data.decode import decode
 from harness.errors import DataError, HarnessError
-from harness.models.names import HEADS
+from harness.models.names import HEADS, STACKED_HEADS
 from harness.serving.classifier import Classifier, ClassifierMetadata, plain_network
 from harness.serving.explain import grad_cam
 from harness.serving.images import AnyImage, read_images
@@ -22,7 +22,7 @@ from harness.store import Store
 from harness.study import Study
 from harness.study.pixel_rules import PixelRules
 from harness.study.plan import test_jobs as jobs_on_the_test_set
-from harness.study.settings import VECTOR_HEADS, ResolvedSettings
+from harness.study.settings import ResolvedSettings
 from harness.training.job import run_job
 from tests.conftest import context_of
 
@@ -124,7 +124,7 @@ def test_files_bytes_and_arrays_of_any_size_are_one_image(tmp_path: Path) -> Non
         read_images([np.zeros((4, 4))], 64)
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp", "logistic", "svm"])
+@pytest.mark.parametrize("head", ["mlp", "logistic", "svm"])
 def test_a_vector_that_is_the_mean_of_a_map_is_explained_by_that_map(head: str) -> None:
     made = classifier(head)
     for name, parameter in made.head.named_parameters():
@@ -132,7 +132,7 @@ def test_a_vector_that_is_the_mean_of_a_map_is_explained_by_that_map(head: str) 
             torch.nn.init.uniform_(parameter.data)
     maps = grad_cam(made, PIXELS, np.array([1, 1, 1]))
     (images,) = made.loader(PIXELS)([np.arange(3)])
-    features = made.backbone.network.forward_features(images).detach().requires_grad_()  # type: ignore[operator]
+    features = made.backbone.before_pooling(images).detach().requires_grad_()
     made.head(features)[:, 1].sum().backward()
     assert features.grad is not None
     expected = (features.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu().detach().numpy()
@@ -141,21 +141,7 @@ def test_a_vector_that_is_the_mean_of_a_map_is_explained_by_that_map(head: str) 
     np.testing.assert_allclose(maps, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("head", "backbone", "words"),
-    [
-        ("linear", "test_vit", "needs a feature map; test_vit gives one vector for the whole image"),
-        ("knn", "test_resnet", "the head knn counts the votes of training images"),
-    ],
-)
-def test_a_vector_that_is_no_mean_has_no_places_to_draw_and_votes_have_no_gradient(
-    head: str, backbone: str, words: str
-) -> None:
-    with pytest.raises(HarnessError, match=words):
-        grad_cam(classifier(head, backbone=backbone), PIXELS, np.array([0, 1, 1]))
-
-
-@pytest.mark.parametrize("head", [head for head in HEADS if head not in VECTOR_HEADS])
+@pytest.mark.parametrize("head", STACKED_HEADS)  # which have one linear layer each
 def test_grad_cam_is_the_gradient_weighted_map(head: str) -> None:
     made = classifier(head)
     linear = made.head.linear
@@ -163,7 +149,7 @@ def test_grad_cam_is_the_gradient_weighted_map(head: str) -> None:
     linear.weight.data[1].abs_()  # of features that are not negative: some place speaks for the class
     classes = np.array([0, 1, 1])
     maps = grad_cam(made, PIXELS, classes)
-    features = made.backbone(*made.loader(PIXELS)([np.arange(3)])).detach().requires_grad_()
+    features = made.backbone.before_pooling(*made.loader(PIXELS)([np.arange(3)])).detach().requires_grad_()
     made.head(features)[range(3), classes].sum().backward()
     assert features.grad is not None
     expected = (features.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).relu().detach().numpy()
@@ -176,9 +162,20 @@ def test_the_tokens_of_a_transformer_are_a_square_map() -> None:
     assert grad_cam(classifier(backbone="test_vit"), PIXELS, np.array([0, 1, 0])).shape == (3, 4, 4)
 
 
-def test_features_that_are_one_vector_are_not_drawn() -> None:
-    with pytest.raises(HarnessError, match="test_vit3 gives one vector for the whole image"):
-        grad_cam(classifier(backbone="test_vit3"), PIXELS, np.array([0, 1, 0]))
+def test_what_a_vector_is_pooled_from_is_drawn() -> None:
+    for backbone, size in (("test_vit3", 4), ("test_vit2", 4), ("test_convnext", 2)):  # pooled by attention, by means
+        maps = grad_cam(classifier("linear", backbone=backbone), PIXELS, np.array([0, 1, 0]))
+        assert maps.shape == (3, size, size)
+        assert maps.max() == 1
+
+
+def test_a_prediction_that_no_place_decides_is_not_drawn() -> None:
+    with pytest.raises(HarnessError, match="that of test_vit is from another token"):
+        grad_cam(classifier("linear", backbone="test_vit"), PIXELS, np.array([0, 1, 0]))
+    with pytest.raises(HarnessError, match="Grad-CAM needs a feature map; efficientvim_m1 gives no single map"):
+        grad_cam(classifier("linear", backbone="efficientvim_m1"), PIXELS, np.array([0, 1, 0]))
+    with pytest.raises(HarnessError, match="the head knn counts the votes of training images"):
+        grad_cam(classifier("knn"), PIXELS, np.array([0, 1, 0]))
 
 
 def test_onnx_gives_the_same_probabilities(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def test_what_a_level_brought_goes_along_with_the_winner_until_another_level_tak
     [
         ("stages.0.grid.backbone.0={image_size: 160}", r"backbone\[0\]: a level that brings settings .* needs `name`"),
         ("stages.0.grid.backbone.0.image_sise=160", r"backbone\[0\]\.image_sise: unknown setting .* mean image_size"),
-        ("stages.0.grid.backbone.0.image_size=7", r"backbone\[0\]\.image_size: 7 is given; input should be greater"),
-        ("stages.0.grid.backbone.0.image_size='8'", r"backbone\[0\]\.image_size: '8' is given; input should be a val"),
+        ("stages.0.grid.backbone.0.image_size=7", r"backbone\[0\]\.image_size: 7 is given; allowed: a whole number"),
+        ("stages.0.grid.backbone.0.image_size='8'", r"backbone\[0\]\.image_size: '8' is given; allowed: a whole"),
         ("stages.0.grid.backbone.0.name=5", r"backbone\[0\]\.name: 5 is given; input should be a valid string"),
         ("stages.0.grid.backbone.0.backbone=x", r"backbone\[0\]\.backbone: `name` is the backbone of this level"),
         ("stages.0.grid.backbone.0.head=x", r"backbone\[0\]\.head: head is a factor of this stage, too; keep one"),
