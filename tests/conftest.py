@@ -126,6 +126,7 @@ def draw_images(root: Path, seeds: Mapping[str, int]) -> Path:
     return root
 
 
+MEASURED = ("cost/fit_seconds", "cost/extraction_seconds", "cost/images_per_second")  # metrics that no two runs share
 PATIENT = r"(?P<patient>\w+)-\d+\.\w+$"  # the patients of image_folder
 
 

@@ -28,7 +28,7 @@ from harness.study.unit import arrays
 from harness.tracking.report import report_study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job
-from tests.conftest import PATIENT, Finished, Recorder, run_in, runs_of
+from tests.conftest import MEASURED, PATIENT, Finished, Recorder, run_in, runs_of
 
 ONE_STAGE = "stages=[{name: heads, grid: {head: [dropout-gap, batchnorm-gap]}, select: {metric: val/accuracy}}]"
 TEST_OF_HEADS = "test.stages=[heads]"
@@ -47,7 +47,7 @@ def content(store: Store) -> list[dict[str, Any]]:
         }
         own: dict[str, object] = {f"harness.{key}": value for key, value in tags.items() if key not in OF_ONE_RUN}
         own |= {"parent": "mlflow.parentRunId" in run.data.tags, "name": run.data.tags["mlflow.runName"]}
-        metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("seconds", "system/"))}
+        metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("seconds", "system/", *MEASURED))}
         steps = {
             name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
             for name in metrics

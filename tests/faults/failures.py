@@ -16,21 +16,26 @@ Fault = Callable[[], None]
 
 def _install(spoil: Callable[[Tensor], Tensor]) -> None:
     """Has `spoil` change the loss of the second batch, and of those after it, in the fits of one scenario."""
-    loop: Any = importlib.import_module("harness.training.step")
+    loop: Any = importlib.import_module("harness.training.fit")
     job: Any = importlib.import_module("harness.training.job")
-    fit, loss = job.fit, loop.cross_entropy
+    fit, steps = job.fit, loop.Steps
     batches = {"now": 0, "broken": False}
 
-    def counted(*arguments: Any, **options: Any) -> Tensor:
-        batches["now"] += 1
-        value = loss(*arguments, **options)
-        return spoil(value) if batches["broken"] and batches["now"] >= 2 else value
+    def counting(*arguments: Any) -> Any:
+        *others, loss = arguments
+
+        def counted(logits: Tensor, labels: Tensor) -> Tensor:
+            batches["now"] += 1
+            value = loss(logits, labels)
+            return spoil(value) if batches["broken"] and batches["now"] >= 2 else value
+
+        return steps(*others, counted)
 
     def watched(model: Any, loader: Any, fit_job: Any, *rest: Any) -> Any:
         batches.update(now=0, broken=all(getattr(fit_job.settings, key) == value for key, value in BROKEN.items()))
         return fit(model, loader, fit_job, *rest)
 
-    job.fit, loop.cross_entropy = watched, counted
+    job.fit, loop.Steps = watched, counting
 
 
 def _raise(error: Exception) -> Any:

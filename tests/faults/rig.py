@@ -20,6 +20,7 @@ from typing import Any
 from harness.store import failpoints
 from harness.store.files import NEW_PREFIX
 from harness.store.seals import SEAL, broken
+from tests.conftest import MEASURED
 from tests.forks import fork_context
 
 STUDY = """\
@@ -222,7 +223,9 @@ def _runs(store: Path) -> Iterator[Truth]:
                 "tags": {key: value for key, value in own.items() if key.startswith("harness.") and key not in ASIDE},
                 "params": params.get(run_id, []),
                 "points": [
-                    point for point in points.get(run_id, []) if not point[0].startswith(("seconds", "system/"))
+                    point
+                    for point in points.get(run_id, [])
+                    if not point[0].startswith(("seconds", "system/", *MEASURED))
                 ],
                 "artifacts": {
                     str(path.relative_to(artifacts)): path.read_bytes()

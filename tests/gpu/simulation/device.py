@@ -77,7 +77,7 @@ def about(card: Card) -> dict[str, Any]:
     """The functions of torch.cuda that say what there is."""
     major, minor = card.capability
     properties = SimpleNamespace(
-        name=card.name, major=major, minor=minor, total_memory=card.total, multi_processor_count=132
+        name=card.name, major=major, minor=minor, total_memory=card.total, multi_processor_count=132, uuid="simulated"
     )
     return {
         "is_available": lambda: True,
