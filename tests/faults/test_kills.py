@@ -10,7 +10,7 @@ from tests.faults.rig import Rig
 CHAINS = [
     ("file.written:1", "tracking.created:1", "tracking.created:2", "tracking.metrics:1", "ledger.written:3"),
     ("tracking.artifact:1", "ledger.saved:2", "tracking.metrics:9", "tracking.terminated:3", "tracking.complete:4"),
-    ("pixels.written:1", "file.replaced:2", "tracking.metrics:15", "tracking.discarded:1", "report.written:1"),
+    ("pixels.written:1", "file.replaced:2", "tracking.metrics:14", "tracking.discarded:1", "report.written:1"),
 ]
 
 
