@@ -11,8 +11,11 @@ from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, 
 if TYPE_CHECKING:
     from harness.data.inputs import Workspace
     from harness.execution.costs import Probe
+    from harness.store import Store
+    from harness.study import Study
     from harness.study.settings import ResolvedSettings
     from harness.study.state import StudyState
+    from harness.training.preflight import Networks
 
 
 def plan(
@@ -33,17 +36,12 @@ def plan(
     from harness.cli.show.plan import show_plan
     from harness.data.cached_inputs import cache_inputs
     from harness.execution.costs import study_costs
-    from harness.prepare import nothing_left_if_refused, prepare
     from harness.store import Store
-    from harness.training.preflight import check_networks, check_own_parts
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
     if probe:
         store.require_open()  # it stores what it measures
-    with nothing_left_if_refused(study, store):
-        workspace = prepare(study, store)
-        networks = check_networks(study, workspace.inputs.digests, store)
-        check_own_parts(workspace, networks, "cpu")
+    workspace, networks = _prepared(study, store)
     if store.writable:
         cache_inputs(workspace)
         networks.save()
@@ -62,6 +60,18 @@ def plan(
         from harness.execution.simulate import simulations
 
         show_simulations(simulations(state.stages))
+
+
+def _prepared(study: "Study", store: "Store") -> "tuple[Workspace, Networks]":
+    """Read the data of a study and check its networks and own parts. A refusal leaves nothing in the store."""
+    from harness.prepare import nothing_left_if_refused, prepare
+    from harness.training.preflight import check_networks, check_own_parts
+
+    with nothing_left_if_refused(study, store):
+        workspace = prepare(study, store)
+        networks = check_networks(study, workspace.inputs.digests, store)
+        check_own_parts(workspace, networks, "cpu")
+    return workspace, networks
 
 
 def _probe(workspace: "Workspace", state: "StudyState", device: str) -> None:

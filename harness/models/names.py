@@ -20,9 +20,8 @@ HEADS = {
     "svm": "harness.models.probes:SvmProbe",
 }
 
-STACKED_HEADS = tuple(
-    name for name in HEADS if name not in ("mlp", *PROBES)
-)  # those of which many can be fitted in one loop
+# those of which many can be fitted in one loop
+STACKED_HEADS = tuple(name for name in HEADS if name not in ("mlp", *PROBES))
 
 
 def known_backbone(name: str) -> bool:

@@ -89,7 +89,7 @@ def _check_bound(study: Study) -> None:
     found += [study.base.model_copy(update=point) for point in (study.search.reachable(PAIR) if study.search else ())]
     networks: dict[str, dict[str, str]] = {}  # file -> architecture -> backbone
     for each in found:
-        if each.weights.endswith(".safetensors") and each.backbone not in NETWORKS and each.backbone not in CLASSIFIERS:
+        if each.weights.endswith(".safetensors") and not each.is_built_in:
             networks.setdefault(each.weights, {}).setdefault(each.backbone.partition(".")[0], each.backbone)
     for file, backbones in networks.items():
         if len(backbones) > 1:

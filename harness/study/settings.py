@@ -173,13 +173,8 @@ class ResolvedSettings(Settings):
     image_size: ImageSize
 
 
-ADDED_LATER = (
-    "augment",
-    "loss",
-    "oversampling_ratio",
-    "pool",
-    "train_share",
-)  # fields that the oldest results do not have
+# fields that the oldest results do not have
+ADDED_LATER = ("augment", "loss", "oversampling_ratio", "pool", "train_share")
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,15 +185,8 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
 
 
-CONFLICTING = (
-    "backbone",
-    "head",
-    "pool",
-    "trainable",
-    "augment",
-    "oversampling",
-    "train_share",
-)  # the fields that `conflict` checks
+# the fields that `conflict` checks
+CONFLICTING = ("backbone", "head", "pool", "trainable", "augment", "oversampling", "train_share")
 
 
 def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:

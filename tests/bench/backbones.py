@@ -39,7 +39,7 @@ INTRODUCTION = """\
 
 Made by `python -m tests.bench.backbones` with timm {timm}; not written by hand. Every one of timm's {names:,} names
 was built by its shapes alone, without weights, and the smallest of each kind of network ({kinds} kinds in {modules}
-modules) was examined as `harness plan` does it. A backbone gives a head one of three things:
+modules) was examined as `harness plan` does it. With `pool: map` a backbone gives a head one of three things:
 
 - **map**: its last feature map before timm pools it. What timm trains behind that map is left out; the share of the
   network's parameters is shown. It is neither trained nor counted.
