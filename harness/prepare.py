@@ -27,7 +27,7 @@ from harness.data.units import chosen_unit, unit_dataset, unit_groups, unit_vali
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import source_digest
-from harness.models.study_models import check_models, custom_heads, native_sizes, weights_digests
+from harness.models.study_models import check_models, custom_heads, native_inputs, weights_digests
 from harness.store import Store
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
@@ -44,7 +44,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     Raises StudyError, DataError or LeakageError, each naming the place in the study file.
     """
     check_names(study)
-    study.resolve_sizes(native_sizes(study))
+    study.resolve_native(native_inputs(study))
     weights, heads = weights_digests(study), custom_heads(study)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):

@@ -268,12 +268,13 @@ def context_of(study: Study, store: Store) -> "tuple[Context, list[Job]]":
     """What the jobs of a study need, and those of its first stage."""
     from harness.data.pixels import pixel_cache
     from harness.prepare import prepare
+    from harness.study.preprocessing import Framing
     from harness.training.context import Context
 
     workspace = prepare(study, store)
     inputs = workspace.inputs
     size = study.data.image_size
-    pixels, features = {size: pixel_cache(inputs.dataset, size, store)}, store.cache / "features"
+    pixels, features = {Framing(size): pixel_cache(inputs.dataset, size, store)}, store.cache / "features"
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     context = Context(inputs.dataset, folds, inputs.digests, study.seed, pixels, features, "cpu")
     return context, workspace.reader.stage(study.stages[0], None).missing

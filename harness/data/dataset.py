@@ -74,6 +74,10 @@ class Dataset:
         metadata = [_cells(rows, self.metadata)] if self.metadata else []
         return digest([rows[_IDENTITY].to_numpy().tolist(), *metadata]) if len(rows) else None
 
+    def framed(self, preprocessing: str) -> "Dataset":
+        """The same images, made squares as a scenario with this preprocessing reads them."""
+        return replace(self, pixel_rules=self.pixel_rules.framed(preprocessing))
+
     @property
     def further_sets(self) -> tuple[str, ...]:
         """The names of the test sets but the leading one."""

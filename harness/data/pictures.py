@@ -14,23 +14,25 @@ from harness.errors import DataError
 from harness.store import Store
 from harness.store.files import write_atomic
 from harness.study.identity import digest
+from harness.study.preprocessing import Framing
 
 PictureOf = Callable[[int], Pixels]  # the pixels [channels, size, size] of the image in a row of the manifest
 
 
-def picture(dataset: Dataset, size: int, store: Store, row: int) -> Pixels:
+def picture(dataset: Dataset, framing: Framing, store: Store, row: int) -> Pixels:
     """The pixels [channels, size, size] of the image in this row of the manifest.
 
     Raises DataError where neither the store nor the image folder has them.
     """
+    dataset = dataset.framed(framing.preprocessing)
     other = "".join(f"-{digest(rules)}" for rules in dataset.pixel_rules.in_keys)
-    path = store.pictures / f"{dataset.table['sha256'].iloc[row]}-{size}{other}.png"
+    path = store.pictures / f"{dataset.table['sha256'].iloc[row]}-{framing.size}{other}.png"
     if path.exists():
         with Image.open(path) as image:
             stored = np.asarray(image)
         return stored[None] if stored.ndim == 2 else stored.transpose(2, 0, 1)
     try:
-        pixels = np.asarray(open_pixels(pixel_cache(dataset, size, store))[row])
+        pixels = np.asarray(open_pixels(pixel_cache(dataset, framing.size, store))[row])
     except DataError:
         if dataset.root.is_dir():
             raise

@@ -23,6 +23,7 @@ from harness.store.seals import broken, resealed
 from harness.study import Study, load_study
 from harness.study.history import ENVIRONMENT_FILE, read_commands
 from harness.study.identity import Digests
+from harness.study.preprocessing import NativeInputs
 from harness.study.provenance import environment
 from harness.study.strict_yaml import dump_yaml
 
@@ -118,7 +119,7 @@ def restored(folder: Path, about: Mapping[str, Any]) -> Study:
     study._text = (folder / GIVEN_FILE).read_text(encoding="utf-8")
     study._written = about["written"]
     study._changed = {field: (old, new) for field, (old, new) in about["changed"].items()}
-    study.resolve_sizes(about.get("native_sizes", {}))
+    study.resolve_native(NativeInputs.of(about))
     return study
 
 
@@ -181,7 +182,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
         "study_id": workspace.identity,
         "changed": {field: how for field, how in study.changed.items() if field.split(".")[0] != "search"},
         "written": study._written,
-        **({"native_sizes": dict(study.native_sizes)} if study.native_sizes else {}),
+        **study.native.content,
         "digests": {
             "manifest": digests.manifest,
             "folds": [[*at, value] for at, value in digests.folds.items()],

@@ -115,7 +115,7 @@ def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
     costs = [
         _network(inputs, jobs, probes[key], images, seen) for key, jobs in waiting.items() if key is not None and jobs
     ]
-    return Costs(costs, len(waiting[None]), sum(images * size**2 for size in study.image_sizes))
+    return Costs(costs, len(waiting[None]), sum(images * framing.size**2 for framing in study.framings))
 
 
 def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: set[str | None]) -> NetworkCost:

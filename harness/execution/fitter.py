@@ -59,8 +59,13 @@ def make_context(workspace: Workspace, device: str, counting: Counting, compute:
     study, inputs, store = workspace.study, workspace.inputs, workspace.store
     with study.blamed("data", "source" if study.data.path is None else "path"):
         pixels = {
-            size: pixel_cache(inputs.dataset, size, store, partial(counting, f"images decoded at {size} px"))
-            for size in sorted(study.image_sizes)
+            framing: pixel_cache(
+                inputs.dataset.framed(framing.preprocessing),
+                framing.size,
+                store,
+                partial(counting, f"images decoded at {framing}"),
+            )
+            for framing in sorted(study.framings)
         }
     folds = {(fold.repeat, fold.fold): fold for fold in inputs.folds}
     return Context(

@@ -42,8 +42,8 @@ def unpack(shipment: Shipment, job: Job) -> tuple[Context, Job]:
     context, settings = shipment.context, job.scenario.settings
     if not shipment.files:
         return context, job
-    folder, size = _node_folder(), settings.image_size
-    pixels = {size: _fetch(shipment, context.pixels[size], folder / context.pixels[size].name)}
+    folder, file = _node_folder(), context.pixels[settings.framing]
+    pixels = {settings.framing: _fetch(shipment, file, folder / file.name)}
     context = replace(context, pixels=pixels, features=folder / "features")
     if not settings.weights.endswith(".safetensors"):
         return context, job

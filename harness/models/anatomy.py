@@ -12,7 +12,7 @@ from harness.models.coverage import Coverage
 from harness.models.flops import flops_of
 from harness.models.heads import Shape
 from harness.models.layouts import Layout, PoolError, features_of, layout_of, parameters_read
-from harness.models.networks import new_network
+from harness.models.networks import new_network, normalisation
 from harness.study.settings import Pool
 
 IMAGE_SIZE = 224  # the default
@@ -30,6 +30,8 @@ class Anatomy:
     stages: tuple[frozenset[str], ...]  # these parameters by stage, in order; empty where timm defines no stages
     unread: float  # the proportion of an image that is outside all patches
     flops: int  # of one image, 2 for a multiply-add
+    mean: tuple[float, ...]  # of the normalisation of its images
+    std: tuple[float, ...]
 
     def size(self, names: frozenset[str]) -> int:
         """The number of elements of these parameters."""
@@ -62,7 +64,8 @@ def anatomy(name: str, image_size: int, pool: Pool = "map") -> Anatomy:
     read = parameters_read(network, features)
     sizes = {key: parameter.numel() for key, parameter in network.named_parameters() if key in read}
     _, channels, height, width = features.shape
-    return Anatomy(layout, (channels, height, width), sizes, _stages(network, read), coverage.unread, flops)
+    shape, stages = (channels, height, width), _stages(network, read)
+    return Anatomy(layout, shape, sizes, stages, coverage.unread, flops, *normalisation(network))
 
 
 def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], ...]:

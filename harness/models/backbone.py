@@ -11,7 +11,7 @@ from harness.models.anatomy import IMAGE_SIZE, Anatomy, anatomy
 from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layouts import Layout, PoolError, features_in, features_of
-from harness.models.networks import new_network
+from harness.models.networks import new_network, normalisation
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
 from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, weights_file
@@ -26,9 +26,7 @@ class Backbone(nn.Module):
     def __init__(self, network: nn.Module, layout: Layout, size: int) -> None:
         super().__init__()
         self.network, self.layout, self.size = network, layout, size
-        config: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
-        self.mean: tuple[float, ...] = tuple(config["mean"])
-        self.std: tuple[float, ...] = tuple(config["std"])
+        self.mean, self.std = normalisation(network)
         self._frozen: list[nn.Module] = []
         self._contiguous = False
 

@@ -8,6 +8,7 @@ from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
+from harness.study.preprocessing import NativeInputs
 from harness.study.settings import CLASSIFIERS, NETWORKS, OWN_PARTS, is_pretrained, weights_file
 
 PAIR = ("backbone", "weights")
@@ -24,20 +25,26 @@ def check_models(study: Study) -> None:
     _check_bound(study)
 
 
-def native_sizes(study: Study) -> dict[str, int]:
-    """The image size of the weights of every backbone, as timm has it; empty where no setting asks for it.
+def native_inputs(study: Study) -> NativeInputs:
+    """What `native` stands for, of every backbone, as timm has it; empty where no setting asks for it.
 
     Raises StudyError, naming the place in the study file, for a backbone of which timm does not know it.
     """
     every = [*study.settings()]
-    asking = next((field for field, settings in every if settings.image_size == "native"), None)
-    if asking is None:
-        return {}
-    from harness.models.networks import native_size
+    asking = {name: field for field, settings in reversed(every) for name in settings.native}  # the first of each
+    if not asking:
+        return NativeInputs()
+    from harness.models.networks import native_preprocessing, native_size
 
     names = dict.fromkeys(settings.backbone for _, settings in every if not settings.is_built_in)
-    with study.blamed(*study.place(asking, "image_size")):
-        return {name: native_size(name) for name in names}
+    sizes, words = dict[str, int](), dict[str, str]()
+    if "image_size" in asking:
+        with study.blamed(*study.place(asking["image_size"], "image_size")):
+            sizes = {name: native_size(name) for name in names}
+    if "preprocessing" in asking:
+        with study.blamed(*study.place(asking["preprocessing"], "preprocessing")):
+            words = {name: native_preprocessing(name) for name in names}
+    return NativeInputs(sizes, words)
 
 
 def custom_heads(study: Study) -> dict[str, str]:

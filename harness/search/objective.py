@@ -19,6 +19,7 @@ from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.fit_costs import mean_cost
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
+from harness.study.preprocessing import Framing
 from harness.study.search_block import Objective
 from harness.training.context import Context
 
@@ -102,15 +103,15 @@ class TrialRunner:
             if self._ledger.done(job.id):
                 self._events.job_ended(job, self._ledger.record(job.id))
             else:
-                self._fitter(job.scenario.settings.image_size).run([job])
+                self._fitter(job.scenario.settings.framing).run([job])
         return self._ledger.record(job.id) if self._ledger.done(job.id) else None
 
-    def _fitter(self, size: int) -> Fitter:
-        """The fitter for images of this size. A size that occurs for the first time in the search is decoded first."""
-        if size not in self._context.pixels:
-            with self._lock(f"pixels-{size}"):
-                path = pixel_cache(self._context.dataset, size, self._store)
-            self._context = replace(self._context, pixels={**self._context.pixels, size: path})
+    def _fitter(self, framing: Framing) -> Fitter:
+        """The fitter for these squares. Those that occur for the first time in the search are decoded first."""
+        if framing not in self._context.pixels:
+            with self._lock(f"pixels-{framing}"):
+                path = pixel_cache(self._context.dataset.framed(framing.preprocessing), framing.size, self._store)
+            self._context = replace(self._context, pixels={**self._context.pixels, framing: path})
         return Fitter(self._ledger, self._context, InlineExecutor(), [self._events])
 
     def _lock(self, name: str) -> FileLock:

@@ -48,5 +48,5 @@ def _about(job: Job, dataset: Dataset, study: str, facts: FitFacts, backbone: Ba
         job=job.id,
         manifest=dataset.digest,
         synthetic=dataset.synthetic,
-        pixel_rules=dataset.pixel_rules,
+        pixel_rules=dataset.framed(settings.preprocessing).pixel_rules,
     )

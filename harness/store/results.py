@@ -38,6 +38,8 @@ class FitFacts:
     trained_parameters: int
     backbone_passes: int | None = None  # images that went through a frozen backbone for this fit
     extraction_seconds: float | None = None  # for the features of a frozen backbone, once for all its fits
+    mean: str | None = None  # of the normalisation of pixels from 0 to 1, a number for each channel that is read
+    std: str | None = None
     chosen: Mapping[str, float] = field(default_factory=dict)  # by a probe on its inner split, such as C or k
     flops: int | None = None  # of one image through the whole network, 2 for a multiply-add
     peak_memory: int | None = None  # bytes of the GPU that torch used at most, with the data that it held there

@@ -74,11 +74,6 @@ def sets_identity(digests: Digests) -> dict[str, Any]:
     return {"sets": digests.sets} if digests.sets else {}
 
 
-def _sizes_identity(study: Study) -> dict[str, Any]:
-    """The sizes that `image_size: native` stands for; empty where nothing asks for it."""
-    return {"native_sizes": dict(study.native_sizes)} if study.native_sizes else {}
-
-
 def search_id(study: Study, digests: Digests) -> str:
     """The hash of a search and all its inputs, without the budget (trials, timeout, confirm)."""
     content = study.model_dump(
@@ -87,7 +82,7 @@ def search_id(study: Study, digests: Digests) -> str:
     )
     content["base"] = decisive(content["base"])
     _remove_undrawn(content["folds"])
-    content |= pixels_identity(study.data.pixel_rules) | _sizes_identity(study)
+    content |= pixels_identity(study.data.pixel_rules) | study.native.content
     return _whole_id(content, digests)
 
 
@@ -110,7 +105,7 @@ def study_id(study: Study, digests: Digests) -> str:
     content = study.model_dump(exclude=excluded)
     content["base"] = decisive(content["base"])
     _remove_undrawn(content["folds"])
-    content |= pixels_identity(study.data.pixel_rules) | _sizes_identity(study)
+    content |= pixels_identity(study.data.pixel_rules) | study.native.content
     if study.test and study.test.scenarios == "winner":
         del content["test"]["scenarios"]  # the default of a field that was added after the first results
     content |= sets_identity(digests)

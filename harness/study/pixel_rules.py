@@ -1,10 +1,12 @@
 """How image files become pixels: the fields of `data` that change what a network sees of the same files."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import PlainValidator, WithJsonSchema
+
+from harness.study.preprocessing import OF_STUDY, SpelledOut
 
 Resize = Literal["squash", "crop", "letterbox"]
 NamedWindow = Literal["full", "percentile"]
@@ -52,11 +54,12 @@ GivenWindow = Annotated[
 class PixelRules:
     """How a file becomes pixels.
 
+    resize: how an image becomes a square; the name of one of timm's transforms where the settings of a scenario say so.
     window: what becomes black and white where a file has more than 8 bits; None: the high byte, or what a DICOM file
     says itself. frame: of several frames or pages, counted from 1; None: the first, and none of a DICOM file.
     """
 
-    resize: Resize = "squash"
+    resize: Resize | SpelledOut = "squash"
     window: Window | None = None
     frame: int | None = None
 
@@ -65,6 +68,10 @@ class PixelRules:
         if self.frame is not None and self.frame > frames:
             raise ValueError(f"it has {frames} frame{'s' * (frames != 1)}, and data.frame asks for number {self.frame}")
         return (self.frame or 1) - 1
+
+    def framed(self, preprocessing: str) -> "PixelRules":
+        """The rules for a scenario with this preprocessing."""
+        return self if preprocessing == OF_STUDY else replace(self, resize=preprocessing)
 
     @property
     def changed(self) -> dict[str, Any]:

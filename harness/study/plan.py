@@ -14,6 +14,7 @@ from harness.study.identity import (
     sets_identity,
     settings_identity,
 )
+from harness.study.preprocessing import NATIVE, OF_STUDY
 from harness.study.scenario_names import ScenarioNames, point_name
 from harness.study.settings import Pool, ResolvedSettings, Settings, natural_pool
 from harness.study.stage import Stage
@@ -28,12 +29,18 @@ class Scenario:
     name: str
     settings: ResolvedSettings
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)  # as in `Inherited`
+    native: tuple[str, ...] = field(default=(), compare=False)  # the settings that the weights decided
 
     @property
     def handed_on(self) -> Inherited:
-        """What the next stage starts from where this scenario wins; other heads have other natural pools."""
-        natural = self.settings.pool == natural_pool(self.settings.head)
-        return Inherited(self.settings.model_copy(update={"pool": None}) if natural else self.settings, self.before)
+        """What the next stage starts from where this scenario wins.
+
+        Other heads have other natural pools, and other weights other native sizes.
+        """
+        restored: dict[str, Any] = dict.fromkeys(self.native, NATIVE)
+        if self.settings.pool == natural_pool(self.settings.head):
+            restored["pool"] = None
+        return Inherited(self.settings.model_copy(update=restored) if restored else self.settings, self.before)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def stage_scenarios(study: Study, stage: Stage, winner: Scenario | None, digests
     for point in stage.points():
         found = start.at(point)
         resolved = study.resolved(found.settings)
-        scenario = Scenario(_scenario_id(resolved, digests), names.name(resolved), resolved, found.before)
+        name, native = names.name(resolved), found.settings.native
+        scenario = Scenario(_scenario_id(resolved, digests), name, resolved, found.before, native)
         scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be the same size twice
     return list(scenarios.values())
 
@@ -142,4 +150,5 @@ def features_key(settings: Settings) -> str | None:
     """The key of the cached features that a job uses; None where the backbone is trained."""
     if settings.trainable != "head":
         return None
-    return f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"
+    key = f"{settings.backbone}|{settings.weights}|{settings.image_size}|{settings.precision}"
+    return key if settings.preprocessing == OF_STUDY else f"{key}|{settings.preprocessing}"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from harness.study.preprocessing import NATIVE, OF_STUDY, Framing, Preprocessing
 from harness.study.types import Model
 
 # The built-in models, by the name for `backbone`: name -> "module:class". They need no weights.
@@ -119,6 +120,7 @@ class Settings(Model):
     select_epoch: Literal["last", "best"] = "last"
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the training images of a fold, in whole patients
     image_size: GivenSize = None  # None: data.image_size; native: that of the weights
+    preprocessing: Preprocessing = OF_STUDY  # native: the interpolation and the crop of the weights
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images only
 
     @property
@@ -151,13 +153,20 @@ class Settings(Model):
         share = "all" if self.train_share == 1 else f"{level_text(self.train_share)} of the"
         return f"{share} training images"
 
-    def resolved(self, image_size: int) -> "ResolvedSettings":
+    @property
+    def native(self) -> tuple[str, ...]:
+        """The settings that the weights decide."""
+        return tuple(name for name in ("image_size", "preprocessing") if getattr(self, name) == NATIVE)
+
+    def resolved(self, image_size: int, native_preprocessing: str = OF_STUDY) -> "ResolvedSettings":
         """Return the settings as they decide the numbers: built-in models from scratch, and with an image size.
 
-        image_size: where the settings name no number.
+        image_size: where the settings name no number. native_preprocessing: what `native` stands for.
         """
         size = self.image_size if isinstance(self.image_size, int) else image_size
         values = dict(self) | {"image_size": size, "pool": self.pooling}
+        if self.preprocessing == NATIVE:
+            values["preprocessing"] = native_preprocessing
         if self.is_built_in:
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
@@ -172,9 +181,14 @@ class ResolvedSettings(Settings):
 
     image_size: ImageSize
 
+    @property
+    def framing(self) -> Framing:
+        """The squares that the network reads."""
+        return Framing(self.image_size, self.preprocessing)
+
 
 # fields that the oldest results do not have
-ADDED_LATER = ("augment", "loss", "oversampling_ratio", "pool", "train_share")
+ADDED_LATER = ("augment", "loss", "oversampling_ratio", "pool", "preprocessing", "train_share")
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
 from harness.study.grid import Level, level_of, reached
 from harness.study.messages import located
+from harness.study.preprocessing import OF_STUDY, Framing, NativeInputs
 from harness.study.search_block import Search
 from harness.study.settings import ResolvedSettings, Settings
 from harness.study.stage import Stage
@@ -86,7 +87,7 @@ class Study(Model):
     _written: dict[str, str] = PrivateAttr(default_factory=dict)  # absolute path -> as it was given
     _text: str = PrivateAttr(default="")
     _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
-    _native_sizes: dict[str, int] = PrivateAttr(default_factory=dict)  # backbone -> pixels of a side
+    _native: NativeInputs = PrivateAttr(default_factory=NativeInputs)
 
     @model_serializer(mode="wrap")
     def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -128,18 +129,24 @@ class Study(Model):
         return self._written.get(level, level) if isinstance(level, str) else level
 
     @property
-    def native_sizes(self) -> Mapping[str, int]:
-        """The image size of the weights of each backbone that some setting asks for by `native`."""
-        return self._native_sizes
+    def native(self) -> NativeInputs:
+        """What the word `native` stands for, of each backbone."""
+        return self._native
 
-    def resolve_sizes(self, native: Mapping[str, int]) -> None:
-        """Set the sizes that `image_size: native` stands for; until then no settings with it can be resolved."""
-        self._native_sizes = dict(native)
+    def resolve_native(self, native: NativeInputs) -> None:
+        """Set what the word `native` stands for; until then no settings with it can be resolved."""
+        self._native = native
 
     def resolved(self, settings: Settings) -> ResolvedSettings:
         """Return the settings as they decide the numbers of this study."""
-        of_weights = settings.image_size == "native" and not settings.is_built_in
-        return settings.resolved(self._native_sizes[settings.backbone] if of_weights else self.data.image_size)
+        if settings.is_built_in or not settings.native:
+            return settings.resolved(self.data.image_size)
+        name, size, words = settings.backbone, self.data.image_size, OF_STUDY
+        if "image_size" in settings.native:
+            size = self._native.sizes[name]
+        if "preprocessing" in settings.native:
+            words = self._native.preprocessing[name]
+        return settings.resolved(size, words)
 
     @property
     def selects(self) -> bool:
@@ -189,14 +196,14 @@ class Study(Model):
                 yield ("search", "space", key, "choices", j), self.base.model_copy(update={key: level})
 
     @property
-    def image_sizes(self) -> set[int]:
-        """The sizes of all images that some scenario reads; those of a range of the search are not known before."""
-        fields, search = ("backbone", "image_size"), self.search
+    def framings(self) -> set[Framing]:
+        """The squares that some scenario reads; those of a range of the search are not known before."""
+        fields, search = ("backbone", "image_size", "preprocessing"), self.search
         found = [settings for stage in self.reached(fields) for settings in stage]
         for point in search.reachable(fields) if search else ():
             known = {key: value for key, value in point.items() if search and search.space[key].choices}
             found.append(self.base.model_copy(update=known))
-        return {self.resolved(settings).image_size for settings in found}
+        return {self.resolved(settings).framing for settings in found}
 
     def place(self, field: FieldPath, name: str) -> FieldPath:
         """The field that gives a setting, below one of those of `settings`."""

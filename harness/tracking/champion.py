@@ -21,6 +21,7 @@ from harness.store.explanations import (
 )
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
+from harness.study.preprocessing import Framing
 from harness.study.state import ScenarioState, StudyState
 from harness.study.unit import arrays
 from harness.tracking.connection import is_lost
@@ -81,7 +82,7 @@ def _here(device: str) -> str:
         return "cpu"
 
 
-def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Mapping[int, Path]) -> Explanations:
+def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Mapping[Framing, Path]) -> Explanations:
     """Grad-CAM for the predicted class of a fixed sample of right and wrong test images."""
     from harness.serving.explain import grad_cam
 
@@ -89,7 +90,7 @@ def explain(classifier: "Classifier", job: Job, workspace: Workspace, pixels: Ma
     predicted = probabilities.argmax(axis=1)
     sample = _sample(predicted == labels, derive_seed(job.seed, "explanations"))
     rows = workspace.inputs.dataset.rows("test")[sample]
-    shown = open_pixels(pixels[job.scenario.settings.image_size])[rows]
+    shown = open_pixels(pixels[job.scenario.settings.framing])[rows]
     words = np.array(names)
     return Explanations(
         rows=rows,

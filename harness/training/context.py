@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold
 from harness.study.identity import Digests
+from harness.study.preprocessing import Framing
 from harness.study.settings import Pool
 from harness.study.types import Switch
 
@@ -19,7 +20,7 @@ class Context:
     folds: Mapping[tuple[int, int], Fold]
     digests: Digests
     seed: int
-    pixels: Mapping[int, Path]  # image size -> pixel file
+    pixels: Mapping[Framing, Path]  # the pixel file of each kind of squares
     features: Path  # the folder of cached features
     device: str
     threads: int = 1  # of one fit on the CPU: they decide the last bits of its numbers

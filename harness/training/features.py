@@ -106,7 +106,7 @@ def cached_features(job: Job, context: Context) -> CachedFeatures:
     identity = f"{weights}:{context.seed}" if weights == "none" else weights
     pools = context.pools.get(features_key(settings) or "", frozenset())
     backbone = FrozenBackbone(settings, identity, partial(load_backbone, settings, context.seed, pools), pools)
-    pixels = context.pixels[settings.image_size]
+    pixels = context.pixels[settings.framing]
     arithmetic = Arithmetic(device, resolve_precision(settings.precision, device))
     parts = []
     for split in context.dataset.splits if job.evaluate == "test" else ("train",):

@@ -62,7 +62,7 @@ def _train_baseline(job: Job, context: Context, fit_job: FitJob, _cached: Cached
     settings, device = job.scenario.settings, torch.device(context.device)
     model = built_in_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
     assert isinstance(model, Baseline)
-    loader = PixelLoader(open_pixels(context.pixels[settings.image_size]), model.mean, model.std, device)
+    loader = PixelLoader(open_pixels(context.pixels[settings.framing]), model.mean, model.std, device)
     return Trained(model, fit_baseline(model.to(device), loader, fit_job), "fp32", None)
 
 
@@ -117,7 +117,7 @@ def _whole_network(
     head = new_head(settings, start.shape, context, derive_seed(job.seed, "head"))
     compiled = None if compile_for is None else Compiled(start.compiled, compile_for)
     network = Network(start.backbone, head, arithmetic, Quicker(compiled, start.fused, start.not_fused))
-    pixels = open_pixels(context.pixels[settings.image_size])
+    pixels = open_pixels(context.pixels[settings.framing])
     return network, PixelLoader(pixels, start.backbone.mean, start.backbone.std, arithmetic.device)
 
 

@@ -1,5 +1,6 @@
 """From a trained model to the result that is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -68,6 +69,7 @@ def _class_counts(job: Job, context: Context, task: Task) -> dict[str, dict[str,
 
 def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:
     parameters, learnt = _sizes(trained.model, cached)
+    normalised = trained.model if isinstance(trained.model, Baseline) else anatomy_of(job.scenario.settings)
     return FitFacts(
         device=device_name(torch.device(context.device)),
         torch=torch.__version__,
@@ -88,11 +90,17 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         trained_parameters=learnt,
         backbone_passes=cached.passes if cached else None,
         extraction_seconds=cached.seconds if cached else None,
+        mean=_channels(normalised.mean),
+        std=_channels(normalised.std),
         chosen=trained.fitted.chosen,
         flops=_flops(job, trained.model),
         peak_memory=trained.usage.peak_memory,
         energy_wh=trained.usage.energy_wh,
     )
+
+
+def _channels(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def _fallbacks(trained: Trained) -> tuple[str, ...]:

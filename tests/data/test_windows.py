@@ -16,6 +16,7 @@ from harness.data.pixels import open_pixels, pixel_cache
 from harness.store import Store
 from harness.study.data_block import Data
 from harness.study.pixel_rules import PixelRules, Window
+from harness.study.preprocessing import Framing
 from tests.data.test_decode import PHOTOMETRIC, SAMPLE_FORMAT, file_of, pgm, tiff
 
 SIDE = 16
@@ -158,7 +159,7 @@ def test_crop_takes_the_middle_and_letterbox_keeps_everything() -> None:
 @pytest.mark.parametrize("resize", ["crop", "letterbox"])
 def test_every_shape_becomes_a_square(shape: tuple[int, int], resize: str) -> None:
     content = file_of(Image.fromarray(np.full((*shape, 3), (200, 100, 50), dtype=np.uint8)), "PNG")
-    seen = decode(io.BytesIO(content), 24, PixelRules(resize=resize))  # type: ignore[arg-type]
+    seen = decode(io.BytesIO(content), 24, PixelRules(resize=resize))
     assert seen.shape == (24, 24, 3)
     assert seen.max() == 200
 
@@ -199,5 +200,5 @@ def test_the_cache_and_the_pictures_of_a_report_have_the_pixels_of_the_study(
     np.testing.assert_array_equal(seen[1][0], expected(DEEP, 0, 4095))
     for dataset, pixels in zip((plain, other), seen, strict=True):
         for _ in range(2):  # decoded, then stored
-            np.testing.assert_array_equal(picture(dataset, SIDE, store, row), pixels)
+            np.testing.assert_array_equal(picture(dataset, Framing(SIDE), store, row), pixels)
     assert (store.pictures / f"{plain.table['sha256'][row]}-{SIDE}.png").exists()

@@ -65,6 +65,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "study/load.py": IN_THE_IDS, "study/messages.py": WORDS,
     "study/mixed.py": WORDS,
     "study/paper.py": RECOMPUTED, "study/paths.py": IN_THE_IDS, "study/pixel_rules.py": IN_THE_IDS,
+    "study/preprocessing.py": IN_THE_IDS,
     "study/plan.py": IN_THE_IDS,
     "study/provenance.py": WORDS, "study/rehearsal.py": WORDS, "study/schema.py": WORDS,
     "study/metric_steps.py": RECOMPUTED, "study/worst_group.py": RECOMPUTED, "study/subgroups.py": IN_THE_IDS,

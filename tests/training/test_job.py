@@ -19,6 +19,7 @@ from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study, load_study, plan
 from harness.study.plan import Job, fold_jobs
+from harness.study.preprocessing import Framing
 from harness.study.unit import arrays
 from harness.training.context import Context
 from harness.training.fit import predict
@@ -127,7 +128,7 @@ def test_the_stored_model_gives_the_predictions(store: Store, small_study: Calla
     model.add_module("backbone", backbone)
     model.add_module("head", make_head(refit.scenario.settings, feature_shape(backbone, 32), 2))
     model.load_state_dict(safetensors.torch.load(result.model))
-    loader = PixelLoader(open_pixels(context.pixels[32]), backbone.mean, backbone.std, torch.device("cpu"))
+    loader = PixelLoader(open_pixels(context.pixels[Framing(32)]), backbone.mean, backbone.std, torch.device("cpu"))
     probabilities = predict(model, loader, context.dataset.rows("test"), 8)
     np.testing.assert_allclose(result.predictions[["prob_NORMAL", "prob_PNEUMONIA"]], probabilities, atol=1e-5)
 

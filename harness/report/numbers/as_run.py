@@ -11,10 +11,11 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.identity import PIXEL_FIELDS
-from harness.study.settings import CROSS_ENTROPY, Settings, level_text
+from harness.study.settings import Settings, level_text
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
+NOT_IN_OLDER_REPORTS = ("loss", "preprocessing", "train_share")  # where all have the default
 NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
 
 
@@ -44,17 +45,18 @@ def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dic
         if settings.uses(name)
         else Used("-")
         for name in Settings.model_fields
-        if (name != "train_share" or uses_shares(study)) and (name != "loss" or _own_losses(study))  # as older reports
+        if name not in NOT_IN_OLDER_REPORTS or _is_used(study, name)
     }
 
 
-def _own_losses(study: Study) -> bool:
-    return any(settings.loss != CROSS_ENTROPY for _, settings in study.settings())
+def _is_used(study: Study, name: str) -> bool:
+    """Whether a setting is not at its default somewhere in the study."""
+    return any(getattr(settings, name) != Settings.model_fields[name].default for _, settings in study.settings())
 
 
 def uses_shares(study: Study) -> bool:
     """Whether fits of the study learn from a share of their training images."""
-    return any(settings.train_share < 1 for _, settings in study.settings())
+    return _is_used(study, "train_share")
 
 
 def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:

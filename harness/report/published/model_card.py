@@ -73,7 +73,7 @@ def _details(draft: Draft, chosen: ScenarioState | None) -> list[str]:
     model = "none: no stage of the study selects a scenario"
     if chosen:
         settings = chosen.settings
-        pixels = draft.dataset.pixel_rules
+        pixels = draft.dataset.framed(settings.preprocessing).pixel_rules
         read = f" ({pixels})" if pixels.changed else ""
         network = f"{settings.backbone}, head {settings.head}"
         model = f"{escaped(chosen.name)}: {network}, images of {settings.image_size} px{read}"

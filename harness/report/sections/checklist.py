@@ -20,6 +20,7 @@ from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import interval_cell
+from harness.study.preprocessing import OF_STUDY
 from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
@@ -101,7 +102,11 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     whole = " of whole patients" if shared.known else ""
     sizes = " and ".join(f"{len(dataset.rows(split)):,} {split}" for split in dataset.splits)
     limit = f"a class-stratified subset{whole}: {sizes} images (data.limit {study.data.limit})"
-    sizes_px = ", ".join(dict.fromkeys(str(s.settings.image_size) for s in draft.state.scenarios))
+    framings = dict.fromkeys(s.settings.framing for s in draft.state.scenarios)
+    if all(framing.preprocessing == OF_STUDY for framing in framings):
+        resized = f"{', '.join(str(framing.size) for framing in framings)} px"
+    else:
+        resized = "; ".join(map(str, framings))
     pixels = f" ({dataset.pixel_rules})" if dataset.pixel_rules.changed else ""
     bad = f", without {len(dataset.skipped.reasons):,} that cannot be read" if dataset.skipped else ""
     unknown = "" if shared.known else f"; {PATIENTS_UNKNOWN}"
@@ -110,7 +115,7 @@ def _data_answers(draft: Draft) -> dict[str, str]:
     test = f"the test split is {test_split_words(study)}" if shared.splits else "no test split"
     return {
         "data": f"source {study.data.source}{synthetic}, manifest {dataset.digest}",
-        "preprocessing": f"decoded once, resized to {sizes_px} px{pixels}, normalised as the weights were trained",
+        "preprocessing": f"decoded once, resized to {resized}{pixels}, normalised as the weights were trained",
         "subset": limit if study.data.limit else f"all images of the split{bad}",
         "partitions": f"{protocol}, seed {folds.seed}, digest {draft.inputs.digests.all_folds}; {test}{unknown}",
         "disjoint": f"folds: {shared.of_folds}; training and test: {shared.of_splits}"

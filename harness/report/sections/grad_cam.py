@@ -57,7 +57,7 @@ def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str 
     if found is None:
         return []
     dataset = workspace.inputs.dataset
-    picture_of = partial(picture, dataset, job.scenario.settings.image_size, workspace.store)
+    picture_of = partial(picture, dataset, job.scenario.settings.framing, workspace.store)
     paths = []
     for word, side in (("rightly", found.true == found.called), ("wrongly", found.true != found.called)):
         if side.any():

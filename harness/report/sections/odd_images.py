@@ -9,6 +9,7 @@ from harness.report.draft import Draft
 from harness.report.numbers.marks import marked
 from harness.report.sections.thumbnails import thumbnail_links
 from harness.report.tables.export import markdown, write_table
+from harness.study.preprocessing import Framing
 
 ODD = ("inverted", "blank", "dark-16-bit", "few-levels", "borders")  # findings of single images
 MAX_OF_A_KIND = 4
@@ -19,11 +20,11 @@ def odd_lines(draft: Draft) -> list[str]:
     named = [(f.name, image) for name in ODD for f in draft.workspace.audit.named(name) for image in _first(f.facts)]
     if not named or draft.state.empty:
         return []
-    table, size = pd.DataFrame(named, columns=["finding", "image"]), draft.study.data.image_size
+    table, framing = pd.DataFrame(named, columns=["finding", "image"]), Framing(draft.study.data.image_size)
     if draft.state.scenarios:
-        size = draft.state.scenarios[0].settings.image_size
+        framing = draft.state.scenarios[0].settings.framing
     rows = {image: row for row, image in enumerate(draft.dataset.table["image"])}
-    picture_of = partial(picture, draft.dataset, size, draft.workspace.store)
+    picture_of = partial(picture, draft.dataset, framing, draft.workspace.store)
     links = thumbnail_links((rows[image] for image in table["image"]), picture_of, draft.folder, "odd")
     write_table(marked(table, draft.marks.every), draft.folder, "odd-images")
     head, rule, *body = markdown(table)

@@ -92,7 +92,7 @@ def hardest_lines(predicted: Predicted, workspace: Workspace) -> list[str]:
             *patient_error_lines(predicted.frame, predicted.folder, predicted.name("hardest"), predicted.mark),
         ]
     dataset = workspace.inputs.dataset
-    picture_of = partial(picture, dataset, predicted.scenario.settings.image_size, workspace.store)
+    picture_of = partial(picture, dataset, predicted.scenario.settings.framing, workspace.store)
     images, name = dataset.table["image"], predicted.name("hardest")
     lines = error_lines(predicted.frame, images, picture_of, predicted.folder, name, predicted.mark)
     return ["### Surest errors", "", *lines]

@@ -8,6 +8,7 @@ import pandas as pd
 from harness.data.inputs import Inputs
 from harness.report.numbers.as_run import Used, scenario_settings, study_settings, trained_parameters, training_images
 from harness.report.numbers.marks import Marks, marked
+from harness.report.sections.network_inputs import input_lines
 from harness.report.tables.export import escaped, export_table
 from harness.study import Study
 from harness.study.state import ScenarioState
@@ -31,6 +32,7 @@ def settings_lines(
         "Settings that no scenario varies, as the study gives them, and what they were resolved to.",
         "",
         *export_table(constant, folder, "settings"),
+        *input_lines(marks, scenarios, folder),
         *_changes(marks),
     ]
     if not stages:
