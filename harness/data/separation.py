@@ -140,6 +140,8 @@ def oversampling_words(scenarios: Iterable[Settings]) -> str:
             f"{leaking} of {len(every)} scenarios oversample BEFORE THE SPLIT: copies of their validation images are"
             " in training"
         )
+    if any(":" in settings.oversampling for settings in every):
+        return "oversampling draws from training images only, in some scenarios by a sampler of the user's own"
     if any(settings.oversampling != "none" for settings in every):
         return "oversampling copies training images only"
     return "no scenario oversamples"

@@ -1,4 +1,4 @@
-"""Own heads, losses and optimizers, `module:Class` in the study file: a Python file next to it or on PYTHONPATH."""
+"""The user's own parts, `module:Class` in the study file: classes of a Python file next to it or on PYTHONPATH."""
 
 import ast
 import hashlib

@@ -25,8 +25,10 @@ VECTOR_HEADS = ("linear", "mlp", *PROBES)
 NOT_OF_PROBES = (
     "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch",
 )  # fmt: skip
-OWN_PARTS = ("head", "loss", "optimizer")  # settings that may name a class of the user's own, `module:Class`
+# Settings that may name a class of the user's own, `module:Class`.
+OWN_PARTS = ("head", "loss", "optimizer", "oversampling")
 CROSS_ENTROPY = "cross-entropy"
+OVERSAMPLING = ("none", "random", "random-before-split")  # the last leaks, to measure the leak
 OPTIMIZERS = ("adam", "adamw", "sgd")
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
@@ -70,6 +72,12 @@ def _optimizer(value: str) -> str:
     return value
 
 
+def _oversampling(value: str) -> str:
+    if value not in OVERSAMPLING and ":" not in value:
+        raise ValueError(f"allowed: {', '.join(OVERSAMPLING)}, or module:Class, a sampler of your own")
+    return value
+
+
 def _trainable(value: str) -> str:
     if not re.fullmatch(r"all|head|last-[1-9][0-9]?", value):
         raise ValueError("allowed: all, head (frozen backbone), or last-N (the last N stages of the backbone too)")
@@ -108,7 +116,7 @@ class Settings(Model):
     pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    oversampling: Literal["none", "random", "random-before-split"] = "none"  # the last leaks, to measure the leak
+    oversampling: Annotated[str, AfterValidator(_oversampling)] = "none"
     oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
@@ -200,7 +208,7 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # the fields that `conflict` checks
-CONFLICTING = ("backbone", "head", "pool", "trainable", "augment", "oversampling", "train_share")
+CONFLICTING = ("backbone", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio", "train_share")
 
 
 def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
@@ -223,6 +231,11 @@ def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
         return ("pool", "head"), (
             f"pool map with head {values['head']}, which reads one vector of an image; allowed with it: native, avg,"
             " cls, cls+avg, max"
+        )
+    if ":" in values["oversampling"] and values["oversampling_ratio"] != 1:
+        return ("oversampling_ratio", "oversampling"), (
+            f"oversampling_ratio {level_text(values['oversampling_ratio'])} with oversampling {values['oversampling']},"
+            " which decides by itself how many images it draws; write oversampling_ratio: 1.0, or oversampling: random"
         )
     if values["oversampling"] == "random-before-split" and share < 1:
         return ("train_share", "oversampling"), (

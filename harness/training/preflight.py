@@ -171,7 +171,7 @@ def require_usable(workspace: Workspace, device: str, say: Callable[[str], None]
 
 
 def check_own_parts(workspace: Workspace, networks: Networks, device: str) -> None:
-    """Try each loss and optimizer of the user's own, and each head on the features of every network it may be put on.
+    """Try each own loss, optimizer and sampler, and each own head on the features of every network it may be put on.
 
     Raises HarnessError, naming the place in the study file, where one cannot be used.
     """
@@ -180,7 +180,9 @@ def check_own_parts(workspace: Workspace, networks: Networks, device: str) -> No
         return
     from harness.models.try_head import try_head
     from harness.training.own_parts import try_loss, try_optimizer
+    from harness.training.own_sampler import try_sampler
 
+    fold_labels = workspace.inputs.dataset.labels[workspace.inputs.folds[0].train]
     shapes, classes = sorted({check.shape for check in networks.found.values()}), len(workspace.inputs.dataset.classes)
     for field, settings in study.settings():
         with study.blamed(*study.place(field, "loss")):
@@ -189,6 +191,9 @@ def check_own_parts(workspace: Workspace, networks: Networks, device: str) -> No
         with study.blamed(*study.place(field, "optimizer")):
             if settings.optimizer in sources:
                 try_optimizer(settings, sources[settings.optimizer], device)
+        with study.blamed(*study.place(field, "oversampling")):
+            if settings.oversampling in sources:
+                try_sampler(settings.oversampling, sources[settings.oversampling], fold_labels)
         with study.blamed(*study.place(field, "head")):
             for channels, height, width in shapes if settings.head in sources else ():
                 try_head(settings, sources[settings.head], (channels, height, width), classes, device)

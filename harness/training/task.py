@@ -15,6 +15,7 @@ from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.settings import Settings
 from harness.training.context import Context
+from harness.training.own_sampler import resampled
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def _rows(job: Job, context: Context) -> tuple[Rows, Rows]:
         return leaking.train, leaking.validation
     train = training_rows(job, context)
     seed = derive_seed(job.seed, "oversampling")
-    sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
+    if source := context.heads.get(settings.oversampling):
+        sampled = resampled(train, dataset.labels[train], settings.oversampling, source, seed)
+    else:
+        sampled = oversample(train, dataset.labels[train], settings.oversampling, seed, settings.oversampling_ratio)
     if job.evaluate == "test":
         return sampled, dataset.rows("test")
     assert job.fold is not None

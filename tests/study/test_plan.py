@@ -36,7 +36,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "oversampling": "random", "oversampling_ratio": 0.5, "train_share": 0.5, "epochs": 9, "batch_size": 8,
     "optimizer": "sgd",
     "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
-    "augment": "flip", "loss": "own:Loss", "pool": "avg",
+    "augment": "flip", "loss": "own:Loss", "pool": "avg", "preprocessing": "bicubic-center-0.9",
 }  # fmt: skip
 
 

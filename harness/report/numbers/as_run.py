@@ -36,6 +36,7 @@ def scenario_settings(study: Study, inputs: Inputs, state: ScenarioState) -> dic
         "batch_size": _batches(state),
         "precision": _counted(record.facts.precision for record in state.records.values()),
         "select_epoch": _selected(state),
+        "oversampling": inputs.digests.heads.get(settings.oversampling, ""),
         "head": inputs.digests.heads.get(settings.head, "") or chosen_words(state),
         "loss": inputs.digests.heads.get(settings.loss, ""),
         "optimizer": inputs.digests.heads.get(settings.optimizer, ""),
