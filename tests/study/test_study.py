@@ -173,7 +173,7 @@ MALFORMED = [
     (ONE_GRID, "      epochs: [1, true]\n", 12, "stages[0].grid.epochs[1]", "True is given; input should be a valid"),
     (ONE_GRID, "      dropout: ['0.1']\n", 12, "stages[0].grid.dropout[0]", "'0.1' is given; input should be a valid"),
     (ONE_GRID, "      head: [[a]]\n", 12, "stages[0].grid.head[0]", "['a'] is given; input should be a valid string"),
-    (ONE_GRID, "      oversampling: [none, both]\n", 12, "stages[0].grid.oversampling[1]", "'both' is given; allowed: n"),
+    (ONE_GRID, "      oversampling: [none, both]\n", 12, "stages[0].grid.oversampling[1]", "'both' is given; allowed"),
     (ONE_GRID, HUGE, 11, "stages[0].grid", "1,000,000,000 scenarios; at most 100,000 are allowed"),
     (ONE_GRID, "      1: [a]\n", 12, "stages[0].grid", "a key is a plain word"),
     ("{metric: val/accuracy}", "{metric: accuracy}", 13, "stages[0].select.metric", "accuracy is given; allowed: val/"),
