@@ -19,6 +19,7 @@ from harness.store.damage import Damage, damaged_cache, damaged_reports, damaged
 from harness.store.holders import read_holder
 from harness.study import Study
 from harness.study.mixed import mixed_versions
+from harness.study.origin import origin_of
 from harness.study.provenance import versions
 from harness.study.settings import is_pretrained
 from harness.training.device import choose_device, device_name
@@ -203,7 +204,7 @@ def _networks(study: Study) -> Iterator[Check]:
             yield Check(name if found.setting == "weights" else f"network {network.backbone}", "bad", found.problem)
             continue
         try:
-            if is_pretrained(network.weights):
+            if is_pretrained(network.weights) and origin_of(network.backbone) is None:
                 check_hub(network.backbone)
             yield Check(name, "ok", f"{network.weights}: available" if network.weights != "none" else "none needed")
         except HarnessError as error:

@@ -26,6 +26,8 @@ LIBRARIES = {
     "torch": ("training", "models", "data.pixels", "execution.probe", "serving"),
     "safetensors": ("training", "models", "serving"),
     "timm": ("models",),
+    "transformers": ("models.from_transformers",),
+    "open_clip": ("models.from_open_clip",),
     "onnx": ("serving.onnx",),
     "onnxruntime": ("serving.onnx",),
     "mlflow": ("tracking",),
@@ -47,7 +49,20 @@ LIBRARIES = {
     "yaml": ("study.strict_yaml", "tracking.root_run", "search.confirm"),
     "pydantic": ("serving.classifier", "study", "report.numbers.records"),
 }  # fmt: skip
-HEAVY = {"torch", "timm", "mlflow", "optuna", "ray", "matplotlib", "pandas", "sklearn", "scipy", "rich"}
+HEAVY = {
+    "torch",
+    "timm",
+    "transformers",
+    "open_clip",
+    "mlflow",
+    "optuna",
+    "ray",
+    "matplotlib",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "rich",
+}
 
 
 def name_of(file: Path) -> str:

@@ -13,6 +13,7 @@ from harness.models.flops import flops_of
 from harness.models.heads import Shape
 from harness.models.layouts import Layout, PoolError, features_of, layout_of, parameters_read
 from harness.models.networks import new_network, normalisation
+from harness.study.origin import origin_of
 from harness.study.settings import Pool
 
 IMAGE_SIZE = 224  # the default
@@ -44,21 +45,38 @@ def anatomy(name: str, image_size: int, pool: Pool = "map") -> Anatomy:
 
     PoolError where it has no such pool.
     """
-    coverage = Coverage(image_size)
     try:
-        with torch.device("meta"):
-            network = new_network(name, image_size)
-            images = torch.zeros(META_BATCH, 3, image_size, image_size)
-            for parameter in network.parameters():
-                parameter.requires_grad_(True)  # fixed ones, such as a sine position embedding, count too
-            layout = layout_of(network, images, pool)
-            with coverage.recording(network):
-                features = features_of(network, images, layout)
-            flops = flops_of(lambda: features_of(network, images, layout)) // META_BATCH
+        return _inspected(name, image_size, pool, "meta")
     except PoolError:
         raise
     except Exception as error:  # whatever timm and torch raise
+        if isinstance(error, NotImplementedError) and origin_of(name) is not None:
+            return _on_cpu(name, image_size, pool)
         raise HarnessError(one_line(error, 160)) from error
+
+
+def _on_cpu(name: str, image_size: int, pool: Pool) -> Anatomy:
+    """Inspect a backbone of another library, which computes what the meta device cannot."""
+    try:
+        return _inspected(name, image_size, pool, "cpu")
+    except PoolError:
+        raise
+    except Exception as error:
+        raise HarnessError(one_line(error, 160)) from error
+
+
+def _inspected(name: str, image_size: int, pool: Pool, device: str) -> Anatomy:
+    """Inspect a backbone on this device. Raises whatever the libraries raise."""
+    coverage = Coverage(image_size)
+    with torch.device(device):
+        network = new_network(name, image_size)
+        images = torch.zeros(META_BATCH, 3, image_size, image_size)
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)  # fixed ones, such as a sine position embedding, count too
+        layout = layout_of(network, images, pool)
+        with coverage.recording(network):
+            features = features_of(network, images, layout)
+        flops = flops_of(lambda: features_of(network, images, layout)) // META_BATCH
     if features.ndim != 4:
         raise HarnessError(f"its features have the shape {tuple(features.shape[1:])} and are not a map")
     read = parameters_read(network, features)

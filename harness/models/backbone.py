@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.anatomy import IMAGE_SIZE, Anatomy, anatomy
+from harness.models.foreign import ForeignNetwork
 from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layouts import Layout, PoolError, features_in, features_of
 from harness.models.networks import new_network, normalisation
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
+from harness.study.origin import origin_of, portable_name, short_name
 from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, weights_file
 
 
@@ -97,7 +99,7 @@ def load_backbone(settings: Settings, seed: int, pools: Iterable[Pool] = ()) -> 
     further = (anatomy_of(settings.model_copy(update={"pool": pool})).read for pool in pools)
     read = frozenset(known.read).union(*further)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, settings.backbone))
+        torch.manual_seed(derive_seed(seed, portable_name(settings.backbone)))
         network, _ = load_network(settings, read)
     _remove_unused(network, read)
     backbone = Backbone(network, known.layout, known.size(frozenset(known.read)))
@@ -111,9 +113,9 @@ def anatomy_of(settings: Settings) -> Anatomy:
     try:
         return anatomy(settings.backbone, size, settings.pooling)
     except PoolError as error:
-        raise PoolError(f"{settings.backbone}: {error}") from None
+        raise PoolError(f"{short_name(settings.backbone)}: {error}") from None
     except HarnessError as error:
-        raise HarnessError(f"{settings.backbone} does not take images of {size} px: {error}") from None
+        raise HarnessError(f"{short_name(settings.backbone)} does not take images of {size} px: {error}") from None
 
 
 def _size(settings: Settings) -> int:
@@ -122,10 +124,11 @@ def _size(settings: Settings) -> int:
 
 def _remove_unused(network: nn.Module, read: frozenset[str]) -> None:
     """Replace each child module that the features do not depend on, such as VGG's classifier, by Identity."""
-    for name, part in network.named_children():
-        parameters = [f"{name}.{inner}" for inner, _ in part.named_parameters()]
+    owner, before = (network.model, "model.") if isinstance(network, ForeignNetwork) else (network, "")
+    for name, part in owner.named_children():
+        parameters = [f"{before}{name}.{inner}" for inner, _ in part.named_parameters()]
         if parameters and read.isdisjoint(parameters):
-            setattr(network, name, nn.Identity())
+            setattr(owner, name, nn.Identity())
 
 
 def load_network(settings: Settings, read: Collection[str]) -> tuple[nn.Module, str]:
@@ -136,14 +139,16 @@ def load_network(settings: Settings, read: Collection[str]) -> tuple[nn.Module, 
     name, size = settings.backbone, _size(settings)
     if name in NETWORKS or settings.weights == "none":
         return new_network(name, size), ""
-    if is_pretrained(settings.weights):
+    if is_pretrained(settings.weights) and origin_of(name) is None:
         check_hub(name)
     try:
         if is_pretrained(settings.weights):
             return load_pretrained(name, size, read), ""
         return load_file(name, size, read, weights_file(settings.weights))
     except Exception as error:  # whatever timm, safetensors and the hub raise
-        raise HarnessError(f"the weights {settings.weights} cannot be loaded into {name}: {reason(error)}") from error
+        raise HarnessError(
+            f"the weights {settings.weights} cannot be loaded into {short_name(name)}: {reason(error)}"
+        ) from error
 
 
 def last_stages(settings: Settings) -> frozenset[str]:
@@ -151,17 +156,13 @@ def last_stages(settings: Settings) -> frozenset[str]:
 
     Raises HarnessError where the backbone has not more than N.
     """
-    stages = anatomy_of(settings).stages
+    stages, name = anatomy_of(settings).stages, short_name(settings.backbone)
     if not stages:
-        raise HarnessError(
-            f"trainable {settings.trainable}: timm defines no stages of {settings.backbone}; allowed: head, all"
-        )
+        raise HarnessError(f"trainable {settings.trainable}: timm defines no stages of {name}; allowed: head, all")
     count = int(settings.trainable.removeprefix("last-"))
     if count >= len(stages):
         last = f" last-1{f' to last-{len(stages) - 1}' if len(stages) > 2 else ''}," if len(stages) > 1 else ""
-        raise HarnessError(
-            f"trainable {settings.trainable}: {settings.backbone} has {len(stages)} stages; allowed: head,{last} all"
-        )
+        raise HarnessError(f"trainable {settings.trainable}: {name} has {len(stages)} stages; allowed: head,{last} all")
     return frozenset().union(*stages[-count:])
 
 

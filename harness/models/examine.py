@@ -5,14 +5,16 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 
-import timm
-
 from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
 from harness.models.backbone import anatomy_of, last_stages, load_network
 from harness.models.hub import require_pretrained
 from harness.models.layouts import PoolError
 from harness.models.network_check import NetworkCheck, NetworkSettings
+from harness.models.networks import config_of
+from harness.models.repositories import has_weights
+from harness.models.weights import reason
+from harness.study.origin import origin_of
 from harness.study.settings import NETWORKS, Settings, is_pretrained
 
 MAX_SIZES_TRIED = 7  # where a network does not support the image size
@@ -22,6 +24,10 @@ MAX_MODULES_NAMED = 4  # of a stage
 def check_network(network: NetworkSettings) -> NetworkCheck:
     """Check that a network supports the image size, has the stages to train, and that its weights file is complete."""
     settings = Settings(**asdict(network))
+    try:
+        config_of(network.backbone) if origin_of(network.backbone) else None
+    except Exception as error:  # whatever the libraries raise of a broken config
+        return NetworkCheck(reason(error), "backbone")
     try:
         known = anatomy_of(settings)
     except PoolError as error:
@@ -38,9 +44,9 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
             return NetworkCheck(str(error), "trainable")
     try:
         prefix = ""
-        if is_pretrained(network.weights):
+        if is_pretrained(network.weights) and origin_of(network.backbone) is None:
             require_pretrained(network.backbone)
-        elif network.weights != "none":
+        elif network.weights != "none" and has_weights(network.backbone):
             prefix = load_network(settings, known.read)[1]
     except HarnessError as error:
         return NetworkCheck(str(error), "weights")
@@ -54,7 +60,7 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
 
 def supported_sizes(name: str, wanted: int) -> list[int]:
     """Image sizes near the wanted one that the network supports, and its native size if it does."""
-    config = None if name in NETWORKS else timm.get_pretrained_cfg(name, allow_unregistered=True)
+    config = None if name in NETWORKS else config_of(name)
     near = {step * (wanted // step + more) for step, most in ((32, 4), (14, 2)) for more in range(most)}
     native = {config.input_size[-1]} if config else {224}
     sizes = sorted((near | native) - {0, wanted}, key=lambda size: (size not in native, abs(size - wanted)))

@@ -5,8 +5,7 @@ from typing import Any
 import timm
 
 from harness.errors import HarnessError
-
-HUB_TIMEOUT_SECONDS = 5
+from harness.models.hub_files import reachable
 
 
 def require_pretrained(name: str) -> Any:
@@ -25,22 +24,9 @@ def check_hub(name: str) -> None:
     files = ("model.safetensors", "pytorch_model.bin")
     if config.hf_hub_id and any(isinstance(try_to_load_from_cache(config.hf_hub_id, f), str) for f in files):
         return
-    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT):
         raise HarnessError(
             f"the ImageNet weights of {name} are not on this machine and the hub cannot be reached;"
             " run once with a network connection, or give a file by --set base.weights=PATH.safetensors,"
             " or train from random weights by --set base.weights=none"
         )
-
-
-def _reachable(url: str) -> bool:
-    import urllib.error
-    import urllib.request
-
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=HUB_TIMEOUT_SECONDS).close()
-    except urllib.error.HTTPError:  # it answered
-        return True
-    except (OSError, ValueError):
-        return False
-    return True

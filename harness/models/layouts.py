@@ -28,6 +28,7 @@ from timm.layers import attention_pool, attention_pool2d
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
+from harness.models.foreign import ForeignNetwork, NetworkOutput
 from harness.study.settings import Pool
 
 Layout = Literal["map", "tokens", "pooled", "avg", "cls", "cls+avg", "max"]
@@ -62,8 +63,14 @@ def features_in(network: nn.Module, images: Tensor, layouts: Sequence[Layout]) -
     return [from_places(network, features, layout) for layout in layouts]
 
 
+def places(features: Any) -> Any:
+    """What has places in the image of the output of `forward_features`."""
+    return features.places if isinstance(features, NetworkOutput) else features
+
+
 def places_of(network: nn.Module, features: Any) -> Tensor | str:
     """The output of `forward_features` as a map [n, C, h, w], or what it is where it has no places in the image."""
+    features = places(features)
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         return "no single map"
     if features.ndim == 4:
@@ -80,6 +87,7 @@ def from_places(network: nn.Module, features: Any, layout: Layout) -> Tensor:
     if layout == "pooled":
         pooled: Tensor = network.forward_head(features)  # type: ignore[operator]
         return pooled[..., None, None]
+    features = places(features)
     if layout == "map":
         return _as_map(network, features)
     if layout == "tokens":
@@ -136,24 +144,37 @@ def layout_of(network: nn.Module, images: Tensor, pool: Pool) -> Layout:
 
 def _simple_pools(network: nn.Module, features: Any) -> list[str]:
     """The pools of the output of `forward_features` that do not need timm's own layers."""
+    features = places(features)
     dimensions = features.ndim if isinstance(features, Tensor) else 0
     prefix = prefix_tokens(network)
-    places = dimensions == 4 or (dimensions == 3 and prefix is not None and features.shape[1] > prefix)
-    classed = dimensions == 3 and any(CLASS_TOKEN.search(name) for name, _ in network.named_parameters())
-    return ["avg", "max"] * places + ["cls"] * classed + ["cls+avg"] * (places and classed)
+    placed = dimensions == 4 or (dimensions == 3 and prefix is not None and features.shape[1] > prefix)
+    classed = dimensions == 3 and _has_class_token(network)
+    return ["avg", "max"] * placed + ["cls"] * classed + ["cls+avg"] * (placed and classed)
+
+
+def _has_class_token(network: nn.Module) -> bool:
+    if isinstance(network, ForeignNetwork):
+        return network.has_class_token
+    return any(CLASS_TOKEN.search(name) for name, _ in network.named_parameters())
 
 
 def choose_layout(network: nn.Module, images: Tensor) -> Layout:
     """Choose the layout of a network's features by a forward pass; the values of the images do not matter."""
     with _layers_of_single_tokens(network, len(images)) as class_layers:
-        features = network.forward_features(images)  # type: ignore[operator]
+        features = places(network.forward_features(images))  # type: ignore[operator]
     dimensions = features.ndim if isinstance(features, Tensor) else 0
-    if dimensions == 4 and not any(isinstance(module, ATTENTION_POOLS) for module in network.modules()):
+    if dimensions == 4 and not _pools_by_attention(network):
         return "map"
     prefix = prefix_tokens(network)
     if dimensions != 3 or prefix is None or features.shape[1] <= prefix or (prefix and class_layers):
         return "pooled"
     return "tokens" if parameters_read(network, network(images)) <= parameters_read(network, features) else "pooled"
+
+
+def _pools_by_attention(network: nn.Module) -> bool:
+    if isinstance(network, ForeignNetwork) and network.pools_by_attention:
+        return True
+    return any(isinstance(module, ATTENTION_POOLS) for module in network.modules())
 
 
 @contextmanager
@@ -185,7 +206,8 @@ def _layers_of_single_tokens(network: nn.Module, batch: int) -> Iterator[list[nn
 
 def parameters_read(network: nn.Module, output: Any) -> frozenset[str]:
     """The names of the parameters that the output depends on."""
-    total = sum((tensor.sum() for tensor in _tensors(output)), torch.zeros((), device="meta"))
+    tensors = [*_tensors(output)]
+    total = sum((tensor.sum() for tensor in tensors), torch.zeros((), device=tensors[0].device))
     named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     gradients = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
     return frozenset(name for name, gradient in zip(named, gradients, strict=True) if gradient is not None)

@@ -5,6 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from harness.study.origin import origin_of
 from harness.study.settings import CLASSIFIERS, NETWORKS, PROBES
 
 # name -> "module:class". A new head is one class and one line here.
@@ -26,7 +27,13 @@ STACKED_HEADS = tuple(name for name in HEADS if name not in ("mlp", *PROBES))
 
 def known_backbone(name: str) -> bool:
     """Whether the backbone exists. timm, which takes seconds to import, is imported only for unknown names."""
-    return name in NETWORKS or name in CLASSIFIERS or name in _names_in_source() or name in all_backbones()
+    return (
+        origin_of(name) is not None
+        or name in NETWORKS
+        or name in CLASSIFIERS
+        or name in _names_in_source()
+        or name in all_backbones()
+    )
 
 
 @cache

@@ -1,7 +1,9 @@
 """Create networks of timm and of the harness, without a classifier."""
 
 import logging
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import timm
 from timm.layers.norm_act import BatchNormAct2d
@@ -9,15 +11,54 @@ from torch import nn
 
 from harness.errors import HarnessError
 from harness.models.baselines import built_in_model
+from harness.models.foreign import ForeignNetwork, Loaded
+from harness.models.repositories import CONFIGS, folder_of, read_config, require_installed
+from harness.study.origin import LOCAL, Origin, origin_of
 from harness.study.preprocessing import eval_transform
 from harness.study.settings import NETWORKS
 
 BATCH_NORMS = (nn.BatchNorm2d, BatchNormAct2d)  # timm's own has `drop` and `act` behind it
 
 
+ADAPTERS = {"open_clip": "harness.models.from_open_clip", "transformers": "harness.models.from_transformers"}
+
+
+class Adapter(Protocol):
+    """The module of another library."""
+
+    def describe(self, folder: Path) -> Any:
+        """How the images of the model in a folder are prepared, as timm says it of its own."""
+
+    def build(self, folder: Path, image_size: int, /) -> ForeignNetwork:
+        """The network of a folder with random weights."""
+
+    def load(self, folder: Path, image_size: int, /) -> Loaded:
+        """The network of a folder with its weights."""
+
+
+def adapter_of(origin: Origin) -> Adapter:
+    """The module that reads the folders of a library. Raises HarnessError where the library is not installed."""
+    require_installed(origin)
+    return cast(Adapter, import_module(ADAPTERS[origin.library]))
+
+
+def config_of(name: str) -> Any:
+    """The config of a network's weights, as timm has it: size, normalisation, resizing, licence; None where unknown."""
+    origin = origin_of(name)
+    if origin is None:
+        return timm.get_pretrained_cfg(name, allow_unregistered=True)
+    folder = folder_of(origin)
+    if origin.library != "timm":
+        return adapter_of(origin).describe(folder)
+    config = read_config(folder / CONFIGS["timm"])
+    known = config.get("pretrained_cfg", config)
+    fields = timm.models.PretrainedCfg.__dataclass_fields__
+    return timm.models.PretrainedCfg(**{key: value for key, value in known.items() if key in fields})
+
+
 def native_size(name: str) -> int:
     """The side of the images, in pixels, that the weights of a network were trained with, as timm has it."""
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    config = config_of(name)
     if config is None:
         raise HarnessError(f"timm does not say the image size of {name}; write a number instead of native")
     return int(config.input_size[-1])
@@ -25,7 +66,7 @@ def native_size(name: str) -> int:
 
 def native_preprocessing(name: str) -> str:
     """The evaluation transform of the weights of a network, as timm has it: `bicubic-center-0.9`."""
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    config = config_of(name)
     if config is None:
         raise HarnessError(f"timm does not say the preprocessing of {name}; write study instead of native")
     channels = config.input_size[0]
@@ -52,6 +93,11 @@ def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:
     if name in NETWORKS:
         return built_in_model(NETWORKS[name])
     logging.getLogger("timm").setLevel(logging.ERROR)
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    origin = origin_of(name)
+    if origin is not None and origin.library != "timm":
+        return adapter_of(origin).build(folder_of(origin), image_size)
+    config = config_of(name)
+    if origin is not None:
+        name = f"{LOCAL}:{folder_of(origin, weights='pretrained' in weights)}"
     fixed: dict[str, Any] = {"img_size": image_size} if config and config.fixed_input_size else {}
     return timm.create_model(name, num_classes=0, **fixed, **weights)

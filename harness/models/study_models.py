@@ -5,9 +5,11 @@ from pathlib import Path
 
 from harness.models.custom import head_source, is_custom
 from harness.models.names import HEADS, all_backbones, known_backbone
+from harness.models.repositories import content_digest, folder_of, require_installed
 from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
+from harness.study.origin import origin_of
 from harness.study.preprocessing import NativeInputs
 from harness.study.settings import CLASSIFIERS, NETWORKS, OWN_PARTS, is_pretrained, weights_file
 
@@ -22,6 +24,10 @@ def check_models(study: Study) -> None:
         if not known_backbone(settings.backbone):
             place = study.place(field, "backbone")
             raise study.error(place, unknown("backbone", settings.backbone, sorted(all_backbones())))
+        if origin := origin_of(settings.backbone):
+            with study.blamed(*study.place(field, "backbone")):
+                require_installed(origin)
+                folder_of(origin, weights=is_pretrained(settings.weights) and not origin.repo)
     _check_bound(study)
 
 
@@ -77,9 +83,17 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
         (backbone, "none") for backbone, _ in _pairs(study) if backbone in NETWORKS or backbone in CLASSIFIERS
     }
     return {
-        (backbone, weights): files.get(weights) or (f"imagenet:{backbone}" if is_pretrained(weights) else "none")
+        (backbone, weights): _elsewhere(backbone, weights)
+        or files.get(weights)
+        or (f"imagenet:{backbone}" if is_pretrained(weights) else "none")
         for backbone, weights in pairs
     }
+
+
+def _elsewhere(backbone: str, weights: str) -> str | None:
+    """What a backbone from elsewhere is; None for a model of timm itself."""
+    origin = origin_of(backbone)
+    return None if origin is None else content_digest(origin, is_pretrained(weights))
 
 
 def _pairs(study: Study) -> set[tuple[str, str]]:

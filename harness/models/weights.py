@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError, one_line
-from harness.models.networks import new_network
+from harness.models.networks import adapter_of, new_network
+from harness.models.repositories import folder_of
+from harness.study.origin import origin_of
 
 MAX_NAMES = 3  # in an error
 
@@ -58,7 +60,15 @@ def reason(error: Exception) -> str:
 
 
 def load_pretrained(name: str, image_size: int, read: Collection[str]) -> nn.Module:
-    """Load timm's pretrained weights. Raises what timm and the hub raise, or HarnessError where some are missing."""
+    """Load the pretrained weights of timm, of a folder or of the hub.
+
+    Raises what the libraries raise, or HarnessError where some are missing.
+    """
+    origin = origin_of(name)
+    if origin is not None and origin.library != "timm":
+        loaded = adapter_of(origin).load(folder_of(origin, weights=True), image_size)
+        require_whole(loaded.network, read, [Loading(loaded.state, loaded.missing, loaded.unexpected)])
+        return loaded.network
     with _recorded() as loadings:
         network = new_network(name, image_size, pretrained=True)
     if loadings:  # timm sets the weights of its first transformers one by one, without load_state_dict

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.data.decode import Pixels
 from harness.errors import HarnessError, one_line
 from harness.models.backbone import Backbone, feature_shape, load_backbone
 from harness.models.heads import make_head, part_read
+from harness.serving.architecture import save_architecture, with_architecture
 from harness.serving.images import AnyImage, read_images
 from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 from harness.study.settings import ResolvedSettings
@@ -121,7 +122,8 @@ class Classifier:
         state = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
         weights = safetensors.torch.save(state)
         (folder / WEIGHTS_FILE).write_bytes(weights)
-        about = asdict(self.about) | {"settings": self.about.settings.model_dump(mode="json")}
+        settings = save_architecture(self.about.settings, folder)
+        about = asdict(self.about) | {"settings": settings.model_dump(mode="json")}
         form = WITH_PIXEL_RULES if self.about.pixel_rules.changed else FORMAT
         text = {"format": form, "weights_sha256": hashlib.sha256(weights).hexdigest(), "about": about}
         (folder / METADATA_FILE).write_text(json.dumps(text, indent=1), encoding="utf-8")
@@ -131,6 +133,7 @@ class Classifier:
         """Load the classifier of a folder that `save` wrote. Raises HarnessError where it is not a complete one."""
         where = choose_device(device)
         about, digest = _read_about(folder)
+        about = replace(about, settings=with_architecture(about.settings, folder))
         path = folder / WEIGHTS_FILE
         weights = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(weights).hexdigest() != digest:

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from harness.data.decode import Pixels
 from harness.errors import HarnessError
-from harness.models.layouts import from_places, places_of
+from harness.models.layouts import from_places, places, places_of
 from harness.serving.classifier import Classifier
+from harness.study.origin import short_name
 from harness.training.device import deterministic
 
 Maps = NDArray[np.float32]
@@ -22,19 +23,19 @@ def grad_cam(classifier: Classifier, pixels: Pixels, classes: NDArray[np.int64])
     """
     if classifier.about.settings.head == "knn":
         raise HarnessError("Grad-CAM needs a score with a gradient; the head knn counts the votes of training images")
-    backbone, name = classifier.backbone, classifier.about.settings.backbone
+    backbone, name = classifier.backbone, short_name(classifier.about.settings.backbone)
     (images,) = classifier.loader(pixels)([np.arange(len(pixels))])
     with deterministic(classifier.about.threads), torch.enable_grad():
         features = backbone.before_pooling(images.requires_grad_())
-        places = places_of(backbone.network, features)
-        if isinstance(places, str):
-            raise HarnessError(f"Grad-CAM needs a feature map; {name} gives {places}")
+        found = places_of(backbone.network, features)
+        if isinstance(found, str):
+            raise HarnessError(f"Grad-CAM needs a feature map; {name} gives {found}")
         logits = classifier.head(from_places(backbone.network, features, backbone.layout).float())
         wanted = logits.gather(1, torch.from_numpy(classes).to(classifier.device)[:, None])
-        gradients = places_of(backbone.network, torch.autograd.grad(wanted.sum(), features)[0])
+        gradients = places_of(backbone.network, torch.autograd.grad(wanted.sum(), places(features))[0])
     assert not isinstance(gradients, str)
     if not gradients.any():
         raise HarnessError(f"Grad-CAM needs a prediction from the feature map; that of {name} is from another token")
-    maps = (gradients.mean(dim=(2, 3), keepdim=True) * places).sum(dim=1).detach().relu().float().cpu()
+    maps = (gradients.mean(dim=(2, 3), keepdim=True) * found).sum(dim=1).detach().relu().float().cpu()
     most = maps.amax(dim=(1, 2), keepdim=True)
     return torch.where(most > 0, maps / most, torch.zeros_like(maps)).numpy()

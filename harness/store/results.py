@@ -43,6 +43,8 @@ class FitFacts:
     chosen: Mapping[str, float] = field(default_factory=dict)  # by a probe on its inner split, such as C or k
     flops: int | None = None  # of one image through the whole network, 2 for a multiply-add
     peak_memory: int | None = None  # bytes of the GPU that torch used at most, with the data that it held there
+    source: str | None = None  # of pretrained weights: a page of the hub at its commit, or the name of a folder
+    licence: str | None = None  # of these weights, as their card or config names it
     energy_wh: float | None = None  # of the GPU, without feature extraction, where no other process used it
 
     def to_json(self) -> dict[str, str | float]:

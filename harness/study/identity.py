@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from harness.study.origin import is_folder, portable_name
 from harness.study.pixel_rules import PixelRules
 from harness.study.settings import OWN_PARTS, Settings, decisive, todays_word
 from harness.study.study import Study
@@ -57,6 +58,7 @@ def numerics(settings: Settings) -> int:
 def settings_identity(settings: Settings, digests: Digests) -> dict[str, Any]:
     """The settings that decide the numbers, with the weights by their content instead of their path."""
     values = decisive(settings.model_dump())
+    values["backbone"] = portable_name(settings.backbone)
     values["weights"] = digests.weights[settings.backbone, settings.weights]
     for part in OWN_PARTS:
         if (name := getattr(settings, part)) in digests.heads:
@@ -137,8 +139,26 @@ def _by_content(stage: dict[str, Any], digests: Digests) -> dict[str, Any]:
     return found
 
 
+def _folders_by_content(value: Any, digests: Digests) -> Any:
+    """Plain data with the folders of backbones by their content; one that is elsewhere now is known by its name."""
+    known = {name: f"{portable_name(name)}:{of}" for (name, _), of in digests.weights.items() if is_folder(name)}
+    known = {PurePath(name).name: of for name, of in known.items()} | known
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {replaced(key): replaced(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return list(map(replaced, value))
+        if isinstance(value, str) and is_folder(value):
+            return known.get(value) or known.get(PurePath(value).name, "not known")
+        return value
+
+    return replaced(value)
+
+
 def _whole_id(content: dict[str, Any], digests: Digests) -> str:
     """The hash of the content of a study file and all its inputs."""
+    content = _folders_by_content(content, digests)
     heads = [dict(digests.heads)] if digests.heads else []
     weights = sorted({(at[0], todays_word(at[1])): value for at, value in digests.weights.items()}.values())
     metadata = [digests.metadata] if digests.metadata else []

@@ -6,15 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.study.messages import located
+from harness.study.origin import is_folder
 from harness.study.strict_yaml import FieldPath, LineNumbers
 
 ANY = "*"
-PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths
-    ("data", "path"),
-    ("data", "root"),
-    ("data", "test", "sets", ANY, "path"),
-    ("data", "test", "sets", ANY, "root"),
-    ("paper",),
+WEIGHTS: tuple[FieldPath, ...] = (
     ("base", "weights"),
     ("stages", ANY, "grid", "weights", ANY),
     ("stages", ANY, "grid", "weights", ANY, "name"),
@@ -28,6 +24,15 @@ PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths
     ("search", "space", "weights", "choices", ANY),
     ("search", "space", ANY, "when", "weights", ANY),
     ("search", "enqueue", ANY, "weights"),
+)
+PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths, those of backbones behind a scheme
+    ("data", "path"),
+    ("data", "root"),
+    ("data", "test", "sets", ANY, "path"),
+    ("data", "test", "sets", ANY, "root"),
+    ("paper",),
+    *WEIGHTS,
+    *(tuple("backbone" if part == "weights" else part for part in field) for field in WEIGHTS),
 )
 
 
@@ -43,22 +48,36 @@ def make_absolute(data: dict[str, Any], file: Path, lines: LineNumbers, given: d
         if not _is_path(field, value):
             continue
         folder = Path() if any(field[: len(option)] == option for option in given) else file.parent
-        path = Path(folder, os.path.expanduser(value)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
-        here = Path(value).absolute()
+        scheme, named = value[: -len(_named(field, value))], _named(field, value)
+        path = Path(folder, os.path.expanduser(named)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
+        here = Path(named).absolute()
         if path != here and not _exists(path) and _exists(here):
             raise located(
                 str(file), lines, given, field,
                 f"there is no {path}; a path in a study file starts at the file's folder, and this one is there from"
                 f" the current folder: write {os.path.relpath(here, file.parent)}, or give it on the command line",
             )  # fmt: skip
-        holder[field[-1]] = str(path)
-        written[str(path)] = value
+        holder[field[-1]] = f"{scheme}{path}"
+        written[f"{scheme}{path}"] = value
     ambiguous = [value for value in written.values() if list(written.values()).count(value) > 1]
     return {path: value for path, value in written.items() if value not in ambiguous}
 
 
 def _is_path(field: FieldPath, value: str) -> bool:
-    return value.endswith(".safetensors") if "weights" in field else value != ""
+    setting = _setting(field)
+    if setting == "backbone":
+        return is_folder(value)
+    return value.endswith(".safetensors") if setting == "weights" else value != ""
+
+
+def _setting(field: FieldPath) -> str | None:
+    """The setting that a field gives: the last one named, as a level of one can bring another."""
+    return next((str(part) for part in reversed(field) if part in ("backbone", "weights")), None)
+
+
+def _named(field: FieldPath, value: str) -> str:
+    """The path in a value: of a backbone what is behind its scheme."""
+    return value.partition(":")[2] if _setting(field) == "backbone" else value
 
 
 def _exists(path: Path) -> bool:

@@ -25,9 +25,9 @@ DECISIVE_FILES = (
     "data/manifest.py", "data/pixels.py", "data/resizing.py", "data/subset.py", "data/train_share.py",
     "data/windows.py",
     "models/anatomy.py", "models/backbone.py", "models/baselines.py", "models/custom.py", "models/dropout.py",
-    "models/heads.py",
+    "models/foreign.py", "models/from_open_clip.py", "models/from_transformers.py", "models/heads.py",
     "models/layouts.py", "models/lbfgs.py", "models/linear_models.py", "models/names.py", "models/networks.py",
-    "models/probes.py", "models/stacked_heads.py", "models/weights.py",
+    "models/probes.py", "models/repositories.py", "models/stacked_heads.py", "models/weights.py",
     "stats/metrics.py",
     "study/identity.py", "study/settings.py",
     "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
@@ -71,12 +71,14 @@ def code_and_machine() -> dict[str, str]:
     }
 
 
-def versions() -> str:
+def versions(package: str | None = None) -> str:
     """The versions of the packages that affect the numbers: `torch 2.10.0, timm 1.0.31, ...`, without local versions.
 
-    Of an imported package it is the imported version; the installed one may have changed since.
+    package: another one that a backbone needs. Of an imported package it is the imported version; the installed one
+    may have changed since.
     """
-    found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in PACKAGES.items()}
+    modules = PACKAGES | ({package: package.removesuffix("_torch")} if package else {})
+    found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in modules.items()}
     return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from harness.study.origin import origin_of
 from harness.study.preprocessing import NATIVE, OF_STUDY, Framing, Preprocessing
 from harness.study.types import Model
 
@@ -60,6 +61,11 @@ def todays_word(value: Any) -> Any:
     return PRETRAINED if value == EARLIER_WORD else value
 
 
+def _backbone(value: str) -> str:
+    origin_of(value)  # raises ValueError where what is behind a scheme is no name
+    return value
+
+
 def _loss(value: str) -> str:
     if value != CROSS_ENTROPY and ":" not in value:
         raise ValueError(f"allowed: {CROSS_ENTROPY}, or module:Class, a loss of your own")
@@ -110,7 +116,7 @@ GivenSize = Annotated[ImageSize | Literal["native"] | None, WrapValidator(_given
 class Settings(Model):
     """The settings that decide how one network is trained; every field can be a factor of a grid."""
 
-    backbone: Annotated[str, Field(min_length=1)]
+    backbone: Annotated[str, Field(min_length=1), AfterValidator(_backbone)]
     weights: Annotated[str, AfterValidator(_weights)] = PRETRAINED
     trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N
     pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
@@ -208,12 +214,19 @@ def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # the fields that `conflict` checks
-CONFLICTING = ("backbone", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio", "train_share")
+CONFLICTING = (
+    "backbone", "weights", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio", "train_share",
+)  # fmt: skip
 
 
 def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
     """Why these settings cannot be combined, after the two fields, the one to change first; None where they can."""
     augment, share = values["augment"], values["train_share"]
+    if values["weights"].endswith(".safetensors") and origin_of(values["backbone"]) is not None:
+        return ("weights", "backbone"), (
+            f"a weights file with backbone {values['backbone']}, which brings its own weights; write weights:"
+            f" {PRETRAINED}, or none"
+        )
     if values["trainable"] == "head" and augment != "none":
         return ("augment", "trainable"), (
             f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"

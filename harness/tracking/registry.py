@@ -24,6 +24,7 @@ from PIL import Image
 import harness
 from harness.data.inputs import Workspace
 from harness.errors import HarnessError
+from harness.serving.architecture import needed_packages
 from harness.store import Store
 from harness.study.state import final_test
 from harness.tracking.connection import open_client
@@ -104,7 +105,9 @@ def _save(path: Path, folder: Path, classes: Iterable[str], model_id: str, run_i
         code_paths=[str(Path(harness.__file__).parent)],
         signature=ModelSignature(Schema([ColSpec("binary", "image")]), Schema([*columns])),
         input_example=pd.DataFrame({"image": [_example()]}),
-        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
+        pip_requirements=[
+            f"{name}=={version(name).partition('+')[0]}" for name in [*REQUIREMENTS, *needed_packages(folder)]
+        ],
     )
     model = Model.load(path)
     flavor = model.flavors["python_function"]  # MLflow reads neither, and both name folders of this machine

@@ -2,6 +2,7 @@
 
 from harness.data.inputs import Inputs
 from harness.report.tables.export import escaped
+from harness.study.origin import short_name
 from harness.study.state import ScenarioState
 from harness.study.unit import Unit
 
@@ -14,7 +15,7 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
     augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     return (
         f"{f'**{mark}.** ' if mark else ''}"
-        f"{s.backbone} ({s.weights} weights,"
+        f"{short_name(s.backbone)} ({s.weights} weights,"
         f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
         f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
         f" accuracy{' of patients' * unit.patients}"

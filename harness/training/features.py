@@ -30,6 +30,7 @@ from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder, sync_folder
 from harness.study.identity import digest
+from harness.study.origin import package_of, portable_name
 from harness.study.plan import Job, features_key
 from harness.study.settings import Pool, ResolvedSettings
 from harness.training.allocator import held_memory
@@ -103,7 +104,7 @@ def cached_features(job: Job, context: Context) -> CachedFeatures:
     """The features that a job reads, extracted now if they are not cached; of the test images for a test job only."""
     settings, device = job.scenario.settings, torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
-    identity = f"{weights}:{context.seed}" if weights == "none" else weights
+    identity = f"{weights}:{context.seed}" if weights.startswith("none") else weights
     pools = context.pools.get(features_key(settings) or "", frozenset())
     backbone = FrozenBackbone(settings, identity, partial(load_backbone, settings, context.seed, pools), pools)
     pixels = context.pixels[settings.framing]
@@ -154,8 +155,9 @@ class _Images(NamedTuple):
 def _about(frozen: FrozenBackbone, images: _Images, pool: Pool, arithmetic: Arithmetic) -> About:
     """All that decides the features."""
     about: About = {
-        "backbone": frozen.settings.backbone, "weights": frozen.weights, "image_size": frozen.settings.image_size,
-        "precision": arithmetic.precision, "device": device_name(arithmetic.device), "pixels": images.pixels.stem,
+        "backbone": portable_name(frozen.settings.backbone), "weights": frozen.weights,
+        "image_size": frozen.settings.image_size, "precision": arithmetic.precision,
+        "device": device_name(arithmetic.device), "pixels": images.pixels.stem,
         "first": int(images.rows[0]), "images": len(images.rows),
     }  # fmt: skip
     return about if pool == "map" else about | {"pool": pool}
@@ -163,7 +165,9 @@ def _about(frozen: FrozenBackbone, images: _Images, pool: Pool, arithmetic: Arit
 
 def _key(frozen: FrozenBackbone, images: _Images, pool: Pool, arithmetic: Arithmetic) -> str:
     about = _about(frozen, images, pool, arithmetic)
-    return digest([EXTRACTOR, version("timm"), torch.__version__, about])
+    package = package_of(frozen.settings.backbone)
+    libraries = [version("timm"), *([version(package)] if package else [])]
+    return digest([EXTRACTOR, *libraries, torch.__version__, about])
 
 
 def _write(frozen: FrozenBackbone, images: _Images, folders: Mapping[Pool, Path], arithmetic: Arithmetic) -> int:

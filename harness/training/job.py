@@ -14,6 +14,7 @@ from harness.models.heads import reads
 from harness.models.probes import ProbeHead
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
+from harness.study.origin import package_of
 from harness.study.plan import Job
 from harness.study.provenance import versions
 from harness.study.settings import CLASSIFIERS, OWN_PARTS, Settings
@@ -140,7 +141,7 @@ def _checkpoints(job: Job, context: Context, about: dict[str, str]) -> Checkpoin
         "device": device_name(torch.device(context.device)),
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
-        "versions": versions(),
+        "versions": versions(package_of(job.scenario.settings.backbone)),
     }
     folder = context.checkpoints / job.id if context.checkpoints else None
     return Checkpoints(folder, context.checkpoint_every, about)

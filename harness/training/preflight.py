@@ -16,10 +16,12 @@ from typing import Any
 from harness.data.inputs import Workspace
 from harness.errors import HarnessError
 from harness.models.network_check import NetworkCheck, NetworkSettings
+from harness.models.repositories import folder_of, has_weights
 from harness.store import Store
 from harness.store.files import read_json, write_atomic
 from harness.study import Study
 from harness.study.identity import Digests, digest
+from harness.study.origin import origin_of, package_of, short_name
 from harness.study.provenance import DECISIVE_FILES, code_digest
 from harness.study.search_block import Point, Search
 from harness.study.settings import CLASSIFIERS, ResolvedSettings, is_pretrained
@@ -57,7 +59,7 @@ class Networks:
 def _remarks(network: NetworkSettings, check: NetworkCheck) -> Iterator[str]:
     if check.unread >= MIN_UNREAD_SHARE:
         size = f"{network.image_size} px"
-        yield f"{network.backbone} at {size}: its patches leave {check.unread:.1%} of each image unread"
+        yield f"{short_name(network.backbone)} at {size}: its patches leave {check.unread:.1%} of each image unread"
     if check.prefix:
         yield f"{network.weights}: the prefix {check.prefix} is taken off the names in it"
 
@@ -69,6 +71,8 @@ def check_networks(study: Study, digests: Digests, store: Store, hub: bool = Fal
     stages or is not what the weights file holds.
     """
     networks = study_networks(study)
+    for network in networks if hub else ():
+        _fetch(study, network)
     files = {network: _file(network, digests, store) for network in networks}
     cached = {n: _check_of(values) for n, path in files.items() if (values := read_json(path)) is not None}
     missing = [network for network in networks if network not in cached]
@@ -77,12 +81,20 @@ def check_networks(study: Study, digests: Digests, store: Store, hub: bool = Fal
         check = found[network]
         if check.problem:
             raise study.error(_place(study, check.setting, network), check.problem)
-        if hub and is_pretrained(network.weights):
+        if hub and is_pretrained(network.weights) and origin_of(network.backbone) is None:
             from harness.models.hub import check_hub
 
             with study.blamed(*_place(study, "weights", network)):
                 check_hub(network.backbone)
     return Networks({network: found[network] for network in networks}, files)
+
+
+def _fetch(study: Study, network: NetworkSettings) -> None:
+    """Download the weights of a backbone of the hub that are not on this machine."""
+    origin = origin_of(network.backbone)
+    if origin is not None and is_pretrained(network.weights):
+        with study.blamed(*_place(study, "backbone", network)):
+            folder_of(origin, weights=True)
 
 
 def study_networks(study: Study) -> list[NetworkSettings]:
@@ -117,6 +129,10 @@ def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:
     weights = digests.weights[network.backbone, network.weights]
     code = code_digest((*DECISIVE_FILES, *EXAMINING_FILES))
     known: list[Any] = [asdict(network) | {"weights": weights}, version("timm"), version("torch"), code]
+    if package := package_of(network.backbone):
+        known.append(version(package))
+    if not has_weights(network.backbone):
+        known.append("weights not downloaded")
     return store.cache / "networks" / f"{digest(known)}.json"
 
 

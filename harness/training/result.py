@@ -13,8 +13,10 @@ from harness.models.backbone import anatomy_of
 from harness.models.baselines import Baseline
 from harness.models.flops import head_flops
 from harness.models.probes import ProbeHead
+from harness.models.weight_source import weights_source
 from harness.stats.metrics import Probabilities
 from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
+from harness.study.origin import package_of
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
 from harness.training.context import Context
@@ -70,12 +72,13 @@ def _class_counts(job: Job, context: Context, task: Task) -> dict[str, dict[str,
 def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:
     parameters, learnt = _sizes(trained.model, cached)
     normalised = trained.model if isinstance(trained.model, Baseline) else anatomy_of(job.scenario.settings)
+    source, licence = weights_source(job.scenario.settings)
     return FitFacts(
         device=device_name(torch.device(context.device)),
         torch=torch.__version__,
         threads=context.threads,
         code=code_digest(),
-        versions=versions(),
+        versions=versions(package_of(job.scenario.settings.backbone)),
         fold_digest=job.rows,
         precision=trained.precision,
         compile=None if trained.way is None else "on" if trained.way.compile else "off",
@@ -95,6 +98,8 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         chosen=trained.fitted.chosen,
         flops=_flops(job, trained.model),
         peak_memory=trained.usage.peak_memory,
+        source=source,
+        licence=licence,
         energy_wh=trained.usage.energy_wh,
     )
 

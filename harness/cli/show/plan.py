@@ -21,6 +21,7 @@ from harness.report.numbers.detectable import resolution
 from harness.report.numbers.marks import study_marks
 from harness.report.tables.export import short
 from harness.study import Study
+from harness.study.origin import short_name
 from harness.study.settings import level_text
 from harness.study.stage import Stage
 from harness.study.state import StageState, StudyState
@@ -106,7 +107,7 @@ def _show_networks(console: Console, networks: Networks) -> None:
     """Print the features of each backbone, what is trained, and remarks."""
     rows = [
         [
-            network.backbone,
+            short_name(network.backbone),
             f"{network.image_size} px",
             f"{LAYOUT_NAMES[check.layout]}, {' x '.join(map(str, check.shape))}",
             f"{check.parameters:,}",

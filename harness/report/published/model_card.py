@@ -75,11 +75,12 @@ def _details(draft: Draft, chosen: ScenarioState | None) -> list[str]:
         settings = chosen.settings
         pixels = draft.dataset.framed(settings.preprocessing).pixel_rules
         read = f" ({pixels})" if pixels.changed else ""
-        network = f"{settings.backbone}, head {settings.head}"
+        network = f"{escaped(draft.study.as_written(settings.backbone))}, head {settings.head}"
         model = f"{escaped(chosen.name)}: {network}, images of {settings.image_size} px{read}"
     combined = _COMBINED.format(combine=draft.unit.combine) if draft.unit.patients else ""
     rows = {
         "model": model,
+        **({"weights of the backbone": _weights(draft, chosen)} if chosen else {}),
         "file": _model_file(final),
         "task": f"one of the classes {', '.join(map(escaped, draft.dataset.classes))} for each image{combined}",
         "positive class": escaped(draft.dataset.positive or "none"),
@@ -88,6 +89,18 @@ def _details(draft: Draft, chosen: ScenarioState | None) -> list[str]:
         "version, date, licence, contact": AUTHOR,
     }
     return ["## Model", "", *(f"- {name}: {value}" for name, value in rows.items()), ""]
+
+
+def _weights(draft: Draft, chosen: ScenarioState) -> str:
+    """The source and the licence of the weights that the training began with."""
+    settings = chosen.settings
+    if settings.weights == "none":
+        return "none: drawn at random"
+    facts = next((record.facts for record in chosen.records.values()), None)
+    if facts is None or facts.source is None:
+        return f"{escaped(str(draft.study.as_written(settings.weights)))}; source and licence: {AUTHOR}"
+    licence = escaped(facts.licence) if facts.licence else f"not stated with them; {AUTHOR}"
+    return f"{escaped(facts.source)}; licence: {licence}"
 
 
 def _model_file(final: ScenarioState | str | None) -> str:
@@ -134,7 +147,8 @@ def _data(draft: Draft) -> list[str]:
 
 
 def _training(draft: Draft, chosen: ScenarioState) -> list[str]:
-    settings = chosen.settings.model_dump() | {"weights": draft.study.as_written(chosen.settings.weights)}
+    named = {name: draft.study.as_written(getattr(chosen.settings, name)) for name in ("backbone", "weights")}
+    settings = chosen.settings.model_dump() | named
     table = pd.DataFrame({"setting": list(settings), "value": [str(value) for value in settings.values()]})
     return ["## Training", "", *markdown(table), "", f"{_sentence(oversampling_words([chosen.settings]))}.", ""]
 

@@ -10,6 +10,7 @@ from harness.data.inputs import Workspace
 from harness.data.record import ABOUT_FILE, GIVEN_FILE, PAPER_FILE
 from harness.store.seals import resealed
 from harness.study.history import ENVIRONMENT_FILE, HISTORY_FILE
+from harness.study.origin import origin_of
 from harness.study.strict_yaml import dump_yaml, read_yaml
 
 PLACE = "/author"  # stands for the folders of the author's machine
@@ -53,7 +54,9 @@ class Anonymiser:
 def anonymiser_of(workspace: Workspace) -> Anonymiser:
     """The anonymiser that knows the paths of a study."""
     study, dataset = workspace.study, workspace.inputs.dataset
-    weights = [Path(name) for _, name in workspace.inputs.digests.weights]
+    used = workspace.inputs.digests.weights
+    weights = [Path(name) for _, name in used]
+    weights += [origin.folder for name, _ in used if (origin := origin_of(name)) and origin.folder]
     of_sets = [path for each in study.data.sets.values() for path in (each.path, each.root)]
     named = [Path(path) for path in (study.data.path, study.paper_file, *of_sets) if path is not None]
     roots = [dataset.root, *dataset.set_roots.values()]
