@@ -7,11 +7,13 @@ from typing import Any
 from harness.data.record import StudyRecord
 from harness.errors import HarnessError
 from harness.models.custom import head_source, is_custom, source_digest
+from harness.models.repositories import content_digest
 from harness.store.files import file_digest
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import study_id
-from harness.study.settings import OWN_PARTS, todays_word
+from harness.study.origin import origin_of
+from harness.study.settings import OWN_PARTS, is_pretrained, todays_word
 from harness.study.study import UNDECISIVE_FIELDS
 
 MAX_DIFFERENCES = 4  # in a line
@@ -21,7 +23,7 @@ def asks_for(study: Study, record: StudyRecord) -> bool:
     """Whether this file asks for what was run, provided that the images are the same."""
     same = study_id(study, record.digests) == record.study_id
     same &= [*study.data.sets][1:] == [*record.study.data.sets][1:]  # the first has no name in an id
-    return same and _same_weights(study, record) and _same_heads(study, record)
+    return same and _same_weights(study, record) and _same_folders(study, record) and _same_heads(study, record)
 
 
 def _same_weights(study: Study, record: StudyRecord) -> bool:
@@ -32,6 +34,21 @@ def _same_weights(study: Study, record: StudyRecord) -> bool:
     stored = {name: value for (_, name), value in record.digests.weights.items() if name in stored_files}
     known = {*stored.values(), *(Path(name).name for name in stored)}
     return all((file_digest(file) if file.is_file() else file.name) in known for file in map(Path, files))
+
+
+def _same_folders(study: Study, record: StudyRecord) -> bool:
+    """Whether the folders of backbones hold what was read, as far as they are at hand."""
+    known = {*record.digests.weights.values()}
+    for backbone, weights in {(settings.backbone, settings.weights) for _, settings in study.settings()}:
+        origin = origin_of(backbone)
+        if origin is not None and origin.folder is not None and origin.folder.is_dir():
+            try:
+                found = content_digest(origin, is_pretrained(weights))
+            except HarnessError:
+                continue
+            if found not in known:
+                return False
+    return True
 
 
 def _weights(study: Study) -> tuple[set[str], set[str]]:

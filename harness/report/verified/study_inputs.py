@@ -16,10 +16,12 @@ from harness.data.patients import patients
 from harness.data.record import StudyRecord
 from harness.errors import HarnessError
 from harness.models.custom import source_digest
+from harness.models.repositories import content_digest
 from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.seals import sha256_of
 from harness.study.data_block import PatientScope
+from harness.study.origin import origin_of, short_name
 from harness.study.settings import weights_file
 
 MAX_NAMED = 5  # images in a line
@@ -124,6 +126,9 @@ def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
 def _weights(workspace: Workspace) -> Iterator[_Found]:
     """Compare the files of weights that are still there with their hashes."""
     for (backbone, name), digest in workspace.inputs.digests.weights.items():
+        if digest.startswith("folder:"):
+            yield _folder(backbone, digest)
+            continue
         if not digest.startswith("sha256:"):
             if not digest.startswith("none"):
                 yield "cannot be checked", f"the weights of {backbone} are known by name ({digest}), not by hash"
@@ -135,6 +140,18 @@ def _weights(workspace: Workspace) -> Iterator[_Found]:
         else:
             why = "is not here" if found is None else "is another file here"
             yield "cannot be checked", f"the weights of {backbone}: {path.name} {why}"
+
+
+def _folder(backbone: str, digest: str) -> _Found:
+    """Compare the folder of a backbone, if it is still there, with its hash."""
+    name, origin = short_name(backbone), origin_of(backbone)
+    try:
+        same = origin is not None and content_digest(origin, True) == digest
+    except HarnessError:
+        return "cannot be checked", f"the weights of {name}: the folder is not here"
+    if same:
+        return "holds", f"the weights of {name} are those in its folder"
+    return "cannot be checked", f"the weights of {name}: another content is in the folder here"
 
 
 def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Iterator[VerifiedItem]:
