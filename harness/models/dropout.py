@@ -25,7 +25,7 @@ class Dropout(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return features
-        if not _is_frozen(features):
+        if not is_frozen(features):
             return features * dropout_mask(tuple(features.shape), self.p, features.device).to(features.dtype)
         dropped = torch.empty_like(features)
         for part, into in zip(self._masked(features), torch.split(dropped, _images(features)), strict=True):
@@ -37,7 +37,7 @@ class Dropout(nn.Module):
 
         With several threads as a whole: what reduces a part could take another order than in the whole.
         """
-        if not self.training or self.p == 0 or not _is_frozen(features) or torch.get_num_threads() > 1:
+        if not self.training or self.p == 0 or not is_frozen(features) or torch.get_num_threads() > 1:
             yield self(features)
             return
         room = torch.empty_like(features[: _images(features)])
@@ -77,7 +77,7 @@ def _mask_parts(
         yield torch.from_numpy(np.multiply(passed, scale, dtype=np.float32).reshape(-1, *shape[1:]))
 
 
-def _is_frozen(features: Tensor) -> bool:
+def is_frozen(features: Tensor) -> bool:
     """Whether these are features of a frozen backbone on a CPU, of which nothing has to be stored for a gradient."""
     plain = features.dtype == torch.float32 and features.is_contiguous() and features.numel() > 0
     return plain and features.device.type == "cpu" and not features.requires_grad

@@ -1,14 +1,16 @@
 """Classification heads: features [n, C, H, W] -> dropout or batch norm -> average pool or flatten -> linear."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from harness.errors import HarnessError
 from harness.models.custom import head_class
-from harness.models.dropout import Dropout
+from harness.models.dropout import Dropout, is_frozen
 from harness.models.names import HEADS
 from harness.study.settings import Settings
 
@@ -114,32 +116,57 @@ class BatchNormGap(nn.Module):
 
     def _normed_mean(self, moments: Tensor) -> Tensor:
         """The features [n, C] after batch norm and pooling, from the moments [n, 2, C] of the maps."""
-        norm, (means, variances) = self.norm, moments.unbind(1)
-        assert norm.running_mean is not None and norm.running_var is not None
-        assert norm.momentum is not None
-        mean, variance = norm.running_mean, norm.running_var
-        if self.training:
-            between, mean = torch.var_mean(means, dim=0, correction=0)
-            variance = variances.mean(dim=0) + between
-            count = len(means) * self.pixels
-            with torch.no_grad():
-                norm.running_mean.lerp_(mean, norm.momentum)
-                norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
-                if norm.num_batches_tracked is not None:  # else its batches are counted elsewhere
-                    norm.num_batches_tracked += 1
-        return (means - mean) * ((variance + norm.eps).rsqrt() * norm.weight) + norm.bias
+        means, variances = moments.unbind(1)
+        mean, variance = _statistics(self.norm, lambda: (means, variances), self.pixels)
+        return (means - mean) * ((variance + self.norm.eps).rsqrt() * self.norm.weight) + self.norm.bias
 
 
 class BatchNormFlatten(nn.Module):
-    """Batch normalisation of the channels of the map, then one linear layer over all elements."""
+    """Batch normalisation of the channels of the map, then one linear layer over all elements.
+
+    Both are linear in the map, so with the features of a frozen backbone they are one product with scaled weights: the
+    same logits, gradients and running statistics up to rounding, and no normalised map is written or read again. The
+    rounding grows with the ratio of a channel's mean to its deviation.
+    """
 
     def __init__(self, shape: Shape, classes: int, _settings: Settings) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(shape[0])
         self.linear = nn.Linear(shape[0] * shape[1] * shape[2], classes)
+        self.pixels = shape[1] * shape[2]
 
     def forward(self, features: Tensor) -> Tensor:
-        return _logits(self.linear, self.norm(features).flatten(1))
+        if not is_frozen(features):
+            return _logits(self.linear, self.norm(features).flatten(1))
+        mean, variance = _statistics(self.norm, lambda: moments_of(features), self.pixels)
+        scale = (variance + self.norm.eps).rsqrt() * self.norm.weight
+        weight = self.linear.weight.unflatten(1, (-1, self.pixels))  # [classes, C, pixels]
+        bias = self.linear.bias + weight.sum(dim=2) @ (self.norm.bias - mean * scale)
+        return linear(features.flatten(1), (weight * scale[:, None]).flatten(1), bias)
+
+
+def _statistics(
+    norm: nn.BatchNorm2d, moments: Callable[[], tuple[Tensor, Tensor]], pixels: int
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] by which batch norm normalises: in training of the batch, else the running ones.
+
+    moments: gives means and variances [n, C] of the batch's maps of so many pixels, asked for in training alone, which
+    updates the running statistics.
+    """
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.momentum is not None
+    if not norm.training:
+        return norm.running_mean, norm.running_var
+    means, variances = moments()
+    between, mean = torch.var_mean(means, dim=0, correction=0)
+    variance = variances.mean(dim=0) + between
+    count = len(means) * pixels
+    with torch.no_grad():
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
+        if norm.num_batches_tracked is not None:  # else its batches are counted elsewhere
+            norm.num_batches_tracked += 1
+    return mean, variance
 
 
 class Linear(nn.Module):

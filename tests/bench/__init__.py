@@ -4,6 +4,7 @@
 # The part before a dash names a group: `--only gpu` is all of them.
 FIGURES = {
     "grid": "tests.bench.grid",
+    "frozen": "tests.bench.frozen",
     "extraction": "tests.bench.extraction",
     "overhead": "tests.bench.overhead",
     "peers": "tests.bench.peers",

@@ -154,6 +154,24 @@ def test_a_pooled_head_gives_the_same_from_what_it_reads_as_from_maps(name: str)
         torch.testing.assert_close(one.eval()(maps), other(part_read(other.eval(), maps, moments(maps))))
 
 
+def test_batch_norm_and_flatten_give_the_same_of_a_frozen_backbone_as_of_one_that_is_trained() -> None:
+    """Of frozen maps, no normalised map is made. A channel far from 0 and one that is always 0 are among them."""
+    frozen, trained = head_of("batchnorm-flatten"), head_of("batchnorm-flatten")
+    trained.load_state_dict(frozen.state_dict())
+    for step in range(3):
+        maps = features(7 + step) * (1 + step)
+        maps[:, 0] += 30
+        maps[:, 1] = 0
+        for training in (True, False):
+            found = []
+            for head, given in ((frozen, maps), (trained, maps.clone().requires_grad_())):
+                head.zero_grad()
+                logits = head.train(training)(given)
+                (logits * torch.arange(CLASSES)).sum().backward()
+                found.append([logits, *(p.grad for p in head.parameters()), *head.state_dict().values()])
+            torch.testing.assert_close(*found, atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "dropout", "training", "expected"),
     [
