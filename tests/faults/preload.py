@@ -1,6 +1,8 @@
 # ruff: noqa: F401
 """What the fork server imports once, so that a faulty run costs a second and not ten."""
 
+from tests.figures import leave_blank  # isort: skip  # before the figures
+
 import alembic.command
 import git
 import imblearn.over_sampling
@@ -18,7 +20,6 @@ import harness.data.checks
 import harness.report.figures.study
 import harness.runner
 import harness.search.run
-from tests.figures import leave_blank
 
 Image.init()
 
