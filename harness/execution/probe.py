@@ -23,7 +23,7 @@ from harness.training.device import (
     resolve_precision,
     within_memory,
 )
-from harness.training.features import FeatureArrays, extract
+from harness.training.extract import FeatureArrays, extract
 from harness.training.fit import fit, predict
 from harness.training.loaders import Loader, PixelLoader
 from harness.training.network import Network

@@ -27,7 +27,7 @@ from harness.serving.images import AnyImage, read_images
 from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic, all_cores, choose_device, deterministic, resolve_precision
-from harness.training.features import IMAGES_AT_A_TIME, FeatureArrays, extract
+from harness.training.extract import IMAGES_AT_A_TIME, FeatureArrays, extract
 from harness.training.fit import predict
 from harness.training.loaders import PixelLoader
 from harness.training.network import Network

@@ -6,26 +6,20 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
-from torch import Tensor
 
 from harness.data.dataset import Rows
-from harness.data.pixels import open_pixels, release
+from harness.data.pixels import open_pixels
 from harness.errors import HarnessError
 from harness.models.anatomy import Anatomy
 from harness.models.backbone import Backbone, anatomy_of, load_backbone
-from harness.models.heads import Shape, moments_of
-from harness.models.layouts import Layout
 from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder, sync_folder
@@ -33,17 +27,16 @@ from harness.study.identity import digest
 from harness.study.origin import package_of, portable_name
 from harness.study.plan import Job, features_key
 from harness.study.settings import Pool, ResolvedSettings
-from harness.training.allocator import held_memory
 from harness.training.context import Context
 from harness.training.device import Arithmetic, all_cores, device_name, resolve_precision
-from harness.training.loaders import FeatureFiles, Loader, PixelLoader, parts_of
+from harness.training.extract import MAPS, MOMENTS, FeatureArrays, extract
+from harness.training.loaders import FeatureFiles, PixelLoader
 
 EXTRACTOR = 4  # raise it when the features that come out change
-IMAGES_AT_A_TIME, IMAGES_AT_A_TIME_ON_CPU = 64, 32  # on a CPU more of them take memory and no less time
 LIMIT_VARIABLE = "HARNESS_CACHE_GIB"  # limits what all features of a store take
 LIMIT_GIB = 100.0
 About = dict[str, str | int | float]
-ABOUT, MAPS, MOMENTS = "about.json", "maps.npy", "moments.npy"
+ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
@@ -76,28 +69,6 @@ class CachedFeatures:
     passes: int  # images that went through the backbone now; 0 where the features were cached before
     seconds: float  # of the extraction, now or before
     parameters: int  # of the backbone
-
-
-class FeatureArrays(NamedTuple):
-    """Room for the features of n images."""
-
-    maps: NDArray[np.float32]  # [n, C, h, w]
-    moments: NDArray[np.float32] | None  # [n, 2, C]: the mean and the variance of each map; None: of vectors in a file
-
-    @staticmethod
-    def empty(images: int, shape: Shape) -> "FeatureArrays":
-        """Arrays in memory."""
-        return FeatureArrays(
-            np.empty((images, *shape), dtype=np.float32), np.empty((images, 2, shape[0]), dtype=np.float32)
-        )
-
-    @staticmethod
-    def in_folder(folder: Path, images: int, shape: Shape, pool: Pool) -> "FeatureArrays":
-        """Arrays that are mapped to the files `maps.npy` and, of maps, `moments.npy`, which heads that pool read."""
-        folder.mkdir()
-        new = partial(open_memmap, mode="w+", dtype=np.float32)
-        moments = new(folder / MOMENTS, shape=(images, 2, shape[0])) if pool == "map" else None
-        return FeatureArrays(new(folder / MAPS, shape=(images, *shape)), moments)
 
 
 def cached_features(job: Job, context: Context) -> CachedFeatures:
@@ -227,29 +198,3 @@ def _limit() -> float:
 
 def _gib(size: float) -> str:
     return f"{size / 2**30:.3g} GiB"
-
-
-def extract(
-    backbone: Backbone, loader: Loader, rows: Rows, arrays: Mapping[Layout, FeatureArrays], arithmetic: Arithmetic
-) -> int:
-    """Write the features of these rows into the arrays, and return the number of images passed through the backbone."""
-    on_cpu = arithmetic.device.type == "cpu"
-    passes, batch = 0, IMAGES_AT_A_TIME_ON_CPU if on_cpu else IMAGES_AT_A_TIME
-    with torch.inference_mode(), held_memory() if on_cpu else nullcontext():
-        for start, images in zip(range(0, len(rows), batch), loader(parts_of(rows, batch)), strict=True):
-            with arithmetic.autocast():
-                found = backbone.in_layouts(images, [*arrays])
-            passes += len(images)
-            for features, of_layout in zip(found, arrays.values(), strict=True):
-                _keep(features.float(), of_layout, start)
-    return passes
-
-
-def _keep(features: Tensor, arrays: FeatureArrays, start: int) -> None:
-    """Write the features of a batch into the arrays."""
-    stop = start + len(features)
-    # torch orders the values of maps faster than numpy.
-    arrays.maps[start:stop] = features.contiguous().cpu().numpy()
-    release(arrays.maps)  # what is written stays in the file, and need not stay in memory
-    if arrays.moments is not None:
-        arrays.moments[start:stop] = torch.stack(moments_of(features), dim=1).cpu().numpy()

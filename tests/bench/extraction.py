@@ -12,7 +12,8 @@ from harness.models.backbone import Backbone, load_backbone
 from harness.prepare import prepare
 from harness.training.allocator import held_memory
 from harness.training.device import Arithmetic
-from harness.training.features import IMAGES_AT_A_TIME_ON_CPU, FrozenBackbone, frozen_features
+from harness.training.extract import IMAGES_AT_A_TIME_ON_CPU
+from harness.training.features import FrozenBackbone, frozen_features
 from harness.training.loaders import PixelLoader
 from tests.bench.figure import Bench, Goal, Row, in_turns, ratio
 
