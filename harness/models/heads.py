@@ -140,7 +140,7 @@ class BatchNormFlatten(nn.Module):
             return _logits(self.linear, self.norm(features).flatten(1))
         mean, variance = _statistics(self.norm, lambda: moments_of(features), self.pixels)
         scale = (variance + self.norm.eps).rsqrt() * self.norm.weight
-        weight = self.linear.weight.unflatten(1, (-1, self.pixels))  # [classes, C, pixels]
+        weight = self.linear.weight.view(self.linear.out_features, -1, self.pixels)  # [classes, C, pixels]
         bias = self.linear.bias + weight.sum(dim=2) @ (self.norm.bias - mean * scale)
         return linear(features.flatten(1), (weight * scale[:, None]).flatten(1), bias)
 
