@@ -1,5 +1,6 @@
 """Inspect a backbone for one image size: on torch's meta device, so only shapes are computed and no weights needed."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +29,7 @@ class Anatomy:
     layout: Layout
     shape: Shape  # of the features
     read: Mapping[str, int]  # the parameters that the features depend on: name -> number of elements
-    stages: tuple[frozenset[str], ...]  # these parameters by stage, in order; empty where timm defines no stages
+    stages: tuple[frozenset[str], ...]  # these parameters by stage, in order; empty where there are none
     unread: float  # the proportion of an image that is outside all patches
     flops: int  # of one image, 2 for a multiply-add
     mean: tuple[float, ...]  # of the normalisation of its images
@@ -87,22 +88,15 @@ def _inspected(name: str, image_size: int, pool: Pool, device: str) -> Anatomy:
 
 
 def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], ...]:
-    """The parameters that the features depend on, in timm's coarse groups.
+    """The parameters that the features depend on, in the groups of the network.
 
     A group that one would not train by itself joins the group before it: one with vectors only, such as a norm, and a
     tiny one at the end, such as the rotary embedding that all blocks share.
     """
-    from timm.models import group_parameters
-
-    try:
-        matcher = network.group_matcher(coarse=True)  # type: ignore[operator]
-        groups = group_parameters(network, matcher)
-    except Exception:  # no such method, or none for coarse groups
-        return ()
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters() if name in read}
     weights = {name for name, parameter in network.named_parameters() if parameter.ndim > 1}
     stages: list[frozenset[str]] = []
-    for _, group in sorted(groups.items()):
+    for group in _groups(network):
         names = read.intersection(group)
         if names and stages and not (names & weights and stages[-1] & weights):
             stages[-1] |= names
@@ -111,3 +105,34 @@ def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], .
     while len(stages) > 1 and sum(sizes[name] for name in stages[-1]) < MIN_STAGE_SHARE * sum(sizes.values()):
         stages[-2:] = [stages[-2] | stages[-1]]
     return tuple(stages)
+
+
+def _groups(network: nn.Module) -> list[list[str]]:
+    """The names of the parameters in timm's coarse groups, or by the network's own parts where timm has no groups."""
+    from timm.models import group_parameters
+
+    try:
+        matcher = network.group_matcher(coarse=True)  # type: ignore[operator]
+        return [group for _, group in sorted(group_parameters(network, matcher).items())]
+    except HarnessError:  # a network of another library without a list of blocks
+        return []
+    except Exception:  # no such method, or none for coarse groups: PoolFormer, PiT, RDNet
+        return _parts(network)
+
+
+def _parts(network: nn.Module) -> list[list[str]]:
+    """The names of the parameters of each part of a network in their order, those of its largest part item by item.
+
+    Parameters of the network itself, such as a class token, belong to the first part.
+    """
+    sizes = Counter[str]()
+    for name, parameter in network.named_parameters():
+        if "." in name:
+            sizes[name.partition(".")[0]] += parameter.numel()
+    parts: dict[str, list[str]] = {}
+    for name, _ in network.named_parameters():
+        part, _, inner = name.rpartition(".")[0].partition(".")
+        part = part or next(iter(sizes), "")
+        item = inner.partition(".")[0] if part == max(sizes, key=sizes.__getitem__) else ""
+        parts.setdefault(f"{part}.{item}", []).append(name)
+    return [*parts.values()]

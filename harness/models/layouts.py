@@ -136,20 +136,25 @@ def layout_of(network: nn.Module, images: Tensor, pool: Pool) -> Layout:
     """The layout of a pool. Raises PoolError where the network has no such pool."""
     if pool == "map":
         return choose_layout(network, images)
-    allowed = ["map", "native", *_simple_pools(network, network.forward_features(images))]  # type: ignore[operator]
+    allowed = pools_of(network, images)
     if pool not in allowed:
         raise PoolError(f"pool {pool}: this network has {', '.join(allowed)}")
     return "pooled" if pool == "native" else pool
 
 
-def _simple_pools(network: nn.Module, features: Any) -> list[str]:
-    """The pools of the output of `forward_features` that do not need timm's own layers."""
-    features = places(features)
+def pools_of(network: nn.Module, images: Tensor) -> list[Pool]:
+    """The pools that a network has, by a forward pass; the values of the images do not matter."""
+    native = network(images).ndim == 2  # an encoder of maps has no pooling of its own
+    features = places(network.forward_features(images))  # type: ignore[operator]
     dimensions = features.ndim if isinstance(features, Tensor) else 0
     prefix = prefix_tokens(network)
     placed = dimensions == 4 or (dimensions == 3 and prefix is not None and features.shape[1] > prefix)
     classed = dimensions == 3 and _has_class_token(network)
-    return ["avg", "max"] * placed + ["cls"] * classed + ["cls+avg"] * (placed and classed)
+    found: list[tuple[Pool, bool]] = [
+        ("map", True), ("native", native), ("avg", placed), ("max", placed), ("cls", classed),
+        ("cls+avg", placed and classed),
+    ]  # fmt: skip
+    return [pool for pool, has in found if has]
 
 
 def _has_class_token(network: nn.Module) -> bool:

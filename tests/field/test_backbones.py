@@ -43,7 +43,7 @@ def test_nothing_is_begun_where_a_later_stage_could_not_be(harness: Harness, com
 
 @pytest.mark.parametrize(
     ("backbone", "trainable", "words"),
-    [("poolformer_s12", "last-1", "timm defines no stages of poolformer_s12; allowed: head, all"),
+    [("poolformer_s12", "last-5", "poolformer_s12 has 5 stages; allowed: head, last-1 to last-4, all"),
      ("test_resnet", "last-9", "test_resnet has 5 stages; allowed: head, last-1 to last-4, all")],
 )  # fmt: skip
 def test_stages_that_a_backbone_lacks_are_refused_at_plan(

@@ -151,8 +151,13 @@ def test_no_stage_is_a_norm_alone(name: str) -> None:
     assert frozenset().union(*known.stages) == known.read.keys()
 
 
-@pytest.mark.parametrize("name", ["poolformer_s12", "pit_ti_224", "rdnet_tiny"])
-def test_where_timm_tells_no_stages_last_n_is_refused(name: str) -> None:
-    settings = Settings(backbone=name, weights="none", image_size=64, trainable="last-1")
-    with pytest.raises(HarnessError, match=rf"last-1: timm defines no stages of {name}; allowed: head, all$"):
-        load_backbone(settings, seed=0)
+@pytest.mark.parametrize(
+    ("name", "last", "count"),
+    [("poolformer_s12", {"stages.3"}, 5), ("pit_ti_224", {"transformers.2", "norm"}, 4),
+     ("rdnet_tiny", {"dense_stages.6"}, 8), ("csatv2", {"stages.3"}, 5)],
+)  # fmt: skip
+def test_where_timm_tells_no_stages_they_are_the_parts_of_the_network(name: str, last: set[str], count: int) -> None:
+    stages = anatomy(name, 64).stages
+    assert len(stages) == count
+    assert frozenset().union(*stages) == anatomy(name, 64).read.keys()
+    assert {re.match(r"\w+\.\d+|\w+", key)[0] for key in stages[-1]} == last  # type: ignore[index]

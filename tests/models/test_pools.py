@@ -57,6 +57,14 @@ def test_a_pool_that_a_network_does_not_have_is_refused_with_those_that_it_has(
         assert set(check.problem.partition("has ")[2].split(", ")) == pools | {"map"}
 
 
+def test_an_encoder_of_maps_has_no_pooling_of_its_own() -> None:
+    name = "mobilenetv5_300m_enc"
+    check = check_network(NetworkSettings(name, "none", "head", 64, "native"))
+    assert check.setting == "pool"
+    assert check.problem == f"{name}: pool native: this network has map, avg, max"
+    assert anatomy(name, 64, "avg").shape == (2048, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "size", "prefix"),
     [("test_vit", 64, 1), ("vit_small_patch14_reg4_dinov2", 28, 5), ("deit_tiny_distilled_patch16_224", 32, 2)],
