@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
-        elif "test_readme" not in item.nodeid:
+        elif "test_readme" not in item.nodeid and not item.get_closest_marker("xdist_group"):
             file = item.path.relative_to(ROOT)
             shared = file.parent if file.parent.name == "faults" else file  # its files share one finished study
             item.add_marker(pytest.mark.xdist_group(shared.as_posix()))

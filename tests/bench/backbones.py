@@ -3,6 +3,7 @@
 Every name of timm is built by its shapes alone; of those that are built alike the smallest is looked at.
 """
 
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from harness.models.names import all_backbones
 from harness.models.networks import new_network
 from harness.store.files import write_atomic
 from harness.study.settings import CLASSIFIERS, NETWORKS
+from tests.bench.pooling import pooling_of
 
 TABLE = Path(__file__).parents[2] / "harness/docs/backbones.md"
 SIZE, OTHERS = 224, (150, 64)  # pixels
@@ -27,12 +29,15 @@ HEADS = (
     "smallest of its kind",
     "names",
     "M",
-    "features at its size",
+    "`map`, at its size",
+    "pools beside it",
+    "`native`",
     "left out",
     "last-N",
     "150 px",
     "64 px",
 )
+VECTORS = ("native", "avg", "max", "cls", "cls+avg")
 WORDS = {"map": "map", "tokens": "patch tokens", "pooled": "timm's pooled feature"}
 INTRODUCTION = """\
 # The backbones of timm, as the harness reads them
@@ -48,7 +53,14 @@ modules) was examined as `harness plan` does it. With `pool: map` a backbone giv
   attention pooling, blocks of the class token alone, several maps at once. `flatten` and `gap` are one there, and
   Grad-CAM draws where they are pooled from one map.
 
-`last-N` says how many stages there are, of which all but one can be trained, and the share of the last one. A size that
+Any other pool gives a vector. `native` is what timm gives its own classifier: the table says what timm pools, and which
+trained layers stand behind that pooling. `avg` and `max` are taken over the map or the patch tokens, `cls` is the class
+token, `cls+avg` both; what a network does not have is refused by `harness plan`. A test runs the smallest network of
+each module, up to 200 M parameters, through a study, frozen and fine-tuned, with every pool that it has; another holds
+`native` against timm ([test_families.py](../../tests/models/test_families.py)).
+
+`last-N` says how many stages there are, of which all but one can be trained, and the share of the last one: timm's
+coarse groups, or the network's own parts where timm has none, and none of vectors only, such as a norm. A size that
 a backbone does not take is refused by `harness plan`, with sizes that work; "unread" is the share of an image that its
 patches leave out.
 
@@ -66,6 +78,21 @@ class Kind:
     names: int
     size: int  # of the images that the smallest is made for, or 224
     parameters: int  # of the smallest
+
+
+def rows_of(page: str) -> list[tuple[str, ...]]:
+    """The rows of the table on this page."""
+    lines = re.findall(r"(?m)^\| (\w+ \| `.*) \|$", page)
+    return [tuple(cell.strip() for cell in line.split(" | ")) for line in lines]
+
+
+def smallest_of_modules(page: str) -> dict[str, tuple[str, float]]:
+    """Of each of timm's modules the smallest network, with its millions of parameters, as this page has them."""
+    found: dict[str, tuple[str, float]] = {}
+    for module, name, _, millions, *_ in rows_of(page):
+        if module not in found or float(millions) < found[module][1]:
+            found[module] = name.strip("`"), float(millions)
+    return dict(sorted(found.items()))
 
 
 def kinds(names: Iterable[str]) -> tuple[list[Kind], dict[str, str]]:
@@ -103,12 +130,13 @@ def row_of(kind: Kind) -> tuple[str, ...]:
     try:
         known = anatomy(kind.smallest, size)
     except HarnessError as error:
-        return (*_first(kind), f"refused: {error}", *[""] * (2 + len(OTHERS)))
+        return (*_first(kind), f"refused: {error}", *[""] * (4 + len(OTHERS)))
     whole = "x".join(map(str, known.shape))
     left = 1 - known.size(frozenset(known.read)) / kind.parameters
     others = [_other(kind.smallest, other, size) for other in OTHERS]
     features = f"{WORDS[known.layout]}, {whole} at {size} px"
-    return (*_first(kind), features, f"{left:.0%}" if left >= 0.005 else "", _stages(known), *others)
+    left_out = f"{left:.0%}" if left >= 0.005 else ""
+    return (*_first(kind), features, *pooling_of(kind.smallest, size), left_out, _stages(known), *others)
 
 
 def _size(kind: Kind) -> int:
@@ -125,8 +153,6 @@ def _first(kind: Kind) -> tuple[str, ...]:
 
 
 def _stages(known: Anatomy) -> str:
-    if not known.stages:
-        return "timm names no stages: head or all"
     return f"{len(known.stages)}; {known.size(known.stages[-1]) / known.size(frozenset(known.read)):.0%}"
 
 
@@ -146,6 +172,9 @@ def table(rows: Iterable[tuple[str, ...]], refused: Mapping[str, str], names: in
     layouts = Counter(row[4].partition(",")[0].partition(":")[0] for row in rows)
     weighted = Counter({layout: sum(int(r[2]) for r in rows if r[4].startswith(layout)) for layout in layouts})
     counts = [f"- {layout}: {weighted[layout]:,} names of {layouts[layout]} kinds" for layout in sorted(layouts)]
+    for pool in VECTORS:
+        having = [int(row[2]) for row in rows if pool in row[5].split(", ")]
+        counts.append(f"- pool `{pool}`: {sum(having):,} names of {len(having)} kinds")
     if refused:
         counts.append(f"- cannot be built: {len(refused)} names")
     modules = len({row[0] for row in rows})
