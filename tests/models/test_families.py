@@ -75,7 +75,8 @@ def test_native_is_what_timm_gives_its_own_classifier(name: str) -> None:
 def timms_own(name: str, size: int) -> Any:
     """The network as timm's authors have it, with their classifier."""
     config = timm.get_pretrained_cfg(name)
-    return timm.create_model(name, **({"img_size": size} if config.fixed_input_size else {}))
+    fixed: dict[str, Any] = {"img_size": size} if config is not None and config.fixed_input_size else {}
+    return timm.create_model(name, **fixed)
 
 
 def draw(network: nn.Module) -> None:
@@ -113,7 +114,7 @@ def moved_by_a_step(name: str, trainable: str) -> frozenset[str]:
     before = {key: value.detach().clone() for key, value in backbone.network.named_parameters()}
     generator = torch.Generator().manual_seed(1)
     features: Tensor = backbone.train()(torch.randn(4, 3, size, size, generator=generator))
-    (features * torch.randn(features.shape, generator=generator)).sum().backward()
+    (features * torch.randn(features.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
     make_optimizer(backbone, settings).step()
     after = backbone.network.named_parameters()
     return frozenset(key for key, value in after if not torch.equal(value, before[key]))
