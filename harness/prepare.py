@@ -27,6 +27,7 @@ from harness.data.units import chosen_unit, unit_dataset, unit_groups, unit_vali
 from harness.data.variants import asks_for, variants_text
 from harness.errors import BusyError, DataError, HarnessError, StudyError
 from harness.models.custom import source_digest
+from harness.models.load_metrics import own_scores
 from harness.models.study_models import check_models, custom_heads, native_inputs, weights_digests
 from harness.store import Store
 from harness.store.reports import ID_DIGITS
@@ -46,6 +47,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     check_names(study)
     study.resolve_native(native_inputs(study))
     weights, heads = weights_digests(study), custom_heads(study)
+    own = own_scores(study, heads)
     with nothing_left_if_refused(study, store):
         with study.blamed("data", "source" if study.data.path is None else "path"):
             root = _images(study, store)
@@ -60,7 +62,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)
-    return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds)), store)
+    return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds), own), store)
 
 
 def _check_unit(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:

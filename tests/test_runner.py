@@ -18,13 +18,13 @@ from harness.errors import BusyError, DataError, HarnessError, LeakageError, Sto
 from harness.prepare import prepare
 from harness.reproduce import rerun
 from harness.runner import run_study
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store
 from harness.store.results import Metrics
 from harness.study import Study, load_study
 from harness.study.data_block import Data
 from harness.study.plan import Job
-from harness.study.unit import arrays
 from harness.tracking.report import report_study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_job

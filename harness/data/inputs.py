@@ -13,6 +13,7 @@ from harness.data.folds import Fold
 from harness.data.separation import Separation
 from harness.data.subgroups import image_groups, subgroup_table
 from harness.data.units import chosen_unit, other_unit, unit_dataset, unit_groups
+from harness.stats.own_metrics import NO_OWN, OwnScores
 from harness.store import Ledger, Store
 from harness.store.reports import report_place
 from harness.study import Study
@@ -32,6 +33,7 @@ class Inputs:
     digests: Digests
     heads: Mapping[str, str]  # the sources of custom heads
     separation: Separation
+    own: OwnScores = NO_OWN  # metrics
 
     @property
     def k(self) -> int:
@@ -55,7 +57,7 @@ class Workspace:
     @property
     def ledger(self) -> Ledger:
         """The finished jobs of the store."""
-        return Ledger(self.store)
+        return Ledger(self.store, self.inputs.own)
 
     @cached_property
     def identity(self) -> str:

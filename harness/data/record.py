@@ -17,6 +17,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.data.left_out import LeftOut
 from harness.data.separation import separation
 from harness.models.custom import file_name
+from harness.models.load_metrics import own_scores
 from harness.store import Store
 from harness.store.files import write_atomic
 from harness.store.seals import broken, resealed
@@ -86,7 +87,8 @@ class StudyRecord:
         names = self.digests.heads
         heads = {name: (self.folder / HEADS_FOLDER / file_name(name)).read_text(encoding="utf-8") for name in names}
         found = separation(self.study, dataset, folds)
-        return Workspace(self.study, Inputs(dataset, folds, self.digests, heads, found), store, self.audit())
+        inputs = Inputs(dataset, folds, self.digests, heads, found, own_scores(self.study, heads))
+        return Workspace(self.study, inputs, store, self.audit())
 
     def _dataset(self) -> Dataset:
         about = self.about["data"]

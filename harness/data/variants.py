@@ -59,8 +59,8 @@ def _weights(study: Study) -> tuple[set[str], set[str]]:
 
 
 def _same_heads(study: Study, record: StudyRecord) -> bool:
-    """Whether the custom heads, losses and optimizers are the same, as far as their files are at hand."""
-    named = {getattr(settings, part) for _, settings in study.settings() for part in OWN_PARTS}
+    """Whether the user's own parts are the same, as far as their files are at hand."""
+    named = {getattr(settings, part) for _, settings in study.settings() for part in OWN_PARTS} | {*study.metrics}
     for head in filter(is_custom, named):
         try:
             if source_digest(head_source(head, study.folder)) != record.digests.heads.get(head):

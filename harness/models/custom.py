@@ -41,9 +41,11 @@ def head_source(head: str, folder: Path, kind: str = "head") -> str:
         parts = ast.parse(source).body
     except (SyntaxError, ValueError) as error:
         raise StudyError(f"{found} is not valid Python: {error}") from None
-    classes = [part.name for part in parts if isinstance(part, ast.ClassDef)]
-    if head.partition(":")[2] not in classes:
-        raise StudyError(f"{found} has no class {head.partition(':')[2]}; it has: {', '.join(classes) or 'none'}")
+    kinds = (ast.ClassDef, ast.FunctionDef) if kind == "metric" else (ast.ClassDef,)
+    names = [part.name for part in parts if isinstance(part, kinds)]
+    if head.partition(":")[2] not in names:
+        what = "class or function" if kind == "metric" else "class"
+        raise StudyError(f"{found} has no {what} {head.partition(':')[2]}; it has: {', '.join(names) or 'none'}")
     return source
 
 

@@ -54,7 +54,7 @@ def native_inputs(study: Study) -> NativeInputs:
 
 
 def custom_heads(study: Study) -> dict[str, str]:
-    """Read the sources of custom heads, losses and optimizers. Raises StudyError, naming the place in the file."""
+    """Read the sources of the user's own parts. Raises StudyError, naming the place in the file."""
     found: dict[str, str] = {}
     for field, settings in study.settings():
         for part in OWN_PARTS:
@@ -62,6 +62,9 @@ def custom_heads(study: Study) -> dict[str, str]:
             if is_custom(name) and name not in found:
                 with study.blamed(*study.place(field, part)):
                     found[name] = head_source(name, study.folder, part)
+    for index, name in enumerate(study.metrics):
+        with study.blamed("metrics", index):
+            found[name] = head_source(name, study.folder, "metric")
     return found
 
 

@@ -11,9 +11,10 @@ from harness.data.variants import field_differences
 from harness.search.queue import REUSED, Queue, has_ended
 from harness.study import Study
 from harness.study.identity import Digests
+from harness.study.types import OWN_METRICS, own_names
 
 ASKED = "harness.search"  # user attribute of an Optuna study: what is searched, on which inputs
-DECISIVE = {"study", "seed", "data", "folds", "base", "search"}
+DECISIVE = {"study", "seed", "data", "folds", "base", "search", "metrics"}
 PATHS = {"data": {"path"}, "base": {"weights"}}  # of one machine; their content is in the digests
 
 
@@ -87,6 +88,7 @@ def _study(content: object) -> Study | None:
     if not isinstance(content, dict):
         return None
     try:
-        return Study.model_validate({**content, "stages": [{"name": "base"}]})
+        known = {OWN_METRICS: own_names(content.get("metrics"))}
+        return Study.model_validate({**content, "stages": [{"name": "base"}]}, context=known)
     except ValueError:  # of pydantic
         return None

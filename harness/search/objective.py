@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.execution.executor import JobEvents
 from harness.execution.fitter import Fitter
 from harness.execution.inline import InlineExecutor
+from harness.models.load_metrics import own_scores
 from harness.search.queue import Queue
 from harness.search.samplers import suggest
 from harness.store import Ledger, Store
@@ -61,7 +62,7 @@ class TrialRunner:
     def __init__(self, study: Study, store: Store, context: Context, queue: Queue, events: TrialEvents) -> None:
         self._study, self._search, self._store = study, study.searched, store
         self._digests, self._queue, self._events = context.digests, queue, events
-        self._ledger, self._context = Ledger(store), context
+        self._ledger, self._context = Ledger(store, own_scores(study, context.heads)), context
 
     def run(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
         """Run a trial, and return its final state and its values.

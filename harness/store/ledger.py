@@ -4,11 +4,13 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, JobError, described
+from harness.stats.own_metrics import NO_OWN, OwnScores
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder, sync_folder, write_atomic
 from harness.store.looks import Looks
@@ -26,9 +28,10 @@ def set_file(name: str) -> str:
 
 
 class Ledger:
-    """The finished jobs of one store."""
+    """The finished jobs of one store. own: the metrics of the user's own, which are no part of the files."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, own: OwnScores = NO_OWN) -> None:
+        self.own = own
         self.root = store.jobs
         self._states = store.states
         self._checkpoints = store.checkpoints
@@ -44,9 +47,15 @@ class Ledger:
         return (self.path(job_id) / "result.json").is_file()
 
     def record(self, job_id: str) -> FoldRecord:
-        """The numbers of a finished job."""
+        """The numbers of a finished job, with the own metrics of its predictions."""
         with self._readable(job_id):
-            return FoldRecord.from_json(json.loads((self.path(job_id) / "result.json").read_text(encoding="utf-8")))
+            file = self.path(job_id) / "result.json"
+            record = FoldRecord.from_json(json.loads(file.read_text(encoding="utf-8")))
+        if not self.own.metrics:
+            return record
+        split = next(name.partition("/")[0] for name in record.metrics if not name.startswith("train/"))
+        found = {f"{split}/{name}": value for name, value in self.own.of(self.predictions(job_id)).items()}
+        return replace(record, metrics=record.metrics | found)
 
     def predictions(self, job_id: str, test_set: str | None = None) -> "pd.DataFrame":
         """The predictions of a finished job, one row per image.
@@ -108,7 +117,7 @@ class Ledger:
     def save(self, result: FoldResult) -> FoldRecord:
         """Store a finished job in one step, and return its record. A job that is stored already stays as it is."""
         record = result.record
-        if self.done(record.job_id) or not self._store(result):
+        if self.done(record.job_id) or not self._store(result) or self.own.metrics:
             record = self.record(record.job_id)
         (self._states / f"{result.record.job_id}.json").unlink(missing_ok=True)
         shutil.rmtree(self._checkpoints / result.record.job_id, ignore_errors=True)

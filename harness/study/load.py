@@ -20,7 +20,7 @@ from harness.study.set_block import set_problems
 from harness.study.settings import CONFLICTING, Settings, conflict
 from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
-from harness.study.types import is_worst_group
+from harness.study.types import BUILT_IN, OWN_METRICS, is_worst_group, own_names
 
 LEAK = "random-before-split"
 
@@ -46,7 +46,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
         given[("data", "path")] = f"--data {printable(data_path)}"
     written = make_absolute(data, path, lines, given)
     try:
-        study = Study.model_validate(data)
+        study = Study.model_validate(data, context={OWN_METRICS: own_names(data.get("metrics"))})
     except ValidationError as error:
         raise from_pydantic(error, str(path), lines, given, Study) from None
     study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
@@ -61,6 +61,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     _check_search(study)
     _check_conflicts(study)
     _check_unit(study)
+    _check_metrics(study)
     return study
 
 
@@ -131,6 +132,19 @@ def _check_unit(study: Study) -> None:
     if study.search is not None:
         message = "a search compares trials by the images of every epoch; give it a study file of its own"
         raise study.error(("unit",), f"{message}, or write unit: image")
+
+
+def _check_metrics(study: Study) -> None:
+    """Raise StudyError for an own metric without a name, or with that of another metric."""
+    seen: list[str] = []
+    for index, name in enumerate(study.metrics):
+        called = name.partition(":")[2]
+        if not called:
+            raise study.error(("metrics", index), f"{name!r} is given; a metric of your own is module:name")
+        if f"val/{called}" in BUILT_IN or called in seen:
+            whose = "of your own" if called in seen else "of the harness"
+            raise study.error(("metrics", index), f"there is another metric {called}, {whose}; rename this one")
+        seen.append(called)
 
 
 def _check_stages(study: Study) -> None:

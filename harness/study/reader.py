@@ -123,7 +123,9 @@ class StateReader:
         wanted = [job.id for job in jobs if reading.unit.patients and job.evaluate == "val" and job.id in records]
         for job_id in wanted:
             if job_id not in self._scores:
-                self._scores[job_id] = unit_scores(reading.unit, self._ledger.predictions(job_id), reading.positive)
+                self._scores[job_id] = unit_scores(
+                    reading.unit, self._ledger.predictions(job_id), reading.positive, self._ledger.own
+                )
         return {job_id: self._scores[job_id] for job_id in wanted}
 
     def _worst_groups(self, jobs: Sequence[Job], records: Mapping[str, FoldRecord]) -> dict[str, WorstGroup]:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PrivateAttr, model_validator
 
+from harness.errors import HarnessError
 from harness.study.conditions import Conditions, circle, condition_problems, in_order, met
 from harness.study.fit_costs import CostName
 from harness.study.strict_yaml import FieldPath
-from harness.study.types import Count, Metric, Model, higher_is_better
+from harness.study.types import BUILT_IN, AnyMetric, Count, Model, higher_is_better
 
 MAX_POINTS = 10_000
 Point = dict[str, Any]  # a point of the space: its active parameters and their values
@@ -79,19 +80,35 @@ class Dimension(Model):
 class Objective(Model):
     """What a search optimizes: the mean of `metric` over the folds, and with `cost` a second objective."""
 
-    metric: Metric = "val/accuracy"
+    metric: AnyMetric = "val/accuracy"
     direction: Literal["maximize", "minimize"] | None = None
     cost: CostName | None = None
 
+    _greater_is_better: bool | None = PrivateAttr(default=None)  # of a metric of the user's own
+
+    def resolve_metrics(self, greater: Mapping[str, bool]) -> None:
+        """Set which own metrics are better the higher. Raises HarnessError where the direction is another one."""
+        self._greater_is_better = greater.get(self.metric)
+        if self.metric in greater and self.direction not in (None, self._better):
+            raise HarnessError(self._other_direction)
+
     @property
     def maximize(self) -> bool:
-        return higher_is_better(self.metric)
+        known = self._greater_is_better
+        return higher_is_better(self.metric) if known is None else known
+
+    @property
+    def _better(self) -> str:
+        return "maximize" if self.maximize else "minimize"
+
+    @property
+    def _other_direction(self) -> str:
+        return f"{self.metric} is better the {'higher' if self.maximize else 'lower'}; write {self._better}"
 
     @model_validator(mode="after")
     def _sensible(self) -> "Objective":
-        better = "maximize" if self.maximize else "minimize"
-        if self.direction not in (None, better):
-            raise ValueError(f"{self.metric} is better the {'higher' if self.maximize else 'lower'}; write {better}")
+        if self.metric in BUILT_IN and self.direction not in (None, self._better):
+            raise ValueError(self._other_direction)
         return self
 
 

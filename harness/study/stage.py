@@ -1,14 +1,15 @@
 """A stage of a study: its grid, and how its winner is selected."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from harness.study.conditions import Conditions
 from harness.study.fit_costs import CostName
 from harness.study.grid import Axes, GridPoint, Level, level_of
-from harness.study.types import Model, Name, SelectionMetric, higher_is_better
+from harness.study.types import AnySelectionMetric, Model, Name, higher_is_better
 
 DEFAULT_COST: CostName = "parameters"  # of the whole network
 
@@ -16,7 +17,7 @@ DEFAULT_COST: CostName = "parameters"  # of the whole network
 class Select(Model):
     """How a stage selects its winner: the best mean of `metric` over the folds, or the cheapest equivalent to it."""
 
-    metric: SelectionMetric = "val/accuracy"
+    metric: AnySelectionMetric = "val/accuracy"
     rule: Literal["best", "cheapest-equivalent"] = "best"
     cost: CostName = DEFAULT_COST  # what the cheapest has least of
 
@@ -32,9 +33,16 @@ class Select(Model):
         content: dict[str, Any] = handler(self)
         return {name: v for name, v in content.items() if name != "cost" or v != DEFAULT_COST}
 
+    _greater_is_better: bool | None = PrivateAttr(default=None)  # of a metric of the user's own
+
+    def resolve_metrics(self, greater: Mapping[str, bool]) -> None:
+        """Set which own metrics are better the higher."""
+        self._greater_is_better = greater.get(self.metric)
+
     @property
     def maximize(self) -> bool:
-        return higher_is_better(self.metric)
+        known = self._greater_is_better
+        return higher_is_better(self.metric) if known is None else known
 
     @property
     def rule_words(self) -> str:

@@ -26,7 +26,8 @@ UNDECISIVE_FIELDS = (
     "search.trials", "search.timeout", "search.confirm", "search.reuse",
 )  # fmt: skip
 
-ADDED_LATER = {"subgroups": [], "unit": "image", "combine": "mean"}  # field -> its default, which is in no id
+# field -> its default, which is in no id
+ADDED_LATER = {"subgroups": [], "unit": "image", "combine": "mean", "metrics": []}
 
 
 class Folds(Model):
@@ -74,6 +75,7 @@ class Study(Model):
     stages: Annotated[list[Stage], Field(min_length=1)]
     search: Search | None = None
     test: FinalTest | None = None
+    metrics: list[str] = Field(default=[])  # `module:name`, of the user's own; they change no fit
     subgroups: Subgroups = Field(default=[])
     unit: UnitName = "image"  # what the numbers are about, and what stages select by; it changes no fit
     combine: Combine = "mean"  # how the probabilities of a patient's images become one
@@ -136,6 +138,15 @@ class Study(Model):
     def resolve_native(self, native: NativeInputs) -> None:
         """Set what the word `native` stands for; until then no settings with it can be resolved."""
         self._native = native
+
+    def resolve_metrics(self, greater: Mapping[str, bool]) -> None:
+        """Set which of the own metrics, such as `val/Kappa`, are better the higher."""
+        for stage in self.stages:
+            if stage.select:
+                stage.select.resolve_metrics(greater)
+        if self.search:
+            with self.blamed("search", "objective", "direction"):
+                self.search.objective.resolve_metrics(greater)
 
     def resolved(self, settings: Settings) -> ResolvedSettings:
         """Return the settings as they decide the numbers of this study."""

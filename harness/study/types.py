@@ -1,9 +1,17 @@
 """The types that the blocks of the study file share: the strict model, names and metrics."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 Metric = Literal[
     "val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1", "val/specificity",
@@ -16,7 +24,24 @@ SelectionMetric = Literal[
     "worst-group val/roc_auc", "worst-group val/pr_auc", "worst-group val/brier", "worst-group val/ece",
 ]  # fmt: skip
 WORST_GROUP = "worst-group "  # before a metric: of the group of `subgroups` whose mean over the folds is worst
+BUILT_IN = frozenset(get_args(Metric))
 LOWER_IS_BETTER = ("loss", "brier", "ece")
+
+
+def _built_in_or_own(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """Check a metric: one of the harness, or one that the study file names under `metrics`."""
+    return value if value in (info.context or {}).get(OWN_METRICS, ()) else check(value)
+
+
+OWN_METRICS = "metrics"  # in the context of a validation: the own metrics of the study, such as `val/Kappa`
+AnyMetric = Annotated[Metric, WrapValidator(_built_in_or_own)]
+AnySelectionMetric = Annotated[SelectionMetric, WrapValidator(_built_in_or_own)]
+
+
+def own_names(given: Any) -> list[str]:
+    """The names, such as `val/Kappa`, of own metrics as a study file gives them: `[my_metrics:Kappa]`."""
+    every = given if isinstance(given, list) else []
+    return [f"val/{name.partition(':')[2]}" for name in every if isinstance(name, str) and ":" in name]
 
 
 def higher_is_better(metric: str) -> bool:

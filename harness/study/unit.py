@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
+from harness.stats.own_metrics import NO_OWN, OwnScores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,21 +90,11 @@ class UnitScores:
     counts: tuple[int, ...]
 
 
-def unit_scores(unit: Unit, predictions: "pd.DataFrame", positive: str | None) -> UnitScores:
+def unit_scores(unit: Unit, predictions: "pd.DataFrame", positive: str | None, own: OwnScores = NO_OWN) -> UnitScores:
     """The metrics of the predictions of a fit on its validation images, in this unit."""
-    classes, probabilities, labels = arrays(unit.of(predictions))
+    frame = unit.of(predictions)
+    classes, probabilities, labels = arrays(frame)
     metrics = classification_metrics(probabilities, labels, classes.index(positive) if positive else None)
+    metrics |= own.of(frame)
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     return UnitScores({f"val/{name}": value for name, value in metrics.items()}, tuple(counts))
-
-
-def arrays(frame: "pd.DataFrame") -> tuple[list[str], NDArray[np.float64], NDArray[np.int64]]:
-    """The classes, the probabilities [n, classes] and the true class of every row [n] of a table of predictions.
-
-    A label that is no class is -1.
-    """
-    columns = [str(column) for column in frame if str(column).startswith("prob_")]
-    classes = [column.removeprefix("prob_") for column in columns]
-    places = {name: index for index, name in enumerate(classes)}
-    labels = np.array([places.get(label, -1) for label in frame["label"]], dtype=np.int64)
-    return classes, frame[columns].to_numpy(np.float64), labels

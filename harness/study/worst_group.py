@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.stats.paired import Test, corrected_t
 from harness.study.metric_steps import COUNTED, ORDERED, metric_step
 from harness.study.types import higher_is_better, plain_metric
-from harness.study.unit import arrays
 
 if TYPE_CHECKING:
     import pandas as pd

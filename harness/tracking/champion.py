@@ -12,6 +12,7 @@ from harness.data.inputs import Workspace
 from harness.data.pixels import open_pixels
 from harness.errors import HarnessError, attempt
 from harness.report.numbers.marks import marks_of
+from harness.stats.arrays import arrays
 from harness.store.explanations import (
     GRAD_CAM_WARNING,
     Explanations,
@@ -23,7 +24,6 @@ from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.preprocessing import Framing
 from harness.study.state import ScenarioState, StudyState
-from harness.study.unit import arrays
 from harness.tracking.connection import is_lost
 from harness.tracking.publisher import Publisher
 from harness.training.context import Context

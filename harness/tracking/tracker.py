@@ -145,8 +145,11 @@ class Tracker:
         else:
             self._buffer.write(run_id, list(enumerate(record.history, start=1)))
         last = len(record.history)
+        own = {name: value for name, value in record.metrics.items() if name not in record.history[-1]}
         if record.selected_epoch != last:  # the last value is that of the predictions
             self._buffer.write(run_id, [(last, record.metrics)], later=1)
+        elif own:
+            self._buffer.write(run_id, [(last, own)])
         facts = record.facts.to_json()
         numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
         words = {k: v for k, v in facts.items() if isinstance(v, str)}

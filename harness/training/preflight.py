@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.data.inputs import Workspace
 from harness.errors import HarnessError
+from harness.models.load_metrics import try_metrics
 from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.models.repositories import folder_of, has_weights
 from harness.store import Store
@@ -198,6 +199,7 @@ def check_own_parts(workspace: Workspace, networks: Networks, device: str) -> No
     from harness.training.own_parts import try_loss, try_optimizer
     from harness.training.own_sampler import try_sampler
 
+    try_metrics(study, workspace.inputs.own, len(workspace.inputs.dataset.classes))
     fold_labels = workspace.inputs.dataset.labels[workspace.inputs.folds[0].train]
     shapes, classes = sorted({check.shape for check in networks.found.values()}), len(workspace.inputs.dataset.classes)
     for field, settings in study.settings():

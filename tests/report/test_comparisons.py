@@ -10,10 +10,10 @@ from statsmodels.stats.contingency_tables import mcnemar
 from harness.report.numbers.comparisons import image_comparisons
 from harness.report.numbers.predictions import pooled
 from harness.report.numbers.records import Statistics
+from harness.stats.arrays import arrays
 from harness.stats.paired import corrected_t, delong, holm
 from harness.store import Ledger
 from harness.study.state import StageState
-from harness.study.unit import arrays
 from tests.conftest import Finished
 
 

@@ -16,13 +16,13 @@ from harness.report.numbers.set_numbers import I2, SITES, TAU2, TEST_SETS, mean_
 from harness.report.verified.fits import fit_item, planned_fits
 from harness.report.verified.report_again import report_again_items
 from harness.report.verified.study_inputs import record_items
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.stats.random_effects import mean_rate
 from harness.store import Store
 from harness.store.ledger import set_file
 from harness.store.seals import seal
 from harness.study import load_study
-from harness.study.unit import arrays
 from tests.conftest import Finished, draw_images, run_in, runs_of
 
 TEXT = """\

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
 from harness.errors import StudyError
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord, FoldResult
@@ -16,7 +17,7 @@ from harness.study import Study
 from harness.study.identity import Digests, study_id
 from harness.study.reader import OF_IMAGES, Reading, StateReader
 from harness.study.state import contests, least_step
-from harness.study.unit import BY_IMAGE, Combine, Unit, arrays, unit_scores
+from harness.study.unit import BY_IMAGE, Combine, Unit, unit_scores
 from tests.conftest import fit_facts
 
 LoadText = Callable[..., Study]

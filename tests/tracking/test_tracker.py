@@ -18,13 +18,13 @@ from PIL import Image
 from harness.data.inputs import Inputs
 from harness.errors import JobError
 from harness.prepare import prepare
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord
 from harness.study import Study, load_study
 from harness.study.plan import Job
 from harness.study.settings import Settings
-from harness.study.unit import arrays
 from harness.tracking.connection import is_lost
 from harness.tracking.tracker import Tracker
 from tests.conftest import Finished, fit_facts, runs_of

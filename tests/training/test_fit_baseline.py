@@ -9,11 +9,11 @@ from mlflow import MlflowClient
 from harness.prepare import prepare
 from harness.report.numbers.predictions import ensemble, pooled
 from harness.report.numbers.records import Statistics
+from harness.stats.arrays import arrays
 from harness.stats.paired import mcnemar
 from harness.store import Ledger, Store
 from harness.study import Study, load_study
 from harness.study.state import ScenarioState, final_test
-from harness.study.unit import arrays
 from tests.conftest import ROOT, Finished, run_in, runs_of
 
 SMALL = [

@@ -14,13 +14,13 @@ from harness.data.pixels import open_pixels
 from harness.models.anatomy import anatomy
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.heads import make_head
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study, load_study, plan
 from harness.study.plan import Job, fold_jobs
 from harness.study.preprocessing import Framing
-from harness.study.unit import arrays
 from harness.training.context import Context
 from harness.training.fit import predict
 from harness.training.job import run_job

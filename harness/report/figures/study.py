@@ -12,10 +12,10 @@ from harness.data.dataset import Dataset
 from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, plain_figure, save, titled
 from harness.report.numbers.predictions import by_repeat
 from harness.report.tables.study import confusion_table
+from harness.stats.arrays import arrays
 from harness.stats.metrics import equal_mass_bins
 from harness.store.results import FoldRecord
 from harness.study.state import ScenarioState
-from harness.study.unit import arrays
 
 LEGEND_LINE_INCHES = 0.18
 INK = "#111111"  # text on a coloured area: pure black would be replaced by the text colour of the page

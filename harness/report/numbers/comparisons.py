@@ -8,11 +8,12 @@ import pandas as pd
 from harness.report.numbers.estimates import from_confusion, over_repeats
 from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
+from harness.stats.arrays import arrays
 from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
 from harness.stats.metrics import confusion_matrix
+from harness.stats.own_metrics import OwnMetric
 from harness.stats.paired import Test, delong, holm, mcnemar, mean_area
 from harness.study.state import Contest, ScenarioState, StageState, contests
-from harness.study.unit import arrays
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
@@ -32,7 +33,7 @@ def scenario_estimates(state: ScenarioState, predictions: Predictions, run_id: s
         for name in values
     ]  # fmt: skip
     frame = predictions.out_of_fold(state)
-    return means + prediction_estimates(frame, state.name, OUT_OF_FOLD, predictions.positive, run_id)
+    return means + prediction_estimates(frame, state.name, OUT_OF_FOLD, predictions.positive, run_id, predictions.own)
 
 
 def fold_values(state: ScenarioState) -> dict[str, list[float]]:
@@ -43,7 +44,12 @@ def fold_values(state: ScenarioState) -> dict[str, list[float]]:
 
 
 def prediction_estimates(
-    frame: pd.DataFrame, subject: str, on: str, positive: str | None, run_id: str | None
+    frame: pd.DataFrame,
+    subject: str,
+    on: str,
+    positive: str | None,
+    run_id: str | None,
+    own: Sequence[OwnMetric] = (),
 ) -> list[Estimate]:
     """The rates, scores and areas of predictions, with intervals over patients; with several repeats, their means.
 
@@ -54,7 +60,8 @@ def prediction_estimates(
     classes = arrays(parts[0])[0]
     found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in matrices])
     found += _areas(parts, [positive] if positive else classes, subject, on)
-    statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, parts)) is not None}
+    found += [_own(metric, parts, subject, on) for metric in own]
+    statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, parts, own)) is not None}
     bounds_of = cluster_bootstrap(pd.factorize(parts[0]["patient"])[0], list(statistics.values()))
     for index, (low, high) in zip(statistics, bounds_of, strict=True):
         if np.isfinite(low):
@@ -81,9 +88,16 @@ def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on
     return found
 
 
-def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame]) -> Statistic | None:
+def _own(metric: OwnMetric, parts: Sequence[pd.DataFrame], subject: str, on: str) -> Estimate:
+    """A metric of the user's own, of these predictions; the mean over the repeats."""
+    value = float(np.mean([metric.value(*arrays(part)[1:]) for part in parts]))
+    return Estimate(subject=subject, on=on, metric=metric.name, value=value, n=len(parts[0]), repeats=len(parts))
+
+
+def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame], own: Sequence[OwnMetric]) -> Statistic | None:
     """The statistic that the bootstrap computes for this estimate; None where it has no interval over patients."""
-    each = [_of_repeat(estimate, part) for part in parts]
+    named = next((metric for metric in own if metric.name == estimate.metric), None)
+    each = [_of_repeat(estimate, part) if named is None else named.statistic(*arrays(part)[1:]) for part in parts]
     known = [statistic for statistic in each if statistic is not None]
     return mean_of(known) if len(known) == len(each) else None
 

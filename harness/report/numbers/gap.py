@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
-from harness.study.unit import arrays
+from harness.stats.arrays import arrays
 
 GAP = "gap"
 STEPS = ("cross-validation", "at the test set's class shares", "test, at its best threshold", "test")

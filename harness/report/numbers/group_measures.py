@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.stats.arrays import arrays
 from harness.stats.bootstrap import Statistic, area, average, mean_of, ratio
-from harness.study.unit import arrays
 
 AT_POINT = " at the operating point"  # after the name of a rate
 CALIBRATION = "calibration in the large"

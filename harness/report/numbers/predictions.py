@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
+from harness.stats.own_metrics import OwnMetric
 from harness.store import Ledger
 from harness.study.plan import Job
 from harness.study.state import ScenarioState
-from harness.study.unit import BY_IMAGE, Unit, arrays
+from harness.study.unit import BY_IMAGE, Unit
 
 
 def pooled(jobs: list[Job], ledger: Ledger, test_set: str | None = None) -> pd.DataFrame:
@@ -53,6 +55,11 @@ class Predictions:
     positive: str | None  # the class
     unit: Unit = BY_IMAGE
 
+    @property
+    def own(self) -> tuple[OwnMetric, ...]:
+        """The metrics of the user's own."""
+        return self.ledger.own.metrics
+
     def out_of_fold(self, state: ScenarioState) -> pd.DataFrame:
         """Those of the fits of a scenario that are done, on their validation images; every repeat of the folds."""
         return self.unit.of(pooled(list(state.jobs), self.ledger))
@@ -70,7 +77,9 @@ def test_metrics(state: ScenarioState, predictions: Predictions, test_set: str |
 
     test_set: one that is not the leading one; its metrics are called `test/<name of the set>/<metric>`.
     """
-    classes, probabilities, labels = arrays(predictions.on_test(state, test_set))
+    frame = predictions.on_test(state, test_set)
+    classes, probabilities, labels = arrays(frame)
     index = classes.index(predictions.positive) if predictions.positive else None
     start = "test" if test_set is None else f"test/{test_set}"
-    return {f"{start}/{k}": v for k, v in classification_metrics(probabilities, labels, index).items()}
+    found = classification_metrics(probabilities, labels, index) | predictions.ledger.own.of(frame)
+    return {f"{start}/{k}": v for k, v in found.items()}

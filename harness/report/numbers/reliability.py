@@ -5,8 +5,8 @@ import pandas as pd
 from harness.report.numbers.estimates import over_repeats, rate
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
+from harness.stats.arrays import arrays
 from harness.stats.metrics import equal_mass_bins
-from harness.study.unit import arrays
 
 RELIABILITY = "reliability, "  # before the name of the images, in `Estimate.on`
 

@@ -55,7 +55,7 @@ def further_set_estimates(
         run_id, positive, of_test = run_of("test", test.id), predictions.positive, list[Estimate]()
         for name in names:
             frame = predictions.on_test(test, name)
-            of_test += prediction_estimates(frame, test.name, on_set(name), positive, run_id)
+            of_test += prediction_estimates(frame, test.name, on_set(name), positive, run_id, predictions.own)
             gap = gap_estimates(validated, frame, positive, test.name, run_id)
             of_test += [e.model_copy(update={"on": gap_on(name)}) for e in gap]
         of_test += mean_estimates([*known, *of_test], test.name, (TEST, *map(on_set, names)), positive, TEST_SETS)

@@ -34,7 +34,9 @@ def site_estimates(workspace: Workspace, state: StudyState, predictions: Predict
         of_sites: list[Estimate] = []
         for number, name in sites.items():
             part = frame[frame["fold"] == number].reset_index(drop=True)
-            of_sites += prediction_estimates(part, scenario.name, on_site(name), predictions.positive, run_id)
+            of_sites += prediction_estimates(
+                part, scenario.name, on_site(name), predictions.positive, run_id, predictions.own
+            )
         ons = [on_site(name) for name in sites.values()]
         found += of_sites + mean_estimates(of_sites, scenario.name, ons, predictions.positive, SITES)
     return found

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 from harness.report.numbers.estimates import Matrix, from_confusion, over_repeats
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
-from harness.study.unit import arrays
+from harness.stats.arrays import arrays
 
 SWEEP = "threshold sweep, out of fold"
 OPERATING = "test set, by threshold"

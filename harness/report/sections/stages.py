@@ -19,7 +19,7 @@ from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import comparison_table, fitted_models_note
 from harness.study.state import StageState
-from harness.study.types import plain_metric
+from harness.study.types import BUILT_IN, plain_metric
 
 _OF_IMAGES = "; of images, as patients are combined from the last epoch alone"
 
@@ -54,7 +54,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     board = tables.leaderboard(state, marks)
     title = draft.unit.titled(f"{marks.study.study}, stage {name}")
     mark = together(marks.scenario(s.settings) for s in state.scenarios)
-    curve = plain_metric(metric)
+    curve = plain_metric(metric) if plain_metric(metric) in BUILT_IN else "val/loss"  # own ones have no curve
     figures.validation_curves(state.scenarios, curve, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
         f"Mean over the folds and its standard deviation (SD), best {metric} first.",

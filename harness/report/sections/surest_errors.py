@@ -10,7 +10,7 @@ from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import by_repeat
 from harness.report.sections.thumbnails import thumbnail_links
 from harness.report.tables.export import escaped, export_table, markdown, rounded, write_table
-from harness.study.unit import arrays
+from harness.stats.arrays import arrays
 
 MAX_ERRORS = 12
 

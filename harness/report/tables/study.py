@@ -7,12 +7,13 @@ from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import by_repeat
 from harness.report.tables.cost_table import main_costs
 from harness.report.tables.export import NUMERIC_FACTORS
+from harness.stats.arrays import arrays
 from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.proportions import wilson
 from harness.study.scenario_names import ScenarioNames
 from harness.study.stage import Stage
 from harness.study.state import StageState, contests
-from harness.study.unit import arrays
+from harness.study.types import own_names
 
 LEADERBOARD_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
 
@@ -28,7 +29,8 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     The best comes first. Unfinished scenarios, whose means are over other images, come below all finished ones.
     """
     metric = ranked_by(state.stage)
-    shown = list(dict.fromkeys([metric, *(f"val/{name}" for name in LEADERBOARD_METRICS)]))
+    metrics = [*(f"val/{name}" for name in LEADERBOARD_METRICS), *own_names(marks.study.metrics)]
+    shown = list(dict.fromkeys([metric, *metrics]))
     verdicts, costs = _verdicts(state), {scenario.id: main_costs(scenario) for scenario in state.scenarios}
     rows, names = [], ScenarioNames(marks.study)
     for scenario in state.scenarios:

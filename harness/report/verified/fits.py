@@ -15,11 +15,11 @@ from harness.data.train_share import share_of, share_seed
 from harness.errors import described
 from harness.report.verified.differences import RELATIVE_TOLERANCE, FileComparison
 from harness.report.verified.verified_item import VerifiedItem
+from harness.stats.arrays import arrays
 from harness.stats.metrics import classification_metrics
 from harness.store.ledger import set_file
 from harness.store.results import FoldRecord
 from harness.study.plan import Job
-from harness.study.unit import arrays
 
 NO_PROBABILITIES = "labels that are no class, or probabilities that do not add up to 1"
 SUM_TOLERANCE = 1e-5  # of the probabilities of an image, which networks compute in 32 bits
