@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.errors import HarnessError
 from harness.models.custom import file_name, head_class
-from harness.stats.own_metrics import Compute, OwnMetric, OwnScores
+from harness.stats.own_metrics import MetricFunction, OwnMetric, OwnScores
 from harness.study import Study
 
 TRIAL_IMAGES_OF_A_CLASS = 4
@@ -33,7 +33,7 @@ def _loaded(name: str, source: str) -> OwnMetric:
     if not isinstance(greater, bool):
         raise HarnessError(f"{name}: {HIGHER} is {greater!r}; allowed: True, False")
     try:
-        compute: Compute = made() if isinstance(made, type) else made
+        compute: MetricFunction = made() if isinstance(made, type) else made
     except Exception as error:
         raise HarnessError(f"{name} cannot be made: {type(error).__name__}; {_expected(name, 2)}") from None
     return OwnMetric(name.partition(":")[2], compute, greater)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harness.stats.bootstrap import Statistic
 
-Compute = Callable[[NDArray[np.int64], NDArray[np.float64]], float]  # labels [n], probabilities [n, classes]
+MetricFunction = Callable[[NDArray[np.int64], NDArray[np.float64]], float]  # labels [n], probabilities [n, classes]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class OwnMetric:
     """A metric of the user's own. name: in tables, and in MLflow behind `val/` and `test/`."""
 
     name: str
-    compute: Compute
+    compute: MetricFunction
     greater_is_better: bool = True
 
     def value(self, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
