@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_line
 from harness.serving.classifier import Classifier
 from harness.store.files import write_atomic
+from harness.study.origin import short_name
 
 PROBABILITY_TOLERANCE = 1e-4
 CHECKED_IMAGES = 3
@@ -36,7 +37,8 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
 
     The file takes `pixels`, float32 [n, 3, size, size] from 0 to 255, resized as in the study, and returns
     `probabilities` [n, classes]; its metadata name the classes, and how files become pixels.
-    Raises HarnessError, and writes nothing, where the difference is above the tolerance or a library is missing.
+    Raises HarnessError, and writes nothing, where torch cannot export the network, the difference is above the
+    tolerance, or a library is missing.
     """
     try:
         import onnx
@@ -48,15 +50,19 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, 3, size, size))).float()
     with torch.inference_mode():
         expected = network(images).numpy()
-    program = torch.onnx.export(
-        network,
-        (images,),
-        dynamo=True,
-        verbose=False,
-        input_names=["pixels"],
-        output_names=["probabilities"],
-        dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-    )
+    try:
+        program = torch.onnx.export(
+            network,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            input_names=["pixels"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+        )
+    except torch.onnx.errors.OnnxExporterError as error:
+        name, why = short_name(classifier.about.settings.backbone), one_line(error.__cause__ or error)
+        raise HarnessError(f"torch cannot export {name} to ONNX; nothing was written: {why}") from error
     assert program is not None
     model = program.model_proto
     about = classifier.about

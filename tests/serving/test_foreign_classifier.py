@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.errors import HarnessError
 from harness.serving.architecture import needed_packages
 from harness.serving.classifier import Classifier, ClassifierMetadata, plain_network
 from harness.serving.onnx import export_onnx
@@ -58,7 +59,16 @@ def test_a_saved_classifier_needs_neither_folder_nor_hub(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["timm", "open_clip", "ViTModel", "SwinModel"])
+@pytest.mark.parametrize("kind", ["timm", "open_clip", "ViTModel"])
 def test_onnx_gives_the_same_probabilities(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     assert export_onnx(made_on(kind, tmp_path / "model"), tmp_path / "model.onnx") <= 1e-4
+
+
+@pytest.mark.slow
+def test_what_torch_cannot_export_is_refused_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    with pytest.raises(HarnessError, match="torch cannot export transformers:model to ONNX; nothing was") as error:
+        export_onnx(made_on("SwinModel", tmp_path / "model"), tmp_path / "model.onnx")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "model.onnx").exists()
