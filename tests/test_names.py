@@ -1,10 +1,14 @@
 """One name, one meaning: class names are unique, and a file name stands twice only for one subject."""
 
 import ast
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "harness"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "harness"
 
 # file name -> what the files of this name have in common
 SHARED_STEMS = {
@@ -51,3 +55,11 @@ def test_a_file_name_stands_twice_only_for_one_subject() -> None:
     stems = [file.stem for file in files]
     twice = {stem for stem in stems if stems.count(stem) > 1}
     assert twice == set(SHARED_STEMS)
+
+
+def test_no_link_is_tracked() -> None:
+    """A tracked link, such as a checkout's own `.venv`, takes the place of what has that name in another checkout."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    assert [line for line in listed.stdout.splitlines() if line.startswith("120000")] == []
