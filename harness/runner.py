@@ -27,6 +27,7 @@ from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
 from harness.study.mixed import require_one_code, require_one_version
+from harness.study.origin import short_name
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_digest, versions
 from harness.study.state import ScenarioState, StageState, StudyState, final_test
@@ -128,7 +129,7 @@ def _run(
         views = publisher.views(state.stages)
     for backbone, images in fitter.passes.items():
         read = f"{images:,} images read, each once" if images else "no image read, their features were cached"
-        reporter.say(f"frozen {backbone}: {read}")
+        reporter.say(f"frozen {short_name(backbone)}: {read}")
     return Run(state, fitter.failed, fitter.passes, report, views, workspace)
 
 
