@@ -1,7 +1,9 @@
 """How scenarios are named: by the levels of the factors, short, and different where the scenarios are."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from harness.study.grid import Level
@@ -32,6 +34,7 @@ class ScenarioNames:
         self._study = study
         self._base = study.resolved(study.base)
         self._stages = {key: [stage for stage in study.stages if key in stage.factors] for key in study.factors}
+        self._files = _file_names(settings.weights for _, settings in study.settings())
         self._telling = {key: self._told_apart(key) for key in study.factors}
 
     def levels(self, settings: Settings) -> dict[str, Any]:
@@ -48,8 +51,13 @@ class ScenarioNames:
     def _more(self, key: str, settings: Settings) -> str:
         """What tells a level from another one of the same name: ` (image_size=518)`; empty where nothing is needed."""
         names = self._telling[key].get(repr(getattr(settings, key)), ())
-        told = [f"{name}={level_text(self._study.as_written(getattr(settings, name)))}" for name in names]
+        told = [f"{name}={self._short(getattr(settings, name))}" for name in names]
         return f" ({', '.join(told)})" if told else ""
+
+    def _short(self, value: Any) -> str:
+        """The text of a setting; of a weights file its name alone, where no other file of the study has the same."""
+        written = self._study.as_written(value)
+        return self._files.get(value, written) if isinstance(value, str) else level_text(written)
 
     def _told_apart(self, key: str) -> dict[str, list[str]]:
         """The settings that tell levels of the same name apart, by this name."""
@@ -84,6 +92,13 @@ class ScenarioNames:
             for key, stages in self._stages.items()
             if settings.uses(key) and (key in differs or any(_exists(key, stage, settings) for stage in stages))
         ]
+
+
+def _file_names(weights: Iterable[str]) -> dict[str, str]:
+    """The names of those files among these weights whose name is not that of another one."""
+    names = {path: Path(path).name for path in weights if path.endswith(".safetensors")}
+    counts = Counter(names.values())
+    return {path: name for path, name in names.items() if counts[name] == 1}
 
 
 _NOT_BROUGHT = object()
