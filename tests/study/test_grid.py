@@ -84,6 +84,18 @@ def test_names_are_short_and_tell_levels_of_one_name_apart(study_of: LoadText) -
     assert len(set(names)) == len(names)
 
 
+def test_a_weights_file_is_named_without_its_folder_unless_another_one_has_its_name(
+    study_of: LoadText, files: Path
+) -> None:
+    (files / "w").mkdir()
+    (files / "w" / "b.safetensors").write_bytes(b"w")
+    for other, names in (("a", ("b", "a")), ("b", ("w/b", "b"))):
+        levels = f"weights: w/b.safetensors}}, {{name: test_vit, weights: {other}.safetensors"
+        study = study_of(BOUND.replace("weights: a.safetensors}, {name: test_resnet, weights: b.safetensors", levels))
+        found = [s.name.split(" + ")[0] for s in scenarios(study)]
+        assert found == [f"test_vit (weights={name}.safetensors)" for name in names]
+
+
 def test_the_level_of_the_base_is_told_from_one_that_brings_something(study_of: LoadText) -> None:
     both = study_of(COUPLED.replace("small-cnn\n", "{name: small-cnn, epochs: 3}\n"), "stages.0.select=null")
     assert {s.name.split(" + ")[0] for s in scenarios(both, 1)} == {"small-cnn (epochs=2)"}
