@@ -58,6 +58,7 @@ def predictions(probabilities: list[float]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+@pytest.mark.figures
 def test_a_figure_fails_alone_and_the_report_says_why(tmp_path: Path) -> None:
     paths = prediction_figures(predictions([0.9, 0.2, np.nan, 0.4]), "B", "t", tmp_path, vector=True)
     links = [f"![figure]({path.name})" for path in paths]
