@@ -63,6 +63,7 @@ def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
     assert "over $20$ \\frac" in drawn
 
 
+@pytest.mark.figures
 def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr("harness.report.figures.search.save", lambda figure, *_, **__: figures.append(figure))

@@ -142,7 +142,8 @@ def test_the_page_of_images_has_the_numbers_of_a_study_by_image(by_patient: Fini
     assert (folder / "images" / "index.html").exists()
     names = {path.name for path in folder.glob("*.csv")} - {path.name for path in (folder / "images").glob("*.csv")}
     of_the_study = {
-        "checklist.csv", "commands.csv", "costs.csv", "fits.csv", "scenarios.csv", "settings.csv", "units.csv",
+        "checklist.csv", "commands.csv", "costs.csv", "fits.csv", "inputs.csv", "scenarios.csv", "settings.csv",
+        "units.csv",
     }  # fmt: skip
     assert names == of_the_study, "every table of results is there in both units"
     answers = (folder / "checklist.md").read_text()

@@ -170,6 +170,7 @@ def test_the_surest_errors_are_those_of_most_repeats(tmp_path: Path) -> None:
     assert words.startswith(f"On average over {REPEATS} repeats, {len(wrong) / REPEATS:.1f} of {IMAGES} images were")
 
 
+@pytest.mark.figures
 def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Axes] = []
     monkeypatch.setattr(plt, "close", lambda figure: drawn.append(figure.axes[0]))
