@@ -362,7 +362,10 @@ def _with_weights(file: Path, folder: Path) -> Path:
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(name)
-    return Path(shutil.copy(file, folder)) if names else file
+    if not names:
+        return file
+    shutil.copytree(file.parent / "published", folder / "published")
+    return Path(shutil.copy(file, folder))
 
 
 def test_studies_come_along() -> None:
