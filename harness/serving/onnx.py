@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,21 +51,7 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (CHECKED_IMAGES, 3, size, size))).float()
     with torch.inference_mode():
         expected = network(images).numpy()
-    try:
-        program = torch.onnx.export(
-            network,
-            (images,),
-            dynamo=True,
-            verbose=False,
-            input_names=["pixels"],
-            output_names=["probabilities"],
-            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-        )
-    except torch.onnx.errors.OnnxExporterError as error:
-        name, why = short_name(classifier.about.settings.backbone), one_line(error.__cause__ or error)
-        raise HarnessError(f"torch cannot export {name} to ONNX; nothing was written: {why}") from error
-    assert program is not None
-    model = program.model_proto
+    model = _exported(network, images, classifier.about.settings.backbone)
     about = classifier.about
     facts = {"classes": json.dumps(about.classes), "study": about.study, "job": about.job}
     facts["pixels"] = json.dumps(asdict(about.pixel_rules))
@@ -79,3 +66,22 @@ def export_onnx(classifier: Classifier, path: Path) -> float:
         )
     write_atomic(path, content)
     return difference
+
+
+def _exported(network: nn.Module, images: Tensor, backbone: str) -> Any:
+    """The ONNX model of a network, for any number of images. Raises HarnessError where torch cannot export it."""
+    try:
+        program = torch.onnx.export(
+            network,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            input_names=["pixels"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+        )
+    except torch.onnx.errors.OnnxExporterError as error:
+        why = one_line(error.__cause__ or error)
+        raise HarnessError(f"torch cannot export {short_name(backbone)} to ONNX; nothing was written: {why}") from error
+    assert program is not None
+    return program.model_proto
