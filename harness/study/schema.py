@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.study.grid import NAME
-from harness.study.settings import CROSS_ENTROPY, OPTIMIZERS, Settings
+from harness.study.settings import LOSSES, OPTIMIZERS, Settings
 from harness.study.study import Study
 
 
@@ -20,7 +20,7 @@ def study_schema(heads: Iterable[str]) -> dict[str, Any]:
     parts["Stage"]["properties"]["when"]["propertyNames"] = names
     parts["Stage"]["properties"]["exclude"]["items"]["propertyNames"] = names
     custom = {"type": "string", "pattern": ":"}
-    for part, known in (("loss", [CROSS_ENTROPY]), ("optimizer", list(OPTIMIZERS))):
+    for part, known in (("loss", list(LOSSES)), ("optimizer", list(OPTIMIZERS))):
         parts["Settings"]["properties"][part] |= {"anyOf": [{"enum": known}, custom]}
         parts["Settings"]["properties"][part].pop("type")
     parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, custom]}

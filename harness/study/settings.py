@@ -29,6 +29,7 @@ NOT_OF_PROBES = (
 # Settings that may name a class of the user's own, `module:Class`.
 OWN_PARTS = ("head", "loss", "optimizer", "oversampling")
 CROSS_ENTROPY = "cross-entropy"
+LOSSES = (CROSS_ENTROPY, "class-weighted", "effective-number", "focal", "logit-adjusted")  # of training/losses.py
 OVERSAMPLING = ("none", "random", "random-before-split")  # the last leaks, to measure the leak
 OPTIMIZERS = ("adam", "adamw", "sgd")
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
@@ -67,8 +68,8 @@ def _backbone(value: str) -> str:
 
 
 def _loss(value: str) -> str:
-    if value != CROSS_ENTROPY and ":" not in value:
-        raise ValueError(f"allowed: {CROSS_ENTROPY}, or module:Class, a loss of your own")
+    if value not in LOSSES and ":" not in value:
+        raise ValueError(f"allowed: {', '.join(LOSSES)}, or module:Class, a loss of your own")
     return value
 
 

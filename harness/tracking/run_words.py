@@ -3,6 +3,7 @@
 from harness.data.inputs import Inputs
 from harness.report.tables.export import escaped
 from harness.study.origin import short_name
+from harness.study.settings import CROSS_ENTROPY
 from harness.study.state import ScenarioState
 from harness.study.unit import Unit
 
@@ -13,11 +14,12 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
     """The description of the run of a scenario. unit: of its numbers."""
     s, means, folds = state.settings, state.summary, escaped(inputs.separation.of_folds)
     augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
+    loss = "" if s.loss == CROSS_ENTROPY else f", {s.loss} loss"
     return (
         f"{f'**{mark}.** ' if mark else ''}"
         f"{short_name(s.backbone)} ({s.weights} weights,"
         f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
-        f" {s.oversampling}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
+        f" {s.oversampling}{loss}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
         f" accuracy{' of patients' * unit.patients}"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"

@@ -19,8 +19,8 @@ from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import Arithmetic
 from harness.training.loaders import Loader, on_device, parts_of
+from harness.training.losses import make_loss
 from harness.training.optimizers import make_optimizer
-from harness.training.own_parts import make_loss
 from harness.training.step import Steps
 from harness.training.task import FitJob, Task
 
@@ -59,8 +59,7 @@ def fit(
     checkpoints = checkpoints or Checkpoints(None, None, {})
     history = FitHistory(job, *checkpoints.load(model, optimizer))
     history.report()
-    loss = make_loss(settings, job.sources, arithmetic.device)
-    steps = Steps(model, optimizer, arithmetic, micro_batch, loss)
+    steps = Steps(model, optimizer, arithmetic, micro_batch, make_loss(job))
     scorings = settings.epochs if job.task.every_epoch else 1
     score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
     for epoch in range(history.next_epoch, settings.epochs + 1):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from harness.data.dataset import Rows
 from harness.models.dropout import dropout_mask
@@ -20,6 +19,7 @@ from harness.study.identity import derive_seed
 from harness.training.capture import capture
 from harness.training.fit import FitHistory, Fitted, shuffled_batches, training_metrics
 from harness.training.loaders import ResidentFeatures
+from harness.training.losses import stacked_loss
 from harness.training.optimizers import StackedOptimizer
 from harness.training.task import FitJob
 
@@ -29,7 +29,7 @@ def fit_stack(
 ) -> list[Fitted | FloatingPointError]:
     """Train one head for each job, and return what `fit` gives for it, up to rounding, or why it failed.
 
-    The settings of all jobs name the same head, dropout, batch size, number of epochs and optimizer, and all are
+    The settings of all jobs name the same head, dropout, batch size, number of epochs, loss and optimizer, and all are
     scored after every epoch. A loss that is not finite fails that job only. shape: of a map.
     """
     stack = _Stack(heads, jobs, features, shape)
@@ -66,6 +66,7 @@ class _Stack:
         self._labels = jobs[0].task.labels
         self._device = self._labels.device
         self._head = StackedHead(heads, shape)
+        self._loss = stacked_loss(jobs)
         self._optimizer = StackedOptimizer(self._head.parameters, [job.settings for job in jobs])
         self.sizes = [[len(batch) for batch in batches] for batches in self._batches(1)]
         fits, steps, width = len(jobs), max(map(len, self.sizes)), max(map(max, self.sizes))
@@ -135,7 +136,7 @@ class _Stack:
         rows, weight = (buffer.index_select(1, self._at).squeeze(1) for buffer in (self._rows, self._weight))
         features = self._features.rows(rows, self._head.reads(training=True))
         logits, labels = self._head.train(features, weight, self._mask), self._labels[rows]
-        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(weight)
+        losses = self._loss(logits, labels)
         images = weight.sum(dim=1)
         summed = torch.where(weight > 0, losses, 0).sum(dim=1)
         gradients = torch.autograd.grad((summed / images.clamp(min=1)).sum(), self._head.parameters)

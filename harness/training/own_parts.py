@@ -1,10 +1,7 @@
-"""Losses and optimizers of the user's own, `module:Class` in the study file, and those of the harness."""
-
-from collections.abc import Callable, Mapping
+"""Losses and optimizers of the user's own, `module:Class` in the study file, are tried before anything is trained."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from harness.errors import HarnessError, described
 from harness.models.custom import file_name, head_class
@@ -12,16 +9,6 @@ from harness.study.settings import Settings
 from harness.training.optimizers import make_optimizer
 
 TRIAL_IMAGES = 4
-LossFunction = Callable[[Tensor, Tensor], Tensor]  # logits [n, classes], labels [n] -> the mean loss
-
-
-def make_loss(settings: Settings, sources: Mapping[str, str], device: torch.device) -> LossFunction:
-    """The loss that the settings name. sources: of the user's own parts, by name."""
-    source = sources.get(settings.loss)
-    if source is None:
-        return cross_entropy
-    own = head_class(settings.loss, source)().to(device)
-    return lambda logits, labels: own(logits, labels).mean()  # a loss for each image, or their mean already
 
 
 def try_loss(settings: Settings, source: str, classes: int, device: str) -> None:

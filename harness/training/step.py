@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from harness.training.capture import Captured, NotCapturedError, Outputs, Snapshot
 from harness.training.device import Arithmetic, free_memory
-from harness.training.own_parts import LossFunction
+from harness.training.losses import LossFunction
 
 CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
 Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the batch

@@ -160,7 +160,7 @@ MALFORMED = [
     ("epochs: 2", "learning_rate: 1e999", 8, "base.learning_rate", "input should be a finite number"),
     ("epochs: 2", "oversampling: smote", 8, "base.oversampling", "'smote' is given; allowed: none, random"),
     ("epochs: 2", "optimizer: sgd2", 8, "base.optimizer", "'sgd2' is given; allowed: adam, adamw, sgd, or m"),
-    ("epochs: 2", "loss: mse", 8, "base.loss", "'mse' is given; allowed: cross-entropy, or module:Class"),
+    ("epochs: 2", "loss: mse", 8, "base.loss", "'mse' is given; allowed: cross-entropy, class-weighted, eff"),
     ("epochs: 2", "batch_size: 1", 8, "base.batch_size", "greater than or equal to 2"),
     ("name: heads", "name: a b", 10, "stages[0].name", NAME_RULE),
     ("name: depths", "name: heads", 14, "stages[1].name", "another stage is called heads already"),

@@ -15,6 +15,7 @@ from torch import nn
 from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
+from harness.study.settings import CROSS_ENTROPY, LOSSES
 from harness.training.checkpoint import Checkpoints
 from harness.training.job import run_job
 from tests.conftest import context_of
@@ -44,7 +45,12 @@ def same(first: FoldResult, second: FoldResult) -> None:
 
 @pytest.mark.parametrize(
     "overrides",
-    [("base.optimizer=adam",), ("base.optimizer=adamw", "base.select_epoch=best"), ("base.optimizer=sgd",)],
+    [
+        ("base.optimizer=adam",),
+        ("base.optimizer=adamw", "base.select_epoch=best"),
+        ("base.optimizer=sgd",),
+        *[(f"base.loss={loss}",) for loss in LOSSES if loss != CROSS_ENTROPY],
+    ],
     ids=lambda overrides: overrides[0],
 )
 def test_a_fit_that_goes_on_from_a_checkpoint_ends_bit_for_bit_as_one_that_was_not_stopped(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,9 +15,10 @@ from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study, load_study
 from harness.study.settings import Settings
+from harness.training.losses import make_loss
 from harness.training.optimizers import make_optimizer
-from harness.training.own_parts import make_loss
 from harness.training.preflight import check_networks, check_own_parts
+from harness.training.task import FitJob, Task
 from tests.conftest import SMALL_STUDY, run_in
 
 PARTS = """\
@@ -81,10 +83,9 @@ def test_they_compute_what_their_classes_say() -> None:
     settings = Settings(backbone="b", loss="my_parts:Same", optimizer="my_parts:SlowAdam", learning_rate=0.5)
     sources = dict.fromkeys((settings.loss, settings.optimizer), PARTS)
     logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
-    assert make_loss(settings, sources, torch.device("cpu"))(logits, labels) == pytest.approx(
-        float(cross_entropy(logits, labels))
-    )
-    assert make_loss(settings, {}, torch.device("cpu")) is cross_entropy
+    rows = np.arange(len(labels))
+    job = FitJob(Task(labels, rows, rows, None, True), settings, 0, lambda *_: None, sources)
+    assert make_loss(job)(logits, labels) == pytest.approx(float(cross_entropy(logits, labels)))
     optimizer = make_optimizer(nn.Linear(2, 2), settings, PARTS)
     assert type(optimizer).__name__ == "SlowAdam" and optimizer.param_groups[0]["lr"] == 0.005
 

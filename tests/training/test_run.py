@@ -19,6 +19,7 @@ from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
 from harness.study.plan import Job, pools_of
+from harness.study.settings import LOSSES
 from harness.training import run as run_module
 from harness.training.context import Context
 from harness.training.fit_stack import fit_stack
@@ -85,6 +86,17 @@ def test_every_optimizer_and_selection_agrees_too(
         assert len(stack) == 4
         for job, ours in zip(stack, run_jobs(stack, context, silent), strict=True):
             agree(ours, run_jobs([job], context, silent)[0])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_agrees_too_each_fit_with_the_class_counts_of_its_own(
+    small_study: StudyOf, store: Store, loss: str
+) -> None:
+    grid = "{head: [batchnorm-gap], oversampling: [none, random]}"
+    context, jobs = context_of(frozen(small_study, f"base.loss={loss}", grid=grid), store)
+    (stack,) = stacks(jobs, replace(context, stack=True))
+    for job, ours in zip(stack, run_jobs(stack, context, silent), strict=True):
+        agree(ours, run_jobs([job], context, silent)[0])
 
 
 def test_a_last_image_alone_joins_the_batch_before_in_a_stack_too(small_study: StudyOf, store: Store) -> None:

@@ -183,6 +183,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "oversampling",
         "epochs",
         "batch_size",
+        "loss",  # where it is not cross-entropy
         "optimizer",
         "learning_rate",
         "weight_decay",
@@ -194,6 +195,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
     refit = study.test is not None and study.test.model == "refit"
     learnt_from = ", ".join(dict.fromkeys(test.settings.trained_on for test in draft.state.tests))
     alone, mean = f"none: one model refitted on {learnt_from}", "the mean of the fold models' probabilities"
+    treated = "; ".join(_levels(used, name) for name in ("oversampling", "loss") if name in used)
     return {
         "model": f"{_levels(used, 'backbone')}; {_levels(used, 'head')}; output: a probability for each of"
         f" {', '.join(draft.inputs.dataset.classes)}",
@@ -202,7 +204,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "training": f"{'; '.join(_levels(used, name) for name in training if name in used)}; {len(facts)} fits",
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(used, 'select_epoch')}" if rules else "",
         "ensemble": (alone if refit else mean) if tested else "",
-        "imbalance": f"{_levels(used, 'oversampling')}; {oversampling_words(scenarios)}",
+        "imbalance": f"{treated}; {oversampling_words(scenarios)}",
         "reproduction": "harness reproduce RUN_ID fits any fold again"
         + ("; the test model is stored as safetensors" if tested else ""),
     }
