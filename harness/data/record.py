@@ -16,7 +16,6 @@ from harness.data.folds import Fold, folds_json
 from harness.data.inputs import Inputs, Workspace
 from harness.data.left_out import LeftOut
 from harness.data.separation import separation
-from harness.models.custom import file_name
 from harness.models.load_metrics import own_scores
 from harness.store import Store
 from harness.store.files import write_atomic
@@ -24,6 +23,7 @@ from harness.store.seals import broken, resealed
 from harness.study import Study, load_study
 from harness.study.history import ENVIRONMENT_FILE, read_commands
 from harness.study.identity import Digests
+from harness.study.own_file import file_name
 from harness.study.preprocessing import NativeInputs
 from harness.study.provenance import environment
 from harness.study.strict_yaml import dump_yaml

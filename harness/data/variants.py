@@ -6,13 +6,14 @@ from typing import Any
 
 from harness.data.record import StudyRecord
 from harness.errors import HarnessError
-from harness.models.custom import head_source, is_custom, source_digest
-from harness.models.repositories import content_digest
+from harness.models.custom import source_digest
+from harness.models.repositories import SOURCE, content_digest
 from harness.store.files import file_digest
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import study_id
 from harness.study.origin import origin_of
+from harness.study.own_file import head_source, is_custom
 from harness.study.settings import OWN_PARTS, is_pretrained, todays_word
 from harness.study.study import UNDECISIVE_FIELDS
 
@@ -31,22 +32,24 @@ def _same_weights(study: Study, record: StudyRecord) -> bool:
     (plain, files), (stored_plain, stored_files) = _weights(study), _weights(record.study)
     if plain != stored_plain or len(files) != len(stored_files):
         return False
-    stored = {name: value for (_, name), value in record.digests.weights.items() if name in stored_files}
+    stored = {
+        name: value.partition(SOURCE)[0] for (_, name), value in record.digests.weights.items() if name in stored_files
+    }
     known = {*stored.values(), *(Path(name).name for name in stored)}
     return all((file_digest(file) if file.is_file() else file.name) in known for file in map(Path, files))
 
 
 def _same_folders(study: Study, record: StudyRecord) -> bool:
-    """Whether the folders of backbones hold what was read, as far as they are at hand."""
-    known = {*record.digests.weights.values()}
+    """Whether the folders of backbones, and the files of the user's own, hold what was read, as far as at hand."""
+    known = {of for value in record.digests.weights.values() for of in (value, value.rpartition(SOURCE)[2])}
     for backbone, weights in {(settings.backbone, settings.weights) for _, settings in study.settings()}:
         origin = origin_of(backbone)
-        if origin is not None and origin.folder is not None and origin.folder.is_dir():
+        if origin is not None and origin.folder is not None and origin.folder.exists():
             try:
                 found = content_digest(origin, is_pretrained(weights))
             except HarnessError:
                 continue
-            if found not in known:
+            if (found.rpartition(SOURCE)[2] if origin.is_own else found) not in known:
                 return False
     return True
 

@@ -14,7 +14,8 @@ from harness.models.flops import flops_of
 from harness.models.heads import Shape
 from harness.models.layouts import Layout, PoolError, features_of, layout_of, parameters_read
 from harness.models.networks import new_network, normalisation
-from harness.study.origin import origin_of
+from harness.models.repositories import own_source
+from harness.study.origin import is_own, origin_of
 from harness.study.settings import Pool
 
 IMAGE_SIZE = 224  # the default
@@ -40,27 +41,33 @@ class Anatomy:
         return sum(self.read[name] for name in names)
 
 
-@lru_cache(maxsize=256)
 def anatomy(name: str, image_size: int, pool: Pool = "map") -> Anatomy:
     """Inspect a backbone. Raises HarnessError, with only the reason, where it cannot be built or run.
 
     PoolError where it has no such pool.
     """
+    origin = origin_of(name)
+    return cached_anatomy(name, image_size, pool, own_source(origin) if origin and origin.is_own else "")
+
+
+@lru_cache(maxsize=256)
+def cached_anatomy(name: str, image_size: int, pool: Pool, _source: str) -> Anatomy:
+    """Inspect a backbone, once for each source of a class of the user's own."""
     try:
         return _inspected(name, image_size, pool, "meta")
     except PoolError:
         raise
     except Exception as error:  # whatever timm and torch raise
-        if isinstance(error, NotImplementedError) and origin_of(name) is not None:
+        if is_own(name) or (isinstance(error, NotImplementedError) and origin_of(name) is not None):
             return _on_cpu(name, image_size, pool)
         raise HarnessError(one_line(error, 160)) from error
 
 
 def _on_cpu(name: str, image_size: int, pool: Pool) -> Anatomy:
-    """Inspect a backbone of another library, which computes what the meta device cannot."""
+    """Inspect a backbone of another library, or the user's own, which computes what the meta device cannot."""
     try:
         return _inspected(name, image_size, pool, "cpu")
-    except PoolError:
+    except HarnessError:
         raise
     except Exception as error:
         raise HarnessError(one_line(error, 160)) from error

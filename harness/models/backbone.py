@@ -15,7 +15,7 @@ from harness.models.layouts import Layout, PoolError, features_in, features_of
 from harness.models.networks import new_network, normalisation
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
-from harness.study.origin import origin_of, portable_name, short_name
+from harness.study.origin import is_own, origin_of, portable_name, short_name
 from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, weights_file
 
 
@@ -115,6 +115,8 @@ def anatomy_of(settings: Settings) -> Anatomy:
     except PoolError as error:
         raise PoolError(f"{short_name(settings.backbone)}: {error}") from None
     except HarnessError as error:
+        if is_own(settings.backbone):
+            raise HarnessError(f"{short_name(settings.backbone)} at {size} px: {error}") from None
         raise HarnessError(f"{short_name(settings.backbone)} does not take images of {size} px: {error}") from None
 
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.models.custom import file_name, head_class
+from harness.models.custom import head_class
 from harness.stats.own_metrics import MetricFunction, OwnMetric, OwnScores
 from harness.study import Study
+from harness.study.own_file import file_name
 
 TRIAL_IMAGES_OF_A_CLASS = 4
 HIGHER = "greater_is_better"  # the attribute, scikit-learn's word; without it a higher value is better

@@ -12,6 +12,7 @@ from torch import nn
 from harness.errors import HarnessError
 from harness.models.baselines import built_in_model
 from harness.models.foreign import ForeignNetwork, Loaded
+from harness.models.from_own import OwnClass
 from harness.models.repositories import CONFIGS, folder_of, read_config, require_installed
 from harness.study.origin import LOCAL, Origin, origin_of
 from harness.study.preprocessing import eval_transform
@@ -24,9 +25,9 @@ ADAPTERS = {"open_clip": "harness.models.from_open_clip", "transformers": "harne
 
 
 class Adapter(Protocol):
-    """The module of another library."""
+    """The module of another library, or a class of the user's own."""
 
-    def describe(self, folder: Path) -> Any:
+    def describe(self, folder: Path, /) -> Any:
         """How the images of the model in a folder are prepared, as timm says it of its own."""
 
     def build(self, folder: Path, image_size: int, /) -> ForeignNetwork:
@@ -39,6 +40,8 @@ class Adapter(Protocol):
 def adapter_of(origin: Origin) -> Adapter:
     """The module that reads the folders of a library. Raises HarnessError where the library is not installed."""
     require_installed(origin)
+    if origin.is_own:
+        return OwnClass(origin.class_name)
     return cast(Adapter, import_module(ADAPTERS[origin.library]))
 
 

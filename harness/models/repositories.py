@@ -1,4 +1,7 @@
-"""The folders of backbones from elsewhere: on this disk, or the snapshot of a repository of the Hugging Face hub."""
+"""The folders of backbones from elsewhere: on this disk, or the snapshot of a repository of the Hugging Face hub.
+
+Of a class of the user's own it is the file of its source.
+"""
 
 import json
 from collections.abc import Iterable
@@ -8,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.models.custom import source_digest
 from harness.models.hub_files import repository_files, snapshot
 from harness.store.files import file_digest
 from harness.study.identity import digest
-from harness.study.origin import EXTRAS, Library, Origin, origin_of
+from harness.study.origin import EXTRAS, OWN, Library, Origin, origin_of
+from harness.study.own_file import read_source
 
 CONFIGS: dict[Library, str] = {
     "timm": "config.json", "open_clip": "open_clip_config.json", "transformers": "config.json",
@@ -27,12 +32,13 @@ SCHEME_OF: dict[Library, str] = {
 DESCRIBING = ("preprocessor_config.json", "processor_config.json")  # of transformers: the preprocessing
 CARD = "README.md"
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")  # of several forms the first one is read
+SOURCE = ":source:"  # in a digest, before the hash of the source of a class of the user's own
 NOT_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin", "optimizer.pt", "scheduler.pt")
 
 
 def require_installed(origin: Origin) -> None:
     """Raise HarnessError where the library of a backbone is not installed."""
-    if find_spec(origin.library) is None:
+    if not origin.is_own and find_spec(origin.library) is None:
         raise HarnessError(f"{origin.library} is not installed; pip install 'harness[{EXTRAS[origin.library]}]'")
 
 
@@ -41,6 +47,9 @@ def folder_of(origin: Origin, weights: bool = False) -> Path:
 
     Raises HarnessError where there is none, or where it is of another library.
     """
+    if origin.is_own:
+        own_source(origin)
+        return origin.folder or Path()
     name = CONFIGS[origin.library]
     folder = origin.folder
     if folder is None:
@@ -56,6 +65,23 @@ def folder_of(origin: Origin, weights: bool = False) -> Path:
     if weights and not weight_files(folder):
         raise HarnessError(f"{folder} has no weights, such as model.safetensors; write weights: none for random ones")
     return folder
+
+
+def own_source(origin: Origin) -> str:
+    """The source of a class of the user's own. Raises HarnessError where its file is gone, or lacks the class."""
+    return read_source(origin.folder or Path(), origin.class_name, OWN)
+
+
+def require_source(backbone: str, weights: str) -> None:
+    """Raise HarnessError where the source of a class of the user's own was edited since the study was read.
+
+    weights: the digest that the study has for it.
+    """
+    origin = origin_of(backbone)
+    if origin is None or not origin.is_own:
+        return
+    if source_digest(own_source(origin)) != weights.partition(SOURCE)[2]:
+        raise HarnessError(f"{origin.folder} was changed while the study ran; run it again, with new ids of its fits")
 
 
 def _require_config(folder: Path, name: str, library: Library) -> None:
@@ -106,8 +132,13 @@ def has_weights(backbone: str) -> bool:
     return origin is None or not origin.repo or bool(weight_files(folder_of(origin)))
 
 
-def content_digest(origin: Origin, pretrained: bool) -> str:
-    """What a backbone is, for identities: the commit of a repository, or the hash of the files of a folder."""
+def content_digest(origin: Origin, pretrained: bool, file: str = "none") -> str:
+    """What a backbone is, for identities: the commit of a repository, or the hash of the files of a folder or a source.
+
+    file: the hash of the weights file of a class of the user's own.
+    """
+    if origin.is_own:
+        return f"{file}{SOURCE}{source_digest(own_source(origin))}"
     folder = folder_of(origin, weights=pretrained and not origin.repo)
     if origin.repo:
         content = f"hub:{origin.repo}@{folder.name}"
@@ -118,7 +149,7 @@ def content_digest(origin: Origin, pretrained: bool) -> str:
 
 
 def source_words(origin: Origin) -> str:
-    """Where a backbone comes from, in words: the page of the commit, or the name of the folder."""
+    """Where pretrained weights come from, in words: the page of the commit, or the name of the folder."""
     if origin.repo:
         return f"{origin.library}, https://huggingface.co/{origin.repo}/tree/{folder_of(origin).name}"
     return f"{origin.library}, the folder {origin.folder.name if origin.folder else ''}"

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from harness.models.custom import head_source, is_custom
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.models.repositories import content_digest, folder_of, require_installed
 from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
 from harness.study.origin import origin_of
+from harness.study.own_file import head_source, is_custom
 from harness.study.preprocessing import NativeInputs
 from harness.study.settings import CLASSIFIERS, NETWORKS, OWN_PARTS, is_pretrained, weights_file
 
@@ -86,17 +86,17 @@ def weights_digests(study: Study) -> dict[tuple[str, str], str]:
         (backbone, "none") for backbone, _ in _pairs(study) if backbone in NETWORKS or backbone in CLASSIFIERS
     }
     return {
-        (backbone, weights): _elsewhere(backbone, weights)
+        (backbone, weights): _elsewhere(backbone, weights, files.get(weights, "none"))
         or files.get(weights)
         or (f"imagenet:{backbone}" if is_pretrained(weights) else "none")
-        for backbone, weights in pairs
+        for backbone, weights in sorted(pairs)
     }
 
 
-def _elsewhere(backbone: str, weights: str) -> str | None:
-    """What a backbone from elsewhere is; None for a model of timm itself."""
+def _elsewhere(backbone: str, weights: str, file: str) -> str | None:
+    """What a backbone from elsewhere is; None for a model of timm itself. file: the hash of a weights file."""
     origin = origin_of(backbone)
-    return None if origin is None else content_digest(origin, is_pretrained(weights))
+    return None if origin is None else content_digest(origin, is_pretrained(weights), file)
 
 
 def _pairs(study: Study) -> set[tuple[str, str]]:

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError, described
-from harness.models.custom import file_name, head_class
+from harness.models.custom import head_class
 from harness.models.heads import Shape, make_head, moments_of, part_read
+from harness.study.own_file import file_name
 from harness.study.settings import Settings
 
 TRIAL_IMAGES = 4

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from harness.errors import HarnessError, one_line
 from harness.models.networks import adapter_of, new_network
 from harness.models.repositories import folder_of
-from harness.study.origin import origin_of
+from harness.study.origin import is_own, origin_of
 
 MAX_NAMES = 3  # in an error
+OWN_PREFIX = "model."  # of the names in a class of the user's own, behind those of its file
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> 
     if not state:
         raise HarnessError("it is empty")
     problems: list[Exception] = []
-    for prefix in _prefixes(state, read):
+    names = {key.removeprefix(OWN_PREFIX) for key in read} if is_own(name) else read
+    for prefix in _prefixes(state, names):
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         try:
-            with _recorded() as loadings:
-                network = new_network(name, image_size, pretrained=True, pretrained_cfg_overlay={"state_dict": part})
+            network, loadings = _with_state(name, image_size, part)
             require_whole(network, read, loadings)
         except Exception as error:  # timm's conversion of unknown names raises anything
             problems.append(error)
@@ -52,6 +53,18 @@ def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> 
     common = _common_prefix(state)
     hint = f"; all names in the file begin with {common}" if common else ""
     raise HarnessError(f"{reason(problems[-1])}{hint}")
+
+
+def _with_state(name: str, image_size: int, state: Mapping[str, Tensor]) -> tuple[nn.Module, list[Loading]]:
+    """The network with what fits of a state dict, and what was loaded of it."""
+    if not is_own(name):
+        with _recorded() as loadings:
+            network = new_network(name, image_size, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        return network, loadings
+    network = new_network(name, image_size)
+    with _recorded() as loadings:
+        network.load_state_dict({f"{OWN_PREFIX}{key}": value for key, value in state.items()})
+    return network, loadings
 
 
 def reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ def save_architecture(settings: ResolvedSettings, folder: Path) -> ResolvedSetti
     if origin is None:
         return settings
     (folder / FOLDER_NAME).mkdir()
-    for path in config_files(folder_of(origin)):
+    for path in [folder_of(origin)] if origin.is_own else config_files(folder_of(origin)):
         shutil.copyfile(path, folder / FOLDER_NAME / path.name)
     named = settings.backbone if origin.repo else origin.moved_to(Path(FOLDER_NAME))
     return settings.model_copy(update={"backbone": named})

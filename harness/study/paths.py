@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.errors import StudyError
 from harness.study.messages import located
-from harness.study.origin import is_folder
+from harness.study.origin import has_scheme, is_folder, own_name
+from harness.study.own_file import is_custom, own_file
 from harness.study.strict_yaml import FieldPath, LineNumbers
 
 ANY = "*"
@@ -39,28 +41,41 @@ PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths, those of backbon
 def make_absolute(data: dict[str, Any], file: Path, lines: LineNumbers, given: dict[FieldPath, str]) -> dict[str, str]:
     """Make every path in the `data` of a study file absolute; return a mapping from each to how it was written.
 
+    A backbone of the user's own, `module:Class`, becomes the path of its file.
     given: the fields that come from the command line, with their options.
-    Raises StudyError for a path that exists only relative to the current folder: earlier versions started there.
+    Raises StudyError for a path that exists only relative to the current folder: earlier versions started there. Also
+    for a backbone of the user's own whose file is not there.
     """
     written: dict[str, str] = {}
     for field, holder in [found for pattern in PATHS for found in _found(data, pattern)]:
         value = holder[field[-1]]
-        if not _is_path(field, value):
-            continue
-        folder = Path() if any(field[: len(option)] == option for option in given) else file.parent
-        scheme, named = value[: -len(_named(field, value))], _named(field, value)
-        path = Path(folder, os.path.expanduser(named)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
-        here = Path(named).absolute()
-        if path != here and not _exists(path) and _exists(here):
-            raise located(
-                str(file), lines, given, field,
-                f"there is no {path}; a path in a study file starts at the file's folder, and this one is there from"
-                f" the current folder: write {os.path.relpath(here, file.parent)}, or give it on the command line",
-            )  # fmt: skip
-        holder[field[-1]] = f"{scheme}{path}"
-        written[f"{scheme}{path}"] = value
+        try:
+            if _setting(field) == "backbone" and is_custom(value) and not has_scheme(value):
+                found = own_name(own_file(value, file.parent, "backbone").absolute(), value.partition(":")[2])
+            elif _is_path(field, value):
+                on_command_line = any(field[: len(option)] == option for option in given)
+                found = _absolute(field, value, file.parent, Path() if on_command_line else file.parent)
+            else:
+                continue
+        except StudyError as error:
+            raise located(str(file), lines, given, field, str(error)) from None
+        holder[field[-1]] = found
+        written[found] = value
     ambiguous = [value for value in written.values() if list(written.values()).count(value) > 1]
     return {path: value for path, value in written.items() if value not in ambiguous}
+
+
+def _absolute(field: FieldPath, value: str, home: Path, folder: Path) -> str:
+    """The value of a field with its path made absolute: from `folder` on. home: the folder of the study file."""
+    scheme, named = value[: -len(_named(field, value))], _named(field, value)
+    path = Path(folder, os.path.expanduser(named)).absolute()  # noqa: PTH111 - pathlib raises for an unknown user
+    here = Path(named).absolute()
+    if path != here and not _exists(path) and _exists(here):
+        raise StudyError(
+            f"there is no {path}; a path in a study file starts at the file's folder, and this one is there from the"
+            f" current folder: write {os.path.relpath(here, home)}, or give it on the command line"
+        )
+    return f"{scheme}{path}"
 
 
 def _is_path(field: FieldPath, value: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from harness.study.origin import origin_of
+from harness.study.origin import is_own, origin_of, short_name
 from harness.study.preprocessing import NATIVE, OF_STUDY, Framing, Preprocessing
 from harness.study.types import Model
 
@@ -223,7 +223,13 @@ CONFLICTING = (
 def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
     """Why these settings cannot be combined, after the two fields, the one to change first; None where they can."""
     augment, share = values["augment"], values["train_share"]
-    if values["weights"].endswith(".safetensors") and origin_of(values["backbone"]) is not None:
+    if is_own(values["backbone"]) and is_pretrained(values["weights"]):
+        return ("weights", "backbone"), (
+            f"weights {values['weights']} with backbone {short_name(values['backbone'])}, a class of your own; write"
+            " weights: none, or the path of a .safetensors file of it"
+        )
+    brings = origin_of(values["backbone"]) is not None and not is_own(values["backbone"])
+    if brings and values["weights"].endswith(".safetensors"):
         return ("weights", "backbone"), (
             f"a weights file with backbone {values['backbone']}, which brings its own weights; write weights:"
             f" {PRETRAINED}, or none"

@@ -20,6 +20,7 @@ from harness.data.pixels import open_pixels
 from harness.errors import HarnessError
 from harness.models.anatomy import Anatomy
 from harness.models.backbone import Backbone, anatomy_of, load_backbone
+from harness.models.repositories import require_source
 from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder, sync_folder
@@ -75,6 +76,7 @@ def cached_features(job: Job, context: Context) -> CachedFeatures:
     """The features that a job reads, extracted now if they are not cached; of the test images for a test job only."""
     settings, device = job.scenario.settings, torch.device(context.device)
     weights = context.digests.weights[settings.backbone, settings.weights]
+    require_source(settings.backbone, weights)
     identity = f"{weights}:{context.seed}" if weights.startswith("none") else weights
     pools = context.pools.get(features_key(settings) or "", frozenset())
     backbone = FrozenBackbone(settings, identity, partial(load_backbone, settings, context.seed, pools), pools)

@@ -12,9 +12,10 @@ from harness.data.pixels import open_pixels
 from harness.models.baselines import Baseline, built_in_model
 from harness.models.heads import reads
 from harness.models.probes import ProbeHead
+from harness.models.repositories import require_source
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
-from harness.study.origin import package_of
+from harness.study.origin import is_own, package_of
 from harness.study.plan import Job
 from harness.study.provenance import versions
 from harness.study.settings import CLASSIFIERS, OWN_PARTS, Settings
@@ -84,7 +85,7 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
     images = len(fit_job.task.train) * settings.epochs
     # The code of an own part may count steps or draw numbers in Python; a graph would repeat those of one step. The
     # kernels of the harness, launched one by one from Python, would be slower than torch's.
-    known = not any(getattr(settings, part) in context.heads for part in OWN_PARTS)
+    known = not is_own(settings.backbone) and not any(getattr(settings, part) in context.heads for part in OWN_PARTS)
     fuse = context.fuse and known and precision == "bf16"
     fused = fuse and cached is None and _start(job, context).fused is not None
     first = Way(context.capture and known, cached is None and compiles(context.compile, device, images, fused))
@@ -126,6 +127,7 @@ def _start(job: Job, context: Context) -> Start:
     """The backbone of a job before training, on the device."""
     settings = job.scenario.settings
     weights = context.digests.weights[settings.backbone, settings.weights]
+    require_source(settings.backbone, weights)
     return fresh_backbone(settings, weights, context.seed, torch.device(context.device))
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import HarnessError, described
-from harness.models.custom import file_name, head_class
+from harness.models.custom import head_class
+from harness.study.own_file import file_name
 from harness.study.settings import Settings
 from harness.training.optimizers import make_optimizer
 

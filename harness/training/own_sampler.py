@@ -4,7 +4,8 @@ import numpy as np
 
 from harness.data.dataset import Rows
 from harness.errors import HarnessError, described
-from harness.models.custom import file_name, head_class
+from harness.models.custom import head_class
+from harness.study.own_file import file_name
 
 TRIAL_SEED = 0
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from harness.errors import HarnessError
-from harness.models.anatomy import Anatomy, anatomy
+from harness.models.anatomy import Anatomy, anatomy, cached_anatomy
 from harness.models.names import all_backbones
 from harness.models.networks import new_network
 from harness.store.files import write_atomic
@@ -198,7 +198,7 @@ def main() -> None:
     for number, kind in enumerate(found, start=1):
         print(f"{number} of {len(found)}: {kind.smallest}", file=sys.stderr)
         rows.append(row_of(kind))
-        anatomy.cache_clear()
+        cached_anatomy.cache_clear()
     write_atomic(TABLE, table(rows, refused, len(names)).encode())
 
 

@@ -16,7 +16,7 @@ from harness.data.patients import patients
 from harness.data.record import StudyRecord
 from harness.errors import HarnessError
 from harness.models.custom import source_digest
-from harness.models.repositories import content_digest
+from harness.models.repositories import SOURCE, content_digest
 from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.seals import sha256_of
@@ -125,7 +125,10 @@ def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
 
 def _weights(workspace: Workspace) -> Iterator[_Found]:
     """Compare the files of weights that are still there with their hashes."""
-    for (backbone, name), digest in workspace.inputs.digests.weights.items():
+    for (backbone, name), stored in workspace.inputs.digests.weights.items():
+        digest, _, source = stored.partition(SOURCE)
+        if source:
+            yield _own(backbone, source)
         if digest.startswith("folder:"):
             yield _folder(backbone, digest)
             continue
@@ -133,13 +136,25 @@ def _weights(workspace: Workspace) -> Iterator[_Found]:
             if not digest.startswith("none"):
                 yield "cannot be checked", f"the weights of {backbone} are known by name ({digest}), not by hash"
             continue
-        path = weights_file(name)
+        path, backbone = weights_file(name), short_name(backbone)
         found = _hash_if_there(path)
         if found == digest.removeprefix("sha256:"):
             yield "holds", f"the weights of {backbone} are those in {path.name}"
         else:
             why = "is not here" if found is None else "is another file here"
             yield "cannot be checked", f"the weights of {backbone}: {path.name} {why}"
+
+
+def _own(backbone: str, source: str) -> _Found:
+    """Compare the source of a backbone of the user's own, if it is still there, with its hash."""
+    name, origin = short_name(backbone), origin_of(backbone)
+    try:
+        same = origin is not None and content_digest(origin, False).endswith(source)
+    except HarnessError:
+        return "cannot be checked", f"the source of {name} is not here"
+    if same:
+        return "holds", f"the source of {name} is that recorded"
+    return "cannot be checked", f"the source of {name} is another one here"
 
 
 def _folder(backbone: str, digest: str) -> _Found:
