@@ -201,6 +201,14 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study
     return lambda *overrides: load_study(file, overrides)
 
 
+def small_study_beside(part: Path, source: str, *overrides: str) -> Study:
+    """The study of SMALL_STUDY in the folder of a Python file with this source, with `KEY=VALUE` overrides."""
+    part.write_text(source)
+    file = part.parent / "own.yaml"
+    file.write_text(SMALL_STUDY)
+    return load_study(file, overrides)
+
+
 @pytest.fixture
 def study_of(tmp_path: Path) -> Callable[..., Study]:
     """Gives the study of a YAML text, with `KEY=VALUE` overrides."""

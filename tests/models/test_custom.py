@@ -16,12 +16,12 @@ from harness.reproduce import reproduce
 from harness.runner import run_study
 from harness.serving.classifier import Classifier
 from harness.store import Ledger, Store
-from harness.study import Study, load_study
+from harness.study import Study
 from harness.study.identity import study_id
 from harness.study.plan import fold_jobs, stage_scenarios
 from harness.study.settings import Settings
 from harness.tracking.registry import champion_folder
-from tests.conftest import SMALL_STUDY, Recorder, runs_of
+from tests.conftest import Recorder, runs_of, small_study_beside
 
 OWN = "my_heads:MaxPool"
 HEAD = """\
@@ -42,11 +42,9 @@ class MaxPool(nn.Module):
 
 
 def study_with(folder: Path, heads: str, source: str = HEAD) -> Study:
-    (folder / "my_heads.py").write_text(source)
-    file = folder / "own.yaml"
-    file.write_text(SMALL_STUDY)
     stages = f"stages=[{{name: heads, grid: {{head: [{heads}]}}, select: {{metric: val/loss}}}}]"
-    return load_study(file, [stages, "test={stages: [heads]}", "base.epochs=1"])
+    overrides = (stages, "test={stages: [heads]}", "base.epochs=1")
+    return small_study_beside(folder / "my_heads.py", source, *overrides)
 
 
 def test_it_is_trained_by_worker_processes_packaged_and_reproduced(tmp_path: Path, store: Store) -> None:

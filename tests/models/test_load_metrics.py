@@ -11,8 +11,8 @@ from harness.errors import HarnessError, StudyError
 from harness.models.load_metrics import own_scores, try_metrics
 from harness.prepare import prepare
 from harness.store import Store
-from harness.study import Study, load_study
-from tests.conftest import SMALL_STUDY, run_in, runs_of
+from harness.study import Study
+from tests.conftest import run_in, runs_of, small_study_beside
 
 METRICS = """\
 import numpy as np
@@ -39,14 +39,8 @@ StudyWith = Callable[..., Study]
 @pytest.fixture
 def study_with(tmp_path: Path) -> StudyWith:
     """Gives a small study of a frozen backbone next to my_metrics.py, with `KEY=VALUE` overrides."""
-
-    def load(source: str, *overrides: str) -> Study:
-        (tmp_path / "my_metrics.py").write_text(source)
-        file = tmp_path / "own.yaml"
-        file.write_text(SMALL_STUDY)
-        return load_study(file, ["base.trainable=head", "base.epochs=2", *overrides])
-
-    return load
+    overrides = ("base.trainable=head", "base.epochs=2")
+    return lambda source, *more: small_study_beside(tmp_path / "my_metrics.py", source, *overrides, *more)
 
 
 def stage(metric: str) -> str:

@@ -13,13 +13,13 @@ from harness.data.inputs import Workspace
 from harness.errors import HarnessError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from harness.study.settings import Settings
 from harness.training.losses import make_loss
 from harness.training.optimizers import make_optimizer
 from harness.training.preflight import check_networks, check_own_parts
 from harness.training.task import FitJob, Task
-from tests.conftest import SMALL_STUDY, run_in
+from tests.conftest import run_in, small_study_beside
 
 PARTS = """\
 import torch
@@ -48,14 +48,8 @@ StudyWith = Callable[..., Study]
 @pytest.fixture
 def study_with(tmp_path: Path) -> StudyWith:
     """Gives a small study of a frozen backbone next to my_parts.py, with `KEY=VALUE` overrides."""
-
-    def load(source: str, *overrides: str) -> Study:
-        (tmp_path / "my_parts.py").write_text(source)
-        file = tmp_path / "own.yaml"
-        file.write_text(SMALL_STUDY)
-        return load_study(file, ["test=null", "base.trainable=head", "base.epochs=1", *overrides])
-
-    return load
+    overrides = ("test=null", "base.trainable=head", "base.epochs=1")
+    return lambda source, *more: small_study_beside(tmp_path / "my_parts.py", source, *overrides, *more)
 
 
 def stage(factor: str, *levels: str) -> str:

@@ -9,10 +9,10 @@ import pytest
 from harness.errors import HarnessError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
-from harness.study import Study, load_study
+from harness.study import Study
 from harness.training.own_sampler import resampled, try_sampler
 from harness.training.preflight import check_networks, check_own_parts
-from tests.conftest import SMALL_STUDY, run_in
+from tests.conftest import run_in, small_study_beside
 
 SAMPLER = """\
 import numpy as np
@@ -36,15 +36,9 @@ StudyWith = Callable[..., Study]
 @pytest.fixture
 def study_with(tmp_path: Path) -> StudyWith:
     """Gives a small study of a frozen backbone next to my_samplers.py, with `KEY=VALUE` overrides."""
-
-    def load(source: str, *overrides: str) -> Study:
-        (tmp_path / "my_samplers.py").write_text(source)
-        file = tmp_path / "own.yaml"
-        file.write_text(SMALL_STUDY)
-        grid = f"stages=[{{name: a, grid: {{oversampling: [none, '{NAME}']}}}}]"
-        return load_study(file, ["test=null", "base.trainable=head", "base.epochs=1", grid, *overrides])
-
-    return load
+    grid = f"stages=[{{name: a, grid: {{oversampling: [none, '{NAME}']}}}}]"
+    overrides = ("test=null", "base.trainable=head", "base.epochs=1", grid)
+    return lambda source, *more: small_study_beside(tmp_path / "my_samplers.py", source, *overrides, *more)
 
 
 def test_it_gets_positions_and_gives_rows_of_the_manifest() -> None:

@@ -29,7 +29,7 @@ from harness.training.preflight import Networks
 
 MAX_ROWS = 50  # of scenarios per stage, and of networks
 LAYOUT_NAMES = {
-    "map": "map", "tokens": "patch tokens", "pooled": "timm's pooled", "avg": "mean", "max": "maximum",
+    "map": "map", "tokens": "patch tokens", "pooled": "its own pooled", "avg": "mean", "max": "maximum",
     "cls": "class token", "cls+avg": "class token and mean",
 }  # fmt: skip
 MAX_CLASSES = 3  # in the table of folds; of more it shows the total and the range
