@@ -14,9 +14,9 @@ from harness.study.identity import (
     sets_identity,
     settings_identity,
 )
-from harness.study.preprocessing import NATIVE, OF_STUDY
+from harness.study.preprocessing import OF_STUDY
 from harness.study.scenario_names import ScenarioNames, point_name
-from harness.study.settings import Pool, ResolvedSettings, Settings, natural_pool
+from harness.study.settings import Pool, ResolvedSettings, Settings
 from harness.study.stage import Stage
 from harness.study.study import Study
 
@@ -28,19 +28,7 @@ class Scenario:
     id: str
     name: str
     settings: ResolvedSettings
-    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)  # as in `Inherited`
-    native: tuple[str, ...] = field(default=(), compare=False)  # the settings that the weights decided
-
-    @property
-    def handed_on(self) -> Inherited:
-        """What the next stage starts from where this scenario wins.
-
-        Other heads have other natural pools, and other weights other native sizes.
-        """
-        restored: dict[str, Any] = dict.fromkeys(self.native, NATIVE)
-        if self.settings.pool == natural_pool(self.settings.head):
-            restored["pool"] = None
-        return Inherited(self.settings.model_copy(update=restored) if restored else self.settings, self.before)
+    handed_on: Inherited | None = field(default=None, compare=False)  # to the next stage, where this scenario wins
 
 
 @dataclass(frozen=True)
@@ -73,13 +61,13 @@ class Batch:
 
 def stage_scenarios(study: Study, stage: Stage, winner: Scenario | None, digests: Digests) -> list[Scenario]:
     """The scenarios of one stage in the order of its grid; the grid varies the settings of the last winner."""
-    start, names = winner.handed_on if winner else Inherited(study.base), ScenarioNames(study)
+    # What was given, not what it was resolved to: other heads have epochs, other weights other native sizes.
+    start, names = (winner and winner.handed_on) or Inherited(study.base), ScenarioNames(study)
     scenarios: dict[str, Scenario] = {}
     for point in stage.points():
         found = start.at(point)
         resolved = study.resolved(found.settings)
-        name, native = names.name(resolved), found.settings.native
-        scenario = Scenario(_scenario_id(resolved, digests), name, resolved, found.before, native)
+        scenario = Scenario(_scenario_id(resolved, digests), names.name(resolved), resolved, found)
         scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be the same size twice
     return list(scenarios.values())
 

@@ -258,3 +258,19 @@ def test_one_weights_file_may_serve_several_tags_of_one_network_and_pairs_of_a_z
 def test_a_winner_hands_on_no_pool_that_was_only_natural_for_its_head(study_of: LoadText) -> None:
     study = study_of(COUPLED, "stages.1.zip={}", "stages.1.grid={head: [linear]}")
     assert scenarios(study, 1, scenarios(study)[0])[0].settings.pooling == "native"
+
+
+@pytest.mark.parametrize(
+    ("factor", "first"), [("head", "logistic"), ("backbone", "small-cnn"), ("backbone", "majority")]
+)
+def test_a_winner_hands_on_what_was_given_for_it_and_not_what_it_leaves_unused(
+    study_of: LoadText, factor: str, first: str
+) -> None:
+    """A probe has no epochs, and a built-in model no weights: those of the study are of the next stage's heads."""
+    base = "base={backbone: test_resnet, weights: none, trainable: head, head: linear, epochs: 7, learning_rate: 0.02}"
+    stages = f"stages=[{{name: a, grid: {{{factor}: [{first}]}}, select: {{metric: val/loss}}}}, {{name: b, grid: {{"
+    again = {"head": "head: [linear, mlp]", "backbone": "backbone: [test_resnet]"}[factor]
+    study = study_of(COUPLED, base, f"{stages}{again}}}}}]", "test=null")
+    for found in scenarios(study, 1, scenarios(study)[0]):
+        assert (found.settings.epochs, found.settings.learning_rate, found.settings.trainable) == (7, 0.02, "head")
+        assert found.settings.head != "none"

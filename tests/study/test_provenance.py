@@ -55,7 +55,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "models/__init__.py": WORDS, "models/coverage.py": WORDS, "models/examine.py": WORDS, "models/flops.py": WORDS,
     "models/hub.py": WORDS, "models/hub_files.py": IN_THE_IDS, "models/load_metrics.py": RECOMPUTED,
     "models/try_head.py": WORDS, "models/network_check.py": WORDS, "models/study_models.py": IN_THE_IDS,
-    "models/weight_source.py": WORDS, "study/origin.py": IN_THE_IDS,
+    "models/weight_source.py": WORDS, "study/origin.py": IN_THE_IDS, "study/own_file.py": IN_THE_IDS,
     "stats/__init__.py": RECOMPUTED, "stats/arrays.py": RECOMPUTED, "stats/own_metrics.py": RECOMPUTED,
     "stats/bootstrap.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/permutation.py": RECOMPUTED, "stats/random_effects.py": RECOMPUTED,
