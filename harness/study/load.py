@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import StudyError, printable
+from harness.study.conflicts import CONFLICTING, conflict
 from harness.study.data_block import Data
 from harness.study.grid import projected, values_at
 from harness.study.grid_rules import check_grids, setting_problem
@@ -17,7 +18,7 @@ from harness.study.messages import from_pydantic, unknown
 from harness.study.paths import make_absolute
 from harness.study.search_block import search_problems
 from harness.study.set_block import set_problems
-from harness.study.settings import CONFLICTING, Settings, conflict
+from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
 from harness.study.types import BUILT_IN, OWN_METRICS, is_worst_group, own_names

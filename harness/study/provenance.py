@@ -36,10 +36,11 @@ DECISIVE_FILES = (
     "training/fit_probe.py",
     "training/fit_stack.py",
     "training/fused_norm.py", "training/fused_pool.py", "training/fusing.py", "training/job.py",
+    "training/learning_rate.py",
     "training/loaders.py", "training/losses.py", "training/network.py", "training/norm_kernels.py",
     "training/optimizers.py", "training/own_parts.py", "training/own_sampler.py",
-    "training/result.py", "training/run.py", "training/side_conv.py", "training/step.py", "training/task.py",
-    "training/ways.py", "training/window_kernels.py",
+    "training/result.py", "training/run.py", "training/side_conv.py", "training/step.py",
+    "training/task.py", "training/ways.py", "training/window_kernels.py",
 )  # fmt: skip
 
 

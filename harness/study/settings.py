@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from harness.study.origin import is_own, origin_of, short_name
+from harness.study.origin import origin_of
 from harness.study.preprocessing import NATIVE, OF_STUDY, Framing, Preprocessing
 from harness.study.types import Model
 
@@ -23,8 +23,9 @@ CLASSIFIERS = {  # from images to probabilities, without a head and without grad
 # The heads that read one vector of an image, and no map; a probe learns nothing by these settings.
 PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradient steps
 VECTOR_HEADS = ("linear", "mlp", *PROBES)
+RECIPE = ("schedule", "warmup")  # how the gradient steps of a network are made
 NOT_OF_PROBES = (
-    "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch",
+    "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch", *RECIPE,
 )  # fmt: skip
 # Settings that may name a class of the user's own, `module:Class`.
 OWN_PARTS = ("head", "loss", "optimizer", "oversampling")
@@ -130,6 +131,8 @@ class Settings(Model):
     loss: Annotated[str, AfterValidator(_loss)] = CROSS_ENTROPY
     optimizer: Annotated[str, AfterValidator(_optimizer)] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    schedule: Literal["constant", "cosine", "linear", "step", "one-cycle"] = "constant"  # of the learning rate
+    warmup: Annotated[float, Field(ge=0)] = 0.0  # epochs
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
@@ -185,9 +188,9 @@ class Settings(Model):
         if self.is_built_in:
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
-            values |= {"head": "none", "pool": "map", "augment": "none"}
+            values |= {"head": "none", "pool": "map", "augment": "none"} | {name: _default(name) for name in RECIPE}
         elif self.head in PROBES:
-            values |= {name: Settings.model_fields[name].default for name in NOT_OF_PROBES} | {"epochs": 1}
+            values |= {name: _default(name) for name in NOT_OF_PROBES} | {"epochs": 1}
         return ResolvedSettings.model_construct(**values)
 
 
@@ -203,66 +206,19 @@ class ResolvedSettings(Settings):
 
 
 # fields that the oldest results do not have
-ADDED_LATER = ("augment", "loss", "oversampling_ratio", "pool", "preprocessing", "train_share")
+ADDED_LATER = ("augment", "loss", "oversampling_ratio", "pool", "preprocessing", "train_share", *RECIPE)
+
+
+def _default(name: str) -> Any:
+    return Settings.model_fields[name].default
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
-    defaults = {name: Settings.model_fields[name].default for name in ADDED_LATER}
+    defaults = {name: _default(name) for name in ADDED_LATER}
     if values.get("pool") == natural_pool(values["head"]):
         defaults["pool"] = values["pool"]
     return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
-
-
-# the fields that `conflict` checks
-CONFLICTING = (
-    "backbone", "weights", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio", "train_share",
-)  # fmt: skip
-
-
-def conflict(values: Mapping[str, Any]) -> tuple[tuple[str, str], str] | None:
-    """Why these settings cannot be combined, after the two fields, the one to change first; None where they can."""
-    augment, share = values["augment"], values["train_share"]
-    if is_own(values["backbone"]) and is_pretrained(values["weights"]):
-        return ("weights", "backbone"), (
-            f"weights {values['weights']} with backbone {short_name(values['backbone'])}, a class of your own; write"
-            " weights: none, or the path of a .safetensors file of it"
-        )
-    brings = origin_of(values["backbone"]) is not None and not is_own(values["backbone"])
-    if brings and values["weights"].endswith(".safetensors"):
-        return ("weights", "backbone"), (
-            f"a weights file with backbone {values['backbone']}, which brings its own weights; write weights:"
-            f" {PRETRAINED}, or none"
-        )
-    if values["trainable"] == "head" and augment != "none":
-        return ("augment", "trainable"), (
-            f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
-            " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
-        )
-    if values["head"] in PROBES and values["backbone"] not in CLASSIFIERS:
-        own = values["backbone"] in NETWORKS  # these are trained, whatever is written
-        if own or values["trainable"] != "head":
-            setting = "backbone" if own else "trainable"
-            return (setting, "head"), (
-                f"{setting} {values[setting]} with head {values['head']}, which learns from the features of a frozen"
-                f" backbone; {'name one of timm' if own else 'write trainable: head'}, or head: linear or mlp"
-            )
-    if values["head"] in VECTOR_HEADS and values["pool"] == "map":
-        return ("pool", "head"), (
-            f"pool map with head {values['head']}, which reads one vector of an image; allowed with it: native, avg,"
-            " cls, cls+avg, max"
-        )
-    if ":" in values["oversampling"] and values["oversampling_ratio"] != 1:
-        return ("oversampling_ratio", "oversampling"), (
-            f"oversampling_ratio {level_text(values['oversampling_ratio'])} with oversampling {values['oversampling']},"
-            " which decides by itself how many images it draws; write oversampling_ratio: 1.0, or oversampling: random"
-        )
-    if values["oversampling"] == "random-before-split" and share < 1:
-        return ("train_share", "oversampling"), (
-            f"train_share {level_text(share)} with oversampling random-before-split: that leak is measured on whole"
-            " folds; write train_share: 1.0, or oversampling: none or random"
-        )
-    return None
 
 
 def weights_file(weights: str) -> Path:

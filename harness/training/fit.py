@@ -18,6 +18,7 @@ from harness.study.identity import derive_seed
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import Arithmetic
+from harness.training.learning_rate import is_scheduled, learning_rates, rate_metrics
 from harness.training.loaders import Loader, on_device, parts_of
 from harness.training.losses import make_loss
 from harness.training.optimizers import make_optimizer
@@ -130,18 +131,22 @@ def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metri
     """Make a step for each batch, and return the training metrics."""
     batches = _batches(job, epoch, steps.batch)
     rows, shares = zip(*((part, len(part) / sum(map(len, batch))) for batch in batches for part in batch), strict=True)
+    rates = map(float, learning_rates(job.settings, epoch, len(batches)))
     labels = [job.task.labels[part] for part in on_device(rows, job.task.labels.device)]
     planned, losses, logits = job.settings.epochs * (len(job.task.train) // steps.batch), list[Tensor](), list[Tensor]()
     with steps.training(forwards=len(rows)):  # what a head reads depends on the mode
         parts = zip(_augmented(loader(rows), job, epoch), labels, shares, strict=True)
-        for number, batch in enumerate(batches, start=1):
+        for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
             with _located(epoch, number):
+                if is_scheduled(job.settings):
+                    steps.set_rate(rate)
                 of_batch = steps.train(islice(parts, len(batch)), planned)
             losses += of_batch[0]
             logits += of_batch[1]
     hits = int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())  # read from the device once in an epoch
     sizes = torch.tensor([len(part) for part in rows])
-    return training_metrics(torch.stack(losses).cpu() * sizes, hits, int(sizes.sum()), epoch)
+    found = training_metrics(torch.stack(losses).cpu() * sizes, hits, int(sizes.sum()), epoch)
+    return found | rate_metrics(job.settings, epoch, len(batches))
 
 
 def _batches(job: FitJob, epoch: int, micro_batch: int) -> list[list[Rows]]:

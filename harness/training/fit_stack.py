@@ -18,6 +18,7 @@ from harness.stats.metrics import Probabilities
 from harness.study.identity import derive_seed
 from harness.training.capture import capture
 from harness.training.fit import FitHistory, Fitted, shuffled_batches, training_metrics
+from harness.training.learning_rate import learning_rates, rate_metrics
 from harness.training.loaders import ResidentFeatures
 from harness.training.losses import stacked_loss
 from harness.training.optimizers import StackedOptimizer
@@ -44,6 +45,7 @@ def fit_stack(
             try:
                 batches = losses[index, : len(stack.sizes[index])]
                 metrics = training_metrics(batches, int(hits[index]), len(job.task.train), epoch)
+                metrics |= rate_metrics(job.settings, epoch, len(stack.sizes[index]))
                 metrics |= history.select(epoch, probabilities[index])
             except FloatingPointError as error:
                 failed[index] = error
@@ -72,6 +74,7 @@ class _Stack:
         fits, steps, width = len(jobs), max(map(len, self.sizes)), max(map(max, self.sizes))
         self._rows = torch.zeros(fits, steps, width, dtype=torch.int64, device=self._device)
         self._weight = torch.zeros(fits, steps, width, device=self._device)
+        self._rates = torch.zeros(fits, steps, device=self._device)
         self._steps = torch.arange(steps, device=self._device)
         self._at = torch.zeros(1, dtype=torch.int64, device=self._device)  # the step that comes next
         self._losses = torch.zeros(fits, steps, device=self._device)  # of each batch, summed over its images
@@ -113,12 +116,14 @@ class _Stack:
         """Fill the buffers for an epoch and go to its first step."""
         width = self._rows.shape[2]
         rows = np.tile(self._jobs[0].task.train[:1], self._rows.shape)
-        weight = np.zeros(self._rows.shape, dtype=np.float32)
+        weight, rates = np.zeros(self._rows.shape, dtype=np.float32), np.zeros(self._rates.shape, dtype=np.float32)
         for fit, batches in enumerate(self._batches(epoch)):
             rows[fit, : len(batches)] = _filled(batches, width)
             weight[fit, : len(batches)] = np.arange(width) < np.array(self.sizes[fit])[:, None]
+            rates[fit, : len(batches)] = learning_rates(self._jobs[fit].settings, epoch, len(batches))
         self._rows.copy_(torch.from_numpy(rows))
         self._weight.copy_(torch.from_numpy(weight))
+        self._rates.copy_(torch.from_numpy(rates))
         for buffer in (self._at, self._losses, self._hits):
             buffer.zero_()
 
@@ -140,7 +145,8 @@ class _Stack:
         images = weight.sum(dim=1)
         summed = torch.where(weight > 0, losses, 0).sum(dim=1)
         gradients = torch.autograd.grad((summed / images.clamp(min=1)).sum(), self._head.parameters)
-        self._optimizer.step(gradients, images > 0)
+        rates = self._rates.index_select(1, self._at).squeeze(1)
+        self._optimizer.step(gradients, rates, images > 0)
         with torch.no_grad():
             self._losses.copy_(torch.where(self._steps == self._at, summed[:, None], self._losses))
             self._hits += ((logits.argmax(dim=2) == labels) * weight).sum(dim=1)

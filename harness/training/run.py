@@ -25,7 +25,9 @@ from harness.training.usage import Meter
 from harness.training.ways import Way
 
 MAX_STACK = 128  # jobs
-MAY_DIFFER_IN_A_STACK = {"oversampling", "oversampling_ratio", "learning_rate", "weight_decay", "select_epoch"}
+MAY_DIFFER_IN_A_STACK = {
+    "oversampling", "oversampling_ratio", "learning_rate", "schedule", "warmup", "weight_decay", "select_epoch",
+}  # fmt: skip
 
 Fits = list[FoldResult | Exception]
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from harness.training.capture import Captured, NotCapturedError, Outputs, Snapshot
 from harness.training.device import Arithmetic, free_memory
 from harness.training.losses import LossFunction
+from harness.training.optimizers import set_rate
 
 CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
 Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the batch
@@ -58,6 +59,10 @@ class Steps:
         finally:
             for norm, counter in zip(norms, counters, strict=True):
                 norm.num_batches_tracked = counter.add_(forwards)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the steps to come."""
+        set_rate(self._optimizer, rate)
 
     def train(self, parts: Iterable[Part], planned: int) -> tuple[list[Tensor], list[Tensor]]:
         """Make a step on the parts of a batch, and return the loss and the logits of each.

@@ -26,7 +26,7 @@ def csv(finished: Finished, name: str) -> pd.DataFrame:
 def test_every_setting_is_there_once_and_the_factors_stand_with_their_scenarios(finished: Finished) -> None:
     constant, scenarios = csv(finished, "settings").set_index("setting"), csv(finished, "scenarios")
     varied = {"head", "oversampling"}
-    not_asked = {"train_share", "loss", "preprocessing"}
+    not_asked = {"train_share", "loss", "preprocessing", "schedule", "warmup"}
     assert {*Settings.model_fields} - varied - not_asked <= {*constant.index}
     assert not not_asked & {*constant.index}, "no fit asks for another one, and older reports have no such rows"
     assert not varied & {*constant.index}

@@ -456,6 +456,24 @@ def test_augmentation_is_allowed_where_no_scenario_freezes_the_whole_backbone(
     study_of(TEXT, *overrides)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "field", "problem"),
+    [
+        (["base.epochs=2", "base.warmup=2"], "base.warmup", "warmup 2 with epochs 2: .* write a warmup of fewer"),
+        (["base.warmup=2.5", "stages.0.grid={epochs: [2, 3]}"], "stages[0].grid.epochs", "warmup 2.5 with epochs 2"),
+        (["base.schedule=one-cycle", "base.warmup=0.5"], "base.warmup", "a rise of its own; write warmup: 0, or s"),
+        (["base.warmup=-1"], "base.warmup", "greater than or equal to 0"),
+        (["base.schedule=cosin"], "base.schedule", "allowed: constant, cosine, linear, step, one-cycle"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(
+    study_of: LoadText, overrides: list[str], field: str, problem: str
+) -> None:
+    with pytest.raises(StudyError, match=problem) as caught:
+        study_of(TEXT, *overrides)
+    assert f"{field}: " in str(caught.value)
+
+
 @pytest.mark.parametrize("trainable", ["last-0", "last", "last-", "last-1.5", "last-100", "none", "All", "last-1\n"])
 def test_what_is_trained_is_all_head_or_the_last_stages(study_of: LoadText, trainable: str) -> None:
     with pytest.raises(StudyError, match=r"base.trainable: .*allowed: all, head \(frozen backbone\), or last-N"):

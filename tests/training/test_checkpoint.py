@@ -50,6 +50,7 @@ def same(first: FoldResult, second: FoldResult) -> None:
         ("base.optimizer=adamw", "base.select_epoch=best"),
         ("base.optimizer=sgd",),
         *[(f"base.loss={loss}",) for loss in LOSSES if loss != CROSS_ENTROPY],
+        ("base.schedule=cosine", "base.warmup=1.5"),
     ],
     ids=lambda overrides: overrides[0],
 )

@@ -28,10 +28,10 @@ def test_every_fit_of_a_stack_moves_as_with_the_optimizer_of_torch(optimizer: st
     start = torch.randn(3, *shape, generator=torch.Generator().manual_seed(9))
     stacked = start.clone().requires_grad_()
     steps = [torch.stack(step) for step in zip(*(gradients(fit, shape) for fit in range(3)), strict=True)]
-    ours = StackedOptimizer([stacked], settings)
+    ours, rates = StackedOptimizer([stacked], settings), torch.tensor(RATES)
     waits = torch.arange(STEPS) % 4 == 1  # the second fit has no batch in these steps
     for step, wait in zip(steps, waits, strict=True):
-        ours.step([step], torch.tensor([True, not wait, True]))
+        ours.step([step], rates, torch.tensor([True, not wait, True]))
     for fit in range(3):
         model = nn.Module()
         model.weight = nn.Parameter(start[fit].clone())

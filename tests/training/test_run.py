@@ -99,6 +99,14 @@ def test_every_loss_agrees_too_each_fit_with_the_class_counts_of_its_own(
         agree(ours, run_jobs([job], context, silent)[0])
 
 
+def test_every_fit_of_a_stack_has_the_rates_of_its_own_schedule(small_study: StudyOf, store: Store) -> None:
+    grid = "{head: [batchnorm-gap], oversampling: [none, random], schedule: [constant, cosine, step], warmup: [0, 1.5]}"
+    context, jobs = context_of(frozen(small_study, grid=grid), store)
+    (stack,) = stacks(jobs, replace(context, stack=True))
+    for job, ours in zip(stack, run_jobs(stack, context, silent), strict=True):
+        agree(ours, run_jobs([job], context, silent)[0])
+
+
 def test_a_last_image_alone_joins_the_batch_before_in_a_stack_too(small_study: StudyOf, store: Store) -> None:
     context, _ = context_of(frozen(small_study), store)
     batch = len(context.folds[0, 0].train) - 1

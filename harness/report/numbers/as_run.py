@@ -11,11 +11,11 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.identity import PIXEL_FIELDS
-from harness.study.settings import Settings, level_text
+from harness.study.settings import RECIPE, Settings, level_text
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
-NOT_IN_OLDER_REPORTS = ("loss", "preprocessing", "train_share")  # where all have the default
+NOT_IN_OLDER_REPORTS = ("loss", "preprocessing", "train_share", *RECIPE)  # where all have the default
 NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
 
 

@@ -21,6 +21,7 @@ from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import interval_cell
 from harness.study.preprocessing import OF_STUDY
+from harness.study.settings import RECIPE
 from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
@@ -188,6 +189,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "learning_rate",
         "weight_decay",
         "train_share",  # where fits learn from less than all
+        *RECIPE,  # where it is not the default
     )
     of = " of patients" if draft.unit.patients else ""
     rules = [f"{s.name}: {s.select.rule_words} by {s.select.metric}{of}" for s in study.stages if s.select]

@@ -81,9 +81,9 @@ def test_what_no_capture_permits_is_refused(
 def test_a_step_count_in_python_is_baked_in(case: Case, monkeypatch: Patch) -> None:
     counts: dict[int, int] = {}
 
-    def step(self: StackedOptimizer, gradients: list[torch.Tensor], active: torch.Tensor) -> None:
+    def step(self: StackedOptimizer, gradients: list[torch.Tensor], rates: torch.Tensor, active: torch.Tensor) -> None:
         counts[id(self)] = counts.get(id(self), 0) + 1
-        OPTIMIZE(self, gradients, active)
+        OPTIMIZE(self, gradients, rates, active)
         self._steps.fill_(counts[id(self)])
 
     monkeypatch.setattr(StackedOptimizer, "step", step)

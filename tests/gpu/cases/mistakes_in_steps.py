@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from harness.store.results import FoldResult
 from harness.study.plan import Job
-from harness.training import step
+from harness.training import optimizers, step
 from harness.training.capture import Snapshot
 from harness.training.casts import CastWeights
 from harness.training.context import Context
@@ -108,6 +109,17 @@ def test_a_cast_of_a_weight_that_is_not_made_anew_is_seen(case: Case, monkeypatc
     assert not noticed(case), "autocast keeps a cast until its outermost block ends"
     with torch.autocast("cuda", dtype=torch.bfloat16):
         assert noticed(case)
+
+
+def test_a_rate_that_a_captured_step_does_not_read_anew_is_seen(
+    small_study: StudyOf, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    study = small_study("base.batch_size=7", "test=null", "stages.0.grid.head=[dropout-gap]", "base.schedule=linear")
+    context, (job, *_) = cuda_case(study, tmp_path, capture=False)
+    case = job, context, run_job(job, context, silent)
+    assert not noticed(case)
+    monkeypatch.setattr(optimizers, "is_scheduled", lambda _: False)  # a number then, and no tensor
+    assert noticed(case)
 
 
 def test_gradients_of_weights_that_nobody_waits_for_are_seen(case: Case, monkeypatch: Patch) -> None:

@@ -1,0 +1,89 @@
+"""Settings that cannot be combined, found before anything is written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.study.origin import is_own, origin_of, short_name
+from harness.study.settings import CLASSIFIERS, NETWORKS, PRETRAINED, PROBES, VECTOR_HEADS, is_pretrained, level_text
+
+CONFLICTING = (  # the fields that `conflict` checks
+    "backbone", "weights", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio", "train_share",
+    "epochs", "schedule", "warmup",
+)  # fmt: skip
+SettingValues = Mapping[str, Any]  # of the settings, by name
+Conflict = tuple[tuple[str, str], str]  # two fields, the one to change first, and why they cannot be combined
+
+
+def conflict(values: SettingValues) -> Conflict | None:
+    """The first conflict of these settings; None where they can be combined."""
+    return next((found for check in _CHECKS if (found := check(values))), None)
+
+
+def _of_the_backbone(values: SettingValues) -> Conflict | None:
+    augment, weights, own = values["augment"], values["weights"], is_own(values["backbone"])
+    if own and is_pretrained(weights):
+        return ("weights", "backbone"), (
+            f"weights {weights} with backbone {short_name(values['backbone'])}, a class of your own; write"
+            " weights: none, or the path of a .safetensors file of it"
+        )
+    if not own and origin_of(values["backbone"]) is not None and weights.endswith(".safetensors"):
+        return ("weights", "backbone"), (
+            f"a weights file with backbone {values['backbone']}, which brings its own weights; write weights:"
+            f" {PRETRAINED}, or none"
+        )
+    if values["trainable"] == "head" and augment != "none":
+        return ("augment", "trainable"), (
+            f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
+            " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
+        )
+    return None
+
+
+def _of_the_head(values: SettingValues) -> Conflict | None:
+    if values["head"] in PROBES and values["backbone"] not in CLASSIFIERS:
+        own = values["backbone"] in NETWORKS  # these are trained, whatever is written
+        if own or values["trainable"] != "head":
+            setting = "backbone" if own else "trainable"
+            return (setting, "head"), (
+                f"{setting} {values[setting]} with head {values['head']}, which learns from the features of a frozen"
+                f" backbone; {'name one of timm' if own else 'write trainable: head'}, or head: linear or mlp"
+            )
+    if values["head"] in VECTOR_HEADS and values["pool"] == "map":
+        return ("pool", "head"), (
+            f"pool map with head {values['head']}, which reads one vector of an image; allowed with it: native, avg,"
+            " cls, cls+avg, max"
+        )
+    return None
+
+
+def _of_oversampling(values: SettingValues) -> Conflict | None:
+    oversampling, ratio, share = values["oversampling"], values["oversampling_ratio"], values["train_share"]
+    if ":" in oversampling and ratio != 1:
+        return ("oversampling_ratio", "oversampling"), (
+            f"oversampling_ratio {level_text(ratio)} with oversampling {oversampling}, which decides by itself how many"
+            " images it draws; write oversampling_ratio: 1.0, or oversampling: random"
+        )
+    if oversampling == "random-before-split" and share < 1:
+        return ("train_share", "oversampling"), (
+            f"train_share {level_text(share)} with oversampling random-before-split: that leak is measured on whole"
+            " folds; write train_share: 1.0, or oversampling: none or random"
+        )
+    return None
+
+
+def _of_the_schedule(values: SettingValues) -> Conflict | None:
+    warmup = values["warmup"]
+    if warmup >= values["epochs"]:
+        return ("warmup", "epochs"), (
+            f"warmup {level_text(warmup)} with epochs {values['epochs']}: the learning rate would rise to the end of"
+            " the fit; write a warmup of fewer epochs, or more epochs"
+        )
+    if warmup and values["schedule"] == "one-cycle":
+        return ("warmup", "schedule"), (
+            f"warmup {level_text(warmup)} with schedule one-cycle, which begins with a rise of its own; write"
+            " warmup: 0, or schedule: cosine"
+        )
+    return None
+
+
+_CHECKS = (_of_the_backbone, _of_the_head, _of_oversampling, _of_the_schedule)
