@@ -102,9 +102,13 @@ def balanced_weights(counts: Tensor) -> Tensor:
 
 
 def effective_number_weights(counts: Tensor) -> Tensor:
-    """The weights (1 - beta) / (1 - beta^count) of the classes, with the mean 1 over them (Cui et al. 2019)."""
-    weights = (1 - BETA) / (1 - BETA**counts)
-    return weights / weights.mean(dim=-1, keepdim=True)
+    """The weights (1 - beta) / (1 - beta^count) of the classes, with the mean 1 over them (Cui et al. 2019).
+
+    A class without images has the weight 0, and does not count in the mean.
+    """
+    present = counts > 0
+    weights = torch.where(present, (1 - BETA) / (1 - BETA**counts), 0)
+    return weights * present.sum(dim=-1, keepdim=True) / weights.sum(dim=-1, keepdim=True)
 
 
 WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -117,3 +117,10 @@ def test_a_stack_has_the_loss_of_each_fit_with_its_own_counts(loss: str) -> None
 def test_plain_cross_entropy_is_torchs_own() -> None:
     made: Callable[..., Tensor] = make_loss(job_of(CROSS_ENTROPY))
     assert made is cross_entropy, "the bits of all fits so far"
+
+
+def test_a_class_without_images_leaves_the_effective_number_of_the_others() -> None:
+    found = effective_number_weights(torch.tensor([9.0, 0.0, 3.0], dtype=torch.float64))
+    expected = effective_number_weights(torch.tensor([9.0, 3.0], dtype=torch.float64))
+    assert found[1] == 0
+    torch.testing.assert_close(found[[0, 2]], expected)
