@@ -19,6 +19,7 @@ from harness.data.manifest import read_dataset
 from harness.data.patients import patient_rule
 from harness.data.phantom import is_phantom
 from harness.data.record import StudyRecord, records
+from harness.data.resampling import check_resampling
 from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand, made_folders, named_root, set_folders
 from harness.data.subgroups import check_subgroups, subgroup_table
@@ -59,6 +60,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
         _check_unit(study, dataset, folds)
         check_train_shares(study, dataset, folds)
         check_inner_splits(study, dataset, folds)
+        check_resampling(study, dataset, folds)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)

@@ -1,7 +1,6 @@
-"""Cross-validation folds that do not split patients, and oversampling within a fold."""
+"""Cross-validation folds that do not split patients."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -183,22 +182,3 @@ def folds_json(dataset: Dataset, folds: list[Fold], all_folds: str) -> dict[str,
             for fold in folds
         ],
     }
-
-
-def oversample(rows: Rows, labels: Rows, method: str, seed: int, ratio: float = 1.0) -> Rows:
-    """Oversample training rows; `random` repeats rows of the smaller classes.
-
-    rows: [n], training rows of the manifest. labels: [n], their classes.
-    ratio: the least number of images of a class afterwards, as a proportion of the largest class.
-    """
-    counts = Counter(labels.tolist())
-    if method == "none" or len(counts) < 2:
-        return rows
-    from imblearn.over_sampling import RandomOverSampler
-
-    least = round(ratio * max(counts.values()))
-    wanted = {label: max(count, least) for label, count in counts.items()}
-    sampler = RandomOverSampler(sampling_strategy=wanted, random_state=seed)
-    sampler.fit_resample(np.arange(len(rows)).reshape(-1, 1), labels)
-    chosen: Rows = rows[sampler.sample_indices_]
-    return chosen

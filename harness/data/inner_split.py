@@ -27,6 +27,11 @@ class InnerSplit:
     counts: Rows
     held_out: NDArray[np.bool_]
 
+    @property
+    def kept(self) -> Rows:
+        """The rows that are not held out, each as often as it was drawn."""
+        return self.rows[~self.held_out].repeat(self.counts[~self.held_out])
+
 
 def inner_split(dataset: Dataset, train: Rows, seed: int) -> InnerSplit:
     """Hold out about a fifth of the training images, stratified by class; groups of the dataset stay together.

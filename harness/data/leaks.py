@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.data.dataset import Dataset, Rows
-from harness.data.folds import Fold, oversample
+from harness.data.folds import Fold
+from harness.data.resampling import oversample
 from harness.study.identity import derive_seed
 
 

@@ -9,6 +9,7 @@ from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
 from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN, PatientCounts, count_patients, doubts, rule_words
 from harness.study import Study
+from harness.study.own_file import is_custom
 from harness.study.settings import Settings
 
 
@@ -132,7 +133,7 @@ def _on_both_sides(codes: Rows, pairs: list[tuple[Rows, Rows]]) -> int:
 
 
 def oversampling_words(scenarios: Iterable[Settings]) -> str:
-    """The sentence on whether oversampling in these scenarios copies validation images into training."""
+    """The sentence on whether resampling in these scenarios copies validation images into training."""
     every = list(scenarios)
     leaking = sum(settings.leaks for settings in every)
     if leaking:
@@ -140,10 +141,14 @@ def oversampling_words(scenarios: Iterable[Settings]) -> str:
             f"{leaking} of {len(every)} scenarios oversample BEFORE THE SPLIT: copies of their validation images are"
             " in training"
         )
-    if any(":" in settings.oversampling for settings in every):
+    if any(is_custom(settings.oversampling) for settings in every):
         return "oversampling draws from training images only, in some scenarios by a sampler of the user's own"
+    if any(settings.synthesises for settings in every):
+        return "synthetic images lie between vectors of training images only, and none is ever scored"
     if any(settings.oversampling != "none" for settings in every):
         return "oversampling copies training images only"
+    if any(settings.undersampling != "none" for settings in every):
+        return "undersampling leaves out training images only"
     return "no scenario oversamples"
 
 

@@ -141,6 +141,10 @@ def _seconds(inputs: Inputs, job: Job, probe: Probe) -> float:
 
 
 def _oversampled(counts: Mapping[str, int], settings: Settings) -> int:
-    if settings.oversampling == "none":
-        return sum(counts.values())
-    return sum(max(count, round(settings.oversampling_ratio * max(counts.values()))) for count in counts.values())
+    """The images after resampling; what samplers decide by themselves counts as nothing left out."""
+    if settings.oversampling != "none":
+        least = round(settings.oversampling_ratio * max(counts.values()))
+        counts = {name: max(count, least) for name, count in counts.items()}
+    if settings.undersampling in ("random", "near-miss"):
+        return len(counts) * min(counts.values())
+    return sum(counts.values())

@@ -32,7 +32,12 @@ def make_head(settings: Settings, shape: Shape, classes: int, source: str | None
         head = getattr(import_module(module), name)(shape, classes, settings)
     if not isinstance(head, nn.Module):
         raise HarnessError(f"{settings.head} is not a torch.nn.Module")
-    return head
+    return head if settings.prior_correction == "off" else Corrected(head, classes)
+
+
+def bare(head: nn.Module) -> nn.Module:
+    """The head itself, where its predictions are corrected."""
+    return head.head if isinstance(head, Corrected) else head
 
 
 def reads(head: nn.Module) -> Reads:
@@ -55,6 +60,30 @@ def moments_of(maps: Tensor) -> tuple[Tensor, Tensor]:
 def part_read(head: nn.Module, maps: Tensor, moments: Tensor) -> Tensor:
     """Select what the head reads: the maps, their moments or their means."""
     return {"maps": maps, "moments": moments, "means": moments[:, 0].contiguous()}[reads(head)]
+
+
+class Corrected(nn.Module):
+    """A head whose predictions are for other class shares than it learnt from; in training it is the head itself.
+
+    shift: what is added to the logits [classes], see `stats.priors`.
+    """
+
+    head: nn.Module
+    shift: Tensor
+
+    def __init__(self, head: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("shift", torch.zeros(classes))
+
+    def reads(self) -> Reads:
+        """What the head reads."""
+        return reads(self.head)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits = self.head(features)
+        assert isinstance(logits, Tensor)
+        return logits if self.training else logits + self.shift
 
 
 class DropoutGap(nn.Module):

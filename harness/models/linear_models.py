@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax, one_hot, softplus
 
@@ -33,6 +35,14 @@ class Vectors:
     def where(self, chosen: Tensor) -> "Vectors":
         """Those of the chosen images [n]."""
         return Vectors(self.features[chosen], self.labels[chosen], self.counts[chosen])
+
+    def joined(self, features: NDArray[np.float32], labels: NDArray[np.int64]) -> "Vectors":
+        """These and others [m, d] of these classes [m], each of which counts once."""
+        return Vectors(
+            torch.cat([self.features, torch.from_numpy(features).to(self.features)]),
+            torch.cat([self.labels, torch.from_numpy(labels).to(self.labels)]),
+            torch.cat([self.counts, self.counts.new_ones(len(labels))]),
+        )
 
     @property
     def shares(self) -> Tensor:

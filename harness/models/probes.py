@@ -33,8 +33,8 @@ class ProbeHead(nn.Module):
         """The means, which of a vector are itself."""
         return "means"
 
-    def fit(self, vectors: Vectors, held_out: Tensor) -> Chosen:
-        """Fit to all vectors, with what suits the images held out [n] best after a fit to the others; return it."""
+    def fit(self, vectors: Vectors, kept: Vectors, held: Vectors) -> Chosen:
+        """Fit to all vectors, with what suits the images held out best after a fit to those kept; return it."""
         raise NotImplementedError
 
     def score(self, vectors: Tensor) -> Tensor:
@@ -58,9 +58,9 @@ class _LinearProbe(ProbeHead):
         self.weight = _learnt(torch.zeros(self._model.outputs, self.channels))
         self.bias = _learnt(torch.zeros(self._model.outputs))
 
-    def fit(self, vectors: Vectors, held_out: Tensor) -> Chosen:
-        strengths, held = self.strengths.to(vectors.features.device), vectors.where(held_out)
-        scores = self._scores(held, vectors.where(~held_out), strengths)
+    def fit(self, vectors: Vectors, kept: Vectors, held: Vectors) -> Chosen:
+        strengths = self.strengths.to(vectors.features.device)
+        scores = self._scores(held, kept, strengths)
         losses = held.shares @ self.loss.of(scores, held.labels)[0]
         best = losses.argmin()
         self.calibrate(scores[:, best], held)
@@ -136,8 +136,7 @@ class KnnProbe(ProbeHead):
         self.labels, self.counts, self.k = (_learnt(torch.ones(1, dtype=torch.int64)) for _ in range(3))
         self._k = 1  # what is in `k`, for graphs whose shapes are fixed
 
-    def fit(self, vectors: Vectors, held_out: Tensor) -> Chosen:
-        held, kept = vectors.where(held_out), vectors.where(~held_out)
+    def fit(self, vectors: Vectors, kept: Vectors, held: Vectors) -> Chosen:
         self._store(kept)
         true, parts = one_hot(held.labels, self.classes), torch.split(held.features, ROWS_AT_A_TIME)
         found = [self._nearest(part, NEIGHBOURS[-1]) for part in parts]

@@ -89,7 +89,7 @@ class FoldRecord:
     history: list[Metrics]  # one for each epoch
     selected_epoch: int  # from 1
     metrics: Metrics  # of the selected epoch, under the names of MLflow
-    class_counts: dict[str, dict[str, int]]  # training images: of the "fold", "before", "after" oversampling
+    class_counts: dict[str, dict[str, int]]  # training images: of the "fold", "before", "after" resampling, "synthetic"
     facts: FitFacts
 
     def to_json(self) -> dict[str, Any]:

@@ -4,12 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.study.origin import is_own, origin_of, short_name
-from harness.study.settings import CLASSIFIERS, NETWORKS, PRETRAINED, PROBES, VECTOR_HEADS, is_pretrained, level_text
+from harness.study.settings import (
+    BY_VECTORS,
+    CLASSIFIERS,
+    NETWORKS,
+    PRETRAINED,
+    PROBES,
+    SYNTHESIS,
+    VECTOR_HEADS,
+    is_of_library,
+    is_pretrained,
+    level_text,
+    natural_pool,
+)  # fmt: skip
 
 CONFLICTING = (  # the fields that `conflict` checks
-    "backbone", "weights", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio", "train_share",
-    "epochs", "schedule", "warmup",
+    "backbone", "weights", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio",
+    "undersampling", "loss", "prior_correction", "train_share", "epochs", "schedule", "warmup",
 )  # fmt: skip
+MAY_UNDERSAMPLE = ("none", "random", "smote", "borderline-smote", "adasyn")  # of `oversampling`
 SettingValues = Mapping[str, Any]  # of the settings, by name
 Conflict = tuple[tuple[str, str], str]  # two fields, the one to change first, and why they cannot be combined
 
@@ -71,6 +84,55 @@ def _of_oversampling(values: SettingValues) -> Conflict | None:
     return None
 
 
+def _of_undersampling(values: SettingValues) -> Conflict | None:
+    oversampling, undersampling = values["oversampling"], values["undersampling"]
+    if undersampling == "none" or oversampling in MAY_UNDERSAMPLE:
+        return None
+    return ("undersampling", "oversampling"), (
+        f"undersampling {undersampling} with oversampling {oversampling}, which decides by itself what is left out, or"
+        f" leaks; write undersampling: none, or one of oversampling: {', '.join(MAY_UNDERSAMPLE)}"
+    )
+
+
+def _of_vectors(values: SettingValues) -> Conflict | None:
+    """Samplers that look for neighbours need the vectors of a frozen backbone."""
+    oversampling, undersampling = values["oversampling"], values["undersampling"]
+    if oversampling in SYNTHESIS or is_of_library(oversampling):
+        setting = "oversampling"
+    elif undersampling in BY_VECTORS:
+        setting = "undersampling"
+    else:
+        return None
+    words = f"{setting} {values[setting]} compares images by the vectors of a frozen backbone"
+    if values["backbone"] in (*NETWORKS, *CLASSIFIERS):
+        return (setting, "backbone"), f"backbone {values['backbone']}: {words}; name one of timm, or {setting}: random"
+    if values["trainable"] != "head":
+        return (setting, "trainable"), (
+            f"trainable {values['trainable']}: {words}; write trainable: head, or {setting}: random"
+        )
+    if (values["pool"] or natural_pool(values["head"])) == "map":
+        return (setting, "pool"), (
+            f"pool map (head {values['head']}): {words}, and not its maps; write pool: avg or another one, or"
+            f" {setting}: random"
+        )
+    return None
+
+
+def _of_the_correction(values: SettingValues) -> Conflict | None:
+    if values["prior_correction"] == "off":
+        return None
+    if ":" in values["loss"]:
+        return ("prior_correction", "loss"), (
+            f"prior_correction on with loss {values['loss']}, a loss of your own, whose weights of the classes are not"
+            " known; write prior_correction: off, or a loss of the harness"
+        )
+    if values["backbone"] in CLASSIFIERS:
+        return ("prior_correction", "backbone"), (
+            f"prior_correction on with backbone {values['backbone']}, which has no head; write prior_correction: off"
+        )
+    return None
+
+
 def _of_the_schedule(values: SettingValues) -> Conflict | None:
     warmup = values["warmup"]
     if warmup >= values["epochs"]:
@@ -86,4 +148,7 @@ def _of_the_schedule(values: SettingValues) -> Conflict | None:
     return None
 
 
-_CHECKS = (_of_the_backbone, _of_the_head, _of_oversampling, _of_the_schedule)
+_CHECKS = (
+    _of_the_backbone, _of_the_head, _of_oversampling, _of_undersampling, _of_vectors, _of_the_correction,
+    _of_the_schedule,
+)  # fmt: skip

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import StudyError
+from harness.study.settings import is_of_library
 
 
 def is_custom(name: str) -> bool:
     """Whether this is the name of a part of the user's own."""
-    return ":" in name
+    return ":" in name and not is_of_library(name)
 
 
 def file_name(name: str) -> str:

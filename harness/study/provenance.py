@@ -22,14 +22,14 @@ PACKAGES = {  # package -> module, of those whose code affects the numbers
 # A changed byte in one of them stops a study that is half done.
 DECISIVE_FILES = (
     "data/dataset.py", "data/decode.py", "data/dicom.py", "data/folds.py", "data/inner_split.py", "data/leaks.py",
-    "data/manifest.py", "data/pixels.py", "data/resizing.py", "data/subset.py", "data/train_share.py",
-    "data/windows.py",
+    "data/manifest.py", "data/pixels.py", "data/resampling.py", "data/resizing.py", "data/subset.py",
+    "data/train_share.py", "data/windows.py",
     "models/anatomy.py", "models/backbone.py", "models/baselines.py", "models/custom.py", "models/dropout.py",
     "models/foreign.py", "models/from_open_clip.py", "models/from_own.py", "models/from_transformers.py",
     "models/heads.py", "models/layouts.py", "models/lbfgs.py", "models/linear_models.py", "models/names.py",
     "models/networks.py",
     "models/probes.py", "models/repositories.py", "models/stacked_heads.py", "models/weights.py",
-    "stats/metrics.py",
+    "stats/metrics.py", "stats/priors.py",
     "study/identity.py", "study/settings.py",
     "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
     "training/extract.py", "training/features.py", "training/fit.py", "training/fit_baseline.py",

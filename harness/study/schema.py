@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.study.grid import NAME
-from harness.study.settings import LOSSES, OPTIMIZERS, Settings
+from harness.study.settings import LOSSES, OPTIMIZERS, OVERSAMPLING, Settings
 from harness.study.study import Study
 
 
@@ -20,8 +20,8 @@ def study_schema(heads: Iterable[str]) -> dict[str, Any]:
     parts["Stage"]["properties"]["when"]["propertyNames"] = names
     parts["Stage"]["properties"]["exclude"]["items"]["propertyNames"] = names
     custom = {"type": "string", "pattern": ":"}
-    for part, known in (("loss", list(LOSSES)), ("optimizer", list(OPTIMIZERS))):
-        parts["Settings"]["properties"][part] |= {"anyOf": [{"enum": known}, custom]}
+    for part, known in (("loss", LOSSES), ("optimizer", OPTIMIZERS), ("oversampling", OVERSAMPLING)):
+        parts["Settings"]["properties"][part] |= {"anyOf": [{"enum": list(known)}, custom]}
         parts["Settings"]["properties"][part].pop("type")
     parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, custom]}
     parts["Settings"]["properties"]["head"].pop("type")

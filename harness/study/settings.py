@@ -31,7 +31,11 @@ NOT_OF_PROBES = (
 OWN_PARTS = ("head", "loss", "optimizer", "oversampling")
 CROSS_ENTROPY = "cross-entropy"
 LOSSES = (CROSS_ENTROPY, "class-weighted", "effective-number", "focal", "logit-adjusted")  # of training/losses.py
-OVERSAMPLING = ("none", "random", "random-before-split")  # the last leaks, to measure the leak
+SYNTHESIS = ("smote", "borderline-smote", "adasyn", "smoteenn", "smotetomek")  # between vectors, by imbalanced-learn
+OVERSAMPLING = ("none", "random", *SYNTHESIS, "random-before-split")  # the last leaks, to measure the leak
+OF_LIBRARY = "imblearn."  # begins the name of any other sampler of imbalanced-learn, `imblearn.over_sampling:SVMSMOTE`
+BY_VECTORS = ("near-miss", "tomek")  # of `undersampling`: those that look for neighbours
+TREATMENTS = ("oversampling", "undersampling", "loss", "prior_correction")  # of classes of unequal size
 OPTIMIZERS = ("adam", "adamw", "sgd")
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
@@ -82,8 +86,13 @@ def _optimizer(value: str) -> str:
 
 def _oversampling(value: str) -> str:
     if value not in OVERSAMPLING and ":" not in value:
-        raise ValueError(f"allowed: {', '.join(OVERSAMPLING)}, or module:Class, a sampler of your own")
+        raise ValueError(f"allowed: {', '.join(OVERSAMPLING)}, or module:Class, a sampler of your own or of imblearn")
     return value
+
+
+def is_of_library(name: str) -> bool:
+    """Whether this names a class of imbalanced-learn, and no part of the user's own."""
+    return name.startswith(OF_LIBRARY) and ":" in name
 
 
 def _trainable(value: str) -> str:
@@ -126,10 +135,12 @@ class Settings(Model):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     oversampling: Annotated[str, AfterValidator(_oversampling)] = "none"
     oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
+    undersampling: Literal["none", "random", "near-miss", "tomek"] = "none"  # after oversampling
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     loss: Annotated[str, AfterValidator(_loss)] = CROSS_ENTROPY
     optimizer: Annotated[str, AfterValidator(_optimizer)] = "adam"
+    prior_correction: Literal["off", "on"] = "off"  # of predictions, to the class shares before resampling
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     schedule: Literal["constant", "cosine", "linear", "step", "one-cycle"] = "constant"  # of the learning rate
     warmup: Annotated[float, Field(ge=0)] = 0.0  # epochs
@@ -164,6 +175,11 @@ class Settings(Model):
     def leaks(self) -> bool:
         """Whether copies of one image are in training and validation; such scores only measure the leak."""
         return self.oversampling == "random-before-split"
+
+    @property
+    def synthesises(self) -> bool:
+        """Whether a sampler reads the vectors of the training images, and may make new ones between them."""
+        return self.oversampling in SYNTHESIS or is_of_library(self.oversampling)
 
     @property
     def trained_on(self) -> str:
@@ -206,7 +222,10 @@ class ResolvedSettings(Settings):
 
 
 # fields that the oldest results do not have
-ADDED_LATER = ("augment", "loss", "oversampling_ratio", "pool", "preprocessing", "train_share", *RECIPE)
+ADDED_LATER = (
+    "augment", "loss", "oversampling_ratio", "pool", "preprocessing", "prior_correction", "train_share",
+    "undersampling", *RECIPE,
+)  # fmt: skip
 
 
 def _default(name: str) -> Any:

@@ -15,11 +15,13 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
     s, means, folds = state.settings, state.summary, escaped(inputs.separation.of_folds)
     augmented = "" if s.augment == "none" else f", {s.augment} augmentation"
     loss = "" if s.loss == CROSS_ENTROPY else f", {s.loss} loss"
+    left_out = "" if s.undersampling == "none" else f", undersampling {s.undersampling}"
+    corrected = ", probabilities corrected for the class shares" if s.prior_correction == "on" else ""
     return (
         f"{f'**{mark}.** ' if mark else ''}"
         f"{short_name(s.backbone)} ({s.weights} weights,"
         f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
-        f" {s.oversampling}{loss}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
+        f" {s.oversampling}{left_out}{loss}{corrected}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
         f" accuracy{' of patients' * unit.patients}"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"

@@ -13,7 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.data.dataset import Rows
 from harness.data.pixels import open_pixels
@@ -70,6 +72,11 @@ class CachedFeatures:
     passes: int  # images that went through the backbone now; 0 where the features were cached before
     seconds: float  # of the extraction, now or before
     parameters: int  # of the backbone
+
+    def vectors(self, rows: Rows) -> NDArray[np.float32]:
+        """The vectors [n, C] of training rows of the manifest. Of features that are vectors, not maps."""
+        found, _ = self.files[0].read("means")
+        return found[rows - self.files[0].first]
 
 
 def cached_features(job: Job, context: Context) -> CachedFeatures:

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
 from harness.data.inner_split import inner_split
 from harness.data.pixels import open_pixels
 from harness.models.baselines import Baseline, built_in_model
-from harness.models.heads import reads
-from harness.models.probes import ProbeHead
+from harness.models.heads import Corrected, Shape, reads
 from harness.models.repositories import require_source
+from harness.stats.priors import learnt_shares, log_odds_shift
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.origin import is_own, package_of
@@ -26,10 +27,10 @@ from harness.training.features import CachedFeatures, cached_features
 from harness.training.fit import Fitted, fit
 from harness.training.fit_baseline import fit_baseline
 from harness.training.fit_probe import fit_probe
-from harness.training.loaders import FeatureLoader, Loader, PixelLoader
+from harness.training.loaders import FeatureLoader, Loader, PixelLoader, WithSynthetic
 from harness.training.network import Compiled, Network, Quicker, Start, compiles, fresh_backbone, new_head
 from harness.training.result import Trained, result_of
-from harness.training.task import FitJob, task_of
+from harness.training.task import FitJob, Task, resampled_rows, resampling_counts, task_of
 from harness.training.usage import Meter, Usage
 from harness.training.ways import Way, first_that_works
 
@@ -40,7 +41,7 @@ def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     settings = job.scenario.settings
     cached = cached_features(job, context) if settings.trainable == "head" else None
     meter = Meter(torch.device(context.device))
-    task = task_of(job, context)
+    task = task_of(job, context, cached)
     fit_job = FitJob(task, settings, job.seed, partial(on_epoch, job.id), context.heads)
     train = _way_to_train(settings)
     trained = train(job, context, fit_job, cached)
@@ -71,11 +72,12 @@ def _train_baseline(job: Job, context: Context, fit_job: FitJob, _cached: Cached
 def _fit_probe(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:
     """Fit a head that learns in one go, on the cached features."""
     assert cached is not None
-    probe, loader = _head_alone(job, context, cached)
-    assert isinstance(probe, ProbeHead)
-    inner = inner_split(context.dataset, fit_job.task.train, derive_seed(job.seed, "inner"))
+    head, loader = _head_alone(job, context, cached, fit_job.task)
+    inner = inner_split(context.dataset, fit_job.task.real, derive_seed(job.seed, "inner"))
+    # Synthetic images lie between images of both sides: those that it chooses by come from its training side alone.
+    trial = resampled_rows(job, context, inner.kept, cached) if len(fit_job.task.synthetic) else None
     precision = resolve_precision(job.scenario.settings.precision, torch.device(context.device))
-    return Trained(probe, fit_probe(probe, loader, fit_job, inner), precision, None)
+    return Trained(head, fit_probe(head, loader, fit_job, inner, trial), precision, None)
 
 
 def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:
@@ -94,9 +96,9 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
         # Heads on cached features are small, and computed in fp32.
         arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture, fuse)
         if cached is None:
-            model, loader = _whole_network(job, context, arithmetic, micro_batch if way.compile else None)
+            model, loader = _whole_network(job, context, fit_job.task, arithmetic, micro_batch if way.compile else None)
         else:
-            model, loader = _head_alone(job, context, cached)
+            model, loader = _head_alone(job, context, cached, fit_job.task)
         about = {"precision": precision, "compile": "on" if way.compile else "off", "micro_batch": str(micro_batch)}
         about |= {"fused": "on"} if isinstance(model, Network) and model.is_fused else {}
         checkpoints = _checkpoints(job, context, about)
@@ -112,11 +114,11 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
 
 
 def _whole_network(
-    job: Job, context: Context, arithmetic: Arithmetic, compile_for: int | None
+    job: Job, context: Context, task: Task, arithmetic: Arithmetic, compile_for: int | None
 ) -> tuple[nn.Module, Loader]:
     """Backbone and head, trained together, and the loader of the pixels. compile_for: batches of so many images."""
     settings, start = job.scenario.settings, _start(job, context)
-    head = new_head(settings, start.shape, context, derive_seed(job.seed, "head"))
+    head = _head(job, context, task, start.shape)
     compiled = None if compile_for is None else Compiled(start.compiled, compile_for)
     network = Network(start.backbone, head, arithmetic, Quicker(compiled, start.fused, start.not_fused))
     pixels = open_pixels(context.pixels[settings.framing])
@@ -131,10 +133,24 @@ def _start(job: Job, context: Context) -> Start:
     return fresh_backbone(settings, weights, context.seed, torch.device(context.device))
 
 
-def _head_alone(job: Job, context: Context, cached: CachedFeatures) -> tuple[nn.Module, Loader]:
-    """The head, and the loader of the cached features that it reads."""
-    head = new_head(job.scenario.settings, cached.files[0].shape, context, derive_seed(job.seed, "head"))
-    return head, FeatureLoader(cached.files, torch.device(context.device), partial(reads, head))
+def _head_alone(job: Job, context: Context, cached: CachedFeatures, task: Task) -> tuple[nn.Module, Loader]:
+    """The head, and the loader of the features that it reads: cached ones, and those of synthetic images."""
+    head = _head(job, context, task, cached.files[0].shape)
+    form = partial(reads, head)
+    loader = FeatureLoader(cached.files, torch.device(context.device), form)
+    if not len(task.synthetic):
+        return head, loader
+    return head, WithSynthetic(loader, task.images, task.synthetic, form)
+
+
+def _head(job: Job, context: Context, task: Task, shape: Shape) -> nn.Module:
+    """The head before training; where its predictions are corrected, for the class shares of the training images."""
+    head = new_head(job.scenario.settings, shape, context, derive_seed(job.seed, "head"))
+    if isinstance(head, Corrected):
+        true, learnt = (np.array(list(counts.values())) for counts in resampling_counts(job, context, task))
+        shift = log_odds_shift(true / true.sum(), learnt_shares(job.scenario.settings.loss, learnt))
+        head.shift.copy_(torch.from_numpy(shift))
+    return head
 
 
 def _checkpoints(job: Job, context: Context, about: dict[str, str]) -> Checkpoints:

@@ -46,9 +46,15 @@ class FeatureFiles:
         """
         array: NDArray[np.float32] = np.load(self.maps if form == "maps" else self.moments or self.maps, mmap_mode="r")
         if self.moments is None and form != "maps":
-            vectors = array.reshape(len(array), -1)
-            return (vectors if form == "means" else np.stack([vectors, np.zeros_like(vectors)], axis=1)), 1
+            return in_form(array.reshape(len(array), -1), form), 1
         return (array.reshape(-1, array.shape[2]), 2) if form == "means" else (array, 1)
+
+
+def in_form(vectors: NDArray[np.float32], form: Reads) -> NDArray[np.float32]:
+    """Vectors [n, C] as a head reads them: as maps [n, C, 1, 1], as their moments [n, 2, C], or as they are."""
+    if form == "moments":
+        return np.stack([vectors, np.zeros_like(vectors)], axis=1)
+    return vectors if form == "means" else vectors[:, :, None, None]
 
 
 def resident(array: NDArray[Any], device: torch.device) -> Tensor | None:
@@ -139,7 +145,7 @@ class FeatureLoader:
     """
 
     def __init__(self, files: Sequence[FeatureFiles], device: torch.device, reads: Callable[[], Reads]) -> None:
-        self._files, self._device, self._reads = files, device, reads
+        self._files, self.device, self._reads = files, device, reads
         self._opened: dict[tuple[FeatureFiles, Reads], tuple[Loader, int]] = {}
 
     def __call__(self, parts: Sequence[Rows]) -> Iterator[Tensor]:
@@ -147,9 +153,34 @@ class FeatureLoader:
         key = file, self._reads()
         if key not in self._opened:
             array, step = file.read(key[1])
-            self._opened[key] = _released(array, _gather(array, self._device)), step
+            self._opened[key] = _released(array, _gather(array, self.device)), step
         gather, step = self._opened[key]
         return gather([(rows - file.first) * step for rows in parts])
+
+
+class WithSynthetic:
+    """A loader of features that gives synthetic vectors [m, C] for the rows behind the last image of the manifest.
+
+    loader: of the images. images: how many the manifest has.
+    """
+
+    def __init__(
+        self, loader: FeatureLoader, images: int, vectors: NDArray[np.float32], reads: Callable[[], Reads]
+    ) -> None:
+        self._loader, self._images, self._vectors, self._reads = loader, images, vectors, reads
+
+    def __call__(self, parts: Sequence[Rows]) -> Iterator[Tensor]:
+        places = [np.flatnonzero(part >= self._images) for part in parts]
+        if not any(map(len, places)):
+            yield from self._loader(parts)
+            return
+        real = next(row for part in parts for row in part if row < self._images)  # no class is made of nothing
+        batches = self._loader([np.where(part < self._images, part, real) for part in parts])
+        device = self._loader.device
+        vectors = torch.from_numpy(in_form(self._vectors, self._reads())).to(device)
+        which = on_device([part[at] - self._images for part, at in zip(parts, places, strict=True)], device)
+        for batch, at, synthetic in zip(batches, on_device(places, device), which, strict=True):
+            yield batch.index_copy_(0, at, vectors.index_select(0, synthetic))
 
 
 class ResidentFeatures:

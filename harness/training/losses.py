@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from harness.models.custom import head_class
+from harness.stats.priors import BETA
 from harness.study.settings import CROSS_ENTROPY
 from harness.training.task import FitJob
 
-BETA = 0.999  # of the effective number: that of Cui et al. 2019 for their large data sets, iNaturalist and ImageNet
 GAMMA = 2.0  # of the focal loss: the best of Lin et al. 2017
 TAU = 1.0  # of the logit adjustment: the one that is consistent for the balanced error (Menon et al. 2021)
 LossFunction = Callable[[Tensor, Tensor], Tensor]  # logits [n, classes], labels [n] -> the mean loss, or each [n]

@@ -12,6 +12,7 @@ from harness.data.dataset import Dataset, Rows
 from harness.models.backbone import anatomy_of
 from harness.models.baselines import Baseline
 from harness.models.flops import head_flops
+from harness.models.heads import bare
 from harness.models.probes import ProbeHead
 from harness.models.weight_source import weights_source
 from harness.stats.metrics import Probabilities
@@ -24,7 +25,7 @@ from harness.training.device import device_name
 from harness.training.features import CachedFeatures
 from harness.training.fit import Fitted
 from harness.training.network import Network
-from harness.training.task import Task, fold_rows, training_rows
+from harness.training.task import Task, fold_rows, resampling_counts
 from harness.training.usage import NOT_MEASURED, Usage
 from harness.training.ways import Way
 
@@ -63,10 +64,18 @@ def result_of(job: Job, context: Context, task: Task, trained: Trained, cached: 
 
 
 def _class_counts(job: Job, context: Context, task: Task) -> dict[str, dict[str, int]]:
-    """The training images by class before and after oversampling; those of the whole fold where a share is used."""
+    """The training images by class before and after resampling, synthetic ones included and also on their own.
+
+    Those of the whole fold too where a share is used.
+    """
     counts, whole = context.dataset.counts, job.scenario.settings.train_share == 1
-    of_fold = {} if whole else {"fold": counts(fold_rows(job, context))}
-    return {**of_fold, "before": counts(training_rows(job, context)), "after": counts(task.train)}
+    before, after = resampling_counts(job, context, task)
+    found = {"before": before, "after": after}
+    if not whole:
+        found = {"fold": counts(fold_rows(job, context)), **found}
+    if job.scenario.settings.synthesises:
+        found["synthetic"] = {name: after[name] - count for name, count in counts(task.real).items()}
+    return found
 
 
 def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:
@@ -133,7 +142,8 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, probabilities: Probabil
 
 def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
     """The number of parameters that the predictions depend on, and of those learnt, by gradients or without."""
-    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or isinstance(model, Baseline | ProbeHead))
+    at_once = isinstance(bare(model), Baseline | ProbeHead)
+    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or at_once)
     head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
     whole = sum(p.numel() for p in head.parameters()) + backbone + (cached.parameters if cached else 0)
     return whole, learnt

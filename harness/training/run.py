@@ -26,7 +26,8 @@ from harness.training.ways import Way
 
 MAX_STACK = 128  # jobs
 MAY_DIFFER_IN_A_STACK = {
-    "oversampling", "oversampling_ratio", "learning_rate", "schedule", "warmup", "weight_decay", "select_epoch",
+    "oversampling", "oversampling_ratio", "undersampling", "learning_rate", "schedule", "warmup", "weight_decay",
+    "select_epoch",
 }  # fmt: skip
 
 Fits = list[FoldResult | Exception]
@@ -42,6 +43,7 @@ def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
         settings = job.scenario.settings
         own = any(getattr(settings, part) in context.heads for part in OWN_PARTS)
         known = settings.trainable == "head" and settings.head in STACKED_HEADS and not own
+        known &= not settings.synthesises and settings.prior_correction == "off"
         stacked = context.stack and known and job.evaluate == "val"
         groups.setdefault(
             settings.model_copy(update=dict.fromkeys(MAY_DIFFER_IN_A_STACK)) if stacked else job.id, []
@@ -90,7 +92,8 @@ def _run_stack(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits
     meter = Meter(device)
     shape = cached.files[0].shape
     fit_jobs = [
-        FitJob(task_of(job, context), job.scenario.settings, job.seed, partial(on_epoch, job.id)) for job in jobs
+        FitJob(task_of(job, context, cached), job.scenario.settings, job.seed, partial(on_epoch, job.id))
+        for job in jobs
     ]
     heads = [new_head(job.scenario.settings, shape, context, derive_seed(job.seed, "head")) for job in jobs]
     ended = fit_stack(heads, fit_jobs, ResidentFeatures(cached.files[0], device), shape)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from harness.data.folds import oversample
 from harness.data.inputs import Inputs
+from harness.data.resampling import oversample
 from harness.models.heads import make_head
 from harness.prepare import prepare
 from harness.store import Store

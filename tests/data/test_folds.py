@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.data.dataset import Dataset
-from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds, oversample
+from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds
 from harness.data.manifest import read_dataset
 from harness.errors import DataError, LeakageError
 from harness.study.data_block import Data
@@ -203,50 +203,3 @@ def test_ungrouped_folds_of_the_real_dataset_leak_as_much_as_published(xrays: Pa
         shared[fold.validation] = np.isin(patients[fold.validation], patients[fold.train])
     sick = dataset.labels[:5216] == 1
     assert [shared.mean(), shared[sick].mean(), shared[~sick].mean()] == pytest.approx([0.37, 0.46, 0.13], abs=0.02)
-
-
-labelled_rows = st.lists(st.integers(0, 2), min_size=1, max_size=60).map(
-    lambda labels: (np.random.default_rng(len(labels)).permutation(500)[: len(labels)], np.array(labels))
-)
-
-
-@given(labelled_rows, st.integers(0, 2**31 - 1))
-def test_oversampling_keeps_every_row_adds_only_copies_and_makes_the_classes_equal(
-    given_rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], seed: int
-) -> None:
-    rows, labels = given_rows
-    sampled = oversample(rows, labels, "random", seed)
-    assert set(sampled) == set(rows)
-    assert not Counter(rows.tolist()) - Counter(sampled.tolist())
-    label_of = dict(zip(rows.tolist(), labels.tolist(), strict=True))
-    counts = Counter(label_of[row] for row in sampled.tolist())
-    assert set(counts.values()) == {max(Counter(labels.tolist()).values())}
-    np.testing.assert_array_equal(sampled, oversample(rows, labels, "random", seed))
-
-
-@given(labelled_rows, st.floats(0.01, 1.0), st.integers(0, 2**31 - 1))
-def test_oversampling_to_a_ratio_raises_the_smaller_classes_to_it_and_touches_no_other(
-    given_rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]], ratio: float, seed: int
-) -> None:
-    rows, labels = given_rows
-    label_of = dict(zip(rows.tolist(), labels.tolist(), strict=True))
-    before = Counter(labels.tolist())
-    sampled = oversample(rows, labels, "random", seed, ratio)
-    after = Counter(label_of[row] for row in sampled.tolist())
-    largest = max(before.values())
-    assert after == {label: max(count, round(ratio * largest)) for label, count in before.items()}
-    assert not Counter(rows.tolist()) - Counter(sampled.tolist())
-
-
-@given(labelled_rows)
-def test_without_oversampling_the_rows_stay_as_they_are(
-    given_rows: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
-) -> None:
-    np.testing.assert_array_equal(oversample(*given_rows, "none", 0), given_rows[0])
-
-
-def test_the_seed_decides_which_rows_are_repeated() -> None:
-    rows, labels = np.arange(100, 160), np.array([0] * 20 + [1] * 40)
-    first, second = (Counter(oversample(rows, labels, "random", seed).tolist()) for seed in (1, 2))
-    assert first != second
-    assert all(first[row] == second[row] == 1 for row in range(120, 160))

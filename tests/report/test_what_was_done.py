@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.prepare import prepare
-from harness.report.numbers.as_run import scenario_settings
+from harness.report.numbers.as_run import NOT_IN_OLDER_REPORTS, scenario_settings
 from harness.report.page import write_page
 from harness.report.sections.conduct import commands_table, duration, fits_table, run_words
 from harness.report.sections.study_file import study_file_lines
@@ -26,7 +26,7 @@ def csv(finished: Finished, name: str) -> pd.DataFrame:
 def test_every_setting_is_there_once_and_the_factors_stand_with_their_scenarios(finished: Finished) -> None:
     constant, scenarios = csv(finished, "settings").set_index("setting"), csv(finished, "scenarios")
     varied = {"head", "oversampling"}
-    not_asked = {"train_share", "loss", "preprocessing", "schedule", "warmup"}
+    not_asked = {*NOT_IN_OLDER_REPORTS}
     assert {*Settings.model_fields} - varied - not_asked <= {*constant.index}
     assert not not_asked & {*constant.index}, "no fit asks for another one, and older reports have no such rows"
     assert not varied & {*constant.index}

@@ -37,7 +37,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "optimizer": "sgd",
     "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
     "augment": "flip", "loss": "own:Loss", "pool": "avg", "preprocessing": "bicubic-center-0.9",
-    "schedule": "cosine", "warmup": 0.5,
+    "schedule": "cosine", "warmup": 0.5, "undersampling": "random", "prior_correction": "on",
 }  # fmt: skip
 
 

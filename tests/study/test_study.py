@@ -158,7 +158,7 @@ MALFORMED = [
     ("epochs: 2", "dropout: .nan", 8, "base.dropout", "'.nan' is given; input should be a valid number"),
     ("epochs: 2", "learning_rate: 0", 8, "base.learning_rate", "0 is given; input should be greater than 0"),
     ("epochs: 2", "learning_rate: 1e999", 8, "base.learning_rate", "input should be a finite number"),
-    ("epochs: 2", "oversampling: smote", 8, "base.oversampling", "'smote' is given; allowed: none, random"),
+    ("epochs: 2", "oversampling: smite", 8, "base.oversampling", "'smite' is given; allowed: none, random"),
     ("epochs: 2", "optimizer: sgd2", 8, "base.optimizer", "'sgd2' is given; allowed: adam, adamw, sgd, or m"),
     ("epochs: 2", "loss: mse", 8, "base.loss", "'mse' is given; allowed: cross-entropy, class-weighted, eff"),
     ("epochs: 2", "batch_size: 1", 8, "base.batch_size", "greater than or equal to 2"),

@@ -94,5 +94,5 @@ def test_the_plan_names_the_place(study_with: StudyWith, store: Store) -> None:
         prepare(study_with(SAMPLER, "base.oversampling=my_samplers:AtLeast"), store)
     with pytest.raises(StudyError, match="decides by itself how many images it draws"):
         study_with(SAMPLER, "base.oversampling_ratio=0.5")
-    with pytest.raises(StudyError, match="allowed: none, random, random-before-split, or module:Class"):
-        study_with(SAMPLER, "base.oversampling=smote")
+    with pytest.raises(StudyError, match=r"allowed: none, random, smote, .*, or module:Class"):
+        study_with(SAMPLER, "base.oversampling=smite")

@@ -15,7 +15,9 @@ from harness.study.settings import RECIPE, Settings, level_text
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
-NOT_IN_OLDER_REPORTS = ("loss", "preprocessing", "train_share", *RECIPE)  # where all have the default
+NOT_IN_OLDER_REPORTS = (  # where all have the default
+    "loss", "preprocessing", "prior_correction", "train_share", "undersampling", *RECIPE,
+)  # fmt: skip
 NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
 
 

@@ -21,7 +21,7 @@ from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import interval_cell
 from harness.study.preprocessing import OF_STUDY
-from harness.study.settings import RECIPE
+from harness.study.settings import RECIPE, TREATMENTS
 from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
@@ -182,6 +182,8 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "augment",
         "trainable",
         "oversampling",
+        "undersampling",  # where some do
+        "prior_correction",
         "epochs",
         "batch_size",
         "loss",  # where it is not cross-entropy
@@ -197,7 +199,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
     refit = study.test is not None and study.test.model == "refit"
     learnt_from = ", ".join(dict.fromkeys(test.settings.trained_on for test in draft.state.tests))
     alone, mean = f"none: one model refitted on {learnt_from}", "the mean of the fold models' probabilities"
-    treated = "; ".join(_levels(used, name) for name in ("oversampling", "loss") if name in used)
+    treated = "; ".join(_levels(used, name) for name in TREATMENTS if name in used)
     return {
         "model": f"{_levels(used, 'backbone')}; {_levels(used, 'head')}; output: a probability for each of"
         f" {', '.join(draft.inputs.dataset.classes)}",
