@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
@@ -11,12 +12,13 @@ from harness.models.anatomy import IMAGE_SIZE, Anatomy, anatomy
 from harness.models.foreign import ForeignNetwork
 from harness.models.heads import Shape
 from harness.models.hub import check_hub
+from harness.models.layer_depths import layer_depths
 from harness.models.layouts import Layout, PoolError, features_in, features_of
 from harness.models.networks import new_network, normalisation
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
 from harness.study.origin import is_own, origin_of, portable_name, short_name
-from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, weights_file
+from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, level_text, weights_file
 
 
 class Backbone(nn.Module):
@@ -138,15 +140,15 @@ def load_network(settings: Settings, read: Collection[str]) -> tuple[nn.Module, 
 
     read: the parameters that the features depend on.
     """
-    name, size = settings.backbone, _size(settings)
+    name, size, drop_path = settings.backbone, _size(settings), settings.drop_path
     if name in NETWORKS or settings.weights == "none":
-        return new_network(name, size), ""
+        return new_network(name, size, drop_path), ""
     if is_pretrained(settings.weights) and origin_of(name) is None:
         check_hub(name)
     try:
         if is_pretrained(settings.weights):
-            return load_pretrained(name, size, read), ""
-        return load_file(name, size, read, weights_file(settings.weights))
+            return load_pretrained(name, size, read, drop_path), ""
+        return load_file(name, size, read, weights_file(settings.weights), drop_path)
     except Exception as error:  # whatever timm, safetensors and the hub raise
         raise HarnessError(
             f"the weights {settings.weights} cannot be loaded into {short_name(name)}: {reason(error)}"
@@ -166,6 +168,26 @@ def last_stages(settings: Settings) -> frozenset[str]:
         last = f" last-1{f' to last-{len(stages) - 1}' if len(stages) > 2 else ''}," if len(stages) > 1 else ""
         raise HarnessError(f"trainable {settings.trainable}: {name} has {len(stages)} stages; allowed: head,{last} all")
     return frozenset().union(*stages[-count:])
+
+
+def require_layers(settings: Settings) -> None:
+    """Raise HarnessError where timm names no layers of the backbone, for `layer_decay`."""
+    with torch.device("meta"):
+        layer_depths(new_network(settings.backbone, _size(settings)), settings.backbone)
+
+
+def require_drop_path(settings: Settings) -> None:
+    """Raise HarnessError where the backbone has no paths that timm can drop, for `drop_path`."""
+    try:
+        with torch.device("meta"):
+            network = new_network(settings.backbone, _size(settings), settings.drop_path)
+    except TypeError:  # an argument that its class does not know
+        network = nn.Identity()
+    if not any(isinstance(module, DropPath) for module in network.modules()):
+        raise HarnessError(
+            f"drop_path {level_text(settings.drop_path)}: timm drops no paths of {short_name(settings.backbone)};"
+            " write drop_path: 0"
+        )
 
 
 def feature_shape(backbone: Backbone, image_size: int) -> Shape:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
-from harness.models.backbone import anatomy_of, last_stages, load_network
+from harness.models.backbone import anatomy_of, last_stages, load_network, require_drop_path, require_layers
 from harness.models.hub import require_pretrained
 from harness.models.layouts import PoolError
 from harness.models.network_check import NetworkCheck, NetworkSettings
@@ -42,6 +42,16 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
             stage = last_stages(settings)
         except HarnessError as error:
             return NetworkCheck(str(error), "trainable")
+    try:
+        if network.layer_decay < 1:
+            require_layers(settings)
+    except HarnessError as error:
+        return NetworkCheck(str(error), "layer_decay")
+    try:
+        if network.drop_path:
+            require_drop_path(settings)
+    except HarnessError as error:
+        return NetworkCheck(str(error), "drop_path")
     try:
         prefix = ""
         if is_pretrained(network.weights) and origin_of(network.backbone) is None:

@@ -14,6 +14,8 @@ class NetworkSettings:
     trainable: str
     image_size: int
     pool: Pool
+    layer_decay: float = 1.0
+    drop_path: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class NetworkCheck:
     """The result of the check: a problem and the setting that causes it, or the properties of the network."""
 
     problem: str = ""
-    setting: str = ""  # backbone, image_size, pool, trainable or weights
+    setting: str = ""  # one of those above, which causes the problem
     layout: str = ""
     shape: tuple[int, ...] = ()  # of the features
     parameters: int = 0  # that the features depend on

@@ -88,10 +88,11 @@ def normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, .
     return tuple(config["mean"]), tuple(config["std"])
 
 
-def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:
+def new_network(name: str, image_size: int, drop_path: float = 0.0, **weights: Any) -> nn.Module:
     """Create the network `name` for images of this size, randomly initialised unless `weights` are passed to timm.
 
     Only `num_classes=0` is passed otherwise: another pooling than the default would change the layers of a network.
+    drop_path: of a network of timm; raises TypeError where it takes none.
     """
     if name in NETWORKS:
         return built_in_model(NETWORKS[name])
@@ -103,4 +104,5 @@ def new_network(name: str, image_size: int, **weights: Any) -> nn.Module:
     if origin is not None:
         name = f"{LOCAL}:{folder_of(origin, weights='pretrained' in weights)}"
     fixed: dict[str, Any] = {"img_size": image_size} if config and config.fixed_input_size else {}
-    return timm.create_model(name, num_classes=0, **fixed, **weights)
+    dropped: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    return timm.create_model(name, num_classes=0, **fixed, **dropped, **weights)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.models.names import HEADS, all_backbones, known_backbone
 from harness.models.repositories import content_digest, folder_of, require_installed
+from harness.models.timm_optimizers import optimizer_problem
 from harness.store.files import file_digest
 from harness.study import Study
 from harness.study.messages import unknown
@@ -17,13 +18,15 @@ PAIR = ("backbone", "weights")
 
 
 def check_models(study: Study) -> None:
-    """Raise StudyError for a head or a backbone that does not exist, naming the place in the study file."""
+    """Raise StudyError, naming the place in the study file, for a head, backbone or optimizer that does not exist."""
     for field, settings in study.settings():
         if settings.head not in HEADS and not is_custom(settings.head):
             raise study.error(study.place(field, "head"), unknown("head", settings.head, HEADS))
         if not known_backbone(settings.backbone):
             place = study.place(field, "backbone")
             raise study.error(place, unknown("backbone", settings.backbone, sorted(all_backbones())))
+        if not is_custom(settings.optimizer) and (problem := optimizer_problem(settings.optimizer)):
+            raise study.error(study.place(field, "optimizer"), problem)
         if origin := origin_of(settings.backbone):
             with study.blamed(*study.place(field, "backbone")):
                 require_installed(origin)

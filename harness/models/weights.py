@@ -30,7 +30,9 @@ class Loading:
     unexpected: tuple[str, ...] = ()
 
 
-def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> tuple[nn.Module, str]:
+def load_file(
+    name: str, image_size: int, read: Collection[str], path: Path, drop_path: float = 0.0
+) -> tuple[nn.Module, str]:
     """Load the weights of a safetensors file; return the network and the prefix that was removed from the file's names.
 
     read: the parameters that the features depend on; the file must contain all of them, and the buffers next to them.
@@ -44,7 +46,7 @@ def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> 
     for prefix in _prefixes(state, names):
         part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         try:
-            network, loadings = _with_state(name, image_size, part)
+            network, loadings = _with_state(name, image_size, part, drop_path)
             require_whole(network, read, loadings)
         except Exception as error:  # timm's conversion of unknown names raises anything
             problems.append(error)
@@ -55,11 +57,14 @@ def load_file(name: str, image_size: int, read: Collection[str], path: Path) -> 
     raise HarnessError(f"{reason(problems[-1])}{hint}")
 
 
-def _with_state(name: str, image_size: int, state: Mapping[str, Tensor]) -> tuple[nn.Module, list[Loading]]:
+def _with_state(
+    name: str, image_size: int, state: Mapping[str, Tensor], drop_path: float
+) -> tuple[nn.Module, list[Loading]]:
     """The network with what fits of a state dict, and what was loaded of it."""
     if not is_own(name):
         with _recorded() as loadings:
-            network = new_network(name, image_size, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+            overlay = {"state_dict": state}
+            network = new_network(name, image_size, drop_path, pretrained=True, pretrained_cfg_overlay=overlay)
         return network, loadings
     network = new_network(name, image_size)
     with _recorded() as loadings:
@@ -72,7 +77,7 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, HarnessError) else one_line(error)
 
 
-def load_pretrained(name: str, image_size: int, read: Collection[str]) -> nn.Module:
+def load_pretrained(name: str, image_size: int, read: Collection[str], drop_path: float = 0.0) -> nn.Module:
     """Load the pretrained weights of timm, of a folder or of the hub.
 
     Raises what the libraries raise, or HarnessError where some are missing.
@@ -83,7 +88,7 @@ def load_pretrained(name: str, image_size: int, read: Collection[str]) -> nn.Mod
         require_whole(loaded.network, read, [Loading(loaded.state, loaded.missing, loaded.unexpected)])
         return loaded.network
     with _recorded() as loadings:
-        network = new_network(name, image_size, pretrained=True)
+        network = new_network(name, image_size, drop_path, pretrained=True)
     if loadings:  # timm sets the weights of its first transformers one by one, without load_state_dict
         require_whole(network, read, loadings)
     return network

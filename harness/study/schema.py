@@ -19,9 +19,11 @@ def study_schema(heads: Iterable[str]) -> dict[str, Any]:
         parts["Stage"]["properties"][block]["additionalProperties"]["items"] = {"$ref": "#/$defs/Level"}
     parts["Stage"]["properties"]["when"]["propertyNames"] = names
     parts["Stage"]["properties"]["exclude"]["items"]["propertyNames"] = names
-    custom = {"type": "string", "pattern": ":"}
-    for part, known in (("loss", LOSSES), ("optimizer", OPTIMIZERS), ("oversampling", OVERSAMPLING)):
-        parts["Settings"]["properties"][part] |= {"anyOf": [{"enum": list(known)}, custom]}
+    custom, of_timm = {"type": "string", "pattern": ":"}, {"type": "string", "pattern": "^[a-z0-9]+$"}
+    for part, known, more in (
+        ("loss", LOSSES, []), ("optimizer", OPTIMIZERS, [of_timm]), ("oversampling", OVERSAMPLING, []),
+    ):  # fmt: skip
+        parts["Settings"]["properties"][part] |= {"anyOf": [{"enum": list(known)}, *more, custom]}
         parts["Settings"]["properties"][part].pop("type")
     parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, custom]}
     parts["Settings"]["properties"]["head"].pop("type")

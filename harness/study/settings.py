@@ -23,7 +23,9 @@ CLASSIFIERS = {  # from images to probabilities, without a head and without grad
 # The heads that read one vector of an image, and no map; a probe learns nothing by these settings.
 PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradient steps
 VECTOR_HEADS = ("linear", "mlp", *PROBES)
-RECIPE = ("schedule", "warmup")  # how the gradient steps of a network are made
+RECIPE = (  # how the gradient steps of a network are made
+    "label_smoothing", "schedule", "warmup", "clip", "ema", "layer_decay", "drop_path", "mixup", "cutmix",
+)  # fmt: skip
 NOT_OF_PROBES = (
     "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch", *RECIPE,
 )  # fmt: skip
@@ -36,7 +38,7 @@ OVERSAMPLING = ("none", "random", *SYNTHESIS, "random-before-split")  # the last
 OF_LIBRARY = "imblearn."  # begins the name of any other sampler of imbalanced-learn, `imblearn.over_sampling:SVMSMOTE`
 BY_VECTORS = ("near-miss", "tomek")  # of `undersampling`: those that look for neighbours
 TREATMENTS = ("oversampling", "undersampling", "loss", "prior_correction")  # of classes of unequal size
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "sgd")  # those of torch; others are timm's
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
 
@@ -79,8 +81,9 @@ def _loss(value: str) -> str:
 
 
 def _optimizer(value: str) -> str:
-    if value not in OPTIMIZERS and ":" not in value:
-        raise ValueError(f"allowed: {', '.join(OPTIMIZERS)}, or module:Class, an optimizer of your own")
+    if not re.fullmatch(r"[a-z0-9]+", value) and ":" not in value:
+        allowed = f"{', '.join(OPTIMIZERS)}, another optimizer of timm by its name"
+        raise ValueError(f"allowed: {allowed}, or module:Class, an optimizer of your own")
     return value
 
 
@@ -133,24 +136,31 @@ class Settings(Model):
     pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the backbone
     oversampling: Annotated[str, AfterValidator(_oversampling)] = "none"
     oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
     undersampling: Literal["none", "random", "near-miss", "tomek"] = "none"  # after oversampling
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     loss: Annotated[str, AfterValidator(_loss)] = CROSS_ENTROPY
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     optimizer: Annotated[str, AfterValidator(_optimizer)] = "adam"
     prior_correction: Literal["off", "on"] = "off"  # of predictions, to the class shares before resampling
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     schedule: Literal["constant", "cosine", "linear", "step", "one-cycle"] = "constant"  # of the learning rate
     warmup: Annotated[float, Field(ge=0)] = 0.0  # epochs
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the rate, from each layer to the one before it
+    clip: Annotated[float, Field(ge=0)] = 0.0  # the norm of the gradients; 0: any
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the decay of the average of the weights; 0: none
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the training images of a fold, in whole patients
     image_size: GivenSize = None  # None: data.image_size; native: that of the weights
     preprocessing: Preprocessing = OF_STUDY  # native: the interpolation and the crop of the weights
     augment: Literal["none", "flip", "affine", "flip+affine"] = "none"  # of training images only
+    mixup: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
+    cutmix: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
 
     @property
     def is_built_in(self) -> bool:

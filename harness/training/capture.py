@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from harness.errors import described
+from harness.training.learner import Learner
 
 T = TypeVar("T")
 WARM_UP_STEPS = 3  # before a graph is captured, as torch asks for
@@ -78,17 +78,18 @@ class NotCapturedError(Exception):
 
 
 class Snapshot:
-    """All that a step may change: the model, the optimizer's state, and torch's random numbers on the device."""
+    """All that a step may change: the model, its average, the optimizer's state, and torch's random numbers."""
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, device: torch.device) -> None:
-        self._optimizer, self._device = optimizer, device
-        self.tensors = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+    def __init__(self, learner: Learner, device: torch.device) -> None:
+        self._optimizer, self._device, model = learner.optimizer, device, learner.model
+        averages = learner.average.tensors if learner.average else []
+        self.tensors = [tensor.detach() for tensor in (*model.parameters(), *model.buffers(), *averages)]
         self._before = self.copies()
         self._moments = {id(moment): moment.clone() for moment in self._found()}
         self._random = torch.cuda.get_rng_state(device)
 
     def copies(self) -> list[Tensor]:
-        """Copies of the model's tensors."""
+        """Copies of the tensors of the model and its average."""
         return [tensor.clone() for tensor in self.tensors]
 
     @torch.no_grad()

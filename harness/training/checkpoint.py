@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from harness.stats.metrics import Probabilities
 from harness.store.failpoints import failpoint
 from harness.store.files import write_atomic
 from harness.store.results import Metrics
+from harness.training.learner import Learner
+from harness.training.optimizer_state import restore_state, state_of
 
 SECONDS_BETWEEN = 60.0  # checkpoints, where `every` gives no number of epochs
 MAX_FILES = 2  # of a job
@@ -42,8 +43,8 @@ class Checkpoints:
         self._begun = self._last = time.monotonic()
         self.earlier_seconds = 0.0  # of the epochs before the checkpoint that was loaded
 
-    def load(self, model: nn.Module, optimizer: Optimizer) -> tuple[list[Metrics], Selected | None]:
-        """Restore model and optimizer, and return the metrics of the epochs done and the one selected among them."""
+    def load(self, learner: Learner) -> tuple[list[Metrics], Selected | None]:
+        """Restore the learner, and return the metrics of the epochs done and the one selected among them."""
         for path in sorted(self._folder.glob("*.safetensors"), reverse=True) if self._folder else []:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
@@ -54,24 +55,25 @@ class Checkpoints:
                 tensors = safetensors.torch.load(content)
             except (ValueError, KeyError, TypeError, SafetensorError):  # nothing that `save` wrote
                 continue
-            if about == self._about:
+            if about == self._about and "optimizer" in progress:  # else it is of an earlier version
                 self.earlier_seconds = progress.get("seconds", 0.0)
-                return _restore(tensors, progress, model, optimizer)
+                return _restore(tensors, progress, learner)
         return [], None
 
-    def save(self, model: nn.Module, optimizer: Optimizer, history: list[Metrics], selected: Selected | None) -> None:
+    def save(self, learner: Learner, history: list[Metrics], selected: Selected | None) -> None:
         """Write the state after the last epoch of `history`, if a checkpoint is due."""
         epoch, now = len(history), time.monotonic()
         due = epoch % self._every == 0 if self._every else now - self._last >= SECONDS_BETWEEN
         if self._folder is None or not due:
             return
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        for index, parameter in enumerate(_parameters(optimizer)):
-            values = optimizer.state[parameter].items()
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in values if isinstance(value, Tensor)}
+        try:
+            optimizer, tensors = state_of(learner.optimizer)
+        except TypeError:  # without all of its state a fit would not go on bit for bit; so it begins anew
+            return
+        tensors |= _tensors(learner)
         seconds = self.earlier_seconds + now - self._begun
         chosen = selected and [selected.epoch, selected.metrics]
-        progress = {"history": history, "selected": chosen, "seconds": seconds}
+        progress = {"history": history, "selected": chosen, "seconds": seconds, "optimizer": optimizer}
         if selected:
             tensors["probabilities"] = torch.from_numpy(selected.probabilities)
         content = safetensors.torch.save(
@@ -86,30 +88,22 @@ class Checkpoints:
         self._last = time.monotonic()
 
 
+def _tensors(learner: Learner) -> dict[str, Tensor]:
+    """The model and the average of its weights, by name."""
+    tensors = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
+    averages = learner.average.tensors if learner.average else []
+    return tensors | {f"average.{index}": value for index, value in enumerate(averages)}
+
+
 def _restore(
-    tensors: dict[str, Tensor], progress: dict[str, Any], model: nn.Module, optimizer: Optimizer
+    tensors: dict[str, Tensor], progress: dict[str, Any], learner: Learner
 ) -> tuple[list[Metrics], Selected | None]:
     names = [name for name in tensors if name.startswith("model.")]
-    model.load_state_dict({name.removeprefix("model."): tensors[name] for name in names})
-    parameters = _parameters(optimizer)
-    for name, value in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "optimizer":
-            index, _, key = rest.partition(".")
-            parameter = parameters[int(index)]
-            optimizer.state[parameter][key] = _like(parameter, value, bool(optimizer.defaults.get("fused")))
+    learner.model.load_state_dict({name.removeprefix("model."): tensors[name] for name in names})
+    for number, average in enumerate(learner.average.tensors if learner.average else []):
+        average.copy_(tensors[f"average.{number}"])
+    restore_state(learner.optimizer, progress["optimizer"], tensors)
     selected = progress["selected"]
     if not selected:
         return progress["history"], None
     return progress["history"], Selected(selected[0], selected[1], tensors["probabilities"].numpy())
-
-
-def _like(parameter: Tensor, value: Tensor, fused: bool) -> Tensor:
-    """The value in the memory layout that the optimizer itself would give it: other strides are other arithmetic."""
-    if value.shape == parameter.shape and value.ndim:
-        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    return value.to(parameter.device) if fused else value
-
-
-def _parameters(optimizer: Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

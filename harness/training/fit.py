@@ -18,10 +18,11 @@ from harness.study.identity import derive_seed
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints, Selected
 from harness.training.device import Arithmetic
+from harness.training.learner import make_learner
 from harness.training.learning_rate import is_scheduled, learning_rates, rate_metrics
 from harness.training.loaders import Loader, on_device, parts_of
 from harness.training.losses import make_loss
-from harness.training.optimizers import make_optimizer
+from harness.training.mixing import Mixing
 from harness.training.step import Steps
 from harness.training.task import FitJob, Task
 
@@ -56,22 +57,24 @@ def fit(
     Raises FloatingPointError where the loss is not finite. What else a batch raises says where.
     """
     settings, micro_batch = job.settings, micro_batch or job.settings.batch_size
-    optimizer = make_optimizer(model, settings, job.sources.get(settings.optimizer))
+    learner = make_learner(model, job)
     checkpoints = checkpoints or Checkpoints(None, None, {})
-    history = FitHistory(job, *checkpoints.load(model, optimizer))
+    history = FitHistory(job, *checkpoints.load(learner))
     history.report()
-    steps = Steps(model, optimizer, arithmetic, micro_batch, make_loss(job))
+    steps = Steps(learner, arithmetic, micro_batch, make_loss(job))
     scorings = settings.epochs if job.task.every_epoch else 1
     score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
     for epoch in range(history.next_epoch, settings.epochs + 1):
         torch.manual_seed(derive_seed(job.seed, "dropout", epoch))
         metrics = _train_epoch(steps, loader, job, epoch)
         if job.is_scored(epoch):
-            metrics |= history.select(epoch, predict(model, loader, job.task.evaluate, micro_batch, score))
+            with learner.averaged():
+                metrics |= history.select(epoch, predict(model, loader, job.task.evaluate, micro_batch, score))
         history.add(epoch, metrics)
         job.on_epoch(epoch, metrics)
         if epoch < settings.epochs:
-            checkpoints.save(model, optimizer, history.epochs, history.selected)
+            checkpoints.save(learner, history.epochs, history.selected)
+    learner.swap()  # the model that stays is the average
     further = predict_further(model, loader, job.task, micro_batch, score)
     return replace(
         history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks), further=further,
@@ -132,10 +135,12 @@ def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metri
     batches = _batches(job, epoch, steps.batch)
     rows, shares = zip(*((part, len(part) / sum(map(len, batch))) for batch in batches for part in batch), strict=True)
     rates = map(float, learning_rates(job.settings, epoch, len(batches)))
+    mixing = Mixing(job.settings, [*map(len, batches)], derive_seed(job.seed, "mix", epoch))
     labels = [job.task.labels[part] for part in on_device(rows, job.task.labels.device)]
+    targets = mixing.labels(labels, job.classes)
     planned, losses, logits = job.settings.epochs * (len(job.task.train) // steps.batch), list[Tensor](), list[Tensor]()
     with steps.training(forwards=len(rows)):  # what a head reads depends on the mode
-        parts = zip(_augmented(loader(rows), job, epoch), labels, shares, strict=True)
+        parts = zip(mixing.images(_augmented(loader(rows), job, epoch)), targets, shares, strict=True)
         for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
             with _located(epoch, number):
                 if is_scheduled(job.settings):
@@ -143,10 +148,15 @@ def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metri
                 of_batch = steps.train(islice(parts, len(batch)), planned)
             losses += of_batch[0]
             logits += of_batch[1]
-    hits = int((torch.cat(logits).argmax(dim=1) == torch.cat(labels)).sum())  # read from the device once in an epoch
+    hits = int((torch.cat(logits).argmax(dim=1) == _largest(torch.cat(targets))).sum())  # read once in an epoch
     sizes = torch.tensor([len(part) for part in rows])
     found = training_metrics(torch.stack(losses).cpu() * sizes, hits, int(sizes.sum()), epoch)
     return found | rate_metrics(job.settings, epoch, len(batches))
+
+
+def _largest(targets: Tensor) -> Tensor:
+    """The class [n] that has the largest share of each image; of images that are not mixed their label."""
+    return targets if targets.ndim == 1 else targets.argmax(dim=1)
 
 
 def _batches(job: FitJob, epoch: int, micro_batch: int) -> list[list[Rows]]:

@@ -30,8 +30,8 @@ def fit_stack(
 ) -> list[Fitted | FloatingPointError]:
     """Train one head for each job, and return what `fit` gives for it, up to rounding, or why it failed.
 
-    The settings of all jobs name the same head, dropout, batch size, number of epochs, loss and optimizer, and all are
-    scored after every epoch. A loss that is not finite fails that job only. shape: of a map.
+    The settings of all jobs name the same head, dropout, batch size, number of epochs, loss with its smoothing and
+    optimizer, and all are scored after every epoch. A loss that is not finite fails that job only. shape: of a map.
     """
     stack = _Stack(heads, jobs, features, shape)
     histories = [FitHistory(job) for job in jobs]

@@ -19,7 +19,7 @@ from harness.study.identity import derive_seed
 from harness.study.origin import is_own, package_of
 from harness.study.plan import Job
 from harness.study.provenance import versions
-from harness.study.settings import CLASSIFIERS, OWN_PARTS, Settings
+from harness.study.settings import CLASSIFIERS, OPTIMIZERS, OWN_PARTS, Settings
 from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import Arithmetic, device_name, make_deterministic, resolve_precision, within_memory
@@ -85,9 +85,10 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
     images = len(fit_job.task.train) * settings.epochs
-    # The code of an own part may count steps or draw numbers in Python; a graph would repeat those of one step. The
-    # kernels of the harness, launched one by one from Python, would be slower than torch's.
-    known = not is_own(settings.backbone) and not any(getattr(settings, part) in context.heads for part in OWN_PARTS)
+    # The code of an own part, or of an optimizer of timm, may count steps or draw numbers in Python; a graph would
+    # repeat those of one step. The kernels of the harness, launched one by one, would be slower than torch's.
+    own = is_own(settings.backbone) or any(getattr(settings, part) in context.heads for part in OWN_PARTS)
+    known = settings.optimizer in OPTIMIZERS and not own
     fuse = context.fuse and known and precision == "bf16"
     fused = fuse and cached is None and _start(job, context).fused is not None
     first = Way(context.capture and known, cached is None and compiles(context.compile, device, images, fused))

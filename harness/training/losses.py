@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from harness.models.custom import head_class
 from harness.stats.priors import BETA
-from harness.study.settings import CROSS_ENTROPY
+from harness.study.settings import CROSS_ENTROPY, Settings
 from harness.training.task import FitJob
 
 GAMMA = 2.0  # of the focal loss: the best of Lin et al. 2017
@@ -30,15 +30,16 @@ def make_loss(job: FitJob) -> LossFunction:
         own = head_class(settings.loss, source)().to(device)
         return lambda logits, labels: own(logits, labels).mean()  # a loss for each image, or their mean already
     if settings.loss == CROSS_ENTROPY:
-        return cross_entropy
-    each = loss_of_each(settings.loss, class_counts(job), device)
+        smoothing = settings.label_smoothing
+        return partial(cross_entropy, label_smoothing=smoothing) if smoothing else cross_entropy
+    each = loss_of_each(settings, class_counts(job), device)
     return lambda logits, labels: each(logits, labels).mean()
 
 
 def stacked_loss(jobs: Sequence[FitJob]) -> LossFunction:
     """The loss [fits, n] of each image, for logits [fits, n, classes] and labels [fits, n] of fits with one loss."""
     counts = torch.stack([class_counts(job) for job in jobs])
-    return loss_of_each(jobs[0].settings.loss, counts, jobs[0].task.labels.device)
+    return loss_of_each(jobs[0].settings, counts, jobs[0].task.labels.device)
 
 
 def class_counts(job: FitJob) -> Tensor:
@@ -47,32 +48,38 @@ def class_counts(job: FitJob) -> Tensor:
     So oversampling and a weighted loss do not correct for the same imbalance twice.
     """
     labels = job.task.labels.cpu().numpy()
-    return torch.from_numpy(np.bincount(labels[job.task.train], minlength=int(labels.max()) + 1)).double()
+    return torch.from_numpy(np.bincount(labels[job.task.train], minlength=job.classes)).double()
 
 
-def loss_of_each(name: str, counts: Tensor, device: torch.device) -> LossFunction:
-    """The built-in loss of this name, for each image.
+def loss_of_each(settings: Settings, counts: Tensor, device: torch.device) -> LossFunction:
+    """The built-in loss that the settings name, for each image.
 
     counts: [classes], or [fits, classes] for a stack, whose logits are [fits, n, classes] and labels [fits, n].
     """
+    name, smoothing = settings.loss, settings.label_smoothing
     if name == "focal":
         return focal
     if name == "logit-adjusted":
-        return partial(logit_adjusted, shift=TAU * (counts / counts.sum(dim=-1, keepdim=True)).log().float().to(device))
+        shift = TAU * (counts / counts.sum(dim=-1, keepdim=True)).log().float().to(device)
+        return partial(logit_adjusted, shift=shift, smoothing=smoothing)
     if name in WEIGHTS:
-        return partial(weighted, weights=WEIGHTS[name](counts).float().to(device))
+        return partial(weighted, weights=WEIGHTS[name](counts).float().to(device), smoothing=smoothing)
     assert name == CROSS_ENTROPY
-    return each_cross_entropy
+    return partial(each_cross_entropy, smoothing=smoothing)
 
 
-def each_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The cross-entropy [..., n] of each image. logits: [..., n, classes]. labels: [..., n]."""
-    return cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none").view_as(labels)
+def each_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The cross-entropy [..., n] of each image. logits: [..., n, classes]. labels: [..., n].
+
+    smoothing: of the labels, the share that all classes get in equal parts (Szegedy et al. 2016, section 7).
+    """
+    flat = cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none", label_smoothing=smoothing)
+    return flat.view_as(labels)
 
 
-def weighted(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def weighted(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:
     """The cross-entropy of each image times the weight of its class. weights: [classes] or [fits, classes]."""
-    return each_cross_entropy(logits, labels) * weights.gather(-1, labels)
+    return each_cross_entropy(logits, labels, smoothing) * weights.gather(-1, labels)
 
 
 def focal(logits: Tensor, labels: Tensor) -> Tensor:
@@ -84,13 +91,13 @@ def focal(logits: Tensor, labels: Tensor) -> Tensor:
     return (-torch.expm1(-losses)).pow(GAMMA) * losses
 
 
-def logit_adjusted(logits: Tensor, labels: Tensor, shift: Tensor) -> Tensor:
+def logit_adjusted(logits: Tensor, labels: Tensor, shift: Tensor, smoothing: float = 0.0) -> Tensor:
     """The cross-entropy of logits + tau log(prior) (Menon et al. 2021, equation 10).
 
     Only in training: predictions are by the plain logits, which are those for equally frequent classes.
     shift: tau log(prior), [classes] or [fits, classes].
     """
-    return each_cross_entropy(logits + shift.unsqueeze(-2), labels)
+    return each_cross_entropy(logits + shift.unsqueeze(-2), labels, smoothing)
 
 
 def balanced_weights(counts: Tensor) -> Tensor:

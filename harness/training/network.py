@@ -106,7 +106,9 @@ def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: 
     Every call with the same arguments returns the same module, so that it is loaded and compiled once: an earlier fit
     must be done with it. weights: their digest.
     """
-    decisive = {name: getattr(settings, name) for name in ("backbone", "weights", "trainable", "image_size")}
+    decisive = {
+        name: getattr(settings, name) for name in ("backbone", "weights", "trainable", "image_size", "drop_path")
+    }
     start = _start(ResolvedSettings(**decisive, pool=settings.pooling), weights, seed, device)
     start.backbone.load_state_dict(start.weights)
     start.backbone.zero_grad(set_to_none=True)

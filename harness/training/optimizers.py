@@ -1,13 +1,17 @@
-"""The optimizers of a fit: torch's, and the same over a stack of fits."""
+"""The optimizers of a fit: torch's, those of timm and the user's own, and torch's over a stack of fits."""
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harness.models.backbone import Backbone
 from harness.models.custom import head_class
-from harness.study.settings import Settings
+from harness.models.layer_depths import layer_depths
+from harness.models.timm_optimizers import timm_optimizer
+from harness.study.settings import OPTIMIZERS, Settings
 from harness.training.learning_rate import is_scheduled
 
 SGD_MOMENTUM = 0.9
@@ -19,36 +23,69 @@ warnings.filterwarnings("ignore", "This instance was constructed with capturable
 
 def make_optimizer(model: nn.Module, settings: Settings, source: str | None = None) -> torch.optim.Optimizer:
     """The optimizer that the settings name, over what is trained of the model. source: of one of the user's own."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    rate: float | Tensor = settings.learning_rate
-    decay, device = settings.weight_decay, parameters[0].device.type
+    groups, rate, decay = parameter_groups(model, settings), settings.learning_rate, settings.weight_decay
+    device: torch.device = groups[0]["params"][0].device
     if source is not None:
-        own: torch.optim.Optimizer = head_class(settings.optimizer, source)(parameters, lr=rate, weight_decay=decay)
+        made = head_class(settings.optimizer, source)
+        own: torch.optim.Optimizer = made(groups[0]["params"], lr=rate, weight_decay=decay)
         return own
-    if device == "cuda" and is_scheduled(settings):
-        rate = torch.tensor(rate, device=parameters[0].device)  # which a captured step reads anew each time
-    fused = device in ("cuda", "cpu")
+    if settings.optimizer not in OPTIMIZERS:
+        return timm_optimizer(settings.optimizer, groups, rate, decay)
+    if device.type == "cuda" and is_scheduled(settings):
+        for group in groups:
+            group["lr"] = torch.tensor(group["lr"], device=device)  # which a captured step reads anew each time
+    first, fused = groups[0]["lr"], device.type in ("cuda", "cpu")
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=SGD_MOMENTUM, fused=fused)
+        return torch.optim.SGD(groups, lr=first, weight_decay=decay, momentum=SGD_MOMENTUM, fused=fused)
     kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     return kind(
-        parameters,
-        lr=rate,
+        groups,
+        lr=first,
         weight_decay=decay,
         betas=ADAM_BETAS,
         eps=ADAM_EPS,
         fused=fused,
-        capturable=device == "cuda",
+        capturable=device.type == "cuda",
     )
 
 
+def parameter_groups(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+    """What is trained of the model, in torch's groups: those of one learning rate, and their share `lr_scale` of it.
+
+    With layer_decay a layer of the backbone has layer_decay^depth (Clark et al. 2020, as BEiT has it), the head all.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    depths = _depths(model, settings.backbone) if settings.layer_decay < 1 else {}
+    groups: dict[int, list[nn.Parameter]] = {}
+    for parameter in trained:
+        groups.setdefault(depths.get(parameter, 0), []).append(parameter)
+    scales = {depth: settings.layer_decay**depth for depth in groups}
+    return [
+        {"params": group, "lr": settings.learning_rate * scales[depth], "lr_scale": scales[depth]}
+        for depth, group in groups.items()
+    ]
+
+
+def _depths(model: nn.Module, name: str) -> dict[nn.Parameter, int]:
+    """The depth of each parameter of the model's backbone, of this name."""
+    backbone = next(module for module in model.modules() if isinstance(module, Backbone))
+    depths = layer_depths(backbone.network, name)
+    return {parameter: depths[name] for name, parameter in backbone.network.named_parameters()}
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The parameters of an optimizer, in its order."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the steps to come; nothing waits for the device."""
+    """Set the learning rate of the steps to come, each group's in its scale; nothing waits for the device."""
     for group in optimizer.param_groups:
+        scaled = rate * group.get("lr_scale", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(scaled)
         else:
-            group["lr"] = rate
+            group["lr"] = scaled
 
 
 class StackedOptimizer:

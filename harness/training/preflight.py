@@ -34,7 +34,7 @@ EXAMINING_FILES = (
     "models/coverage.py", "models/examine.py", "models/flops.py", "models/hub.py", "models/network_check.py",
 )  # fmt: skip
 PLACED = ("backbone", "weights", "trainable", "image_size")  # tell which level gave a network its settings
-NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size", "head", "pool")
+NETWORK_FIELDS = ("backbone", "weights", "trainable", "image_size", "head", "pool", "layer_decay", "drop_path")
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,8 @@ def _sizes(search: Search | None, point: Point) -> list[Point]:
 
 
 def _network(settings: ResolvedSettings) -> NetworkSettings:
-    return NetworkSettings(
-        settings.backbone, settings.weights, settings.trainable, settings.image_size, settings.pooling
-    )
+    names = ("backbone", "weights", "trainable", "image_size", "layer_decay", "drop_path")
+    return NetworkSettings(pool=settings.pooling, **{name: getattr(settings, name) for name in names})
 
 
 def _file(network: NetworkSettings, digests: Digests, store: Store) -> Path:

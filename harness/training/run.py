@@ -11,7 +11,7 @@ from harness.models.names import STACKED_HEADS
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
-from harness.study.settings import OWN_PARTS
+from harness.study.settings import OPTIMIZERS, OWN_PARTS, Settings
 from harness.training.context import Context
 from harness.training.device import free_memory, is_out_of_memory, make_deterministic, resolve_precision
 from harness.training.features import cached_features
@@ -41,14 +41,19 @@ def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         settings = job.scenario.settings
-        own = any(getattr(settings, part) in context.heads for part in OWN_PARTS)
-        known = settings.trainable == "head" and settings.head in STACKED_HEADS and not own
-        known &= not settings.synthesises and settings.prior_correction == "off"
-        stacked = context.stack and known and job.evaluate == "val"
+        stacked = context.stack and _is_stackable(settings, context) and job.evaluate == "val"
         groups.setdefault(
             settings.model_copy(update=dict.fromkeys(MAY_DIFFER_IN_A_STACK)) if stacked else job.id, []
         ).append(job)
     return [tuple(group[at : at + MAX_STACK]) for group in groups.values() for at in range(0, len(group), MAX_STACK)]
+
+
+def _is_stackable(settings: Settings, context: Context) -> bool:
+    """Whether the step of a stack can do what these settings ask for."""
+    own = any(getattr(settings, part) in context.heads for part in OWN_PARTS)
+    plain = settings.optimizer in OPTIMIZERS and not settings.clip and not settings.ema
+    plain &= not settings.synthesises and settings.prior_correction == "off"
+    return settings.trainable == "head" and settings.head in STACKED_HEADS and plain and not own
 
 
 def run_jobs(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:

@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim import Optimizer
 
 from harness.training.capture import Captured, NotCapturedError, Outputs, Snapshot
 from harness.training.device import Arithmetic, free_memory
+from harness.training.learner import Learner
 from harness.training.losses import LossFunction
 from harness.training.optimizers import set_rate
 
 CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
-Part = tuple[Tensor, Tensor, float]  # images, their labels, their share of the batch
+Part = tuple[Tensor, Tensor, float]  # images, their labels or shares of the classes, their share of the batch
 
 
 class Steps:
@@ -26,14 +26,13 @@ class Steps:
 
     def __init__(
         self,
-        model: nn.Module,
-        optimizer: Optimizer,
+        learner: Learner,
         arithmetic: Arithmetic,
         batch: int,
         loss: LossFunction = cross_entropy,
     ) -> None:
-        self._model, self._optimizer, self._device, self.batch = model, optimizer, arithmetic.device, batch
-        self._loss = loss
+        self._learner, self._model, self._optimizer = learner, learner.model, learner.optimizer
+        self._device, self.batch, self._loss = arithmetic.device, batch, loss
         self._wanted = arithmetic.capture and arithmetic.device.type == "cuda"
         self._graphs: dict[bool, Captured | None] = {}  # of training, and of scoring
         self.fallbacks: dict[str, None] = {}
@@ -79,7 +78,7 @@ class Steps:
             loss, found = self._backward(images, labels, share)
             losses.append(loss)
             logits.append(found)
-        self._optimizer.step()
+        self._learner.step()
         return losses, logits
 
     def score(self, images: Tensor, planned: int) -> Tensor:
@@ -90,7 +89,7 @@ class Steps:
     def _train_whole(self, images: Tensor, labels: Tensor) -> Outputs:
         self._optimizer.zero_grad(set_to_none=True)
         found = self._backward(images, labels, 1)
-        self._optimizer.step()
+        self._learner.step()
         return found
 
     def _backward(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
@@ -113,7 +112,7 @@ class Steps:
 
     def _captured(self, work: Callable[..., Outputs], inputs: tuple[Tensor, ...]) -> Captured | None:
         try:
-            return Captured(work, inputs, Snapshot(self._model, self._optimizer, self._device))
+            return Captured(work, inputs, Snapshot(self._learner, self._device))
         except NotCapturedError as error:
             self.fallbacks[f"not captured: {error}"] = None
         self._optimizer.zero_grad(set_to_none=True)  # the attempt has left gradients, to which others would be added

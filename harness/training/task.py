@@ -62,6 +62,11 @@ class FitJob:
     on_epoch: Callable[[int, Metrics], None]
     sources: Mapping[str, str] = field(default_factory=dict)  # of the user's own parts, by name
 
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.task.labels.max()) + 1
+
     def is_scored(self, epoch: int) -> bool:
         """Whether predictions are made after this epoch."""
         return self.task.every_epoch or epoch == self.settings.epochs

@@ -5,11 +5,14 @@ import safetensors.torch
 import timm
 import torch
 from huggingface_hub import constants
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.backbone import Backbone, feature_shape, last_stages, load_backbone
+from harness.models.examine import check_network
 from harness.models.hub import check_hub
+from harness.models.network_check import NetworkSettings
 from harness.study.settings import Settings
 
 
@@ -190,3 +193,25 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trained_batch_norm_does_not(
 def test_more_stages_than_there_are_are_refused(trainable: str) -> None:
     with pytest.raises(HarnessError, match=r"test_resnet has 5 stages; allowed: head, last-1 to last-4, all$"):
         last_stages(settings_of("test_resnet").model_copy(update={"trainable": trainable}))
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
+def test_paths_are_dropped_in_training_alone_at_the_rates_of_timm(backbone: str) -> None:
+    settings = Settings(backbone=backbone, weights="none", image_size=160, drop_path=0.5)
+    plain, dropped = (load_backbone(settings.model_copy(update={"drop_path": rate}), 0) for rate in (0.0, 0.5))
+    rates = [module.drop_prob for module in dropped.modules() if isinstance(module, DropPath)]
+    assert max(rates) == 0.5 and rates == sorted(rates)
+    images = torch.rand(4, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    for module in (*plain.modules(), *dropped.modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)  # timm begins with zeros behind the paths, which are then nothing to drop
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(images), dropped.eval()(images))
+        assert not torch.equal(plain.train()(images), dropped.train()(images))
+
+
+def test_a_network_without_paths_to_drop_is_refused_in_one_line() -> None:
+    check = check_network(NetworkSettings("vgg11", "none", "all", 224, "map", drop_path=0.1))
+    assert (check.setting, check.problem) == (
+        "drop_path", "drop_path 0.1: timm drops no paths of vgg11; write drop_path: 0",
+    )  # fmt: skip

@@ -37,7 +37,8 @@ OTHER_SETTINGS: dict[str, object] = {
     "optimizer": "sgd",
     "learning_rate": 0.5, "weight_decay": 0.5, "precision": "bf16", "select_epoch": "best", "image_size": 32,
     "augment": "flip", "loss": "own:Loss", "pool": "avg", "preprocessing": "bicubic-center-0.9",
-    "schedule": "cosine", "warmup": 0.5, "undersampling": "random", "prior_correction": "on",
+    "schedule": "cosine", "warmup": 0.5, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.9, "layer_decay": 0.75,
+    "drop_path": 0.1, "mixup": 0.2, "cutmix": 1.0, "undersampling": "random", "prior_correction": "on",
 }  # fmt: skip
 
 

@@ -159,7 +159,7 @@ MALFORMED = [
     ("epochs: 2", "learning_rate: 0", 8, "base.learning_rate", "0 is given; input should be greater than 0"),
     ("epochs: 2", "learning_rate: 1e999", 8, "base.learning_rate", "input should be a finite number"),
     ("epochs: 2", "oversampling: smite", 8, "base.oversampling", "'smite' is given; allowed: none, random"),
-    ("epochs: 2", "optimizer: sgd2", 8, "base.optimizer", "'sgd2' is given; allowed: adam, adamw, sgd, or m"),
+    ("epochs: 2", "optimizer: SGD", 8, "base.optimizer", "'SGD' is given; allowed: adam, adamw, sgd, another"),
     ("epochs: 2", "loss: mse", 8, "base.loss", "'mse' is given; allowed: cross-entropy, class-weighted, eff"),
     ("epochs: 2", "batch_size: 1", 8, "base.batch_size", "greater than or equal to 2"),
     ("name: heads", "name: a b", 10, "stages[0].name", NAME_RULE),
@@ -469,6 +469,33 @@ def test_augmentation_is_allowed_where_no_scenario_freezes_the_whole_backbone(
 def test_a_schedule_that_cannot_be_is_refused(
     study_of: LoadText, overrides: list[str], field: str, problem: str
 ) -> None:
+    with pytest.raises(StudyError, match=problem) as caught:
+        study_of(TEXT, *overrides)
+    assert f"{field}: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["base.label_smoothing=0.1", "base.loss=focal"], "label_smoothing 0.1 with loss focal, .*; write label_sm"),
+        (["base.label_smoothing=0.1", "base.loss=my:Own"], "label_smoothing 0.1 with loss my:Own"),
+        (["base.label_smoothing=1"], "less than 1"),
+        (["base.clip=-1"], "greater than or equal to 0"),
+        (["base.ema=1"], "less than 1"),
+        (["base.layer_decay=0"], "greater than 0"),
+        (["base.layer_decay=0.7", "base.trainable=head"], "layer_decay 0.7 with trainable head: .*; write layer_d"),
+        (["base.layer_decay=0.7", "base.backbone=small-cnn"], "with backbone small-cnn: only of timm's networks"),
+        (["base.drop_path=1"], "less than 1"),
+        (["base.mixup=-1"], "greater than or equal to 0"),
+        (["base.mixup=0.2", "base.trainable=head"], "mixup 0.2 with trainable head: .*; write mixup: 0, or trainable"),
+        (["base.cutmix=1", "base.loss=focal"], "cutmix 1 with loss focal, .*; write cutmix: 0, or loss: cross-entr"),
+        (["base.drop_path=0.1", "base.trainable=head"], "drop_path 0.1 with trainable head: .*; write drop_path: 0,"),
+        (["base.drop_path=0.1", "base.backbone=small-cnn"], "drop_path 0.1 with backbone small-cnn"),
+        (["base.layer_decay=0.7", "base.optimizer=my:Own"], "layer_decay 0.7 with optimizer my:Own"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(study_of: LoadText, overrides: list[str], problem: str) -> None:
+    field = overrides[0].partition("=")[0]
     with pytest.raises(StudyError, match=problem) as caught:
         study_of(TEXT, *overrides)
     assert f"{field}: " in str(caught.value)

@@ -18,6 +18,7 @@ from harness.study import Study
 from harness.study.settings import CROSS_ENTROPY, LOSSES
 from harness.training.checkpoint import Checkpoints
 from harness.training.job import run_job
+from harness.training.learner import Learner
 from tests.conftest import context_of
 
 ABOUT = {"torch": torch.__version__}
@@ -51,6 +52,10 @@ def same(first: FoldResult, second: FoldResult) -> None:
         ("base.optimizer=sgd",),
         *[(f"base.loss={loss}",) for loss in LOSSES if loss != CROSS_ENTROPY],
         ("base.schedule=cosine", "base.warmup=1.5"),
+        ("base.ema=0.8", "base.clip=0.5"),
+        ("base.mixup=0.4", "base.cutmix=1", "base.label_smoothing=0.1"),
+        ("base.optimizer=lamb", "base.schedule=linear"),
+        ("base.layer_decay=0.7", "base.schedule=cosine", "base.drop_path=0.3"),
     ],
     ids=lambda overrides: overrides[0],
 )
@@ -73,45 +78,45 @@ def test_a_fit_that_goes_on_from_a_checkpoint_ends_bit_for_bit_as_one_that_was_n
 def test_the_seconds_before_a_checkpoint_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("harness.training.checkpoint.time.monotonic", lambda: now)
-    model, optimizer = small()
+    learner = small()
     for epoch, seconds in enumerate((20.0, 30.0), start=1):  # of two processes
         checkpoints = Checkpoints(tmp_path, 1, ABOUT)
-        checkpoints.load(model, optimizer)
+        checkpoints.load(learner)
         now += seconds
-        checkpoints.save(model, optimizer, [{"loss": 1.0}] * epoch, None)
+        checkpoints.save(learner, [{"loss": 1.0}] * epoch, None)
     third = Checkpoints(tmp_path, 1, ABOUT)
-    third.load(model, optimizer)
+    third.load(learner)
     assert third.earlier_seconds == 50.0
 
 
 def test_a_checkpoint_of_another_torch_build_or_device_is_not_used(tmp_path: Path) -> None:
-    model, optimizer = small()
-    Checkpoints(tmp_path, 1, ABOUT).save(model, optimizer, [{"loss": 1.0}], None)
-    assert Checkpoints(tmp_path, 1, ABOUT).load(model, optimizer) == ([{"loss": 1.0}], None)
-    assert Checkpoints(tmp_path, 1, {"torch": "0"}).load(model, optimizer) == ([], None)
+    learner = small()
+    Checkpoints(tmp_path, 1, ABOUT).save(learner, [{"loss": 1.0}], None)
+    assert Checkpoints(tmp_path, 1, ABOUT).load(learner) == ([{"loss": 1.0}], None)
+    assert Checkpoints(tmp_path, 1, {"torch": "0"}).load(learner) == ([], None)
 
 
-def small() -> tuple[nn.Module, torch.optim.Optimizer]:
+def small() -> Learner:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     model(torch.rand(8, 4)).sum().backward()
     optimizer.step()
-    return model, optimizer
+    return Learner(model, optimizer)
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> list[Path]:
     """Two checkpoints, of the epochs 1 and 2."""
-    model, optimizer = small()
+    learner = small()
     checkpoints = Checkpoints(tmp_path, 1, ABOUT)
     for epochs in (1, 2):
-        checkpoints.save(model, optimizer, [{"loss": 0.1}] * epochs, None)
+        checkpoints.save(learner, [{"loss": 0.1}] * epochs, None)
     return sorted(tmp_path.iterdir())
 
 
 def epochs_in(folder: Path) -> int:
-    return len(Checkpoints(folder, 1, ABOUT).load(*small())[0])
+    return len(Checkpoints(folder, 1, ABOUT).load(small())[0])
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.5, 0.9, 0.99, 1])
@@ -153,7 +158,7 @@ def test_a_save_that_is_broken_off_leaves_the_checkpoints_before(
     with monkeypatch.context() as patch:
         patch.setattr(os if broken == "fsync" else Path, broken, fail)
         with pytest.raises(Killed):
-            Checkpoints(two[0].parent, 1, ABOUT).save(*small(), [{"loss": 0.1}] * 3, None)
+            Checkpoints(two[0].parent, 1, ABOUT).save(small(), [{"loss": 0.1}] * 3, None)
     assert {file: file.read_bytes() for file in two[0].parent.iterdir()} == before
 
 
@@ -162,13 +167,13 @@ def test_without_a_number_a_checkpoint_is_due_after_a_minute(tmp_path: Path, mon
     monkeypatch.setattr("time.monotonic", lambda: now)
     checkpoints = Checkpoints(tmp_path / "made", None, ABOUT)
     now = 1059.0
-    checkpoints.save(*small(), [{"loss": 0.1}], None)
+    checkpoints.save(small(), [{"loss": 0.1}], None)
     assert not (tmp_path / "made").exists()
     now = 1060.0
-    checkpoints.save(*small(), [{"loss": 0.1}] * 2, None)
+    checkpoints.save(small(), [{"loss": 0.1}] * 2, None)
     assert epochs_in(tmp_path / "made") == 2
 
 
 def test_no_checkpoint_is_made_where_none_is_asked_for(tmp_path: Path) -> None:
-    Checkpoints(None, 1, ABOUT).save(*small(), [{"loss": 0.1}], None)
+    Checkpoints(None, 1, ABOUT).save(small(), [{"loss": 0.1}], None)
     assert list(tmp_path.iterdir()) == []

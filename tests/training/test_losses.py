@@ -28,11 +28,15 @@ LABELS = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2]
 BALANCED = [0, 1, 6, 7, 8, 9]  # rows with two images of each class
 
 
-def job_of(loss: str, rows: list[int] | None = None) -> FitJob:
+def job_of(loss: str, rows: list[int] | None = None, smoothing: float = 0.0) -> FitJob:
     """A fit that learns from these images of LABELS."""
     train = np.array(range(len(LABELS)) if rows is None else rows)
     task = Task(torch.tensor(LABELS), train, train, None, True)
-    return FitJob(task, Settings(backbone="b", loss=loss), 0, lambda *_: None)
+    return FitJob(task, settings_of(loss, smoothing), 0, lambda *_: None)
+
+
+def settings_of(loss: str, smoothing: float = 0.0) -> Settings:
+    return Settings(backbone="b", loss=loss, label_smoothing=smoothing)
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_with_classes_of_one_size_weights_change_nothing(batch: tuple[Tensor, Te
     plain = each_cross_entropy(*batch)
     for loss in BY_CLASS:
         for classes_of_one_size in (job_of(loss, BALANCED), job_of(loss, BALANCED * 3)):
-            each = loss_of_each(loss, class_counts(classes_of_one_size), CPU)(*batch)
+            each = loss_of_each(settings_of(loss), class_counts(classes_of_one_size), CPU)(*batch)
             if loss == "class-weighted":
                 assert torch.equal(each, plain)
             torch.testing.assert_close(each, plain)
@@ -92,7 +96,28 @@ def test_the_logit_adjusted_loss_is_that_of_the_paper(batch: tuple[Tensor, Tenso
     prior = counts / counts.sum()
     margins = (prior / prior[labels][:, None]) * (logits - logits.gather(1, labels[:, None])).double().exp()
     expected = margins.sum(dim=1).log()
-    torch.testing.assert_close(loss_of_each("logit-adjusted", counts, CPU)(logits, labels).double(), expected)
+    found = loss_of_each(settings_of("logit-adjusted"), counts, CPU)(logits, labels)
+    torch.testing.assert_close(found.double(), expected)
+
+
+def smoothed(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """The cross-entropy of each image against labels that are shared out by hand."""
+    shared = torch.nn.functional.one_hot(labels, 3) * (1 - smoothing) + smoothing / 3
+    return -(shared * logits.log_softmax(dim=1)).sum(dim=1)
+
+
+def test_smoothed_labels_are_those_of_the_paper_in_every_form_of_cross_entropy(batch: tuple[Tensor, Tensor]) -> None:
+    logits, labels = batch
+    counts = class_counts(job_of(CROSS_ENTROPY))
+    shift, weights = (counts / counts.sum()).log(), balanced_weights(counts).float()
+    expected = {
+        CROSS_ENTROPY: smoothed(logits, labels, 0.3),
+        "class-weighted": smoothed(logits, labels, 0.3) * weights[labels],
+        "effective-number": smoothed(logits, labels, 0.3) * effective_number_weights(counts).float()[labels],
+        "logit-adjusted": smoothed(logits + shift.float(), labels, 0.3),
+    }
+    for loss, each in expected.items():
+        torch.testing.assert_close(make_loss(job_of(loss, smoothing=0.3))(logits, labels), each.mean())
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -103,9 +128,10 @@ def test_the_parts_of_a_batch_add_up_to_it_whatever_classes_they_hold(batch: tup
     torch.testing.assert_close(parts, mean(logits, labels))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_stack_has_the_loss_of_each_fit_with_its_own_counts(loss: str) -> None:
-    jobs = [job_of(loss), job_of(loss, BALANCED), job_of(loss, [0, 6, 7, 8])]
+def test_a_stack_has_the_loss_of_each_fit_with_its_own_counts(loss: str, smoothing: float) -> None:
+    jobs = [job_of(loss, rows, smoothing) for rows in (None, BALANCED, [0, 6, 7, 8])]
     logits = torch.randn(3, 5, 3, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([[0, 1, 2, 0, 1], [2, 2, 2, 1, 0], [0, 0, 0, 0, 1]])
     stacked = stacked_loss(jobs)(logits, labels)

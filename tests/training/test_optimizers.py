@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.models.layer_depths import layer_depths
 from harness.study.settings import Settings
-from harness.training.optimizers import StackedOptimizer, make_optimizer
+from harness.training.optimizers import StackedOptimizer, make_optimizer, parameter_groups, set_rate
+from tests.training.test_fit import SETTINGS, network
 
 RATES, DECAYS, STEPS = [1e-3, 3e-2, 1e-2], [0.0, 0.1, 0.01], 40
 
@@ -43,3 +45,32 @@ def test_every_fit_of_a_stack_moves_as_with_the_optimizer_of_torch(optimizer: st
             theirs.step()
         torch.testing.assert_close(stacked.detach()[fit], model.weight.detach(), rtol=1e-5, atol=1e-6)
         assert not torch.allclose(stacked.detach()[fit], start[fit], atol=1e-3)
+
+
+@pytest.mark.parametrize("trainable", ["all", "last-1"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+def test_every_layer_moves_at_its_own_share_of_the_rate_and_the_head_at_all_of_it(
+    trainable: str, optimizer: str
+) -> None:
+    settings = SETTINGS.model_copy(update={"layer_decay": 0.5, "trainable": trainable, "optimizer": optimizer})
+    model, _ = network(settings)
+    made = make_optimizer(model, settings)
+    set_rate(made, 0.3)
+    rates = {parameter: group["lr"] for group in made.param_groups for parameter in group["params"]}
+    assert {*rates} == {parameter for parameter in model.parameters() if parameter.requires_grad}
+    depths = layer_depths(model.get_submodule("backbone.network"), "test_resnet")
+    named = model.named_parameters()
+    expected = {name: 0.3 * 0.5 ** depths.get(name.removeprefix("backbone.network."), 0) for name, _ in named}
+    assert all(
+        rates[parameter] == pytest.approx(expected[name])
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    )
+    assert {rates[parameter] for name, parameter in model.named_parameters() if name.startswith("head.")} == {0.3}
+    assert len({*rates.values()}) > (2 if trainable == "all" else 1)
+
+
+def test_one_rate_is_one_group() -> None:
+    model, _ = network(SETTINGS)
+    (group,) = parameter_groups(model, SETTINGS)
+    assert group["lr"] == SETTINGS.learning_rate

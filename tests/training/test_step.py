@@ -5,6 +5,7 @@ from torch import nn
 from harness.models.heads import BatchNormGap, moments_of
 from harness.study.settings import Settings
 from harness.training.device import Arithmetic
+from harness.training.learner import Learner
 from harness.training.step import Steps
 
 CPU = torch.device("cpu")
@@ -16,7 +17,7 @@ def batches(norm: nn.Module) -> int:
 
 
 def steps_of(model: nn.Module) -> Steps:
-    return Steps(model, torch.optim.SGD(model.parameters(), lr=0.1), Arithmetic(CPU, "fp32"), 4)
+    return Steps(Learner(model, torch.optim.SGD(model.parameters(), lr=0.1)), Arithmetic(CPU, "fp32"), 4)
 
 
 def test_batches_are_counted_at_the_end_and_all_of_them() -> None:

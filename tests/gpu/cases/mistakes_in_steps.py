@@ -17,6 +17,7 @@ from harness.training.casts import CastWeights
 from harness.training.context import Context
 from harness.training.device import Arithmetic
 from harness.training.job import run_job
+from harness.training.learner import Average
 from harness.training.network import Network
 from harness.training.side_conv import Side
 from tests.gpu.fits import StudyOf, apart, cuda_case, silent
@@ -119,6 +120,21 @@ def test_a_rate_that_a_captured_step_does_not_read_anew_is_seen(
     case = job, context, run_job(job, context, silent)
     assert not noticed(case)
     monkeypatch.setattr(optimizers, "is_scheduled", lambda _: False)  # a number then, and no tensor
+    assert noticed(case)
+
+
+def test_an_average_that_a_captured_step_does_not_find_in_its_place_is_seen(
+    small_study: StudyOf, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    study = small_study("base.batch_size=7", "test=null", "stages.0.grid.head=[dropout-gap]", "base.ema=0.9")
+    context, (job, *_) = cuda_case(study, tmp_path, capture=False)
+    case = job, context, run_job(job, context, silent)
+    assert not noticed(case)
+
+    def update(self: Average) -> None:
+        self.tensors = [each.lerp(weight, 0.1) for each, weight in zip(self.tensors, self._weights, strict=True)]
+
+    monkeypatch.setattr(Average, "update", torch.no_grad()(update))
     assert noticed(case)
 
 

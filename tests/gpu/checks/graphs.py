@@ -16,7 +16,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 CAPTURED = (
     "base.precision=bf16", "base.precision=fp32", "base.optimizer=adamw", "base.optimizer=sgd", "base.dropout=0.9",
     "base.head=batchnorm-flatten", "base.augment=flip+affine", "base.trainable=last-1", "base.trainable=head",
-    "base.batch_size=7",
+    "base.batch_size=7", "base.clip=0.5", "base.ema=0.9", "base.mixup=0.4", "base.drop_path=0.3",
 )  # fmt: skip
 AS_ALONE = 1e-4  # of a probability or a loss
 
