@@ -1,13 +1,10 @@
 """Settings that cannot be combined, found before anything is written."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.study.origin import is_own, origin_of, short_name
+from harness.study.recipe_conflicts import RECIPE_CHECKS
 from harness.study.settings import (
     BY_VECTORS,
     CLASSIFIERS,
-    CROSS_ENTROPY,
     NETWORKS,
     PRETRAINED,
     PROBES,
@@ -17,21 +14,10 @@ from harness.study.settings import (
     is_pretrained,
     level_text,
     natural_pool,
-)
-
-CONFLICTING = (  # the fields that `conflict` checks
-    "backbone", "weights", "head", "pool", "trainable", "augment", "oversampling", "oversampling_ratio",
-    "undersampling", "loss", "prior_correction", "train_share", "epochs", "schedule", "warmup", "label_smoothing",
-    "optimizer", "layer_decay", "drop_path", "mixup", "cutmix",
 )  # fmt: skip
+from harness.study.types import Conflict, ConflictCheck, SettingValues
+
 MAY_UNDERSAMPLE = ("none", "random", "smote", "borderline-smote", "adasyn")  # of `oversampling`
-SettingValues = Mapping[str, Any]  # of the settings, by name
-Conflict = tuple[tuple[str, str], str]  # two fields, the one to change first, and why they cannot be combined
-
-
-def conflict(values: SettingValues) -> Conflict | None:
-    """The first conflict of these settings; None where they can be combined."""
-    return next((found for check in _CHECKS if (found := check(values))), None)
 
 
 def _of_the_backbone(values: SettingValues) -> Conflict | None:
@@ -150,63 +136,13 @@ def _of_the_schedule(values: SettingValues) -> Conflict | None:
     return None
 
 
-def _of_the_loss(values: SettingValues) -> Conflict | None:
-    loss, smoothing = values["loss"], values["label_smoothing"]
-    if smoothing and (loss == "focal" or ":" in loss):
-        return ("label_smoothing", "loss"), (
-            f"label_smoothing {level_text(smoothing)} with loss {loss}, which is no cross-entropy of which the labels"
-            " could be smoothed; write label_smoothing: 0, or loss: cross-entropy"
-        )
-    return None
-
-
-def _of_the_layers(values: SettingValues) -> Conflict | None:
-    """Of what concerns the layers of a backbone, which must be trained and known to timm."""
-    backbone, optimizer = values["backbone"], values["optimizer"]
-    for name, off in (("layer_decay", 1), ("drop_path", 0)):
-        given = f"{name} {level_text(values[name])}"
-        if values[name] == off:
-            continue
-        if values["trainable"] == "head" and backbone not in NETWORKS:
-            return (name, "trainable"), (
-                f"{given} with trainable head: no layer of a frozen backbone is trained; write {name}: {off}, or"
-                " trainable: all or last-N"
-            )
-        if not _is_of_timm(backbone):
-            return (name, "backbone"), (
-                f"{given} with backbone {short_name(backbone)}: only of timm's networks are the layers known; write"
-                f" {name}: {off}, or name one of timm"
-            )
-    if values["layer_decay"] < 1 and ":" in optimizer:
-        return ("layer_decay", "optimizer"), (
-            f"layer_decay {level_text(values['layer_decay'])} with optimizer {optimizer}, which sets its rates by"
-            " itself; write layer_decay: 1, or an optimizer of torch or timm"
-        )
-    return None
-
-
-def _is_of_timm(backbone: str) -> bool:
-    origin = origin_of(backbone)
-    return backbone not in NETWORKS and (origin is None or origin.library == "timm")
-
-
-def _of_mixed_images(values: SettingValues) -> Conflict | None:
-    for name in ("mixup", "cutmix"):
-        given = f"{name} {level_text(values[name])}"
-        if values[name] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
-            return (name, "trainable"), (
-                f"{given} with trainable head: the features of a frozen backbone are computed once for each image, and"
-                f" none is mixed; write {name}: 0, or trainable: all or last-N"
-            )
-        if values[name] and values["loss"] != CROSS_ENTROPY:
-            return (name, "loss"), (
-                f"{given} with loss {values['loss']}, which is of one class for each image; write {name}: 0, or"
-                f" loss: {CROSS_ENTROPY}"
-            )
-    return None
-
-
-_CHECKS = (
-    _of_the_backbone, _of_the_head, _of_oversampling, _of_undersampling, _of_vectors, _of_the_correction,
-    _of_the_schedule, _of_the_loss, _of_the_layers, _of_mixed_images,
-)  # fmt: skip
+CHECKS: tuple[ConflictCheck, ...] = (  # each with the fields that it reads
+    (_of_the_backbone, ("backbone", "weights", "trainable", "augment")),
+    (_of_the_head, ("backbone", "trainable", "head", "pool")),
+    (_of_oversampling, ("oversampling", "oversampling_ratio", "train_share")),
+    (_of_undersampling, ("oversampling", "undersampling")),
+    (_of_vectors, ("oversampling", "undersampling", "backbone", "trainable", "head", "pool")),
+    (_of_the_correction, ("prior_correction", "loss", "backbone")),
+    (_of_the_schedule, ("schedule", "warmup", "epochs")),
+    *RECIPE_CHECKS,
+)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import StudyError, printable
-from harness.study.conflicts import CONFLICTING, conflict
+from harness.study.conflicts import CHECKS
 from harness.study.data_block import Data
 from harness.study.grid import projected, values_at
 from harness.study.grid_rules import check_grids, setting_problem
@@ -21,7 +21,7 @@ from harness.study.set_block import set_problems
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
-from harness.study.types import BUILT_IN, OWN_METRICS, is_worst_group, own_names
+from harness.study.types import BUILT_IN, OWN_METRICS, ConflictCheck, is_worst_group, own_names
 
 LEAK = "random-before-split"
 
@@ -193,25 +193,36 @@ def _check_search(study: Study) -> None:
 
 
 def _check_conflicts(study: Study) -> None:
-    """Raise StudyError for conflicting settings that would meet in a scenario."""
-    for i, settings in enumerate(study.reached(CONFLICTING)):
-        levels = [(key, at, level) for n, key, at, level in study.levels() if n == i]
-        varied = [(key, level.value, at[:-1]) for key, at, level in levels]
-        varied += [(key, value, (*at, key)) for _, at, level in levels for key, value in level.brings.items()]
-        _refuse_conflicts(study, map(dict, settings), varied)
-    if study.search is not None:
-        for point in study.search.reachable(CONFLICTING):
+    """Raise StudyError for conflicting settings that would meet in a scenario.
+
+    Each check sees the combinations of its own fields: those of all fields together are too many in a large grid.
+    """
+    factors = {name for _, key, _, level in study.levels() for name in (key, *level.brings)}
+    factors |= {*study.search.space} if study.search else set()
+    for check in CHECKS:
+        if factors.isdisjoint(check[1]):
+            _refuse_conflicts(study, check, [dict(study.base)], [])
+            continue
+        for i, settings in enumerate(study.reached(check[1])):
+            levels = [(key, at, level) for n, key, at, level in study.levels() if n == i]
+            varied = [(key, level.value, at[:-1]) for key, at, level in levels]
+            varied += [(key, value, (*at, key)) for _, at, level in levels for key, value in level.brings.items()]
+            _refuse_conflicts(study, check, map(dict, settings), varied)
+        for point in study.search.reachable(check[1]) if study.search else ():
             space: list[Varied] = [(key, value, ("search", "space", key)) for key, value in point.items()]
-            _refuse_conflicts(study, [dict(study.base) | point], space)
+            _refuse_conflicts(study, check, [dict(study.base) | point], space)
 
 
 Varied = tuple[str, Any, FieldPath]  # a setting, a value that it is given, and where
 
 
-def _refuse_conflicts(study: Study, points: Iterable[dict[str, Any]], varied: list[Varied]) -> None:
+def _refuse_conflicts(
+    study: Study, check: ConflictCheck, points: Iterable[dict[str, Any]], varied: list[Varied]
+) -> None:
     """Raise StudyError for the first conflict. varied: what varies the settings; empty for the base."""
+    find, read = check
     for point in points:
-        if problem := conflict(point):
+        if problem := find({name: point[name] for name in read}):
             fields, message = problem
             found = [at for name, value, at in varied if name in fields and value == point[name]]
             raise study.error(found[-1] if found else ("base", fields[0]), message)

@@ -1,6 +1,7 @@
 """The types that the blocks of the study file share: the strict model, names and metrics."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -26,6 +27,9 @@ SelectionMetric = Literal[
 WORST_GROUP = "worst-group "  # before a metric: of the group of `subgroups` whose mean over the folds is worst
 BUILT_IN = frozenset(get_args(Metric))
 LOWER_IS_BETTER = ("loss", "brier", "ece")
+SettingValues = Mapping[str, Any]  # of the settings, by name
+Conflict = tuple[tuple[str, str], str]  # two fields, the one to change first, and why they cannot be combined
+ConflictCheck = tuple[Callable[[SettingValues], Conflict | None], tuple[str, ...]]  # with the fields that it reads
 
 
 def _built_in_or_own(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:

@@ -1,0 +1,68 @@
+"""Settings of a recipe, of how the gradient steps are made, that cannot be combined with others."""
+
+from harness.study.origin import origin_of, short_name
+from harness.study.settings import CROSS_ENTROPY, NETWORKS, level_text
+from harness.study.types import Conflict, ConflictCheck, SettingValues
+
+
+def _of_the_loss(values: SettingValues) -> Conflict | None:
+    loss, smoothing = values["loss"], values["label_smoothing"]
+    if smoothing and (loss == "focal" or ":" in loss):
+        return ("label_smoothing", "loss"), (
+            f"label_smoothing {level_text(smoothing)} with loss {loss}, which is no cross-entropy of which the labels"
+            " could be smoothed; write label_smoothing: 0, or loss: cross-entropy"
+        )
+    return None
+
+
+def _of_the_layers(values: SettingValues) -> Conflict | None:
+    """Of what concerns the layers of a backbone, which must be trained and known to timm."""
+    backbone, optimizer = values["backbone"], values["optimizer"]
+    for name, off in (("layer_decay", 1), ("drop_path", 0)):
+        given = f"{name} {level_text(values[name])}"
+        if values[name] == off:
+            continue
+        if values["trainable"] == "head" and backbone not in NETWORKS:
+            return (name, "trainable"), (
+                f"{given} with trainable head: no layer of a frozen backbone is trained; write {name}: {off}, or"
+                " trainable: all or last-N"
+            )
+        if not _is_of_timm(backbone):
+            return (name, "backbone"), (
+                f"{given} with backbone {short_name(backbone)}: only of timm's networks are the layers known; write"
+                f" {name}: {off}, or name one of timm"
+            )
+    if values["layer_decay"] < 1 and ":" in optimizer:
+        return ("layer_decay", "optimizer"), (
+            f"layer_decay {level_text(values['layer_decay'])} with optimizer {optimizer}, which sets its rates by"
+            " itself; write layer_decay: 1, or an optimizer of torch or timm"
+        )
+    return None
+
+
+def _is_of_timm(backbone: str) -> bool:
+    origin = origin_of(backbone)
+    return backbone not in NETWORKS and (origin is None or origin.library == "timm")
+
+
+def _of_mixed_images(values: SettingValues) -> Conflict | None:
+    for name in ("mixup", "cutmix"):
+        given = f"{name} {level_text(values[name])}"
+        if values[name] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
+            return (name, "trainable"), (
+                f"{given} with trainable head: the features of a frozen backbone are computed once for each image, and"
+                f" none is mixed; write {name}: 0, or trainable: all or last-N"
+            )
+        if values[name] and values["loss"] != CROSS_ENTROPY:
+            return (name, "loss"), (
+                f"{given} with loss {values['loss']}, which is of one class for each image; write {name}: 0, or"
+                f" loss: {CROSS_ENTROPY}"
+            )
+    return None
+
+
+RECIPE_CHECKS: tuple[ConflictCheck, ...] = (
+    (_of_the_loss, ("loss", "label_smoothing")),
+    (_of_the_layers, ("layer_decay", "drop_path", "trainable", "backbone", "optimizer")),
+    (_of_mixed_images, ("mixup", "cutmix", "trainable", "backbone", "loss")),
+)
