@@ -46,7 +46,11 @@ def through_a_file(packed: Any, tensors: dict[str, Tensor]) -> tuple[Any, dict[s
     return json.loads(json.dumps(packed)), safetensors.torch.load(content)
 
 
-@pytest.mark.parametrize("name", usable())
+COMPILING = ("kron",)  # in their first step
+MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in COMPILING else name for name in usable()]
+
+
+@pytest.mark.parametrize("name", MARKED)
 def test_every_optimizer_of_timm_makes_steps_of_every_weight(name: str) -> None:
     model, optimizer = begun(name)
     before = weights(model)
@@ -57,7 +61,10 @@ def test_every_optimizer_of_timm_makes_steps_of_every_weight(name: str) -> None:
         assert not torch.equal(old, new)
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, *ODD_STATES])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in COMPILING else n for n in (*OPTIMIZERS, *ODD_STATES)],
+)
 def test_an_optimizer_goes_on_from_a_file_bit_for_bit(name: str) -> None:
     model, optimizer = begun(name)
     for number in range(3):
