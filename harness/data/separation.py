@@ -144,7 +144,7 @@ def oversampling_words(scenarios: Iterable[Settings]) -> str:
     if any(is_custom(settings.oversampling) for settings in every):
         return "oversampling draws from training images only, in some scenarios by a sampler of the user's own"
     if any(settings.synthesises for settings in every):
-        return "synthetic images lie between vectors of training images only, and none is ever scored"
+        return "resampling copies, leaves out and makes images of training images only, and scores none that it made"
     if any(settings.oversampling != "none" for settings in every):
         return "oversampling copies training images only"
     if any(settings.undersampling != "none" for settings in every):

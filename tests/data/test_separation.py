@@ -14,6 +14,7 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
 from harness.data.separation import Separation, oversampling_words, separation
 from harness.study import Study
 from harness.study.data_block import Data
+from harness.study.settings import Settings
 from harness.study.study import Folds
 from tests.conftest import PATIENT
 from tests.data.test_folds import make_dataset
@@ -141,11 +142,20 @@ def test_an_identical_file_that_was_accepted_is_counted(image_folder: Path, smal
     assert found(study, dataset).of_splits == f"{expected}; patients unknown"
 
 
+MADE = "resampling copies, leaves out and makes images of training images only, and scores none that it made"
+
+
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
         (["none"], "no scenario oversamples"),
         (["none", "random"], "oversampling copies training images only"),
+        (["random", "smote"], MADE),
+        (["imblearn.under_sampling:ClusterCentroids"], MADE),
+        (
+            ["mine:Sampler"],
+            "oversampling draws from training images only, in some scenarios by a sampler of the user's own",
+        ),
         (
             ["random", "random-before-split"],
             "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images are in training",
@@ -157,3 +167,8 @@ def test_oversampling_is_said_to_see_training_images_alone_only_where_it_does(
 ) -> None:
     base = small_study().base
     assert oversampling_words(base.model_copy(update={"oversampling": level}) for level in levels) == expected
+
+
+def test_undersampling_alone_is_said_to_leave_out_training_images() -> None:
+    settings = Settings(backbone="resnet18", undersampling="random")
+    assert oversampling_words([settings]) == "undersampling leaves out training images only"
