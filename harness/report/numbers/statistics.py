@@ -30,6 +30,8 @@ from harness.report.numbers.set_numbers import (
 from harness.report.numbers.site_numbers import site_estimates
 from harness.report.numbers.study_subgroups import study_subgroups
 from harness.report.numbers.thresholds import OPERATING, threshold_estimates
+from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
+from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
 from harness.study.state import ScenarioState, StageState, StudyState, contests
 from harness.study.unit import Unit
@@ -50,6 +52,9 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     predictions = Predictions(workspace.ledger, dataset.positive, unit)
     estimates = _estimates(workspace, state, predictions, run_of)
     inflation = leak_comparisons(state.scenarios)
+    treated = treated_scenarios(state.scenarios, predictions)
+    estimates += [e for t in treated for e in t.estimates(run_of("scenario", t.state.id))]
+    treatments = treatment_comparisons(treated)
     marks = marks_of(workspace.study, state, dataset.synthetic)
     marked = _Marked(workspace, state, marks)
     groups = study_subgroups(workspace, state, predictions, run_of)
@@ -66,12 +71,15 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
             *(e for found in by_group for e in found.estimates),
         ],
         comparisons=[
-            *(marked.comparison(c) for c in [*_comparisons(state, predictions), *inflation]),
+            *(marked.comparison(c) for c in [*_comparisons(state, predictions), *inflation, *treatments]),
             *(c for found in by_group for c in found.comparisons),
         ],
         findings=[
             *(f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)),
-            *(f.model_copy(update={"mark": marks.every}) for f in _known_before(workspace, state)),
+            *(
+                f.model_copy(update={"mark": marks.every})
+                for f in [*treatment_findings(treatments, estimates, unit), *_known_before(workspace, state)]
+            ),
             *(found.finding for found in by_group),
         ],
     )

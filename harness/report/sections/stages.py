@@ -8,6 +8,7 @@ from harness.report.numbers.inflation import INFLATION
 from harness.report.numbers.marks import together
 from harness.report.numbers.records import Statistics
 from harness.report.numbers.statistics import selection_words
+from harness.report.numbers.treatments import TREATED
 from harness.report.sections.gap import gap_lines
 from harness.report.sections.learning_curve import learning_curve_lines
 from harness.report.sections.left_out_sites import left_out_lines
@@ -15,6 +16,7 @@ from harness.report.sections.on_test_set import test_comparison_lines, test_line
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.several_sets import several_sets_lines
 from harness.report.sections.subgroups import subgroup_lines
+from harness.report.sections.treatments import treatment_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import comparison_table, fitted_models_note
@@ -35,6 +37,7 @@ def result_lines(draft: Draft) -> list[str]:
         *several_sets_lines(draft),
         *subgroup_lines(draft),
         *_findings(draft.statistics),
+        *treatment_lines(draft),
         *gap_lines(draft),
     ]
 
@@ -70,7 +73,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     if state.best and state.finished:
         lines += [*selection_words(state), ""]
     names = {scenario.name for scenario in state.scenarios}
-    compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on != TEST]
+    compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on not in (TEST, TREATED)]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
         lines += (

@@ -10,6 +10,7 @@ from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
+from harness.report.numbers.treatment_tests import SENTENCE
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
 from harness.report.sections.subgroups import subgroup_findings
@@ -33,6 +34,7 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics, unit)]
     found += [words for test in state.tests if test.finished for words in _further(workspace, test, statistics)]
     found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
+    found += [f"Classes of unequal size: {escaped(f.text)}." for f in statistics.findings if f.kind == SENTENCE]
     if looks := look_words(statistics):
         found.append(f"Looks at the test set: {looks}")
     chosen = final_test(workspace.study, state)

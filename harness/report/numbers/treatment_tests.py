@@ -1,0 +1,75 @@
+"""Tests of whether treating classes of unequal size did more than moving the decision, and the sentence on them."""
+
+from collections.abc import Sequence
+
+from harness.report.numbers.comparisons import judged, over_folds
+from harness.report.numbers.records import Comparison, Estimate, Finding
+from harness.report.numbers.treatments import BALANCED, MOVED, TREATED, Treated, is_treated, untreated
+from harness.stats.paired import corrected_t
+from harness.study.state import val_to_train
+from harness.study.unit import Unit
+
+SENTENCE = "treatments"  # the kind of these findings
+BOTH = f"{BALANCED}, both decisions moved"
+SECOND = f"{BALANCED}, only the second one's decision moved"
+_OF_TREATED = {BOTH: MOVED, SECOND: BALANCED}  # the metric of a comparison -> that of its treated scenario
+
+
+def treatment_comparisons(scenarios: Sequence[Treated]) -> list[Comparison]:
+    """Each treated scenario against the same one untreated with its decision moved, in two families of tests.
+
+    In one family the decision of the treated scenario is moved too, in the other it is not.
+    """
+    plain = {t.state.settings.model_dump_json(): t for t in scenarios if not is_treated(t.state.settings)}
+    treated = [t for t in scenarios if is_treated(t.state.settings)]
+    pairs = [(t, plain[key]) for t in treated if (key := untreated(t.state.settings)) in plain]
+    return [c for metric in _OF_TREATED for c in judged([_compared(metric, *pair) for pair in pairs])]
+
+
+def _compared(metric: str, treated: Treated, plain: Treated) -> Comparison:
+    first, second = treated.values[_OF_TREATED[metric]], plain.values[MOVED]
+    ratio = max(val_to_train(treated.state), val_to_train(plain.state))
+    test = corrected_t([a - b for a, b in zip(first, second, strict=True)], ratio)
+    return over_folds(treated.state.name, plain.state.name, metric, test).model_copy(update={"on": TREATED})
+
+
+def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Estimate], unit: Unit) -> list[Finding]:
+    """A sentence for each untreated scenario: whether a treatment did more than moving its decision."""
+    of = {(e.subject, e.metric): e.value for e in estimates if e.on == TREATED}
+    found = []
+    for name in dict.fromkeys(c.second for c in comparisons):
+        both, alone = ([c for c in comparisons if (c.second, c.metric) == (name, m)] for m in (BOTH, SECOND))
+        best = max(both, key=lambda c: c.difference)
+        found.append(
+            f"did a treatment do more than moving the decision? {_answer(both)}. Moving the decision of {name} takes"
+            f" its balanced accuracy (of {unit.plural}, mean over the folds) from {of[name, BALANCED]:.3f} to"
+            f" {of[name, MOVED]:.3f}. Where theirs is moved too, {_most(best)}; where it is not, {_counted(alone)}"
+        )
+    return [Finding(kind=SENTENCE, text=text[0].upper() + text[1:]) for text in found]
+
+
+def _answer(family: Sequence[Comparison]) -> str:
+    better = [c.first for c in family if c.verdict == "first is better"]
+    if better:
+        return f"Yes: {', '.join(better)}"
+    worse = sum(c.verdict == "second is better" for c in family)
+    treatments = "the one treatment" if len(family) == 1 else f"any of the {len(family)} treatments"
+    return f"The folds show it of none: not of {treatments}" + (f"; {worse} did less" if worse else "")
+
+
+def _most(best: Comparison) -> str:
+    """What the treatment with the highest mean adds."""
+    interval = "" if best.low is None or best.high is None else f" (95 % interval {_points(best.low, best.high)})"
+    adjusted = f", p = {best.p_holm:.2g} adjusted for {best.comparisons} tests" if best.p_holm is not None else ""
+    return f"the best mean, {best.first}, is {_points(best.difference)} points away{interval}{adjusted}"
+
+
+def _points(*values: float) -> str:
+    return " to ".join(f"{100 * value:+.1f}" for value in values)
+
+
+def _counted(family: Sequence[Comparison]) -> str:
+    """How many treatments did more, as much and less."""
+    verdicts = [c.verdict for c in family]
+    more, less = verdicts.count("first is better"), verdicts.count("second is better")
+    return f"{more} of {len(family)} did more and {less} less"
