@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -95,9 +95,14 @@ class Start:
     backbone: Backbone
     weights: dict[str, Tensor]  # with the buffers, such as the statistics of batch norm
     shape: Shape
-    compiled: Callable[[Tensor], Tensor]  # nothing is compiled before its first call
     fused: Fused | None = None  # on CUDA
     not_fused: str | None = None  # why, where it could be
+
+    @cached_property
+    def compiled(self) -> Callable[[Tensor], Tensor]:
+        """The compiled forward; nothing is compiled before its first call. To import the compiler takes seconds."""
+        torch.compiler.reset()  # its limit of recompilations counts every backbone that was ever compiled here
+        return torch.compile(self.backbone.forward, dynamic=False)
 
 
 def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: torch.device) -> Start:
@@ -117,12 +122,11 @@ def fresh_backbone(settings: ResolvedSettings, weights: str, seed: int, device: 
 
 @lru_cache(maxsize=1)
 def _start(settings: ResolvedSettings, _weights: str, seed: int, device: torch.device) -> Start:
-    torch.compiler.reset()  # its limit of recompilations counts every backbone that was ever compiled here
     backbone = load_backbone(settings, seed)
     shape = feature_shape(backbone, settings.image_size)
     backbone.put_on(device)
     state = {name: value.detach().clone() for name, value in backbone.state_dict().items()}
-    start = Start(backbone, state, shape, torch.compile(backbone.forward, dynamic=False))
+    start = Start(backbone, state, shape)
     fused = fuse(backbone.train()) if device.type == "cuda" else None
     reason = why_not(device) if fused is not None else None
     return replace(start, fused=None if reason else fused, not_fused=reason)
