@@ -11,7 +11,7 @@ from harness.data.folds import Fold
 from harness.errors import DataError, LeakageError
 from harness.study import Study
 
-PARTS = 5  # one of which is held out
+FOR_PROBES = 0.2  # of the training images
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class InnerSplit:
         return self.rows[~self.held_out].repeat(self.counts[~self.held_out])
 
 
-def inner_split(dataset: Dataset, train: Rows, seed: int) -> InnerSplit:
-    """Hold out about a fifth of the training images, stratified by class; groups of the dataset stay together.
+def inner_split(dataset: Dataset, train: Rows, seed: int, share: float = FOR_PROBES) -> InnerSplit:
+    """Hold out about this share of the training images, stratified by class; groups of the dataset stay together.
 
     train: rows of the manifest, those that were oversampled as often as they were drawn.
     Raises DataError where a class has too few patients to be on both sides.
@@ -44,7 +44,7 @@ def inner_split(dataset: Dataset, train: Rows, seed: int) -> InnerSplit:
     rows, counts = np.unique(train, return_counts=True)
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     least, name = _least(dataset, rows)
-    splitter = StratifiedGroupKFold(min(PARTS, max(2, least)), shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(min(round(1 / share), max(2, least)), shuffle=True, random_state=seed)
     for kept, held in splitter.split(rows, labels, groups) if least > 1 else ():
         if all(len(set(labels[side])) == len(dataset.classes) for side in (kept, held)):
             _require_apart(groups, kept, held)
@@ -53,13 +53,13 @@ def inner_split(dataset: Dataset, train: Rows, seed: int) -> InnerSplit:
 
 
 def check_inner_splits(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
-    """Raise DataError where a probe of the study would find a class of one patient only in a fold.
+    """Raise DataError where a fit that chooses by an inner split would find a class of one patient only in a fold.
 
     A share of the training images may still have too few; that ends the fit itself.
     """
     for field, settings in study.settings():
-        if settings.is_probe:
-            with study.blamed(*study.place(field, "head")):
+        if settings.is_probe or settings.stop_patience:
+            with study.blamed(*study.place(field, "head" if settings.is_probe else "stop_patience")):
                 for fold in folds:
                     least, name = _least(dataset, fold.train)
                     if least < 2:
@@ -75,8 +75,9 @@ def _least(dataset: Dataset, rows: Rows) -> tuple[int, str]:
 def _too_few(dataset: Dataset, name: str, found: int) -> DataError:
     unit = "patients" if dataset.patient_rule is not None else "images"
     return DataError(
-        f"a probe chooses by an inner split, which needs two {unit} or more of each class among the training images;"
-        f" {name} has {found}: use head: linear, which chooses nothing, or more images"
+        f"a probe, or a fit that stops, chooses by an inner split, which needs two {unit} or more of each class among"
+        f" the training images; {name} has {found}: use head: linear and stop_patience: 0, which choose nothing, or"
+        " more images"
     )
 
 

@@ -1,7 +1,8 @@
 """The plan of a study as data: scenarios, jobs and batches with their ids and seeds. Nothing here is executed."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median_low
 from typing import Any, Literal
 
 from harness.study.grid import Inherited
@@ -90,9 +91,25 @@ def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
     return [_job(study, scenario, repeat, fold, "val", digests) for repeat, fold in sorted(digests.folds)]
 
 
+def refits(study: Study) -> bool:
+    """Whether one network, trained on all training images, is what is scored on the test set."""
+    return study.test is None or study.test.model == "refit"
+
+
+def refitted(scenario: Scenario, epochs: Iterable[int]) -> Scenario:
+    """The scenario as it is trained on all training images. epochs: after which its fits on the folds stopped.
+
+    None is held out of a refit to see when to stop: it is trained for their median, the lower of two.
+    """
+    if not scenario.settings.stop_patience:
+        return scenario
+    never = {name: Settings.model_fields[name].default for name in ("stop_patience", "stop_inner", "stop_metric")}
+    return replace(scenario, settings=scenario.settings.model_copy(update={**never, "epochs": median_low(epochs)}))
+
+
 def test_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
     """The jobs whose mean prediction on the test set is the scenario's: one refit, or one per fold."""
-    if study.test is None or study.test.model == "refit":
+    if refits(study):
         return [_job(study, scenario, 0, None, "test", digests)]
     return [_job(study, scenario, repeat, fold, "test", digests) for repeat, fold in sorted(digests.folds)]
 

@@ -9,7 +9,7 @@ from harness.store import Ledger
 from harness.store.results import FoldRecord
 from harness.study.identity import Digests
 from harness.study.mixed import require_one_code
-from harness.study.plan import Job, Scenario, fold_jobs, stage_scenarios, test_jobs
+from harness.study.plan import Job, Scenario, fold_jobs, refits, refitted, stage_scenarios, test_jobs
 from harness.study.stage import Stage
 from harness.study.state import ScenarioState, StageState, StudyState
 from harness.study.study import Study
@@ -85,8 +85,14 @@ class StateReader:
                 winner = [state.best] if state.best else []
                 everyone = list(state.scenarios) if state.finished else []
                 found = everyone if study.test.scenarios == "all" else winner
-                chosen.update({s.id: s.scenario for s in found})
+                chosen.update({s.id: self._tested(s) for s in found})
         return tuple(self.scenario(s, test_jobs(study, s, self._digests)) for s in chosen.values())
+
+    def _tested(self, state: ScenarioState) -> Scenario:
+        """The scenario of a finished state as it is trained for the test set."""
+        if not refits(self._study):
+            return state.scenario
+        return refitted(state.scenario, [record.selected_epoch for record in state.records.values()])
 
     def scenario(self, scenario: Scenario, jobs: Sequence[Job]) -> ScenarioState:
         """The state of one scenario.

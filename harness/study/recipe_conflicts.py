@@ -61,8 +61,31 @@ def _of_mixed_images(values: SettingValues) -> Conflict | None:
     return None
 
 
+def _of_stopping(values: SettingValues) -> Conflict | None:
+    if not values["stop_patience"]:
+        return None
+    given = f"stop_patience {values['stop_patience']}"
+    if values["select_epoch"] == "best":
+        return ("select_epoch", "stop_patience"), (
+            f"select_epoch best with {given}: the epoch is chosen by images held out of training, and not by those of"
+            " validation; write select_epoch: last, or stop_patience: 0"
+        )
+    if values["schedule"] != "constant":
+        return ("stop_patience", "schedule"), (
+            f"{given} with schedule {values['schedule']}, which is planned for all epochs and would be cut; write"
+            " schedule: constant, or stop_patience: 0"
+        )
+    if values["oversampling"] == "random-before-split":
+        return ("stop_patience", "oversampling"), (
+            f"{given} with oversampling random-before-split: copies of the images held out would be trained on; write"
+            " stop_patience: 0, or another oversampling"
+        )
+    return None
+
+
 RECIPE_CHECKS: tuple[ConflictCheck, ...] = (
     (_of_the_loss, ("loss", "label_smoothing")),
     (_of_the_layers, ("layer_decay", "drop_path", "trainable", "backbone", "optimizer")),
+    (_of_stopping, ("stop_patience", "select_epoch", "schedule", "oversampling")),
     (_of_mixed_images, ("mixup", "cutmix", "trainable", "backbone", "loss")),
 )

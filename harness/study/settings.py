@@ -25,6 +25,7 @@ PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradi
 VECTOR_HEADS = ("linear", "mlp", *PROBES)
 RECIPE = (  # how the gradient steps of a network are made
     "label_smoothing", "schedule", "warmup", "clip", "ema", "layer_decay", "drop_path", "mixup", "cutmix",
+    "stop_patience", "stop_inner", "stop_metric",
 )  # fmt: skip
 NOT_OF_PROBES = (
     "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch", *RECIPE,
@@ -155,6 +156,9 @@ class Settings(Model):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the decay of the average of the weights; 0: none
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     select_epoch: Literal["last", "best"] = "last"
+    stop_patience: Annotated[int, Field(ge=0, le=100_000)] = 0  # epochs without a better one; 0: none is stopped
+    stop_inner: Annotated[float, Field(gt=0, le=0.5)] = 0.1  # of the training images, held out to see which is better
+    stop_metric: Literal["loss", "accuracy", "balanced_accuracy", "mcc", "roc_auc", "pr_auc", "brier"] = "loss"
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the training images of a fold, in whole patients
     image_size: GivenSize = None  # None: data.image_size; native: that of the weights
     preprocessing: Preprocessing = OF_STUDY  # native: the interpolation and the crop of the weights
@@ -179,6 +183,8 @@ class Settings(Model):
 
     def uses(self, name: str) -> bool:
         """Whether the setting of this name decides anything."""
+        if name in ("stop_inner", "stop_metric") and not self.stop_patience:
+            return False
         return not (self.is_probe and name in NOT_OF_PROBES)
 
     @property
@@ -211,6 +217,8 @@ class Settings(Model):
         values = dict(self) | {"image_size": size, "pool": self.pooling}
         if self.preprocessing == NATIVE:
             values["preprocessing"] = native_preprocessing
+        if not self.stop_patience:
+            values |= {name: _default(name) for name in ("stop_inner", "stop_metric")}
         if self.is_built_in:
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:

@@ -74,6 +74,8 @@ class Checkpoints:
         seconds = self.earlier_seconds + now - self._begun
         chosen = selected and [selected.epoch, selected.metrics]
         progress = {"history": history, "selected": chosen, "seconds": seconds, "optimizer": optimizer}
+        if learner.stopping:
+            progress["stopping"] = [learner.stopping.epoch, learner.stopping.score]
         if selected:
             tensors["probabilities"] = torch.from_numpy(selected.probabilities)
         content = safetensors.torch.save(
@@ -89,21 +91,30 @@ class Checkpoints:
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
-    """The model and the average of its weights, by name."""
+    """The model, the average of its weights, and the model of the best epoch, by name."""
     tensors = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
     averages = learner.average.tensors if learner.average else []
-    return tensors | {f"average.{index}": value for index, value in enumerate(averages)}
+    best = learner.stopping.model if learner.stopping else {}
+    tensors |= {f"average.{index}": value for index, value in enumerate(averages)}
+    return tensors | {f"best.{name}": value for name, value in best.items()}
 
 
 def _restore(
     tensors: dict[str, Tensor], progress: dict[str, Any], learner: Learner
 ) -> tuple[list[Metrics], Selected | None]:
-    names = [name for name in tensors if name.startswith("model.")]
-    learner.model.load_state_dict({name.removeprefix("model."): tensors[name] for name in names})
+    learner.model.load_state_dict(_under("model.", tensors))
     for number, average in enumerate(learner.average.tensors if learner.average else []):
         average.copy_(tensors[f"average.{number}"])
+    if learner.stopping:
+        learner.stopping.epoch, learner.stopping.score = progress["stopping"]
+        learner.stopping.model = _under("best.", tensors)
     restore_state(learner.optimizer, progress["optimizer"], tensors)
     selected = progress["selected"]
     if not selected:
         return progress["history"], None
     return progress["history"], Selected(selected[0], selected[1], tensors["probabilities"].numpy())
+
+
+def _under(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin like this, by the rest of the name."""
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}

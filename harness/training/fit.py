@@ -24,6 +24,7 @@ from harness.training.loaders import Loader, on_device, parts_of
 from harness.training.losses import make_loss
 from harness.training.mixing import Mixing
 from harness.training.step import Steps
+from harness.training.stopping import Stopping
 from harness.training.task import FitJob, Task
 
 
@@ -64,17 +65,27 @@ def fit(
     steps = Steps(learner, arithmetic, micro_batch, make_loss(job))
     scorings = settings.epochs if job.task.every_epoch else 1
     score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
+
+    def predicted(rows: Rows) -> Probabilities:
+        return predict(model, loader, rows, micro_batch, score)
+
     for epoch in range(history.next_epoch, settings.epochs + 1):
         torch.manual_seed(derive_seed(job.seed, "dropout", epoch))
         metrics = _train_epoch(steps, loader, job, epoch)
-        if job.is_scored(epoch):
-            with learner.averaged():
-                metrics |= history.select(epoch, predict(model, loader, job.task.evaluate, micro_batch, score))
+        with learner.averaged():
+            if learner.stopping:
+                metrics |= learner.stopping.see(epoch, model, predicted)
+            if job.task.every_epoch:
+                metrics |= history.select(epoch, predicted(job.task.evaluate), learner.stopping)
         history.add(epoch, metrics)
         job.on_epoch(epoch, metrics)
+        if learner.stopping and learner.stopping.ends(epoch):
+            break
         if epoch < settings.epochs:
             checkpoints.save(learner, history.epochs, history.selected)
-    learner.swap()  # the model that stays is the average
+    learner.finish()
+    if not job.task.every_epoch:
+        history.select(learner.stopping.epoch if learner.stopping else settings.epochs, predicted(job.task.evaluate))
     further = predict_further(model, loader, job.task, micro_batch, score)
     return replace(
         history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks), further=further,
@@ -105,8 +116,10 @@ class FitHistory:
         for epoch, metrics in enumerate(self.epochs, start=1):
             self._job.on_epoch(epoch, metrics)
 
-    def select(self, epoch: int, probabilities: Probabilities) -> Metrics:
+    def select(self, epoch: int, probabilities: Probabilities, stopping: Stopping | None = None) -> Metrics:
         """Score the predictions after an epoch, select it by `select_epoch`, and return its validation metrics.
+
+        With `stopping`, the epoch that it holds to be the best is selected.
 
         On the test set it returns none: there the scores are the result.
         Raises FloatingPointError where the predictions are not finite.
@@ -114,7 +127,7 @@ class FitHistory:
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
         scores = classification_metrics(probabilities, self._true, self._job.task.positive)
-        if self._replaces(scores):
+        if self._replaces(scores) if stopping is None else stopping.epoch == epoch:
             self.selected = Selected(epoch, scores, probabilities)
         return {f"val/{name}": value for name, value in scores.items()} if self._job.task.every_epoch else {}
 

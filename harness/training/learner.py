@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from harness.training.optimizers import make_optimizer, parameters_of
+from harness.training.stopping import Stopping
 from harness.training.task import FitJob
 
 
@@ -43,13 +44,15 @@ class Learner:
     """A model in training, and what changes its weights.
 
     clip: the largest norm of the gradients of all its weights together; 0: any. average: of the weights that are
-    trained; buffers, such as the statistics of batch norm, are the model's own.
+    trained; buffers, such as the statistics of batch norm, are the model's own. stopping: None where all epochs are
+    trained.
     """
 
     model: nn.Module
     optimizer: Optimizer
     clip: float = 0.0
     average: Average | None = None
+    stopping: Stopping | None = None
 
     def step(self) -> None:
         """Change the weights by their gradients, and take them into the average. Nothing waits for the device."""
@@ -59,7 +62,13 @@ class Learner:
         if self.average:
             self.average.update()
 
-    def swap(self) -> None:
+    def finish(self) -> None:
+        """Give the model the weights that stay: their average where one is kept, and those of the best epoch."""
+        self._swap()
+        if self.stopping:
+            self.stopping.restore(self.model)
+
+    def _swap(self) -> None:
         """Exchange the weights for their average, or back; does nothing where none is kept."""
         if self.average:
             self.average.swap()
@@ -67,11 +76,11 @@ class Learner:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Put the average of the weights into the model for as long as it is scored."""
-        self.swap()
+        self._swap()
         try:
             yield
         finally:
-            self.swap()
+            self._swap()
 
 
 def make_learner(model: nn.Module, job: FitJob) -> Learner:
@@ -79,4 +88,4 @@ def make_learner(model: nn.Module, job: FitJob) -> Learner:
     settings = job.settings
     optimizer = make_optimizer(model, settings, job.sources.get(settings.optimizer))
     average = Average(parameters_of(optimizer), settings.ema) if settings.ema else None
-    return Learner(model, optimizer, settings.clip, average)
+    return Learner(model, optimizer, settings.clip, average, Stopping(job) if settings.stop_patience else None)

@@ -66,13 +66,15 @@ def result_of(job: Job, context: Context, task: Task, trained: Trained, cached: 
 def _class_counts(job: Job, context: Context, task: Task) -> dict[str, dict[str, int]]:
     """The training images by class before and after resampling, synthetic ones included and also on their own.
 
-    Those of the whole fold too where a share is used.
+    Those of the whole fold too where a share is used, and those that were held out where a fit stops by them.
     """
     counts, whole = context.dataset.counts, job.scenario.settings.train_share == 1
     before, after = resampling_counts(job, context, task)
     found = {"before": before, "after": after}
     if not whole:
         found = {"fold": counts(fold_rows(job, context)), **found}
+    if len(task.inner):
+        found["inner"] = counts(task.inner)
     if job.scenario.settings.synthesises:
         found["synthetic"] = {name: after[name] - count for name, count in counts(task.real).items()}
     return found

@@ -52,6 +52,7 @@ def _is_stackable(settings: Settings, context: Context) -> bool:
     """Whether the step of a stack can do what these settings ask for."""
     own = any(getattr(settings, part) in context.heads for part in OWN_PARTS)
     plain = settings.optimizer in OPTIMIZERS and not settings.clip and not settings.ema
+    plain &= not settings.stop_patience
     plain &= not settings.synthesises and settings.prior_correction == "off"
     return settings.trainable == "head" and settings.head in STACKED_HEADS and plain and not own
 

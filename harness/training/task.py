@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.dataset import Rows, set_split
+from harness.data.inner_split import inner_split
 from harness.data.leaks import oversampled_before_split
 from harness.data.resampling import Resampled, resample
 from harness.data.train_share import share_of, share_seed
@@ -34,6 +35,7 @@ class Task:
     positive: int | None  # class; None with three classes or more
     every_epoch: bool  # False on the test set, which is scored once
     further: Mapping[str, Rows] = field(default_factory=dict)  # of the test sets beside the leading one, by name
+    inner: Rows = field(default_factory=lambda: np.empty(0, np.int64))  # held out of `train`; by them a fit stops
     synthetic: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))  # vectors [m, C]
 
     @property
@@ -67,21 +69,18 @@ class FitJob:
         """The number of classes."""
         return int(self.task.labels.max()) + 1
 
-    def is_scored(self, epoch: int) -> bool:
-        """Whether predictions are made after this epoch."""
-        return self.task.every_epoch or epoch == self.settings.epochs
-
 
 def task_of(job: Job, context: Context, cached: CachedFeatures | None) -> Task:
     """The task of a job of the study. cached: the features of a frozen backbone, which some samplers read."""
     dataset = context.dataset
-    found, evaluate = _rows(job, context, cached)
+    inner = inner_rows(job, context)
+    found, evaluate = _rows(job, context, inner, cached)
     positive = dataset.classes.index(dataset.positive) if dataset.positive else None
     further = {name: dataset.rows(set_split(name)) for name in dataset.further_sets if job.evaluate == "test"}
     images = len(dataset.labels)
     labels = torch.from_numpy(np.concatenate([dataset.labels, found.labels])).to(torch.device(context.device))
     train = np.concatenate([found.rows, np.arange(images, len(labels), dtype=found.rows.dtype)])
-    return Task(labels, train, evaluate, positive, job.evaluate == "val", further, found.vectors)
+    return Task(labels, train, evaluate, positive, job.evaluate == "val", further, inner, found.vectors)
 
 
 def fold_rows(job: Job, context: Context) -> Rows:
@@ -95,8 +94,18 @@ def training_rows(job: Job, context: Context) -> Rows:
     return share_of(context.dataset, fold_rows(job, context), share, seed)
 
 
-def _rows(job: Job, context: Context, cached: CachedFeatures | None) -> tuple[Resampled, Rows]:
-    """What is trained on, after resampling, and the rows that are scored."""
+def inner_rows(job: Job, context: Context) -> Rows:
+    """The training rows that a fit holds out of its training, to see when it stops; none where it does not."""
+    settings = job.scenario.settings
+    if not settings.stop_patience:
+        return np.empty(0, np.int64)
+    seed = derive_seed(job.seed, "stop")
+    split = inner_split(context.dataset, training_rows(job, context), seed, settings.stop_inner)
+    return split.rows[split.held_out]
+
+
+def _rows(job: Job, context: Context, inner: Rows, cached: CachedFeatures | None) -> tuple[Resampled, Rows]:
+    """What is trained on, after resampling, and the rows that are scored. inner: those held out."""
     dataset, settings = context.dataset, job.scenario.settings
     if job.fold is not None and settings.leaks:
         k = sum(repeat == job.repeat for repeat, _ in context.folds)
@@ -104,7 +113,8 @@ def _rows(job: Job, context: Context, cached: CachedFeatures | None) -> tuple[Re
         fold = context.folds[job.repeat, job.fold]
         leaking = oversampled_before_split(dataset, fold, k, leak_seed, settings.oversampling_ratio)
         return without_synthetic(leaking.train), leaking.validation
-    sampled = resampled_rows(job, context, training_rows(job, context), cached)
+    rows = training_rows(job, context)
+    sampled = resampled_rows(job, context, rows[~np.isin(rows, inner)], cached)
     if job.evaluate == "test":
         return sampled, dataset.rows("test")
     assert job.fold is not None

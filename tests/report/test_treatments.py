@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ LEVELS = ["none", {"name": "none", "loss": "class-weighted"}]
 WEIGHTED, PLAIN = "none (loss=class-weighted)", "none (loss=cross-entropy)"
 
 
-def treated(levels: list[object], *more: str) -> tuple[str, ...]:
+def treated(levels: Sequence[object], *more: str) -> tuple[str, ...]:
     stage = {"name": "treatments", "grid": {"oversampling": levels}}
     return (f"stages={json.dumps([stage])}", "test=", "base.epochs=1", *more)
 

@@ -39,6 +39,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "augment": "flip", "loss": "own:Loss", "pool": "avg", "preprocessing": "bicubic-center-0.9",
     "schedule": "cosine", "warmup": 0.5, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.9, "layer_decay": 0.75,
     "drop_path": 0.1, "mixup": 0.2, "cutmix": 1.0, "undersampling": "random", "prior_correction": "on",
+    "stop_patience": 3, "stop_inner": 0.2, "stop_metric": "roc_auc",
 }  # fmt: skip
 
 
@@ -132,7 +133,11 @@ def test_a_whole_number_is_the_same_level_as_its_float(study_of: LoadText) -> No
 def test_other_settings_are_another_scenario(study_of: LoadText) -> None:
     assert set(OTHER_SETTINGS) == set(Settings.model_fields)
     study = study_of(TEXT)
-    found = {key: scenarios(study_of(TEXT, f"base.{key}={value}"), 1)[0].id for key, value in OTHER_SETTINGS.items()}
+    given = {key: [f"base.{key}={value}"] for key, value in OTHER_SETTINGS.items()}
+    for key in ("stop_inner", "stop_metric"):  # decide nothing alone
+        assert scenarios(study_of(TEXT, *given[key]), 1)[0].id == scenarios(study, 1)[0].id
+        given[key].append("base.stop_patience=3")
+    found = {key: scenarios(study_of(TEXT, *overrides), 1)[0].id for key, overrides in given.items()}
     del found["oversampling"]  # the stage varies it itself
     assert len({scenarios(study, 1)[0].id, *found.values()}) == len(OTHER_SETTINGS)
     assert scenarios(study, 1)[1].id != scenarios(study, 1)[0].id
