@@ -16,7 +16,7 @@ from harness.report.sections.on_test_set import test_comparison_lines, test_line
 from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.several_sets import several_sets_lines
 from harness.report.sections.subgroups import subgroup_lines
-from harness.report.sections.treatments import treatment_lines
+from harness.report.sections.unequal_classes import treatment_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import comparison_table, fitted_models_note
