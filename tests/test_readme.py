@@ -214,6 +214,7 @@ def _scenarios(output: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.network
 @pytest.mark.parametrize(
     "page", [page for page in PAGES_WITH_COMMANDS if page != SCALING], ids=lambda page: page_name(page)

@@ -162,7 +162,7 @@ class Witnesses:
         return found
 
 
-@pytest.mark.parametrize("share", [1, 2])
+@pytest.mark.parametrize("share", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_worker_stays_on_its_gpu_which_no_more_share_than_may(
     ray_cluster: RayCluster, case: Case, tmp_path: Path, share: int
 ) -> None:
@@ -178,6 +178,7 @@ def test_a_worker_stays_on_its_gpu_which_no_more_share_than_may(
     assert max(sum(each.meets(other) for other in seen) for each in seen) == share, "each meets itself"
 
 
+@pytest.mark.long
 def test_the_gpu_of_a_killed_worker_is_used_again(ray_cluster: RayCluster, case: Case, tmp_path: Path) -> None:
     witnesses = Witnesses(case, tmp_path, workers=1)
 
@@ -192,6 +193,7 @@ def test_the_gpu_of_a_killed_worker_is_used_again(ray_cluster: RayCluster, case:
     assert sorted(gpu for _, gpu in {each.worker for each in witnesses.seen}) == ["0", "0"]
 
 
+@pytest.mark.long
 def test_a_worker_that_was_killed_while_it_had_nothing_to_do_costs_no_attempt(
     ray_cluster: RayCluster, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +204,7 @@ def test_a_worker_that_was_killed_while_it_had_nothing_to_do_costs_no_attempt(
             ray_cluster.kill_workers()
 
 
+@pytest.mark.long
 def test_workers_live_from_one_run_to_the_next_and_end_with_the_executor(ray_cluster: RayCluster, case: Case) -> None:
     with closing(ray_cluster.executor(Compute("ray", workers=1))) as executor:
         found = []
@@ -213,6 +216,7 @@ def test_workers_live_from_one_run_to_the_next_and_end_with_the_executor(ray_clu
     wait_until(lambda: not ray_cluster.workers())
 
 
+@pytest.mark.long
 def test_a_cpu_that_others_use_keeps_no_job_waiting(ray_cluster: RayCluster, case: Case) -> None:
     import ray
 

@@ -7,7 +7,7 @@ from tests.faults import kills
 from tests.faults.rig import Rig
 from tests.ray_cluster import RayCluster
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 PLACES = (
     "tracking.metrics:8", "tracking.created:1", "tracking.created:3", "tracking.metrics:1", "ledger.written:1",
     "ledger.saved:5", "tracking.artifact:2", "tracking.terminated:4", "tracking.complete:7", "report.written:1",
