@@ -40,10 +40,11 @@ def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Es
     for name in dict.fromkeys(c.second for c in comparisons):
         both, alone = ([c for c in comparisons if (c.second, c.metric) == (name, m)] for m in (BOTH, SECOND))
         best = max(both, key=lambda c: c.difference)
+        before, after = of[name, BALANCED], of[name, MOVED]
         found.append(
-            f"did a treatment do more than moving the decision? {_answer(both)}. Moving the decision of {name} takes"
-            f" its balanced accuracy (of {unit.plural}, mean over the folds) from {of[name, BALANCED]:.3f} to"
-            f" {of[name, MOVED]:.3f}. Where theirs is moved too, {_most(best)}; where it is not, {_counted(alone)}"
+            f"did a treatment do more than moving the decision? {_answer(both)}. Moving the decision of the untreated"
+            f" {name} takes its balanced accuracy (of {unit.plural}, mean over the folds) from {before:.3f} to"
+            f" {after:.3f}. Where theirs is moved too, {_most(best)}; where it is not, {_counted(alone)}"
         )
     return [Finding(kind=SENTENCE, text=text[0].upper() + text[1:]) for text in found]
 
@@ -52,9 +53,8 @@ def _answer(family: Sequence[Comparison]) -> str:
     better = [c.first for c in family if c.verdict == "first is better"]
     if better:
         return f"Yes: {', '.join(better)}"
-    worse = sum(c.verdict == "second is better" for c in family)
     treatments = "the one treatment" if len(family) == 1 else f"any of the {len(family)} treatments"
-    return f"The folds show it of none: not of {treatments}" + (f"; {worse} did less" if worse else "")
+    return f"The folds do not show it for {treatments}"
 
 
 def _most(best: Comparison) -> str:

@@ -80,7 +80,7 @@ def treatment_figure(found: Sequence[Estimate], title: str, path: Path, mark: st
         axis.set(
             yticks=range(len(rows)),
             yticklabels=[named(row, MAX_SCENARIO_NAME) for row in rows],
-            xlabel="\n".join(metrics[:1] + tuple(f"filled: {name}" for name in metrics[1:])),
+            xlabel="\n".join([metrics[0], *(f"filled: {name.split(', ')[1]}" for name in metrics[1:])]),
             ylim=(-0.6, len(rows) - 0.4),
         )
     figure.suptitle(titled(title, 70))
