@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.training.augment import MAX_DEGREES, MAX_SCALE, MAX_SHIFT, Augmentation
+from harness.training.augment import MAX_BRIGHTNESS, MAX_CONTRAST, MAX_DEGREES, MAX_SCALE, MAX_SHIFT, Augmentation
 
 CPU = torch.device("cpu")
 IMAGES = torch.from_numpy(np.random.default_rng(0).random((40, 3, 12, 12), dtype=np.float32))
@@ -25,13 +25,13 @@ def test_a_flip_exchanges_left_and_right_in_about_half_of_the_images_and_leaves_
     assert 420 < sum(flipped) < 580  # of 1,000; five standard deviations are 79
 
 
-@pytest.mark.parametrize("kind", ["flip", "affine", "flip+affine"])
+@pytest.mark.parametrize("kind", ["flip", "affine", "flip+affine", "medical"])
 def test_the_same_seed_gives_the_same_changes_and_another_seed_others(kind: str) -> None:
     assert torch.equal(changed(kind, 1), changed(kind, 1))
     assert not torch.equal(changed(kind, 1), changed(kind, 2))
 
 
-@pytest.mark.parametrize("kind", ["flip", "affine", "flip+affine"])
+@pytest.mark.parametrize("kind", ["flip", "affine", "flip+affine", "medical"])
 def test_the_changes_do_not_depend_on_how_the_batches_are_cut(kind: str) -> None:
     augmentation = Augmentation(kind, len(IMAGES), 3, CPU)
     parts = [augmentation(IMAGES[start : start + 7], start) for start in (35, 0, 7, 28, 14, 21)]
@@ -66,3 +66,23 @@ def test_all_channels_of_an_image_are_changed_alike() -> None:
     out = changed("flip+affine", images=gray)
     assert (out == out[:, :1]).all()
     assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_medical_is_affine_with_other_contrast_and_brightness_within_their_bounds() -> None:
+    images = IMAGES.repeat(25, 1, 1, 1)
+    moved, out = changed("affine", images=images), changed("medical", images=images)
+    contrast = out.std(dim=(2, 3)) / moved.std(dim=(2, 3))
+    brightness = (out.mean(dim=(2, 3)) - moved.mean(dim=(2, 3))) / moved.std(dim=(2, 3))
+    for found, middle, most in ((contrast, 1, MAX_CONTRAST), (brightness, 0, MAX_BRIGHTNESS)):
+        assert 0.95 * most < (found - middle).abs().max() <= most + 1e-4
+        assert abs(float(found.mean()) - middle) < 0.02
+        torch.testing.assert_close(found, found[:, :1].expand_as(found))  # the same in all channels
+    expected = moved * contrast[:, :, None, None]
+    torch.testing.assert_close(out - expected, (out - expected)[:, :, :1, :1].expand_as(out), rtol=0, atol=1e-4)
+
+
+def test_medical_changes_the_same_whatever_the_normalisation() -> None:
+    gray, mean, std = IMAGES[:, :1].expand(-1, 3, -1, -1), torch.tensor([0.1, 0.4, 0.7]), torch.tensor([0.2, 0.3, 0.5])
+    normalised = (gray - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    back = changed("medical", images=normalised) * std.view(3, 1, 1) + mean.view(3, 1, 1)
+    torch.testing.assert_close(back, changed("medical", images=gray), rtol=0, atol=1e-4)
