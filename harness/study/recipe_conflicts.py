@@ -83,9 +83,25 @@ def _of_stopping(values: SettingValues) -> Conflict | None:
     return None
 
 
+def _of_the_head_alone(values: SettingValues) -> Conflict | None:
+    given = f"head_epochs {values['head_epochs']}"
+    if values["head_epochs"] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
+        return ("head_epochs", "trainable"), (
+            f"{given} with trainable head, which trains the head alone in every epoch; write head_epochs: 0, or"
+            " trainable: all or last-N"
+        )
+    if values["head_epochs"] and values["head_epochs"] >= values["epochs"]:
+        return ("head_epochs", "epochs"), (
+            f"{given} of epochs {values['epochs']}: no epoch is left for the backbone; write more epochs, or"
+            " trainable: head"
+        )
+    return None
+
+
 RECIPE_CHECKS: tuple[ConflictCheck, ...] = (
     (_of_the_loss, ("loss", "label_smoothing")),
     (_of_the_layers, ("layer_decay", "drop_path", "trainable", "backbone", "optimizer")),
+    (_of_the_head_alone, ("head_epochs", "trainable", "backbone", "epochs")),
     (_of_stopping, ("stop_patience", "select_epoch", "schedule", "oversampling")),
     (_of_mixed_images, ("mixup", "cutmix", "trainable", "backbone", "loss")),
 )

@@ -25,7 +25,7 @@ PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradi
 VECTOR_HEADS = ("linear", "mlp", *PROBES)
 RECIPE = (  # how the gradient steps of a network are made
     "label_smoothing", "schedule", "warmup", "clip", "ema", "layer_decay", "drop_path", "mixup", "cutmix",
-    "stop_patience", "stop_inner", "stop_metric",
+    "stop_patience", "stop_inner", "stop_metric", "head_epochs",
 )  # fmt: skip
 NOT_OF_PROBES = (
     "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch", *RECIPE,
@@ -142,6 +142,7 @@ class Settings(Model):
     oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
     undersampling: Literal["none", "random", "near-miss", "tomek"] = "none"  # after oversampling
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
+    head_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0  # the first of them, which train the head alone
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
     loss: Annotated[str, AfterValidator(_loss)] = CROSS_ENTROPY
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

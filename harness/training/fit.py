@@ -152,6 +152,7 @@ def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metri
     labels = [job.task.labels[part] for part in on_device(rows, job.task.labels.device)]
     targets = mixing.labels(labels, job.classes)
     planned, losses, logits = job.settings.epochs * (len(job.task.train) // steps.batch), list[Tensor](), list[Tensor]()
+    steps.hold(epoch <= job.settings.head_epochs)
     with steps.training(forwards=len(rows)):  # what a head reads depends on the mode
         parts = zip(mixing.images(_augmented(loader(rows), job, epoch)), targets, shares, strict=True)
         for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):

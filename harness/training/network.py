@@ -64,6 +64,7 @@ class Network(nn.Module):
         fused = quicker.fused if in_bf16 and arithmetic.fuse else None
         self._fused = None if fused is None else CastWeights(fused.network, torch.bfloat16, fused.join)
         wanted = in_bf16 and arithmetic.fuse and quicker.not_fused
+        self.holds = False  # the backbone as it is, and trains the head alone
         self.fallbacks = (f"not fused: {quicker.not_fused}",) if wanted else ()
 
     @property
@@ -71,17 +72,25 @@ class Network(nn.Module):
         """Whether training batches go through the fused backbone, where they are not compiled."""
         return self._fused is not None
 
+    def train(self, mode: bool = True) -> "Network":
+        """Set the mode of all modules; a backbone that is held computes as a frozen one does."""
+        super().train(mode)
+        if self.holds:
+            self.backbone.eval()
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
-        with self._arithmetic.autocast():
+        with self._arithmetic.autocast(), torch.set_grad_enabled(torch.is_grad_enabled() and not self.holds):
             features = self._features(images)
         logits = self.head(features.float())
         assert isinstance(logits, Tensor)
         return logits
 
     def _features(self, images: Tensor) -> Tensor:
-        if self._compiled is not None and self.training and len(images) == self._compiled.batch:
+        quicker = self.training and not self.holds
+        if self._compiled is not None and quicker and len(images) == self._compiled.batch:
             return self._compiled.forward(images)
-        if self._fused is not None and self.training:
+        if self._fused is not None and quicker:
             return self._fused(images)
         found = self.backbone(images) if self._cast is None else self._cast(images)
         assert isinstance(found, Tensor)

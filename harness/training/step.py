@@ -12,6 +12,7 @@ from harness.training.capture import Captured, NotCapturedError, Outputs, Snapsh
 from harness.training.device import Arithmetic, free_memory
 from harness.training.learner import Learner
 from harness.training.losses import LossFunction
+from harness.training.network import Network
 from harness.training.optimizers import set_rate
 
 CAPTURE_FROM_STEPS = 20  # of one kind in a fit; a capture takes as long as about six
@@ -34,13 +35,13 @@ class Steps:
         self._learner, self._model, self._optimizer = learner, learner.model, learner.optimizer
         self._device, self.batch, self._loss = arithmetic.device, batch, loss
         self._wanted = arithmetic.capture and arithmetic.device.type == "cuda"
-        self._graphs: dict[bool, Captured | None] = {}  # of training, and of scoring
+        self._graphs: dict[tuple[bool, bool], Captured | None] = {}  # (training, a backbone is held)
         self.fallbacks: dict[str, None] = {}
 
     @property
     def captured(self) -> bool:
         """Whether training steps are captured."""
-        return self._graphs.get(True) is not None
+        return any(graph is not None for (training, _), graph in self._graphs.items() if training)
 
     @contextmanager
     def training(self, forwards: int) -> Iterator[None]:
@@ -58,6 +59,15 @@ class Steps:
         finally:
             for norm, counter in zip(norms, counters, strict=True):
                 norm.num_batches_tracked = counter.add_(forwards)
+
+    def hold(self, backbone: bool) -> None:
+        """Hold the backbone of a network as it is in the steps to come, so that they train the head alone; or not."""
+        if isinstance(self._model, Network):
+            self._model.holds = backbone
+
+    @property
+    def _holds(self) -> bool:
+        return isinstance(self._model, Network) and self._model.holds
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the steps to come."""
@@ -103,7 +113,7 @@ class Steps:
 
     def _graph(self, work: Callable[..., Outputs], inputs: tuple[Tensor, ...], planned: int) -> Captured | None:
         """The graph of this work, captured at its first use; None where it is to be done kernel by kernel."""
-        kind = self._model.training
+        kind = self._model.training, self._holds
         if not self._wanted or len(inputs[0]) != self.batch or planned < CAPTURE_FROM_STEPS:
             return None
         if kind not in self._graphs:

@@ -39,7 +39,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "augment": "flip", "loss": "own:Loss", "pool": "avg", "preprocessing": "bicubic-center-0.9",
     "schedule": "cosine", "warmup": 0.5, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.9, "layer_decay": 0.75,
     "drop_path": 0.1, "mixup": 0.2, "cutmix": 1.0, "undersampling": "random", "prior_correction": "on",
-    "stop_patience": 3, "stop_inner": 0.2, "stop_metric": "roc_auc",
+    "head_epochs": 1, "stop_patience": 3, "stop_inner": 0.2, "stop_metric": "roc_auc",
 }  # fmt: skip
 
 

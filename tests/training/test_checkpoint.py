@@ -53,6 +53,7 @@ def same(first: FoldResult, second: FoldResult) -> None:
         *[(f"base.loss={loss}",) for loss in LOSSES if loss != CROSS_ENTROPY],
         ("base.schedule=cosine", "base.warmup=1.5"),
         ("base.ema=0.8", "base.clip=0.5"),
+        ("base.head_epochs=2", "base.ema=0.5"),
         ("base.stop_patience=50", "base.ema=0.5", "base.learning_rate=0.05"),
         ("base.mixup=0.4", "base.cutmix=1", "base.label_smoothing=0.1"),
         ("base.optimizer=lamb", "base.schedule=linear"),
