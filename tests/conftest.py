@@ -47,17 +47,18 @@ TEST_DATA = Path(os.environ.get("HARNESS_TEST_DATA", ROOT.parent / "shared"))
 
 
 SERVICES = ("ray", "ui", "services")  # marks of what a test needs and this machine may lack
+SLOW = (*SERVICES, "long")  # marks of what `make test` leaves to `make test-all`
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a service as slow, and give each worker of xdist whole files, which share their fixtures.
+    """Mark what is slow, and give each worker of xdist whole files, which share their fixtures.
 
     Tests with Ray go to one worker, since `ray stop`, a command of README's, ends every cluster of the machine.
     README's tests come first: they take longest, and no cluster of another test is up then.
     """
     for item in items:
-        if any(item.get_closest_marker(name) for name in SERVICES):
+        if any(item.get_closest_marker(name) for name in SLOW):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))

@@ -25,6 +25,7 @@ stages: [{name: one}]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_workers_that_cannot_be_started_are_no_lost_server(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "main.py").write_text(WITHOUT_PYTHON)

@@ -213,7 +213,6 @@ def _scenarios(output: str) -> list[list[str]]:
     return sorted(re.split(r"\s{2,}", row.strip()) for row in rows)
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.network
 @pytest.mark.parametrize(
@@ -224,7 +223,6 @@ def test_a_page_does_what_it_says(page: Path, taken: set[str], reader: Reader) -
     _follow(reader, _own_commands(page))
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.network
 @pytest.mark.ray

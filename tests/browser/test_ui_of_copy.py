@@ -50,7 +50,9 @@ def served(store: Store, read_only: bool, temporary: Path) -> Iterator[tuple[str
         process.wait(60)
 
 
-@pytest.mark.parametrize("read_only", [True, False], ids=["read-only", "copied"])
+@pytest.mark.parametrize(
+    "read_only", [pytest.param(True, marks=pytest.mark.long, id="read-only"), pytest.param(False, id="copied")]
+)
 def test_artifacts_report_and_model_of_a_copy_open(
     browser: "Browser", finished: Finished, tmp_path: Path, read_only: bool
 ) -> None:

@@ -33,7 +33,9 @@ def kill_children() -> None:
         os.kill(child.pid, signal.SIGKILL)
 
 
-@pytest.fixture(scope="module", params=["inline", "process", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(
+    scope="module", params=["inline", "process", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.long])]
+)
 def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     kill: Callable[[], None] | None = None
     executor: Executor = InlineExecutor()

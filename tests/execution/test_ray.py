@@ -82,6 +82,7 @@ def test_a_server_that_dies_as_it_starts_is_asked_for_again(
             ray_cluster.executor()
 
 
+@pytest.mark.long
 def test_data_come_to_a_node_once_not_with_every_job(ray_cluster: RayCluster, case: Case) -> None:
     with closing(ray_cluster.executor()) as executor:
         run(executor, case.jobs, case.context)
@@ -162,7 +163,8 @@ class Witnesses:
         return found
 
 
-@pytest.mark.parametrize("share", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("share", [1, 2])
 def test_a_worker_stays_on_its_gpu_which_no_more_share_than_may(
     ray_cluster: RayCluster, case: Case, tmp_path: Path, share: int
 ) -> None:
@@ -232,6 +234,7 @@ def test_a_cpu_that_others_use_keeps_no_job_waiting(ray_cluster: RayCluster, cas
         ray.get(other.there.remote())
 
 
+@pytest.mark.long
 def test_where_no_worker_finds_its_device_the_run_ends_with_the_reason(ray_cluster: RayCluster, case: Case) -> None:
     context = replace(case.context, device="cuda")
     with (

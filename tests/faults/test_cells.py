@@ -12,8 +12,6 @@ from tests.faults.rig import FITS, RUN, Rig
 
 CELL = ("rerun", "study.yaml", "--scenario", "dropout-gap + none", "--fold", "1", "--device", "cpu")
 
-LONG = (pytest.mark.slow, pytest.mark.long)
-
 
 @pytest.fixture
 def finished(rig: Rig) -> Path:
@@ -33,7 +31,6 @@ def test_a_cell_that_is_run_again_is_one_truth_in_the_ledger_and_in_mlflow(rig: 
         assert database.execute(query).fetchone() == (3,)  # the scenario's run and its two folds
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_a_rerun_that_is_killed_is_finished_by_the_next_run(rig: Rig, finished: Path) -> None:
     assert rig.run(finished, *CELL, failpoint="tracking.metrics:2").code == -9
@@ -43,7 +40,7 @@ def test_a_rerun_that_is_killed_is_finished_by_the_next_run(rig: Rig, finished: 
 
 @pytest.mark.parametrize(
     "fault",
-    [failures.exception, pytest.param(failures.not_a_number, marks=LONG)],
+    [failures.exception, pytest.param(failures.not_a_number, marks=pytest.mark.long)],
     ids=lambda fault: fault.__name__,
 )
 def test_one_failing_scenario_does_not_end_the_grid_and_only_it_is_tried_again(rig: Rig, fault: failures.Fault) -> None:

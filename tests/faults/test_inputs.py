@@ -5,10 +5,7 @@ import pytest
 from tests.faults import changes, disk, hostile, images
 from tests.faults.rig import Rig
 
-LONG = (pytest.mark.slow, pytest.mark.long)
 
-
-@pytest.mark.slow
 @pytest.mark.long
 def test_a_full_disk_is_one_line_and_with_room_the_same_command_finishes(rig: Rig) -> None:
     try:
@@ -17,13 +14,12 @@ def test_a_full_disk_is_one_line_and_with_room_the_same_command_finishes(rig: Ri
         pytest.skip(str(error))
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_a_bad_image_stops_a_run_or_is_left_out_and_told_in_the_report(rig: Rig) -> None:
     assert images.bad_image(rig, "cut by two bytes") == 1
 
 
-@pytest.mark.parametrize("name", [pytest.param("byte of the weights", marks=LONG), "fold of a stored fit"])
+@pytest.mark.parametrize("name", [pytest.param("byte of the weights", marks=pytest.mark.long), "fold of a stored fit"])
 def test_a_byte_that_decides_numbers_makes_new_fits_or_is_refused(rig: Rig, name: str) -> None:
     assert changes.change(rig, name) == 1
 

@@ -12,8 +12,8 @@ from tests.field.conftest import Harness, four, write_study
     ("backbone", "size", "goes"),
     [
         ("crossvit_tiny_240", 64, "240"),
-        pytest.param("inception_v3", 48, "96, 128, 299", marks=pytest.mark.slow),
-        pytest.param("vit_tiny_patch16_224", 8, "32", marks=pytest.mark.slow),
+        pytest.param("inception_v3", 48, "96, 128, 299", marks=pytest.mark.long),
+        pytest.param("vit_tiny_patch16_224", 8, "32", marks=pytest.mark.long),
         ("hiera_tiny_224", 150, "224"),
     ],
 )
@@ -29,7 +29,7 @@ def test_a_size_that_a_backbone_does_not_take_is_refused_at_plan(
     assert not Path("mlruns").exists()
 
 
-@pytest.mark.parametrize("command", ["run", pytest.param("search", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("command", ["run", pytest.param("search", marks=pytest.mark.long)])
 def test_nothing_is_begun_where_a_later_stage_could_not_be(harness: Harness, command: str) -> None:
     """The second stage's size, on the backbone that may win the first."""
     four(4)
@@ -74,7 +74,8 @@ def test_the_plan_says_how_a_network_is_read_and_what_is_learnt(harness: Harness
     assert whole["learnt"] == whole["parameters"] == head["parameters"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harness: Harness) -> None:
     four(4)
     write_study(backbone="crossvit_tiny_240", size=64)
@@ -88,7 +89,7 @@ def test_a_plan_in_a_process_of_its_own_refuses_too_and_keeps_what_it_found(harn
 
 
 @pytest.mark.parametrize(
-    "backbone", ["deit_tiny_distilled_patch16_224", pytest.param("efficientvim_m1", marks=pytest.mark.slow)]
+    "backbone", ["deit_tiny_distilled_patch16_224", pytest.param("efficientvim_m1", marks=pytest.mark.long)]
 )
 def test_names_that_never_worked_run_to_a_report(harness: Harness, backbone: str) -> None:
     four(4)

@@ -75,7 +75,7 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
     assert "percentile bootstrap over images" in said["checklist.md"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_without_a_rule_says_that_patients_are_unknown(harness: Harness) -> None:
     sixty()
     write_study(test="search: {space: {dropout: {low: 0.1, high: 0.5}}, trials: 1, objective: {metric: val/accuracy}}")
@@ -128,7 +128,7 @@ def test_copies_that_stand_in_training_are_named_and_not_denied(harness: Harness
     assert "training images only" not in text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_winner_is_said_to_be_chosen_before_the_opening_by_the_first_look_alone(harness: Harness) -> None:
     four()
     write_study()
@@ -146,9 +146,9 @@ def test_the_winner_is_said_to_be_chosen_before_the_opening_by_the_first_look_al
 @pytest.mark.parametrize(
     ("change", "study", "expected"),
     [
-        pytest.param("data.positive=ILL", "s", "TEST SET SEEN 2 TIMES, 1 DECLARED", marks=pytest.mark.slow),
+        pytest.param("data.positive=ILL", "s", "TEST SET SEEN 2 TIMES, 1 DECLARED", marks=pytest.mark.long),
         ("study=other", "other", "2 by all studies"),
-        pytest.param("data.limit=6", "s", "1 more at some of its images, by other manifests", marks=pytest.mark.slow),
+        pytest.param("data.limit=6", "s", "1 more at some of its images, by other manifests", marks=pytest.mark.long),
     ],
 )
 def test_the_same_test_images_by_another_manifest_or_name_are_no_first_look(
@@ -163,7 +163,7 @@ def test_the_same_test_images_by_another_manifest_or_name_are_no_first_look(
     assert expected in text(study=study)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_epoch_chosen_on_the_images_that_score_it_marks_its_rows_in_validation(harness: Harness) -> None:
     four()
     write_study(grid="{select_epoch: [last, best]}")

@@ -10,7 +10,7 @@ from tests.field.conftest import Harness, draw, write_study
 PRICES = ("5$ to 10$", "over 10$ ^_^ (20$)", "_rest_ *x* <b>|`c` 健")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.figures
 def test_classes_of_any_characters_have_their_report(harness: Harness) -> None:
     for number, name in enumerate(PRICES):

@@ -18,7 +18,7 @@ class Head(nn.Module):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_winner_that_can_be_neither_explained_nor_registered_has_its_report(harness: Harness) -> None:
     four()
     Path("own.py").write_text(UNEXPLAINED, encoding="utf-8")

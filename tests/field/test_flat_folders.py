@@ -48,7 +48,7 @@ def inputs_of(*options: str) -> Inputs:
     return prepare(load_study(Path("s.yaml"), options), Store(Path("st"))).inputs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_new_to_a_report_with_a_test_set_of_whole_patients(harness: Harness) -> None:
     flat()
     written = harness("new", "n", "--data", "d", "--out", ".")

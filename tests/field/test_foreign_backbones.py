@@ -37,7 +37,8 @@ def job_ids(harness: Harness) -> set[str]:
     return {job["id"] for stage in stages for scenario in stage["scenarios"] for job in scenario["jobs"]}
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 def test_a_study_of_three_libraries_runs_to_the_model_card(harness: Harness) -> None:
     save_timm(Path("timm"))
     save_open_clip("transformer", Path("clip"))

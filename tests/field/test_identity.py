@@ -40,7 +40,7 @@ def versions(name: str = "s") -> int:
     return len(MlflowClient(uri, registry_uri=uri).search_model_versions(f"name='{name}'"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_studies_of_one_name_keep_their_models_and_reports_apart(harness: Harness) -> None:
     four()
     other_images()
@@ -65,7 +65,7 @@ def test_two_studies_of_one_name_keep_their_models_and_reports_apart(harness: Ha
     assert versions() == 2, "the model of a.yaml was registered already"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_edited_file_that_ends_with_the_same_refit_has_the_same_model(harness: Harness) -> None:
     four()
     write_study()
@@ -78,7 +78,7 @@ def test_an_edited_file_that_ends_with_the_same_refit_has_the_same_model(harness
     assert versions() == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_variant_has_the_model_of_the_one_that_was_run_and_a_study_without_one_is_refused(harness: Harness) -> None:
     four()
     write_study()
@@ -93,7 +93,7 @@ def test_a_variant_has_the_model_of_the_one_that_was_run_and_a_study_without_one
     assert "harness run STUDY" in line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_model_needs_no_image_folder(harness: Harness) -> None:
     four()
     write_study()

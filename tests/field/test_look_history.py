@@ -31,8 +31,9 @@ def places_with(words: str, out: str) -> set[str]:
     return {name for name, told in everywhere(out).items() if words.lower() in told.lower().replace("&#x27;", "'")}
 
 
-@pytest.mark.slow  # eight runs
+@pytest.mark.long  # eight runs
 @pytest.mark.usefixtures("machine_ledger")
+@pytest.mark.long
 def test_seeds_versions_and_fits_made_again_are_told_with_the_number(harness: Harness) -> None:
     four()
     write_study(grid="{}")

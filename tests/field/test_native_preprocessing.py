@@ -11,7 +11,7 @@ from harness.study.preprocessing import Framing
 from tests.field.conftest import Harness, four, write_study
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_of_two_preprocessings_from_its_fits_to_a_served_model(harness: Harness) -> None:
     four(8)
     write_study(grid="{preprocessing: [native, bicubic-center-0.8]}", trainable="head")
@@ -35,7 +35,7 @@ def test_a_study_of_two_preprocessings_from_its_fits_to_a_served_model(harness: 
     assert len(served) == 8 and served["prob_ILL"].nunique() == 8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_native_is_the_same_work_as_its_words_and_study_as_nothing(harness: Harness) -> None:
     four(8)
     write_study(trainable="head", test="")
@@ -71,7 +71,7 @@ def test_weights_whose_crop_is_not_supported_are_refused(harness: Harness) -> No
     assert "bicubic-border" in line and "write study" in line
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_next_stage_gets_what_is_native_to_its_own_backbone(harness: Harness) -> None:
     four(4)
     write_study(grid="{backbone: [test_resnet]}", test="")

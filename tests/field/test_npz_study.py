@@ -46,7 +46,7 @@ def test_a_refused_request_leaves_nothing_and_a_wrong_path_says_what_it_is(harne
     assert "d is not a file" in harness.refused("plan", "n.yaml", "--data", "d")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_new_to_a_report_and_its_images_checked_again(harness: Harness) -> None:
     medmnist(Path("minimnist.npz"))
     written = harness("new", "n", "--data", "minimnist.npz", "--out", ".")

@@ -48,7 +48,7 @@ class Equals:
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_chance_alone_is_nowhere_called_better_or_worse(harness: Harness, store: Store) -> None:
     equals = Equals(harness, store)
     comparisons = equals.statistics["comparisons"]

@@ -104,7 +104,7 @@ def state_of(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_of_own_backbones_runs_to_its_model_card(harness: Harness) -> None:
     four()
     Path("nets.py").write_text(SOURCE)

@@ -133,7 +133,7 @@ def test_a_head_of_the_current_folder_is_not_taken_unless_it_is_named(
     assert harness("plan", "proj/s.yaml", "--set", "base.head=pool:Pool", "--set", "stages.0.grid={}").code == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fit_is_reproduced_from_any_folder(
     harness: Harness, project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ def opened(store: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [WRITING[0], *(pytest.param(command, marks=pytest.mark.slow) for command in WRITING[1:])],
+    [WRITING[0], *(pytest.param(command, marks=pytest.mark.long) for command in WRITING[1:])],
     ids=lambda command: command[0],
 )
 def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, command: tuple[str, ...]) -> None:
@@ -49,7 +49,8 @@ def test_a_store_that_may_not_be_written_is_refused_at_once(outsider: Outsider, 
     assert [path.name for path in sorted(store.iterdir())] == ["jobs", "mlflow.db"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 def test_commands_that_read_do_so_in_a_store_that_may_not_be_written(outsider: Outsider, finished: Finished) -> None:
     finished.copy_to(Path("mlruns"))
     assert finished.study.folder is not None
@@ -70,7 +71,7 @@ def test_commands_that_read_do_so_in_a_store_that_may_not_be_written(outsider: O
     assert sorted(Path("mlruns").rglob("*")) == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_model_of_a_store_that_may_not_be_written_is_used(outsider: Outsider, finished: Finished) -> None:
     store = finished.copy_to(Path("mlruns"))
     opened(store.root)

@@ -25,7 +25,8 @@ WRITING = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 def test_what_reads_works_and_what_writes_is_refused(
     harness: Harness,  # noqa: ARG001 - in its folder
     finished: Finished,
@@ -72,7 +73,7 @@ def test_what_reads_works_and_what_writes_is_refused(
     assert [path.name for path in temporary.iterdir() if path.name.startswith(("harness-", "db_init_lock"))] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_report_is_read_where_it_is_up_to_date_and_written_elsewhere(
     harness: Harness, finished: Finished, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ def an_image(store: Store) -> str:
     return str(next(store.data.rglob("test/*/*.png")))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_in_a_copy_touches_no_file_of_the_original(harness: Harness, finished: Finished, copied: Store) -> None:
     before = content(finished.store.root)
     runs = len(runs_of(finished.store))
@@ -184,7 +184,7 @@ print([run.info.artifact_uri for run in client.search_runs(["1"])])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_that_open_a_moved_store_at_once_all_see_it_where_it_is(copied: Store) -> None:
     ways = [("write", "one"), ("write", "two"), ("read", "")]
     command = [sys.executable, "-c", OPEN, str(copied.root)]

@@ -28,7 +28,7 @@ def cases(count: int = 24) -> pd.DataFrame:
     return table.assign(age=[float("nan"), *range(31, 30 + count)], remark="none")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_new_to_a_report_that_leaves_one_site_out_at_a_time(harness: Harness) -> None:
     draw_images(Path("scans"), {f"{n:02}.png": n + 1 for n in range(24)})
     cases().to_csv("cases.csv", index=False)

@@ -21,7 +21,8 @@ def accents() -> None:
         draw(Path("d", split, "WELL"), count)
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 def test_a_run_in_a_locale_without_utf8_reads_and_writes_the_names_as_they_are(harness: Harness) -> None:
     accents()
     write_study()
@@ -38,7 +39,7 @@ def test_a_run_in_a_locale_without_utf8_reads_and_writes_the_names_as_they_are(h
     assert "3 jobs known: 3 done" in status.out, "the same names, and so the same jobs, as in a UTF-8 locale"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_a_terminal_cannot_show_is_spelled_out(harness: Harness) -> None:
     accents()
     write_study()
@@ -50,7 +51,7 @@ def test_what_a_terminal_cannot_show_is_spelled_out(harness: Harness) -> None:
         assert (refused.code, refused.err) == (2, "error: \\xe9t\\xe9.yaml: no such study file\n")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_closed_streams_are_no_error(harness: Harness) -> None:
     four()
     write_study()
@@ -60,7 +61,8 @@ def test_closed_streams_are_no_error(harness: Harness) -> None:
     assert (done.returncode, Path("err").read_text(encoding="utf-8")) == (0, "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 def test_a_user_without_a_name_and_a_home_runs_a_study_in_worker_processes(outsider: Outsider) -> None:
     four()
     write_study()

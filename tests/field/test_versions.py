@@ -113,7 +113,7 @@ def test_fits_of_two_devices_are_marked_and_not_refused(harness: Harness, study:
     require_marked(mark)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.figures
 def test_the_tables_and_figures_of_the_test_set_are_marked_too(harness: Harness, finished: Finished) -> None:
     finished.copy_to(Path("mlruns"))

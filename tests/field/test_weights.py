@@ -42,7 +42,7 @@ def test_a_file_that_does_not_hold_the_network_leaves_nothing_behind(
     assert not Path("mlruns").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_prefix_is_taken_off_and_said(harness: Harness) -> None:
     four()
     write_study()
@@ -56,7 +56,7 @@ def test_a_prefix_is_taken_off_and_said(harness: Harness) -> None:
     assert said in " ".join(ended.err.split()) + " ".join(ended.out.split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_stores_give_the_same_numbers_from_a_file(harness: Harness) -> None:
     four()
     write_study(test="")

@@ -16,7 +16,7 @@ QUICK = ("rules",)
 
 @pytest.mark.parametrize(
     "names",
-    [pytest.param(QUICK, id="quick"), pytest.param([*CASES.keys() - {*QUICK}], id="slow", marks=pytest.mark.slow)],
+    [pytest.param(QUICK, id="quick"), pytest.param([*CASES.keys() - {*QUICK}], id="long", marks=pytest.mark.long)],
 )
 def test_on_the_simulated_device(names: Sequence[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

@@ -82,6 +82,7 @@ class Machine:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+@pytest.mark.long
 def test_machines_that_die_lose_and_repeat_nothing(
     study_of: StudyOf,
     prepared: Store,
