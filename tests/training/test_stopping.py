@@ -121,7 +121,7 @@ def test_a_refit_is_trained_on_all_images_for_the_median_epoch(
     for record in folds:
         parts = [sum(record.class_counts[part].values()) for part in ("inner", "after", "before")]
         assert parts[0] + parts[1] == parts[2] == 32
-        assert 2 <= parts[0] <= 4  # a tenth
+        assert 3 <= parts[0] <= 6  # an eighth, of 32: no class has the images for a tenth
 
 
 @pytest.mark.parametrize(
