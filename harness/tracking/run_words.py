@@ -3,7 +3,7 @@
 from harness.data.inputs import Inputs
 from harness.report.tables.export import escaped
 from harness.study.origin import short_name
-from harness.study.settings import CROSS_ENTROPY
+from harness.study.settings import CROSS_ENTROPY, Settings
 from harness.study.state import ScenarioState
 from harness.study.unit import Unit
 
@@ -25,5 +25,13 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
         f" accuracy{' of patients' * unit.patients}"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
-        f" {'last epoch' if s.select_epoch == 'last' else 'best epoch on the validation images, which flatters them'}."
+        f" {_epoch(s)}."
     )
+
+
+def _epoch(settings: Settings) -> str:
+    """The epoch that counts, of each fold."""
+    if settings.stop_patience:
+        return "best epoch by images held out of training"
+    last = settings.select_epoch == "last"
+    return "last epoch" if last else "best epoch on the validation images, which flatters them"

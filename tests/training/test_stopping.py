@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 from harness.errors import StudyError
+from harness.report.figures.study import learning_curves
 from harness.store import Ledger, Store
+from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.training.fit import Fitted, fit
 from harness.training.loaders import PixelLoader
 from harness.training.network import Network
 from harness.training.task import FitJob, Task, inner_rows, task_of, training_rows
-from tests.conftest import context_of, run_in
+from tests.conftest import context_of, fit_facts, run_in
 from tests.training.test_fit import CPU, FP32, LABELS, PIXELS, SETTINGS, TASK, network, silent
 
 HOLDING = replace(TASK, train=np.arange(30), inner=np.arange(30, 40))
@@ -116,6 +118,7 @@ def test_a_refit_is_trained_on_all_images_for_the_median_epoch(
     (refit,) = (ledger.record(job.id) for job in test.jobs)
     assert len(refit.history) == refit.selected_epoch == epochs[1] == test.settings.epochs
     assert test.settings.stop_patience == 0
+    assert f"all training images, after {epochs[1]} epochs, the median of its folds" in found.run.report.read_text()
     assert "inner" not in refit.class_counts
     assert sum(refit.class_counts["before"].values()) == 48
     for record in folds:
@@ -147,3 +150,11 @@ def test_labels_are_those_of_the_images_held_out() -> None:
     found, _ = fitted(stop_metric="accuracy", stop_patience=5)
     assert max(epoch["inner/accuracy"] for epoch in found.history) >= 0.9
     assert 0 < LABELS[HOLDING.inner].mean() < 1
+
+
+@pytest.mark.figures
+def test_a_curve_goes_as_far_as_every_fold_was_trained(tmp_path: Path) -> None:
+    point = {f"{side}/{name}": 0.5 for side in ("train", "val") for name in ("loss", "accuracy")}
+    records = [FoldRecord(f"{n}", [point] * n, 1, {}, {}, fit_facts()) for n in (3, 5)]
+    learning_curves(records, "curves", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 5000

@@ -65,8 +65,9 @@ def learning_curves(records: Sequence[FoldRecord], title: str, path: Path, mark:
 
 
 def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
-    """The values [folds, epochs] of a metric."""
-    return np.array([[epoch[metric] for epoch in record.history] for record in records])
+    """The values [folds, epochs] of a metric, as far as every fold was trained: some may have stopped before."""
+    epochs = min(len(record.history) for record in records)
+    return np.array([[epoch[metric] for epoch in record.history[:epochs]] for record in records])
 
 
 @drawn

@@ -164,7 +164,7 @@ def _batches(state: ScenarioState) -> str:
 
 
 def _selected(state: ScenarioState) -> str:
-    if state.settings.select_epoch == "last":
+    if state.settings.select_epoch == "last" and not state.settings.stop_patience:
         return ""
     return f"epoch {_span([record.selected_epoch for record in state.records.values()])}" if state.records else ""
 

@@ -98,6 +98,14 @@ def _by(looks: list[Look]) -> str:
     return ", ".join(f"{name} {count}" for name, count in Counter(look.study for look in looks).items())
 
 
+def _epoch(draft: Draft, state: ScenarioState) -> str:
+    """The epoch that counts."""
+    if state.settings.stop_patience:
+        return "each at its best epoch by images held out of training"
+    stops = any(s.id == state.id and s.settings.stop_patience for s in draft.state.scenarios)
+    return f"after {state.settings.epochs} epochs, the median of its folds" if stops else "last epoch"
+
+
 def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> list[str]:
     """The sentence on the scenario: how it was chosen, which model was scored, and its accuracy."""
     test, low_high = draft.study.test, wilson(right, total)
@@ -109,7 +117,7 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
         else "the ensemble of the fold models, the mean of their probabilities"
     )
     return [
-        f"{who}; {model}, last epoch: accuracy{' of patients' * draft.unit.patients} **{right}/{total} ="
+        f"{who}; {model}, {_epoch(draft, state)}: accuracy{' of patients' * draft.unit.patients} **{right}/{total} ="
         f" {right / total:.3f}**, 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
         "",
     ]

@@ -23,7 +23,7 @@ from harness.report.tables.statistics import comparison_table, fitted_models_not
 from harness.study.state import StageState
 from harness.study.types import BUILT_IN, plain_metric
 
-_OF_IMAGES = "; of images, as patients are combined from the last epoch alone"
+_OF_IMAGES = "; of images, as patients are combined from the epoch that counts alone"
 
 
 def result_lines(draft: Draft) -> list[str]:
