@@ -96,7 +96,11 @@ def test_a_grid_has_every_point_once(study_of: LoadText) -> None:
     [
         ("  space: {}\n", 6, "search.space: {} is given"),
         ("  space: {head: [a, b]}\n", 6, "search.space.head: ['a', 'b'] is given"),
-        ("  space: {heads: {choices: [a]}}\n", 6, "search.space.heads: unknown setting 'heads'; did you mean head?"),
+        (
+            "  space: {heads: {choices: [a]}}\n",
+            6,
+            "search.space.heads: unknown setting 'heads'; did you mean head or head_epochs?",
+        ),
         ("  space: {dropout: {low: 0.1}}\n", 6, "search.space.dropout: {'low': 0.1} is given; give `choices: [...]`"),
         ("  space: {dropout: {low: 0.5, high: 0.1}}\n", 6, "low 0.5 must be less than high 0.1"),
         ("  space: {dropout: {low: 0.1, high: 1.5}}\n", 6, "search.space.dropout.high: 1.5 is given"),

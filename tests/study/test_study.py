@@ -167,7 +167,7 @@ MALFORMED = [
     (ONE_GRID, "      head: []\n", 12, "stages[0].grid.head", "at least 1 item"),
     (ONE_GRID, "      head: dropout-gap\n", 12, "stages[0].grid.head", "input should be a valid list"),
     (ONE_GRID, "      head: [a, b, a]\n", 12, "stages[0].grid.head[2]", "a stands in this list twice"),
-    (ONE_GRID, "      heads: [a]\n", 12, "stages[0].grid.heads", "unknown factor 'heads'; did you mean head?"),
+    (ONE_GRID, "      heads: [a]\n", 12, "stages[0].grid.heads", "unknown factor 'heads'; did you mean head or head_"),
     (ONE_GRID, "      lr: [1]\n", 12, "stages[0].grid.lr", "unknown factor 'lr'; allowed: backbone, weights"),
     (ONE_GRID, "      epochs:\n      - 1\n      - 0\n", 14, "stages[0].grid.epochs[1]", "greater than or equal to 1"),
     (ONE_GRID, "      epochs: [1, true]\n", 12, "stages[0].grid.epochs[1]", "True is given; input should be a valid"),
