@@ -101,6 +101,7 @@ list(ProcessExecutor(["cpu", "cpu"]).run(batches(jobs), context, lambda job: Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+@pytest.mark.long
 def test_no_worker_outlives_a_driver_that_is_killed(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(

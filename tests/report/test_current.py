@@ -123,6 +123,7 @@ def test_another_description_code_or_package_writes_it_again(
 
 @pytest.mark.slow
 @pytest.mark.figures
+@pytest.mark.long
 def test_a_figure_that_failed_is_tried_again(
     finished: Finished, written: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

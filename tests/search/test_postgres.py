@@ -123,6 +123,7 @@ def test_machines_that_die_lose_and_repeat_nothing(
         assert PASSWORD.encode() not in path.read_bytes(), f"{path} holds the password"
 
 
+@pytest.mark.long
 def test_two_machines_that_start_at_once_make_one_search(
     study_of: StudyOf, prepared: Store, postgres: str, tmp_path: Path
 ) -> None:

@@ -317,6 +317,7 @@ def test_killed_workers_lose_and_repeat_nothing(study_of: StudyOf, store: Store)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked from a server")
+@pytest.mark.long
 def test_a_killed_parent_takes_its_workers_along_and_the_next_start_goes_on(
     study_of: StudyOf, store: Store, tmp_path: Path
 ) -> None:

@@ -411,6 +411,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.long
 def test_a_plan_of_100_000_fits_takes_no_more_memory_than_a_small_machine_has(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_text(LARGE)
     done = subprocess.run([sys.executable, "-c", PLAN], cwd=tmp_path, capture_output=True, text=True)

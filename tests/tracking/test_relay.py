@@ -82,6 +82,7 @@ def test_a_lost_server_stops_no_training_and_has_every_row_once_in_the_end(
     assert content(store) == content(finished.store)
 
 
+@pytest.mark.long
 def test_after_a_run_that_never_saw_its_server_again_the_same_command_adds_what_is_missing(
     finished: Finished, store: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:

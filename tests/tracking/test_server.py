@@ -132,6 +132,7 @@ def test_a_study_s_server_is_restarted_and_has_every_row_once(
 
 
 @services
+@pytest.mark.long
 def test_a_search_s_server_is_restarted_and_has_every_row_once(team: Team, tmp_path: Path) -> None:
     file, target = tmp_path / "tiny.yaml", 12
     file.write_text(SEARCH)

@@ -127,6 +127,7 @@ def test_a_flipped_byte_of_a_registration_is_found_and_only_there(finished: Fini
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_flipped_byte_of_one_file_alone_is_found_and_only_there(copied: Store) -> None:
     for path in [path for files in covered(copied) for path in files]:
         content = path.read_bytes()
