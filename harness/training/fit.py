@@ -65,10 +65,7 @@ def fit(
     steps = Steps(learner, arithmetic, micro_batch, make_loss(job))
     scorings = settings.epochs if job.task.every_epoch else 1
     score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
-
-    def predicted(rows: Rows) -> Probabilities:
-        return predict(model, loader, rows, micro_batch, score)
-
+    predicted = partial(predict, model, loader, batch_size=micro_batch, score=score)
     for epoch in range(history.next_epoch, settings.epochs + 1):
         torch.manual_seed(derive_seed(job.seed, "dropout", epoch))
         metrics = _train_epoch(steps, loader, job, epoch)

@@ -17,25 +17,26 @@ from harness.stats.calibration import calibration_slope
 from harness.stats.metrics import classification_metrics, confusion_matrix, expected_calibration_error, matrix_scores
 from harness.stats.priors import Shares, learnt_shares, log_odds_shift, shifted
 from harness.study.plan import Job
-from harness.study.settings import CROSS_ENTROPY, Settings
+from harness.study.settings import TREATMENTS, Settings
 from harness.study.state import ScenarioState
 
 TREATED = "classes of unequal size"  # the `on` of these estimates and comparisons
-TREATMENTS = {"oversampling": "none", "undersampling": "none", "loss": CROSS_ENTROPY}  # and what is none of them
 BALANCED, MOVED = "balanced accuracy", "balanced accuracy, decision moved"
 AREA, SLOPE, ECE = "ROC AUC", "calibration slope", "ECE"
 CORRECTED = ", prior corrected"
+CORRECTION = "prior_correction"  # treats nothing by itself
 
 
 def is_treated(settings: Settings) -> bool:
     """Whether a scenario treats classes of unequal size, without a leak and so that the class shares are known."""
     known = not settings.leaks and ":" not in settings.loss
-    return known and any(getattr(settings, key) != value for key, value in TREATMENTS.items())
+    default = Settings.model_fields
+    return known and any(getattr(settings, name) != default[name].default for name in TREATMENTS if name != CORRECTION)
 
 
 def untreated(settings: Settings) -> str:
     """The same settings without a treatment, as a text to compare."""
-    plain = {**TREATMENTS, "oversampling_ratio": 1.0, "prior_correction": "off"}
+    plain = {name: Settings.model_fields[name].default for name in (*TREATMENTS, "oversampling_ratio")}
     return settings.model_copy(update=plain).model_dump_json()
 
 
