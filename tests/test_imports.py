@@ -184,7 +184,9 @@ except SystemExit as end:
     assert (tmp_path / "store").is_dir(), "the plan was made"
 
 
-@pytest.mark.parametrize("command", ["run", pytest.param("report", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "command", [pytest.param("run", marks=pytest.mark.long), pytest.param("report", marks=pytest.mark.slow)]
+)
 def test_a_finished_study_loads_neither_torch_nor_matplotlib(finished: Finished, tmp_path: Path, command: str) -> None:
     store = finished.copy_to(tmp_path / "store").root
     (tmp_path / "small.yaml").write_text(SMALL_STUDY)

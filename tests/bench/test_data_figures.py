@@ -63,7 +63,7 @@ def test_a_process_that_a_large_one_starts_is_measured_by_itself(
     assert used(["little"]).peak < 2 * before < ballast.nbytes
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_is_drawn_planned_and_compared_with_a_loop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "QUICK_ROWS", 60)
     ratio, peak = tables.measure(bench)

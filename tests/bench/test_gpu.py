@@ -175,7 +175,7 @@ def test_fits_share_a_device() -> None:
     assert (rows[2].value, rows[2].work) == (None, "no CUDA device")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_fails_is_told() -> None:
     unknown = replace(TINY, backbones=("no_such_network",))
     with (

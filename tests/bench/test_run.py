@@ -60,7 +60,7 @@ def bench(image_folder: Path, tmp_path: Path) -> Iterator[Bench]:
         yield found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("figures")
 def test_a_figure_that_breaks_down_leaves_the_others(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -51,7 +51,11 @@ def served(store: Store, read_only: bool, temporary: Path) -> Iterator[tuple[str
 
 
 @pytest.mark.parametrize(
-    "read_only", [pytest.param(True, marks=pytest.mark.long, id="read-only"), pytest.param(False, id="copied")]
+    "read_only",
+    [
+        pytest.param(True, marks=pytest.mark.long, id="read-only"),
+        pytest.param(False, marks=pytest.mark.long, id="copied"),
+    ],
 )
 def test_artifacts_report_and_model_of_a_copy_open(
     browser: "Browser", finished: Finished, tmp_path: Path, read_only: bool

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.ray
 MOMENTS = range(1, 11) if CHAOS else [4]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_node_that_is_lost_loses_no_job(ray_cluster: RayCluster, case: Case, moment: int) -> None:
     """moment: the number of epochs that have been told when a node is killed."""

@@ -19,6 +19,7 @@ def finished(rig: Rig) -> Path:
     return rig.copy()
 
 
+@pytest.mark.long
 def test_a_cell_that_is_run_again_is_one_truth_in_the_ledger_and_in_mlflow(rig: Rig, finished: Path) -> None:
     ended = rig.run(finished, *CELL)
     assert ended.code == 0, ended

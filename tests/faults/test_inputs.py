@@ -19,7 +19,8 @@ def test_a_bad_image_stops_a_run_or_is_left_out_and_told_in_the_report(rig: Rig)
     assert images.bad_image(rig, "cut by two bytes") == 1
 
 
-@pytest.mark.parametrize("name", [pytest.param("byte of the weights", marks=pytest.mark.long), "fold of a stored fit"])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["byte of the weights", "fold of a stored fit"])
 def test_a_byte_that_decides_numbers_makes_new_fits_or_is_refused(rig: Rig, name: str) -> None:
     assert changes.change(rig, name) == 1
 

@@ -39,12 +39,14 @@ def test_a_kill_around_a_checkpoint_changes_no_number(rig: Rig, place: str) -> N
     assert kills.kill_checkpoint(rig, place) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_which_goes_on_later(rig: Rig, number: signal.Signals) -> None:
     kills.stop(rig, number, 1, 0.05)
 
 
-@pytest.mark.parametrize("at_once", [pytest.param(True, marks=pytest.mark.long), False])
+@pytest.mark.long
+@pytest.mark.parametrize("at_once", [True, False])
 def test_a_second_runner_is_refused_and_a_killed_one_holds_nothing(rig: Rig, at_once: bool) -> None:
     assert kills.second_runner(rig, at_once) == 1
 

@@ -71,6 +71,7 @@ def require_marked(mark: str, study: str = "s") -> None:
     assert [path for path in figures if reddish(path) < 500] == []
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_other_versions_are_refused_by_name_and_marked_where_they_are_allowed(harness: Harness, study: str) -> None:
     change(by_old_timm, 4)

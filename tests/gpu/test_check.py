@@ -53,7 +53,7 @@ def test_without_a_cuda_device_one_line_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_check_needs_nothing_that_only_the_tests_need() -> None:
     """A machine with a GPU may have the harness alone."""
     checks = ("device", "fused", "graphs", "numbers", "whole")
@@ -111,6 +111,6 @@ class _OnCpu(Lab):
         return replace(context, device="cpu"), jobs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_fits_of_two_workers_are_compared_with_those_of_one_process(tmp_path: Path) -> None:
     assert two_workers(_OnCpu(tmp_path, simulated=False)) == "4 fits apart by 0 from those of one process"

@@ -107,7 +107,7 @@ def test_a_look_at_the_test_set_writes_it_again(finished: Finished, written: Sto
     assert "TEST SET SEEN 2 TIMES" in (written.reports / "small" / "report.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_description_code_or_package_writes_it_again(
     finished: Finished, written: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:

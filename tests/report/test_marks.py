@@ -110,7 +110,7 @@ def _train_counts(run: Finished) -> dict[str, int]:
     return {name: int((labels == name).sum()) for name in set(labels)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.figures
 def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tables(
     small_study: Callable[..., Study], new_store: Callable[[], Store]

@@ -157,6 +157,7 @@ def test_a_new_report_replaces_the_old_one_whole(finished: Finished, store: Stor
     assert [path.name for path in store.reports.iterdir()] == ["small"]
 
 
+@pytest.mark.long
 def test_a_report_is_written_without_torch_timm_or_mlflow(finished: Finished, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(finished.study.text or "")
     copied = tmp_path / "store"

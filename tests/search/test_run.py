@@ -144,7 +144,7 @@ def test_a_second_start_does_nothing(study_of: StudyOf, reference: tuple[SearchR
 
 @pytest.mark.parametrize(
     ("sampler", "trials"),  # the samplers that learn begin to after ten trials
-    [("random", 4), pytest.param("tpe", 12, marks=pytest.mark.slow), pytest.param("gp", 12, marks=pytest.mark.slow)],
+    [("random", 4), pytest.param("tpe", 12, marks=pytest.mark.long), pytest.param("gp", 12, marks=pytest.mark.long)],
 )
 def test_one_seed_and_one_worker_give_the_same_trials_also_after_a_stop(
     study_of: StudyOf, prepared: Store, store: Store, sampler: str, trials: int, tmp_path: Path
@@ -298,7 +298,7 @@ def children_of_forkserver() -> Iterator[int]:
         yield from (int(pid) for pid in children.read_text().split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_killed_workers_lose_and_repeat_nothing(study_of: StudyOf, store: Store) -> None:
     study, target = study_of(), 40

@@ -66,7 +66,7 @@ class Outage(Recorder):
         self.said.append(text.partition(" (")[0])
 
 
-@pytest.mark.parametrize("moment", range(1, 13) if CHAOS else (pytest.param(1, marks=pytest.mark.slow), 4))
+@pytest.mark.parametrize("moment", range(1, 13) if CHAOS else (pytest.param(1, marks=pytest.mark.long), 4))
 def test_a_lost_server_stops_no_training_and_has_every_row_once_in_the_end(
     finished: Finished, store: Store, small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:

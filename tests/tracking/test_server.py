@@ -109,6 +109,7 @@ def every_row_is_there_once(team: Team, store: Store) -> None:
         assert there.read_bytes() == (Ledger(store).path(run.data.tags["harness.job_id"]) / there.name).read_bytes()
 
 
+@pytest.mark.long
 @services
 def test_a_study_s_server_is_restarted_and_has_every_row_once(
     team: Team,
@@ -177,6 +178,7 @@ def test_a_wrong_password_is_refused_before_anything_is_trained(
     assert reporter.outcomes == []
 
 
+@pytest.mark.long
 @services
 def test_the_chosen_model_is_used_from_elsewhere(team: Team, small_study: Callable[..., Study], tmp_path: Path) -> None:
     stages = "stages=[{name: one, grid: {head: [batchnorm-gap]}, select: {}}]"

@@ -31,6 +31,7 @@ def baselines(new_store: Callable[[], Store]) -> Finished:
     return run_in(load_study(ROOT / "studies" / "baselines.yaml", SMALL), new_store())
 
 
+@pytest.mark.long
 def test_every_baseline_is_on_the_same_folds_and_the_same_test_images(baselines: Finished) -> None:
     ledger, (stage,) = Ledger(baselines.store), baselines.run.state.stages
     assert not baselines.run.failed

@@ -47,7 +47,7 @@ def through_a_file(packed: Any, tensors: dict[str, Tensor]) -> tuple[Any, dict[s
 
 
 COMPILING = ("kron",)  # in their first step
-MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in COMPILING else name for name in usable()]
+MARKED = [pytest.param(name, marks=pytest.mark.long) if name in COMPILING else name for name in usable()]
 
 
 @pytest.mark.parametrize("name", MARKED)

@@ -171,7 +171,7 @@ def test_without_pictures_there_is_none_and_everything_holds(finished: Finished,
     assert not_holding(out) == images_unchecked(out)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.figures
 def test_the_figures_can_be_drawn_again_from_what_is_published(published: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(published, tmp_path / "copy")
