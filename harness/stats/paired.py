@@ -79,24 +79,7 @@ def mcnemar_range(first: Mapping[str, int], second: Mapping[str, int], totals: M
     return McNemarRange((fewest[0], fewest[1]), (most[0], most[1]), min(values), max(values))
 
 
-def delong(first: NDArray[np.float64], second: NDArray[np.float64], positive: NDArray[np.bool_]) -> Test:
-    """The difference of two areas under the ROC curve on the same images (DeLong et al. 1988, Biometrics 44:837).
-
-    first, second: [n] scores; positive: [n]. Placements by midranks (Sun & Xu 2014, IEEE SPL 21:1389).
-    Where the variance is zero (both curves perfect, or all scores tied) p is 1 and the interval is infinite.
-    """
-    from scipy.special import ndtr, ndtri
-
-    areas, covariance = auc_covariance(np.stack([first, second]), positive)
-    difference = float(areas[0] - areas[1])
-    error = float(np.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])))
-    if error < _least_error(positive):
-        return Test(difference, -np.inf, np.inf, 1.0)
-    half = float(ndtri(0.5 + CONFIDENCE_LEVEL / 2)) * error
-    return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))
-
-
-def _least_error(positive: NDArray[np.bool_]) -> float:
+def least_error(positive: NDArray[np.bool_]) -> float:
     """Half of the error that one tied pair of images causes; smaller ones are floating-point errors."""
     return 0.25 / (int(positive.sum()) * int((~positive).sum()))
 
@@ -121,7 +104,7 @@ def mean_area(scores: NDArray[np.float64], positive: NDArray[np.bool_], level: f
 
     areas, covariance = auc_covariance(scores, positive)
     value, error = float(areas.mean()), float(np.sqrt(max(0.0, covariance.mean())))
-    if error < _least_error(positive):
+    if error < least_error(positive):
         pairs = int(min(positive.sum(), (~positive).sum()))
         return Area(value, *wilson(value * pairs, pairs, level), f"Wilson on {pairs} separate pairs of images")
     half = float(ndtri(0.5 + level / 2)) * error
@@ -132,16 +115,27 @@ def auc_covariance(
     scores: NDArray[np.float64], positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The areas [k] under k ROC curves and their covariance [k, k], from scores [k, n]."""
+    above, below = placements(scores, positive)
+    covariance = np.cov(above) / above.shape[1] + np.cov(below) / below.shape[1]
+    return above.mean(axis=1), np.atleast_2d(covariance)
+
+
+def placements(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The share of negative images below each positive one [k, m], and of positive ones above each negative [k, n].
+
+    scores: [k, images]. DeLong et al. 1988, Biometrics 44:837; by midranks (Sun & Xu 2014, IEEE SPL 21:1389).
+    Raises ValueError where a class has fewer than two images.
+    """
     from scipy.stats import rankdata
 
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) < 2:
         raise ValueError(f"the covariance of areas needs two images of each class; got {m} positive and {n} negative")
     ranks = rankdata(scores, axis=1)
-    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n  # negatives below each positive, of n
-    below = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
-    covariance = np.cov(above) / m + np.cov(below) / n
-    return above.mean(axis=1), np.atleast_2d(covariance)
+    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n
+    return above, 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
 
 
 def holm(ps: Sequence[float]) -> list[float]:

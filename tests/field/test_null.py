@@ -52,12 +52,8 @@ class Equals:
 def test_chance_alone_is_nowhere_called_better_or_worse(harness: Harness, store: Store) -> None:
     equals = Equals(harness, store)
     comparisons = equals.statistics["comparisons"]
-    image_by_image = [c for c in comparisons if c["test"] in ("exact McNemar", "DeLong")]
-    assert min(c["p_holm"] for c in image_by_image) < 0.05  # fitted models do differ, by chance alone
-    assert {c["verdict"] for c in image_by_image} == {None}
-    assert {c["compares"] for c in image_by_image} == {"fitted models"}
-    assert {c["on"] for c in image_by_image} == {"out of fold, first repeat", "test set"}
-    assert {c["verdict"] for c in comparisons if c not in image_by_image} == {"cannot resolve"}
+    kinds = {(c["on"], c["compares"], c["verdict"]) for c in comparisons}
+    assert kinds == {("folds", "recipes", "cannot resolve"), ("test set", "fitted models", None)}
     notes = [run.data.tags.get("mlflow.note.content", "") for run in runs_of(equals.store)]
     for text in (equals.terminal, equals.report, (equals.folder / "summary.md").read_text(), *notes):
         assert not CALLED.search(text.replace("no scenario is better by them", ""))

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
-from statsmodels.stats.contingency_tables import mcnemar
 
-from harness.report.numbers.comparisons import image_comparisons
+from harness.report.numbers.comparisons import TEST, fitted_comparisons
 from harness.report.numbers.predictions import pooled
 from harness.report.numbers.records import Statistics
 from harness.stats.arrays import arrays
-from harness.stats.paired import corrected_t, delong, holm
+from harness.stats.fitted_models import accuracy_difference, area_difference
+from harness.stats.paired import corrected_t, holm
 from harness.store import Ledger
 from harness.study.state import StageState
 from tests.conftest import Finished
@@ -64,47 +64,48 @@ def test_the_majority_class_is_what_a_model_must_beat(finished: Finished, statis
     assert (found.hits, found.n) == (int((predictions["label"] == "PNEUMONIA").sum()), len(predictions))
 
 
-def test_the_paired_tests_are_on_the_same_images(finished: Finished, stage: StageState, statistics: Statistics) -> None:
-    assert stage.top is not None
-    (other,) = [s for s in stage.scenarios if s is not stage.top]
-    frames = [
-        pooled(list(s.jobs), Ledger(finished.store)).set_index("image").sort_index().reset_index()
-        for s in (stage.top, other)
+def fitted_model(seed: int, patients: int = 12, images: int = 3) -> pd.DataFrame:
+    """Predictions of a model on the test images of some patients."""
+    count = patients * images
+    frame = pd.DataFrame({"image": [f"i{n}" for n in range(count)], "patient": np.repeat(np.arange(patients), images)})
+    frame["label"] = np.where(frame["patient"] % 2, "YES", "NO")
+    frame["prob_YES"] = np.random.default_rng(seed).random(count)
+    return frame.assign(prob_NO=1 - frame["prob_YES"])
+
+
+def test_fitted_models_are_tested_on_the_same_images_over_whole_patients_without_a_verdict() -> None:
+    first, second = fitted_model(0), fitted_model(1)
+    found = fitted_comparisons([("a", first), ("b", second.sample(frac=1, random_state=0))], TEST, "YES")
+    assert [(c.test, c.compares, c.verdict) for c in found] == [
+        ("accuracy over patients", "fitted models", None),
+        ("DeLong over patients", "fitted models", None),
     ]
-    assert frames[0]["image"].tolist() == frames[1]["image"].tolist()
-    right = [arrays(frame)[1].argmax(axis=1) == arrays(frame)[2] for frame in frames]
-    table = [[int((right[0] & right[1]).sum()), int((right[0] & ~right[1]).sum())],
-             [int((~right[0] & right[1]).sum()), int((~right[0] & ~right[1]).sum())]]  # fmt: skip
-    pair = (stage.top.name, other.name)
-    found = {c.test: c for c in statistics.comparisons if (c.first, c.second) == pair}
-    assert found["exact McNemar"].p == pytest.approx(float(mcnemar(table, exact=True).pvalue))
-    assert (found["exact McNemar"].only_first, found["exact McNemar"].only_second) == (table[0][1], table[1][0])
-    scores = [frame["prob_PNEUMONIA"].to_numpy(np.float64) for frame in frames]
-    expected = delong(scores[0], scores[1], (frames[0]["label"] == "PNEUMONIA").to_numpy())
-    assert found["DeLong"].p == pytest.approx(expected.p)
-    assert found["DeLong"].difference == pytest.approx(expected.difference)
+    positive, patients = (first["label"] == "YES").to_numpy(), first["patient"].to_numpy()
+    right = [(frame["prob_YES"] > 0.5).to_numpy() == positive for frame in (first, second)]
+    scores = [frame["prob_YES"].to_numpy() for frame in (first, second)]
+    expected = [
+        accuracy_difference(right[0], right[1], patients),
+        area_difference(scores[0], scores[1], positive, patients),
+    ]
+    for c, test in zip(found, expected, strict=True):
+        assert (c.difference, c.low, c.high, c.p) == pytest.approx((test.difference, test.low, test.high, test.p))
+    assert found[0].only_first == int((right[0] & ~right[1]).sum())
+    assert found[0].only_second == int((right[1] & ~right[0]).sum())
 
 
-def test_holm_is_over_the_comparisons_of_one_test(statistics: Statistics) -> None:
-    for test in ("corrected resampled t", "exact McNemar", "DeLong"):
-        family = [c for c in statistics.comparisons if c.test == test]
-        assert family
-        for size in {c.comparisons for c in family}:
-            assert size == 1  # the small study compares two scenarios in each stage
-        assert [c.p_holm for c in family] == [holm([c.p or 0.0])[0] for c in family]
+def test_holm_is_over_the_comparisons_of_one_test() -> None:
+    fitted = [(str(seed), fitted_model(seed)) for seed in range(4)]
+    found = fitted_comparisons(fitted, TEST, "YES")
+    for test in {c.test for c in found}:
+        family = [c for c in found if c.test == test]
+        assert [c.comparisons for c in family] == [3] * 3
+        assert [c.p_holm for c in family] == holm([c.p or 0.0 for c in family])
 
 
-def test_only_the_folds_give_a_verdict(finished: Finished, statistics: Statistics) -> None:
-    kinds = {(c.test, c.compares, c.verdict is None) for c in statistics.comparisons}
-    assert kinds == {
-        ("corrected resampled t", "recipes", False),
-        ("exact McNemar", "fitted models", True),
-        ("DeLong", "fitted models", True),
-    }
-    table = pd.read_csv(finished.run.report.parent / "comparisons-heads.csv", keep_default_na=False)
-    verdicts = dict(zip(table["test"], table["verdict"], strict=True))
-    assert (verdicts["exact McNemar"], verdicts["DeLong"]) == ("-", "-")
-    assert "no scenario is better by them" in finished.run.report.read_text()
+def test_out_of_fold_recipes_alone_are_compared(finished: Finished, statistics: Statistics) -> None:
+    assert {(c.test, c.compares) for c in statistics.comparisons} == {("corrected resampled t", "recipes")}
+    assert all(c.verdict and c.comparisons == 1 for c in statistics.comparisons)  # two scenarios in each stage
+    assert "fitted models" not in finished.run.report.read_text()
 
 
 def test_the_t_test_can_be_redone_from_the_fold_values(statistics: Statistics) -> None:
@@ -131,12 +132,12 @@ def test_every_number_of_the_test_table_is_in_the_statistics(finished: Finished,
 
 
 def test_one_image_of_a_class_has_no_test_of_areas() -> None:
-    """DeLong's variance needs two; McNemar's test needs none."""
+    """The variance of an area needs two; that of an accuracy needs none."""
     frame = pd.DataFrame(
         {"image": list("abc"), "patient": list("abc"), "label": ["YES", "NO", "NO"], "prob_YES": [0.9, 0.1, 0.2]}
     )
     frame["prob_NO"] = 1 - frame["prob_YES"]
-    assert [c.test for c in image_comparisons([("a", frame), ("b", frame)], "test set", "YES")] == ["exact McNemar"]
+    assert [c.metric for c in fitted_comparisons([("a", frame), ("b", frame)], TEST, "YES")] == ["accuracy"]
 
 
 def test_the_tables_of_the_report_are_there_in_every_form(finished: Finished) -> None:

@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.stats.paired import auc_covariance, corrected_t, delong, holm, mcnemar, mcnemar_range, mean_area
+from harness.stats.paired import auc_covariance, corrected_t, holm, mcnemar, mcnemar_range, mean_area
 from harness.stats.proportions import wilson
 
 # DeLong, DeLong & Clarke-Pearson 1988, as printed in SAS/STAT's example "Comparing Receiver Operating
@@ -43,10 +43,6 @@ def test_delong_equals_the_definition_by_pairs_also_with_ties() -> None:
     areas, covariance = auc_covariance(scores, positive)
     np.testing.assert_allclose(covariance, expected, rtol=1e-12)
     np.testing.assert_allclose(areas, [roc_auc_score(positive, row) for row in scores], rtol=1e-12)
-    variance = expected[0, 0] + expected[1, 1] - 2 * expected[0, 1]
-    found = delong(scores[0], scores[1], positive)
-    assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.difference) / np.sqrt(variance)), rel=1e-9)
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(variance), rel=1e-6)
 
 
 def test_the_interval_of_one_area_is_a_normal_one_with_delongs_error() -> None:
@@ -76,36 +72,6 @@ def test_the_mean_of_several_areas_on_the_same_images_has_the_error_of_all_their
     weights = np.full(3, 1 / 3)
     assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(weights @ covariance @ weights), rel=1e-6)
     assert mean_area(np.stack([scores[0]] * 5), positive) == mean_area(scores[:1], positive)
-
-
-@pytest.mark.parametrize(("score", "difference"), [(0.0, 0.5), (-1.0, 1.0)])
-def test_delong_of_curves_without_any_spread_resolves_nothing(score: float, difference: float) -> None:
-    _, positive = ovarian()
-    found = delong(positive.astype(float), score * positive, positive)
-    assert found.difference == difference
-    assert (found.p, found.low, found.high) == (1.0, -np.inf, np.inf)
-
-
-def test_delong_of_equal_scores_finds_nothing() -> None:
-    scores, positive = ovarian()
-    assert delong(scores[0], scores[0], positive).p == 1.0
-
-
-def test_corrected_t_gives_what_scikit_learn_documents_for_its_worked_example() -> None:
-    """The guide "Statistical comparison of models using grid search" prints t = 0.750 and one-sided p = 0.227."""
-    from sklearn.datasets import make_moons
-    from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
-    from sklearn.svm import SVC
-
-    features, labels = make_moons(noise=0.352, random_state=1, n_samples=100)
-    folds = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
-    rbf, linear = (
-        cross_val_score(SVC(kernel=kernel, random_state=0), features, labels, scoring="roc_auc", cv=folds)
-        for kernel in ("rbf", "linear")
-    )
-    found = corrected_t(list(rbf - linear), val_to_train=10 / 90)
-    assert found.p / 2 == pytest.approx(0.227, abs=0.0005)
-    assert stats.t.isf(found.p / 2, 99) == pytest.approx(0.750, abs=0.0005)
 
 
 def test_corrected_t_without_overlap_is_the_paired_t_test() -> None:

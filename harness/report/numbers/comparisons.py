@@ -4,22 +4,24 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.report.numbers.estimates import from_confusion, over_repeats
 from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
 from harness.stats.arrays import arrays
 from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
+from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.metrics import confusion_matrix
 from harness.stats.own_metrics import OwnMetric
-from harness.stats.paired import Test, delong, holm, mcnemar, mean_area
+from harness.stats.paired import Test, holm, mean_area
 from harness.study.state import Contest, ScenarioState, StageState, contests
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
 OUT_OF_FOLD = "out of fold"
-FIRST_REPEAT = "out of fold, first repeat"
 TEST = "test set"
+FITTED_TESTS = {"accuracy": "accuracy over patients", "roc_auc": "DeLong over patients"}  # by metric
 
 
 def scenario_estimates(state: ScenarioState, predictions: Predictions, run_id: str | None) -> list[Estimate]:
@@ -116,21 +118,10 @@ def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
     return area(probabilities[:, index], labels == index) if estimate.metric == "roc_auc" else None
 
 
-def stage_comparisons(state: StageState, predictions: Predictions) -> list[Comparison]:
-    """Compare the stage's top scenario with every other: over folds, and on the same out-of-fold images.
-
-    With several repeats, the images of the first are compared: p values have no mean.
-    """
-    found = contests(state)
-    if not found:
-        return []
-    metric = state.stage.select.metric if state.stage.select else ""
-    recipes = [_of_contest(c, metric, len(found)) for c in found]
-    scenarios = [found[0].top, *(c.other for c in found)]
-    repeats = [by_repeat(predictions.out_of_fold(s)) for s in scenarios]
-    fitted = [(s.name, parts[0]) for s, parts in zip(scenarios, repeats, strict=True)]
-    on = FIRST_REPEAT if len(repeats[0]) > 1 else OUT_OF_FOLD
-    return recipes + image_comparisons(fitted, on, predictions.positive)
+def stage_comparisons(state: StageState) -> list[Comparison]:
+    """Compare the recipe of the stage's top scenario with that of every other, over the folds."""
+    found, metric = contests(state), state.stage.select.metric if state.stage.select else ""
+    return [_of_contest(contest, metric, len(found)) for contest in found]
 
 
 def test_comparisons(
@@ -138,7 +129,7 @@ def test_comparisons(
 ) -> list[Comparison]:
     """Compare the selected scenario with every other one that was scored on the same test images."""
     fitted = [(s.name, predictions.on_test(s)) for s in (winner, *others)]
-    return image_comparisons(fitted, TEST, predictions.positive)
+    return fitted_comparisons(fitted, TEST, predictions.positive)
 
 
 def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
@@ -161,47 +152,53 @@ def ends_of(test: Test) -> tuple[float, float] | tuple[None, None]:
     return (test.low, test.high) if np.isfinite(test.low) else (None, None)
 
 
-def image_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, positive: str | None) -> list[Comparison]:
-    """Compare the fitted models of the first scenario with those of each other by McNemar's and DeLong's test.
+def fitted_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, positive: str | None) -> list[Comparison]:
+    """Compare the fitted model of the first scenario with that of each other, on the same images of whole patients.
 
-    The tests are image by image and about these fitted models on these images: two fits by the same recipe differ
-    significantly, too. So they give no verdict about scenarios.
+    Accuracies, and areas under the ROC curve where there is a positive class. The tests are about these fitted models:
+    two fits by the same recipe may differ significantly, too. So they give no verdict about scenarios.
     """
     (first, top), *others = fitted
-    by_class = [_mcnemar((first, name), on, top, other) for name, other in others]
-    by_area = [_delong((first, name), on, top, other, positive) for name, other in others] if positive else []
+    rows = top.set_index("image")
+    pairs = [((first, name), rows, other.set_index("image").loc[rows.index]) for name, other in others]
+    by_class = [_accuracies(*pair, on) for pair in pairs]
+    by_area = [_test_of_areas(*pair, on, positive) for pair in pairs] if positive else []
     return holm_adjusted(by_class) + holm_adjusted([c for c in by_area if c])
 
 
-def _mcnemar(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame) -> Comparison:
-    first, second = _right(top), _right(other)
-    second = second.reindex(first.index)
-    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    return Comparison(
-        first=pair[0], second=pair[1], on=on, metric="accuracy",
-        test="exact McNemar", compares="fitted models", difference=float(first.mean() - second.mean()),
-        p=mcnemar(only_first, only_second), only_first=only_first, only_second=only_second,
-    )  # fmt: skip
+def _accuracies(pair: Pair, top: pd.DataFrame, other: pd.DataFrame, on: str) -> Comparison:
+    first, second = (_right(frame) for frame in (top, other))
+    found = _fitted(pair, on, "accuracy", accuracy_difference(first, second, _patients(top)))
+    counts = {"only_first": int((first & ~second).sum()), "only_second": int((second & ~first).sum())}
+    return found.model_copy(update=counts)
 
 
-def _right(frame: pd.DataFrame) -> pd.Series:
+def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether each image is classified correctly."""
     _, probabilities, labels = arrays(frame)
-    return pd.Series(probabilities.argmax(axis=1) == labels, index=frame["image"])
+    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
+    return right
 
 
-def _delong(pair: Pair, on: str, top: pd.DataFrame, other: pd.DataFrame, positive: str) -> Comparison | None:
+def _patients(frame: pd.DataFrame) -> NDArray[np.int64]:
+    return pd.factorize(frame["patient"])[0]
+
+
+def _test_of_areas(pair: Pair, top: pd.DataFrame, other: pd.DataFrame, on: str, positive: str) -> Comparison | None:
     """The comparison of two areas; None where a class has fewer than two images, so that its variance is unknown."""
     is_positive = (top["label"] == positive).to_numpy()
     if min(is_positive.sum(), (~is_positive).sum()) < 2:
         return None
-    scores = [frame.set_index("image")[f"prob_{positive}"] for frame in (top, other)]
-    second = scores[1].reindex(scores[0].index).to_numpy(np.float64)
-    test = delong(scores[0].to_numpy(np.float64), second, is_positive)
+    first, second = (frame[f"prob_{positive}"].to_numpy(np.float64) for frame in (top, other))
+    return _fitted(pair, on, "roc_auc", area_difference(first, second, is_positive, _patients(top)))
+
+
+def _fitted(pair: Pair, on: str, metric: str, test: Test) -> Comparison:
+    """A test of two fitted models as a comparison, not adjusted yet."""
     low, high = ends_of(test)
     return Comparison(
-        first=pair[0], second=pair[1], on=on, metric="roc_auc",
-        test="DeLong", compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
+        first=pair[0], second=pair[1], on=on, metric=metric, test=FITTED_TESTS[metric],
+        compares="fitted models", difference=test.difference, low=low, high=high, p=test.p,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.stats import ALPHA
 from harness.study.unit import Combine
 
-SCHEMA_VERSION = 2  # raise it when a field changes its meaning
+SCHEMA_VERSION = 3  # raise it when a field changes its meaning, or other tests are made
+# 3: fitted models are compared on the test set alone, over patients
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
 Compared = Literal["recipes", "fitted models"]

@@ -158,7 +158,7 @@ def _comparisons(state: StudyState, predictions: Predictions) -> list[Comparison
     """The comparisons within every stage, and on the test set of the selected scenario with the others; each once."""
     found: list[Comparison] = []
     for stage in state.stages:
-        found += [c for c in stage_comparisons(stage, predictions) if c not in found]
+        found += [c for c in stage_comparisons(stage) if c not in found]
     if winner := selected_test(state):
         others = [test for test in state.tests if test.finished and test is not winner]
         found += test_comparisons(winner, others, predictions)

@@ -226,7 +226,7 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
         f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
-        " exact McNemar and DeLong without a verdict; Holm over the comparisons of a stage",
+        " on the test set accuracy and DeLong's test over patients, without a verdict; Holm over each family",
         "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set{of}: {', '.join(values)}; all in statistics.json",

@@ -129,13 +129,16 @@ def test_comparison_lines(draft: Draft) -> list[str]:
     if not found:
         return []
     winner = next(test for test in draft.state.tests if test.name == found[0].first)
-    words = f"{found[0].first}, {_chosen(draft, winner)}, against the others on the same test {draft.unit.plural}:"
+    words = (
+        f"{found[0].first}, {_chosen(draft, winner)}, against the others, as they were fitted, on the same test"
+        f" {draft.unit.plural}:"
+    )
     return [
-        f"## {draft.unit.titled('On the test set, side by side')}",
+        f"## {draft.unit.titled('Fitted models on the test set, side by side')}",
         "",
         words,
         "",
         *export_table(comparison_table(found), draft.folder, "comparisons-test"),
-        fitted_models_note(draft.unit.plural),
+        fitted_models_note(draft.unit.plural, draft.inputs.separation.unit),
         "",
     ]

@@ -9,15 +9,16 @@ from harness.report.numbers.records import Comparison, Estimate
 from harness.report.numbers.subgroups import NO_INTERVAL
 
 _FITTED_MODELS_NOTE = (
-    "The verdict comes from the folds alone, where each recipe is trained again. The rows that compare fitted models"
-    " (exact McNemar: accuracy, DeLong: ROC AUC, whatever the stage selects by) are about these models on these {unit},"
-    " taken as independent. Two fits by the same recipe differ in the same way, so no scenario is better by them."
+    "These tests compare fitted models on these {rows}, whatever the stage selects by: accuracy (Obuchowski 1998) and"
+    " ROC AUC (DeLong's test as extended by Obuchowski 1997), with errors over {unit}. Two fits by the same recipe may"
+    " differ as much, so no scenario is better by them: verdicts on scenarios come from the folds alone, where each"
+    " recipe is trained again."
 )
 
 
-def fitted_models_note(unit: str) -> str:
-    """The sentences on what tests of fitted models say. unit: images or patients, which they were tested on."""
-    return _FITTED_MODELS_NOTE.format(unit=unit)
+def fitted_models_note(rows: str, unit: str) -> str:
+    """The sentences on what tests of fitted models say. rows: what was predicted. unit: what is independent."""
+    return _FITTED_MODELS_NOTE.format(rows=rows, unit=unit)
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from harness.data.inputs import Workspace
 from harness.errors import described, quiet
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST, RunOf
-from harness.report.numbers.records import read_statistics
+from harness.report.numbers.records import SCHEMA_VERSION, read_statistics
 from harness.report.published.front import FRONT, write_front
 from harness.report.verified.compared import Tools, compared_item, compared_items, page_item, tools_of
 from harness.report.verified.differences import compare_files
@@ -34,6 +35,10 @@ def report_again_items(folder: Path, workspace: Workspace) -> Iterator[VerifiedI
         if written and written.results != finished_results(workspace, state):
             words = "fits or commands were added or removed since it was written: `harness report` writes it again"
             yield VerifiedItem("reports", place, "cannot be checked", words)
+            return
+        if (version := _stored(folder)["schema_version"]) != SCHEMA_VERSION:
+            words = f"its numbers are those of version {version} of statistics.json, here of {SCHEMA_VERSION}"
+            yield VerifiedItem("reports", place, "cannot be checked", f"{words}: `harness report` writes it again")
             return
         if written:
             yield from _later_looks(workspace, place, written)
@@ -87,10 +92,16 @@ def _link(path: Path, place: Path) -> None:
 
 def _run_of(folder: Path, workspace: Workspace) -> RunOf:
     """The MLflow runs that the stored report names; they are names, which no result decides."""
-    stored = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))["estimates"]
+    stored = _stored(folder)["estimates"]
     runs = {(e["on"] == TEST, e["subject"]): e.get("run_id") for e in stored if e["on"] in (TEST, "folds")}
     names = {fit.id: fit.name for fit in workspace.reader.read(provisional=True).fits}
     return lambda level, key: runs.get((level == "test", names.get(key, "")))
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """The stored numbers of a report, of whatever version."""
+    content: dict[str, Any] = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+    return content
 
 
 def _front_items(workspace: Workspace, draft: Draft, tools: Tools) -> Iterator[VerifiedItem]:
