@@ -12,12 +12,16 @@ from harness.stats.proportions import wilson
 
 @dataclass(frozen=True)
 class Test:
-    """The estimate of a difference, its confidence interval and the two-sided p value of no difference."""
+    """The estimate of a difference, its confidence interval and the two-sided p value of no difference.
+
+    folds: the number of differences that a corrected resampled t-test is of; None of any other test.
+    """
 
     difference: float
     low: float
     high: float
     p: float
+    folds: int | None = None
 
 
 def corrected_t(
@@ -42,7 +46,7 @@ def corrected_t(
 
     error = spread * float(np.sqrt(1 / count + val_to_train))
     half = float(stdtrit(count - 1, 0.5 + level / 2)) * error
-    return Test(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)))
+    return Test(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)), count)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -4,6 +4,8 @@ import math
 
 from harness.stats import ALPHA
 
+POWER = 0.8  # the chance to find a true difference: what studies are planned for
+
 
 def detectable_in_sd(folds: int, val_to_train: float, alpha: float = ALPHA, corrected: bool = True) -> float:
     """The smallest significant mean difference over folds, in standard deviations of the folds' differences.
@@ -18,12 +20,26 @@ def detectable_in_sd(folds: int, val_to_train: float, alpha: float = ALPHA, corr
     return float(stdtrit(folds - 1, 1 - alpha / 2)) * math.sqrt(spread)
 
 
-def detectable_by_mcnemar(discordant: int, alpha: float = ALPHA) -> int | None:
-    """The smallest significant difference in correct images by the exact McNemar test; None where none is.
+def power_of_folds(sds: float, folds: int, val_to_train: float, alpha: float = ALPHA) -> float:
+    """The chance that the corrected resampled t-test finds a true difference of so many SDs of the folds' differences.
 
-    discordant: the number of images that only one of the two models gets right.
+    By the noncentral t distribution, under the correlation of folds that the test assumes. The smallest difference that
+    is significant has a power of about one half.
     """
-    from scipy.special import bdtr
+    if folds < 2:
+        return 0.0
+    from scipy.special import nctdtr, stdtrit
 
-    fewer = [k for k in range(discordant // 2 + 1) if 2 * float(bdtr(k, discordant, 0.5)) < alpha]
-    return discordant - 2 * max(fewer) if fewer else None
+    error, least = math.sqrt(1 / folds + val_to_train), float(stdtrit(folds - 1, 1 - alpha / 2))
+    return 1 - float(nctdtr(folds - 1, sds / error, least))
+
+
+def resolved_in_sd(folds: int, val_to_train: float, alpha: float = ALPHA, power: float = POWER) -> float:
+    """The true difference, in SDs of the folds' differences, that is found with this power; by bisection."""
+    if folds < 2:
+        return math.inf
+    low, high = 0.0, 2 * detectable_in_sd(folds, val_to_train, alpha)
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if power_of_folds(middle, folds, val_to_train, alpha) < power else (low, middle)
+    return high

@@ -12,6 +12,10 @@ from harness.study.grid import Axes, GridPoint, Level, level_of
 from harness.study.types import AnySelectionMetric, Model, Name, higher_is_better
 
 DEFAULT_COST: CostName = "parameters"  # of the whole network
+DEFAULT_MARGIN = 0.01  # a point of accuracy
+
+
+_ADDED_LATER = (("cost", DEFAULT_COST), ("margin", DEFAULT_MARGIN))
 
 
 class Select(Model):
@@ -20,6 +24,7 @@ class Select(Model):
     metric: AnySelectionMetric = "val/accuracy"
     rule: Literal["best", "cheapest-equivalent"] = "best"
     cost: CostName = DEFAULT_COST  # what the cheapest has least of
+    margin: Annotated[float, Field(gt=0)] = DEFAULT_MARGIN  # of the metric: differences within it do not matter
 
     @model_validator(mode="after")
     def _used(self) -> "Select":
@@ -29,9 +34,9 @@ class Select(Model):
 
     @model_serializer(mode="wrap")
     def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; the cost only where it is not the default, as in ids and records of before."""
+        """The fields; cost and margin only where they are not the default, as in ids and records of before."""
         content: dict[str, Any] = handler(self)
-        return {name: v for name, v in content.items() if name != "cost" or v != DEFAULT_COST}
+        return {name: v for name, v in content.items() if (name, v) not in _ADDED_LATER}
 
     _greater_is_better: bool | None = PrivateAttr(default=None)  # of a metric of the user's own
 
@@ -46,8 +51,9 @@ class Select(Model):
 
     @property
     def rule_words(self) -> str:
-        """The rule, with the cost where it is not the default: `cheapest-equivalent in flops`."""
-        return self.rule if self.cost == DEFAULT_COST else f"{self.rule} in {self.cost}"
+        """The rule, with cost and margin where they are not the default: `cheapest-equivalent in flops`."""
+        cost = "" if self.cost == DEFAULT_COST else f" in {self.cost}"
+        return f"{self.rule}{cost}" + ("" if self.margin == DEFAULT_MARGIN else f", margin {self.margin:g}")
 
 
 Levels = Annotated[list[Any], Field(min_length=1)]

@@ -6,6 +6,7 @@ from statistics import mean, stdev
 
 from harness.stats import ALPHA
 from harness.stats.paired import Test, corrected_t, holm
+from harness.stats.practical import Chances, Practical, chances
 from harness.store.results import FoldRecord, Metrics
 from harness.study.fit_costs import ScenarioCost, mean_cost, scenario_cost
 from harness.study.identity import Digests, digest, study_id
@@ -106,7 +107,8 @@ class StageState:
             return next(state for state in self.scenarios if state.id == self.chosen)
         if self.stage.select is None or self.stage.select.rule == "best" or self.top is None:
             return self.top
-        equal, cost = [self.top, *(c.other for c in contests(self) if not c.resolved)], self.stage.select.cost
+        equal = [self.top, *(c.other for c in contests(self) if c.practical == "equivalent")]
+        cost = self.stage.select.cost
         return min(
             equal, key=lambda state: mean_cost(cost, state.records.values(), f"select.cost {cost}, {state.name}")
         )
@@ -161,11 +163,17 @@ class Contest:
     top: ScenarioState
     other: ScenarioState
     test: Test  # of top minus other
+    chances: Chances | None  # of the top one, within the stage's margin; None where the folds do not show their spread
     p_holm: float  # adjusted for all contests of the stage
 
     @property
     def resolved(self) -> bool:
         return self.p_holm < ALPHA
+
+    @property
+    def practical(self) -> Practical:
+        """The practical verdict on the top one."""
+        return self.chances.verdict(self.resolved) if self.chances else "not known"
 
 
 def contests(state: StageState) -> list[Contest]:
@@ -176,8 +184,10 @@ def contests(state: StageState) -> list[Contest]:
     others = [s for s in state.scenarios if s.finished and s is not top and not s.settings.leaks]
     others = [s for s in others if f"{metric}_mean" in s.summary]
     tests = [fold_test(top, other, metric) for other in others]
+    found = [chances(test, state.stage.select.margin) for test in tests]
+    found = found if state.stage.select.maximize else [of and of.reversed for of in found]
     adjusted = holm([test.p for test in tests])
-    return [Contest(top, *row) for row in zip(others, tests, adjusted, strict=True)]
+    return [Contest(top, *row) for row in zip(others, tests, found, adjusted, strict=True)]
 
 
 def fold_test(first: ScenarioState, second: ScenarioState, metric: str) -> Test:

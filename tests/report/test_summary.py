@@ -65,18 +65,23 @@ def test_the_summary_says_in_what_the_selected_scenario_is_the_cheapest(finished
     state = finished.run.state.stages[0]
     top = state.top
     assert top is not None and state.stage.select is not None and len(state.scenarios) == 2
+    metric = state.stage.select.metric
     slow = {
-        key: replace(record, facts=replace(record.facts, seconds=1e6 if key in top.records else 1.0))
+        key: replace(
+            record,
+            metrics={**record.metrics, metric: 0.9 if key in top.records else 0.85 + 0.04 * number},
+            facts=replace(record.facts, seconds=1e6 if key in top.records else 1.0),
+        )
         for scenario in state.scenarios
-        for key, record in scenario.records.items()
+        for number, (key, record) in enumerate(scenario.records.items())
     }
     scenarios = tuple(replace(s, records={key: slow[key] for key in s.records}) for s in state.scenarios)
     (other,) = (s.name for s in scenarios if s.id != top.id)
     for cost, words in (("seconds", " in seconds"), ("parameters", "")):
-        select = state.stage.select.model_copy(update={"rule": "cheapest-equivalent", "cost": cost})
+        select = state.stage.select.model_copy(update={"rule": "cheapest-equivalent", "cost": cost, "margin": 1.0})
         stage = replace(state, stage=state.stage.model_copy(update={"select": select}), scenarios=scenarios)
         lines = summary_lines(finished.run.workspace, StudyState((stage,)), Statistics(kind="study", name="small"))
         chosen = stage.best.name if stage.best else ""
-        expected = f"The cheapest of these{words}, {chosen}, is selected."
+        expected = f"The cheapest equivalent{words}, {chosen}, is selected."
         assert (expected in " ".join(lines)) == (chosen != top.name)
         assert cost != "seconds" or chosen == other

@@ -1,6 +1,7 @@
 """The estimates of a study's scenarios with their intervals, and tests between scenarios."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.metrics import confusion_matrix
 from harness.stats.own_metrics import OwnMetric
 from harness.stats.paired import Test, holm, mean_area
+from harness.stats.practical import Chances, Practical, chances
+from harness.study.stage import DEFAULT_MARGIN, Select
 from harness.study.state import Contest, ScenarioState, StageState, contests
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
@@ -120,8 +123,8 @@ def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
 
 def stage_comparisons(state: StageState) -> list[Comparison]:
     """Compare the recipe of the stage's top scenario with that of every other, over the folds."""
-    found, metric = contests(state), state.stage.select.metric if state.stage.select else ""
-    return [_of_contest(contest, metric, len(found)) for contest in found]
+    found, select = contests(state), state.stage.select
+    return [_of_contest(contest, select, len(found)) for contest in found] if select else []
 
 
 def test_comparisons(
@@ -132,18 +135,25 @@ def test_comparisons(
     return fitted_comparisons(fitted, TEST, predictions.positive)
 
 
-def _of_contest(contest: Contest, metric: str, family: int) -> Comparison:
-    found = over_folds(contest.top.name, contest.other.name, metric, contest.test)
+def _of_contest(contest: Contest, select: Select, family: int) -> Comparison:
+    names = (contest.top.name, contest.other.name)
+    found = over_folds(names, select.metric, contest.test, select.margin, select.maximize)
     verdict: Verdict = "first is better" if contest.resolved else "cannot resolve"  # in the metric's direction
-    return found.model_copy(update={"p_holm": contest.p_holm, "comparisons": family, "verdict": verdict})
+    of_family = {"p_holm": contest.p_holm, "comparisons": family}
+    return found.model_copy(update={**of_family, "verdict": verdict, "practical": contest.practical})
 
 
-def over_folds(first: str, second: str, metric: str, test: Test) -> Comparison:
-    """A test over folds as a comparison, not adjusted and without a verdict yet."""
+def over_folds(
+    pair: Pair, metric: str, test: Test, margin: float = DEFAULT_MARGIN, maximize: bool = True
+) -> Comparison:
+    """A test over folds as a comparison, not adjusted and without a verdict yet. maximize: whether more is better."""
     low, high = ends_of(test)
+    found = chances(test, margin)
+    of_first = found if found is None or maximize else found.reversed
     return Comparison(
-        first=first, second=second, on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
+        first=pair[0], second=pair[1], on="folds", metric=metric.removeprefix("val/"), test="corrected resampled t",
         compares="recipes", difference=test.difference, low=low, high=high, p=test.p,
+        margin=margin, **(asdict(of_first) if of_first else {}),
     )  # fmt: skip
 
 
@@ -203,11 +213,20 @@ def _fitted(pair: Pair, on: str, metric: str, test: Test) -> Comparison:
 
 
 def judged(family: list[Comparison]) -> list[Comparison]:
-    """Add Holm's p over all these comparisons of recipes, and the verdict by it; the metric is one to maximize."""
-    return [
-        c.model_copy(update={"verdict": verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)})
-        for c in holm_adjusted(family)
-    ]
+    """Add Holm's p over all these comparisons of recipes, and the verdicts; the metric is one to maximize."""
+    found = []
+    for c in holm_adjusted(family):
+        verdict = verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)
+        practical = _practical(c, resolved=verdict != "cannot resolve")
+        found.append(c.model_copy(update={"verdict": verdict, "practical": practical}))
+    return found
+
+
+def _practical(c: Comparison, resolved: bool) -> Practical:
+    """The practical verdict on a comparison of recipes; resolved: whether Holm's p finds a difference."""
+    if c.better is None or c.equivalent is None or c.worse is None:
+        return "not known"
+    return Chances(c.better, c.equivalent, c.worse).verdict(resolved)
 
 
 def holm_adjusted(family: list[Comparison]) -> list[Comparison]:

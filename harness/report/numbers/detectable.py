@@ -1,35 +1,54 @@
-"""The smallest differences that a study's protocol can detect, in one line, before anything is trained."""
+"""The differences that a study's protocol resolves, in one line, before anything is trained."""
+
+import math
+from collections.abc import Sequence
 
 from harness.data.inputs import Inputs
 from harness.data.units import chosen_unit, unit_dataset
 from harness.stats import ALPHA
-from harness.stats.power import detectable_by_mcnemar, detectable_in_sd
+from harness.stats.power import POWER, resolved_in_sd
 from harness.study import Study
 from harness.study.settings import level_text
 
 DISCORDANT_SHARE = 0.05  # of images that two scenarios classify differently: an assumption of the forecast
+POINTS = (1, 2, 5)
+MAX_REPEATS = 20  # that a forecast names
 
 
 def resolution(study: Study, inputs: Inputs) -> str:
-    """The line about the smallest differences that are significant under this protocol."""
+    """The line about the differences that the folds resolve with the usual power, and with which repeats."""
     unit = chosen_unit(study, inputs.dataset)
-    k, folds, rows = inputs.k, len(inputs.folds), unit_dataset(inputs.dataset, unit).rows
+    k, folds = inputs.k, len(inputs.folds)
     most = max(stage.size for stage in study.stages) - 1
     share = min(settings.train_share for _, settings in study.settings())
     ratio = 1 / ((k - 1) * share)
-    line = f"resolution: a mean difference counts from {detectable_in_sd(folds, ratio):.2f} SD of its {folds} folds"
+    line = (
+        f"resolution at {POWER:.0%} power: a true mean difference from {resolved_in_sd(folds, ratio):.2f} SD of its"
+        f" {folds} folds"
+    )
     if most > 1:
-        line += f", the strictest of {most} comparisons from {detectable_in_sd(folds, ratio, ALPHA / most):.2f} SD"
+        line += f", the strictest of {most} comparisons from {resolved_in_sd(folds, ratio, ALPHA / most):.2f} SD"
     if share < 1:
         line += f", of fits on {level_text(share)} of the training images"
-    points = []
-    for words, split in (("out-of-fold", "train"), ("test", "test")):
-        n = len(rows(split))
-        surplus = detectable_by_mcnemar(round(DISCORDANT_SHARE * n))
-        if n:
-            found = f"from {100 * surplus / n:.1f} points" if surplus else "nothing"
-            points.append(f"on {n:,} {words} {unit.plural} {found}")
+    images = len(unit_dataset(inputs.dataset, unit).rows("train")) / k
+    sd = math.sqrt(DISCORDANT_SHARE / images)
+    needed = [_repeats(points / 100 / sd, k, ratio) for points in POINTS]
     return (
-        f"{line}; two fitted models (which say nothing about their recipes) differ by McNemar's test, if they classify"
-        f" {DISCORDANT_SHARE:.0%} of the {unit.plural} differently, {', '.join(points)}"
+        f"{line}. If two scenarios classify {DISCORDANT_SHARE:.0%} of the {unit.plural} of a fold differently, an SD is"
+        f" about {100 * sd:.1f} points of accuracy; then one comparison takes {_listed(needed)} repeats to resolve"
+        f" {_listed(POINTS)} points"
     )
+
+
+def _listed(values: Sequence[object]) -> str:
+    """`1, 2 or 5`."""
+    *first, last = map(str, values)
+    return f"{', '.join(first)} or {last}"
+
+
+def _repeats(sds: float, k: int, val_to_train: float) -> str:
+    """The fewest repeats of k folds that resolve a difference of so many SDs."""
+    for repeats in range(1, MAX_REPEATS + 1):
+        if resolved_in_sd(repeats * k, val_to_train) <= sds:
+            return str(repeats)
+    return f"more than {MAX_REPEATS}"

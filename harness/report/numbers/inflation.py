@@ -26,7 +26,7 @@ def leak_comparisons(scenarios: list[ScenarioState]) -> list[Comparison]:
 
 def _compare(leaking: ScenarioState, twin: ScenarioState, metric: str) -> Comparison:
     test = fold_test(leaking, twin, f"val/{metric}")
-    found = over_folds(leaking.scenario.name, twin.scenario.name, metric, test)
+    found = over_folds((leaking.scenario.name, twin.scenario.name), metric, test)
     return found.model_copy(update={"mark": LEAKS})
 
 

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.stats import ALPHA
+from harness.stats.practical import Practical
 from harness.study.unit import Combine
 
 SCHEMA_VERSION = 3  # raise it when a field changes its meaning, or other tests are made
-# 3: fitted models are compared on the test set alone, over patients
+# 3: fitted models are compared on the test set alone, over patients; recipes have a practical verdict
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
 Compared = Literal["recipes", "fitted models"]
@@ -86,6 +87,17 @@ class Comparison(_Entry):
     p_high: float | None = None
     verdict: Annotated[
         Verdict | None, Field(description="null for `fitted models` of a study: no verdict about scenarios follows")
+    ] = None
+    margin: Annotated[
+        float | None, Field(description="differences of recipes within it do not matter: the region of equivalence")
+    ] = None
+    better: Annotated[
+        float | None, Field(description="the probability that the first is better by more than the margin")
+    ] = None
+    equivalent: Annotated[float | None, Field(description="the probability that the two differ by less than it")] = None
+    worse: float | None = None
+    practical: Annotated[
+        Practical | None, Field(description="the practical verdict on the first, by the Bayesian correlated t-test")
     ] = None
     mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
 

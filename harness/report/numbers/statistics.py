@@ -233,6 +233,9 @@ def selection_words(state: StageState) -> list[str]:
         )
     else:
         words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
+    if found:
+        equal = [c.other.name for c in found if c.practical == "equivalent"]
+        words += f" Equivalent to it within {select.margin:g} (Bayesian correlated t): {', '.join(equal) or 'none'}."
     if state.chosen is not None:
         return [
             words + worst,

@@ -30,7 +30,7 @@ def _compared(metric: str, treated: Treated, plain: Treated) -> Comparison:
     first, second = treated.values[_OF_TREATED[metric]], plain.values[MOVED]
     ratio = max(val_to_train(treated.state), val_to_train(plain.state))
     test = corrected_t([a - b for a, b in zip(first, second, strict=True)], ratio)
-    return over_folds(treated.state.name, plain.state.name, metric, test).model_copy(update={"on": TREATED})
+    return over_folds((treated.state.name, plain.state.name), metric, test).model_copy(update={"on": TREATED})
 
 
 def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Estimate], unit: Unit) -> list[Finding]:

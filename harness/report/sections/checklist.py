@@ -225,7 +225,8 @@ def _result_answers(draft: Draft) -> dict[str, str]:
     return {
         "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
         "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
-        f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, between fitted models"
+        f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, and the Bayesian"
+        " correlated t with a region of equivalence; between fitted models"
         " on the test set accuracy and DeLong's test over patients, without a verdict; Holm over each family",
         "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),

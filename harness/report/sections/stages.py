@@ -19,7 +19,7 @@ from harness.report.sections.subgroups import subgroup_lines
 from harness.report.sections.unequal_classes import treatment_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table
+from harness.report.tables.statistics import comparison_table, practical_note
 from harness.study.state import StageState
 from harness.study.types import BUILT_IN, plain_metric
 
@@ -76,6 +76,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on not in (TEST, TREATED)]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
+        lines += [practical_note(compared[0].margin), ""] if compared[0].margin else []
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]

@@ -75,11 +75,13 @@ def _won(marks: Marks, state: StageState) -> str:
     verdict = f"; {open_ones} of {len(against)} others are not distinguishable from it" if open_ones else ""
     if against and not open_ones:
         verdict = "; every other is worse"
-    best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}."
+    equal = sum(contest.practical == "equivalent" for contest in against)
+    within = f"; {equal} of {len(against)} equivalent to it within {select.margin:g}" if against else ""
+    best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}{within}."
     mark = marks.scenario(top.settings)
     chosen = state.best if state.finished else None
     of = "" if select.cost == DEFAULT_COST else f" in {select.cost}"
-    cheaper = f" The cheapest of these{of}, {chosen.name}, is selected." if chosen and chosen is not top else ""
+    cheaper = f" The cheapest equivalent{of}, {chosen.name}, is selected." if chosen and chosen is not top else ""
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"
 
 

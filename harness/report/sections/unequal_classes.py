@@ -12,7 +12,8 @@ from harness.report.numbers.records import Estimate
 from harness.report.numbers.treatment_tests import SENTENCE
 from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, SLOPE, TREATED
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table
+from harness.report.tables.statistics import comparison_table, practical_note
+from harness.study.stage import DEFAULT_MARGIN
 
 COLUMNS = (BALANCED, MOVED, AREA, SLOPE, f"{SLOPE}{CORRECTED}", ECE, f"{ECE}{CORRECTED}")
 PANELS = ((BALANCED, MOVED), (AREA,), (ECE, f"{ECE}{CORRECTED}"))  # hollow, filled
@@ -50,6 +51,7 @@ def treatment_lines(draft: Draft) -> list[str]:
         "![balanced accuracy, ROC AUC and calibration error of each treatment](treatments.png)",
         "",
         *(export_table(comparison_table(compared), draft.folder, "treatment-comparisons") if compared else []),
+        *([practical_note(DEFAULT_MARGIN), ""] if compared else []),
     ]
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
 from harness.report.numbers.subgroups import NO_INTERVAL
+from harness.stats.practical import PROBABLE
 
 _FITTED_MODELS_NOTE = (
     "These tests compare fitted models on these {rows}, whatever the stage selects by: accuracy (Obuchowski 1998) and"
@@ -19,6 +20,16 @@ _FITTED_MODELS_NOTE = (
 def fitted_models_note(rows: str, unit: str) -> str:
     """The sentences on what tests of fitted models say. rows: what was predicted. unit: what is independent."""
     return _FITTED_MODELS_NOTE.format(rows=rows, unit=unit)
+
+
+def practical_note(margin: float) -> str:
+    """The sentences on the two verdicts on recipes."""
+    return (
+        "The verdict is that of the corrected resampled t-test with Holm's correction: whether the folds tell the two"
+        f" recipes apart. Practically a difference counts from {margin:g} on (`select.margin`): the Bayesian correlated"
+        " t-test (Benavoli et al. 2017) gives the probabilities that the first is better by more than that, equivalent"
+        f" within it, and worse; a word needs more than {PROBABLE:.0%}, better and worse the other verdict too."
+    )
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -36,6 +47,10 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "p": p_text(c.p),
             "p (Holm)": p_text(c.p_holm),
             "verdict": c.verdict or "-",
+            "P(better)": c.better,
+            "P(equivalent)": c.equivalent,
+            "P(worse)": c.worse,
+            "practically": c.practical,
             "mark": c.mark,
         }
         for c in comparisons

@@ -9,6 +9,7 @@ from harness.report.tables.cost_table import main_costs
 from harness.report.tables.export import NUMERIC_FACTORS
 from harness.stats.arrays import arrays
 from harness.stats.metrics import confusion_matrix, per_class_table
+from harness.stats.practical import Practical
 from harness.stats.proportions import wilson
 from harness.study.scenario_names import ScenarioNames
 from harness.study.stage import Stage
@@ -31,7 +32,8 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     metric = ranked_by(state.stage)
     metrics = [*(f"val/{name}" for name in LEADERBOARD_METRICS), *own_names(marks.study.metrics)]
     shown = list(dict.fromkeys([metric, *metrics]))
-    verdicts, costs = _verdicts(state), {scenario.id: main_costs(scenario) for scenario in state.scenarios}
+    verdicts, practical = _verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in contests(state)}
+    costs = {scenario.id: main_costs(scenario) for scenario in state.scenarios}
     rows, names = [], ScenarioNames(marks.study)
     for scenario in state.scenarios:
         levels, summary = names.levels(scenario.settings), scenario.summary
@@ -44,6 +46,8 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
         if metric in scenario.worst:
             row["worst group"] = scenario.worst[metric].group
         row["against the best"] = verdicts.get(scenario.id, "")
+        if practical:
+            row["practically"] = practical.get(scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
         row["mark"] = marks.scenario(scenario.settings) or ""
         rows.append(row)
@@ -52,6 +56,11 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     board = board.sort_values(["unfinished", metric], ascending=[True, ascending], kind="stable", ignore_index=True)
     board = board.drop(columns="unfinished")
     return board if board["mark"].any() else board.drop(columns="mark")
+
+
+_OF_OTHER: dict[Practical, Practical] = {  # the verdict on the best -> that on the other
+    "better": "worse", "worse": "better", "equivalent": "equivalent", "not known": "not known",
+}  # fmt: skip
 
 
 def _nothing(factor: str) -> object:

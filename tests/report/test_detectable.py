@@ -1,0 +1,47 @@
+"""What `plan` says of the differences that a protocol resolves."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness.data.inputs import Inputs
+from harness.report.numbers import detectable
+from harness.stats.power import resolved_in_sd
+from harness.study import Study
+from harness.study.data_block import Data
+from harness.study.settings import Settings
+from harness.study.stage import Stage
+
+
+def line(monkeypatch: pytest.MonkeyPatch, images: int, repeats: int = 1) -> str:
+    """The forecast of a study of four scenarios over 3 folds of so many images."""
+    study = Study(
+        study="s",
+        data=Data(source="folder"),
+        base=Settings(backbone="test_resnet"),
+        stages=[Stage(name="s", grid={"epochs": [1, 2, 3, 4]})],
+    )
+    inputs: Any = SimpleNamespace(k=3, folds=range(3 * repeats), dataset=None)
+    rows = SimpleNamespace(rows=lambda _: range(images))
+    monkeypatch.setattr(detectable, "chosen_unit", lambda *_: SimpleNamespace(plural="images"))
+    monkeypatch.setattr(detectable, "unit_dataset", lambda *_: rows)
+    return detectable.resolution(study, cast(Inputs, inputs))
+
+
+def test_the_forecast_is_of_80_percent_power_alone_and_among_all_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, strictest = resolved_in_sd(3, 1 / 2), resolved_in_sd(3, 1 / 2, 0.05 / 3)
+    assert (
+        f"resolution at 80% power: a true mean difference from {alone:.2f} SD of its 3 folds, the strictest of 3"
+        f" comparisons from {strictest:.2f} SD." in line(monkeypatch, 5216)
+    )
+
+
+def test_the_repeats_are_the_fewest_whose_folds_resolve_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5,216 images a fold has 1,739, and the differences of folds an SD of sqrt(0.05 / 1739) = 0.54 points."""
+    assert (
+        "an SD is about 0.5 points of accuracy; then one comparison takes more than 20, 2 or 1 repeats to resolve"
+        " 1, 2 or 5 points" in line(monkeypatch, 5216)
+    )
+    assert resolved_in_sd(6, 1 / 2) * 0.536 < 2 < resolved_in_sd(3, 1 / 2) * 0.536
+    assert line(monkeypatch, 5216, repeats=5).endswith(line(monkeypatch, 5216).partition(". ")[2]), "repeats of folds"
