@@ -28,7 +28,7 @@ folds: {{k: {k}, repeats: 1, grouped: true, seed: 0}}
 base:                         # the settings of every scenario, unless a factor varies them
   backbone: resnet18.tv_in1k  # a timm model; `harness plan` says which sizes it takes
   weights: pretrained         # pretrained | none | PATH.safetensors
-  trainable: head             # head (frozen backbone) | all | last-N (its last N stages too)
+  trainable: head             # head (frozen backbone) | all | last-N (its last N stages too) | lora-R
   epochs: 15
   learning_rate: 1.0e-3
 stages:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from harness.errors import HarnessError, one_line
+from harness.models.attention import AttentionCalls, AttentionLayer
 from harness.models.coverage import Coverage
 from harness.models.flops import flops_of
 from harness.models.heads import Shape
@@ -35,6 +36,7 @@ class Anatomy:
     flops: int  # of one image, 2 for a multiply-add
     mean: tuple[float, ...]  # of the normalisation of its images
     std: tuple[float, ...]
+    attention: tuple[AttentionLayer, ...] = ()  # whose weights the features depend on
 
     def size(self, names: frozenset[str]) -> int:
         """The number of elements of these parameters."""
@@ -81,8 +83,8 @@ def _inspected(name: str, image_size: int, pool: Pool, device: str) -> Anatomy:
         images = torch.zeros(META_BATCH, 3, image_size, image_size)
         for parameter in network.parameters():
             parameter.requires_grad_(True)  # fixed ones, such as a sine position embedding, count too
-        layout = layout_of(network, images, pool)
-        with coverage.recording(network):
+        layout, calls = layout_of(network, images, pool), AttentionCalls(network)
+        with coverage.recording(network), calls.recording():
             features = features_of(network, images, layout)
         flops = flops_of(lambda: features_of(network, images, layout)) // META_BATCH
     if features.ndim != 4:
@@ -91,7 +93,8 @@ def _inspected(name: str, image_size: int, pool: Pool, device: str) -> Anatomy:
     sizes = {key: parameter.numel() for key, parameter in network.named_parameters() if key in read}
     _, channels, height, width = features.shape
     shape, stages = (channels, height, width), _stages(network, read)
-    return Anatomy(layout, shape, sizes, stages, coverage.unread, flops, *normalisation(network))
+    mean, std = normalisation(network)
+    return Anatomy(layout, shape, sizes, stages, coverage.unread, flops, mean, std, calls.layers(read))
 
 
 def _stages(network: nn.Module, read: frozenset[str]) -> tuple[frozenset[str], ...]:

@@ -1,6 +1,7 @@
 """Backbones: timm models without their classifier, with the weights that a study names."""
 
 from collections.abc import Collection, Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.anatomy import IMAGE_SIZE, Anatomy, anatomy
+from harness.models.attention import AttentionLayer
 from harness.models.foreign import ForeignNetwork
 from harness.models.heads import Shape
 from harness.models.hub import check_hub
 from harness.models.layer_depths import layer_depths
 from harness.models.layouts import Layout, PoolError, features_in, features_of
+from harness.models.lora import merge_adapters, put_adapters, require_peft
 from harness.models.networks import new_network, normalisation
 from harness.models.weights import load_file, load_pretrained, reason
 from harness.study.identity import derive_seed
@@ -57,6 +60,13 @@ class Backbone(nn.Module):
             module.eval()
         return self
 
+    def merged(self) -> "Backbone":
+        """A copy whose adapters are part of its weights: a plain backbone, which needs no peft."""
+        plain = deepcopy(self)
+        merge_adapters(plain.network)
+        plain.requires_grad_(True)  # as where it is loaded again: torch rounds a product with a frozen weight otherwise
+        return plain
+
     def forward(self, images: Tensor) -> Tensor:
         return features_of(self.network, self._arranged(images), self.layout)
 
@@ -93,9 +103,10 @@ def load_backbone(settings: Settings, seed: int, pools: Iterable[Pool] = ()) -> 
     pools: further ones that will be read. The network itself is the same for every pool.
 
     Parameters that the features do not depend on are frozen, and child modules with only such are replaced by Identity.
-    With `trainable: last-N` all stages but the last N are frozen too.
+    With `trainable: last-N` all stages but the last N are frozen too, and with `lora-R` all but adapters in its
+    attention, which are put in.
     Raises HarnessError where the backbone does not support the image size, where the weights are not available or do
-    not fit, or where it has not more than N stages.
+    not fit, or where it has not more than N stages, or no attention.
     """
     known = anatomy_of(settings)
     further = (anatomy_of(settings.model_copy(update={"pool": pool})).read for pool in pools)
@@ -103,10 +114,18 @@ def load_backbone(settings: Settings, seed: int, pools: Iterable[Pool] = ()) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, portable_name(settings.backbone)))
         network, _ = load_network(settings, read)
-    _remove_unused(network, read)
+        _remove_unused(network, read)
+        trained = _trained(network, settings, known)
     backbone = Backbone(network, known.layout, known.size(frozenset(known.read)))
-    backbone.freeze(last_stages(settings) if settings.trainable.startswith("last-") else known.read)
+    backbone.freeze(trained)
     return backbone
+
+
+def _trained(network: nn.Module, settings: Settings, known: Anatomy) -> Collection[str]:
+    """The names of the parameters that `trainable` names; adapters are put in."""
+    if settings.lora_rank:
+        return put_adapters(network, [layer.name for layer in adapted_layers(settings)], settings.lora_rank)
+    return last_stages(settings) if settings.trainable.startswith("last-") else known.read
 
 
 def anatomy_of(settings: Settings) -> Anatomy:
@@ -165,9 +184,31 @@ def last_stages(settings: Settings) -> frozenset[str]:
         raise HarnessError(f"trainable {settings.trainable}: timm defines no stages of {name}; allowed: head, all")
     count = int(settings.trainable.removeprefix("last-"))
     if count >= len(stages):
-        last = f" last-1{f' to last-{len(stages) - 1}' if len(stages) > 2 else ''}," if len(stages) > 1 else ""
-        raise HarnessError(f"trainable {settings.trainable}: {name} has {len(stages)} stages; allowed: head,{last} all")
+        allowed = _without_adapters(len(stages))
+        raise HarnessError(f"trainable {settings.trainable}: {name} has {len(stages)} stages; allowed: {allowed}")
     return frozenset().union(*stages[-count:])
+
+
+def adapted_layers(settings: Settings) -> list[AttentionLayer]:
+    """The layers that get an adapter, for `trainable: lora-R`: linear ones in attention, larger than R.
+
+    Raises HarnessError where the backbone has none, or peft is not installed.
+    """
+    require_peft()
+    known, rank = anatomy_of(settings), settings.lora_rank
+    found = [layer for layer in known.attention if layer.called and rank < min(layer.inputs, layer.outputs)]
+    if not found:
+        raise HarnessError(
+            f"trainable {settings.trainable}: {short_name(settings.backbone)} has no attention with linear layers of"
+            f" more than {rank} inputs and outputs; allowed: {_without_adapters(len(known.stages))}, or a transformer"
+        )
+    return found
+
+
+def _without_adapters(stages: int) -> str:
+    """What `trainable` may be of a backbone with so many stages: `head, last-1 to last-4, all`."""
+    last = f" last-1{f' to last-{stages - 1}' if stages > 2 else ''}," if stages > 1 else ""
+    return f"head,{last} all"
 
 
 def require_layers(settings: Settings) -> None:

@@ -7,7 +7,15 @@ from dataclasses import asdict
 
 from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
-from harness.models.backbone import anatomy_of, last_stages, load_network, require_drop_path, require_layers
+from harness.models.attention import AttentionLayer
+from harness.models.backbone import (
+    adapted_layers,
+    anatomy_of,
+    last_stages,
+    load_network,
+    require_drop_path,
+    require_layers,
+)
 from harness.models.hub import require_pretrained
 from harness.models.layouts import PoolError
 from harness.models.network_check import NetworkCheck, NetworkSettings
@@ -18,7 +26,7 @@ from harness.study.origin import origin_of
 from harness.study.settings import NETWORKS, Settings, is_pretrained
 
 MAX_SIZES_TRIED = 7  # where a network does not support the image size
-MAX_MODULES_NAMED = 4  # of a stage
+MAX_MODULES_NAMED = 4  # of a stage, and layers of attention
 
 
 def check_network(network: NetworkSettings) -> NetworkCheck:
@@ -37,11 +45,14 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
         hint = f"; sizes that work: {', '.join(map(str, sizes))}" if sizes else "; no other size that was tried works"
         return NetworkCheck(f"{error}{hint}", "image_size" if sizes else "backbone")
     stage: frozenset[str] = frozenset()
-    if network.trainable.startswith("last-"):
-        try:
+    adapted: list[AttentionLayer] = []
+    try:
+        if network.trainable.startswith("last-"):
             stage = last_stages(settings)
-        except HarnessError as error:
-            return NetworkCheck(str(error), "trainable")
+        elif settings.lora_rank:
+            adapted = adapted_layers(settings)
+    except HarnessError as error:
+        return NetworkCheck(str(error), "trainable")
     try:
         if network.layer_decay < 1:
             require_layers(settings)
@@ -60,11 +71,13 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
             prefix = load_network(settings, known.read)[1]
     except HarnessError as error:
         return NetworkCheck(str(error), "weights")
-    learnt = frozenset(known.read) if network.trainable == "all" else stage
+    learnt = known.size(frozenset(known.read) if network.trainable == "all" else stage)
+    learnt += sum(settings.lora_rank * (layer.inputs + layer.outputs) for layer in adapted)
     return NetworkCheck(
-        layout=known.layout, shape=known.shape, parameters=known.size(frozenset(known.read)), learnt=known.size(learnt),
-        stage=_modules(name for name in known.read if name in stage), unread=known.unread, prefix=prefix,
-        flops=known.flops,
+        layout=known.layout, shape=known.shape, parameters=known.size(frozenset(known.read)), learnt=learnt,
+        stage=_layers(adapted) or _modules(name for name in known.read if name in stage), unread=known.unread,
+        prefix=prefix, flops=known.flops,
+        unadapted=_layers(layer for layer in known.attention if not layer.called) if adapted else "",
     )  # fmt: skip
 
 
@@ -88,8 +101,18 @@ def _works(name: str, size: int) -> bool:
 def _modules(names: Iterable[str]) -> str:
     """The modules of these parameters, shortened: `blocks.11, norm`."""
     parts = (name.split(".") for name in names)
-    modules = dict.fromkeys(".".join(part[: 2 if part[1:] and part[1].isdigit() else 1]) for part in parts)
-    return ", ".join([*modules][:MAX_MODULES_NAMED]) + (" and more" if len(modules) > MAX_MODULES_NAMED else "")
+    return _named(".".join(part[: 2 if part[1:] and part[1].isdigit() else 1]) for part in parts)
+
+
+def _layers(layers: Iterable[AttentionLayer]) -> str:
+    """These layers by the end of their names, which is the same in every block: `attn.qkv, attn.proj`."""
+    return _named(".".join(layer.name.split(".")[-2:]) for layer in layers)
+
+
+def _named(names: Iterable[str]) -> str:
+    """The first of these names, each once."""
+    found = [*dict.fromkeys(names)]
+    return ", ".join(found[:MAX_MODULES_NAMED]) + (" and more" if len(found) > MAX_MODULES_NAMED else "")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ class NetworkCheck:
     shape: tuple[int, ...] = ()  # of the features
     parameters: int = 0  # that the features depend on
     learnt: int = 0  # of these, the trained ones
-    stage: str = ""  # the modules that `last-N` trains
+    stage: str = ""  # the modules that `last-N` trains, or the layers that `lora-R` adapts
+    unadapted: str = ""  # the layers of attention that `lora-R` cannot adapt
     flops: int = 0  # of the backbone for one image, 2 for a multiply-add
     unread: float = 0.0  # the proportion of an image that is outside all patches
     prefix: str = ""  # that was removed from the names in the weights file

@@ -35,7 +35,7 @@ def _of_the_backbone(values: SettingValues) -> Conflict | None:
     if values["trainable"] == "head" and augment != "none":
         return ("augment", "trainable"), (
             f"augment {augment} with trainable head: the features of a frozen backbone are computed once for"
-            " each image, so every epoch sees the same ones; write augment: none, or trainable: all or last-N"
+            " each image, so every epoch sees the same ones; write augment: none, or trainable: all, last-N or lora-R"
         )
     return None
 

@@ -24,10 +24,11 @@ DECISIVE_FILES = (
     "data/dataset.py", "data/decode.py", "data/dicom.py", "data/folds.py", "data/inner_split.py", "data/leaks.py",
     "data/manifest.py", "data/pixels.py", "data/resampling.py", "data/resizing.py", "data/subset.py",
     "data/train_share.py", "data/windows.py",
-    "models/anatomy.py", "models/backbone.py", "models/baselines.py", "models/custom.py", "models/dropout.py",
+    "models/anatomy.py", "models/attention.py", "models/backbone.py", "models/baselines.py", "models/custom.py",
+    "models/dropout.py",
     "models/foreign.py", "models/from_open_clip.py", "models/from_own.py", "models/from_transformers.py",
     "models/heads.py", "models/layer_depths.py", "models/layouts.py", "models/lbfgs.py", "models/linear_models.py",
-    "models/names.py", "models/networks.py",
+    "models/lora.py", "models/names.py", "models/networks.py",
     "models/probes.py", "models/repositories.py", "models/stacked_heads.py",
     "models/timm_optimizers.py", "models/weights.py",
     "stats/metrics.py", "stats/priors.py",
@@ -76,13 +77,13 @@ def code_and_machine() -> dict[str, str]:
     }
 
 
-def versions(package: str | None = None) -> str:
+def versions(*packages: str) -> str:
     """The versions of the packages that affect the numbers: `torch 2.10.0, timm 1.0.31, ...`, without local versions.
 
-    package: another one that a backbone needs. Of an imported package it is the imported version; the installed one
+    packages: further ones that a fit needs. Of an imported package it is the imported version; the installed one
     may have changed since.
     """
-    modules = PACKAGES | ({package: package.removesuffix("_torch")} if package else {})
+    modules = PACKAGES | {package: package.removesuffix("_torch") for package in packages}
     found = {name: getattr(sys.modules.get(module), "__version__", None) for name, module in modules.items()}
     return ", ".join(f"{name} {(number or version(name)).partition('+')[0]}" for name, number in found.items())
 

@@ -25,7 +25,7 @@ def _of_the_layers(values: SettingValues) -> Conflict | None:
         if values["trainable"] == "head" and backbone not in NETWORKS:
             return (name, "trainable"), (
                 f"{given} with trainable head: no layer of a frozen backbone is trained; write {name}: {off}, or"
-                " trainable: all or last-N"
+                " trainable: all, last-N or lora-R"
             )
         if not _is_of_timm(backbone):
             return (name, "backbone"), (
@@ -51,7 +51,7 @@ def _of_mixed_images(values: SettingValues) -> Conflict | None:
         if values[name] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
             return (name, "trainable"), (
                 f"{given} with trainable head: the features of a frozen backbone are computed once for each image, and"
-                f" none is mixed; write {name}: 0, or trainable: all or last-N"
+                f" none is mixed; write {name}: 0, or trainable: all, last-N or lora-R"
             )
         if values[name] and values["loss"] != CROSS_ENTROPY:
             return (name, "loss"), (
@@ -88,7 +88,7 @@ def _of_the_head_alone(values: SettingValues) -> Conflict | None:
     if values["head_epochs"] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
         return ("head_epochs", "trainable"), (
             f"{given} with trainable head, which trains the head alone in every epoch; write head_epochs: 0, or"
-            " trainable: all or last-N"
+            " trainable: all, last-N or lora-R"
         )
     if values["head_epochs"] and values["head_epochs"] >= values["epochs"]:
         return ("head_epochs", "epochs"), (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from harness.study.origin import origin_of
+from harness.study.origin import origin_of, package_of
 from harness.study.preprocessing import NATIVE, OF_STUDY, Framing, Preprocessing
 from harness.study.types import Model
 
@@ -40,6 +40,7 @@ OF_LIBRARY = "imblearn."  # begins the name of any other sampler of imbalanced-l
 BY_VECTORS = ("near-miss", "tomek")  # of `undersampling`: those that look for neighbours
 TREATMENTS = ("oversampling", "undersampling", "loss", "prior_correction")  # of classes of unequal size
 OPTIMIZERS = ("adam", "adamw", "sgd")  # those of torch; others are timm's
+MAX_RANK = 256  # of `trainable: lora-R`
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
 
@@ -100,8 +101,14 @@ def is_of_library(name: str) -> bool:
 
 
 def _trainable(value: str) -> str:
+    rank = re.fullmatch(r"lora-([1-9][0-9]{0,2})", value)
+    if rank and int(rank[1]) <= MAX_RANK:
+        return value
     if not re.fullmatch(r"all|head|last-[1-9][0-9]?", value):
-        raise ValueError("allowed: all, head (frozen backbone), or last-N (the last N stages of the backbone too)")
+        raise ValueError(
+            "allowed: all, head (frozen backbone), last-N (the last N stages of the backbone too), or lora-R (adapters"
+            f" of rank R in its attention, from 1 to {MAX_RANK})"
+        )
     return value
 
 
@@ -133,7 +140,7 @@ class Settings(Model):
 
     backbone: Annotated[str, Field(min_length=1), AfterValidator(_backbone)]
     weights: Annotated[str, AfterValidator(_weights)] = PRETRAINED
-    trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N
+    trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N | lora-R
     pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -181,6 +188,18 @@ class Settings(Model):
     def is_probe(self) -> bool:
         """Whether the head learns in one go, without gradient steps."""
         return self.head in PROBES and self.backbone not in CLASSIFIERS
+
+    @property
+    def lora_rank(self) -> int:
+        """The rank of the adapters, with `trainable: lora-R`; 0 without any."""
+        kind, _, rank = self.trainable.partition("-")
+        return int(rank) if kind == "lora" else 0
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages beside timm that a fit needs."""
+        of_backbone = package_of(self.backbone)
+        return (*([of_backbone] if of_backbone else []), *(["peft"] if self.lora_rank else []))
 
     def uses(self, name: str) -> bool:
         """Whether the setting of this name decides anything."""

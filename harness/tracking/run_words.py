@@ -7,8 +7,6 @@ from harness.study.settings import CROSS_ENTROPY, Settings
 from harness.study.state import ScenarioState
 from harness.study.unit import Unit
 
-_TRAINED = {"all": "whole network trained", "head": "frozen"}
-
 
 def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str | None) -> str:
     """The description of the run of a scenario. unit: of its numbers."""
@@ -20,12 +18,21 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
     return (
         f"{f'**{mark}.** ' if mark else ''}"
         f"{short_name(s.backbone)} ({s.weights} weights,"
-        f" {_TRAINED.get(s.trainable, f'{s.trainable} stages trained')}{augmented}), head {s.head}, oversampling"
+        f" {_trained(s)}{augmented}), head {s.head}, oversampling"
         f" {s.oversampling}{left_out}{loss}{corrected}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
         f" accuracy{' of patients' * unit.patients}"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
         f" {_epoch(s)}."
+    )
+
+
+def _trained(settings: Settings) -> str:
+    """What is trained of the backbone."""
+    if settings.lora_rank:
+        return f"adapters of rank {settings.lora_rank} trained"
+    return {"all": "whole network trained", "head": "frozen"}.get(
+        settings.trainable, f"{settings.trainable} stages trained"
     )
 
 

@@ -82,6 +82,8 @@ def fit(
             checkpoints.save(learner, history.epochs, history.selected)
     learner.finish()
     if not job.task.every_epoch:
+        if settings.lora_rank:
+            steps.merge()  # what predicts is what is stored
         history.select(learner.stopping.epoch if learner.stopping else settings.epochs, predicted(job.task.evaluate))
     further = predict_further(model, loader, job.task, micro_batch, score)
     return replace(

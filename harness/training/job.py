@@ -12,11 +12,12 @@ from harness.data.inner_split import inner_split
 from harness.data.pixels import open_pixels
 from harness.models.baselines import Baseline, built_in_model
 from harness.models.heads import Corrected, Shape, reads
+from harness.models.lora import draw_adapters
 from harness.models.repositories import require_source
 from harness.stats.priors import learnt_shares, log_odds_shift
 from harness.store.results import FoldResult, OnEpoch
 from harness.study.identity import derive_seed
-from harness.study.origin import is_own, package_of
+from harness.study.origin import is_own
 from harness.study.plan import Job
 from harness.study.provenance import versions
 from harness.study.settings import CLASSIFIERS, OPTIMIZERS, OWN_PARTS, Settings
@@ -119,6 +120,8 @@ def _whole_network(
 ) -> tuple[nn.Module, Loader]:
     """Backbone and head, trained together, and the loader of the pixels. compile_for: batches of so many images."""
     settings, start = job.scenario.settings, _start(job, context)
+    if settings.lora_rank:
+        draw_adapters(start.backbone.network, derive_seed(job.seed, "lora"))
     head = _head(job, context, task, start.shape)
     compiled = None if compile_for is None else Compiled(start.compiled, compile_for)
     network = Network(start.backbone, head, arithmetic, Quicker(compiled, start.fused, start.not_fused))
@@ -160,7 +163,7 @@ def _checkpoints(job: Job, context: Context, about: dict[str, str]) -> Checkpoin
         "device": device_name(torch.device(context.device)),
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
-        "versions": versions(package_of(job.scenario.settings.backbone)),
+        "versions": versions(*job.scenario.settings.packages),
     }
     folder = context.checkpoints / job.id if context.checkpoints else None
     return Checkpoints(folder, context.checkpoint_every, about)

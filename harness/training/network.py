@@ -51,6 +51,7 @@ class Network(nn.Module):
     """Images [n, 3, H, W] -> logits [n, classes]. The backbone computes at the precision of `arithmetic`.
 
     The head computes in fp32: in bf16 logits have 8 bits, and many images would share one probability.
+    learnt: the number of elements of the parameters that are trained.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Network(nn.Module):
         fused = quicker.fused if in_bf16 and arithmetic.fuse else None
         self._fused = None if fused is None else CastWeights(fused.network, torch.bfloat16, fused.join)
         wanted = in_bf16 and arithmetic.fuse and quicker.not_fused
+        self.learnt = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
         self.holds = False  # the backbone as it is, and trains the head alone
         self.fallbacks = (f"not fused: {quicker.not_fused}",) if wanted else ()
 
@@ -78,6 +80,11 @@ class Network(nn.Module):
         if self.holds:
             self.backbone.eval()
         return self
+
+    def merge(self) -> None:
+        """Make adapters part of the weights, in a copy of the backbone: what is stored. It trains no more."""
+        self.backbone, self._compiled, self._fused = self.backbone.merged(), None, None
+        self._cast = None if self._cast is None else CastWeights(self.backbone, torch.bfloat16)
 
     def forward(self, images: Tensor) -> Tensor:
         with self._arithmetic.autocast(), torch.set_grad_enabled(torch.is_grad_enabled() and not self.holds):

@@ -61,6 +61,11 @@ def _remarks(network: NetworkSettings, check: NetworkCheck) -> Iterator[str]:
     if check.unread >= MIN_UNREAD_SHARE:
         size = f"{network.image_size} px"
         yield f"{short_name(network.backbone)} at {size}: its patches leave {check.unread:.1%} of each image unread"
+    if check.unadapted:
+        yield (
+            f"{short_name(network.backbone)} with trainable {network.trainable}: its attention reads the weights of"
+            f" {check.unadapted} without calling the layer, so that only {check.stage} is adapted"
+        )
     if check.prefix:
         yield f"{network.weights}: the prefix {check.prefix} is taken off the names in it"
 

@@ -17,7 +17,6 @@ from harness.models.probes import ProbeHead
 from harness.models.weight_source import weights_source
 from harness.stats.metrics import Probabilities
 from harness.store.results import FitFacts, FoldRecord, FoldResult, Metrics
-from harness.study.origin import package_of
 from harness.study.plan import Job
 from harness.study.provenance import code_digest, versions
 from harness.training.context import Context
@@ -89,7 +88,7 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         torch=torch.__version__,
         threads=context.threads,
         code=code_digest(),
-        versions=versions(package_of(job.scenario.settings.backbone)),
+        versions=versions(*job.scenario.settings.packages),
         fold_digest=job.rows,
         precision=trained.precision,
         compile=None if trained.way is None else "on" if trained.way.compile else "off",
@@ -144,11 +143,11 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, probabilities: Probabil
 
 def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
     """The number of parameters that the predictions depend on, and of those learnt, by gradients or without."""
+    if isinstance(model, Network):
+        return model.backbone.size + sum(p.numel() for p in model.head.parameters()), model.learnt
     at_once = isinstance(bare(model), Baseline | ProbeHead)
     learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or at_once)
-    head, backbone = (model.head, model.backbone.size) if isinstance(model, Network) else (model, 0)
-    whole = sum(p.numel() for p in head.parameters()) + backbone + (cached.parameters if cached else 0)
-    return whole, learnt
+    return sum(p.numel() for p in model.parameters()) + (cached.parameters if cached else 0), learnt
 
 
 def _flops(job: Job, model: nn.Module) -> int | None:

@@ -65,6 +65,12 @@ class Steps:
         if isinstance(self._model, Network):
             self._model.holds = backbone
 
+    def merge(self) -> None:
+        """Make the adapters of a network part of its weights; graphs of it with adapters score no more."""
+        if isinstance(self._model, Network):
+            self._model.merge()
+        self._graphs = {kind: graph for kind, graph in self._graphs.items() if kind[0]}
+
     @property
     def _holds(self) -> bool:
         return isinstance(self._model, Network) and self._model.holds

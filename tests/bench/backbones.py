@@ -64,6 +64,12 @@ coarse groups, or the network's own parts where timm has none, and none of vecto
 a backbone does not take is refused by `harness plan`, with sizes that work; "unread" is the share of an image that its
 patches leave out.
 
+`lora-R` puts adapters into the linear layers in the attention of a network's blocks, whatever they are called (`qkv`,
+`proj`, `q_proj`, `query`, `kv`): all that a pass calls, but not an MLP that makes positions, nor attention in the
+pooling at the end. BEiT, EVA with a bias and Swin V2 read the weights of `qkv` without calling the layer: there `proj`
+alone is adapted, and `harness plan` says so. A network without such layers, such as a ResNet, or a transformer whose
+projections are convolutions, such as CoAtNet, is refused.
+
 {counts}
 
 """

@@ -58,6 +58,7 @@ def same(first: FoldResult, second: FoldResult) -> None:
         ("base.mixup=0.4", "base.cutmix=1", "base.label_smoothing=0.1"),
         ("base.optimizer=lamb", "base.schedule=linear"),
         ("base.layer_decay=0.7", "base.schedule=cosine", "base.drop_path=0.3"),
+        ("base.trainable=lora-4", "base.backbone=test_vit", "base.layer_decay=0.7", "base.drop_path=0.3"),
     ],
     ids=lambda overrides: overrides[0],
 )
