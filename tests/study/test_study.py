@@ -501,9 +501,12 @@ def test_a_recipe_that_cannot_be_is_refused(study_of: LoadText, overrides: list[
     assert f"{field}: " in str(caught.value)
 
 
-@pytest.mark.parametrize("trainable", ["last-0", "last", "last-", "last-1.5", "last-100", "none", "All", "last-1\n"])
-def test_what_is_trained_is_all_head_or_the_last_stages(study_of: LoadText, trainable: str) -> None:
-    with pytest.raises(StudyError, match=r"base.trainable: .*allowed: all, head \(frozen backbone\), or last-N"):
+@pytest.mark.parametrize(
+    "trainable", ["last-0", "last", "last-", "last-1.5", "last-100", "none", "All", "last-1\n", "lora", "lora-0",
+                  "lora-257", "lora-08", "lora-4.5"],
+)  # fmt: skip
+def test_what_is_trained_is_all_head_the_last_stages_or_adapters(study_of: LoadText, trainable: str) -> None:
+    with pytest.raises(StudyError, match=r"base.trainable: .*allowed: all, head \(frozen backbone\), last-N .*lora-R"):
         study_of(TEXT, f"base.trainable={trainable!r}")
 
 

@@ -109,14 +109,6 @@ def test_the_merged_network_predicts_what_the_adapted_one_does() -> None:
     torch.testing.assert_close(after, before, atol=0.05, rtol=0)
 
 
-@pytest.mark.parametrize("trainable", ["lora-0", "lora-257", "lora-", "lora", "lora-4.5", "lora-08"])
-def test_other_ranks_are_refused(small_study: Callable[..., Study], trainable: str) -> None:
-    with pytest.raises(
-        StudyError, match=r"base.trainable: .*or lora-R \(adapters of rank R in its attention, from 1 to 256"
-    ):
-        small_study(f"base.trainable={trainable}")
-
-
 def test_a_probe_learns_from_a_frozen_backbone_alone(small_study: Callable[..., Study]) -> None:
     with pytest.raises(StudyError, match="trainable lora-4 with head knn"):
         small_study("base.trainable=lora-4", "base.head=knn", "stages.0.grid={dropout: [0.1]}")
