@@ -78,10 +78,25 @@ def mean_of(statistics: Sequence[Statistic]) -> Statistic:
     return lambda weights: np.stack([statistic(weights) for statistic in statistics], axis=-1).mean(axis=-1)
 
 
+def known_mean_of(statistics: Sequence[Statistic]) -> Statistic:
+    """The statistic `mean of those of these that are defined`, all on the same resample."""
+
+    def mean(weights: Weights) -> Values:
+        values = np.stack([statistic(weights) for statistic in statistics], axis=-1)
+        known = np.isfinite(values)
+        return _quotient(np.where(known, values, 0.0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+
+    return mean
+
+
 def ratio(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Statistic:
     """The statistic `share of hits among these images`; nan where a resample has none of them."""
-    both, base = (hits & among).astype(np.float64), among.astype(np.float64)
-    return lambda weights: _quotient(weights @ both, weights @ base)
+    return ratio_of_sums((hits & among).astype(np.float64), among.astype(np.float64))
+
+
+def ratio_of_sums(parts: NDArray[np.float64], wholes: NDArray[np.float64]) -> Statistic:
+    """The statistic `sum of these parts by the sum of these wholes`; nan where a resample has none of the latter."""
+    return lambda weights: _quotient(weights @ parts, weights @ wholes)
 
 
 def average(numbers: NDArray[np.float64]) -> Statistic:

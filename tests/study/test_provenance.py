@@ -59,6 +59,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "stats/__init__.py": RECOMPUTED, "stats/arrays.py": RECOMPUTED, "stats/own_metrics.py": RECOMPUTED,
     "stats/bootstrap.py": RECOMPUTED, "stats/calibration.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/fitted_models.py": RECOMPUTED, "stats/practical.py": RECOMPUTED,
+    "stats/best_of.py": RECOMPUTED, "stats/weighted_metrics.py": RECOMPUTED,
     "stats/permutation.py": RECOMPUTED, "stats/random_effects.py": RECOMPUTED,
     "stats/pareto.py": RECOMPUTED, "stats/power.py": RECOMPUTED, "stats/proportions.py": RECOMPUTED,
     "study/__init__.py": WORDS, "study/data_block.py": IN_THE_IDS, "study/fit_costs.py": RECOMPUTED,

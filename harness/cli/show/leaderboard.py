@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SHORT_NAMES = {"parameters": "params", "against the best": "verdict"}
 LEAVING = (  # the columns that a narrow terminal has no room for, in this order
     "val/balanced_accuracy", "val/f1", "val/accuracy", "val/roc_auc", "folds", "fit s", "FLOPs", "parameters",
+    "practically",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.cli.show.console import frame_table, marked_title, new_console, relative, rows_table, show_marks
 from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import Predictions, scored, test_metrics
+from harness.report.numbers.records import read_statistics
 from harness.store import Store
 from harness.study import Study
 from harness.study.mixed import changed_versions
@@ -66,6 +67,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
 
     console, marks, unit = new_console(), run.marks, run.workspace.unit
     predictions = Predictions(run.workspace.ledger, run.workspace.inputs.dataset.positive, unit)
+    estimates = read_statistics(run.report.parent).estimates
     if unit.patients:
         console.print(f"unit: {unit.words}", style="bold")
     _show_separation(console, run.workspace.inputs.separation, [s.settings for s in run.state.scenarios])
@@ -73,7 +75,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
         if state.waits_for:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
-        board = tables.leaderboard(state, marks)
+        board = tables.leaderboard(state, marks, estimates)
         title = unit.titled(f"{study.study}, stage {state.stage.name}: mean over folds")
         show_leaderboard(console, title, board, tables.ranked_by(state.stage))
     for test in run.state.tests:

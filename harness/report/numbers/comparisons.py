@@ -11,12 +11,13 @@ from harness.report.numbers.estimates import from_confusion, over_repeats
 from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
 from harness.stats.arrays import arrays
-from harness.stats.bootstrap import Statistic, area, cluster_bootstrap, mean_of, ratio
+from harness.stats.bootstrap import Statistic, cluster_bootstrap, mean_of
 from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.metrics import confusion_matrix
 from harness.stats.own_metrics import OwnMetric
 from harness.stats.paired import Test, holm, mean_area
 from harness.stats.practical import Chances, Practical, chances
+from harness.stats.weighted_metrics import weighted_metric
 from harness.study.stage import DEFAULT_MARGIN, Select
 from harness.study.state import Contest, ScenarioState, StageState, contests
 
@@ -24,6 +25,7 @@ RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
 OUT_OF_FOLD = "out of fold"
 TEST = "test set"
+RESAMPLED = ("accuracy", "precision", "recall", "roc_auc")  # the metrics with an interval over patients
 FITTED_TESTS = {"accuracy": "accuracy over patients", "roc_auc": "DeLong over patients"}  # by metric
 
 
@@ -108,17 +110,14 @@ def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame], own: Sequence[
 
 
 def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
+    """The statistic of one repeat; None also where no image counts, so that no resample has a value."""
     classes, probabilities, labels = arrays(frame)
-    predicted = probabilities.argmax(axis=1)
-    if estimate.metric == "accuracy":
-        return ratio(predicted == labels, np.ones(len(labels), dtype=bool))
-    if estimate.of_class is None:
+    of_class = classes.index(estimate.of_class) if estimate.of_class in classes else None
+    if estimate.metric not in RESAMPLED or (of_class is None and estimate.metric != "accuracy"):
         return None
-    index = classes.index(estimate.of_class)
-    among = {"recall": labels == index, "precision": predicted == index}.get(estimate.metric)
-    if among is not None:
-        return ratio(predicted == labels, among) if among.any() else None  # no image counts: no resample has a value
-    return area(probabilities[:, index], labels == index) if estimate.metric == "roc_auc" else None
+    statistic = weighted_metric(estimate.metric, probabilities, labels, of_class)
+    whole = statistic(np.ones((1, len(labels)))) if statistic else np.array([np.nan])
+    return statistic if np.isfinite(whole).all() else None
 
 
 def stage_comparisons(state: StageState) -> list[Comparison]:

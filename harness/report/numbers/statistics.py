@@ -1,8 +1,11 @@
 """Every number of a study's report, and the words on its winners."""
 
+from collections.abc import Sequence
+
 from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.units import unit_dataset
+from harness.report.numbers.chosen import chosen_estimates, corrected_value
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
@@ -92,6 +95,7 @@ def _estimates(workspace: Workspace, state: StudyState, predictions: Predictions
     """All estimates but those of subgroups."""
     dataset = workspace.inputs.dataset
     found = _validation_estimates(state, predictions, run_of)
+    found += [e for stage in state.stages for e in chosen_estimates(stage, predictions, run_of)]
     found += _test_estimates(state, predictions, run_of)
     further = dataset.further_sets
     found += further_set_estimates(further, state, predictions, run_of, found) if further else []
@@ -214,8 +218,11 @@ def majority_estimates(dataset: Dataset) -> list[Estimate]:
 _MEASURED = " The seconds are those of the machines that made the fits; on others another scenario may be the cheapest."
 
 
-def selection_words(state: StageState) -> list[str]:
-    """The sentences on a stage's winner, and on whether the folds distinguish the top scenario from the others."""
+def selection_words(state: StageState, estimates: Sequence[Estimate] = ()) -> list[str]:
+    """The sentences on a stage's winner, and on whether the folds distinguish the top scenario from the others.
+
+    estimates: of the study, for the corrected metric of the best.
+    """
     select, top, winner = state.stage.select, state.top, state.best
     if select is None or top is None or winner is None:
         return []
@@ -244,4 +251,8 @@ def selection_words(state: StageState) -> list[str]:
         ]
     chosen = f"Selected by the rule `{select.rule_words}`: **{winner.name}**.{_MEASURED * (select.cost == 'seconds')}"
     optimism = f" It is the best of {len(found) + 1} by these very numbers, so its own are optimistic." if found else ""
+    corrected = corrected_value(state, estimates)
+    if corrected is not None:
+        mean = top.summary[f"{metric}_mean"]
+        optimism += f" Corrected for that, the {metric} of the best mean is {corrected:.3f} for {mean:.3f} (BBC-CV)."
     return [words + worst, "", chosen + optimism]

@@ -1,5 +1,7 @@
 """The results of a study in one unit: its stages, winners, tests, subgroups, and the gap to the test set."""
 
+import pandas as pd
+
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.intervals import scenario_intervals
@@ -54,13 +56,13 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     if state.waits_for:
         return [*lines, f"Not run: it starts from the winner of stage {state.waits_for}, which is not known yet.", ""]
     metric = tables.ranked_by(state.stage)
-    board = tables.leaderboard(state, marks)
+    board = tables.leaderboard(state, marks, draft.statistics.estimates)
     title = draft.unit.titled(f"{marks.study.study}, stage {name}")
     mark = together(marks.scenario(s.settings) for s in state.scenarios)
     curve = plain_metric(metric) if plain_metric(metric) in BUILT_IN else "val/loss"  # own ones have no curve
     figures.validation_curves(state.scenarios, curve, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
-        f"Mean over the folds and its standard deviation (SD), best {metric} first.",
+        f"Mean over the folds and its standard deviation (SD), best {metric} first.{_corrected(board)}",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
         *_intervals(draft, state, title, mark),
@@ -71,7 +73,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     ]
     lines += learning_curve_lines(draft, state)
     if state.best and state.finished:
-        lines += [*selection_words(state), ""]
+        lines += [*selection_words(state, draft.statistics.estimates), ""]
     names = {scenario.name for scenario in state.scenarios}
     compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on not in (TEST, TREATED)]
     if compared:
@@ -81,6 +83,12 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
+
+
+def _corrected(board: pd.DataFrame) -> str:
+    """What the column of the corrected mean is; empty where there is none."""
+    words = " BBC-CV: the best mean corrected for being chosen as the best, on resampled patients that did not choose."
+    return words if "BBC-CV" in board else ""
 
 
 def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:

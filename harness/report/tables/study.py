@@ -1,10 +1,14 @@
 """The tables of a study, from stored results alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from harness.report.numbers.chosen import corrected_value
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import by_repeat
+from harness.report.numbers.records import Estimate
 from harness.report.tables.cost_table import main_costs
 from harness.report.tables.export import NUMERIC_FACTORS
 from harness.stats.arrays import arrays
@@ -24,9 +28,10 @@ def ranked_by(stage: Stage) -> str:
     return stage.select.metric if stage.select else "val/accuracy"
 
 
-def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
+def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] = ()) -> pd.DataFrame:
     """The scenarios of a stage: their factors, folds done, mean and SD of each metric, cost, and the verdict.
 
+    estimates: of the study, for the column of the best mean, corrected for being the best: BBC-CV.
     The best comes first. Unfinished scenarios, whose means are over other images, come below all finished ones.
     """
     metric = ranked_by(state.stage)
@@ -34,7 +39,7 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
     shown = list(dict.fromkeys([metric, *metrics]))
     verdicts, practical = _verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in contests(state)}
     costs = {scenario.id: main_costs(scenario) for scenario in state.scenarios}
-    rows, names = [], ScenarioNames(marks.study)
+    rows, names, corrected = [], ScenarioNames(marks.study), corrected_value(state, estimates)
     for scenario in state.scenarios:
         levels, summary = names.levels(scenario.settings), scenario.summary
         row: dict[str, object] = {key: levels.get(key, _nothing(key)) for key in marks.study.factors}
@@ -42,6 +47,8 @@ def leaderboard(state: StageState, marks: Marks) -> pd.DataFrame:
         for name in shown:
             row[name] = summary.get(f"{name}_mean", np.nan)
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
+            if name == metric and corrected is not None:
+                row["BBC-CV"] = corrected if scenario is state.top else np.nan
         row |= costs[scenario.id]
         if metric in scenario.worst:
             row["worst group"] = scenario.worst[metric].group

@@ -1,0 +1,48 @@
+"""The best mean of a stage, corrected for being the best of several: in statistics, tables and words."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from harness.report.numbers.chosen import chosen_estimates, chosen_on
+from harness.report.numbers.predictions import Predictions
+from harness.report.numbers.records import read_statistics
+from harness.stats.best_of import BestOf
+from harness.stats.bootstrap import Statistic
+from harness.store import Ledger
+from tests.conftest import Finished
+
+
+def test_the_corrected_mean_stands_beside_the_best_one(finished: Finished) -> None:
+    folder, text = finished.run.report.parent, finished.run.report.read_text()
+    estimates = read_statistics(folder).estimates
+    for state in finished.run.state.stages:
+        assert state.top is not None
+        (found,) = (e for e in estimates if e.on == chosen_on(state))
+        assert state.stage.select is not None
+        metric = state.stage.select.metric
+        assert (found.subject, f"val/{found.metric}") == (state.top.name, metric)
+        board = pd.read_csv(folder / f"leaderboard-{state.stage.name}.csv")
+        assert board["BBC-CV"].dropna().tolist() == pytest.approx([found.value])
+        assert board[metric][board["BBC-CV"].notna()].tolist() == pytest.approx([state.top.summary[f"{metric}_mean"]])
+        assert f"the {metric} of the best mean is {found.value:.3f}" in text
+        assert json.loads(found.model_dump_json())["mark"] == "SYNTHETIC DATA"
+
+
+def test_what_is_resampled_is_the_mean_over_the_folds(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image once gives the metric that the folds have."""
+    seen: list[float] = []
+
+    def whole(clusters: NDArray[np.int64], statistics: Sequence[Statistic], _: bool) -> BestOf:
+        seen.extend(float(statistic(np.ones((1, len(clusters))))[0]) for statistic in statistics)
+        return BestOf(0.0, 0.0, 1.0)
+
+    monkeypatch.setattr("harness.report.numbers.chosen.best_of", whole)
+    state = finished.run.state.stages[0]
+    chosen_estimates(state, Predictions(Ledger(finished.store), "PNEUMONIA"), lambda *_: None)
+    metric = state.stage.select.metric if state.stage.select else ""
+    assert sorted(seen) == pytest.approx(sorted(s.summary[f"{metric}_mean"] for s in state.scenarios))
