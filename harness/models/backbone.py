@@ -64,7 +64,6 @@ class Backbone(nn.Module):
         """A copy whose adapters are part of its weights: a plain backbone, which needs no peft."""
         plain = deepcopy(self)
         merge_adapters(plain.network)
-        plain.requires_grad_(True)  # as where it is loaded again: torch rounds a product with a frozen weight otherwise
         return plain
 
     def forward(self, images: Tensor) -> Tensor:

@@ -44,9 +44,11 @@ def test_nothing_is_begun_where_a_later_stage_could_not_be(harness: Harness, com
 @pytest.mark.parametrize(
     ("backbone", "trainable", "words"),
     [("poolformer_s12", "last-5", "poolformer_s12 has 5 stages; allowed: head, last-1 to last-4, all"),
-     ("test_resnet", "last-9", "test_resnet has 5 stages; allowed: head, last-1 to last-4, all")],
+     ("test_resnet", "last-9", "test_resnet has 5 stages; allowed: head, last-1 to last-4, all"),
+     ("test_resnet", "lora-8", "test_resnet has no attention with linear layers of more than 8 inputs and outputs;"
+      " allowed: head, last-1 to last-4, all, or a transformer")],
 )  # fmt: skip
-def test_stages_that_a_backbone_lacks_are_refused_at_plan(
+def test_stages_and_attention_that_a_backbone_lacks_are_refused_at_plan(
     harness: Harness, backbone: str, trainable: str, words: str
 ) -> None:
     four(4)
@@ -64,12 +66,13 @@ def test_pretrained_weights_that_timm_does_not_have_are_refused_at_plan(harness:
 
 def test_the_plan_says_how_a_network_is_read_and_what_is_learnt(harness: Harness) -> None:
     four(4)
-    write_study(backbone="vit_tiny_patch16_224", size=50, grid="{trainable: [head, last-1, all]}")
+    write_study(backbone="vit_tiny_patch16_224", size=50, grid="{trainable: [head, last-1, lora-4, all]}")
     text = " ".join(harness("plan", "s.yaml").out.split())
     assert "patch tokens, 192 x 3 x 3" in text
     assert "last-1: blocks.11, norm 445,248" in text
+    assert "lora-4: attn.qkv, attn.proj 55,296" in text
     assert "vit_tiny_patch16_224 at 50 px: its patches leave 7.8% of each image unread" in text
-    head, last, whole = json.loads(harness("plan", "s.yaml", "--json").out)["networks"]
+    head, last, _, whole = json.loads(harness("plan", "s.yaml", "--json").out)["networks"]
     assert (head["learnt"], last["learnt"]) == (0, 445_248)
     assert whole["learnt"] == whole["parameters"] == head["parameters"]
 

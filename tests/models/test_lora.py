@@ -31,18 +31,17 @@ def test_it_begins_as_the_frozen_network_and_its_adapters_alone_move(kind: str, 
     settings = SETTINGS.model_copy(update={"backbone": backbone, "pool": "avg"})
     plain, adapted = (load_backbone(settings.model_copy(update={"trainable": t}), 0) for t in ("all", "lora-4"))
     draw_adapters(adapted.network, seed=5)
-    plain.freeze([])
-    with torch.no_grad():
+    with torch.inference_mode():
         assert torch.equal(adapted.eval()(IMAGES), plain.eval()(IMAGES))
     before = trained_two_steps(adapted)
     moved = {name for name, value in adapted.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {f"network.{name}" for name, p in adapted.network.named_parameters() if p.requires_grad}
     assert moved and all(".lora_" in name for name in moved)
-    with torch.no_grad():
+    with torch.inference_mode():
         assert not torch.equal(adapted.eval()(IMAGES), plain(IMAGES))
 
 
-@pytest.mark.parametrize("kind", ["test_vit", "SwinModel"])  # torch rounds in Swin by whether its weights are frozen
+@pytest.mark.parametrize("kind", ["test_vit", "SwinModel"])
 def test_merged_it_is_a_plain_network_with_the_same_features(kind: str, tmp_path: Path) -> None:
     backbone = kind if "test" in kind else f"transformers:{save_transformers(kind, tmp_path / 'm')}"
     settings = SETTINGS.model_copy(update={"backbone": backbone})
@@ -52,8 +51,9 @@ def test_merged_it_is_a_plain_network_with_the_same_features(kind: str, tmp_path
     merged, plain = adapted.merged(), load_backbone(settings.model_copy(update={"trainable": "all"}), 1)
     assert list(merged.state_dict()) == list(plain.state_dict())
     plain.load_state_dict(merged.state_dict())
-    assert torch.equal(plain.eval()(IMAGES), merged.eval()(IMAGES))
-    torch.testing.assert_close(merged(IMAGES), adapted.eval()(IMAGES), atol=1e-5, rtol=0)
+    with torch.inference_mode():
+        assert torch.equal(plain.eval()(IMAGES), merged.eval()(IMAGES))
+        torch.testing.assert_close(merged(IMAGES), adapted.eval()(IMAGES), atol=1e-5, rtol=0)
     assert any(".lora_" in name for name in adapted.state_dict()), "the backbone of other folds stays as it is"
 
 

@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from pathlib import Path
 
+from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.study import Study
-from harness.training.preflight import study_networks
+from harness.training.preflight import Networks, study_networks
 
 STUDY = """\
 study: demo
@@ -49,3 +51,11 @@ def test_a_search_is_checked_in_all_sizes_of_a_short_range_and_the_ends_of_a_lon
     assert set(found) == {("resnet18", "all", 64), *(("vgg11", "all", size) for size in (32, 64, 96))}
     long = seen(study_of(STUDY + SEARCH, "search.space.image_size={low: 32, high: 640, step: 4}"))
     assert {each[2] for each in long if each[0] == "vgg11"} == {32, 640}
+
+
+def test_layers_of_attention_that_cannot_be_adapted_are_named() -> None:
+    network = NetworkSettings("beit_base_patch16_224", "none", "lora-8", 224, "native")
+    check = NetworkCheck(stage="attn.proj", unadapted="attn.qkv")
+    (line,) = Networks({network: check}, {network: Path()}).remarks
+    assert line.startswith("beit_base_patch16_224 with trainable lora-8: its attention reads the weights of attn.qkv ")
+    assert line.endswith("only attn.proj is adapted")
