@@ -177,8 +177,7 @@ def _run_tests(
     """Score the winners on the test set, now that every selection is made. Without test images there is nothing."""
     study, tests = workspace.study, workspace.reader.tests(stages)
     record_looks(workspace, tests)
-    for test in tests:
-        fit("test set", test.missing)
+    fit("test set", [job for test in tests for job in test.missing])
     tests = workspace.reader.tests(stages)
     for test in tests:
         relay.publish_test(test, study.test.stages if study.test else [])

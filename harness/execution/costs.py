@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from harness.data.inputs import Inputs, Workspace
@@ -10,7 +10,7 @@ from harness.store import Store
 from harness.store.files import read_json, write_atomic
 from harness.study.identity import digest
 from harness.study.plan import Job, features_key
-from harness.study.settings import CLASSIFIERS, ResolvedSettings, Settings
+from harness.study.settings import CLASSIFIERS, VIEWS, ResolvedSettings, Settings
 from harness.study.state import StudyState
 
 COST_SETTINGS = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")
@@ -121,23 +121,30 @@ def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
 def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: set[str | None]) -> NetworkCost:
     keys = {features_key(job.scenario.settings) for job in jobs} - seen
     seen |= keys
+    trainings: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        trainings[job.training].append(job)
     return NetworkCost(
         probe=probe,
         fits=len(jobs),
         epochs=sum(job.scenario.settings.epochs for job in jobs),
-        seconds=sum(_seconds(inputs, job, probe) for job in jobs),
+        seconds=sum(_seconds(inputs, together, probe) for together in trainings.values()),
         extraction=len(keys) * images * probe.extract,
         images=len(keys) * images,
     )
 
 
-def _seconds(inputs: Inputs, job: Job, probe: Probe) -> float:
-    """The seconds of a fit: every epoch trains on the fold's images, after oversampling, and scores those held out."""
+def _seconds(inputs: Inputs, jobs: Sequence[Job], probe: Probe) -> float:
+    """The seconds of a training: every epoch trains on the fold's images, after oversampling, and scores the others.
+
+    jobs: those that share it; images are scored by the views of the one that has most.
+    """
+    job, views = jobs[0], max(VIEWS[job.scenario.settings.tta] for job in jobs)
     settings = job.scenario.settings
     fold = inputs.fold(job.repeat, job.fold or 0)
     share = {name: round(settings.train_share * count) for name, count in inputs.dataset.counts(fold.train).items()}
     trained = _oversampled(share, settings)
-    return settings.epochs * (trained * probe.train + len(fold.validation) * probe.score)
+    return settings.epochs * (trained * probe.train + views * len(fold.validation) * probe.score)
 
 
 def _oversampled(counts: Mapping[str, int], settings: Settings) -> int:

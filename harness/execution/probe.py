@@ -24,9 +24,10 @@ from harness.training.device import (
     within_memory,
 )
 from harness.training.extract import FeatureArrays, extract
-from harness.training.fit import fit, predict
+from harness.training.fit import fit
 from harness.training.loaders import Loader, PixelLoader
 from harness.training.network import Network
+from harness.training.predict import predict
 from harness.training.task import FitJob, Task
 
 CPU_IMAGES = 16  # through a backbone, per batch and in total: on a CPU a large one takes seconds per image
@@ -48,7 +49,7 @@ def probe(
     frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
     batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
     count = CPU_IMAGES if on_cpu else batch * TIMED_BATCHES  # images through the backbone
-    settings = settings.model_copy(update={"weights": "none", "batch_size": batch, "epochs": 2})
+    settings = settings.trained.model_copy(update={"weights": "none", "batch_size": batch, "epochs": 2})
     _reset_peak(device)
     with deterministic(threads=1):
         backbone = load_backbone(settings, seed=0).put_on(device)

@@ -28,9 +28,9 @@ from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic, all_cores, choose_device, deterministic, resolve_precision
 from harness.training.extract import IMAGES_AT_A_TIME, FeatureArrays, extract
-from harness.training.fit import predict
 from harness.training.loaders import PixelLoader
 from harness.training.network import Network
+from harness.training.predict import predict
 
 FORMAT = 2  # raise it when older folders can no longer be read
 WITH_PIXEL_RULES = 3  # of folders with pixel rules that are not the default, which older versions would not follow
@@ -91,7 +91,7 @@ class Classifier:
         with deterministic(self.about.threads):
             if settings.trainable != "head":
                 network = Network(self.backbone, self.head, self._arithmetic)
-                return predict(network, loader, rows, self.about.batch)
+                return predict(network, loader, rows, self.about.batch, tta=settings.tta)
             arrays = FeatureArrays.empty(len(rows), self.feature_shape)
             with all_cores():
                 extract(self.backbone, loader, rows, {self.backbone.layout: arrays}, self._arithmetic)

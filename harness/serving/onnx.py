@@ -13,6 +13,7 @@ from harness.errors import HarnessError, one_line
 from harness.serving.classifier import Classifier
 from harness.store.files import write_atomic
 from harness.study.origin import short_name
+from harness.training.views import views_of
 
 PROBABILITY_TOLERANCE = 1e-4
 CHECKED_IMAGES = 3
@@ -27,10 +28,12 @@ class _WithPreprocessing(nn.Module):
         about = classifier.about
         self.mean = torch.tensor(about.mean).view(1, 3, 1, 1) * 255
         self.std = torch.tensor(about.std).view(1, 3, 1, 1) * 255
+        self.views = views_of(about.settings.tta)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.network((pixels - self.mean) / self.std)
-        return logits.softmax(dim=1)
+        images = (pixels - self.mean) / self.std
+        found = [self.network(view(images)).softmax(dim=1) for view in self.views]
+        return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
 
 def export_onnx(classifier: Classifier, path: Path) -> float:

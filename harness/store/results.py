@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Metrics = dict[str, float]
+ID_LISTS = ("stack", "trained_with")  # facts that are ids of jobs, one string in JSON
 CHOSEN = "chosen_"  # before the name of what a probe chose, in JSON and MLflow
 OnEpoch = Callable[[str, int, Metrics], None]  # job id, epoch from 1, metrics of that epoch
 
@@ -33,6 +34,7 @@ class FitFacts:
     micro_batch: int | None = None  # images per forward pass, where memory was too small for a whole batch
     batch_size: int | None = None  # of the batches that `micro_batch` divides
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
+    trained_with: tuple[str, ...] = ()  # ids of the jobs that share its training, where they differ in scoring only
     seconds: float  # without feature extraction
     parameters: int  # that the predictions depend on
     trained_parameters: int
@@ -41,7 +43,7 @@ class FitFacts:
     mean: str | None = None  # of the normalisation of pixels from 0 to 1, a number for each channel that is read
     std: str | None = None
     chosen: Mapping[str, float] = field(default_factory=dict)  # by a probe on its inner split, such as C or k
-    flops: int | None = None  # of one image through the whole network, 2 for a multiply-add
+    flops: int | None = None  # of one image through the whole network, each time it is asked; 2 for a multiply-add
     peak_memory: int | None = None  # bytes of the GPU that torch used at most, with the data that it held there
     source: str | None = None  # of pretrained weights: a page of the hub at its commit, or the name of a folder
     licence: str | None = None  # of these weights, as their card or config names it
@@ -54,8 +56,7 @@ class FitFacts:
         values |= {f"{CHOSEN}{name}": value for name, value in self.chosen.items()}
         if self.threads is not None:
             values["threads"] = str(self.threads)
-        if self.stack:
-            values["stack"] = " ".join(self.stack)
+        values |= {name: " ".join(values[name]) for name in ID_LISTS if name in values}
         if self.fallbacks:
             values["fallbacks"] = "; ".join(reason.replace("; ", ", ") for reason in self.fallbacks)
         if self.micro_batch is not None:
@@ -70,8 +71,7 @@ class FitFacts:
         facts = {name: value for name, value in values.items() if name in known}
         if "threads" in facts:
             facts["threads"] = int(facts["threads"])
-        if "stack" in facts:
-            facts["stack"] = tuple(facts["stack"].split())
+        facts |= {name: tuple(facts[name].split()) for name in ID_LISTS if name in facts}
         if "fallbacks" in facts:
             facts["fallbacks"] = tuple(facts["fallbacks"].split("; "))
         if chosen := {k.removeprefix(CHOSEN): v for k, v in values.items() if k.startswith(CHOSEN)}:

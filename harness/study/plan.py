@@ -30,6 +30,7 @@ class Scenario:
     name: str
     settings: ResolvedSettings
     handed_on: Inherited | None = field(default=None, compare=False)  # to the next stage, where this scenario wins
+    trained: str | None = None  # the id of the scenario that trains the same network and asks it once; None: its own
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Job:
     evaluate: Literal["val", "test"]
     seed: int
     rows: str | None = None  # the digest of the fold; None where all training images are used
+    trained: str | None = None  # the id of the job that trains the same network and asks it once; None: its own
+
+    @property
+    def training(self) -> str:
+        """What jobs share that train the same network and differ only in how it is asked."""
+        return self.trained or self.id
 
     @property
     def name(self) -> str:
@@ -68,7 +75,7 @@ def stage_scenarios(study: Study, stage: Stage, winner: Scenario | None, digests
     for point in stage.points():
         found = start.at(point)
         resolved = study.resolved(found.settings)
-        scenario = Scenario(_scenario_id(resolved, digests), names.name(resolved), resolved, found)
+        scenario = _scenario(names.name(resolved), resolved, digests, found)
         scenarios.setdefault(scenario.id, scenario)  # `image_size: [null, 150]` may be the same size twice
     return list(scenarios.values())
 
@@ -79,11 +86,12 @@ def point_scenario(study: Study, point: Mapping[str, Any], digests: Digests) -> 
     resolved = study.resolved(settings)
     active = [key for key in study.searched.space if key in point and resolved.uses(key)]
     levels = {key: study.as_written(getattr(resolved, key)) for key in active}
-    return Scenario(_scenario_id(resolved, digests), point_name(levels) or study.study, resolved)
+    return _scenario(point_name(levels) or study.study, resolved, digests)
 
 
-def _scenario_id(settings: ResolvedSettings, digests: Digests) -> str:
-    return digest(settings_identity(settings, digests))
+def _scenario(name: str, settings: ResolvedSettings, digests: Digests, handed_on: Inherited | None = None) -> Scenario:
+    own, trained = (digest(settings_identity(each, digests)) for each in (settings, settings.trained))
+    return Scenario(own, name, settings, handed_on, None if trained == own else trained)
 
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
@@ -117,11 +125,12 @@ def test_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
 def _job(
     study: Study, scenario: Scenario, repeat: int, fold: int | None, evaluate: Literal["val", "test"], digests: Digests
 ) -> Job:
-    seed = derive_seed(study.seed, scenario.id, repeat, fold)
+    settings = scenario.settings
+    seed = derive_seed(study.seed, scenario.trained or scenario.id, repeat, fold)
     rows = None if fold is None else digests.folds[repeat, fold]
     identity = {
-        "numerics": numerics(scenario.settings),
-        "settings": settings_identity(scenario.settings, digests),
+        "numerics": numerics(settings),
+        "settings": settings_identity(settings, digests),
         "manifest": digests.manifest,
         "rows": rows,
         "repeat": repeat,
@@ -131,14 +140,17 @@ def _job(
         **pixels_identity(study.data.pixel_rules),
         **(sets_identity(digests) if evaluate == "test" else {}),
     }
-    return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows)
+    trained = (
+        digest(identity | {"settings": settings_identity(settings.trained, digests)}) if scenario.trained else None
+    )
+    return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows, trained)
 
 
 def batches(jobs: Iterable[Job]) -> list[Batch]:
-    """The jobs in their order, grouped where they share the features of one frozen backbone."""
+    """The jobs in their order, grouped where they share a training, or the features of one frozen backbone."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
-        groups.setdefault(features_key(job.scenario.settings) or job.id, []).append(job)
+        groups.setdefault(features_key(job.scenario.settings) or job.training, []).append(job)
     return [Batch(key, tuple(group)) for key, group in groups.items()]
 
 

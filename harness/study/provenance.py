@@ -35,15 +35,16 @@ DECISIVE_FILES = (
     "study/identity.py", "study/settings.py",
     "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
     "training/extract.py", "training/features.py", "training/fit.py", "training/fit_baseline.py",
-    "training/fit_probe.py",
-    "training/fit_stack.py",
+    "training/fit_history.py", "training/fit_probe.py", "training/fit_stack.py",
     "training/fused_norm.py", "training/fused_pool.py", "training/fusing.py", "training/job.py",
     "training/learner.py", "training/learning_rate.py",
     "training/loaders.py", "training/losses.py", "training/mixing.py", "training/network.py",
     "training/norm_kernels.py",
     "training/optimizer_state.py", "training/optimizers.py", "training/own_parts.py", "training/own_sampler.py",
-    "training/result.py", "training/run.py", "training/side_conv.py", "training/step.py", "training/stopping.py",
-    "training/task.py", "training/ways.py", "training/window_kernels.py",
+    "training/predict.py",
+    "training/result.py", "training/run.py", "training/scoring.py", "training/side_conv.py", "training/step.py",
+    "training/stopping.py",
+    "training/task.py", "training/views.py", "training/ways.py", "training/window_kernels.py",
 )  # fmt: skip
 
 

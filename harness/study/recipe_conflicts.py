@@ -1,7 +1,7 @@
 """Settings of a recipe, of how the gradient steps are made, that cannot be combined with others."""
 
 from harness.study.origin import origin_of, short_name
-from harness.study.settings import CROSS_ENTROPY, NETWORKS, level_text
+from harness.study.settings import CLASSIFIERS, CROSS_ENTROPY, NETWORKS, PROBES, level_text
 from harness.study.types import Conflict, ConflictCheck, SettingValues
 
 
@@ -98,10 +98,49 @@ def _of_the_head_alone(values: SettingValues) -> Conflict | None:
     return None
 
 
+def _of_the_views(values: SettingValues) -> Conflict | None:
+    if values["tta"] == "none":
+        return None
+    if values["backbone"] in CLASSIFIERS:
+        return ("tta", "backbone"), (
+            f"tta {values['tta']} with backbone {values['backbone']}, which is no trained network; write tta: none"
+        )
+    if values["trainable"] == "head" and values["backbone"] not in NETWORKS:
+        return ("tta", "trainable"), (
+            f"tta {values['tta']} with trainable head: the features of a frozen backbone are computed once for each"
+            " image, and of no other view of it; write tta: none, or trainable: all or last-N"
+        )
+    return None
+
+
+def _of_the_snapshots(values: SettingValues) -> Conflict | None:
+    wanted, epochs = values["snapshots"], values["epochs"]
+    given = f"snapshots {wanted}"
+    if wanted == 1 or values["backbone"] in CLASSIFIERS or values["head"] in PROBES:
+        return None
+    if wanted > epochs:
+        return ("snapshots", "epochs"), (
+            f"{given} of epochs {epochs}: there is one network after each epoch; write snapshots: {epochs} or fewer,"
+            " or more epochs"
+        )
+    if values["select_epoch"] == "best":
+        return ("snapshots", "select_epoch"), (
+            f"{given} with select_epoch best, which names one epoch; write snapshots: 1, or select_epoch: last"
+        )
+    if values["stop_patience"]:
+        return ("snapshots", "stop_patience"), (
+            f"{given} with stop_patience {values['stop_patience']}, which names one epoch; write snapshots: 1, or"
+            " stop_patience: 0"
+        )
+    return None
+
+
 RECIPE_CHECKS: tuple[ConflictCheck, ...] = (
     (_of_the_loss, ("loss", "label_smoothing")),
     (_of_the_layers, ("layer_decay", "drop_path", "trainable", "backbone", "optimizer")),
     (_of_the_head_alone, ("head_epochs", "trainable", "backbone", "epochs")),
     (_of_stopping, ("stop_patience", "select_epoch", "schedule", "oversampling")),
     (_of_mixed_images, ("mixup", "cutmix", "trainable", "backbone", "loss")),
+    (_of_the_views, ("tta", "trainable", "backbone")),
+    (_of_the_snapshots, ("snapshots", "epochs", "select_epoch", "stop_patience", "head", "backbone")),
 )

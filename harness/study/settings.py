@@ -27,8 +27,11 @@ RECIPE = (  # how the gradient steps of a network are made
     "label_smoothing", "schedule", "warmup", "clip", "ema", "layer_decay", "drop_path", "mixup", "cutmix",
     "stop_patience", "stop_inner", "stop_metric", "head_epochs",
 )  # fmt: skip
+SCORING = ("tta", "snapshots")  # how a trained network is asked: settings that differ in these alone train the same one
+VIEWS = {"none": 1, "flip": 2, "crops": 5, "flip+crops": 10}  # of an image, by `tta`
 NOT_OF_PROBES = (
-    "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch", *RECIPE,
+    "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch",
+    *RECIPE, *SCORING,
 )  # fmt: skip
 # Settings that may name a class of the user's own, `module:Class`.
 OWN_PARTS = ("head", "loss", "optimizer", "oversampling")
@@ -173,6 +176,8 @@ class Settings(Model):
     augment: Literal["none", "flip", "affine", "flip+affine", "medical"] = "none"  # of training images only
     mixup: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
     cutmix: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
+    tta: Literal["none", "flip", "crops", "flip+crops"] = "none"  # the views whose mean is the prediction of an image
+    snapshots: Annotated[int, Field(ge=1, le=100_000)] = 1  # the last epochs, the mean of whose networks it is
 
     @property
     def is_built_in(self) -> bool:
@@ -224,6 +229,11 @@ class Settings(Model):
         return f"{share} training images"
 
     @property
+    def predictions(self) -> int:
+        """How many predictions are averaged for an image: one for each view by each network."""
+        return VIEWS[self.tta] * self.snapshots
+
+    @property
     def native(self) -> tuple[str, ...]:
         """The settings that the weights decide."""
         return tuple(name for name in ("image_size", "preprocessing") if getattr(self, name) == NATIVE)
@@ -239,10 +249,14 @@ class Settings(Model):
             values["preprocessing"] = native_preprocessing
         if not self.stop_patience:
             values |= {name: _default(name) for name in ("stop_inner", "stop_metric")}
+        if self.snapshots > 1:  # of a search; elsewhere what does not go together is refused
+            one = self.stop_patience or self.select_epoch == "best"
+            values["snapshots"] = 1 if one else min(self.snapshots, self.epochs)
         if self.is_built_in:
             values |= {"weights": "none", "trainable": "all"}
         if self.backbone in CLASSIFIERS:
-            values |= {"head": "none", "pool": "map", "augment": "none"} | {name: _default(name) for name in RECIPE}
+            values |= {"head": "none", "pool": "map", "augment": "none"}
+            values |= {name: _default(name) for name in (*RECIPE, *SCORING)}
         elif self.head in PROBES:
             values |= {name: _default(name) for name in NOT_OF_PROBES} | {"epochs": 1}
         return ResolvedSettings.model_construct(**values)
@@ -254,6 +268,11 @@ class ResolvedSettings(Settings):
     image_size: ImageSize
 
     @property
+    def trained(self) -> "ResolvedSettings":
+        """The settings that decide the trained network: without what only scores it."""
+        return self.model_copy(update={name: _default(name) for name in SCORING})
+
+    @property
     def framing(self) -> Framing:
         """The squares that the network reads."""
         return Framing(self.image_size, self.preprocessing)
@@ -262,7 +281,7 @@ class ResolvedSettings(Settings):
 # fields that the oldest results do not have
 ADDED_LATER = (
     "augment", "loss", "oversampling_ratio", "pool", "preprocessing", "prior_correction", "train_share",
-    "undersampling", *RECIPE,
+    "undersampling", *RECIPE, *SCORING,
 )  # fmt: skip
 
 

@@ -256,6 +256,11 @@ def final_test(study: Study, state: StudyState) -> ScenarioState | str | None:
     test = next((test for test in state.tests if wanted and test.id == wanted[-1]), None)
     if test is None:
         return "no stage that is scored on the test set selects a winner"
+    if test.settings.snapshots > 1:
+        return (
+            f"the test set is scored by the mean of the networks after the last {test.settings.snapshots} epochs, no"
+            " single network; `snapshots: 1` gives one"
+        )
     if test.settings.backbone in CLASSIFIERS:
         return f"{test.settings.backbone} is a baseline and not a network that can be packaged"
     return test

@@ -1,6 +1,7 @@
 """The words by which runs in MLflow say what they are about."""
 
 from harness.data.inputs import Inputs
+from harness.report.numbers.as_run import averaged_words
 from harness.report.tables.export import escaped
 from harness.study.origin import short_name
 from harness.study.settings import CROSS_ENTROPY, Settings
@@ -23,7 +24,7 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
         f" accuracy{' of patients' * unit.patients}"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
-        f" {_epoch(s)}."
+        f" {_epoch(s)}{averaged_words(s)}."
     )
 
 

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import safetensors.torch
@@ -29,6 +31,16 @@ class Selected(NamedTuple):
     epoch: int  # from 1
     metrics: Metrics
     probabilities: Probabilities  # [n, classes]
+    further: Mapping[str, Probabilities] = MappingProxyType({})  # of further test sets, which are asked at the end
+
+
+@dataclass
+class JobProgress:
+    """How far the fit of a job is. sums: of the probabilities of the networks whose mean predicts, by set of images."""
+
+    epochs: list[Metrics] = field(default_factory=list)
+    selected: Selected | None = None
+    sums: dict[str, Probabilities] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -43,8 +55,8 @@ class Checkpoints:
         self._begun = self._last = time.monotonic()
         self.earlier_seconds = 0.0  # of the epochs before the checkpoint that was loaded
 
-    def load(self, learner: Learner) -> tuple[list[Metrics], Selected | None]:
-        """Restore the learner, and return the metrics of the epochs done and the one selected among them."""
+    def load(self, learner: Learner, names: Sequence[str]) -> list[JobProgress]:
+        """Restore the learner, and return how far the jobs of these names are, of which it may have more."""
         for path in sorted(self._folder.glob("*.safetensors"), reverse=True) if self._folder else []:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
@@ -55,14 +67,15 @@ class Checkpoints:
                 tensors = safetensors.torch.load(content)
             except (ValueError, KeyError, TypeError, SafetensorError):  # nothing that `save` wrote
                 continue
-            if about == self._about and "optimizer" in progress:  # else it is of an earlier version
-                self.earlier_seconds = progress.get("seconds", 0.0)
-                return _restore(tensors, progress, learner)
-        return [], None
+            if about == self._about and {*names} <= progress.get("jobs", {}).keys():  # else of an earlier version
+                self.earlier_seconds = progress["seconds"]
+                _restore(tensors, progress, learner)
+                return [_progress(name, progress["jobs"][name], tensors) for name in names]
+        return [JobProgress() for _ in names]
 
-    def save(self, learner: Learner, history: list[Metrics], selected: Selected | None) -> None:
-        """Write the state after the last epoch of `history`, if a checkpoint is due."""
-        epoch, now = len(history), time.monotonic()
+    def save(self, learner: Learner, jobs: Mapping[str, JobProgress]) -> None:
+        """Write the state after an epoch, if a checkpoint is due. jobs: how far each is, by its name."""
+        epoch, now = len(next(iter(jobs.values())).epochs), time.monotonic()
         due = epoch % self._every == 0 if self._every else now - self._last >= SECONDS_BETWEEN
         if self._folder is None or not due:
             return
@@ -70,14 +83,12 @@ class Checkpoints:
             optimizer, tensors = state_of(learner.optimizer)
         except TypeError:  # without all of its state a fit would not go on bit for bit; so it begins anew
             return
-        tensors |= _tensors(learner)
+        tensors |= _tensors(learner) | _predictions(jobs)
         seconds = self.earlier_seconds + now - self._begun
-        chosen = selected and [selected.epoch, selected.metrics]
-        progress = {"history": history, "selected": chosen, "seconds": seconds, "optimizer": optimizer}
+        done = {name: [job.epochs, job.selected and job.selected[:2]] for name, job in jobs.items()}
+        progress = {"jobs": done, "seconds": seconds, "optimizer": optimizer}
         if learner.stopping:
             progress["stopping"] = [learner.stopping.epoch, learner.stopping.score]
-        if selected:
-            tensors["probabilities"] = torch.from_numpy(selected.probabilities)
         content = safetensors.torch.save(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             {"about": json.dumps(self._about), "progress": json.dumps(progress)},
@@ -99,9 +110,23 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
     return tensors | {f"best.{name}": value for name, value in best.items()}
 
 
-def _restore(
-    tensors: dict[str, Tensor], progress: dict[str, Any], learner: Learner
-) -> tuple[list[Metrics], Selected | None]:
+def _predictions(jobs: Mapping[str, JobProgress]) -> dict[str, Tensor]:
+    """The probabilities of the selected epoch of each job, and the sums of those that it averages."""
+    found = {f"selected.{name}": job.selected.probabilities for name, job in jobs.items() if job.selected}
+    found |= {f"sum.{name}.{images}": total for name, job in jobs.items() for images, total in job.sums.items()}
+    return {name: torch.from_numpy(probabilities) for name, probabilities in found.items()}
+
+
+def _progress(name: str, done: Sequence[Any], tensors: dict[str, Tensor]) -> JobProgress:
+    """How far the job of this name was. done: the metrics of its epochs; the selected epoch with its metrics."""
+    epochs, selected = done
+    chosen = selected and Selected(selected[0], selected[1], tensors[f"selected.{name}"].numpy())
+    return JobProgress(
+        epochs, chosen, {images: total.numpy() for images, total in _under(f"sum.{name}.", tensors).items()}
+    )
+
+
+def _restore(tensors: dict[str, Tensor], progress: dict[str, Any], learner: Learner) -> None:
     learner.model.load_state_dict(_under("model.", tensors))
     for number, average in enumerate(learner.average.tensors if learner.average else []):
         average.copy_(tensors[f"average.{number}"])
@@ -109,10 +134,6 @@ def _restore(
         learner.stopping.epoch, learner.stopping.score = progress["stopping"]
         learner.stopping.model = _under("best.", tensors)
     restore_state(learner.optimizer, progress["optimizer"], tensors)
-    selected = progress["selected"]
-    if not selected:
-        return progress["history"], None
-    return progress["history"], Selected(selected[0], selected[1], tensors["probabilities"].numpy())
 
 
 def _under(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,46 +1,33 @@
 """The training loop, in full view."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness.data.dataset import Rows
-from harness.stats.metrics import Probabilities, classification_metrics
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed
+from harness.study.settings import VIEWS
 from harness.training.augment import Augmentation
-from harness.training.checkpoint import Checkpoints, Selected
+from harness.training.checkpoint import Checkpoints
 from harness.training.device import Arithmetic
+from harness.training.fit_history import Fitted
 from harness.training.learner import make_learner
 from harness.training.learning_rate import is_scheduled, learning_rates, rate_metrics
-from harness.training.loaders import Loader, on_device, parts_of
+from harness.training.loaders import Loader, on_device
 from harness.training.losses import make_loss
 from harness.training.mixing import Mixing
+from harness.training.predict import predict_views
+from harness.training.scoring import Scoring
 from harness.training.step import Steps
-from harness.training.stopping import Stopping
-from harness.training.task import FitJob, Task
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The curves of a fit, and the probabilities [n, classes] of its selected epoch."""
-
-    history: list[Metrics]
-    selected_epoch: int  # from 1
-    metrics: Metrics  # of the images evaluated, without a prefix
-    probabilities: Probabilities
-    captured: bool = False  # its steps ran as CUDA graphs
-    fallbacks: tuple[str, ...] = ()  # what was done otherwise than it should have been, and why
-    chosen: Mapping[str, float] = field(default_factory=dict)  # by a probe, on its inner split
-    further: Mapping[str, Probabilities] = field(default_factory=dict)  # of the further test sets, by name
-    earlier_seconds: float = 0.0  # of the epochs that a process before this one trained
+from harness.training.task import FitJob
+from harness.training.views import WHOLE
 
 
 def fit(
@@ -51,95 +38,57 @@ def fit(
     micro_batch: int | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Fitted:
-    """Train the model for `settings.epochs`, from its last checkpoint on if there is one.
+    """Train the model for one job, as `fit_once` does for several."""
+    return fit_once(model, loader, [job], arithmetic, micro_batch, checkpoints)[0]
 
+
+def fit_once(
+    model: nn.Module,
+    loader: Loader,
+    jobs: Sequence[FitJob],
+    arithmetic: Arithmetic,
+    micro_batch: int | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> list[Fitted]:
+    """Train the model for `settings.epochs`, from its last checkpoint on if there is one; return a result for each job.
+
+    The jobs differ only in how the network is scored, which changes nothing in its training.
     micro_batch: how many images go through the network at a time, where it is less than a batch. Their gradients add up
     to the batch's, but batch norm sees only them.
     Raises FloatingPointError where the loss is not finite. What else a batch raises says where.
     """
-    settings, micro_batch = job.settings, micro_batch or job.settings.batch_size
+    job, settings, micro_batch = jobs[0], jobs[0].settings, micro_batch or jobs[0].settings.batch_size
     learner = make_learner(model, job)
     checkpoints = checkpoints or Checkpoints(None, None, {})
-    history = FitHistory(job, *checkpoints.load(learner))
-    history.report()
     steps = Steps(learner, arithmetic, micro_batch, make_loss(job))
-    scorings = settings.epochs if job.task.every_epoch else 1
-    score = partial(steps.score, planned=scorings * (len(job.task.evaluate) // micro_batch))
-    predicted = partial(predict, model, loader, batch_size=micro_batch, score=score)
-    for epoch in range(history.next_epoch, settings.epochs + 1):
+    score = partial(steps.score, planned=_scored(jobs) * (len(job.task.evaluate) // micro_batch))
+    ask = partial(predict_views, model, loader, batch_size=micro_batch, score=score)
+    scoring = Scoring(jobs, checkpoints.load(learner, [each.scoring for each in jobs]), ask)
+    scoring.report()
+    for epoch in range(scoring.next_epoch, settings.epochs + 1):
         torch.manual_seed(derive_seed(job.seed, "dropout", epoch))
         metrics = _train_epoch(steps, loader, job, epoch)
         with learner.averaged():
             if learner.stopping:
-                metrics |= learner.stopping.see(epoch, model, predicted)
-            if job.task.every_epoch:
-                metrics |= history.select(epoch, predicted(job.task.evaluate), learner.stopping)
-        history.add(epoch, metrics)
-        job.on_epoch(epoch, metrics)
+                metrics |= learner.stopping.see(epoch, model, lambda rows: ask(rows, [WHOLE])[WHOLE])
+            scores = scoring.see(epoch, learner.stopping)
+        scoring.add(epoch, metrics, scores)
         if learner.stopping and learner.stopping.ends(epoch):
             break
         if epoch < settings.epochs:
-            checkpoints.save(learner, history.epochs, history.selected)
+            checkpoints.save(learner, scoring.progress)
     learner.finish()
-    if not job.task.every_epoch:
-        if settings.lora_rank:
-            steps.merge()  # what predicts is what is stored
-        history.select(learner.stopping.epoch if learner.stopping else settings.epochs, predicted(job.task.evaluate))
-    further = predict_further(model, loader, job.task, micro_batch, score)
-    return replace(
-        history.fitted, captured=steps.captured, fallbacks=tuple(steps.fallbacks), further=further,
-        earlier_seconds=checkpoints.earlier_seconds,
-    )  # fmt: skip
+    if settings.lora_rank and not job.task.every_epoch:
+        steps.merge()  # what predicts is what is stored
+    scoring.see_last(learner.stopping.epoch if learner.stopping else settings.epochs)
+    captured, fallbacks, seconds = steps.captured, tuple(steps.fallbacks), checkpoints.earlier_seconds
+    return [replace(each, captured=captured, fallbacks=fallbacks, earlier_seconds=seconds) for each in scoring.fitted]
 
 
-class FitHistory:
-    """The metrics of every epoch so far, and the epoch that is selected."""
-
-    def __init__(self, job: FitJob, epochs: list[Metrics] | None = None, selected: Selected | None = None) -> None:
-        self._job, self._true = job, job.task.labels.cpu().numpy()[job.task.evaluate]
-        self.epochs, self.selected = epochs or [], selected
-
-    @property
-    def next_epoch(self) -> int:
-        """The epoch to train next, from 1."""
-        return len(self.epochs) + 1
-
-    @property
-    def fitted(self) -> Fitted:
-        """The result, after the last epoch."""
-        assert self.selected is not None
-        return Fitted(self.epochs, *self.selected)
-
-    def report(self) -> None:
-        """Report the epochs of a checkpoint to the callback again."""
-        for epoch, metrics in enumerate(self.epochs, start=1):
-            self._job.on_epoch(epoch, metrics)
-
-    def select(self, epoch: int, probabilities: Probabilities, stopping: Stopping | None = None) -> Metrics:
-        """Score the predictions after an epoch, select it by `select_epoch`, and return its validation metrics.
-
-        With `stopping`, the epoch that it holds to be the best is selected.
-
-        On the test set it returns none: there the scores are the result.
-        Raises FloatingPointError where the predictions are not finite.
-        """
-        if not np.isfinite(probabilities).all():
-            raise FloatingPointError(f"the predictions are not finite after epoch {epoch}")
-        scores = classification_metrics(probabilities, self._true, self._job.task.positive)
-        if self._replaces(scores) if stopping is None else stopping.epoch == epoch:
-            self.selected = Selected(epoch, scores, probabilities)
-        return {f"val/{name}": value for name, value in scores.items()} if self._job.task.every_epoch else {}
-
-    def add(self, epoch: int, metrics: Metrics) -> None:
-        """Append the metrics of the epoch that was trained."""
-        assert epoch == self.next_epoch
-        self.epochs.append(metrics)
-
-    def _replaces(self, scores: Metrics) -> bool:
-        """Whether an epoch with these scores replaces the one selected so far."""
-        if self.selected is None or self._job.settings.select_epoch == "last" or not self._job.task.every_epoch:
-            return True
-        return scores["accuracy"] > self.selected.metrics["accuracy"]
+def _scored(jobs: Sequence[FitJob]) -> int:
+    """How often the images of a fit are scored, at least: each view after each epoch that counts."""
+    every = jobs[0].settings.epochs if jobs[0].task.every_epoch else 0
+    return max(max(every, job.settings.snapshots) * VIEWS[job.settings.tta] for job in jobs)
 
 
 def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metrics:
@@ -210,37 +159,6 @@ def shuffled_batches(rows: Rows, size: int, seed: int) -> Iterator[Rows]:
 def micro_batches(batch: Rows, size: int) -> list[Rows]:
     """A batch in parts of at most `size` rows, nearly equal; none is a single row unless the batch is."""
     return np.array_split(batch, max(1, min(-(-len(batch) // size), len(batch) // 2)))
-
-
-def predict(
-    model: nn.Module, loader: Loader, rows: Rows, batch_size: int, score: Callable[[Tensor], Tensor] | None = None
-) -> NDArray[np.float64]:
-    """Return the probabilities [n, classes] of these rows, the model in evaluation mode.
-
-    score: images -> logits, where not the model itself.
-    """
-    model.eval()
-    with torch.inference_mode():
-        logits = [(score or model)(images).float() for images in loader(parts_of(rows, batch_size))]
-    return torch.cat(logits).cpu().double().softmax(dim=1).numpy()
-
-
-def predict_further(
-    model: nn.Module,
-    loader: Loader,
-    task: Task,
-    batch_size: int,
-    score: Callable[[Tensor], Tensor] | None = None,
-) -> dict[str, Probabilities]:
-    """Return the probabilities [n, classes] of each further test set, by a model after its last epoch.
-
-    Raises FloatingPointError where they are not finite.
-    """
-    found = {name: predict(model, loader, rows, batch_size, score) for name, rows in task.further.items()}
-    for name, probabilities in found.items():
-        if not np.isfinite(probabilities).all():
-            raise FloatingPointError(f"the predictions of the test set {name} are not finite")
-    return found
 
 
 def training_metrics(losses: Tensor, hits: int, images: int, epoch: int) -> Metrics:

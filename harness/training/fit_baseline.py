@@ -1,14 +1,13 @@
 """Fits a baseline that learns without gradients, in one go, and scores it as every network is scored."""
 
-from dataclasses import replace
-
 import torch
 
 from harness.models.baselines import Baseline
 from harness.stats.metrics import log_loss
 from harness.study.identity import derive_seed
-from harness.training.fit import FitHistory, Fitted, predict, predict_further
+from harness.training.fit_history import FitHistory, Fitted
 from harness.training.loaders import Loader, parts_of
+from harness.training.predict import predict, predict_sets
 from harness.training.task import FitJob
 
 
@@ -26,7 +25,6 @@ def fit_baseline(model: Baseline, loader: Loader, job: FitJob) -> Fitted:
         "train/accuracy": float((on_train.argmax(axis=1) == true).mean()),
     }
     history = FitHistory(job)
-    metrics |= history.select(1, predict(model, loader, task.evaluate, batch_size))
+    metrics |= history.select(1, predict_sets(model, loader, task, batch_size))
     history.add(1, metrics)
-    job.on_epoch(1, metrics)
-    return replace(history.fitted, further=predict_further(model, loader, task, batch_size))
+    return history.fitted

@@ -12,8 +12,9 @@ from harness.models.heads import bare
 from harness.models.linear_models import Vectors
 from harness.models.probes import ProbeHead
 from harness.stats.metrics import log_loss
-from harness.training.fit import FitHistory, Fitted, predict, predict_further
+from harness.training.fit_history import FitHistory, Fitted
 from harness.training.loaders import Loader, parts_of
+from harness.training.predict import predict, predict_sets
 from harness.training.task import FitJob
 
 
@@ -39,10 +40,9 @@ def fit_probe(
         "train/loss": log_loss(on_train, true),
         "train/accuracy": float((on_train.argmax(axis=1) == true).mean()),
     }
-    metrics |= history.select(1, predict(head, loader, task.evaluate, batch_size))
+    metrics |= history.select(1, predict_sets(head, loader, task, batch_size))
     history.add(1, metrics)
-    job.on_epoch(1, metrics)
-    return replace(history.fitted, chosen=chosen, further=predict_further(head, loader, task, batch_size))
+    return replace(history.fitted, chosen=chosen)
 
 
 def _vectors(

@@ -17,12 +17,13 @@ from harness.models.stacked_heads import StackedHead
 from harness.stats.metrics import Probabilities
 from harness.study.identity import derive_seed
 from harness.training.capture import capture
-from harness.training.fit import FitHistory, Fitted, shuffled_batches, training_metrics
+from harness.training.fit import shuffled_batches, training_metrics
+from harness.training.fit_history import FitHistory, Fitted
 from harness.training.learning_rate import learning_rates, rate_metrics
 from harness.training.loaders import ResidentFeatures
 from harness.training.losses import stacked_loss
 from harness.training.optimizers import StackedOptimizer
-from harness.training.task import FitJob
+from harness.training.task import EVALUATED, FitJob
 
 
 def fit_stack(
@@ -46,12 +47,11 @@ def fit_stack(
                 batches = losses[index, : len(stack.sizes[index])]
                 metrics = training_metrics(batches, int(hits[index]), len(job.task.train), epoch)
                 metrics |= rate_metrics(job.settings, epoch, len(stack.sizes[index]))
-                metrics |= history.select(epoch, probabilities[index])
+                metrics |= history.select(epoch, {EVALUATED: probabilities[index]})
             except FloatingPointError as error:
                 failed[index] = error
                 continue
             history.add(epoch, metrics)
-            job.on_epoch(epoch, metrics)
     return [failed.get(index) or history.fitted for index, history in enumerate(histories)]
 
 

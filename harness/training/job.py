@@ -1,6 +1,6 @@
-"""One job from its settings to its result: the model is built, the task is chosen, the loop is run."""
+"""A training from its settings to its results: the model is built, the task is chosen, the loop is run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,8 +25,9 @@ from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import Arithmetic, device_name, make_deterministic, resolve_precision, within_memory
 from harness.training.features import CachedFeatures, cached_features
-from harness.training.fit import Fitted, fit
+from harness.training.fit import fit_once
 from harness.training.fit_baseline import fit_baseline
+from harness.training.fit_history import Fitted
 from harness.training.fit_probe import fit_probe
 from harness.training.loaders import FeatureLoader, Loader, PixelLoader, WithSynthetic
 from harness.training.network import Compiled, Network, Quicker, Start, compiles, fresh_backbone, new_head
@@ -35,22 +36,37 @@ from harness.training.task import FitJob, Task, resampled_rows, resampling_count
 from harness.training.usage import Meter, Usage
 from harness.training.ways import Way, first_that_works
 
+Train = Callable[[Job, Context, Sequence[FitJob], CachedFeatures | None], list[Trained]]
+
 
 def run_job(job: Job, context: Context, on_epoch: OnEpoch) -> FoldResult:
     """Fit one job and return its result. Raises whatever goes wrong in it."""
+    return run_training([job], context, on_epoch)[0]
+
+
+def run_training(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> list[FoldResult]:
+    """Train the network of jobs that share it, and return the result of each; what it used is an equal share.
+
+    Raises whatever goes wrong in any of them.
+    """
     make_deterministic(context.threads)
-    settings = job.scenario.settings
-    cached = cached_features(job, context) if settings.trainable == "head" else None
+    settings = jobs[0].scenario.settings
+    cached = cached_features(jobs[0], context) if settings.trainable == "head" else None
     meter = Meter(torch.device(context.device))
-    task = task_of(job, context, cached)
-    fit_job = FitJob(task, settings, job.seed, partial(on_epoch, job.id), context.heads)
-    train = _way_to_train(settings)
-    trained = train(job, context, fit_job, cached)
-    trained = replace(trained, usage=_with_earlier(meter.read(), trained.fitted.earlier_seconds))
-    return result_of(job, context, task, trained, cached)
+    task = task_of(jobs[0], context, cached)
+    fit_jobs = [FitJob(task, j.scenario.settings, j.seed, partial(on_epoch, j.id), context.heads) for j in jobs]
+    found = _way_to_train(settings)(jobs[0], context, fit_jobs, cached)
+    usage = _with_earlier(meter.read(), found[0].fitted.earlier_seconds)
+    together = {"usage": usage.share(len(jobs)), "trained_with": tuple(job.id for job in jobs)}
+    results = []
+    for job, trained in zip(jobs, found, strict=True):
+        trained = replace(trained, **together if len(jobs) > 1 else {"usage": usage})
+        results.append(result_of(job, context, task, trained, cached))
+        cached = cached and replace(cached, passes=0)  # counted once
+    return results
 
 
-def _way_to_train(settings: Settings) -> Callable[[Job, Context, FitJob, CachedFeatures | None], Trained]:
+def _way_to_train(settings: Settings) -> Train:
     if settings.is_probe:
         return _fit_probe
     return _train_baseline if settings.backbone in CLASSIFIERS else _train_network
@@ -61,31 +77,38 @@ def _with_earlier(usage: Usage, seconds: float) -> Usage:
     return Usage(usage.seconds + seconds) if seconds else usage
 
 
-def _train_baseline(job: Job, context: Context, fit_job: FitJob, _cached: CachedFeatures | None) -> Trained:
+def _train_baseline(
+    job: Job, context: Context, fit_jobs: Sequence[FitJob], _cached: CachedFeatures | None
+) -> list[Trained]:
     """Fit a model that learns without gradients, on the pixels."""
+    (fit_job,) = fit_jobs
     settings, device = job.scenario.settings, torch.device(context.device)
     model = built_in_model(CLASSIFIERS[settings.backbone], len(context.dataset.classes))
     assert isinstance(model, Baseline)
     loader = PixelLoader(open_pixels(context.pixels[settings.framing]), model.mean, model.std, device)
-    return Trained(model, fit_baseline(model.to(device), loader, fit_job), "fp32", None)
+    return [Trained(model, fit_baseline(model.to(device), loader, fit_job), "fp32", None)]
 
 
-def _fit_probe(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:
+def _fit_probe(job: Job, context: Context, fit_jobs: Sequence[FitJob], cached: CachedFeatures | None) -> list[Trained]:
     """Fit a head that learns in one go, on the cached features."""
     assert cached is not None
+    (fit_job,) = fit_jobs
     head, loader = _head_alone(job, context, cached, fit_job.task)
     inner = inner_split(context.dataset, fit_job.task.real, derive_seed(job.seed, "inner"))
     # Synthetic images lie between images of both sides: those that it chooses by come from its training side alone.
     trial = resampled_rows(job, context, inner.kept, cached) if len(fit_job.task.synthetic) else None
     precision = resolve_precision(job.scenario.settings.precision, torch.device(context.device))
-    return Trained(head, fit_probe(head, loader, fit_job, inner, trial), precision, None)
+    return [Trained(head, fit_probe(head, loader, fit_job, inner, trial), precision, None)]
 
 
-def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFeatures | None) -> Trained:
+def _train_network(
+    job: Job, context: Context, fit_jobs: Sequence[FitJob], cached: CachedFeatures | None
+) -> list[Trained]:
     """Train a whole network, or a head on cached features, with as many images at a time as the memory takes."""
     settings, device = job.scenario.settings, torch.device(context.device)
     precision = resolve_precision(settings.precision, device)
-    images = len(fit_job.task.train) * settings.epochs
+    task = fit_jobs[0].task
+    images = len(task.train) * settings.epochs
     # The code of an own part, or of an optimizer of timm, may count steps or draw numbers in Python; a graph would
     # repeat those of one step. The kernels of the harness, launched one by one, would be slower than torch's.
     own = is_own(settings.backbone) or any(getattr(settings, part) in context.heads for part in OWN_PARTS)
@@ -94,25 +117,24 @@ def _train_network(job: Job, context: Context, fit_job: FitJob, cached: CachedFe
     fused = fuse and cached is None and _start(job, context).fused is not None
     first = Way(context.capture and known, cached is None and compiles(context.compile, device, images, fused))
 
-    def attempt(micro_batch: int, way: Way) -> tuple[nn.Module, Fitted]:
+    def attempt(micro_batch: int, way: Way) -> tuple[nn.Module, list[Fitted]]:
         # Heads on cached features are small, and computed in fp32.
         arithmetic = Arithmetic(device, precision if cached is None else "fp32", way.capture, fuse)
         if cached is None:
-            model, loader = _whole_network(job, context, fit_job.task, arithmetic, micro_batch if way.compile else None)
+            model, loader = _whole_network(job, context, task, arithmetic, micro_batch if way.compile else None)
         else:
-            model, loader = _head_alone(job, context, cached, fit_job.task)
+            model, loader = _head_alone(job, context, cached, task)
         about = {"precision": precision, "compile": "on" if way.compile else "off", "micro_batch": str(micro_batch)}
         about |= {"fused": "on"} if isinstance(model, Network) and model.is_fused else {}
         checkpoints = _checkpoints(job, context, about)
-        return model, fit(model, loader, fit_job, arithmetic, micro_batch, checkpoints)
+        return model, fit_once(model, loader, fit_jobs, arithmetic, micro_batch, checkpoints)
 
-    def attempts(micro_batch: int) -> tuple[tuple[nn.Module, Fitted], Way]:
+    def attempts(micro_batch: int) -> tuple[tuple[nn.Module, list[Fitted]], Way]:
         return first_that_works(partial(attempt, micro_batch), first, must_compile=context.compile == "on")
 
     ((model, fitted), way), micro_batch = within_memory(attempts, settings.batch_size)
-    return Trained(
-        model, fitted, precision, way, micro_batch=micro_batch if micro_batch < settings.batch_size else None
-    )
+    smaller = micro_batch if micro_batch < settings.batch_size else None
+    return [Trained(model, each, precision, way, micro_batch=smaller) for each in fitted]
 
 
 def _whole_network(

@@ -22,7 +22,7 @@ from harness.study.provenance import code_digest, versions
 from harness.training.context import Context
 from harness.training.device import device_name
 from harness.training.features import CachedFeatures
-from harness.training.fit import Fitted
+from harness.training.fit_history import Fitted
 from harness.training.network import Network
 from harness.training.task import Task, fold_rows, resampling_counts
 from harness.training.usage import NOT_MEASURED, Usage
@@ -39,6 +39,7 @@ class Trained:
     way: Way | None  # None: without gradients
     micro_batch: int | None = None  # images at a time, where memory had no room for a whole batch
     stack: tuple[str, ...] = ()  # ids of the jobs that were fitted in one loop
+    trained_with: tuple[str, ...] = ()  # ids of the jobs that share its training
     usage: Usage = NOT_MEASURED
 
 
@@ -98,6 +99,7 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         micro_batch=trained.micro_batch,
         batch_size=trained.micro_batch and job.scenario.settings.batch_size,
         stack=trained.stack,
+        trained_with=trained.trained_with,
         seconds=trained.usage.seconds,
         parameters=parameters,
         trained_parameters=learnt,
@@ -151,12 +153,12 @@ def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
 
 
 def _flops(job: Job, model: nn.Module) -> int | None:
-    """The FLOPs of one image through the backbone and the head."""
+    """The FLOPs of predicting one image: through the backbone and the head, as often as is averaged."""
     if isinstance(model, Baseline):
         return model.flops
     known = anatomy_of(job.scenario.settings)
     of_head = head_flops(model.head if isinstance(model, Network) else model, known.shape)
-    return None if of_head is None else known.flops + of_head
+    return None if of_head is None else (known.flops + of_head) * job.scenario.settings.predictions
 
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:

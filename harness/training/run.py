@@ -1,4 +1,4 @@
-"""The jobs that a worker fits together: heads of one type on one frozen backbone; any other job alone."""
+"""The jobs that a worker fits together: those of one training, and heads of one type on one frozen backbone."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from harness.training.context import Context
 from harness.training.device import free_memory, is_out_of_memory, make_deterministic, resolve_precision
 from harness.training.features import cached_features
 from harness.training.fit_stack import fit_stack
-from harness.training.job import run_job
+from harness.training.job import run_job, run_training
 from harness.training.loaders import ResidentFeatures
 from harness.training.network import new_head
 from harness.training.result import Trained, result_of
@@ -27,23 +27,23 @@ from harness.training.ways import Way
 MAX_STACK = 128  # jobs
 MAY_DIFFER_IN_A_STACK = {
     "oversampling", "oversampling_ratio", "undersampling", "learning_rate", "schedule", "warmup", "weight_decay",
-    "select_epoch",
+    "select_epoch", "snapshots",
 }  # fmt: skip
 
 Fits = list[FoldResult | Exception]
 
 
 def stacks(jobs: Iterable[Job], context: Context) -> list[tuple[Job, ...]]:
-    """The jobs in groups that are fitted together, in their order; without stacking each job is alone.
+    """The jobs in groups that are fitted together, in their order; without stacking those that share a training.
 
-    A test job is always alone: its model must give the same bits wherever it predicts.
+    A test job is in no stack: its model must give the same bits wherever it predicts.
     """
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         settings = job.scenario.settings
         stacked = context.stack and _is_stackable(settings, context) and job.evaluate == "val"
         groups.setdefault(
-            settings.model_copy(update=dict.fromkeys(MAY_DIFFER_IN_A_STACK)) if stacked else job.id, []
+            settings.model_copy(update=dict.fromkeys(MAY_DIFFER_IN_A_STACK)) if stacked else job.training, []
         ).append(job)
     return [tuple(group[at : at + MAX_STACK]) for group in groups.values() for at in range(0, len(group), MAX_STACK)]
 
@@ -60,14 +60,11 @@ def _is_stackable(settings: Settings, context: Context) -> bool:
 def run_jobs(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
     """Fit the jobs of a group, and return the result of each, or the error of that job only, such as a non-finite loss.
 
-    Raises whatever else goes wrong in a single job. Where the memory of the device is too small for all of them, two
-    halves follow; after any other error each job alone.
+    Raises whatever else goes wrong in a single training. Where the memory of the device is too small for all of a
+    stack, two halves follow; after any other error each job alone.
     """
-    if len(jobs) == 1:
-        try:
-            return [run_job(jobs[0], context, on_epoch)]
-        except FloatingPointError as error:
-            return [error]
+    if len({job.training for job in jobs}) == 1:
+        return _run_training(jobs, context, on_epoch)
     try:
         return _run_stack(jobs, context, on_epoch)
     except Exception as error:  # whatever it is: no stack is worth the fits of all its jobs
@@ -77,6 +74,16 @@ def run_jobs(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
     free_memory()
     half = len(jobs) // 2
     return run_jobs(jobs[:half], context, on_epoch) + run_jobs(jobs[half:], context, on_epoch)
+
+
+def _run_training(jobs: Sequence[Job], context: Context, on_epoch: OnEpoch) -> Fits:
+    """The results of jobs of one training; of each alone where a number is not finite, maybe by one's views alone."""
+    try:
+        return [*run_training(jobs, context, on_epoch)]
+    except FloatingPointError as error:
+        if len(jobs) == 1:
+            return [error]
+    return [end for job in jobs for end in _run_training([job], context, on_epoch)]
 
 
 def _run_alone(job: Job, context: Context, on_epoch: OnEpoch, reason: str) -> FoldResult | Exception:

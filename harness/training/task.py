@@ -16,10 +16,12 @@ from harness.data.train_share import share_of, share_seed
 from harness.store.results import Metrics
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
-from harness.study.settings import BY_VECTORS, Settings
+from harness.study.settings import BY_VECTORS, SCORING, Settings
 from harness.training.context import Context
 from harness.training.features import CachedFeatures
 from harness.training.own_sampler import resampled
+
+EVALUATED = ""  # the set of images that a fit is evaluated on, beside the names of further test sets
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Task:
     further: Mapping[str, Rows] = field(default_factory=dict)  # of the test sets beside the leading one, by name
     inner: Rows = field(default_factory=lambda: np.empty(0, np.int64))  # held out of `train`; by them a fit stops
     synthetic: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))  # vectors [m, C]
+
+    @property
+    def sets(self) -> dict[str, Rows]:
+        """The rows of each set of images that is scored, by name; EVALUATED first."""
+        return {EVALUATED: self.evaluate, **self.further}
 
     @property
     def images(self) -> int:
@@ -63,6 +70,11 @@ class FitJob:
     seed: int
     on_epoch: Callable[[int, Metrics], None]
     sources: Mapping[str, str] = field(default_factory=dict)  # of the user's own parts, by name
+
+    @property
+    def scoring(self) -> str:
+        """How its network is asked, such as `flip, 5`; jobs of one network differ in it."""
+        return ", ".join(str(getattr(self.settings, name)) for name in SCORING)
 
     @property
     def classes(self) -> int:

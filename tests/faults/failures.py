@@ -18,7 +18,7 @@ def _install(spoil: Callable[[Tensor], Tensor]) -> None:
     """Has `spoil` change the loss of the second batch, and of those after it, in the fits of one scenario."""
     loop: Any = importlib.import_module("harness.training.fit")
     job: Any = importlib.import_module("harness.training.job")
-    fit, steps = job.fit, loop.Steps
+    fit, steps = job.fit_once, loop.Steps
     batches = {"now": 0, "broken": False}
 
     def counting(*arguments: Any) -> Any:
@@ -31,11 +31,11 @@ def _install(spoil: Callable[[Tensor], Tensor]) -> None:
 
         return steps(*others, counted)
 
-    def watched(model: Any, loader: Any, fit_job: Any, *rest: Any) -> Any:
-        batches.update(now=0, broken=all(getattr(fit_job.settings, key) == value for key, value in BROKEN.items()))
-        return fit(model, loader, fit_job, *rest)
+    def watched(model: Any, loader: Any, jobs: Any, *rest: Any) -> Any:
+        batches.update(now=0, broken=all(getattr(jobs[0].settings, key) == value for key, value in BROKEN.items()))
+        return fit(model, loader, jobs, *rest)
 
-    job.fit, loop.Steps = watched, counting
+    job.fit_once, loop.Steps = watched, counting
 
 
 def _raise(error: Exception) -> Any:

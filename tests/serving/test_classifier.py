@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,21 @@ from harness.study.settings import ResolvedSettings
 from harness.training.job import run_job
 from tests.conftest import context_of
 
+Tta = Literal["none", "flip", "crops", "flip+crops"]
 
-def classifier(head: str = "dropout-gap", trainable: str = "head", backbone: str = "test_resnet") -> Classifier:
+
+def classifier(
+    head: str = "dropout-gap", trainable: str = "head", backbone: str = "test_resnet", tta: Tta = "none"
+) -> Classifier:
     settings = ResolvedSettings(
-        backbone=backbone, weights="none", trainable=trainable, head=head, image_size=64, batch_size=2, precision="fp32"
+        backbone=backbone,
+        weights="none",
+        trainable=trainable,
+        head=head,
+        image_size=64,
+        batch_size=2,
+        precision="fp32",
+        tta=tta,
     )
     body, top = plain_network(settings, classes=2, seed=1, weights="none")
     about = ClassifierMetadata(settings, ("A", "B"), "B", body.mean, body.std, 2, 1, "demo", "job", "manifest", True)
@@ -57,9 +69,9 @@ def test_a_frozen_backbone_gives_the_bits_of_the_job(
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 1, 64, 64), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("trainable", ["head", "all"])
-def test_a_saved_classifier_gives_the_same_bits(tmp_path: Path, trainable: str) -> None:
-    made = classifier(trainable=trainable)
+@pytest.mark.parametrize(("trainable", "tta"), [("head", "none"), ("all", "none"), ("all", "flip+crops")])
+def test_a_saved_classifier_gives_the_same_bits(tmp_path: Path, trainable: str, tta: Tta) -> None:
+    made = classifier(trainable=trainable, tta=tta)
     made.save(tmp_path)
     again = Classifier.load(tmp_path, "cpu")
     assert again.about == made.about
@@ -178,12 +190,13 @@ def test_a_prediction_that_no_place_decides_is_not_drawn() -> None:
         grad_cam(classifier("knn"), PIXELS, np.array([0, 1, 0]))
 
 
-def test_onnx_gives_the_same_probabilities(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("trainable", "tta"), [("head", "none"), ("all", "flip+crops")])
+def test_onnx_gives_the_same_probabilities(tmp_path: Path, trainable: str, tta: Tta) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     from harness.serving.onnx import export_onnx
 
-    made = classifier("batchnorm-gap")
+    made = classifier("batchnorm-gap", trainable, tta=tta)
     assert export_onnx(made, tmp_path / "model.onnx") <= 1e-4
     session = runtime.InferenceSession((tmp_path / "model.onnx").read_bytes())
     (found,) = session.run(None, {"pixels": np.repeat(PIXELS, 3, axis=1).astype(np.float32)})

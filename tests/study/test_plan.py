@@ -40,6 +40,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "schedule": "cosine", "warmup": 0.5, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.9, "layer_decay": 0.75,
     "drop_path": 0.1, "mixup": 0.2, "cutmix": 1.0, "undersampling": "random", "prior_correction": "on",
     "head_epochs": 1, "stop_patience": 3, "stop_inner": 0.2, "stop_metric": "roc_auc",
+    "tta": "flip", "snapshots": 2,
 }  # fmt: skip
 
 
@@ -148,6 +149,26 @@ def test_a_field_that_was_added_later_leaves_the_ids_of_older_results_as_they_ar
     assert scenarios(study)[0].id == "1ab62133b807425d"  # as given before the field `augment` was there
     assert study_id(study_of(TEXT, "base.augment=none"), digests()) == study_id(study, digests())
     assert study_id(study_of(TEXT, "base.augment=flip"), digests()) != study_id(study, digests())
+
+
+def test_what_only_asks_a_network_leaves_its_seeds_and_the_ids_of_others_as_they_are(study_of: LoadText) -> None:
+    given, plain = digests(), jobs(study_of(TEXT))
+    assert plain[0].training == plain[0].id == "9673b6ba060aa15e"  # as given before the fields were there
+    assert plain[0].seed == 433415340
+    asked = study_of(TEXT, "stages.0.grid={tta: [none, flip, crops], snapshots: [1, 2]}")
+    found = [job for scenario in scenarios(asked) for job in fold_jobs(asked, scenario, given)]
+    assert len({*ids(found)}) == len(found) == 6 * 4
+    assert [job.id for job in found[:4]] == ids(plain)
+    for number, job in enumerate(found):
+        same = plain[number % 4]
+        assert (job.training, job.seed, job.fold, job.repeat) == (same.id, same.seed, same.fold, same.repeat)
+    assert [[other.training for other in batch.jobs] for batch in batches(found)] == [[job.id] * 6 for job in plain]
+
+
+def test_where_a_search_asks_for_more_networks_than_there_are_all_are_averaged(study_of: LoadText) -> None:
+    base = study_of(TEXT).base
+    for changes, wanted in (({"snapshots": 5}, 2), ({"snapshots": 2, "select_epoch": "best"}, 1)):
+        assert base.model_copy(update=changes).resolved(64).snapshots == wanted
 
 
 def test_the_cost_of_a_selection_leaves_older_ids_as_they_are(study_of: LoadText) -> None:

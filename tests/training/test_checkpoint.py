@@ -16,7 +16,7 @@ from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
 from harness.study.settings import CROSS_ENTROPY, LOSSES
-from harness.training.checkpoint import Checkpoints
+from harness.training.checkpoint import Checkpoints, JobProgress
 from harness.training.job import run_job
 from harness.training.learner import Learner
 from tests.conftest import context_of
@@ -84,19 +84,19 @@ def test_the_seconds_before_a_checkpoint_count(tmp_path: Path, monkeypatch: pyte
     learner = small()
     for epoch, seconds in enumerate((20.0, 30.0), start=1):  # of two processes
         checkpoints = Checkpoints(tmp_path, 1, ABOUT)
-        checkpoints.load(learner)
+        checkpoints.load(learner, ["a"])
         now += seconds
-        checkpoints.save(learner, [{"loss": 1.0}] * epoch, None)
+        checkpoints.save(learner, {"a": JobProgress([{"loss": 1.0}] * epoch)})
     third = Checkpoints(tmp_path, 1, ABOUT)
-    third.load(learner)
+    third.load(learner, ["a"])
     assert third.earlier_seconds == 50.0
 
 
 def test_a_checkpoint_of_another_torch_build_or_device_is_not_used(tmp_path: Path) -> None:
     learner = small()
-    Checkpoints(tmp_path, 1, ABOUT).save(learner, [{"loss": 1.0}], None)
-    assert Checkpoints(tmp_path, 1, ABOUT).load(learner) == ([{"loss": 1.0}], None)
-    assert Checkpoints(tmp_path, 1, {"torch": "0"}).load(learner) == ([], None)
+    Checkpoints(tmp_path, 1, ABOUT).save(learner, {"a": JobProgress([{"loss": 1.0}])})
+    assert Checkpoints(tmp_path, 1, ABOUT).load(learner, ["a"]) == [JobProgress([{"loss": 1.0}])]
+    assert Checkpoints(tmp_path, 1, {"torch": "0"}).load(learner, ["a"]) == [JobProgress()]
 
 
 def small() -> Learner:
@@ -114,12 +114,12 @@ def two(tmp_path: Path) -> list[Path]:
     learner = small()
     checkpoints = Checkpoints(tmp_path, 1, ABOUT)
     for epochs in (1, 2):
-        checkpoints.save(learner, [{"loss": 0.1}] * epochs, None)
+        checkpoints.save(learner, {"a": JobProgress([{"loss": 0.1}] * epochs)})
     return sorted(tmp_path.iterdir())
 
 
 def epochs_in(folder: Path) -> int:
-    return len(Checkpoints(folder, 1, ABOUT).load(small())[0])
+    return len(Checkpoints(folder, 1, ABOUT).load(small(), ["a"])[0].epochs)
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.5, 0.9, 0.99, 1])
@@ -161,7 +161,7 @@ def test_a_save_that_is_broken_off_leaves_the_checkpoints_before(
     with monkeypatch.context() as patch:
         patch.setattr(os if broken == "fsync" else Path, broken, fail)
         with pytest.raises(Killed):
-            Checkpoints(two[0].parent, 1, ABOUT).save(small(), [{"loss": 0.1}] * 3, None)
+            Checkpoints(two[0].parent, 1, ABOUT).save(small(), {"a": JobProgress([{"loss": 0.1}] * 3)})
     assert {file: file.read_bytes() for file in two[0].parent.iterdir()} == before
 
 
@@ -170,13 +170,13 @@ def test_without_a_number_a_checkpoint_is_due_after_a_minute(tmp_path: Path, mon
     monkeypatch.setattr("time.monotonic", lambda: now)
     checkpoints = Checkpoints(tmp_path / "made", None, ABOUT)
     now = 1059.0
-    checkpoints.save(small(), [{"loss": 0.1}], None)
+    checkpoints.save(small(), {"a": JobProgress([{"loss": 0.1}])})
     assert not (tmp_path / "made").exists()
     now = 1060.0
-    checkpoints.save(small(), [{"loss": 0.1}] * 2, None)
+    checkpoints.save(small(), {"a": JobProgress([{"loss": 0.1}] * 2)})
     assert epochs_in(tmp_path / "made") == 2
 
 
 def test_no_checkpoint_is_made_where_none_is_asked_for(tmp_path: Path) -> None:
-    Checkpoints(None, 1, ABOUT).save(small(), [{"loss": 0.1}], None)
+    Checkpoints(None, 1, ABOUT).save(small(), {"a": JobProgress([{"loss": 0.1}])})
     assert list(tmp_path.iterdir()) == []

@@ -16,9 +16,11 @@ from harness.stats.metrics import classification_metrics
 from harness.store.results import Metrics
 from harness.study.settings import ResolvedSettings, Settings
 from harness.training.device import Arithmetic
-from harness.training.fit import Fitted, fit, micro_batches, predict, shuffled_batches
+from harness.training.fit import fit, micro_batches, shuffled_batches
+from harness.training.fit_history import Fitted
 from harness.training.loaders import Loader, PixelLoader
 from harness.training.network import Network
+from harness.training.predict import predict
 from harness.training.task import FitJob, Task
 
 CPU = torch.device("cpu")

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from harness.errors import StudyError
 from harness.study import Study
-from harness.training.fit import Fitted, fit
+from harness.training.fit import fit
+from harness.training.fit_history import Fitted
 from harness.training.network import Network
 from harness.training.task import FitJob
 from tests.training.test_fit import FP32, SETTINGS, TASK, network, silent

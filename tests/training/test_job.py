@@ -22,9 +22,9 @@ from harness.study import Study, load_study, plan
 from harness.study.plan import Job, fold_jobs
 from harness.study.preprocessing import Framing
 from harness.training.context import Context
-from harness.training.fit import predict
 from harness.training.job import run_job
 from harness.training.loaders import PixelLoader
+from harness.training.predict import predict
 from tests.conftest import context_of
 
 ONE_EPOCH = ("base.epochs=1", "stages.0.grid={oversampling: [none, random]}")

@@ -7,9 +7,10 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from harness.training.device import Arithmetic
-from harness.training.fit import fit, predict
+from harness.training.fit import fit
 from harness.training.learner import Average, Learner
 from harness.training.optimizers import parameters_of
+from harness.training.predict import predict
 from harness.training.step import Part, Steps
 from harness.training.task import FitJob
 from tests.training.test_fit import FP32, SETTINGS, TASK, network, silent, trained

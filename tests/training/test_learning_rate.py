@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from harness.study.settings import Settings
-from harness.training.fit import Fitted
+from harness.training.fit_history import Fitted
 from harness.training.learning_rate import learning_rates, rate_metrics
 from harness.training.optimizers import set_rate
 from harness.training.step import Steps

@@ -9,7 +9,7 @@ from timm.data import mixup
 from torch.nn.functional import cross_entropy
 
 from harness.study.settings import Settings
-from harness.training.fit import Fitted
+from harness.training.fit_history import Fitted
 from harness.training.losses import make_loss
 from harness.training.mixing import Mix, Mixing
 from harness.training.task import FitJob

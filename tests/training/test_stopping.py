@@ -12,7 +12,8 @@ from harness.report.figures.study import learning_curves
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord
 from harness.study import Study
-from harness.training.fit import Fitted, fit
+from harness.training.fit import fit
+from harness.training.fit_history import Fitted
 from harness.training.loaders import PixelLoader
 from harness.training.network import Network
 from harness.training.task import FitJob, Task, inner_rows, task_of, training_rows

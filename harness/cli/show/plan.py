@@ -64,7 +64,9 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     waiting = sum(stage.stage.size * len(inputs.folds) for stage in state.stages if stage.waits_for)
     more = f", and up to {waiting} more once the winners are known" if waiting else ""
     console.print(resolution(study, inputs))
-    console.print(f"jobs: {len(jobs)} known, {sum(jobs.values())} done{more}")
+    trainings = len({job.training for s in state.scenarios for job in s.jobs})
+    shared = f", of {trainings} trainings" if trainings < len(jobs) else ""
+    console.print(f"jobs: {len(jobs)} known{shared}, {sum(jobs.values())} done{more}")
     if costs is not None:
         _show_costs(console, costs)
     elif not all(jobs.values()):

@@ -11,12 +11,12 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.identity import PIXEL_FIELDS
-from harness.study.settings import RECIPE, Settings, level_text
+from harness.study.settings import RECIPE, SCORING, VIEWS, Settings, level_text
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
 NOT_IN_OLDER_REPORTS = (  # where all have the default
-    "loss", "preprocessing", "prior_correction", "train_share", "undersampling", *RECIPE,
+    "loss", "preprocessing", "prior_correction", "train_share", "undersampling", *RECIPE, *SCORING,
 )  # fmt: skip
 NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
 
@@ -167,6 +167,14 @@ def _selected(state: ScenarioState) -> str:
     if state.settings.select_epoch == "last" and not state.settings.stop_patience:
         return ""
     return f"epoch {_span([record.selected_epoch for record in state.records.values()])}" if state.records else ""
+
+
+def averaged_words(settings: Settings) -> str:
+    """What a prediction is the mean of, such as `, the mean over 2 views of each image`; empty where it is one."""
+    networks = f"the networks of the last {settings.snapshots} epochs" if settings.snapshots > 1 else ""
+    views = f"{VIEWS[settings.tta]} views of each image" if settings.tta != "none" else ""
+    averaged = " and ".join(filter(None, [networks, views]))
+    return f", the mean over {averaged}" if averaged else ""
 
 
 def training_images(state: ScenarioState) -> str:

@@ -21,7 +21,7 @@ from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import interval_cell
 from harness.study.preprocessing import OF_STUDY
-from harness.study.settings import RECIPE, TREATMENTS
+from harness.study.settings import RECIPE, SCORING, TREATMENTS
 from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
@@ -199,6 +199,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
     refit = study.test is not None and study.test.model == "refit"
     learnt_from = ", ".join(dict.fromkeys(test.settings.trained_on for test in draft.state.tests))
     alone, mean = f"none: one model refitted on {learnt_from}", "the mean of the fold models' probabilities"
+    averaged = [_levels(used, name) for name in SCORING if name in used]
     treated = "; ".join(_levels(used, name) for name in TREATMENTS if name in used)
     return {
         "model": f"{_levels(used, 'backbone')}; {_levels(used, 'head')}; output: a probability for each of"
@@ -207,7 +208,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "initialisation": _levels(used, "weights"),
         "training": f"{'; '.join(_levels(used, name) for name in training if name in used)}; {len(facts)} fits",
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(used, 'select_epoch')}" if rules else "",
-        "ensemble": (alone if refit else mean) if tested else "",
+        "ensemble": "; ".join([alone if refit else mean, *averaged]) if tested else "",
         "imbalance": f"{treated}; {oversampling_words(scenarios)}",
         "reproduction": "harness reproduce RUN_ID fits any fold again"
         + ("; the test model is stored as safetensors" if tested else ""),

@@ -5,6 +5,7 @@ from collections import Counter
 import pandas as pd
 
 from harness.report.draft import Draft
+from harness.report.numbers.as_run import averaged_words
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import declared_looks, marked, taken_looks
@@ -117,8 +118,9 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
         else "the ensemble of the fold models, the mean of their probabilities"
     )
     return [
-        f"{who}; {model}, {_epoch(draft, state)}: accuracy{' of patients' * draft.unit.patients} **{right}/{total} ="
-        f" {right / total:.3f}**, 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
+        f"{who}; {model}, {_epoch(draft, state)}{averaged_words(state.settings)}:"
+        f" accuracy{' of patients' * draft.unit.patients} **{right}/{total} = {right / total:.3f}**,"
+        f" 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
         "",
     ]
 

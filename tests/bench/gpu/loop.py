@@ -13,7 +13,8 @@ from harness.models.heads import make_head
 from harness.store.results import Metrics
 from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic, make_deterministic, resolve_precision
-from harness.training.fit import Fitted, fit
+from harness.training.fit import fit
+from harness.training.fit_history import Fitted
 from harness.training.loaders import PixelLoader
 from harness.training.network import Compiled, Network, Quicker, fresh_backbone
 from harness.training.task import FitJob, Task
