@@ -67,6 +67,21 @@ def test_heads_on_one_frozen_backbone_are_probed_apart_and_share_its_features(
     assert five == pytest.approx(5 * one)
 
 
+def test_scenarios_that_only_ask_otherwise_cost_their_views_and_no_training(
+    small_study: Callable[..., Study], store: Store
+) -> None:
+    study = small_study("stages=[{name: all, grid: {tta: [none, flip], snapshots: [1, 2]}}]", "test=null")
+    workspace = prepare(study, store)
+    state = workspace.reader.read()
+    take_probes(state, store, lambda _: PROBE)
+    costs = study_costs(workspace, state)
+    assert costs is not None
+    assert costs.networks[0].fits == 4 * 2
+    assert costs.seconds == pytest.approx(
+        sum(2 * (len(f.train) + 2 * len(f.validation) * 0.1) for f in workspace.inputs.folds)
+    )
+
+
 def test_what_is_done_costs_nothing(finished: Finished) -> None:
     workspace = prepare(finished.study, finished.store)
     assert study_costs(workspace, workspace.reader.read()) is None

@@ -52,7 +52,17 @@ def classifier(
 def test_a_frozen_backbone_gives_the_bits_of_the_job(
     small_study: Callable[..., Study], store: Store, tmp_path: Path, head: str
 ) -> None:
-    study = small_study("base.trainable=head", f"stages.0.grid.head=[{head}]")
+    same_bits(small_study("base.trainable=head", f"stages.0.grid.head=[{head}]"), store, tmp_path)
+
+
+def test_a_network_that_is_asked_by_views_gives_the_bits_of_the_job(
+    small_study: Callable[..., Study], store: Store, tmp_path: Path
+) -> None:
+    same_bits(small_study("base.tta=flip+crops"), store, tmp_path)
+
+
+def same_bits(study: Study, store: Store, tmp_path: Path) -> None:
+    """The saved classifier predicts the test images as its job did."""
     context, (fold, *_) = context_of(study, store)
     (job,) = jobs_on_the_test_set(study, fold.scenario, context.digests)
     result = run_job(job, context, lambda *_: None)

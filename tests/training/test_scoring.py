@@ -14,6 +14,7 @@ from harness.store.results import FoldResult
 from harness.study import Study
 from harness.study.plan import Job, batches, refitted
 from harness.study.plan import test_jobs as jobs_on_the_test_set
+from harness.study.state import final_test
 from harness.training import job as job_module
 from harness.training.context import Context
 from harness.training.fit import fit, fit_once
@@ -21,7 +22,7 @@ from harness.training.fit_history import Fitted
 from harness.training.job import run_job, run_training
 from harness.training.run import run_jobs, stacks
 from harness.training.task import EVALUATED, FitJob
-from tests.conftest import context_of
+from tests.conftest import context_of, run_in
 from tests.training.test_checkpoint import Killed, same, stopped_after
 from tests.training.test_fit import FP32, SETTINGS, TASK, network, silent
 
@@ -166,6 +167,18 @@ def test_refits_share_a_training_too_also_where_the_fits_on_the_folds_stopped(
     columns = ["prob_NORMAL", "prob_PNEUMONIA"]
     assert not plain.predictions[columns].equals(flipped.predictions[columns])
     pd.testing.assert_frame_equal(plain.predictions.drop(columns=columns), flipped.predictions.drop(columns=columns))
+
+
+def test_a_mean_of_networks_is_scored_on_the_test_set_and_no_network_is_registered(
+    small_study: StudyOf, new_store: Callable[[], Store]
+) -> None:
+    stages = "stages=[{name: one, grid: {snapshots: [2]}, select: {metric: val/roc_auc}}]"
+    found = run_in(small_study(stages, "test.stages=[one]", "base.tta=flip"), new_store())
+    words = "the mean of the networks after the last 2 epochs, no single network"
+    assert words in str(final_test(found.study, found.run.state))
+    report = found.run.report.read_text()
+    assert words in report
+    assert "last epoch, the mean over the networks of the last 2 epochs and 2 views of each image: accuracy" in report
 
 
 @pytest.mark.parametrize(
