@@ -1,7 +1,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from harness.study.data_block import Data
 from harness.study.plan import Job
 from harness.tracking.report import report_study
 from harness.tracking.tracker import Tracker
-from harness.training.job import run_job
+from harness.training.job import run_training
 from tests.conftest import MEASURED, PATIENT, Finished, Recorder, run_in, runs_of
 
 ONE_STAGE = "stages=[{name: heads, grid: {head: [dropout-gap, batchnorm-gap]}, select: {metric: val/accuracy}}]"
@@ -218,15 +218,15 @@ def test_a_failure_that_is_mended_ends_in_a_finished_study(
     monkeypatch: pytest.MonkeyPatch,
     small_study: Callable[..., Study],
 ) -> None:
-    study, fit = small_study(ONE_STAGE, TEST_OF_HEADS), run_job
+    study, fit = small_study(ONE_STAGE, TEST_OF_HEADS), run_training
 
-    def out_of_memory(job: Job, *rest: Any) -> Any:
-        if job.fold == 1 and job.scenario.settings.head == "batchnorm-gap":
+    def out_of_memory(jobs: Sequence[Job], *rest: Any) -> Any:
+        if jobs[0].fold == 1 and jobs[0].scenario.settings.head == "batchnorm-gap":
             raise MemoryError
-        return fit(job, *rest)
+        return fit(jobs, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.training.run.run_job", out_of_memory)
+        patch.setattr("harness.training.run.run_training", out_of_memory)
         first = run_in(study, store)
     assert first.run.failed == 1
     second = run_in(study, store)

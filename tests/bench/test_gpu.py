@@ -212,7 +212,7 @@ def test_a_fit_that_fails_is_no_figure(image_folder: Path, tmp_path: Path, monke
     def refuse(*_: object) -> None:
         raise RuntimeError("no capture here")
 
-    monkeypatch.setattr("harness.training.run.run_job", refuse)
+    monkeypatch.setattr("harness.training.run.run_training", refuse)
     (tmp_path / "bench").mkdir()
     bench = Bench(image_folder, "test_resnet", "none", tmp_path / "bench", quick=True)
     with pytest.raises(RuntimeError, match="1 fits failed: no capture here"):

@@ -183,7 +183,7 @@ def _address_in_a_traceback() -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(f"cannot reach {os.environ['MLFLOW_TRACKING_URI']}/api")
 
-    job.fit = fail
+    job.fit_once = fail
     runner.update_report = fail
 
 
