@@ -9,7 +9,7 @@ BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 OPTIONS = --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--set base.weights=$(WEIGHTS)) $(ARGS)
 
-.PHONY: setup study search bench bench-search bench-gpu plan report ui dashboard test test-all test-gpu test-ui chaos lint clean
+.PHONY: setup study search bench bench-search bench-statistics bench-gpu plan report ui dashboard test test-all test-gpu test-ui chaos lint clean
 
 setup: .venv/installed
 
@@ -48,6 +48,9 @@ dashboard: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .constraints.txt --editable '.[bench]'
 	$(BIN)/python -m tests.bench.run --store $(STORE) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+
+bench-statistics: setup
+	$(BIN)/python -m tests.bench.error_rates $(ARGS)
 
 bench-gpu: setup
 	$(BIN)/python -m tests.bench.run --only gpu --minutes 6 --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)

@@ -16,16 +16,23 @@ STAGES = 200
 ACCURACY = 0.95
 
 
-def scenario(number: int, values: Sequence[float], images: Sequence[int], metric: str) -> ScenarioState:
-    """A finished scenario with these values in folds of so many validation images, a quarter of them of class A."""
+def scenario(
+    number: int, values: Sequence[float], images: Sequence[int], metric: str, k: int | None = None
+) -> ScenarioState:
+    """A finished scenario with these values in folds of so many validation images, a quarter of them of class A.
+
+    k: the folds of a repeat. Later scenarios have fewer parameters.
+    """
     name, total = f"s{number}", sum(images)
     of = Scenario(name, name, ResolvedSettings(backbone="test_resnet", image_size=32))
-    jobs = tuple(Job(f"{name}-{fold}", of, 0, fold, "val", 0) for fold in range(len(values)))
+    folds = k or len(values)
+    jobs = tuple(Job(f"{name}-{n}", of, n // folds, n % folds, "val", 0) for n in range(len(values)))
+    facts = fit_facts(parameters=1000 - number)
     records = {}
     for job, value, left_out in zip(jobs, values, images, strict=True):
         few = (total - left_out) // 4
         before = {"A": few, "B": total - left_out - few}
-        records[job.id] = FoldRecord(job.id, [], 1, {metric: value}, {"before": before, "after": before}, fit_facts())
+        records[job.id] = FoldRecord(job.id, [], 1, {metric: value}, {"before": before, "after": before}, facts)
     return ScenarioState(of, jobs, records)
 
 
