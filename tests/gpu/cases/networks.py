@@ -66,6 +66,7 @@ def test_steps_are_captured_and_the_same_seed_gives_the_same_bits(case: Case) ->
         ("base.augment=flip+affine",),
         ("base.augment=medical",),
         ("base.head_epochs=1",),
+        ("base.tta=flip+crops", "base.snapshots=2"),
         ("base.clip=0.5", "base.ema=0.9", "base.label_smoothing=0.1"),
         ("base.layer_decay=0.7", "base.schedule=cosine", "base.drop_path=0.3"),
         ("base.mixup=0.4", "base.cutmix=1"),
