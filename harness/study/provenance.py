@@ -41,7 +41,7 @@ DECISIVE_FILES = (
     "training/loaders.py", "training/losses.py", "training/mixing.py", "training/network.py",
     "training/norm_kernels.py",
     "training/optimizer_state.py", "training/optimizers.py", "training/own_parts.py", "training/own_sampler.py",
-    "training/predict.py",
+    "training/predict.py", "training/rand_augment.py",
     "training/result.py", "training/run.py", "training/scoring.py", "training/side_conv.py", "training/step.py",
     "training/stopping.py",
     "training/task.py", "training/views.py", "training/ways.py", "training/window_kernels.py",

@@ -173,7 +173,7 @@ class Settings(Model):
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the training images of a fold, in whole patients
     image_size: GivenSize = None  # None: data.image_size; native: that of the weights
     preprocessing: Preprocessing = OF_STUDY  # native: the interpolation and the crop of the weights
-    augment: Literal["none", "flip", "affine", "flip+affine", "medical"] = "none"  # of training images only
+    augment: Literal["none", "flip", "affine", "flip+affine", "medical", "randaugment", "flip+randaugment"] = "none"
     mixup: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
     cutmix: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
     tta: Literal["none", "flip", "crops", "flip+crops"] = "none"  # the views whose mean is the prediction of an image

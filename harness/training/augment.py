@@ -5,6 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from harness.training.loaders import Scale
+from harness.training.rand_augment import rand_augmented
+
 # The most that an affine change does; all are drawn uniformly.
 MAX_DEGREES = 10.0
 MAX_SHIFT = 0.05  # of a side
@@ -18,17 +21,20 @@ class Augmentation:
 
     kind: none, or flip (left and right exchanged in half of the images), affine (turned, moved, scaled; bilinear, what
     comes in from beyond the edge is mirrored), or both; medical is affine with other contrast and brightness, and no
-    side is exchanged. Every change is drawn beforehand on the CPU, from `seed` alone: it depends on the epoch and on
-    the place of an image in it, and neither on the device nor on how batches are cut.
+    side is exchanged; randaugment, alone or after flip, is torchvision's, which needs to know the scale of the images.
+    Every change is drawn beforehand on the CPU, from `seed` alone: it depends on the epoch and on the place of an image
+    in it, and neither on the device nor on how batches are cut.
     """
 
-    def __init__(self, kind: str, images: int, seed: int, device: torch.device) -> None:
+    def __init__(self, kind: str, images: int, seed: int, device: torch.device, scale: Scale | None = None) -> None:
         rng = np.random.default_rng(seed)
         flips = rng.random(images) < 0.5
         self._flips = torch.from_numpy(flips).to(device) if "flip" in kind else None
         moves = "affine" in kind or kind == "medical"
         self._moves = torch.from_numpy(_moves(images, rng)).to(device) if moves else None
         self._light = torch.from_numpy(_light(images, rng)).to(device) if kind == "medical" else None
+        self._seeds = rng.integers(2**31, size=images).tolist() if "randaugment" in kind else None
+        self._scale = scale
 
     def __call__(self, images: Tensor, first: int) -> Tensor:
         """Change a batch. first: the place of its first image in the epoch."""
@@ -43,6 +49,9 @@ class Augmentation:
             contrast, brightness = self._light[:, now].view(2, -1, 1, 1, 1)
             mean, deviation = images.mean(dim=(2, 3), keepdim=True), images.std(dim=(2, 3), keepdim=True)
             images = mean + contrast * (images - mean) + brightness * deviation
+        if self._seeds is not None:
+            assert self._scale is not None
+            images = rand_augmented(images, self._seeds[now], self._scale)
         return images
 
 

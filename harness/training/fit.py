@@ -20,7 +20,7 @@ from harness.training.device import Arithmetic
 from harness.training.fit_history import Fitted
 from harness.training.learner import make_learner
 from harness.training.learning_rate import is_scheduled, learning_rates, rate_metrics
-from harness.training.loaders import Loader, on_device
+from harness.training.loaders import Loader, PixelLoader, on_device
 from harness.training.losses import make_loss
 from harness.training.mixing import Mixing
 from harness.training.predict import predict_views
@@ -102,7 +102,7 @@ def _train_epoch(steps: Steps, loader: Loader, job: FitJob, epoch: int) -> Metri
     planned, losses, logits = job.settings.epochs * (len(job.task.train) // steps.batch), list[Tensor](), list[Tensor]()
     steps.hold(epoch <= job.settings.head_epochs)
     with steps.training(forwards=len(rows)):  # what a head reads depends on the mode
-        parts = zip(mixing.images(_augmented(loader(rows), job, epoch)), targets, shares, strict=True)
+        parts = zip(mixing.images(_augmented(loader, rows, job, epoch)), targets, shares, strict=True)
         for number, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
             with _located(epoch, number):
                 if is_scheduled(job.settings):
@@ -128,11 +128,12 @@ def _batches(job: FitJob, epoch: int, micro_batch: int) -> list[list[Rows]]:
     return [micro_batches(batch, micro_batch) if micro_batch < size else [batch] for batch in batches]
 
 
-def _augmented(images: Iterator[Tensor], job: FitJob, epoch: int) -> Iterator[Tensor]:
+def _augmented(loader: Loader, rows: Sequence[Rows], job: FitJob, epoch: int) -> Iterator[Tensor]:
     """The images of an epoch, each part augmented. All that is random is drawn from the seed and the epoch."""
     seed, device = derive_seed(job.seed, "augment", epoch), job.task.labels.device
-    augment, seen = Augmentation(job.settings.augment, len(job.task.train), seed, device), 0
-    for part in images:
+    scale = loader.scale if isinstance(loader, PixelLoader) else None  # features are not augmented
+    augment, seen = Augmentation(job.settings.augment, len(job.task.train), seed, device, scale), 0
+    for part in loader(rows):
         yield augment(part, seen)
         seen += len(part)
 

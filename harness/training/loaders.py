@@ -123,6 +123,22 @@ def _released(array: NDArray[Any], gather: Loader) -> Loader:
     return batches
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How pixels from 0 to 255 become what a network reads: less the mean, by the deviation, both [1, 3, 1, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """Images [n, 3, H, W] as a network reads them. pixels: [n, 1 or 3, H, W], gray repeated to three channels."""
+        return ((pixels.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """The pixels [n, 3, H, W] of scaled images."""
+        return (images * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
+
+
 class PixelLoader:
     """Loads images [n, 3, H, W] as the backbone wants them: scaled, normalised, gray repeated to three channels."""
 
@@ -130,12 +146,11 @@ class PixelLoader:
         self, pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
     ) -> None:
         self._pixels = _released(pixels, _gather(pixels, device))
-        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
+        self.scale = Scale(*(torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (mean, std)))
 
     def __call__(self, parts: Sequence[Rows]) -> Iterator[Tensor]:
         for pixels in self._pixels(parts):
-            yield ((pixels.float() - self._mean) / self._std).to(memory_format=torch.channels_last)
+            yield self.scale.scaled(pixels)
 
 
 class FeatureLoader:

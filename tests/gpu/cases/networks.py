@@ -65,6 +65,7 @@ def test_steps_are_captured_and_the_same_seed_gives_the_same_bits(case: Case) ->
         ("base.trainable=last-1",),
         ("base.augment=flip+affine",),
         ("base.augment=medical",),
+        ("base.augment=randaugment",),
         ("base.head_epochs=1",),
         ("base.tta=flip+crops", "base.snapshots=2"),
         ("base.clip=0.5", "base.ema=0.9", "base.label_smoothing=0.1"),
