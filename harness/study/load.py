@@ -16,6 +16,7 @@ from harness.study.grid import projected, values_at
 from harness.study.grid_rules import check_grids, setting_problem
 from harness.study.messages import from_pydantic, unknown
 from harness.study.paths import make_absolute
+from harness.study.recipes import write_out
 from harness.study.search_block import search_problems
 from harness.study.set_block import set_problems
 from harness.study.settings import Settings
@@ -24,6 +25,10 @@ from harness.study.study import Study
 from harness.study.types import BUILT_IN, OWN_METRICS, ConflictCheck, is_worst_group, own_names
 
 LEAK = "random-before-split"
+NO_PARAMETERS = {  # settings that no search varies, and why
+    "train_share": "a learning curve is no search: more images are always better;",
+    "recipe": "a recipe is many settings at once; name those that are to be searched, or",
+}
 
 
 def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
@@ -45,6 +50,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     if data_path is not None:
         data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
         given[("data", "path")] = f"--data {printable(data_path)}"
+    write_out(data)
     written = make_absolute(data, path, lines, given)
     try:
         study = Study.model_validate(data, context={OWN_METRICS: own_names(data.get("metrics"))})
@@ -184,9 +190,9 @@ def _check_leaks(study: Study) -> None:
 def _check_search(study: Study) -> None:
     if study.search is None:
         return
-    if "train_share" in study.search.space:
-        message = "a learning curve is no search: more images are always better; make it a factor of a stage's grid"
-        raise study.error(("search", "space", "train_share"), message)
+    for name, message in NO_PARAMETERS.items():
+        if name in study.search.space:
+            raise study.error(("search", "space", name), f"{message} make it a factor of a stage's grid")
     problem = partial(setting_problem, study)
     for field, message in search_problems(study.search, study.base.model_dump(), problem):
         raise study.error(("search", *field), message or unknown("setting", str(field[-1]), Settings.model_fields))

@@ -44,6 +44,7 @@ BY_VECTORS = ("near-miss", "tomek")  # of `undersampling`: those that look for n
 TREATMENTS = ("oversampling", "undersampling", "loss", "prior_correction")  # of classes of unequal size
 OPTIMIZERS = ("adam", "adamw", "sgd")  # those of torch; others are timm's
 MAX_RANK = 256  # of `trainable: lora-R`
+Recipe = Literal["paper", "probe", "modern"]  # of study/recipes.py
 Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
 
 
@@ -178,6 +179,7 @@ class Settings(Model):
     cutmix: Annotated[float, Field(ge=0)] = 0.0  # alpha; 0: none
     tta: Literal["none", "flip", "crops", "flip+crops"] = "none"  # the views whose mean is the prediction of an image
     snapshots: Annotated[int, Field(ge=1, le=100_000)] = 1  # the last epochs, the mean of whose networks it is
+    recipe: Recipe | None = None  # a word for what is not named otherwise; it decides nothing once that is written out
 
     @property
     def is_built_in(self) -> bool:
@@ -207,9 +209,11 @@ class Settings(Model):
         return (*([of_backbone] if of_backbone else []), *(["peft"] if self.lora_rank else []))
 
     def uses(self, name: str) -> bool:
-        """Whether the setting of this name decides anything."""
+        """Whether the setting of this name decides anything; of a recipe, whether one is named."""
         if name in ("stop_inner", "stop_metric") and not self.stop_patience:
             return False
+        if name == "recipe":
+            return self.recipe is not None
         return not (self.is_probe and name in NOT_OF_PROBES)
 
     @property
@@ -290,11 +294,11 @@ def _default(name: str) -> Any:
 
 
 def decisive(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as an identity has them: without added fields at their default, so that older results stay valid."""
+    """The settings as an identity has them: no recipe, which is written out, and no added field at its default."""
     defaults = {name: _default(name) for name in ADDED_LATER}
     if values.get("pool") == natural_pool(values["head"]):
         defaults["pool"] = values["pool"]
-    return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
+    return {k: v for k, v in values.items() if k != "recipe" and (k not in defaults or v != defaults[k])}
 
 
 def weights_file(weights: str) -> Path:

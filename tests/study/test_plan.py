@@ -40,7 +40,7 @@ OTHER_SETTINGS: dict[str, object] = {
     "schedule": "cosine", "warmup": 0.5, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.9, "layer_decay": 0.75,
     "drop_path": 0.1, "mixup": 0.2, "cutmix": 1.0, "undersampling": "random", "prior_correction": "on",
     "head_epochs": 1, "stop_patience": 3, "stop_inner": 0.2, "stop_metric": "roc_auc",
-    "tta": "flip", "snapshots": 2,
+    "tta": "flip", "snapshots": 2, "recipe": "modern",
 }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_what_only_asks_a_network_leaves_its_seeds_and_the_ids_of_others_as_they
 
 def test_where_a_search_asks_for_more_networks_than_there_are_all_are_averaged(study_of: LoadText) -> None:
     base = study_of(TEXT).base
-    for changes, wanted in (({"snapshots": 5}, 2), ({"snapshots": 2, "select_epoch": "best"}, 1)):
+    for changes, wanted in (({"snapshots": 5}, 2), ({"snapshots": 2, "recipe": "modern", "select_epoch": "best"}, 1)):
         assert base.model_copy(update=changes).resolved(64).snapshots == wanted
 
 
@@ -236,7 +236,8 @@ def test_what_decides_the_numbers_gives_every_job_another_id(study_of: LoadText,
 def test_a_field_added_later_leaves_older_ids_as_they_were_at_its_default(study_of: LoadText) -> None:
     study = study_of(TEXT)
     values = study.base.model_dump()
-    assert set(values) - set(decisive(values)) == set(ADDED_LATER)
+    assert set(values) - set(decisive(values)) == {*ADDED_LATER, "recipe"}
+    assert "recipe" not in decisive(values | {"recipe": "modern"}), "it is written out"
     assert "oversampling_ratio" in decisive(values | {"oversampling_ratio": 0.5})
 
 

@@ -16,7 +16,7 @@ from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
 NOT_IN_OLDER_REPORTS = (  # where all have the default
-    "loss", "preprocessing", "prior_correction", "train_share", "undersampling", *RECIPE, *SCORING,
+    "loss", "preprocessing", "prior_correction", "recipe", "train_share", "undersampling", *RECIPE, *SCORING,
 )  # fmt: skip
 NOT_SETTINGS = {"study", "description", "base", "stages", "search", "paper", "checkpoint_every"}
 
