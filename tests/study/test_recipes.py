@@ -57,9 +57,9 @@ def test_what_the_study_names_itself_stays(study_of: LoadText) -> None:
 def test_levels_of_recipes_bring_all_that_any_recipe_decides(study_of: LoadText) -> None:
     grid = "stages.0.grid={recipe: [paper, modern, {name: modern, learning_rate: 0.5}]}"
     paper, modern, own = study_of(TEXT, grid).stages[0].factors["recipe"]
-    defaults = {name: Settings.model_fields[name].default for name in DECIDED if name != "learning_rate"}
+    defaults = {name: Settings.model_fields[name].default for name in DECIDED}
     assert paper == Level("paper", defaults)
-    assert modern == Level("modern", {name: v for name, v in (defaults | MODERN).items() if name != "learning_rate"})
+    assert modern == Level("modern", defaults | MODERN)
     assert own == Level("modern", {**modern.brings, "learning_rate": 0.5})
 
 
