@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.study.grid import NAME
-from harness.study.settings import Recipe, Settings
+from harness.study.settings import Settings
 
-RECIPES: Mapping[Recipe, Mapping[str, Any]] = {  # what each does otherwise than the defaults of the settings
+RECIPES: Mapping[str, Mapping[str, Any]] = {  # what each does otherwise than the defaults of the settings
     "paper": {},  # Adam at a constant 1e-4, images as they are: the defaults are those of the paper on pneumonia
     "probe": {"trainable": "head", "head": "logistic"},
     "modern": {  # the best that studies/recipes.yaml shows
@@ -53,7 +53,7 @@ def _brought(recipe: Any, named: set[str]) -> dict[str, Any]:
     """What a recipe decides, without what is named; empty for a word that is none."""
     if not isinstance(recipe, str) or recipe not in RECIPES:
         return {}
-    whole = {name: Settings.model_fields[name].default for name in DECIDED} | RECIPES[recipe]
+    whole = {name: Settings.model_fields[name].default for name in DECIDED} | dict(RECIPES[recipe])
     return {name: value for name, value in whole.items() if name not in named}
 
 

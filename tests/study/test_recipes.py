@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 
@@ -8,7 +9,7 @@ from harness.study import Study
 from harness.study.grid import Level
 from harness.study.identity import study_id
 from harness.study.recipes import DECIDED, RECIPES
-from harness.study.settings import Settings
+from harness.study.settings import Recipe, Settings
 from tests.study.test_plan import digests, scenarios
 
 LoadText = Callable[..., Study]
@@ -18,7 +19,7 @@ data: {source: folder, path: images, image_size: 64}
 base: {backbone: resnet18, weights: /a.safetensors}
 stages: [{name: all, grid: {epochs: [2, 3]}}]
 """
-MODERN = RECIPES["modern"]
+MODERN = dict(RECIPES["modern"])
 
 
 def written(values: object) -> list[str]:
@@ -35,7 +36,7 @@ def test_the_recipe_of_the_paper_is_the_defaults(study_of: LoadText) -> None:
 
 @pytest.mark.parametrize("recipe", ["probe", "modern"])
 def test_a_recipe_is_its_settings_written_out(study_of: LoadText, recipe: str) -> None:
-    values = RECIPES[recipe]  # type: ignore[index]
+    values = RECIPES[recipe]
     short, long = study_of(TEXT, f"base.recipe={recipe}"), study_of(TEXT, *written(dict(values)))
     assert values.items() <= dict(short.base).items()
     assert study_id(short, digests()) == study_id(long, digests())
@@ -89,3 +90,7 @@ def test_a_recipe_replaces_that_of_the_winner_whole(study_of: LoadText) -> None:
 def test_what_is_no_recipe_is_refused(study_of: LoadText, override: str, problem: str) -> None:
     with pytest.raises(StudyError, match=re.escape(problem)):
         study_of(TEXT, override)
+
+
+def test_every_recipe_that_is_allowed_is_one() -> None:
+    assert set(RECIPES) == set(get_args(Recipe))
