@@ -36,7 +36,7 @@ LIBRARIES = {
     "psutil": ("tracking.system_metrics",),
     "pynvml": ("training.nvidia", "tracking.system_metrics"),
     "ray": ("execution.ray", "execution.ray_workers", "execution.ray_files"),
-    "torchvision": (),
+    "torchvision": ("training.rand_augment",),
     "lightning": (),
     "skorch": (),
     "matplotlib": ("report",),

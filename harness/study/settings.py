@@ -205,8 +205,8 @@ class Settings(Model):
     @property
     def packages(self) -> tuple[str, ...]:
         """The packages beside timm that a fit needs."""
-        of_backbone = package_of(self.backbone)
-        return (*([of_backbone] if of_backbone else []), *(["peft"] if self.lora_rank else []))
+        used = {package_of(self.backbone): True, "peft": self.lora_rank, "torchvision": "randaugment" in self.augment}
+        return tuple(name for name, needed in used.items() if name and needed)
 
     def uses(self, name: str) -> bool:
         """Whether the setting of this name decides anything; of a recipe, whether one is named."""

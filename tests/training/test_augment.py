@@ -5,6 +5,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import RandAugment
 
+from harness.study.settings import Settings
 from harness.training.augment import MAX_BRIGHTNESS, MAX_CONTRAST, MAX_DEGREES, MAX_SCALE, MAX_SHIFT, Augmentation
 from harness.training.loaders import Scale
 
@@ -127,3 +128,9 @@ def test_flip_and_randaugment_flips_first_by_the_same_draws_as_flip_alone() -> N
     flipped = SCALE.pixels(changed("flip", 2, SCALE.scaled(pixels)))
     both = changed("flip+randaugment", 2, SCALE.scaled(pixels))
     assert torch.equal(both, changed("randaugment", 2, SCALE.scaled(flipped)))
+
+
+def test_the_version_of_torchvision_is_a_fact_of_fits_that_use_it() -> None:
+    plain = Settings(backbone="resnet18")
+    assert plain.packages == ()
+    assert plain.model_copy(update={"augment": "flip+randaugment"}).packages == ("torchvision",)
