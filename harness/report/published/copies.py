@@ -22,6 +22,7 @@ from harness.store.seals import FILE_SEAL, seal
 
 LEDGERS = ("looks", "registrations", "store.json")  # copied whole: a part of a chain cannot be checked
 MODEL_FILE = "model.safetensors"
+PICTURED = ("*-hardest-*.csv", "odd-images.csv")  # the tables of a report that show each of their images
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def remove_models(store: Store) -> None:
 def remove_unused_pictures(workspace: Workspace, report: Path) -> None:
     """Remove the pictures that the report does not show: they are of an older report."""
     table = workspace.inputs.dataset.table
-    shown = {image for file in report.rglob("*-hardest-*.csv") for image in pd.read_csv(file).get("image", [])}
+    tables = [file for name in PICTURED for file in report.rglob(name)]
+    shown = {image for file in tables for image in pd.read_csv(file).get("image", [])}
     used = set(table.loc[table["image"].isin(shown), "sha256"])
     for file in explanations_file(workspace.store, "*").parent.glob("*.npz"):
         found = Explanations.load(file)

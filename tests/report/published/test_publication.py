@@ -5,6 +5,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,7 +18,7 @@ from harness.cli import make_app
 from harness.data.record import records
 from harness.errors import HarnessError
 from harness.prepare import named_workspace
-from harness.report.published.copies import Publication
+from harness.report.published.copies import Publication, remove_unused_pictures
 from harness.report.published.publication import publish
 from harness.report.verified.verify import Verification
 from harness.report.write import write_report
@@ -51,6 +52,20 @@ def images_unchecked(folder: Path) -> dict[str, str]:
     (record,) = records(Store(folder))
     words = "cannot be checked: the hashes of 72 images: give their folder with --data"
     return {f"small, {record.study_id}": words}
+
+
+def test_the_pictures_that_a_report_shows_stay_and_no_other(finished: Finished, tmp_path: Path) -> None:
+    workspace = replace(named_workspace("small", finished.store), store=Store(tmp_path / "store"))
+    images, pictures = workspace.inputs.dataset.table.head(3), workspace.store.pictures
+    pictures.mkdir(parents=True)
+    for content in images["sha256"]:
+        (pictures / f"{content}-32.png").write_bytes(b"")
+    report = tmp_path / "report"
+    report.mkdir()
+    for name, image in (("oof-hardest-1.csv", images["image"][0]), ("odd-images.csv", images["image"][2])):
+        (report / name).write_text(f"image\n{image}\n")
+    remove_unused_pictures(workspace, report)
+    assert {path.name for path in pictures.iterdir()} == {f"{images['sha256'][row]}-32.png" for row in (0, 2)}
 
 
 def test_everything_in_a_published_folder_holds_in_another_place(published: Path) -> None:
