@@ -118,7 +118,7 @@ def test_every_resolved_setting_is_a_param_under_its_own_name(finished: Finished
         settings = scenarios[run.data.tags["harness.scenario_id"]].settings
         used = {name for name in Settings.model_fields if settings.uses(name)}
         assert used == set(Settings.model_fields) & set(run.data.params)
-        assert set(Settings.model_fields) - used == {"stop_inner", "stop_metric"}  # no patience, nothing is held out
+        assert set(Settings.model_fields) - used == {"stop_inner", "stop_metric", "recipe"}  # none is asked for
         for name in used:
             assert run.data.params[name] == str(getattr(settings, name))
         assert run.data.params["image_size"] == "32"
