@@ -44,25 +44,16 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
         sizes = supported_sizes(network.backbone, network.image_size)
         hint = f"; sizes that work: {', '.join(map(str, sizes))}" if sizes else "; no other size that was tried works"
         return NetworkCheck(f"{error}{hint}", "image_size" if sizes else "backbone")
-    stage: frozenset[str] = frozenset()
-    adapted: list[AttentionLayer] = []
     try:
-        if network.trainable.startswith("last-"):
-            stage = last_stages(settings)
-        elif settings.lora_rank:
-            adapted = adapted_layers(settings)
+        stage, adapted = _named_by_trainable(settings)
     except HarnessError as error:
         return NetworkCheck(str(error), "trainable")
-    try:
-        if network.layer_decay < 1:
-            require_layers(settings)
-    except HarnessError as error:
-        return NetworkCheck(str(error), "layer_decay")
-    try:
-        if network.drop_path:
-            require_drop_path(settings)
-    except HarnessError as error:
-        return NetworkCheck(str(error), "drop_path")
+    wanted = {"layer_decay": network.layer_decay < 1, "drop_path": network.drop_path > 0}
+    for field, require in (("layer_decay", require_layers), ("drop_path", require_drop_path)):
+        try:
+            require(settings) if wanted[field] else None
+        except HarnessError as error:
+            return NetworkCheck(str(error), field)
     try:
         prefix = ""
         if is_pretrained(network.weights) and origin_of(network.backbone) is None:
@@ -79,6 +70,12 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
         prefix=prefix, flops=known.flops,
         unadapted=_layers(layer for layer in known.attention if not layer.called) if adapted else "",
     )  # fmt: skip
+
+
+def _named_by_trainable(settings: Settings) -> tuple[frozenset[str], list[AttentionLayer]]:
+    """The parameters of the last stages, and the layers that get adapters, as far as `trainable` names them."""
+    stage = last_stages(settings) if settings.trainable.startswith("last-") else frozenset()
+    return stage, adapted_layers(settings) if settings.lora_rank else []
 
 
 def supported_sizes(name: str, wanted: int) -> list[int]:

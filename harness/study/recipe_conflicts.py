@@ -108,7 +108,7 @@ def _of_the_views(values: SettingValues) -> Conflict | None:
     if values["trainable"] == "head" and values["backbone"] not in NETWORKS:
         return ("tta", "trainable"), (
             f"tta {values['tta']} with trainable head: the features of a frozen backbone are computed once for each"
-            " image, and of no other view of it; write tta: none, or trainable: all or last-N"
+            " image, and of no other view of it; write tta: none, or trainable: all, last-N or lora-R"
         )
     return None
 

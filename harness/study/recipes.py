@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.study.grid import NAME
-from harness.study.settings import Settings
+from harness.study.settings import Settings, level_text
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {  # what each does otherwise than the defaults of the settings
     "paper": {},  # Adam at a constant 1e-4, images as they are: the defaults are those of the paper on pneumonia
@@ -31,6 +31,13 @@ def write_out(data: dict[str, Any]) -> None:
             grid["recipe"] = [_level(level, named) for level in levels]
     if isinstance(base, dict):
         data["base"] = _brought(base.get("recipe"), named) | base
+
+
+def recipe_words(base: Settings) -> str | None:
+    """What a base has of all that recipes decide, such as `recipe probe: ..., head logistic`; None without one."""
+    if base.recipe is None:
+        return None
+    return f"recipe {base.recipe}: {', '.join(f'{name} {level_text(getattr(base, name))}' for name in DECIDED)}"
 
 
 def _named(base: Any, grids: list[dict[str, Any]]) -> Iterator[str]:

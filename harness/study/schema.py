@@ -25,7 +25,7 @@ def study_schema(heads: Iterable[str]) -> dict[str, Any]:
     ):  # fmt: skip
         parts["Settings"]["properties"][part] |= {"anyOf": [{"enum": list(known)}, *more, custom]}
         parts["Settings"]["properties"][part].pop("type")
-    stages_or_rank = {"type": "string", "pattern": "^(last|lora)-[1-9][0-9]*$"}
+    stages_or_rank = {"type": "string", "pattern": "^(last-[1-9][0-9]?|lora-[1-9][0-9]{0,2})$"}
     parts["Settings"]["properties"]["trainable"] |= {"anyOf": [{"enum": ["all", "head"]}, stages_or_rank]}
     parts["Settings"]["properties"]["trainable"].pop("type")
     parts["Settings"]["properties"]["head"] |= {"anyOf": [{"enum": list(heads)}, custom]}

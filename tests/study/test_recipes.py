@@ -8,7 +8,7 @@ from harness.errors import StudyError
 from harness.study import Study
 from harness.study.grid import Level
 from harness.study.identity import study_id
-from harness.study.recipes import DECIDED, RECIPES
+from harness.study.recipes import DECIDED, RECIPES, recipe_words
 from harness.study.settings import Recipe, Settings
 from tests.study.test_plan import digests, scenarios
 
@@ -32,6 +32,13 @@ def test_the_recipe_of_the_paper_is_the_defaults(study_of: LoadText) -> None:
     named, plain = study_of(TEXT, "base.recipe=paper"), study_of(TEXT)
     assert named.base == plain.base.model_copy(update={"recipe": "paper"})
     assert study_id(named, digests()) == study_id(plain, digests())
+
+
+def test_the_words_of_a_base_are_what_it_has_and_not_what_the_recipe_says(study_of: LoadText) -> None:
+    words = recipe_words(study_of(TEXT, "base.recipe=modern", "base.optimizer=sgd").base)
+    assert words is not None and words.startswith("recipe modern: augment medical, ")
+    assert "optimizer sgd" in words and "learning_rate 0.002" in words
+    assert recipe_words(study_of(TEXT).base) is None
 
 
 @pytest.mark.parametrize("recipe", ["probe", "modern"])

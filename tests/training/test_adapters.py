@@ -12,8 +12,6 @@ import torch
 from harness.errors import StudyError
 from harness.models.backbone import load_backbone
 from harness.models.lora import draw_adapters
-from harness.serving.classifier import Classifier
-from harness.serving.stored import stored_classifier
 from harness.store import Store
 from harness.store.results import FoldResult
 from harness.study import Study
@@ -24,6 +22,7 @@ from harness.training.fit import fit
 from harness.training.job import run_job
 from harness.training.task import FitJob
 from tests.conftest import context_of
+from tests.serving.test_classifier import same_bits
 from tests.training.test_fit import BF16, SETTINGS, TASK, network, silent
 
 LORA = ("base.backbone=test_vit", "base.trainable=lora-4", "base.learning_rate=0.01")
@@ -40,17 +39,7 @@ def refit_of(study: Study, store: Store) -> tuple[Context, Job]:
 def test_what_is_stored_is_a_plain_network_that_gives_the_bits_of_the_study(
     small_study: Callable[..., Study], store: Store, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
-    study = small_study(*LORA, *more)
-    context, job = refit_of(study, store)
-    result = run_job(job, context, lambda *_: None)
-    assert result.model is not None
-    facts = result.record.facts
-    made = stored_classifier(job, context.dataset, "small", study.seed, result.model, facts, "cpu")
-    made.save(tmp_path)
-    files = [context.dataset.root / image for image in result.predictions["image"]]
-    found = Classifier.load(tmp_path, "cpu").predict(files)
-    columns = ["prob_NORMAL", "prob_PNEUMONIA"]
-    pd.testing.assert_frame_equal(found[columns], result.predictions[columns], check_exact=True)
+    same_bits(small_study(*LORA, *more), store, tmp_path)
 
 
 def test_only_the_attention_is_another_one_afterwards_and_the_facts_count_it(

@@ -22,6 +22,7 @@ from harness.report.numbers.marks import study_marks
 from harness.report.tables.export import short
 from harness.study import Study
 from harness.study.origin import short_name
+from harness.study.recipes import recipe_words
 from harness.study.settings import level_text
 from harness.study.stage import Stage
 from harness.study.state import StageState, StudyState
@@ -56,6 +57,8 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
         console.print(line)
     _show_patients(console, study, inputs)
     _show_networks(console, networks)
+    if words := recipe_words(study.base):
+        console.print(f"{words}\n")
     for stage in state.stages:
         _show_stage(console, study, stage)
     if any(s.settings.leaks for s in state.scenarios):
