@@ -72,6 +72,7 @@ def test_steps_are_captured_and_the_same_seed_gives_the_same_bits(case: Case) ->
         ("base.clip=0.5", "base.ema=0.9", "base.label_smoothing=0.1"),
         ("base.layer_decay=0.7", "base.schedule=cosine", "base.drop_path=0.3"),
         ("base.mixup=0.4", "base.cutmix=1"),
+        ("base.backbone=test_vit", "base.head=linear", "base.trainable=lora-4"),
         ("base.precision=fp32",),
         ("base.oversampling=random",),
         ("data.phantom.train=34",),

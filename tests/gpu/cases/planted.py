@@ -78,5 +78,5 @@ def test_a_graph_that_forgets_an_input_gives_other_bits(lab: Lab, monkeypatch: p
 
 def test_a_checkpoint_without_the_state_of_the_optimizer_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "restore_state", lambda *_: None)
-    with pytest.raises(AssertionError, match=r"apart by {'adam': 0\.\d*[1-9]"):
+    with pytest.raises(AssertionError, match=r"apart by {'base.optimizer=adam': 0\.\d*[1-9]"):
         numbers.resumed(lab)

@@ -9,6 +9,7 @@ from harness.study.plan import Job
 from harness.training.context import Context
 from harness.training.job import run_job
 from harness.training.run import run_jobs, stacks
+from tests.gpu.checks.numbers import ADAPTERS
 from tests.gpu.fits import apart, far, fitted, result, silent
 from tests.gpu.lab import Lab, must
 
@@ -17,6 +18,9 @@ CAPTURED = (
     "base.precision=bf16", "base.precision=fp32", "base.optimizer=adamw", "base.optimizer=sgd", "base.dropout=0.9",
     "base.head=batchnorm-flatten", "base.augment=flip+affine", "base.trainable=last-1", "base.trainable=head",
     "base.batch_size=7", "base.clip=0.5", "base.ema=0.9", "base.mixup=0.4", "base.drop_path=0.3",
+    "base.cutmix=1 base.label_smoothing=0.1", "base.augment=flip+randaugment", "base.head_epochs=1",
+    "base.layer_decay=0.7 base.schedule=cosine base.warmup=1", "base.tta=flip+crops base.snapshots=2",
+    "base.loss=class-weighted", "base.loss=focal", "base.loss=logit-adjusted", "base.recipe=modern", ADAPTERS,
 )  # fmt: skip
 AS_ALONE = 1e-4  # of a probability or a loss
 
@@ -25,7 +29,7 @@ def captured_step(lab: Lab) -> str:
     """Fits with a graph of the step, and the same kernel by kernel: the last batch of an epoch is always that."""
     differences = {}
     for setting in lab.some(CAPTURED):
-        context, job, graph = lab.first(setting)
+        context, job, graph = lab.first(*setting.split())
         eager = run_job(job, replace(context, capture=False), silent)
         facts = graph.record.facts
         must(facts.capture == "on", f"{setting}: no step was captured: {'; '.join(facts.fallbacks) or 'no reason'}")

@@ -9,9 +9,15 @@ from harness.training.job import run_job
 from tests.gpu.fits import apart, far, probabilities, silent
 from tests.gpu.lab import Lab, must
 
-SIX = (
+ADAPTERS = "base.backbone=test_vit base.head=linear base.trainable=lora-4"
+SETTINGS = (
     "base.precision=bf16", "base.precision=fp32", "base.augment=flip+affine", "base.trainable=last-1",
-    "base.trainable=head", "base.optimizer=sgd",
+    "base.trainable=head", "base.optimizer=sgd", "base.augment=randaugment", "base.recipe=modern",
+    "base.tta=flip+crops base.snapshots=2", "base.loss=focal", ADAPTERS,
+)  # fmt: skip
+RESUMED = (
+    "base.optimizer=adam", "base.optimizer=sgd", "base.optimizer=adamw", "base.optimizer=lion",
+    "base.schedule=cosine base.ema=0.9 base.augment=randaugment", ADAPTERS,
 )  # fmt: skip
 # After two epochs. Adam's first steps have the sign of a gradient and not its size: rounding turns some of them.
 NEAR_THE_CPU = {"sgd": 1e-3, "adam": 1e-2}
@@ -19,10 +25,10 @@ NEAR_FULL_PRECISION = 0.02  # of a probability or a loss, after two epochs in bf
 
 
 def same_seed(lab: Lab) -> str:
-    """Two fits of one job, for six settings."""
+    """Two fits of one job, for each of these settings."""
     differences = {}
-    for setting in lab.some(SIX):
-        context, job, first = lab.first(setting)
+    for setting in lab.some(SETTINGS):
+        context, job, first = lab.first(*setting.split())
         differences[setting] = apart(first, run_job(job, context, silent))
     return must(not any(differences.values()), f"apart by {differences}")
 
@@ -62,8 +68,8 @@ class _InterruptionError(Exception):
 def resumed(lab: Lab) -> str:
     """A fit that goes on from a checkpoint, and the fit as a whole."""
     differences = {}
-    for optimizer in lab.some(("adam", "sgd", "adamw")):
-        context, job, whole = lab.first(f"base.optimizer={optimizer}")
+    for setting in lab.some(RESUMED):
+        context, job, whole = lab.first(*setting.split())
         kept = replace(context, checkpoints=lab.new_folder(), checkpoint_every=1)
 
         def stop(_job: str, epoch: int, _metrics: object) -> None:
@@ -74,5 +80,5 @@ def resumed(lab: Lab) -> str:
             run_job(job, kept, stop)
         assert kept.checkpoints is not None
         must(any(kept.checkpoints.rglob("*.safetensors")), "no checkpoint was written")
-        differences[optimizer] = apart(run_job(job, kept, silent), whole)
+        differences[setting] = apart(run_job(job, kept, silent), whole)
     return must(not any(differences.values()), f"apart by {differences}")
