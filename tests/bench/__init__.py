@@ -16,8 +16,8 @@ FIGURES = {
     "tables": "tests.bench.tables",
     "gpu-steps": "tests.bench.gpu.steps",
     "gpu-rival": "tests.bench.gpu.rival",
-    "gpu-frozen": "tests.bench.gpu.frozen",
     "gpu-sharing": "tests.bench.gpu.sharing",
     "gpu-kernels": "tests.bench.gpu.kernels",
+    "gpu-frozen": "tests.bench.gpu.frozen",
     "gpu-compile": "tests.bench.gpu.compiling",
 }
