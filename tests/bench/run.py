@@ -122,7 +122,8 @@ def bench(
         measured = Measured(_head(where, data is None), file)
         for row in run_bench(where, figures, measured, until):
             value = row.verdict if row.value is None else f"{row.value:.4g} {row.verdict}"
-            print(f"{row.name}: {value} ({row.work})\n{row.error}".strip(), file=sys.stderr, flush=True)
+            said = f"{time.strftime('%H:%M:%S')}  {row.name}: {value} ({row.work})\n{row.error}"
+            print(said.strip(), file=sys.stderr, flush=True)
     show_bench(measured)
     if measured.broken:
         raise typer.Exit(1)

@@ -39,7 +39,7 @@ def test_results_are_taken_and_stand_in_the_page(tmp_path: Path) -> None:
     for name, content in (("1.json", CHECK), ("2.json", BENCH)):
         (tmp_path / name).write_text(json.dumps(content))
         take(tmp_path / name, results)
-    assert sorted(path.name for path in results.iterdir()) == ["bench.json", "check.json"]
+    assert sorted(path.name for path in results.iterdir()) == ["bench-h100.json", "check.json"]
     write_page(page, results)
     text = page.read_text()
     assert text.startswith("# Speed\n\n") and text.endswith("\n\n## After\n")
@@ -52,6 +52,24 @@ def test_results_are_taken_and_stand_in_the_page(tmp_path: Path) -> None:
     assert "| PASS | machine | a / b c |" in text, "a cell stays a cell"
     assert "| roof | 0.612 | >= 0.6 | met |" in text
     assert "| busy | - |  | no CUPTI |" in text
+
+
+def test_figures_measured_apart_are_one_table_and_other_gpus_another(tmp_path: Path) -> None:
+    def taken(gpu: str, commit: str, *rows: tuple[str, float]) -> None:
+        head = {**HEAD, "gpu": gpu, "git_commit": commit}
+        content = {"head": head, "rows": [{**BENCH["rows"][0], "name": name, "value": value} for name, value in rows]}
+        (tmp_path / "new.json").write_text(json.dumps(content))
+        take(tmp_path / "new.json", tmp_path / "results")
+
+    taken(HEAD["gpu"], "a" * 12, ("roof", 1.0), ("busy", 2.0))
+    taken("1 x NVIDIA H200, driver 580", "a" * 12, ("roof", 3.0))
+    taken(HEAD["gpu"], "a" * 12, ("busy", 4.0), ("kernels", 5.0))
+    text = section(tmp_path / "results")
+    assert text.count("`make bench-gpu` on") == 2
+    assert [line.split("|")[2].strip() for line in text.splitlines() if "met" in line] in (
+        ["1", "4", "5", "3"], ["3", "1", "4", "5"])  # fmt: skip
+    taken(HEAD["gpu"], "b" * 12, ("roof", 6.0))
+    assert "| busy |" not in section(tmp_path / "results"), "of another commit"
 
 
 @pytest.mark.parametrize("gpu", ["SIMULATED", "none: no library"])

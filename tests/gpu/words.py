@@ -2,7 +2,8 @@
 
     python -m tests.gpu.words [FILE...]
 
-FILE: what `make test-gpu` or `make bench-gpu` wrote as JSON; each is copied to tests/gpu/results first.
+FILE: what `make test-gpu` or `make bench-gpu` wrote as JSON; each is copied to tests/gpu/results first. Figures that
+were measured apart, by the same commit on such a GPU, go into one table.
 """
 
 import json
@@ -28,11 +29,11 @@ the driver do, several GPUs, or any speed."""
 
 def section(results: Path = RESULTS) -> str:
     """The section, between its markers."""
-    check, bench = (_read(results / f"{name}.json") for name in ("check", "bench"))
-    found = [NOT_RUN] if check is None and bench is None else []
-    found += [_of_check(check)] if check else []
-    found += [_of_bench(bench)] if bench else []
-    return "\n\n".join([BEGIN, *found, SIMULATED, END])
+    check = _read(results / "check.json")
+    benches = [_read(file) for file in results.glob("bench-*.json")]
+    found = [_of_check(check)] if check else []
+    found += [_of_bench(bench) for bench in sorted(filter(None, benches), key=_time, reverse=True)]
+    return "\n\n".join([BEGIN, *(found or [NOT_RUN]), SIMULATED, END])
 
 
 def _of_check(check: dict[str, Any]) -> str:
@@ -66,6 +67,10 @@ def _where(head: dict[str, str]) -> str:
     return f"on {head['gpu']} ({head['versions']}; commit {head['git_commit'][:10]}{dirty}; {head['time']})"
 
 
+def _time(content: dict[str, Any]) -> str:
+    return str(content["head"]["time"])
+
+
 def _read(file: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
@@ -80,9 +85,25 @@ def take(file: Path, results: Path = RESULTS) -> Path:
     if gpu == "SIMULATED" or gpu.startswith("none"):
         raise ValueError(f"{file} is of no GPU: {gpu}")
     results.mkdir(exist_ok=True)
-    target = results / ("check.json" if "lines" in content else "bench.json")
+    target = results / ("check.json" if "lines" in content else f"bench-{_model(gpu)}.json")
+    if "rows" in content:
+        content["rows"] = _rows_with(_read(target), content)
     target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return target
+
+
+def _model(gpu: str) -> str:
+    """The model of a GPU in one word: `h100` of `1 x NVIDIA H100 80GB HBM3, driver 580`."""
+    words = gpu.partition(",")[0].lower().replace("nvidia", "").split()
+    return next((word for word in words if word[0].isalpha() and word != "x"), words[-1])
+
+
+def _rows_with(earlier: dict[str, Any] | None, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a bench, after those of an earlier one of other figures by the same commit, on such a GPU."""
+    same = earlier and all(earlier["head"][key] == content["head"][key] for key in ("gpu", "versions", "git_commit"))
+    measured = {row["name"] for row in content["rows"]}
+    kept = [row for row in earlier["rows"] if row["name"] not in measured] if earlier and same else []
+    return [*kept, *content["rows"]]
 
 
 def write_page(page: Path = PAGE, results: Path = RESULTS) -> None:

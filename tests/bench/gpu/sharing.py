@@ -78,12 +78,13 @@ def fits(scale: Scale, device: str, count: int) -> Iterator[list["Connection[Any
             _receive(pipe, START_SECONDS)
         yield pipes
     finally:
-        for process in processes:
-            if process.pid is not None:
-                process.terminate()
-                process.join(10)
-                process.kill()
-                process.join()
+        started = [process for process in processes if process.pid is not None]
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join(10)
+            process.kill()
+            process.join()
 
 
 def together(pipes: Sequence["Connection[Any, Any]"], duration: float) -> float:
