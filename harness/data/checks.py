@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from harness.data.confounders import confounder_findings
 from harness.data.dataset import Dataset, Rows
-from harness.data.decode import Counting, Progress
-from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, exact_groups, near_groups
+from harness.data.decode import Counting
+from harness.data.duplicate_checks import exact_duplicates, near_duplicates
+from harness.data.duplicates import HASHED_SIZE
 from harness.data.finding import AuditFinding, Severity
 from harness.data.folds import Fold
-from harness.data.grays import gray_findings, is_blank
+from harness.data.grays import gray_findings
 from harness.data.headers import file_findings, headers
 from harness.data.leaks import oversampling_leak, patient_leak, ungrouped_folds
 from harness.data.patient_checks import by_other_rule, by_study_rule
@@ -43,8 +43,8 @@ def findings(
     files = headers(dataset, partial(counting, "image files inspected"))
     yield from _counts(dataset)
     yield from _skipped(dataset)
-    yield from _exact_duplicates(dataset, study.folds.grouped)
-    yield from _near_duplicates(dataset, seen, files, partial(counting, "images compared"))
+    yield from exact_duplicates(dataset, study.folds.grouped)
+    yield from near_duplicates(dataset, seen, files, partial(counting, "images compared"))
     yield from by_study_rule(dataset, study.folds.k)
     yield from (by_other_rule(dataset, rule) for rule in study.audit.patients)
     for tested in tested_sets(dataset):
@@ -90,76 +90,6 @@ def _skipped(dataset: Dataset) -> Iterator[AuditFinding]:
     if skipped and skipped.reasons:
         facts = {"count": len(skipped.reasons), "reasons": dict(skipped.reasons)}
         yield AuditFinding("bad-images", "warning", str(skipped), facts)
-
-
-def _exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[AuditFinding]:
-    table, groups = dataset.table, exact_groups(dataset.table)
-    if not groups:
-        return
-    images, redundant = sum(map(len, groups)), sum(len(rows) - 1 for rows in groups)
-    spread = {column: [rows for rows in groups if table.loc[rows, column].nunique() > 1] for column in _ACROSS}
-    within = {split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in dataset.splits}
-    facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
-    folds = "folds keep them together" if grouped else "folds may split them"
-    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {folds}"
-    yield AuditFinding(
-        "duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}}
-    )
-    for column, (name, what, severity) in _ACROSS.items():
-        if spread[column] and (column != "patient" or dataset.patient_rule is not None):
-            words = f"{len(spread[column])} groups of identical files are in several {what}, such as"
-            yield _images(dataset, name, severity, words, spread[column])
-
-
-_ACROSS: dict[str, tuple[str, str, Severity]] = {
-    "split": ("duplicate-across-splits", "splits", "error"),
-    "label": ("label-conflict", "classes", "error"),
-    "patient": ("duplicate-across-patients", "patients", "warning"),
-}
-
-
-def _near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progress: Progress) -> Iterator[AuditFinding]:
-    """Find groups of nearly identical images; of identical files only the first is compared."""
-    blank, copies = is_blank(seen), dataset.table["sha256"].duplicated().to_numpy()
-    rows = np.flatnonzero(~blank & ~copies)
-    near = near_groups(seen.hashes[rows], progress)
-    sizes = np.unique(near.groups, return_counts=True)[1]
-    groups, images = int((sizes > 1).sum()), int(sizes[sizes > 1].sum())
-    small = int((files[["width", "height"]].min(axis=1) < HASHED_SIZE).sum())
-    text = f"{groups} groups of nearly identical images" + (f" ({images:,} images)" if groups else "")
-    if blank.any():
-        text += f"; {blank.sum():,} blank images were not compared"
-    if small:
-        text += f"; {small:,} images are smaller than {HASHED_SIZE} px: recompressed copies of them may be missed"
-    if not near.complete:
-        text += f"; each of many similar images was compared with the next {MAX_COMPARISONS:,} only"
-    facts = {"groups": groups, "images": images, "blank": int(blank.sum()), "small": small, "complete": near.complete}
-    yield AuditFinding("near-duplicates", "note", text, facts)
-    for column, (name, severity) in _NEAR_ACROSS.items():
-        values = dataset.table[column].to_numpy()[rows]
-        found = {int(near.groups[a]): [int(rows[a]), int(rows[b])] for a, b in near.pairs if values[a] != values[b]}
-        if found:
-            differ = f"differ in {column}"
-            if column == "patient":
-                known = dataset.patient_rule is not None
-                differ = f"{'are of several patients' if known else 'of unknown patients'}: folds may split them"
-            words = f"{len(found)} groups of nearly identical images {differ}, such as"
-            yield _images(dataset, name, severity, words, list(found.values()))
-
-
-_NEAR_ACROSS: dict[str, tuple[str, Severity]] = {
-    "split": ("near-duplicate-across-splits", "error"),
-    "label": ("near-duplicate-across-labels", "warning"),
-    "patient": ("near-duplicate-across-patients", "warning"),
-}
-
-
-def _images(dataset: Dataset, name: str, severity: Severity, words: str, groups: list[list[int]]) -> AuditFinding:
-    """The finding about groups of images; its text names the first group."""
-    named = [dataset.table.loc[rows, "image"].tolist() for rows in groups]
-    return AuditFinding(
-        name, severity, f"{words} {' = '.join(named[0][:3])}", {"count": len(groups), "first": named[:20]}
-    )
 
 
 def sample_patients(dataset: Dataset, limit: int) -> Rows:

@@ -18,9 +18,9 @@ MAX_BLANK_SPREAD = 3  # gray levels between the darkest and the brightest pixel 
 class Survey:
     """Statistics of the pixels of n images.
 
-    thumbnails: [n, 16, 16]; hashes: [n, 4]; brightest, spread: [n], the maximum of all pixels and the largest range
-    of a channel; levels: [classes, 256], the histogram of gray levels of each class; borders: [n], the share of the
-    area that is a constant border.
+    thumbnails: [n, 16, 16]; hashes: [n, ways, 4]; brightest, spread: [n], the maximum of all pixels and the largest
+    range of a channel; levels: [classes, 256], the histogram of gray levels of each class; borders: [n], the share of
+    the area that is a constant border.
     """
 
     thumbnails: Thumbnails

@@ -1,11 +1,11 @@
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from harness.data.audit import ERRORS, Audit, audit_study, require_clean
 from harness.data.checks import sample_patients
@@ -148,6 +148,29 @@ def test_a_recompressed_copy_across_the_splits_is_a_near_duplicate(tmp_path: Pat
     Image.fromarray(smooth).resize((128, 128)).save(image_folder / "train/A/trX1-0.png")
     Image.fromarray(smooth).save(image_folder / "test/A/teX2-0.jpg", quality=80)
     assert [f.name for f in audit(tmp_path, image_folder).blocking] == ["near-duplicate-across-splits"]
+
+
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [
+        ("mirrored", ImageOps.mirror),
+        ("turned by 90 degrees", lambda image: image.rotate(90)),
+        ("mirrored top to bottom and inverted", lambda image: ImageOps.invert(ImageOps.flip(image))),
+    ],
+)
+def test_a_copy_across_the_splits_is_a_near_duplicate_however_it_is_turned(
+    tmp_path: Path, image_folder: Path, way: str, change: Callable[[Image.Image], Image.Image]
+) -> None:
+    smooth = Image.fromarray(np.random.default_rng(7).integers(0, 255, (8, 8), dtype=np.uint8)).resize((128, 128))
+    smooth.save(image_folder / "train/A/trX1-0.png")
+    change(smooth).save(image_folder / "test/A/teX2-0.jpg", quality=80)
+    found = audit(tmp_path, image_folder)
+    (blocking,) = found.blocking
+    assert blocking.name == "near-duplicate-across-splits"
+    assert blocking.text.endswith(f"such as train/A/trX1-0.png = test/A/teX2-0.jpg, {way}")
+    assert blocking.facts["ways"] == [way]
+    near = one(found, "near-duplicates")
+    assert (near.text, near.facts["ways"]) == (f"1 groups of nearly identical images (2 images, 1 {way})", {way: 1})
 
 
 def test_a_rule_that_fits_few_images_is_looked_through_all_the_same(tmp_path: Path, image_folder: Path) -> None:

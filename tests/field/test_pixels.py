@@ -227,7 +227,7 @@ def test_frames_of_one_scene_are_one_group(harness: Harness) -> None:
     write_study()
     found = findings(harness)
     assert found["near-duplicates"]["facts"] == {
-        "groups": 1, "images": 201, "blank": 0, "small": 0, "complete": True,
+        "groups": 1, "images": 201, "ways": {}, "blank": 0, "small": 0, "complete": True,
     }  # fmt: skip
     across = found["near-duplicate-across-labels"]
     assert across["text"].startswith("1 groups of nearly identical images differ in label, such as train/ILL/frame")
