@@ -20,7 +20,7 @@ from harness.study.state import ScenarioState, StudyState, look_key, study_versi
 
 REGISTRATION = "registration"  # the kind of these findings
 TESTS = (
-    "scenarios of a stage: corrected resampled t-test over the folds, Holm over the comparisons of the stage; in"
+    "scenarios of a stage: corrected resampled t-test over the folds, Holm over all pairs of the stage; in"
     " practice the Bayesian correlated t-test, within the margin of the stage",
     "fitted models on the test set, without a verdict: accuracy and ROC AUC over patients (Obuchowski 1998, 1997)",
     "95 % intervals: Wilson, DeLong, percentile bootstrap over patients (over images where patients are unknown)",

@@ -142,10 +142,14 @@ def placements(
     return above, 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """The p values adjusted for multiple comparisons (Holm 1979), in the order given."""
-    order = np.argsort(ps, kind="stable")
-    raised = np.asarray(ps, dtype=float)[order] * np.arange(len(ps), 0, -1)
+def holm(ps: Sequence[float], family: int | None = None) -> list[float]:
+    """The p values adjusted for multiple comparisons (Holm 1979), in the order given.
+
+    family: the number of comparisons that they were chosen from, where that is more: those not given may have smaller
+    p values, so that these are adjusted by no less than among all of them.
+    """
+    order, family = np.argsort(ps, kind="stable"), family or len(ps)
+    raised = np.asarray(ps, dtype=float)[order] * (family - np.arange(len(ps)))
     adjusted = np.empty(len(ps))
     adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
     found: list[float] = adjusted.tolist()

@@ -164,7 +164,7 @@ class Contest:
     other: ScenarioState
     test: Test  # of top minus other
     chances: Chances | None  # of the top one, within the stage's margin; None where the folds do not show their spread
-    p_holm: float  # adjusted for all contests of the stage
+    p_holm: float  # adjusted for all pairs of the stage
 
     @property
     def resolved(self) -> bool:
@@ -177,7 +177,10 @@ class Contest:
 
 
 def contests(state: StageState) -> list[Contest]:
-    """The top scenario of a stage against every other finished one that does not leak, in the order of the grid."""
+    """The top scenario of a stage against every other finished one that does not leak, in the order of the grid.
+
+    The folds chose which scenario is the top one, so its p values are adjusted for all pairs that they chose from.
+    """
     if state.stage.select is None or state.top is None:
         return []
     metric, top = state.stage.select.metric, state.top
@@ -186,8 +189,13 @@ def contests(state: StageState) -> list[Contest]:
     tests = [fold_test(top, other, metric) for other in others]
     found = [chances(test, state.stage.select.margin) for test in tests]
     found = found if state.stage.select.maximize else [of and of.reversed for of in found]
-    adjusted = holm([test.p for test in tests])
+    adjusted = holm([test.p for test in tests], pairs(len(others) + 1))
     return [Contest(top, *row) for row in zip(others, tests, found, adjusted, strict=True)]
+
+
+def pairs(scenarios: int) -> int:
+    """The number of pairs of so many scenarios."""
+    return scenarios * (scenarios - 1) // 2
 
 
 def fold_test(first: ScenarioState, second: ScenarioState, metric: str) -> Test:

@@ -140,6 +140,14 @@ def test_holm_of_a_worked_example() -> None:
     assert holm([]) == []
 
 
+def test_holm_of_some_of_a_family_raises_p_by_no_less_than_among_all_of_it() -> None:
+    assert holm([0.01, 0.04], family=6) == pytest.approx([0.06, 0.2])
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        ps = (rng.random(10) ** 3).tolist()
+        assert all(some >= among - 1e-15 for some, among in zip(holm(ps[:4], family=10), holm(ps)[:4], strict=True))
+
+
 def test_holm_is_that_of_statsmodels_to_the_bit_also_with_ties(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gc.collect", lambda: 0)  # statsmodels calls it each time: a third of a second
     rng = np.random.default_rng(6)

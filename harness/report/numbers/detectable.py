@@ -9,6 +9,7 @@ from harness.stats import ALPHA
 from harness.stats.power import POWER, resolved_in_sd
 from harness.study import Study
 from harness.study.settings import level_text
+from harness.study.state import pairs
 
 DISCORDANT_SHARE = 0.05  # of images that two scenarios classify differently: an assumption of the forecast
 POINTS = (1, 2, 5)
@@ -19,7 +20,7 @@ def resolution(study: Study, inputs: Inputs) -> str:
     """The line about the differences that the folds resolve with the usual power, and with which repeats."""
     unit = chosen_unit(study, inputs.dataset)
     k, folds = inputs.k, len(inputs.folds)
-    most = max(stage.size for stage in study.stages) - 1
+    most = pairs(max(stage.size for stage in study.stages))
     share = min(settings.train_share for _, settings in study.settings())
     ratio = 1 / ((k - 1) * share)
     line = (
@@ -27,7 +28,7 @@ def resolution(study: Study, inputs: Inputs) -> str:
         f" {folds} folds"
     )
     if most > 1:
-        line += f", the strictest of {most} comparisons from {resolved_in_sd(folds, ratio, ALPHA / most):.2f} SD"
+        line += f", the strictest of {most} pairs from {resolved_in_sd(folds, ratio, ALPHA / most):.2f} SD"
     if share < 1:
         line += f", of fits on {level_text(share)} of the training images"
     images = len(unit_dataset(inputs.dataset, unit).rows("train")) / k
