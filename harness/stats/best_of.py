@@ -13,11 +13,15 @@ BBC_RESAMPLES = 500
 
 @dataclass(frozen=True)
 class BestOf:
-    """What the best of several scenarios is worth on other patients, with the interval of the same resamples."""
+    """What the best of several scenarios is worth on other patients, with the interval of the same resamples.
+
+    first: the share of the resamples in which each scenario is the best one.
+    """
 
     value: float
     low: float
     high: float
+    first: list[float]
 
 
 def best_of(clusters: NDArray[np.int64], statistics: Sequence[Statistic], maximize: bool, seed: int = 0) -> BestOf:
@@ -33,7 +37,8 @@ def best_of(clusters: NDArray[np.int64], statistics: Sequence[Statistic], maximi
     chosen = np.where(np.isnan(drawn), -np.inf, sign * drawn).argmax(axis=1)
     scores = others[np.arange(len(others)), chosen]
     ((low, high),) = percentile_intervals(scores[:, None])
-    return BestOf(float(np.nanmean(scores)), low, high)
+    first = np.bincount(chosen, minlength=len(statistics)) / len(chosen)
+    return BestOf(float(np.nanmean(scores)), low, high, first.tolist())
 
 
 def _of_the_others(statistic: Statistic) -> Statistic:

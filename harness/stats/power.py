@@ -1,8 +1,10 @@
 """The smallest effect that a protocol can detect, known before anything is trained."""
 
 import math
+from bisect import bisect_left
 
 from harness.stats import ALPHA
+from harness.stats.proportions import wilson
 
 POWER = 0.8  # the chance to find a true difference: what studies are planned for
 
@@ -43,3 +45,14 @@ def resolved_in_sd(folds: int, val_to_train: float, alpha: float = ALPHA, power:
         middle = (low + high) / 2
         low, high = (middle, high) if power_of_folds(middle, folds, val_to_train, alpha) < power else (low, middle)
     return high
+
+
+def half_width(rate: float, n: int) -> float:
+    """Half the width of the 95 % interval of a proportion, by Wilson's score."""
+    low, high = wilson(rate * n, n)
+    return (high - low) / 2
+
+
+def images_for(rate: float, half: float) -> int:
+    """The fewest independent images whose proportion of this rate has an interval of at most this half width."""
+    return 1 + bisect_left(range(1, 10**8), True, key=lambda n: half_width(rate, n) <= half)

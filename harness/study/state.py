@@ -101,6 +101,16 @@ class StageState:
         return [job for state in self.scenarios for job in state.missing]
 
     @property
+    def competing(self) -> list[ScenarioState]:
+        """The scenarios that may be selected.
+
+        One that leaks takes no part: its validation images were seen in training, so its mean chooses nothing. One
+        whose epoch was chosen on them takes no part beside others, whose numbers are not as optimistic.
+        """
+        clean = [state for state in self.scenarios if not state.settings.leaks]
+        return [state for state in clean if state.settings.select_epoch == "last"] or clean
+
+    @property
     def best(self) -> ScenarioState | None:
         """The winner by the stage's rule among its finished scenarios; None without `select`."""
         if self.chosen is not None:
@@ -115,11 +125,8 @@ class StageState:
 
     @property
     def top(self) -> ScenarioState | None:
-        """The finished scenario with the best mean of the metric, the first of equals; None without `select`.
-
-        One that leaks takes no part: its validation images were seen in training, so its mean chooses nothing.
-        """
-        finished = [state for state in self.scenarios if state.finished and not state.settings.leaks]
+        """The finished scenario with the best mean of the metric, the first of equals; None without `select`."""
+        finished = [state for state in self.competing if state.finished]
         if self.stage.select is None or not finished:
             return None
         sign = 1 if self.stage.select.maximize else -1
@@ -177,14 +184,14 @@ class Contest:
 
 
 def contests(state: StageState) -> list[Contest]:
-    """The top scenario of a stage against every other finished one that does not leak, in the order of the grid.
+    """The top scenario of a stage against every other finished one that may be selected, in the order of the grid.
 
     The folds chose which scenario is the top one, so its p values are adjusted for all pairs that they chose from.
     """
     if state.stage.select is None or state.top is None:
         return []
     metric, top = state.stage.select.metric, state.top
-    others = [s for s in state.scenarios if s.finished and s is not top and not s.settings.leaks]
+    others = [s for s in state.competing if s.finished and s is not top]
     others = [s for s in others if f"{metric}_mean" in s.summary]
     tests = [fold_test(top, other, metric) for other in others]
     found = [chances(test, state.stage.select.margin) for test in tests]

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats import ALPHA
 from harness.stats.best_of import best_of
 from harness.stats.bootstrap import average
 from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.power import resolved_in_sd
 from harness.study.stage import Select, Stage
-from harness.study.state import Contest, StageState, contests
+from harness.study.state import Contest, StageState, contests, pairs
 from tests.stats.test_null import scenario
 
 SD = 0.005  # of a fold
@@ -104,13 +105,15 @@ def cheapest(folds: Folds, times: int) -> Iterator[Rate]:
     yield Rate("(not told from the best, the rule of before)", where, float(before), "-")
 
 
-def power(folds: Folds, times: int) -> Iterator[Rate]:
-    """Whether the difference that `plan` names is found."""
-    rng = np.random.default_rng([folds.k, folds.repeats, 4])
-    apart = resolved_in_sd(folds.k * folds.repeats, 1 / (folds.k - 1)) * SD * np.sqrt(2)
-    found = [contests(folds.stage([0.95, 0.95 - apart], rng))[0] for _ in range(times)]
-    hit = np.mean([c.resolved and c.other.name == "s1" for c in found])
-    yield Rate("the difference that plan names is found", f"2 scenarios, {folds}", float(hit), "0.80")
+def power(folds: Folds, scenarios: int, times: int) -> Iterator[Rate]:
+    """Whether the difference that `plan` names is found, of one scenario below others that are equal."""
+    rng = np.random.default_rng([folds.k, folds.repeats, scenarios, 4])
+    alpha = ALPHA / pairs(scenarios)
+    apart = resolved_in_sd(folds.k * folds.repeats, 1 / (folds.k - 1), alpha) * SD * np.sqrt(2)
+    means = [*[0.95] * (scenarios - 1), 0.95 - apart]
+    found = [contests(folds.stage(means, rng))[-1] for _ in range(times)]
+    hit = np.mean([c.resolved and c.other.name == f"s{scenarios - 1}" for c in found])
+    yield Rate("the difference that plan names is found", f"{scenarios} scenarios, {folds}", float(hit), ">= 0.80")
 
 
 def fitted_models(patients: int, images: int, times: int) -> Iterator[Rate]:
@@ -158,7 +161,8 @@ def rates(times: int) -> Iterator[Rate]:
             yield from differences(folds, difference, times)
     for folds in PROTOCOLS:
         yield from cheapest(folds, times)
-        yield from power(folds, times)
+        for scenarios in (2, SCENARIOS):
+            yield from power(folds, scenarios, times)
     for patients, images in ((300, 1), (100, 4), (30, 10)):
         yield from fitted_models(patients, images, times)
     for scenarios in (SCENARIOS, 40):

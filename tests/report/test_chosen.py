@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from harness.report.numbers.chosen import chosen_estimates, chosen_on
+from harness.report.numbers.chosen import FIRST_METHOD, chosen_estimates, chosen_on
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import read_statistics
 from harness.stats.best_of import BestOf
@@ -33,13 +33,24 @@ def test_the_corrected_mean_stands_beside_the_best_one(finished: Finished) -> No
         assert json.loads(found.model_dump_json())["mark"] == "SYNTHETIC DATA"
 
 
+def test_how_often_each_scenario_is_the_first_stands_in_a_line(finished: Finished) -> None:
+    folder, text = finished.run.report.parent, finished.run.report.read_text()
+    shares = [e for e in read_statistics(folder).estimates if e.method == FIRST_METHOD]
+    for state in finished.run.state.stages:
+        of_stage = {e.subject: e.value for e in shares if e.on.endswith(f"stage {state.stage.name}")}
+        assert set(of_stage) == {scenario.name for scenario in state.scenarios}
+        assert sum(of_stage.values()) == pytest.approx(1)
+        often = max(of_stage, key=lambda name: of_stage[name])
+        assert f" First on resampled patients: {often} in {of_stage[often]:.0%}" in text
+
+
 def test_what_is_resampled_is_the_mean_over_the_folds(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each image once gives the metric that the folds have."""
     seen: list[float] = []
 
     def whole(clusters: NDArray[np.int64], statistics: Sequence[Statistic], _: bool) -> BestOf:
         seen.extend(float(statistic(np.ones((1, len(clusters))))[0]) for statistic in statistics)
-        return BestOf(0.0, 0.0, 1.0)
+        return BestOf(0.0, 0.0, 1.0, [0.0] * len(statistics))
 
     monkeypatch.setattr("harness.report.numbers.chosen.best_of", whole)
     state = finished.run.state.stages[0]

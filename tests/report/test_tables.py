@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +138,18 @@ def test_where_less_is_better_the_least_comes_first_and_wins() -> None:
     assert list(board["head"]) == ["b", "c", "a"]
     assert list(board["selected"]) == ["selected", "", ""]
     assert "val/loss SD" in board
+
+
+def test_a_best_epoch_is_not_compared_with_last_ones() -> None:
+    one, other = (
+        scenario_state(head, folds, 3, "val/accuracy") for head, folds in (("a", [0.5] * 3), ("b", [0.9] * 3))
+    )
+    settings = other.settings.model_copy(update={"select_epoch": "best"})
+    optimistic = replace(other, scenario=replace(other.scenario, settings=settings))
+    state = StageState(Stage(name="s", select=Select(metric="val/accuracy")), (one, optimistic))
+    board = leaderboard(state, Marks(STUDY, ()))
+    assert dict(zip(board["head"], board["against the best"], strict=True))["b"] == "best epoch, takes no part"
+    assert dict(zip(board["head"], board["selected"], strict=True)) == {"a": "selected", "b": ""}
 
 
 def test_of_equals_the_first_of_the_grid_wins() -> None:

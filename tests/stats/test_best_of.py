@@ -64,3 +64,11 @@ def test_one_that_is_best_by_far_keeps_its_mean() -> None:
     found = best_of(clusters, statistics, maximize=True)
     assert found.value == pytest.approx(own, abs=0.005)
     assert found.low < own < found.high
+    assert found.first == [0, 1, 0]
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_equal_ones_are_the_first_about_equally_often_and_the_share_is_of_the_resamples(maximize: bool) -> None:
+    shares = np.mean([best_of(*scores([0.7] * 4, 100, seed), maximize).first for seed in range(40)], axis=0)
+    assert shares.sum() == pytest.approx(1)
+    np.testing.assert_allclose(shares, 0.25, atol=0.12)

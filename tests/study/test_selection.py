@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pytest
 
@@ -15,9 +16,14 @@ from tests.conftest import ROOT, fit_facts
 
 
 def scenario(
-    name: str, accuracies: Sequence[float], parameters: int, k: int = 3, **cost: float | None
+    name: str,
+    accuracies: Sequence[float],
+    parameters: int,
+    k: int = 3,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    **cost: float | None,
 ) -> ScenarioState:
-    point = Scenario(name, name, ResolvedSettings(backbone="resnet18", image_size=32))
+    point = Scenario(name, name, ResolvedSettings(backbone="resnet18", image_size=32).model_copy(update={**settings}))
     jobs = tuple(Job(f"{name}-{i}", point, i // k, i % k, "val", seed=i) for i in range(len(accuracies)))
     records = {
         job.id: FoldRecord(
@@ -167,3 +173,12 @@ def test_a_scenario_that_leaks_never_wins_and_takes_no_place_in_the_correction(r
     assert with_leak.best is not flattered
     assert contests(with_leak) == contests(without)
     assert "flattered" not in " ".join(selection_words(with_leak))
+
+
+def test_a_best_epoch_is_not_selected_beside_last_ones() -> None:
+    best = scenario("best", [0.98, 0.99, 0.97], parameters=1, settings={"select_epoch": "best"})
+    state = stage(EQUAL, best, BIG)
+    assert state.top is BIG
+    assert [c.other for c in contests(state)] == [EQUAL]
+    alone = stage(best, scenario("other", [0.9, 0.9, 0.9], parameters=1, settings={"select_epoch": "best"}))
+    assert alone.top is best, "all of them are as optimistic"

@@ -14,6 +14,8 @@ from harness.stats.bootstrap import Statistic, known_mean_of, within
 from harness.stats.weighted_metrics import weighted_metric
 from harness.study.state import StageState, contests
 
+FIRST_METHOD = "the share of resamples of whole patients in which its mean over the folds is the best"
+LEAST_FIRST = 0.05  # a share that is worth a word
 METHOD = "BBC-CV (Tsamardinos et al. 2018): chosen on resampled patients, scored on the others"
 
 
@@ -22,15 +24,22 @@ def chosen_on(state: StageState) -> str:
     return f"folds, best of {len(contests(state)) + 1} in stage {state.stage.name}"
 
 
-def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
-    """The corrected metric of a finished stage's best scenario; empty where it was chosen from nothing.
+def _first_on(state: StageState) -> str:
+    """The `on` of the shares of resamples in which a scenario of a stage is the first."""
+    return f"resampled patients, first of {len(contests(state)) + 1} in stage {state.stage.name}"
 
-    Also where resamples of images have no such metric: mcc, pr_auc, ece, that of the worst group, and own ones.
+
+def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
+    """The corrected metric of a finished stage's best scenario, and how often each would have been the best one.
+
+    Empty where it was chosen from nothing; also where resamples of images have no such metric: mcc, pr_auc, ece, that
+    of the worst group, and own ones.
     """
     select, found = state.stage.select, contests(state)
     if select is None or not found or not state.finished:
         return []
-    frames = [predictions.out_of_fold(s) for s in (found[0].top, *(c.other for c in found))]
+    scenarios = [found[0].top, *(c.other for c in found)]
+    frames = [predictions.out_of_fold(s) for s in scenarios]
     order = pd.Index(frames[0]["image"].drop_duplicates())
     metric = select.metric.removeprefix("val/")
     statistics = [_over_folds(frame, order, metric, predictions.positive) for frame in frames]
@@ -44,7 +53,12 @@ def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf)
         Estimate(
             subject=found[0].top.name, on=chosen_on(state), metric=metric, value=corrected.value, n=len(order),
             bootstrap_low=low, bootstrap_high=high, method=METHOD, run_id=run_of("scenario", found[0].top.id),
-        )
+        ),
+        *(
+            Estimate(subject=scenario.name, on=_first_on(state), metric=metric, value=share, n=len(order),
+                     method=FIRST_METHOD, run_id=run_of("scenario", scenario.id))
+            for scenario, share in zip(scenarios, corrected.first, strict=True)
+        ),
     ]  # fmt: skip
 
 
@@ -64,3 +78,12 @@ def _over_folds(frame: pd.DataFrame, order: pd.Index, metric: str, positive: str
 def corrected_value(state: StageState, estimates: Sequence[Estimate]) -> float | None:
     """The corrected metric of the stage's best scenario among these estimates; None where it has none."""
     return next((e.value for e in estimates if e.on == chosen_on(state)), None)
+
+
+def first_words(state: StageState, estimates: Sequence[Estimate]) -> str:
+    """How stable the first place is: who has it how often on resampled patients; empty where nothing was resampled."""
+    shares = {e.subject: e.value for e in estimates if e.on == _first_on(state)}
+    often = sorted(((share, name) for name, share in shares.items() if share >= LEAST_FIRST), reverse=True)
+    if not often:
+        return ""
+    return f" First on resampled patients: {', '.join(f'{name} in {share:.0%}' for share, name in often[:5])}."

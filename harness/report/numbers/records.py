@@ -10,7 +10,7 @@ from harness.stats import ALPHA
 from harness.stats.practical import Practical
 from harness.study.unit import Combine
 
-SCHEMA_VERSION = 3  # raise it when a field changes its meaning, or other tests are made
+SCHEMA_VERSION = 4  # raise it when a field changes its meaning, or other tests are made
 # 3: fitted models are compared on the test set alone, over patients; recipes have a practical verdict
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.units import unit_dataset
-from harness.report.numbers.chosen import chosen_estimates, corrected_value
+from harness.report.numbers.chosen import chosen_estimates, corrected_value, first_words
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
@@ -255,4 +255,4 @@ def selection_words(state: StageState, estimates: Sequence[Estimate] = ()) -> li
     if corrected is not None:
         mean = top.summary[f"{metric}_mean"]
         optimism += f" Corrected for that, the {metric} of the best mean is {corrected:.3f} for {mean:.3f} (BBC-CV)."
-    return [words + worst, "", chosen + optimism]
+    return [words + worst, "", chosen + optimism + first_words(state, estimates)]

@@ -39,7 +39,7 @@ def _figure(draft: Draft, state: StageState) -> list[str]:
     """Draw the metric of a stage over the cost; empty where it has not two finished scenarios to compare."""
     metric = ranked_by(state.stage)
     maximize = state.stage.select.maximize if state.stage.select else True
-    compared = [s for s in state.scenarios if s.finished and not s.settings.leaks and f"{metric}_mean" in s.summary]
+    compared = [s for s in state.competing if s.finished and f"{metric}_mean" in s.summary]
     if len(compared) < 2:
         return []
     cost = cost_shown(state, compared)
@@ -55,12 +55,12 @@ def _figure(draft: Draft, state: StageState) -> list[str]:
     accuracy_cost_figure(points, CostAxes(words, metric, maximize), title, draft.folder / f"{name}.png", mark)
     front = [points[index].name for index in front_of(points, maximize)]
     bars = " (bars: SD)" if len(points) <= MAX_NAMED else ""
-    leaks = " Scenarios that leak take no part." if any(s.settings.leaks for s in state.scenarios) else ""
+    part = " Scenarios that cannot be selected take no part." if len(state.competing) < len(state.scenarios) else ""
     return [
         f"![{metric} over the {cost} of each scenario]({name}.png)",
         "",
         f"*Stage {escaped(state.stage.name)}: mean {metric} over the folds{bars}, over the {words}. On the front,"
-        f" which no other scenario beats in both, from the cheapest: {escaped(', '.join(front))}.{leaks}*",
+        f" which no other scenario beats in both, from the cheapest: {escaped(', '.join(front))}.{part}*",
         "",
     ]
 

@@ -78,8 +78,9 @@ def _nothing(factor: str) -> object:
 def _verdicts(state: StageState) -> dict[str, str]:
     """The verdict of the folds on each scenario against the one with the best mean, by scenario id."""
     found = {c.other.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
-    leaking = [s for s in state.scenarios if state.stage.select and s.settings.leaks]
-    found |= {s.id: "leaks, takes no part" for s in leaking}
+    for scenario in state.scenarios if state.stage.select else ():
+        if scenario not in state.competing:
+            found[scenario.id] = f"{'leaks' if scenario.settings.leaks else 'best epoch'}, takes no part"
     return found | ({state.top.id: "best mean"} if state.top and found else {})
 
 
