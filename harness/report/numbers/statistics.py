@@ -15,6 +15,7 @@ from harness.report.numbers.comparisons import (
     stage_comparisons,
     test_comparisons,
 )
+from harness.report.numbers.decision_curve import CURVE, decision_estimates
 from harness.report.numbers.estimates import rate
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
@@ -41,7 +42,7 @@ from harness.study.unit import Unit
 
 MAJORITY = "majority class"
 CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
-SCORED = (TEST, OPERATING, RELIABILITY + TEST)  # the `on` of estimates from predictions of the test set
+SCORED = (TEST, OPERATING, CURVE + TEST, RELIABILITY + TEST)  # the `on` of estimates from predictions of the test set
 ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
@@ -137,6 +138,8 @@ def _test_estimates(state: StudyState, predictions: Predictions, run_of: RunOf) 
             of_test += _scores(test, predictions, run_id)
             of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
             of_test += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            of_test += decision_estimates(out_of_fold, positive, name, OUT_OF_FOLD, run_id)
+            of_test += decision_estimates(frame, positive, name, TEST, run_id)
             of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
             of_test += reliability_estimates(frame, name, TEST, run_id)
             models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}
