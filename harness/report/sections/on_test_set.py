@@ -11,8 +11,8 @@ from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import declared_looks, marked, taken_looks
 from harness.report.numbers.predictions import scored, test_metrics
 from harness.report.numbers.statistics import MAJORITY
-from harness.report.sections.decision_curve import decision_lines
 from harness.report.sections.grad_cam import explanation_lines
+from harness.report.sections.net_benefit import decision_lines
 from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
 from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.thresholds import threshold_lines
