@@ -44,7 +44,7 @@ def findings(
     yield from _counts(dataset)
     yield from _skipped(dataset)
     yield from exact_duplicates(dataset, study.folds.grouped)
-    yield from near_duplicates(dataset, seen, files, partial(counting, "images compared"))
+    yield from near_duplicates(dataset, folds, seen, files, partial(counting, "images compared"))
     yield from by_study_rule(dataset, study.folds.k)
     yield from (by_other_rule(dataset, rule) for rule in study.audit.patients)
     for tested in tested_sets(dataset):

@@ -11,6 +11,7 @@ from harness.data.dataset import Dataset, Rows
 from harness.data.decode import Progress
 from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, NearDuplicates, exact_groups, near_groups
 from harness.data.finding import AuditFinding, Severity
+from harness.data.folds import Fold
 from harness.data.grays import is_blank
 from harness.data.orientations import WAYS
 from harness.data.survey import Survey
@@ -42,10 +43,10 @@ _ACROSS: dict[str, tuple[str, str, Severity]] = {
 }
 
 
-def near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progress: Progress) -> Iterator[AuditFinding]:
-    """Find groups of nearly identical images, also turned, mirrored or inverted; of identical files only the first is
-    compared.
-    """
+def near_duplicates(
+    dataset: Dataset, folds: list[Fold], seen: Survey, files: pd.DataFrame, progress: Progress
+) -> Iterator[AuditFinding]:
+    """Find groups of nearly identical images, in all WAYS; of identical files only the first is compared."""
     blank, copies = is_blank(seen), dataset.table["sha256"].duplicated().to_numpy()
     rows = np.flatnonzero(~blank & ~copies)
     near = near_groups(seen.hashes[rows], progress)
@@ -65,6 +66,9 @@ def near_duplicates(dataset: Dataset, seen: Survey, files: pd.DataFrame, progres
     facts |= {"blank": int(blank.sum()), "small": small, "complete": near.complete}
     yield AuditFinding("near-duplicates", "note", text, facts)
     yield from _near_across(dataset, rows, near)
+    of_all = -1 - np.arange(len(dataset.table))  # each image that was not compared in a group of its own
+    of_all[rows] = near.groups
+    yield from _near_across_folds(folds, of_all)
 
 
 def _near_across(dataset: Dataset, rows: Rows, near: NearDuplicates) -> Iterator[AuditFinding]:
@@ -84,6 +88,19 @@ def _near_across(dataset: Dataset, rows: Rows, near: NearDuplicates) -> Iterator
         ways = [WAYS[pair.way] for pair in pairs]
         facts = finding.facts | {"ways": ways[:20]}
         yield replace(finding, text=", ".join(filter(None, (finding.text, ways[0]))), facts=facts)
+
+
+def _near_across_folds(folds: list[Fold], groups: Rows) -> Iterator[AuditFinding]:
+    """Count the validation images with a nearly identical one in training. groups: of every image, [n]."""
+    torn = [int(np.isin(groups[fold.validation], groups[fold.train]).sum()) for fold in folds]
+    validated = sum(len(fold.validation) for fold in folds)
+    if any(torn):
+        text = (
+            f"{sum(torn):,} of {validated:,} validation images have a nearly identical image in training, in the folds"
+            " of this study; images of one patient are kept together: give such images the same patient"
+        )
+        facts = {"count": sum(torn), "of": validated}
+        yield AuditFinding("near-duplicate-across-folds", "warning", text, facts)
 
 
 _NEAR_ACROSS: dict[str, tuple[str, Severity]] = {

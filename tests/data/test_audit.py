@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,21 @@ def test_a_copy_across_the_splits_is_a_near_duplicate_however_it_is_turned(
     assert blocking.facts["ways"] == [way]
     near = one(found, "near-duplicates")
     assert (near.text, near.facts["ways"]) == (f"1 groups of nearly identical images (2 images, 1 {way})", {way: 1})
+
+
+@pytest.mark.parametrize(("patients", "torn"), [(range(6), True), ([0] * 6, False)])
+def test_mirrored_copies_in_training_are_counted_where_the_folds_tear_them_apart(
+    tmp_path: Path, image_folder: Path, patients: Sequence[int], torn: bool
+) -> None:
+    smooth = Image.fromarray(np.random.default_rng(7).integers(0, 255, (8, 8), dtype=np.uint8)).resize((128, 128))
+    for number, patient in enumerate(patients):
+        copy = ImageOps.mirror(smooth) if number % 2 else smooth
+        copy.save(image_folder / f"train/A/trX{patient}-{number}.jpg", quality=75 + number)
+    found = audit(tmp_path, image_folder)
+    assert not found.blocking
+    assert one(found, "near-duplicates").facts["ways"] == {"mirrored": 1}
+    facts = [finding.facts for finding in found.named("near-duplicate-across-folds")]
+    assert facts == ([{"count": 6, "of": 26}] if torn else [])
 
 
 def test_a_rule_that_fits_few_images_is_looked_through_all_the_same(tmp_path: Path, image_folder: Path) -> None:
