@@ -23,7 +23,8 @@ TESTS = (
     "scenarios of a stage: corrected resampled t-test over the folds, Holm over all pairs of the stage; in"
     " practice the Bayesian correlated t-test, within the margin of the stage",
     "fitted models on the test set, without a verdict: accuracy and ROC AUC over patients (Obuchowski 1998, 1997)",
-    "95 % intervals: Wilson, DeLong, percentile bootstrap over patients (over images where patients are unknown)",
+    "95 % intervals over patients (over images where patients are unknown): of rates Wilson on their number over the"
+    " design effect, of areas DeLong on the logit scale, of other numbers the percentile bootstrap",
 )
 TEST_OF_SUBGROUPS = (
     "subgroups: permutation of patients within a class (bootstrap where patients are in several groups), Holm over all"

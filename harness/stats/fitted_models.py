@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats import CONFIDENCE_LEVEL, ROUNDING
-from harness.stats.paired import Test, least_error, placements
+from harness.stats.areas import area_error, area_moves, least_error
+from harness.stats.clusters import Clusters, cluster_sums, unbiased
+from harness.stats.paired import Test
 
-Clusters = NDArray[np.int64]  # [n] the patient of every image
 Decided = NDArray[np.bool_]  # [n]
 
 
@@ -22,9 +23,9 @@ def accuracy_difference(first: Decided, second: Decided, clusters: Clusters) -> 
     from scipy.special import stdtr, stdtrit
 
     differences = first.astype(np.float64) - second
-    mean, residuals = float(differences.mean()), _of_patients(differences - differences.mean(), clusters)
+    mean, residuals = float(differences.mean()), cluster_sums(differences - differences.mean(), clusters)
     count = len(residuals)
-    error = float(np.sqrt(_unbiased(count) * (residuals**2).sum())) / len(differences)
+    error = float(np.sqrt(unbiased(count) * (residuals**2).sum())) / len(differences)
     if error < ROUNDING:
         return Test(mean, -np.inf, np.inf, 1.0)
     half = float(stdtrit(count - 1, 0.5 + CONFIDENCE_LEVEL / 2)) * error
@@ -42,28 +43,10 @@ def area_difference(
     """
     from scipy.special import ndtr, ndtri
 
-    above, below = placements(np.stack([first, second]), positive)
-    difference = float(above[0].mean() - above[1].mean())
-    shares = np.zeros(len(positive))  # by how much each image moves the difference
-    shares[positive] = (above[0] - above[1] - difference) / above.shape[1]
-    shares[~positive] = (below[0] - below[1] - difference) / below.shape[1]
-    cases, controls = (_of_patients(np.where(of, shares, 0), clusters) for of in (positive, ~positive))
-    factors = [_unbiased(len(np.unique(of))) for of in (clusters[positive], clusters[~positive], clusters)]
-    products = [(cases**2).sum(), (controls**2).sum(), 2 * (cases * controls).sum()]
-    error = float(np.sqrt(max(0.0, np.dot(factors, products))))
+    areas, moves = area_moves(np.stack([first, second]), positive)
+    difference = float(areas[0] - areas[1])
+    error = area_error(moves[0] - moves[1], positive, clusters)
     if error < least_error(positive):
         return Test(difference, -np.inf, np.inf, 1.0)
     half = float(ndtri(0.5 + CONFIDENCE_LEVEL / 2)) * error
     return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))
-
-
-def _unbiased(count: int) -> float:
-    """The factor that makes a sum of squares of so many independent deviations from their mean unbiased."""
-    return count / (count - 1) if count > 1 else 0.0
-
-
-def _of_patients(values: NDArray[np.float64], clusters: Clusters) -> NDArray[np.float64]:
-    """The sum of the values of each patient."""
-    _, members = np.unique(clusters, return_inverse=True)
-    sums: NDArray[np.float64] = np.bincount(members, weights=values).astype(np.float64)
-    return sums

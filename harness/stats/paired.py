@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.stats import CONFIDENCE_LEVEL, ROUNDING
-from harness.stats.proportions import wilson
 
 
 @dataclass(frozen=True)
@@ -81,65 +79,6 @@ def mcnemar_range(first: Mapping[str, int], second: Mapping[str, int], totals: M
     extra = range(most[0] - fewest[0] + 1)  # every step in between is possible, by one image that both got right
     values = [mcnemar(fewest[0] + more, fewest[1] + more) for more in extra]
     return McNemarRange((fewest[0], fewest[1]), (most[0], most[1]), min(values), max(values))
-
-
-def least_error(positive: NDArray[np.bool_]) -> float:
-    """Half of the error that one tied pair of images causes; smaller ones are floating-point errors."""
-    return 0.25 / (int(positive.sum()) * int((~positive).sum()))
-
-
-@dataclass(frozen=True)
-class Area:
-    """An area under the ROC curve, its confidence interval, and the method of the interval."""
-
-    value: float
-    low: float
-    high: float
-    method: str
-
-
-def mean_area(scores: NDArray[np.float64], positive: NDArray[np.bool_], level: float = CONFIDENCE_LEVEL) -> Area:
-    """The mean area under the ROC curves of one or more models on the same images, its interval within [0, 1].
-
-    scores: [models, n]. By DeLong's covariance of the areas. Where that is zero, as for a perfect curve, it does not
-    estimate the error: then Wilson's interval on the number of disjoint pairs of a positive and a negative image.
-    """
-    from scipy.special import ndtri
-
-    areas, covariance = auc_covariance(scores, positive)
-    value, error = float(areas.mean()), float(np.sqrt(max(0.0, covariance.mean())))
-    if error < least_error(positive):
-        pairs = int(min(positive.sum(), (~positive).sum()))
-        return Area(value, *wilson(value * pairs, pairs, level), f"Wilson on {pairs} separate pairs of images")
-    half = float(ndtri(0.5 + level / 2)) * error
-    return Area(value, max(0.0, value - half), min(1.0, value + half), "DeLong")
-
-
-def auc_covariance(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The areas [k] under k ROC curves and their covariance [k, k], from scores [k, n]."""
-    above, below = placements(scores, positive)
-    covariance = np.cov(above) / above.shape[1] + np.cov(below) / below.shape[1]
-    return above.mean(axis=1), np.atleast_2d(covariance)
-
-
-def placements(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The share of negative images below each positive one [k, m], and of positive ones above each negative [k, n].
-
-    scores: [k, images]. DeLong et al. 1988, Biometrics 44:837; by midranks (Sun & Xu 2014, IEEE SPL 21:1389).
-    Raises ValueError where a class has fewer than two images.
-    """
-    from scipy.stats import rankdata
-
-    m, n = int(positive.sum()), int((~positive).sum())
-    if min(m, n) < 2:
-        raise ValueError(f"the covariance of areas needs two images of each class; got {m} positive and {n} negative")
-    ranks = rankdata(scores, axis=1)
-    above = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n
-    return above, 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
 
 
 def holm(ps: Sequence[float], family: int | None = None) -> list[float]:

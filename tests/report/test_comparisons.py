@@ -45,10 +45,9 @@ def test_the_estimates_are_those_of_the_stored_predictions(
             found = next(e for e in mine if e.metric == metric and e.of_class in (None, "PNEUMONIA"))
             assert found.value == pytest.approx(value)
             assert found.n == (len(frame) if metric != "recall" else int((labels == positive).sum()))
-            for low, high in ((found.low, found.high), (found.bootstrap_low, found.bootstrap_high)):
-                assert low is not None
-                assert high is not None
-                assert low - 1e-9 <= found.value <= high + 1e-9
+            assert found.interval is not None
+            assert found.interval[0] - 1e-9 <= found.value <= found.interval[1] + 1e-9
+            assert found.bootstrap_low is None, "it has an interval by formula"
 
 
 def test_every_cell_of_a_scenario_knows_its_run(statistics: Statistics) -> None:

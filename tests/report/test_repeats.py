@@ -19,7 +19,7 @@ from harness.report.numbers.thresholds import SWEEP, operating_point, threshold_
 from harness.report.sections.surest_errors import confident_errors, error_lines
 from harness.report.tables.statistics import estimate_table
 from harness.report.tables.study import class_table, confusion_table
-from harness.stats.proportions import wilson
+from harness.stats.proportions import clustered_wilson
 
 REPEATS, IMAGES, PATIENTS = 4, 60, 20
 
@@ -89,8 +89,11 @@ def test_the_estimates_are_means_of_the_repeats_and_not_those_of_their_ensemble(
 def test_repeats_add_no_images(found: list[Estimate]) -> None:
     accuracy = one(found, "accuracy")
     assert (accuracy.n, accuracy.hits, accuracy.repeats) == (IMAGES, None, REPEATS)
-    assert (accuracy.low, accuracy.high) == pytest.approx(wilson(accuracy.value * IMAGES, IMAGES))
-    assert accuracy.method == "Wilson, of the mean rate on the images of one repeat"
+    right = np.stack([(part["prob_YES"] > 0.5) == (part["label"] == "YES") for part in by_repeat(FRAME)])
+    patients = by_repeat(FRAME)[0]["patient"].str[1:].to_numpy(np.int64)
+    expected = clustered_wilson(right, np.ones_like(right), patients)
+    assert (accuracy.low, accuracy.high) == pytest.approx(expected)
+    assert accuracy.method == "Wilson, of the mean rate on the images of one repeat, over patients"
     assert one(found, "roc_auc").n == IMAGES
     row = estimate_table([accuracy]).iloc[0]
     assert row["k/n"] == f"{accuracy.value * IMAGES:.1f}/{IMAGES}"
@@ -100,11 +103,13 @@ def test_the_patients_of_a_resample_are_the_same_in_every_repeat(found: list[Est
     """Resampled by hand: the patients drawn, each with all rows of all repeats, and the mean of the repeats' rates."""
     rng = np.random.default_rng(3)
     right = FRAME.assign(right=(FRAME["prob_YES"] > 0.5) == (FRAME["label"] == "YES"))
-    by_patient = right.groupby("patient")["right"].agg(["sum", "size"]).to_numpy()
-    drawn = by_patient[rng.integers(0, PATIENTS, (4000, PATIENTS))].sum(axis=1)
-    expected = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    accuracy = one(found, "accuracy")
-    assert (accuracy.bootstrap_low, accuracy.bootstrap_high) == pytest.approx(expected, abs=0.015)
+    hits, sizes = (right.pivot_table("right", "patient", "label", how, fill_value=0) for how in ("sum", "count"))
+    drawn = rng.integers(0, PATIENTS, (4000, PATIENTS))
+    recalls = hits.to_numpy()[drawn].sum(axis=1) / sizes.to_numpy()[drawn].sum(axis=1)
+    expected = np.quantile(recalls.mean(axis=1), [0.025, 0.975])
+    balanced = one(found, "balanced_accuracy")
+    assert balanced.interval == (balanced.bootstrap_low, balanced.bootstrap_high)
+    assert balanced.interval == pytest.approx(expected, abs=0.015)
 
 
 def test_identical_repeats_say_what_one_says() -> None:
@@ -117,14 +122,14 @@ def test_identical_repeats_say_what_one_says() -> None:
             assert getattr(a, end) == pytest.approx(getattr(b, end)), (a.metric, end)
 
 
-def test_counts_and_class_rates_are_means() -> None:
+def test_counts_and_class_rates_are_means(found: list[Estimate]) -> None:
     expected = np.mean([confusion_matrix(true, called) for true, called in zip(TRUE, CALLED, strict=True)], axis=0)
     np.testing.assert_allclose(confusion_table(FRAME).to_numpy(), expected)
     assert expected.sum() == IMAGES
     classes = class_table(FRAME).set_index("class")
     assert classes.loc["YES", "recall"] == pytest.approx(mean_of(recall_score))
     assert classes["support"].sum() == IMAGES
-    low, high = wilson(expected[1, 1], int(expected[1].sum()))
+    low, high = one(found, "recall").interval or (0, 0)
     assert classes.loc["YES", "recall 95 % interval"] == f"{low:.3f} to {high:.3f}"
 
 

@@ -114,9 +114,7 @@ def test_the_report_has_a_row_for_each_set_and_scenario_and_the_mean_over_them(t
                 assert found[test.name, on, metric, of_class]["value"] == pytest.approx(metrics[metric])
             of_sets.append(found[test.name, on, "accuracy", None])
         values, images = np.array([(e["value"], e["n"]) for e in of_sets], dtype=float).T
-        bounds = np.array(
-            [(e["bootstrap_low"] or e["low"], e["bootstrap_high"] or e["high"]) for e in of_sets], dtype=float
-        )
+        bounds = np.array([(e["low"], e["high"]) for e in of_sets], dtype=float)
         mean, expected = found[test.name, TEST_SETS.mean, "accuracy", None], mean_rate(values, bounds, images)
         assert (mean["value"], mean["low"], mean["high"]) == pytest.approx((expected.mean, expected.low, expected.high))
         another = found[test.name, TEST_SETS.another, "accuracy", None]

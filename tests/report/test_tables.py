@@ -51,7 +51,7 @@ def test_wilsons_interval_holds_the_rate_and_mirrors_for_the_complement(case: tu
 def frame_of(cells: dict[tuple[str, str], int]) -> pd.DataFrame:
     """Predictions with so many images of a true class that are called another."""
     rows = [
-        {"image": f"{true}-{called}-{i}", "patient": "p", "label": true, "fold": 0, "repeat": 0,
+        {"image": f"{true}-{called}-{i}", "patient": f"{true}-{called}-{i}", "label": true, "fold": 0, "repeat": 0,
          "prob_NORMAL": 0.9 if called == "NORMAL" else 0.2, "prob_PNEUMONIA": 0.1 if called == "NORMAL" else 0.8}
         for (true, called), count in cells.items()
         for i in range(count)

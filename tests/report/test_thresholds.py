@@ -24,7 +24,7 @@ def predictions(seed: int, n: int = 300) -> pd.DataFrame:
     positive = rng.random(n) < 0.7
     scores = np.clip(rng.normal(np.where(positive, 0.75, 0.5), 0.15), 0.001, 0.999).round(3)
     labels = np.where(positive, "YES", "NO")
-    return pd.DataFrame({"label": labels, "prob_NO": 1 - scores, "prob_YES": scores})
+    return pd.DataFrame({"patient": range(n), "label": labels, "prob_NO": 1 - scores, "prob_YES": scores})
 
 
 def test_the_operating_point_has_the_best_balanced_accuracy_of_all_thresholds() -> None:

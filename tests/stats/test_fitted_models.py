@@ -5,8 +5,7 @@ import pytest
 from scipy import stats
 
 from harness.stats.fitted_models import accuracy_difference, area_difference
-from harness.stats.paired import auc_covariance
-from tests.stats.test_paired import ovarian
+from tests.stats.test_areas import ovarian, pairs
 
 NOTHING = (1.0, -np.inf, np.inf)
 
@@ -23,8 +22,7 @@ def scored(seed: int, patients: int = 30, images: int = 4) -> tuple[np.ndarray, 
 def test_the_error_of_two_areas_is_that_of_obuchowskis_definition() -> None:
     """Obuchowski 1997, section 2, for each pair of areas, written out patient by patient."""
     scores, positive, clusters = scored(0)
-    cases, controls = scores[:, positive], scores[:, ~positive]
-    wins = (cases[:, :, None] > controls[:, None, :]) + 0.5 * (cases[:, :, None] == controls[:, None, :])
+    wins = pairs(scores, positive)
     areas, above, below = wins.mean(axis=(1, 2)), wins.mean(axis=2), wins.mean(axis=1)
     of_cases, of_controls, each = clusters[positive], clusters[~positive], np.unique(clusters)
 
@@ -49,7 +47,8 @@ def test_the_error_of_two_areas_is_that_of_obuchowskis_definition() -> None:
 
 def test_where_each_image_is_a_patient_it_is_delongs_test() -> None:
     scores, positive = ovarian()
-    _, covariance = auc_covariance(scores, positive)
+    wins = pairs(scores, positive)
+    covariance = np.cov(wins.mean(axis=2)) / wins.shape[1] + np.cov(wins.mean(axis=1)) / wins.shape[2]
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     found = area_difference(scores[0], scores[1], positive, np.arange(len(positive)))
     assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.difference) / np.sqrt(variance)), rel=1e-9)

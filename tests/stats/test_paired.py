@@ -4,76 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.datasets import make_moons
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.svm import SVC
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.stats.paired import auc_covariance, corrected_t, holm, mcnemar, mcnemar_range, mean_area
-from harness.stats.proportions import wilson
-
-# DeLong, DeLong & Clarke-Pearson 1988, as printed in SAS/STAT's example "Comparing Receiver Operating
-# Characteristic Curves": albumin, total protein, 10 - K-G score, and whether surgery helped.
-OVARIAN = """
-3.0 5.8 10 0 3.2 6.3 5 1 3.9 6.8 3 1 2.8 4.8 6 0 3.2 5.8 3 1 0.9 4.0 5 0 2.5 5.7 8 0 1.6 5.6 5 1 3.8 5.7 5 1
-3.7 6.7 6 1 3.2 5.4 4 1 3.8 6.6 6 1 4.1 6.6 5 1 3.6 5.7 5 1 4.3 7.0 4 1 3.6 6.7 4 0 2.3 4.4 6 1 4.2 7.6 4 0
-4.0 6.6 6 0 3.5 5.8 6 1 3.8 6.8 7 1 3.0 4.7 8 0 4.5 7.4 5 1 3.7 7.4 5 1 3.1 6.6 6 1 4.1 8.2 6 1 4.3 7.0 5 1
-4.3 6.5 4 1 3.2 5.1 5 1 2.6 4.7 6 1 3.3 6.8 6 0 1.7 4.0 7 0 3.7 6.1 5 1 3.3 6.3 7 1 4.2 7.7 6 1 3.5 6.2 5 1
-2.9 5.7 9 0 2.1 4.8 7 1 2.8 6.2 8 0 4.0 7.0 7 1 3.3 5.7 6 1 3.7 6.9 5 1 3.6 6.6 5 1
-"""
-
-
-def ovarian() -> tuple[np.ndarray, np.ndarray]:
-    table = np.array(OVARIAN.split(), dtype=float).reshape(-1, 4)
-    scores = np.stack([table[:, 0], table[:, 1], 10 - table[:, 2]])
-    return scores, table[:, 3] == 1
-
-
-def test_delong_gives_the_areas_and_standard_errors_that_sas_prints_for_delongs_own_data() -> None:
-    scores, positive = ovarian()
-    areas, covariance = auc_covariance(scores, positive)
-    assert areas.round(4).tolist() == [0.7366, 0.6478, 0.7258]
-    assert np.sqrt(np.diag(covariance)).round(4).tolist() == [0.0927, 0.1000, 0.1028]
-
-
-def test_delong_equals_the_definition_by_pairs_also_with_ties() -> None:
-    scores, positive = ovarian()
-    cases, controls = scores[:, positive], scores[:, ~positive]
-    wins = (cases[:, :, None] > controls[:, None, :]) + 0.5 * (cases[:, :, None] == controls[:, None, :])
-    expected = np.cov(wins.mean(axis=2)) / cases.shape[1] + np.cov(wins.mean(axis=1)) / controls.shape[1]
-    areas, covariance = auc_covariance(scores, positive)
-    np.testing.assert_allclose(covariance, expected, rtol=1e-12)
-    np.testing.assert_allclose(areas, [roc_auc_score(positive, row) for row in scores], rtol=1e-12)
-
-
-def test_the_interval_of_one_area_is_a_normal_one_with_delongs_error() -> None:
-    scores, positive = ovarian()
-    half = 1.96 * 0.0927
-    found = mean_area(scores[:1], positive)
-    assert (found.value, found.low, found.high) == pytest.approx((0.7366, 0.7366 - half, 0.7366 + half), abs=2e-4)
-    assert found.method == "DeLong"
-
-
-@pytest.mark.parametrize(("score", "value"), [(1.0, 1.0), (-1.0, 0.0), (0.0, 0.5)])
-def test_an_area_without_any_spread_is_not_known_for_sure(score: float, value: float) -> None:
-    """12 of the 43 women did not gain: 12 pairs without a woman in two of them, all of one order."""
-    _, positive = ovarian()
-    found = mean_area((score * positive)[None], positive)
-    assert found.method == "Wilson on 12 separate pairs of images"
-    assert (found.value, found.low, found.high) == (value, *wilson(12 * value, 12))
-    assert found.high - found.low > 0.2
-
-
-def test_the_mean_of_several_areas_on_the_same_images_has_the_error_of_all_their_covariances() -> None:
-    """Of a linear contrast L of areas the variance is L S L' (DeLong et al. 1988, formula 5); here L is 1/3 each."""
-    scores, positive = ovarian()
-    areas, covariance = auc_covariance(scores, positive)
-    found = mean_area(scores, positive)
-    assert found.value == pytest.approx(areas.mean())
-    weights = np.full(3, 1 / 3)
-    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(weights @ covariance @ weights), rel=1e-6)
-    assert mean_area(np.stack([scores[0]] * 5), positive) == mean_area(scores[:1], positive)
+from harness.stats.paired import corrected_t, holm, mcnemar, mcnemar_range
 
 
 def test_corrected_t_without_overlap_is_the_paired_t_test() -> None:

@@ -105,14 +105,13 @@ def _show_test(console: "Console", run: "Run", test: "ScenarioState", prediction
     """Print the rates of each class and the accuracy of a scenario on the test set."""
     from harness.report.tables import study as tables
     from harness.report.tables.export import rounded
-    from harness.stats.proportions import wilson
 
     frame, unit = predictions.on_test(test), predictions.unit
     mark = run.marks.test(run.workspace.inputs.dataset, test.settings, predictions.ledger)
     title = unit.titled(f"test set: {scored(test)}")
     console.print(frame_table(title, marked(rounded(tables.class_table(frame)), mark)))
     right, total = int(tables.confusion_table(frame).to_numpy().trace()), len(frame)
-    low, high = wilson(right, total)
+    low, high = tables.accuracy_interval(frame)
     accuracy = f"test accuracy{' of patients' * unit.patients} {right}/{total} = {right / total:.3f}"
     console.print(f"{accuracy}, 95 % interval {low:.3f} to {high:.3f}\n")
 

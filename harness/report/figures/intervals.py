@@ -43,7 +43,6 @@ def scenario_intervals(
 ) -> Path:
     """Draw a row for each scenario, a panel for accuracy and one for each ROC AUC, out of fold (PNG and SVG).
 
-    The intervals are those over patients; where all resamples agree, those of the estimate, dotted.
     names: of the scenarios; the best accuracy is on top.
     """
     shown = ("accuracy", "roc_auc")
@@ -56,9 +55,8 @@ def scenario_intervals(
     for panel, label in zip(axes[0], panels, strict=True):
         for e in (e for e in found if _label(e) == label and e.subject in rows):
             y = rows.index(e.subject)
-            by_patients = e.bootstrap_low is not None
-            ends = [e.bootstrap_low, e.bootstrap_high] if by_patients else [e.low, e.high]
-            panel.plot(ends, [y, y], color="C0", ls="-" if by_patients else ":")
+            if e.interval is not None:
+                panel.plot(e.interval, [y, y], color="C0")
             panel.plot([e.value], [y], "o", color="C0", markersize=4)
         panel.set(
             yticks=range(len(rows)),

@@ -26,10 +26,7 @@ class CurvePoint:
 
 @drawn
 def share_figure(points: Sequence[CurvePoint], title: str, path: Path, mark: str | None = None) -> Path:
-    """Draw a panel for each metric, a curve for each combination of the other factors (PNG and SVG).
-
-    The intervals are those over patients; where all resamples agree, those of the estimate.
-    """
+    """Draw a panel for each metric, a curve for each combination of the other factors (PNG and SVG)."""
     metrics = list(dict.fromkeys(name for point in points for name in point.scores))
     curves = list(dict.fromkeys(point.curve for point in points))[:MAX_CURVES]
     size = (1.0 + 3.2 * len(metrics), 3.2 + 0.18 * (len(curves) > 1) * len(curves))
@@ -55,11 +52,5 @@ def _draw_curve(panel: Axes, points: Sequence[CurvePoint], metric: str, number: 
     colour, name = f"C{number}", named(points[0].curve, MAX_SCENARIO_NAME)
     panel.plot([x for x, _ in found], [e.value for _, e in found], "o-", color=colour, markersize=4, label=name)
     for x, e in found:
-        low, high = interval_of(e)
-        if low is not None and high is not None:
-            panel.plot([x, x], [low, high], color=colour)
-
-
-def interval_of(e: Estimate) -> tuple[float | None, float | None]:
-    """The interval over patients; where all resamples agree, that of the estimate."""
-    return (e.low, e.high) if e.bootstrap_low is None else (e.bootstrap_low, e.bootstrap_high)
+        if e.interval is not None:
+            panel.plot([x, x], e.interval, color=colour)

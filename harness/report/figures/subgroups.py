@@ -26,8 +26,7 @@ class Forest:
 def forest_figure(forest: Forest, title: str, path: Path, mark: str | None = None) -> Path:
     """Draw each metric of each group with its interval, and of all images as a line (PNG and SVG).
 
-    The intervals are those over patients; where all resamples agree, those of the estimate, dotted. A value without an
-    interval, of a small group, is a hollow point.
+    A value without an interval, of a small group, is a hollow point.
     """
     rows, shown = list(forest.rows), list(forest.words)
     size = (1.9 + PANEL_INCHES * len(shown), 1.1 + ROW_INCHES * len(rows))
@@ -45,10 +44,8 @@ def forest_figure(forest: Forest, title: str, path: Path, mark: str | None = Non
 
 
 def _draw_row(panel: Axes, estimate: Estimate, y: int) -> None:
-    by_patients = estimate.bootstrap_low is not None
-    ends = (estimate.bootstrap_low, estimate.bootstrap_high) if by_patients else (estimate.low, estimate.high)
     colour = "black" if y == 0 else "C0"
-    if ends[0] is not None and ends[1] is not None:
-        panel.plot([ends[0], ends[1]], [y, y], color=colour, ls="-" if by_patients else ":")
-    fill = colour if ends[0] is not None else "none"
+    if estimate.interval is not None:
+        panel.plot(estimate.interval, [y, y], color=colour)
+    fill = colour if estimate.interval is not None else "none"
     panel.plot([estimate.value], [y], "o", color=colour, markerfacecolor=fill, markersize=4)

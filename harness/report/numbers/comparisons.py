@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.numbers.estimates import from_confusion, over_repeats
+from harness.report.numbers.estimates import OVER_PATIENTS, patients_of, rates_of, several_images
 from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
+from harness.stats.areas import mean_area
 from harness.stats.arrays import arrays
 from harness.stats.bootstrap import Statistic, cluster_bootstrap, mean_of
 from harness.stats.fitted_models import accuracy_difference, area_difference
-from harness.stats.metrics import confusion_matrix
 from harness.stats.own_metrics import OwnMetric
-from harness.stats.paired import Test, holm, mean_area
+from harness.stats.paired import Test, holm
 from harness.stats.practical import Chances, Practical, chances
 from harness.stats.weighted_metrics import weighted_metric
 from harness.study.stage import DEFAULT_MARGIN, Select
@@ -25,7 +25,7 @@ RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
 OUT_OF_FOLD = "out of fold"
 TEST = "test set"
-RESAMPLED = ("accuracy", "precision", "recall", "roc_auc")  # the metrics with an interval over patients
+RESAMPLED = ("balanced_accuracy", "f1")  # metrics without an interval by formula
 FITTED_TESTS = {"accuracy": "accuracy over patients", "roc_auc": "DeLong over patients"}  # by metric
 
 
@@ -60,16 +60,15 @@ def prediction_estimates(
 ) -> list[Estimate]:
     """The rates, scores and areas of predictions, with intervals over patients; with several repeats, their means.
 
-    The bootstrap resamples patients with all their rows: every repeat of a resample has the same patients.
+    By formula for rates and areas, else by the bootstrap. It resamples patients with all their rows: every repeat of a
+    resample has the same patients.
     """
     parts = by_repeat(frame)
-    matrices = [confusion_matrix(*arrays(part)[1:]) for part in parts]
-    classes = arrays(parts[0])[0]
-    found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in matrices])
-    found += _areas(parts, [positive] if positive else classes, subject, on)
+    found = rates_of(parts, subject, on)
+    found += _areas(parts, [positive] if positive else arrays(parts[0])[0], subject, on)
     found += [_own(metric, parts, subject, on) for metric in own]
     statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, parts, own)) is not None}
-    bounds_of = cluster_bootstrap(pd.factorize(parts[0]["patient"])[0], list(statistics.values()))
+    bounds_of = cluster_bootstrap(patients_of(parts[0]), list(statistics.values()))
     for index, (low, high) in zip(statistics, bounds_of, strict=True):
         if np.isfinite(low):
             found[index] = found[index].model_copy(update={"bootstrap_low": low, "bootstrap_high": high})
@@ -78,14 +77,15 @@ def prediction_estimates(
 
 def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on: str) -> list[Estimate]:
     """The area under the ROC curve of each class with at least two images in it and two outside it."""
-    found = []
+    found, patients = list[Estimate](), patients_of(parts[0])
+    over = OVER_PATIENTS if several_images(patients) else ""
     for name in names:
         positive = (parts[0]["label"] == name).to_numpy()
         if min(positive.sum(), (~positive).sum()) < 2:
             continue
         scores = np.stack([part[f"prob_{name}"].to_numpy(np.float64) for part in parts])
-        area_of = mean_area(scores, positive)
-        method = f"{area_of.method}; the scores of all folds in one order" if on == OUT_OF_FOLD else area_of.method
+        area_of = mean_area(scores, positive, patients)
+        method = f"{area_of.method}{over}{'; the scores of all folds in one order' * (on == OUT_OF_FOLD)}"
         found.append(
             Estimate(
                 subject=subject, on=on, metric="roc_auc", of_class=name, value=area_of.value, n=len(positive),
@@ -113,7 +113,7 @@ def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
     """The statistic of one repeat; None also where no image counts, so that no resample has a value."""
     classes, probabilities, labels = arrays(frame)
     of_class = classes.index(estimate.of_class) if estimate.of_class in classes else None
-    if estimate.metric not in RESAMPLED or (of_class is None and estimate.metric != "accuracy"):
+    if estimate.metric not in RESAMPLED:
         return None
     statistic = weighted_metric(estimate.metric, probabilities, labels, of_class)
     whole = statistic(np.ones((1, len(labels)))) if statistic else np.array([np.nan])
@@ -177,7 +177,7 @@ def fitted_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, posi
 
 def _accuracies(pair: Pair, top: pd.DataFrame, other: pd.DataFrame, on: str) -> Comparison:
     first, second = (_right(frame) for frame in (top, other))
-    found = _fitted(pair, on, "accuracy", accuracy_difference(first, second, _patients(top)))
+    found = _fitted(pair, on, "accuracy", accuracy_difference(first, second, patients_of(top)))
     counts = {"only_first": int((first & ~second).sum()), "only_second": int((second & ~first).sum())}
     return found.model_copy(update=counts)
 
@@ -189,17 +189,13 @@ def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return right
 
 
-def _patients(frame: pd.DataFrame) -> NDArray[np.int64]:
-    return pd.factorize(frame["patient"])[0]
-
-
 def _test_of_areas(pair: Pair, top: pd.DataFrame, other: pd.DataFrame, on: str, positive: str) -> Comparison | None:
     """The comparison of two areas; None where a class has fewer than two images, so that its variance is unknown."""
     is_positive = (top["label"] == positive).to_numpy()
     if min(is_positive.sum(), (~is_positive).sum()) < 2:
         return None
     first, second = (frame[f"prob_{positive}"].to_numpy(np.float64) for frame in (top, other))
-    return _fitted(pair, on, "roc_auc", area_difference(first, second, is_positive, _patients(top)))
+    return _fitted(pair, on, "roc_auc", area_difference(first, second, is_positive, patients_of(top)))
 
 
 def _fitted(pair: Pair, on: str, metric: str, test: Test) -> Comparison:

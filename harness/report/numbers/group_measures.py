@@ -28,7 +28,7 @@ class Measure:
     statistic: Statistic
     among: NDArray[np.bool_]  # the images of a rate; of an area the positive ones
     patients: int
-    hits: int | None = None
+    found: NDArray[np.bool_] | None = None  # the hits of a rate
     scores: NDArray[np.float64] | None = None
     of_what: str = ""
     at: float | None = None
@@ -75,5 +75,4 @@ def _rate(
     at: float | None = None,
 ) -> Measure:  # fmt: skip
     """The share of hits among these images."""
-    count = int((hits & among).sum())
-    return Measure(metric, of_class, ratio(hits, among), among, patients, count, of_what=what, at=at)
+    return Measure(metric, of_class, ratio(hits, among), among, patients, hits & among, of_what=what, at=at)

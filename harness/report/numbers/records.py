@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.stats import ALPHA
 from harness.stats.practical import Practical
+from harness.stats.proportions import Interval
 from harness.study.unit import Combine
 
 SCHEMA_VERSION = 4  # raise it when a field changes its meaning, or other tests are made
 # 3: fitted models are compared on the test set alone, over patients; recipes have a practical verdict
+# 4: low and high are over patients, and bootstrap_low and bootstrap_high of numbers that have no such interval alone
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
 Compared = Literal["recipes", "fitted models"]
@@ -40,12 +42,18 @@ class Estimate(_Entry):
     hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate of one repeat")] = None
     n: Annotated[int | None, Field(description="n of k/n: the images, each once, however many repeats")] = None
     repeats: Annotated[int, Field(description="the number of repeats of the folds that value is the mean of")] = 1
-    low: Annotated[float | None, Field(description="lower end of the 95 % interval")] = None
+    low: Annotated[
+        float | None,
+        Field(description="lower end of the 95 % interval by formula: over whole patients where they are known"),
+    ] = None
     high: float | None = None
     method: Annotated[str | None, Field(description="how low and high were found")] = None
     bootstrap_low: Annotated[
         float | None,
-        Field(description="95 % percentile interval: whole patients resampled, or images where patients are unknown"),
+        Field(
+            description="95 % percentile interval: whole patients resampled, or images where patients are unknown; of "
+            "numbers that have none by formula"
+        ),
     ] = None
     bootstrap_high: float | None = None
     ensemble: Annotated[
@@ -55,6 +63,15 @@ class Estimate(_Entry):
     folds: Annotated[list[float] | None, Field(description="the value in each fold, repeat after repeat")] = None
     run_id: Annotated[str | None, Field(description="the MLflow run that it comes from")] = None
     mark: Annotated[str | None, Field(description="why this number is less than it seems")] = None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval, by formula or by resampling; None where the number has none."""
+        if self.low is not None and self.high is not None:
+            return self.low, self.high
+        if self.bootstrap_low is not None and self.bootstrap_high is not None:
+            return self.bootstrap_low, self.bootstrap_high
+        return None
 
 
 class Comparison(_Entry):

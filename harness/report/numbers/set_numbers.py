@@ -92,22 +92,15 @@ def mean_estimates(
     of_sets: dict[tuple[str, str | None], list[Estimate]] = {}
     for on in ons:
         for e in shown_on(estimates, subject, on, positive):
-            if ends(e) is not None:
+            if e.interval is not None:
                 of_sets.setdefault((e.metric, e.of_class), []).append(e)
     return [e for found in of_sets.values() if len(found) >= LEAST_EFFECTS for e in _pooled(found, pool)]
-
-
-def ends(estimate: Estimate) -> tuple[float, float] | None:
-    """The interval of an estimate: over patients, or by formula where all resamples agree; None where it has none."""
-    if estimate.bootstrap_low is not None and estimate.bootstrap_high is not None:
-        return estimate.bootstrap_low, estimate.bootstrap_high
-    return None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
 
 
 def _pooled(of_sets: Sequence[Estimate], pool: PooledOver) -> Iterator[Estimate]:
     """The mean of one metric, where another value is expected, and the spread of the values."""
     first = of_sets[0]
-    bounds = np.array([ends(e) for e in of_sets], dtype=np.float64)
+    bounds = np.array([e.interval for e in of_sets], dtype=np.float64)
     values, images = np.array([(e.value, e.n or 1) for e in of_sets], dtype=np.float64).T
     found = mean_rate(values, bounds, images)
 

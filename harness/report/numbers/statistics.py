@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+
 from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.units import unit_dataset
@@ -16,7 +19,7 @@ from harness.report.numbers.comparisons import (
     test_comparisons,
 )
 from harness.report.numbers.decision_curve import CURVE, decision_estimates
-from harness.report.numbers.estimates import rate
+from harness.report.numbers.estimates import over_patients, patients_of, rate
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
@@ -214,8 +217,13 @@ def majority_estimates(dataset: Dataset) -> list[Estimate]:
     rows = {OUT_OF_FOLD: dataset.rows("train"), TEST: dataset.rows("test"), **further}
     counts = dataset.counts(rows[OUT_OF_FOLD])
     commonest = max(counts, key=lambda name: counts[name])
-    found = [(on, dataset.counts(of_split)[commonest], len(of_split)) for on, of_split in rows.items()]
-    return [rate(MAJORITY, on, "accuracy", hits, n) for on, hits, n in found if n]
+    return [_majority(dataset.table.iloc[of_split], commonest, on) for on, of_split in rows.items() if len(of_split)]
+
+
+def _majority(images: pd.DataFrame, commonest: str, on: str) -> Estimate:
+    hits = (images["label"] == commonest).to_numpy()[None]
+    e = rate(MAJORITY, on, "accuracy", int(hits.sum()), hits.size)
+    return over_patients(e, hits, np.ones_like(hits), patients_of(images))
 
 
 _MEASURED = " The seconds are those of the machines that made the fits; on others another scenario may be the cheapest."

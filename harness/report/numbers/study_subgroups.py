@@ -105,27 +105,19 @@ def worst_words(scored: Scored, estimates: Sequence[Estimate], comparisons: Sequ
     where = f"{scored.subject}, {scored.on}"
     everyone = on_group(scored.on, scored.everyone)
     ranked = [e for e in estimates if e.metric in LEADING and e.on != everyone]
-    sure = [e for e in ranked if e.bootstrap_low is not None or e.low is not None]
+    sure = [(e, e.interval) for e in ranked if e.interval is not None]
     left = len(ranked) - len(sure)
     small = f"; {left} more {'is' if left == 1 else 'are'} too small" if left else ""
     if len(sure) < 2:
         return f"{where}: no worst group is named, as fewer than two have {MIN_PATIENTS} {scored.unit} of each class"
-    worst = min(sure, key=lambda e: e.value)
+    worst, (low, high) = min(sure, key=lambda known: known[0].value)
     name = worst.on.removeprefix(f"{SUBGROUP}{scored.on}, ")
     counts = {e.metric: int(e.value) for e in estimates if e.on == worst.on and e.metric in (IMAGES, PATIENTS)}
     sizes = " of ".join(f"{counts[unit]:,} {unit}" for unit in (IMAGES, PATIENTS) if unit in counts)
-    low, high = _ends(worst)
     return (
         f"{where}: the lowest {WORDS[worst.metric]} of {len(sure)} groups is that of {name}, {worst.value:.3f} (95 %"
         f" interval {low:.3f} to {high:.3f}; {sizes}){_difference(scored, name, worst.metric, comparisons)}{small}"
     )
-
-
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    if estimate.bootstrap_low is not None and estimate.bootstrap_high is not None:
-        return estimate.bootstrap_low, estimate.bootstrap_high
-    assert estimate.low is not None and estimate.high is not None
-    return estimate.low, estimate.high
 
 
 def _difference(scored: Scored, name: str, metric: str, comparisons: Sequence[Comparison]) -> str:

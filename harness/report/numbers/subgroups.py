@@ -9,10 +9,18 @@ import pandas as pd
 from harness.data.dataset import Rows
 from harness.data.subgroups import group_name
 from harness.report.numbers.comparisons import ends_of, holm_adjusted
-from harness.report.numbers.estimates import over_repeats, rate
+from harness.report.numbers.estimates import (
+    OVER_PATIENTS,
+    over_patients,
+    over_repeats,
+    patients_of,
+    rate,
+    several_images,
+)
 from harness.report.numbers.group_measures import AT_POINT, Measure, several_class_measures, two_class_measures
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Comparison, Estimate
+from harness.stats.areas import mean_area
 from harness.stats.bootstrap import (
     Statistic,
     Values,
@@ -22,7 +30,8 @@ from harness.stats.bootstrap import (
     resampled,
     within,
 )
-from harness.stats.paired import Test, mean_area
+from harness.stats.clusters import Clusters
+from harness.stats.paired import Test
 from harness.stats.permutation import permutation_p
 from harness.study.unit import BY_IMAGE, Unit
 
@@ -118,7 +127,7 @@ def _drawn(frame: pd.DataFrame, measured: Mapping[_Group, _Measured]) -> dict[tu
     statistics = {(group, name): s for group, each in measured.items() for name, s in each.statistics.items()}
     if not statistics:
         return {}
-    values = resampled(pd.factorize(frame["patient"])[0], list(statistics.values()))
+    values = resampled(patients_of(frame), list(statistics.values()))
     return dict(zip(statistics, values.T, strict=True))
 
 
@@ -175,19 +184,17 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
         else two_class_measures(frame, scored.positive, scored.point)
         for frame in frames
     ]
-    estimates, statistics = [], {}
+    estimates, statistics, patients = [], {}, patients_of(frames[0])
     for same in zip(*each, strict=True):
         measure = same[0]
         if not measure.patients:  # no image that it could be computed from
             continue
         (e,) = over_repeats([[_point(m, scored, on)] for m in same])
-        if measure.scores is not None and measure.patients >= MIN_PATIENTS:
-            of = mean_area(np.stack([m.scores for m in same if m.scores is not None]), measure.among)
-            e = e.model_copy(update={"low": of.low, "high": of.high, "method": of.method})
         if measure.patients < MIN_PATIENTS:
             why = f"{NO_INTERVAL} {scored.unit}{measure.of_what}"
             e = e.model_copy(update={"low": None, "high": None, "method": why})
         else:
+            e = _by_formula(e, same, patients)
             statistics[measure.metric] = within(group.rows, mean_of([m.statistic for m in same]))
         estimates.append(e)
     return _Measured((*counts, *estimates), statistics)
@@ -195,14 +202,26 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
 
 def _point(measure: Measure, scored: Scored, on: str) -> Estimate:
     """The value of a measure, with Wilson's interval where it is a rate."""
-    if measure.hits is not None:
-        found = rate(scored.subject, on, measure.metric, measure.hits, int(measure.among.sum()), measure.of_class)
+    if measure.found is not None:
+        hits, n = int(measure.found.sum()), int(measure.among.sum())
+        found = rate(scored.subject, on, measure.metric, hits, n, measure.of_class)
         return found.model_copy(update={"at": measure.at})
     value = float(measure.statistic(np.ones((1, len(measure.among))))[0])
     return Estimate(subject=scored.subject, on=on, metric=measure.metric, of_class=measure.of_class, value=value)
 
 
+def _by_formula(e: Estimate, same: Sequence[Measure], patients: Clusters) -> Estimate:
+    """The estimate of a rate or an area with its interval over patients. same: the measure in each repeat."""
+    if scores := [m.scores for m in same if m.scores is not None]:
+        of = mean_area(np.stack(scores), same[0].among, patients)
+        method = f"{of.method}{OVER_PATIENTS if several_images(patients) else ''}"
+        return e.model_copy(update={"low": of.low, "high": of.high, "method": method})
+    if hits := [m.found for m in same if m.found is not None]:
+        return over_patients(e, np.stack(hits), np.stack([m.among for m in same]), patients)
+    return e
+
+
 def _with_ends(estimate: Estimate, ends: tuple[float, float] | None) -> Estimate:
-    if ends is None or not np.isfinite(ends[0]):
+    if ends is None or estimate.low is not None or not np.isfinite(ends[0]):
         return estimate
     return estimate.model_copy(update={"bootstrap_low": ends[0], "bootstrap_high": ends[1]})

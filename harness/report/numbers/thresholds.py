@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from harness.report.numbers.estimates import Matrix, from_confusion, over_repeats
+from harness.report.numbers.estimates import Classes, Matrix, patients_of, predicted_rates, tallied
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
 from harness.stats.arrays import arrays
@@ -67,16 +66,22 @@ def threshold_estimates(
 
 def _at(parts: Sequence[pd.DataFrame], threshold: float, positive: str, subject: str, on: str) -> list[Estimate]:
     """The rates of the positive class, and those of all classes, at one threshold. parts: the repeats."""
-    classes, _, _ = arrays(parts[0])
-    each = [matrix_at(part, threshold, positive) for part in parts]
-    found = over_repeats([from_confusion(matrix, classes, subject, on) for matrix in each])
+    classes, _, labels = arrays(parts[0])
+    predicted = np.stack([_predicted_at(part, threshold, positive) for part in parts])
+    found = predicted_rates(labels, predicted, classes, patients_of(parts[0]), subject, on)
     wanted = [e for e in found if e.metric in COLUMNS and e.of_class in (None, positive)]
     return [e.model_copy(update={"at": threshold}) for e in wanted]
 
 
 def matrix_at(frame: pd.DataFrame, threshold: float, positive: str) -> Matrix:
     """The confusion matrix [true, predicted] where an image is predicted positive from this probability on."""
-    classes, probabilities, labels = arrays(frame)
+    _, _, labels = arrays(frame)
+    return tallied(labels, _predicted_at(frame, threshold, positive), 2)
+
+
+def _predicted_at(frame: pd.DataFrame, threshold: float, positive: str) -> Classes:
+    """The predicted class of every image, by number."""
+    classes, probabilities, _ = arrays(frame)
     index = classes.index(positive)
-    predicted: NDArray[np.int64] = np.where(probabilities[:, index] >= threshold, index, 1 - index)
-    return np.bincount(labels * 2 + predicted, minlength=4).reshape(2, 2)
+    predicted: Classes = np.where(probabilities[:, index] >= threshold, index, 1 - index)
+    return predicted

@@ -159,28 +159,28 @@ def _metrics(draft: Draft, chosen: ScenarioState) -> list[str]:
     tested = [e for e in found if e.on == TEST]
     validated = [e for e in found if e.on == OUT_OF_FOLD]
     test = next((test for test in draft.state.tests if test.id == chosen.id), None)
-    lines, unit = ["## Performance", ""], draft.inputs.separation.unit
+    lines = ["## Performance", ""]
     if tested and test:
-        lines += [f"On the test set, {escaped(draft.unit.titled(scored(test)))}:", "", *_table(tested, unit)]
+        lines += [f"On the test set, {escaped(draft.unit.titled(scored(test)))}:", "", *_table(tested)]
     else:
         lines += ["No test set was scored.", ""]
     for name in draft.dataset.further_sets if tested else ():
         of_set = [e for e in found if e.on == on_set(name)]
-        lines += [f"On the test set {escaped(name)}:", "", *_table(of_set, unit)]
+        lines += [f"On the test set {escaped(name)}:", "", *_table(of_set)]
     if means := [e for e in found if e.on == TEST_SETS.mean]:
-        lines += [f"Mean over {means[0].n} test sets, by a random-effects model:", "", *_table(means, unit)]
+        lines += [f"Mean over {means[0].n} test sets, by a random-effects model:", "", *_table(means)]
     if validated:
         lines += [
             f"Out of fold, each {draft.unit.name} predicted by models that were not trained on it:",
             "",
-            *_table(validated, unit),
+            *_table(validated),
         ]
     return lines + _threshold(draft, chosen.name)
 
 
-def _table(estimates: Iterable[Estimate], unit: str = "patients") -> list[str]:
+def _table(estimates: Iterable[Estimate]) -> list[str]:
     note = "Intervals: 95 %, by the method of each estimate in `statistics.json`."
-    return [*markdown(rounded(estimate_table(list(estimates), unit)).fillna("")), "", note, ""]
+    return [*markdown(rounded(estimate_table(list(estimates))).fillna("")), "", note, ""]
 
 
 def _threshold(draft: Draft, name: str) -> list[str]:

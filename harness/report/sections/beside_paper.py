@@ -130,7 +130,7 @@ def _curves(sides: Sides, item: Item, name: str) -> Lines:
     else:
         words_figure(str(rows[0]["missing"]), title, path)
     claims = [f"the paper reports {c.value} ({c.where})" for c in sides.published.cross_validation]
-    words = f"Validation accuracy over all out-of-fold images, Wilson; {'; '.join(claims) or NOT_PRINTED}."
+    words = f"Validation accuracy over all out-of-fold images; {'; '.join(claims) or NOT_PRINTED}."
     return [words, "", *_export(rows, sides, name), f"![{item.item}]({name}.png)", ""]
 
 

@@ -19,7 +19,7 @@ from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import interval_cell
+from harness.report.tables.statistics import interval_cell, interval_note
 from harness.study.preprocessing import OF_STUDY
 from harness.study.settings import RECIPE, SCORING, TREATMENTS
 from harness.study.subgroups import subgroup_words
@@ -225,10 +225,10 @@ def _result_answers(draft: Draft) -> dict[str, str]:
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
     return {
         "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
-        "uncertainty": "Wilson and DeLong intervals, percentile bootstrap over "
-        f"{draft.inputs.separation.unit}; between recipes the corrected resampled t over folds, and the Bayesian"
-        " correlated t with a region of equivalence; between fitted models"
-        " on the test set accuracy and DeLong's test over patients, without a verdict; Holm over each family",
+        "uncertainty": f"{interval_note(draft.inputs.separation.unit)} Between recipes"
+        " the corrected resampled t over folds, and the Bayesian correlated t with a region of equivalence; between"
+        " fitted models on the test set accuracy and DeLong's test over patients, without a verdict; Holm over each"
+        " family",
         "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set{of}: {', '.join(values)}; all in statistics.json",

@@ -6,11 +6,12 @@ from statistics import mean
 import pandas as pd
 
 from harness.report.draft import Draft
-from harness.report.figures.share_curves import CurvePoint, interval_of, share_figure
+from harness.report.figures.share_curves import CurvePoint, share_figure
 from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.marks import together
 from harness.report.numbers.records import Estimate
 from harness.report.tables.export import export_table
+from harness.report.tables.statistics import interval_cell
 from harness.study.scenario_names import ScenarioNames
 from harness.study.settings import level_text
 from harness.study.state import ScenarioState, StageState
@@ -35,8 +36,8 @@ def learning_curve_lines(draft: Draft, stage: StageState) -> list[str]:
     whole = f"whole {unit}" if draft.inputs.separation.known else unit
     return [
         f"Each fit learns from a share of the training images of its fold: {whole}, the smaller share within the larger"
-        " one, by class; the images that are scored are always the same. 95 % intervals out of fold, by resampling"
-        f" {unit}; they say how far the score depends on the images that are scored, and not on those learned from.",
+        " one, by class; the images that are scored are always the same. 95 % intervals out of fold, over"
+        f" {unit}: they say how far the score depends on the images that are scored, and not on those learned from.",
         "",
         *export_table(table.assign(mark=mark) if mark else table, draft.folder, f"learning-curve-{name}"),
         f"![learning curve](learning-curve-{name}.png)",
@@ -83,6 +84,4 @@ def _row(
     yield metric, state.summary[f"{metric}_mean"]
     yield f"{metric} SD", state.summary[f"{metric}_std"]
     for name, e in scores.items():
-        low, high = interval_of(e)
-        ends = f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else ""
-        yield f"{name}, out of fold", f"{e.value:.3f}{ends}"
+        yield f"{name}, out of fold", interval_cell(e)

@@ -7,7 +7,7 @@ from harness.report.numbers.site_numbers import left_out_sites, on_site
 from harness.report.numbers.study_subgroups import shown_out_of_fold
 from harness.report.sections.side_by_side import Place, Places, side_by_side_lines
 from harness.report.tables.export import escaped
-from harness.stats.bootstrap import RESAMPLES
+from harness.report.tables.statistics import interval_note
 
 
 def left_out_lines(draft: Draft) -> list[str]:
@@ -25,8 +25,8 @@ def left_out_lines(draft: Draft) -> list[str]:
     return [
         f"## {draft.unit.titled(f'Each {escaped(column)} left out in turn')}",
         "",
-        f"Each was scored by the model that was trained on the others.{selected} 95 % intervals by resampling"
-        f" {draft.inputs.separation.unit}, {RESAMPLES:,} times; where all resamples agree, by Wilson or DeLong.",
+        f"Each was scored by the model that was trained on the others.{selected}"
+        f" {interval_note(draft.inputs.separation.unit)}",
         "",
         *side_by_side_lines(draft, Places("site", "left-out", of, SITES), [(state, state.name) for state in scenarios]),
     ]

@@ -18,9 +18,7 @@ from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table, estimate_table, fitted_models_note
-from harness.stats.bootstrap import RESAMPLES
-from harness.stats.proportions import wilson
+from harness.report.tables.statistics import comparison_table, estimate_table, fitted_models_note, interval_note
 from harness.store.looks import Look
 from harness.study.state import ScenarioState, look_key
 
@@ -41,7 +39,7 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     classes = tables.class_table(frame)
     predicted = Predicted(scenario, "test", frame, mark, folder, draft.unit)
     subjects = (scenario.name, MAJORITY)
-    shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.low is not None]
+    shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.interval]
     explained = [] if draft.unit.patients else state.jobs
     return [
         *lines,
@@ -50,11 +48,9 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *_accuracy(draft, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
         *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
-        f"95 % intervals by Wilson (areas by DeLong, or by Wilson on separate pairs of {draft.unit.plural} where they"
-        f" are perfect), and by resampling {draft.inputs.separation.unit}, {RESAMPLES:,} times, where the resamples"
-        " differ:",
+        interval_note(draft.inputs.separation.unit),
         "",
-        *export_table(estimate_table(shown, draft.inputs.separation.unit), folder, f"test-intervals-{scenario.id}"),
+        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
         *figure_lines(predicted, f"test set, {title}", dataset),
         *threshold_lines(draft.statistics.estimates, predicted, title),
         *decision_lines(draft.statistics.estimates, predicted, title, draft.inputs.separation.unit),
@@ -111,7 +107,7 @@ def _epoch(draft: Draft, state: ScenarioState) -> str:
 
 def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> list[str]:
     """The sentence on the scenario: how it was chosen, which model was scored, and its accuracy."""
-    test, low_high = draft.study.test, wilson(right, total)
+    test, (low, high) = draft.study.test, tables.accuracy_interval(draft.predictions.on_test(state))
     selected = any(s.best and s.best.id == state.id for s in draft.state.stages if s.stage.select)
     who = f"The winner, {_chosen(draft, state)}" if selected else "Declared in the study file, not selected"
     model = (
@@ -122,7 +118,7 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
     return [
         f"{who}; {model}, {_epoch(draft, state)}{averaged_words(state.settings)}:"
         f" accuracy{' of patients' * draft.unit.patients} **{right}/{total} = {right / total:.3f}**,"
-        f" 95 % interval {low_high[0]:.3f} to {low_high[1]:.3f} (Wilson).",
+        f" 95 % interval {low:.3f} to {high:.3f}.",
         "",
     ]
 

@@ -22,8 +22,7 @@ def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title
         return []
     _figure(found, f"reliability: {title}", folder / f"reliability-{key}.png", mark)
     return [
-        "Reliability: the mean confidence and the accuracy (Wilson) in bins of equal mass; on the dotted line they are"
-        " equal.",
+        "Reliability: the mean confidence and the accuracy in bins of equal mass; on the dotted line they are equal.",
         "",
         *export_table(
             estimate_table([e.model_copy(update={"subject": e.on}) for e in found]), folder, f"reliability-{key}"

@@ -8,7 +8,7 @@ from harness.report.numbers.predictions import scored
 from harness.report.numbers.set_numbers import SET_LOOKS, TEST_SETS, on_set
 from harness.report.sections.side_by_side import Place, Places, side_by_side_lines
 from harness.report.tables.export import escaped
-from harness.stats.bootstrap import RESAMPLES
+from harness.report.tables.statistics import interval_note
 
 
 def several_sets_lines(draft: Draft) -> list[str]:
@@ -19,8 +19,8 @@ def several_sets_lines(draft: Draft) -> list[str]:
     return [
         f"## {draft.unit.titled('Test sets side by side')}: {', '.join(map(escaped, draft.dataset.sets))}",
         "",
-        "Each set was scored by the same fitted models; no selection saw any of them. 95 % intervals by resampling"
-        f" {draft.inputs.separation.unit}, {RESAMPLES:,} times; where all resamples agree, by Wilson or DeLong.",
+        "Each set was scored by the same fitted models; no selection saw any of them. "
+        f"{interval_note(draft.inputs.separation.unit)}",
         "",
         *side_by_side_lines(draft, _places(draft), tests),
         *_looks(draft),

@@ -48,7 +48,7 @@ def side_by_side_lines(draft: Draft, places: Places, scenarios: Sequence[tuple[S
     table = pd.DataFrame(row for state, title in scenarios for row in _rows(draft, places, state, title))
     estimates = [e for state, _ in scenarios for on in places.of for e in _shown(draft, state, on)]
     numbers = [e.model_copy(update={"subject": f"{e.subject}, {e.on}"}) for e in estimates]
-    write_table(estimate_table(numbers, draft.inputs.separation.unit), draft.folder, f"{places.file}-numbers")
+    write_table(estimate_table(numbers), draft.folder, f"{places.file}-numbers")
     return [
         *export_table(table.fillna("-"), draft.folder, places.file),
         *_means(draft, places, [state for state, _ in scenarios]),

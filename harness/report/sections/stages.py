@@ -100,8 +100,8 @@ def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) ->
     scenario_intervals(draft.statistics.estimates, names, title, path, mark)
     unit = draft.inputs.separation.unit
     note = (
-        f"*Out of fold, all folds together: 95 % intervals by resampling {unit} (dotted, by Wilson, where all resamples"
-        " agree). The means over the folds in the table above are the main result: ranking the scores of all folds"
+        f"*Out of fold, all folds together: 95 % intervals over {unit}, by Wilson and by DeLong. The means"
+        " over the folds in the table above are the main result: ranking the scores of all folds"
         " together mixes different models, and the ROC AUC is mostly lower.*"
     )
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]

@@ -19,8 +19,7 @@ from harness.report.numbers.subgroups import (
     SUBGROUP,
 )
 from harness.report.tables.export import escaped, export_table, sentence, write_table
-from harness.report.tables.statistics import comparison_table, estimate_table, interval_cell
-from harness.stats.bootstrap import RESAMPLES
+from harness.report.tables.statistics import comparison_table, estimate_table, interval_cell, interval_note
 from harness.stats.permutation import PERMUTATIONS
 from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
@@ -73,9 +72,7 @@ def _scenario(draft: Draft, state: ScenarioState, on: str, columns: str) -> list
     forest_figure(Forest(rows, words), f"subgroups: {title}", folder / f"subgroups-{key}.png", mark)
     known = draft.inputs.separation.known
     table = pd.DataFrame(dict(_row(name, found, known)) for name, found in rows.items()).fillna("-")
-    all_digits = estimate_table(
-        [e.model_copy(update={"subject": e.on.removeprefix(prefix)}) for e in estimates], draft.inputs.separation.unit
-    )
+    all_digits = estimate_table([e.model_copy(update={"subject": e.on.removeprefix(prefix)}) for e in estimates])
     write_table(all_digits, folder, f"subgroup-numbers-{key}")
     return [
         f"## Subgroups: {title}",
@@ -111,8 +108,7 @@ def _notes(draft: Draft, estimates: Sequence[Estimate]) -> str:
     small = any((e.method or "").startswith(NO_INTERVAL) for e in estimates)
     return " ".join(
         [
-            f"95 % intervals by resampling {unit}, {RESAMPLES:,} times, all groups together; where all resamples agree,"
-            " by Wilson or DeLong.",
+            interval_note(unit),
             *([f"Small: fewer than {MIN_PATIENTS} {unit} of a class that the number is about, so that an interval would"
                " mean nothing."] if small else []),
             *([f"Operating point: {point:.3f}, chosen out of fold."] if point is not None else []),

@@ -7,6 +7,7 @@ import pandas as pd
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
 from harness.report.numbers.subgroups import NO_INTERVAL
+from harness.stats.bootstrap import RESAMPLES
 from harness.stats.practical import PROBABLE
 
 _FITTED_MODELS_NOTE = (
@@ -29,6 +30,15 @@ def practical_note(margin: float) -> str:
         f" recipes apart. Practically a difference counts from {margin:g} on (`select.margin`): the Bayesian correlated"
         " t-test (Benavoli et al. 2017) gives the probabilities that the first is better by more than that, equivalent"
         f" within it, and worse; a word needs more than {PROBABLE:.0%}, better and worse the other verdict too."
+    )
+
+
+def interval_note(unit: str) -> str:
+    """The sentence on how intervals were found. unit: what is independent."""
+    return (
+        "95 % intervals: of rates by Wilson, on their number over the design effect; of areas by DeLong, on the logit"
+        f" scale (by Newcombe where a curve is perfect); both over {unit}. Of other numbers by resampling {unit},"
+        f" {RESAMPLES:,} times."
     )
 
 
@@ -58,11 +68,10 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def interval_cell(e: Estimate) -> str:
-    """A value with its interval over patients, or by formula where all resamples agree; `small` where it has none."""
-    ends = (e.low, e.high) if e.bootstrap_low is None else (e.bootstrap_low, e.bootstrap_high)
-    if ends[0] is None or ends[1] is None:
+    """A value with its interval; `small` where its group is too small for one."""
+    if e.interval is None:
         return f"{e.value:.3f} (small)" if (e.method or "").startswith(NO_INTERVAL) else f"{e.value:.3f}"
-    return f"{e.value:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"
+    return f"{e.value:.3f} ({e.interval[0]:.3f} to {e.interval[1]:.3f})"
 
 
 def p_text(p: float | None) -> str:
@@ -72,9 +81,8 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def estimate_table(estimates: Sequence[Estimate], unit: str = "patients") -> pd.DataFrame:
-    """A row for each estimate, with its intervals: by formula, and by resampling patients or images (`unit`)."""
-    ends = [f"{unit} low", f"{unit} high"]
+def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:
+    """A row for each estimate, with its interval."""
     table = pd.DataFrame(
         {
             "subject": e.subject,
@@ -83,14 +91,12 @@ def estimate_table(estimates: Sequence[Estimate], unit: str = "patients") -> pd.
             "at": e.at,
             "k/n": _counts(e),
             "value": e.value,
-            "low": e.low,
-            "high": e.high,
-            ends[0]: e.bootstrap_low,
-            ends[1]: e.bootstrap_high,
+            "low": e.interval[0] if e.interval else None,
+            "high": e.interval[1] if e.interval else None,
             "mark": e.mark,
         }
         for e in estimates
-    ).astype({"at": float, "low": float, "high": float, **dict.fromkeys(ends, float)})
+    ).astype({"at": float, "low": float, "high": float})
     return table.dropna(axis="columns", how="all")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report.numbers.chosen import corrected_value
+from harness.report.numbers.estimates import rates_of
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
@@ -14,7 +15,7 @@ from harness.report.tables.export import NUMERIC_FACTORS
 from harness.stats.arrays import arrays
 from harness.stats.metrics import confusion_matrix, per_class_table
 from harness.stats.practical import Practical
-from harness.stats.proportions import wilson
+from harness.stats.proportions import Interval
 from harness.study.scenario_names import ScenarioNames
 from harness.study.stage import Stage
 from harness.study.state import StageState, contests
@@ -93,7 +94,7 @@ def confusion_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall, F1 and specificity of every class with its number of images; recall with Wilson's interval.
+    """Precision, recall, F1 and specificity of every class with its number of images; recall with its interval.
 
     With several repeats, the mean of their rates, on the images of one repeat.
     """
@@ -101,7 +102,11 @@ def class_table(frame: pd.DataFrame) -> pd.DataFrame:
     tables = [per_class_table(probabilities, labels) for _, probabilities, labels in parts]
     values = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
     table = pd.DataFrame({"class": parts[0][0], **values}).astype({"support": int})
-    hits = np.diag(confusion_table(frame))
-    bounds = [wilson(float(hit), int(n)) for hit, n in zip(hits, values["support"], strict=True)]
-    table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
+    ends = [e.interval for e in rates_of(by_repeat(frame), "", "") if e.metric == "recall" and e.interval]
+    table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in ends]
     return table
+
+
+def accuracy_interval(frame: pd.DataFrame) -> Interval:
+    """The 95 % interval of the accuracy of these predictions."""
+    return next(e.interval for e in rates_of(by_repeat(frame), "", "") if e.metric == "accuracy" and e.interval)

@@ -1,0 +1,28 @@
+"""The main coverage rates, by few simulations with fixed seeds and wide margins; `make bench-statistics` has more."""
+
+import pytest
+
+from tests.bench.coverage import Coverage, Images, accuracy_coverage, area_coverage, coverage_table
+
+TIMES = 120
+
+
+@pytest.mark.parametrize(("images", "rate"), [(Images(50, 4, 0.5), 0.95), (Images(10, 10, 0.5), 0.8)])
+def test_the_interval_of_an_accuracy_holds_it_where_images_of_patients_are_alike(images: Images, rate: float) -> None:
+    found = accuracy_coverage(images, rate, TIMES)
+    assert found.now >= 0.88
+    assert found.over_images < 0.88
+    assert max(found.over_images, found.resampled) < found.now
+
+
+@pytest.mark.parametrize(("images", "true"), [(Images(40, 1), 0.99), (Images(50, 4, 0.5), 0.99)])
+def test_the_interval_of_an_area_near_1_holds_it(images: Images, true: float) -> None:
+    found = area_coverage(images, true, TIMES)
+    assert found.now >= 0.9
+    assert found.over_images < 0.85
+    assert found.resampled < found.now
+
+
+def test_the_table_has_a_row_for_each_interval() -> None:
+    text = coverage_table([Coverage("a", "b", 0.95, 0.8, 0.7)])
+    assert text.splitlines()[-1] == "| a | b | 0.950 | 0.800 | 0.700 |"
