@@ -72,7 +72,8 @@ def test_without_a_patient_rule_nothing_is_said_of_patients_but_that_they_are_un
     for name, value in said.items():
         assert not re.search("grouped by patient:|patients on both sides|resampling patients|patients low", value), name
         assert value.count("(checked)") == value.count("no identical file in training and in test (checked)"), name
-    assert "percentile bootstrap over images" in said["checklist.md"]
+    assert "Of other numbers by resampling images" in said["checklist.md"]
+    assert "resampled patients" not in said["report.md"]
 
 
 @pytest.mark.long

@@ -41,7 +41,7 @@ def test_how_often_each_scenario_is_the_first_stands_in_a_line(finished: Finishe
         assert set(of_stage) == {scenario.name for scenario in state.scenarios}
         assert sum(of_stage.values()) == pytest.approx(1)
         often = max(of_stage, key=lambda name: of_stage[name])
-        assert f" First on resampled patients: {often} in {of_stage[often]:.0%}" in text
+        assert f" First on resamples: {often} in {of_stage[often]:.0%}" in text
 
 
 def test_what_is_resampled_is_the_mean_over_the_folds(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:

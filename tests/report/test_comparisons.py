@@ -76,8 +76,8 @@ def test_fitted_models_are_tested_on_the_same_images_over_whole_patients_without
     first, second = fitted_model(0), fitted_model(1)
     found = fitted_comparisons([("a", first), ("b", second.sample(frac=1, random_state=0))], TEST, "YES")
     assert [(c.test, c.compares, c.verdict) for c in found] == [
-        ("accuracy over patients", "fitted models", None),
-        ("DeLong over patients", "fitted models", None),
+        ("accuracy, clustered", "fitted models", None),
+        ("DeLong, clustered", "fitted models", None),
     ]
     positive, patients = (first["label"] == "YES").to_numpy(), first["patient"].to_numpy()
     right = [(frame["prob_YES"] > 0.5).to_numpy() == positive for frame in (first, second)]

@@ -14,9 +14,9 @@ from harness.stats.bootstrap import Statistic, known_mean_of, within
 from harness.stats.weighted_metrics import weighted_metric
 from harness.study.state import StageState, contests
 
-FIRST_METHOD = "the share of resamples of whole patients in which its mean over the folds is the best"
+FIRST_METHOD = "the share of the resamples in which its mean over the folds is the best"
 LEAST_FIRST = 0.05  # a share that is worth a word
-METHOD = "BBC-CV (Tsamardinos et al. 2018): chosen on resampled patients, scored on the others"
+METHOD = "BBC-CV (Tsamardinos et al. 2018): chosen on resamples, scored on what is not in them"
 
 
 def chosen_on(state: StageState) -> str:
@@ -26,7 +26,7 @@ def chosen_on(state: StageState) -> str:
 
 def _first_on(state: StageState) -> str:
     """The `on` of the shares of resamples in which a scenario of a stage is the first."""
-    return f"resampled patients, first of {len(contests(state)) + 1} in stage {state.stage.name}"
+    return f"resamples, first of {len(contests(state)) + 1} in stage {state.stage.name}"
 
 
 def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
@@ -81,9 +81,9 @@ def corrected_value(state: StageState, estimates: Sequence[Estimate]) -> float |
 
 
 def first_words(state: StageState, estimates: Sequence[Estimate]) -> str:
-    """How stable the first place is: who has it how often on resampled patients; empty where nothing was resampled."""
+    """How stable the first place is: who has it how often on resamples; empty where nothing was resampled."""
     shares = {e.subject: e.value for e in estimates if e.on == _first_on(state)}
     often = sorted(((share, name) for name, share in shares.items() if share >= LEAST_FIRST), reverse=True)
     if not often:
         return ""
-    return f" First on resampled patients: {', '.join(f'{name} in {share:.0%}' for share, name in often[:5])}."
+    return f" First on resamples: {', '.join(f'{name} in {share:.0%}' for share, name in often[:5])}."

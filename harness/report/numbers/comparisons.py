@@ -26,7 +26,7 @@ Pair = tuple[str, str]  # the names of two scenarios
 OUT_OF_FOLD = "out of fold"
 TEST = "test set"
 RESAMPLED = ("balanced_accuracy", "f1")  # metrics without an interval by formula
-FITTED_TESTS = {"accuracy": "accuracy over patients", "roc_auc": "DeLong over patients"}  # by metric
+FITTED_TESTS = {"accuracy": "accuracy, clustered", "roc_auc": "DeLong, clustered"}  # by metric
 
 
 def scenario_estimates(state: ScenarioState, predictions: Predictions, run_id: str | None) -> list[Estimate]:

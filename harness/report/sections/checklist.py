@@ -227,8 +227,8 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
         "uncertainty": f"{interval_note(draft.inputs.separation.unit)} Between recipes"
         " the corrected resampled t over folds, and the Bayesian correlated t with a region of equivalence; between"
-        " fitted models on the test set accuracy and DeLong's test over patients, without a verdict; Holm over each"
-        " family",
+        f" fitted models on the test set accuracy and DeLong's test over {draft.inputs.separation.unit}, without a"
+        " verdict; Holm over each family",
         "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set{of}: {', '.join(values)}; all in statistics.json",

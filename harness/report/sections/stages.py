@@ -62,7 +62,8 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     curve = plain_metric(metric) if plain_metric(metric) in BUILT_IN else "val/loss"  # own ones have no curve
     figures.validation_curves(state.scenarios, curve, title, folder / f"curves-{name}.png", vector=True, mark=mark)
     lines += [
-        f"Mean over the folds and its standard deviation (SD), best {metric} first.{_corrected(board)}",
+        f"Mean over the folds and its standard deviation (SD), best {metric} first."
+        f"{_corrected(board, draft.inputs.separation.unit)}",
         "",
         *export_table(board, folder, f"leaderboard-{name}"),
         *_intervals(draft, state, title, mark),
@@ -85,9 +86,11 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     return lines
 
 
-def _corrected(board: pd.DataFrame) -> str:
-    """What the column of the corrected mean is; empty where there is none."""
-    words = " BBC-CV: the best mean corrected for being chosen as the best, on resampled patients that did not choose."
+def _corrected(board: pd.DataFrame, unit: str) -> str:
+    """What the column of the corrected mean is; empty where there is none. unit: what is resampled."""
+    words = (
+        f" BBC-CV: the best mean corrected for being chosen as the best, on resamples by {unit} that did not choose."
+    )
     return words if "BBC-CV" in board else ""
 
 
