@@ -87,7 +87,14 @@ def explanations_made(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [result_longer, page_lost, figure_edited, file_added, note_spoilt, explanations_made],
+    [
+        result_longer,
+        figure_edited,
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in (page_lost, file_added, note_spoilt, explanations_made)
+        ),
+    ],
     ids=lambda change: change.__name__,
 )
 def test_any_change_of_results_or_of_the_report_writes_it_again(

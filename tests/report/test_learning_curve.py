@@ -86,6 +86,7 @@ def test_the_report_has_the_curve_and_it_holds(curve: Finished) -> None:
     assert {run.data.params["train_share"] for run in runs_of(curve.store, "scenario")} == {"0.25", "0.5", "1.0"}
 
 
+@pytest.mark.long
 def test_the_fits_and_the_curve_are_computed_again(curve: Finished) -> None:
     folder, workspace = curve.run.report.parent, curve.run.workspace
     fits = [item for item in Verification(curve.store).items() if item.part == "fits"]

@@ -200,7 +200,9 @@ def test_a_prediction_that_no_place_decides_is_not_drawn() -> None:
         grad_cam(classifier("knn"), PIXELS, np.array([0, 1, 0]))
 
 
-@pytest.mark.parametrize(("trainable", "tta"), [("head", "none"), ("all", "flip+crops")])
+@pytest.mark.parametrize(
+    ("trainable", "tta"), [("head", "none"), pytest.param("all", "flip+crops", marks=pytest.mark.long)]
+)
 def test_onnx_gives_the_same_probabilities(tmp_path: Path, trainable: str, tta: Tta) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

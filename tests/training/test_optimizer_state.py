@@ -46,7 +46,7 @@ def through_a_file(packed: Any, tensors: dict[str, Tensor]) -> tuple[Any, dict[s
     return json.loads(json.dumps(packed)), safetensors.torch.load(content)
 
 
-COMPILING = ("kron",)  # in their first step
+COMPILING = ("kron", "kronc")  # in their first step
 MARKED = [pytest.param(name, marks=pytest.mark.long) if name in COMPILING else name for name in usable()]
 
 
