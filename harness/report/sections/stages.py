@@ -88,9 +88,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
 
 def _corrected(board: pd.DataFrame, unit: str) -> str:
     """What the column of the corrected mean is; empty where there is none. unit: what is resampled."""
-    words = (
-        f" BBC-CV: the best mean corrected for being chosen as the best, on resamples by {unit} that did not choose."
-    )
+    words = f" BBC-CV: the best mean corrected for being chosen as the best, by {unit} that did not choose it."
     return words if "BBC-CV" in board else ""
 
 
