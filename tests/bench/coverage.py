@@ -7,10 +7,8 @@ and by resampling patients. `of_patients` is how much images of a patient have i
 being right, or the share of a score's variance.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from scipy.special import ndtri
 from harness.stats.areas import area_error, area_moves, mean_area
 from harness.stats.bootstrap import Statistic, area, average, cluster_bootstrap
 from harness.stats.proportions import Interval, clustered_wilson, wilson
+from tests.bench.simulated import show_simulated
 
 RESAMPLES = 300
 Z = float(ndtri(0.975))
@@ -129,18 +128,9 @@ def coverage_table(found: Sequence[Coverage]) -> str:
     return "\n".join([head, "|---|---|---:|---:|---:|", *rows])
 
 
-def main() -> None:
-    """Print the table, and write it into the folder."""
-    parser = argparse.ArgumentParser(description="How often the intervals of the harness hold what is true.")
-    parser.add_argument("--times", type=int, default=1000, help="simulations of each row")
-    parser.add_argument("--out", type=Path, help="a folder for coverage.md")
-    given = parser.parse_args()
-    text = coverage_table(list(coverages(given.times)))
-    print(text)
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "coverage.md").write_text(text + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    show_simulated(
+        "How often the intervals of the harness hold what is true.",
+        lambda times: coverage_table(list(coverages(times))),
+        "coverage.md",
+    )

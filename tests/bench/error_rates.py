@@ -7,10 +7,8 @@ the correlation that overlapping training sets give by the correction of Nadeau 
 a point of accuracy, as on the real X-rays. Images of a patient are alike: three quarters of a score are the patient's.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +20,7 @@ from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.power import resolved_in_sd
 from harness.study.stage import Select, Stage
 from harness.study.state import Contest, StageState, contests, pairs
+from tests.bench.simulated import show_simulated
 from tests.stats.test_null import scenario
 
 SD = 0.005  # of a fold
@@ -175,18 +174,7 @@ def table(found: Sequence[Rate]) -> str:
     return "\n".join(lines + [f"| {r.what} | {r.where} | {r.share:.3f} | {r.wanted} |" for r in found])
 
 
-def main() -> None:
-    """Print the table, and write it into the folder."""
-    parser = argparse.ArgumentParser(description="How often the statistics of the harness are wrong.")
-    parser.add_argument("--times", type=int, default=1000, help="simulations of each row")
-    parser.add_argument("--out", type=Path, help="a folder for error-rates.md")
-    given = parser.parse_args()
-    text = table(list(rates(given.times)))
-    print(text)
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "error-rates.md").write_text(text + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    show_simulated(
+        "How often the statistics of the harness are wrong.", lambda times: table(list(rates(times))), "error-rates.md"
+    )

@@ -62,12 +62,13 @@ def test_figures_measured_apart_are_one_table_and_other_gpus_another(tmp_path: P
         take(tmp_path / "new.json", tmp_path / "results")
 
     taken(HEAD["gpu"], "a" * 12, ("roof", 1.0), ("busy", 2.0))
-    taken("1 x NVIDIA H200, driver 580", "a" * 12, ("roof", 3.0))
+    taken("1 x NVIDIA GeForce RTX 4090, driver 580", "a" * 12, ("roof", 3.0))
+    taken("2 x NVIDIA GeForce RTX 3090, driver 580", "a" * 12, ("roof", 3.0))
     taken(HEAD["gpu"], "a" * 12, ("busy", 4.0), ("kernels", 5.0))
     text = section(tmp_path / "results")
-    assert text.count("`make bench-gpu` on") == 2
-    assert [line.split("|")[2].strip() for line in text.splitlines() if "met" in line] in (
-        ["1", "4", "5", "3"], ["3", "1", "4", "5"])  # fmt: skip
+    assert text.count("`make bench-gpu` on") == 3
+    values = [line.split("|")[2].strip() for line in text.splitlines() if "met" in line]
+    assert sorted(values) == ["1", "3", "3", "4", "5"]
     taken(HEAD["gpu"], "b" * 12, ("roof", 6.0))
     assert "| busy |" not in section(tmp_path / "results"), "of another commit"
 

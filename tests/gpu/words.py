@@ -93,9 +93,9 @@ def take(file: Path, results: Path = RESULTS) -> Path:
 
 
 def _model(gpu: str) -> str:
-    """The model of a GPU in one word: `h100` of `1 x NVIDIA H100 80GB HBM3, driver 580`."""
-    words = gpu.partition(",")[0].lower().replace("nvidia", "").split()
-    return next((word for word in words if word[0].isalpha() and word != "x"), words[-1])
+    """The model of a GPU as part of a file name: `h100-80gb-hbm3` of `1 x NVIDIA H100 80GB HBM3, driver 580`."""
+    name = gpu.partition(",")[0].lower().partition(" x ")[2].removeprefix("nvidia ")
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-")
 
 
 def _rows_with(earlier: dict[str, Any] | None, content: dict[str, Any]) -> list[dict[str, Any]]:
