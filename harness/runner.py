@@ -30,7 +30,8 @@ from harness.study.mixed import require_one_code, require_one_version
 from harness.study.origin import short_name
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_digest, versions
-from harness.study.state import ScenarioState, StageState, StudyState, final_test
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StageState, StudyState, final_test
 from harness.tracking.champion import publish_champion
 from harness.tracking.publisher import Publisher
 from harness.tracking.relay import StudyRelay

@@ -15,8 +15,9 @@ from harness.store.looks import Look
 from harness.store.registrations import Registration, registrations
 from harness.study import Study
 from harness.study.provenance import code_and_machine, code_digest
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import todays_word
-from harness.study.state import ScenarioState, StudyState, look_key, study_version
+from harness.study.state import StudyState, look_key, study_version
 
 REGISTRATION = "registration"  # the kind of these findings
 TESTS = (

@@ -18,8 +18,8 @@ from harness.study import Study
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job, Scenario, fold_jobs, point_scenario
 from harness.study.rehearsal import with_trials
+from harness.study.scenario_state import ScenarioState
 from harness.study.search_block import Point
-from harness.study.state import ScenarioState
 
 TrialEnd = Literal["complete", "pruned", "failed"]
 _STATES: dict[TrialState, TrialEnd] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}

@@ -10,8 +10,9 @@ from harness.store.results import FoldRecord
 from harness.study.identity import Digests
 from harness.study.mixed import require_one_code
 from harness.study.plan import Job, Scenario, fold_jobs, refits, refitted, stage_scenarios, test_jobs
+from harness.study.scenario_state import ScenarioState
 from harness.study.stage import Stage
-from harness.study.state import ScenarioState, StageState, StudyState
+from harness.study.state import StageState, StudyState
 from harness.study.study import Study
 from harness.study.types import is_worst_group
 from harness.study.unit import BY_IMAGE, Unit, UnitScores, unit_scores

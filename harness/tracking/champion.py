@@ -23,7 +23,8 @@ from harness.store.explanations import (
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
 from harness.study.preprocessing import Framing
-from harness.study.state import ScenarioState, StudyState
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StudyState
 from harness.tracking.connection import is_lost
 from harness.tracking.publisher import Publisher
 from harness.training.context import Context

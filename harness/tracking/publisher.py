@@ -11,7 +11,8 @@ from harness.report.numbers.predictions import scored
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
-from harness.study.state import ScenarioState, StageState, all_scenarios
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StageState, all_scenarios
 from harness.tracking.entities import command_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS

@@ -11,7 +11,8 @@ from harness.data.inputs import Workspace
 from harness.errors import HarnessError, JobError, TrackingError
 from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
-from harness.study.state import ScenarioState, StageState
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StageState
 from harness.tracking.connection import is_lost, server_words
 from harness.tracking.publisher import Publisher
 from harness.tracking.root_run import RootRun

@@ -8,7 +8,7 @@ from harness.report.numbers.marks import taken_looks
 from harness.report.numbers.predictions import Predictions, test_metrics
 from harness.store.ledger import set_file
 from harness.store.results import Metrics
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 from harness.study.unit import BY_IMAGE, PATIENT_METRICS, Unit
 from harness.tracking.tracker import Tracker
 

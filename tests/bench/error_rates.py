@@ -18,8 +18,9 @@ from harness.stats.best_of import best_of
 from harness.stats.bootstrap import average
 from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.power import resolved_in_sd
+from harness.study.contests import Contest, pairs
 from harness.study.stage import Select, Stage
-from harness.study.state import Contest, StageState, contests, pairs
+from harness.study.state import StageState
 from tests.bench.simulated import show_simulated
 from tests.stats.test_null import scenario
 
@@ -69,7 +70,7 @@ class Rate:
 def verdicts(folds: Folds, scenarios: int, times: int) -> Iterator[Rate]:
     """What is said of equal scenarios."""
     rng = np.random.default_rng([folds.k, folds.repeats, scenarios])
-    found = [contests(folds.stage([0.95] * scenarios, rng)) for _ in range(times)]
+    found = [folds.stage([0.95] * scenarios, rng).contests for _ in range(times)]
     where = f"{scenarios} equal scenarios, {folds}"
     yield Rate("some scenario is called worse", where, _any(found, lambda c: c.resolved), "<= 0.05")
     yield Rate("the same, practically", where, _any(found, lambda c: c.practical == "better"), "<= 0.05")
@@ -82,7 +83,7 @@ def _any(found: Sequence[Sequence[Contest]], said: Callable[[Contest], bool]) ->
 def differences(folds: Folds, difference: float, times: int) -> Iterator[Rate]:
     """What is said of two scenarios with this true difference."""
     rng = np.random.default_rng([folds.k, folds.repeats, round(1e4 * difference)])
-    found = [contests(folds.stage([0.95, 0.95 - difference], rng))[0] for _ in range(times)]
+    found = [folds.stage([0.95, 0.95 - difference], rng).contests[0] for _ in range(times)]
     where = f"2 scenarios, {100 * difference:g} points apart, {folds}"
     matters = difference > Select().margin
     equivalent = np.mean([c.practical == "equivalent" for c in found])
@@ -100,7 +101,7 @@ def cheapest(folds: Folds, times: int) -> Iterator[Rate]:
     where = f"{SCENARIOS} scenarios, the cheapest 3 points below, {folds}"
     chosen = np.mean([state.best is state.scenarios[-1] for state in states])
     yield Rate("cheapest-equivalent selects it", where, float(chosen), "<= 0.05")
-    before = np.mean([not contests(state)[-1].resolved for state in states])
+    before = np.mean([not state.contests[-1].resolved for state in states])
     yield Rate("(not told from the best, the rule of before)", where, float(before), "-")
 
 
@@ -110,7 +111,7 @@ def power(folds: Folds, scenarios: int, times: int) -> Iterator[Rate]:
     alpha = ALPHA / pairs(scenarios)
     apart = resolved_in_sd(folds.k * folds.repeats, 1 / (folds.k - 1), alpha) * SD * np.sqrt(2)
     means = [*[0.95] * (scenarios - 1), 0.95 - apart]
-    found = [contests(folds.stage(means, rng))[-1] for _ in range(times)]
+    found = [folds.stage(means, rng).contests[-1] for _ in range(times)]
     hit = np.mean([c.resolved and c.other.name == f"s{scenarios - 1}" for c in found])
     yield Rate("the difference that plan names is found", f"{scenarios} scenarios, {folds}", float(hit), ">= 0.80")
 

@@ -21,9 +21,10 @@ from harness.search.trials import best_trial
 from harness.stats.paired import corrected_t
 from harness.store import Ledger, Store
 from harness.study import load_study
+from harness.study.contests import fold_differences, val_to_train
 from harness.study.provenance import environment
 from harness.study.reader import StateReader
-from harness.study.state import ScenarioState, fold_differences, val_to_train
+from harness.study.scenario_state import ScenarioState
 
 STUDY = """\
 study: pruning

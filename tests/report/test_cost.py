@@ -17,9 +17,10 @@ from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.data_block import Data
 from harness.study.plan import Job, Scenario
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import ResolvedSettings, Settings
 from harness.study.stage import Select, Stage
-from harness.study.state import ScenarioState, StageState
+from harness.study.state import StageState
 from tests.conftest import Finished, fit_facts
 from tests.figures import figures
 

@@ -13,8 +13,8 @@ from harness.report.verified.report_again import report_again_items
 from harness.report.verified.verify import Verification
 from harness.store import Store
 from harness.study import Study
+from harness.study.contests import val_to_train
 from harness.study.settings import ResolvedSettings
-from harness.study.state import val_to_train
 from tests.conftest import Finished, run_in, runs_of
 
 SHARES = [0.25, 0.5, 1.0]

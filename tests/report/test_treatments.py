@@ -16,7 +16,7 @@ from harness.stats.metrics import ECE_BINS
 from harness.stats.paired import corrected_t
 from harness.store import Ledger, Store
 from harness.study import Study
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 from tests.conftest import PATIENT, Finished, draw_images, run_in
 
 LEVELS = ["none", {"name": "none", "loss": "class-weighted"}]

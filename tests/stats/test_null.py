@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from harness.store.results import FoldRecord
+from harness.study.contests import least_step
 from harness.study.plan import Job, Scenario
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import ResolvedSettings
 from harness.study.stage import Select, Stage
-from harness.study.state import ScenarioState, StageState, contests, least_step
+from harness.study.state import StageState
 from tests.conftest import fit_facts
 
 STAGES = 200
@@ -47,7 +49,7 @@ def share_with_a_verdict(k: int, n: int, spare: int) -> float:
     rng = np.random.default_rng([k, n, spare])
     images = [n + spare * (fold % 2) for fold in range(k)]
     drawn = rng.binomial(images, ACCURACY, (STAGES, 8, k)) / images
-    return float(np.mean([any(c.resolved for c in contests(stage(values, images))) for values in drawn]))
+    return float(np.mean([any(c.resolved for c in stage(values, images).contests) for values in drawn]))
 
 
 @pytest.mark.parametrize("spare", [0, 1])
@@ -61,7 +63,7 @@ def test_equal_scenarios_are_hardly_ever_called_worse(k: int, n: int, spare: int
 def test_a_true_difference_is_still_found(spare: int) -> None:
     images = [160, 160 + spare, 160]
     drawn = np.random.default_rng(8).binomial(images, [[0.95], [0.6]], (STAGES, 2, 3)) / images
-    found = [c.resolved for values in drawn for c in contests(stage(values, images))]
+    found = [c.resolved for values in drawn for c in stage(values, images).contests]
     assert np.mean(found) > 0.8
 
 
@@ -80,14 +82,14 @@ def test_the_least_step_is_an_image_a_pair_of_images_or_nothing(metric: str, ste
 
 
 def test_losses_are_tested_however_small_their_spread() -> None:
-    (contest,) = contests(stage(np.array([[0.3, 0.4, 0.5], [0.301, 0.4011, 0.501]]), [40] * 3, "val/loss"))
+    (contest,) = stage(np.array([[0.3, 0.4, 0.5], [0.301, 0.4011, 0.501]]), [40] * 3, "val/loss").contests
     assert contest.resolved
-    (contest,) = contests(stage(np.array([[0.3, 0.4, 0.5], [0.31, 0.41, 0.51]]), [40] * 3, "val/loss"))
+    (contest,) = stage(np.array([[0.3, 0.4, 0.5], [0.31, 0.41, 0.51]]), [40] * 3, "val/loss").contests
     assert (contest.test.p, contest.resolved) == (1.0, False)
 
 
 def test_areas_that_differ_by_the_same_pairs_in_folds_of_different_sizes_resolve_nothing() -> None:
     images = [40, 44]  # 10 x 30 and 11 x 33 pairs
     values = 1 - np.array([[0 / 300, 0 / 363], [2 / 300, 2 / 363]])
-    (contest,) = contests(stage(values, images, "val/roc_auc"))
+    (contest,) = stage(values, images, "val/roc_auc").contests
     assert contest.test.p == 1.0

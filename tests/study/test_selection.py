@@ -9,9 +9,10 @@ from harness.report.numbers.statistics import selection_words
 from harness.stats.paired import corrected_t
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import ResolvedSettings
 from harness.study.stage import Select, Stage
-from harness.study.state import ScenarioState, StageState, contests
+from harness.study.state import StageState
 from tests.conftest import ROOT, fit_facts
 
 
@@ -54,8 +55,8 @@ def test_the_best_mean_wins_by_the_rule_best(metric: str) -> None:
 @pytest.mark.parametrize("metric", ["val/accuracy", "val/loss"])
 def test_the_cheapest_wins_among_those_that_are_equivalent_to_the_best(metric: str) -> None:
     state = stage(SMALL_AND_WORSE, EQUAL, BIG, metric=metric, rule="cheapest-equivalent")
-    assert {c.other.name: c.resolved for c in contests(state)} == {"worse": True, "equal": False}
-    assert {c.other.name: c.practical for c in contests(state)} == {"worse": "better", "equal": "equivalent"}
+    assert {c.other.name: c.resolved for c in state.contests} == {"worse": True, "equal": False}
+    assert {c.other.name: c.practical for c in state.contests} == {"worse": "better", "equal": "equivalent"}
     assert state.top is BIG
     assert state.best is EQUAL
 
@@ -63,7 +64,7 @@ def test_the_cheapest_wins_among_those_that_are_equivalent_to_the_best(metric: s
 def test_what_the_folds_cannot_tell_from_the_best_need_not_be_equivalent_to_it() -> None:
     unsure = scenario("unsure", [0.94, 0.97, 0.95], parameters=1)
     state = stage(BIG, unsure, rule="cheapest-equivalent")
-    assert [(c.resolved, c.practical) for c in contests(state)] == [(False, "not known")]
+    assert [(c.resolved, c.practical) for c in state.contests] == [(False, "not known")]
     assert state.best is BIG
     assert "Equivalent to it within 0.01 (Bayesian correlated t): none." in selection_words(state)[0]
 
@@ -83,7 +84,7 @@ def test_on_the_flagship_grid_the_cheapest_equivalent_is_not_the_lowest_mean() -
     states = [scenario(e.subject, e.folds or [], 1 if "gap" in e.subject else 9) for e in found]
     lowest = min(states, key=lambda state: state.summary["val/accuracy_mean"])
     state = stage(*states, rule="cheapest-equivalent")
-    assert lowest.name in {c.other.name for c in contests(state) if not c.resolved}
+    assert lowest.name in {c.other.name for c in state.contests if not c.resolved}
     assert state.best is not None
     assert state.top is not None
     assert state.best is not lowest
@@ -131,21 +132,21 @@ def test_flops_that_older_fits_did_not_record_select_nothing_in_silence() -> Non
 
 
 def test_folds_are_paired_and_the_training_sets_overlap_is_counted() -> None:
-    (contest,) = contests(stage(BIG, EQUAL))
+    (contest,) = stage(BIG, EQUAL).contests
     expected = corrected_t([0.95 - 0.949, 0.96 - 0.961, 0.97 - 0.969], val_to_train=1 / 2)
     assert contest.test == expected
 
 
 def test_repeats_count_as_folds_of_the_same_k() -> None:
     first = scenario("a", [0.90, 0.93, 0.91, 0.92, 0.95, 0.90], 1)
-    (contest,) = contests(stage(first, scenario("b", [0.5] * 6, 1)))
+    (contest,) = stage(first, scenario("b", [0.5] * 6, 1)).contests
     assert contest.test == corrected_t([x - 0.5 for x in (0.90, 0.93, 0.91, 0.92, 0.95, 0.90)], val_to_train=1 / 2)
 
 
 def test_holm_makes_a_stage_with_more_scenarios_harder_to_decide() -> None:
     near = scenario("near", [0.90, 0.911, 0.922], parameters=1)
-    alone = contests(stage(BIG, near))[0]
-    among = next(c for c in contests(stage(BIG, near, EQUAL, SMALL_AND_WORSE)) if c.other is near)
+    alone = stage(BIG, near).contests[0]
+    among = next(c for c in stage(BIG, near, EQUAL, SMALL_AND_WORSE).contests if c.other is near)
     assert among.p_holm == pytest.approx(5 * alone.p_holm), "of six pairs, one of which has a smaller p"
 
 
@@ -171,7 +172,7 @@ def test_a_scenario_that_leaks_never_wins_and_takes_no_place_in_the_correction(r
     with_leak, without = (stage(*s, rule=rule) for s in ((flattered, BIG, EQUAL), (BIG, EQUAL)))
     assert with_leak.best is without.best
     assert with_leak.best is not flattered
-    assert contests(with_leak) == contests(without)
+    assert with_leak.contests == without.contests
     assert "flattered" not in " ".join(selection_words(with_leak))
 
 
@@ -179,6 +180,6 @@ def test_a_best_epoch_is_not_selected_beside_last_ones() -> None:
     best = scenario("best", [0.98, 0.99, 0.97], parameters=1, settings={"select_epoch": "best"})
     state = stage(EQUAL, best, BIG)
     assert state.top is BIG
-    assert [c.other for c in contests(state)] == [EQUAL]
+    assert [c.other for c in state.contests] == [EQUAL]
     alone = stage(best, scenario("other", [0.9, 0.9, 0.9], parameters=1, settings={"select_epoch": "best"}))
     assert alone.top is best, "all of them are as optimistic"

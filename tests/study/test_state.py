@@ -14,7 +14,8 @@ from harness.study.identity import Digests
 from harness.study.mixed import require_one_code
 from harness.study.plan import Job
 from harness.study.reader import StateReader
-from harness.study.state import ScenarioState, StageState, all_scenarios
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StageState, all_scenarios
 from tests.conftest import fit_facts
 
 LoadText = Callable[..., Study]

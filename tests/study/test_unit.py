@@ -14,9 +14,9 @@ from harness.stats.metrics import classification_metrics
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord, FoldResult
 from harness.study import Study
+from harness.study.contests import least_step
 from harness.study.identity import Digests, study_id
 from harness.study.reader import OF_IMAGES, Reading, StateReader
-from harness.study.state import contests, least_step
 from harness.study.unit import BY_IMAGE, Combine, Unit, unit_scores
 from tests.conftest import fit_facts
 
@@ -135,7 +135,7 @@ def test_stages_select_by_patients_where_they_are_the_unit(study_of: LoadText, t
     }  # fmt: skip
     assert {name: one[name] for name in expected} == pytest.approx(expected)
     assert patients.scenarios[1].summary["val/accuracy_mean"] == pytest.approx(11 / 12)
-    (contest,) = contests(patients)
+    (contest,) = patients.contests
     assert contest.test.difference == pytest.approx(11 / 12 - 9 / 12)
     assert least_step(patients.scenarios[0], "val/accuracy") == pytest.approx(1 / 12), "one of twelve patients"
     assert least_step(images.scenarios[0], "val/accuracy") == pytest.approx(1 / 24), "one of the images of a fold"

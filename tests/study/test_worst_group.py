@@ -14,7 +14,7 @@ from harness.store.results import FoldRecord, FoldResult
 from harness.study import Study
 from harness.study.identity import Digests, study_id
 from harness.study.reader import Reading, StateReader
-from harness.study.state import StageState, contests
+from harness.study.state import StageState
 from harness.study.unit import Unit
 from harness.study.worst_group import ImageGroups
 from tests.conftest import fit_facts
@@ -92,7 +92,7 @@ def test_the_worst_group_decides_and_the_mean_of_all_images_does_not(study_of: L
     areas = [roc_auc_score(f["label"] == "ILL", f["prob_ILL"]) for f in (f[f.image.str.contains("M")] for f in frames)]
     assert first.summary[f"{name}_mean"] == pytest.approx(np.mean(areas))
     assert first.summary[f"{name}_std"] == pytest.approx(np.std(areas, ddof=1))
-    (contest,) = contests(state)
+    (contest,) = state.contests
     assert contest.test.difference == pytest.approx(second.worst[name].mean - np.mean(areas))
 
 
@@ -115,7 +115,7 @@ def test_groups_in_different_folds_cannot_be_paired(study_of: LoadText, tmp_path
 
         return table
 
-    (contest,) = contests(run(study_of(TEXT), tmp_path / "store", [only("F", 0), only("M", 1)]))
+    (contest,) = run(study_of(TEXT), tmp_path / "store", [only("F", 0), only("M", 1)]).contests
     assert (contest.test.p, contest.resolved) == (1.0, False)
 
 

@@ -12,7 +12,8 @@ from harness.report.numbers.records import Statistics
 from harness.stats.arrays import arrays
 from harness.store import Ledger, Store
 from harness.study import Study, load_study
-from harness.study.state import ScenarioState, final_test
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import final_test
 from tests.conftest import ROOT, Finished, run_in, runs_of
 
 SMALL = [

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.reproduce import Reproduction
     from harness.runner import Run
     from harness.search.run import SearchRun
+    from harness.study.scenario_state import ScenarioState
     from harness.study.settings import Settings
-    from harness.study.state import ScenarioState
     from harness.study.status import Status
 
 

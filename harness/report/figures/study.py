@@ -15,7 +15,7 @@ from harness.report.tables.study import confusion_table
 from harness.stats.arrays import arrays
 from harness.stats.metrics import equal_mass_bins
 from harness.store.results import FoldRecord
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 
 LEGEND_LINE_INCHES = 0.18
 INK = "#111111"  # text on a coloured area: pure black would be replaced by the text colour of the page

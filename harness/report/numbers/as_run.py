@@ -11,8 +11,8 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.identity import PIXEL_FIELDS
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import RECIPE, SCORING, VIEWS, Settings, level_text
-from harness.study.state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
 NOT_IN_OLDER_REPORTS = (  # where all have the default

@@ -12,7 +12,7 @@ from harness.stats.arrays import arrays
 from harness.stats.best_of import best_of
 from harness.stats.bootstrap import Statistic, known_mean_of, within
 from harness.stats.weighted_metrics import weighted_metric
-from harness.study.state import StageState, contests
+from harness.study.state import StageState
 
 FIRST_METHOD = "the share of the resamples in which its mean over the folds is the best"
 LEAST_FIRST = 0.05  # a share that is worth a word
@@ -21,12 +21,12 @@ METHOD = "BBC-CV (Tsamardinos et al. 2018): chosen on resamples, scored on what 
 
 def chosen_on(state: StageState) -> str:
     """The `on` of the corrected metric of a stage's best scenario."""
-    return f"folds, best of {len(contests(state)) + 1} in stage {state.stage.name}"
+    return f"folds, best of {len(state.contests) + 1} in stage {state.stage.name}"
 
 
 def _first_on(state: StageState) -> str:
     """The `on` of the shares of resamples in which a scenario of a stage is the first."""
-    return f"resamples, first of {len(contests(state)) + 1} in stage {state.stage.name}"
+    return f"resamples, first of {len(state.contests) + 1} in stage {state.stage.name}"
 
 
 def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
@@ -35,7 +35,7 @@ def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf)
     Empty where it was chosen from nothing; also where resamples of images have no such metric: mcc, pr_auc, ece, that
     of the worst group, and own ones.
     """
-    select, found = state.stage.select, contests(state)
+    select, found = state.stage.select, state.contests
     if select is None or not found or not state.finished:
         return []
     scenarios = [found[0].top, *(c.other for c in found)]
@@ -77,12 +77,14 @@ def _over_folds(frame: pd.DataFrame, order: pd.Index, metric: str, positive: str
 
 def corrected_value(state: StageState, estimates: Sequence[Estimate]) -> float | None:
     """The corrected metric of the stage's best scenario among these estimates; None where it has none."""
-    return next((e.value for e in estimates if e.on == chosen_on(state)), None)
+    on = chosen_on(state)
+    return next((e.value for e in estimates if e.on == on), None)
 
 
 def first_words(state: StageState, estimates: Sequence[Estimate]) -> str:
     """How stable the first place is: who has it how often on resamples; empty where nothing was resampled."""
-    shares = {e.subject: e.value for e in estimates if e.on == _first_on(state)}
+    on = _first_on(state)
+    shares = {e.subject: e.value for e in estimates if e.on == on}
     often = sorted(((share, name) for name, share in shares.items() if share >= LEAST_FIRST), reverse=True)
     if not often:
         return ""

@@ -18,8 +18,10 @@ from harness.stats.own_metrics import OwnMetric
 from harness.stats.paired import Test, holm
 from harness.stats.practical import Chances, Practical, chances
 from harness.stats.weighted_metrics import weighted_metric
+from harness.study.contests import Contest, pairs
+from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_MARGIN, Select
-from harness.study.state import Contest, ScenarioState, StageState, contests, pairs
+from harness.study.state import StageState
 
 RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
@@ -122,7 +124,7 @@ def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
 
 def stage_comparisons(state: StageState) -> list[Comparison]:
     """Compare the recipe of the stage's top scenario with that of every other, over the folds."""
-    found, select = contests(state), state.stage.select
+    found, select = state.contests, state.stage.select
     return [_of_contest(contest, select, pairs(len(found) + 1)) for contest in found] if select else []
 
 

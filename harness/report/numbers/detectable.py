@@ -8,8 +8,8 @@ from harness.data.units import chosen_unit, unit_dataset
 from harness.stats import ALPHA
 from harness.stats.power import POWER, half_width, images_for, resolved_in_sd
 from harness.study import Study
+from harness.study.contests import pairs
 from harness.study.settings import level_text
-from harness.study.state import pairs
 
 DISCORDANT_SHARE = 0.05  # of images that two scenarios classify differently: an assumption of the forecast
 POINTS = (1, 2, 5)

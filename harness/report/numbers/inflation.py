@@ -3,7 +3,8 @@
 from harness.report.numbers.comparisons import judged, over_folds
 from harness.report.numbers.marks import LEAKS
 from harness.report.numbers.records import Comparison, Finding
-from harness.study.state import ScenarioState, fold_test
+from harness.study.contests import fold_test
+from harness.study.scenario_state import ScenarioState
 
 INFLATION = "inflation"  # the kind of these findings
 METRICS = ("balanced_accuracy", "recall", "specificity", "roc_auc", "accuracy")

@@ -11,7 +11,8 @@ from harness.report.numbers.records import Finding, Statistics
 from harness.store.check_looks import check_entries
 from harness.store.checked import DIFFERS
 from harness.store.looks import FittedAgain, Look, Seen
-from harness.study.state import ScenarioState, look_key, study_version
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import look_key, study_version
 
 LOOKS = "looks at the test set"  # the kind of these findings
 MAX_NAMES = 3

@@ -9,7 +9,7 @@ from harness.stats.metrics import classification_metrics
 from harness.stats.own_metrics import OwnMetric
 from harness.store import Ledger
 from harness.study.plan import Job
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 from harness.study.unit import BY_IMAGE, Unit
 
 

@@ -40,7 +40,8 @@ from harness.report.numbers.thresholds import OPERATING, threshold_estimates
 from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
 from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
-from harness.study.state import ScenarioState, StageState, StudyState, contests
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StageState, StudyState
 from harness.study.unit import Unit
 
 MAJORITY = "majority class"
@@ -237,7 +238,7 @@ def selection_words(state: StageState, estimates: Sequence[Estimate] = ()) -> li
     select, top, winner = state.stage.select, state.top, state.best
     if select is None or top is None or winner is None:
         return []
-    found = contests(state)
+    found = state.contests
     unresolved = [c.other.name for c in found if not c.resolved]
     name, metric = top.name, select.metric
     worst = f" Its worst group is {top.worst[metric].group}." if metric in top.worst else ""

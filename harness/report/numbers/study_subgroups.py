@@ -20,7 +20,8 @@ from harness.report.numbers.subgroups import (
     subgroup_numbers,
 )
 from harness.report.numbers.thresholds import chosen_point
-from harness.study.state import ScenarioState, StudyState
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StudyState
 
 SUBGROUPS = "subgroups"  # the kind of these findings
 WORDS = {"roc_auc": "ROC AUC", "balanced_accuracy": "balanced accuracy"}

@@ -6,7 +6,7 @@ from harness.report.numbers.comparisons import judged, over_folds
 from harness.report.numbers.records import Comparison, Estimate, Finding
 from harness.report.numbers.treatments import BALANCED, MOVED, TREATED, Treated, is_treated, untreated
 from harness.stats.paired import corrected_t
-from harness.study.state import val_to_train
+from harness.study.contests import val_to_train
 from harness.study.unit import Unit
 
 SENTENCE = "treatments"  # the kind of these findings

@@ -17,8 +17,8 @@ from harness.stats.calibration import calibration_slope
 from harness.stats.metrics import classification_metrics, confusion_matrix, expected_calibration_error, matrix_scores
 from harness.stats.priors import Shares, learnt_shares, log_odds_shift, shifted
 from harness.study.plan import Job
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import TREATMENTS, Settings
-from harness.study.state import ScenarioState
 
 TREATED = "classes of unequal size"  # the `on` of these estimates and comparisons
 BALANCED, MOVED = "balanced accuracy", "balanced accuracy, decision moved"

@@ -16,7 +16,8 @@ from harness.report.sections.checklist import AUTHOR
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, markdown, rounded
 from harness.report.tables.statistics import estimate_table
-from harness.study.state import ScenarioState, final_test
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import final_test
 
 SHOWN = (
     "accuracy",

@@ -22,7 +22,7 @@ from harness.report.tables.export import escaped, export_table
 from harness.stats.proportions import newcombe
 from harness.study import Study
 from harness.study.paper import Item, OpenQuestion, Published, PublishedModel
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 
 NOT_PRINTED = "the paper prints a curve, no number"
 Lines = list[str]

@@ -9,7 +9,8 @@ from harness.report.tables.cost_table import cost_json, cost_table
 from harness.report.tables.export import escaped, export_table
 from harness.report.tables.study import ranked_by
 from harness.study.fit_costs import CostName
-from harness.study.state import ScenarioState, StageState
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import StageState
 
 VARIES_FROM = 1.2  # the largest by the smallest cost
 _WORDS: dict[CostName, str] = {

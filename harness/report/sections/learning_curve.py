@@ -13,8 +13,9 @@ from harness.report.numbers.records import Estimate
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import interval_cell
 from harness.study.scenario_names import ScenarioNames
+from harness.study.scenario_state import ScenarioState
 from harness.study.settings import level_text
-from harness.study.state import ScenarioState, StageState
+from harness.study.state import StageState
 
 SHARE = "train_share"
 SHOWN = {"accuracy": "accuracy", "roc_auc": "ROC AUC"}  # out of fold, with intervals

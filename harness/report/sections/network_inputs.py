@@ -10,7 +10,7 @@ from harness.report.numbers.marks import Marks, marked
 from harness.report.tables.export import export_table
 from harness.study.pixel_rules import Resize
 from harness.study.preprocessing import eval_transform
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 
 _WORDS: dict[Resize, str] = {
     "squash": "the whole image, squashed",

@@ -20,7 +20,8 @@ from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import comparison_table, estimate_table, fitted_models_note, interval_note
 from harness.store.looks import Look
-from harness.study.state import ScenarioState, look_key
+from harness.study.scenario_state import ScenarioState
+from harness.study.state import look_key
 
 
 def test_lines(draft: Draft, state: ScenarioState) -> list[str]:

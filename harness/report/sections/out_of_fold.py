@@ -16,7 +16,7 @@ from harness.report.sections.surest_errors import error_lines, patient_error_lin
 from harness.report.tables.export import export_table
 from harness.report.tables.study import class_table
 from harness.study.plan import Scenario
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 from harness.study.unit import Unit
 
 

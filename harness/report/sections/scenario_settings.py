@@ -11,7 +11,7 @@ from harness.report.numbers.marks import Marks, marked
 from harness.report.sections.network_inputs import input_lines
 from harness.report.tables.export import escaped, export_table
 from harness.study import Study
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 
 MAX_AS_RUN = 4  # different values in one cell
 AllUsed = dict[str, list[Used]]  # setting -> its use in each scenario

@@ -13,7 +13,7 @@ from harness.report.numbers.set_numbers import I2, TAU2, PooledOver, shown_on
 from harness.report.tables.export import export_table, write_table
 from harness.report.tables.statistics import estimate_table, interval_cell
 from harness.stats.random_effects import LEAST_EFFECTS
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 
 WORDS = {"accuracy": "accuracy", "recall": "sensitivity", "specificity": "specificity", "roc_auc": "ROC AUC"}
 

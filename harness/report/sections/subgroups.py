@@ -21,7 +21,7 @@ from harness.report.numbers.subgroups import (
 from harness.report.tables.export import escaped, export_table, sentence, write_table
 from harness.report.tables.statistics import comparison_table, estimate_table, interval_cell, interval_note
 from harness.stats.permutation import PERMUTATIONS
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 from harness.study.subgroups import subgroup_words
 
 METRICS = {  # in the order of the tables

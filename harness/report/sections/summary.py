@@ -15,8 +15,9 @@ from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, sentence
+from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_COST
-from harness.study.state import ScenarioState, StageState, StudyState, contests, final_test
+from harness.study.state import StageState, StudyState, final_test
 from harness.study.unit import Unit
 
 
@@ -70,7 +71,7 @@ def _won(marks: Marks, state: StageState) -> str:
         return f"Stage {state.stage.name} waits for the winner of stage {state.waits_for}." if state.waits_for else ""
     mean, sd = top.summary[f"{select.metric}_mean"], top.summary.get(f"{select.metric}_std")
     spread = f" (SD {sd:.3f})" if sd is not None else ""
-    against = contests(state)
+    against = state.contests
     open_ones = sum(not contest.resolved for contest in against)
     verdict = f"; {open_ones} of {len(against)} others are not distinguishable from it" if open_ones else ""
     if against and not open_ones:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report.numbers.marks import Marks
-from harness.study.state import ScenarioState
+from harness.study.scenario_state import ScenarioState
 
 COLUMNS = {  # the field of ScenarioCost -> its column
     "parameters": "parameters", "learnt_parameters": "learnt", "flops": "FLOPs", "extraction_seconds": "extraction s",

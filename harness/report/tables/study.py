@@ -18,7 +18,7 @@ from harness.stats.practical import Practical
 from harness.stats.proportions import Interval
 from harness.study.scenario_names import ScenarioNames
 from harness.study.stage import Stage
-from harness.study.state import StageState, contests
+from harness.study.state import StageState
 from harness.study.types import own_names
 
 LEADERBOARD_METRICS = ("accuracy", "balanced_accuracy", "f1", "roc_auc")
@@ -38,7 +38,7 @@ def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] =
     metric = ranked_by(state.stage)
     metrics = [*(f"val/{name}" for name in LEADERBOARD_METRICS), *own_names(marks.study.metrics)]
     shown = list(dict.fromkeys([metric, *metrics]))
-    verdicts, practical = _verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in contests(state)}
+    verdicts, practical = _verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in state.contests}
     costs = {scenario.id: main_costs(scenario) for scenario in state.scenarios}
     rows, names, corrected = [], ScenarioNames(marks.study), corrected_value(state, estimates)
     for scenario in state.scenarios:
@@ -78,7 +78,7 @@ def _nothing(factor: str) -> object:
 
 def _verdicts(state: StageState) -> dict[str, str]:
     """The verdict of the folds on each scenario against the one with the best mean, by scenario id."""
-    found = {c.other.id: "worse" if c.resolved else "cannot resolve" for c in contests(state)}
+    found = {c.other.id: "worse" if c.resolved else "cannot resolve" for c in state.contests}
     for scenario in state.scenarios if state.stage.select else ():
         if scenario not in state.competing:
             found[scenario.id] = f"{'leaks' if scenario.settings.leaks else 'best epoch'}, takes no part"
