@@ -119,6 +119,7 @@ def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = No
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # in matplotlib's font; a browser's has it
         figure.savefig(path)
+        figure.set_layout_engine("none")  # found once: the search takes as long as drawing
         if vector:
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
