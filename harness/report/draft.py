@@ -45,7 +45,7 @@ class Draft:
         """The finished jobs of the store."""
         return self.workspace.ledger
 
-    @property
+    @cached_property
     def predictions(self) -> Predictions:
         """The predictions of its unit."""
         return Predictions(self.ledger, self.dataset.positive, self.unit)

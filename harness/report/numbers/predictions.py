@@ -1,6 +1,7 @@
 """The predictions of stored fits, pooled over folds or averaged over models, and metrics computed from them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -47,13 +48,20 @@ def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
     return [first, *(part.set_index("image").loc[first["image"]].reset_index() for part in others)]
 
 
+MOST_KEPT = 16  # tables; the sections of a report ask for those of the same few scenarios again and again
+
+
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions of stored fits in one unit: a row for each image, or for each patient."""
+    """The predictions of stored fits in one unit: a row for each image, or for each patient.
+
+    The last tables are kept, so an object lives as long as one report, in which no fit is added.
+    """
 
     ledger: Ledger
     positive: str | None  # the class
     unit: Unit = BY_IMAGE
+    _kept: dict[tuple[str | None, ...], pd.DataFrame] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def own(self) -> tuple[OwnMetric, ...]:
@@ -62,14 +70,23 @@ class Predictions:
 
     def out_of_fold(self, state: ScenarioState) -> pd.DataFrame:
         """Those of the fits of a scenario that are done, on their validation images; every repeat of the folds."""
-        return self.unit.of(pooled(list(state.jobs), self.ledger))
+        return self._once(("folds", state.id), lambda: pooled(list(state.jobs), self.ledger))
 
     def on_test(self, state: ScenarioState, test_set: str | None = None) -> pd.DataFrame:
         """The mean prediction of the models that were scored on the test set; patients are combined from it.
 
         test_set: one that is not the leading one.
         """
-        return self.unit.of(ensemble(pooled(list(state.jobs), self.ledger, test_set)))
+        key = ("test", test_set, *(job.id for job in state.jobs))
+        return self._once(key, lambda: ensemble(pooled(list(state.jobs), self.ledger, test_set)))
+
+    def _once(self, key: tuple[str | None, ...], read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The table in the unit, read the first time; a copy of its own for each caller, of the same arrays."""
+        if key not in self._kept:
+            if len(self._kept) == MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self.unit.of(read())
+        return self._kept[key].copy(deep=False)
 
 
 def test_metrics(state: ScenarioState, predictions: Predictions, test_set: str | None = None) -> dict[str, float]:
