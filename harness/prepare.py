@@ -58,6 +58,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
         folds = study_folds(study, dataset, store)
         _check_unit(study, dataset, folds)
+        _check_two_classes(study, dataset)
         check_train_shares(study, dataset, folds)
         check_inner_splits(study, dataset, folds)
         check_resampling(study, dataset, folds)
@@ -75,6 +76,14 @@ def _check_unit(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
         groups = unit_groups(subgroup_table(study, dataset), dataset, unit)
         first = [fold for fold in folds if fold.repeat == 0]
         check_subgroups(study, groups, unit_dataset(dataset, unit), unit_validation(dataset, first, unit))
+
+
+def _check_two_classes(study: Study, dataset: Dataset) -> None:
+    """Raise StudyError where the study declares what only a positive class has."""
+    for field in ("operating", "prevalences"):
+        if getattr(study, field) and len(dataset.classes) != 2:
+            message = f"it is about the positive one of two classes, and there are {len(dataset.classes)}; leave it out"
+            raise study.error((field,), message)
 
 
 def _images(study: Study, store: Store) -> Path:

@@ -68,6 +68,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     _check_search(study)
     _check_conflicts(study)
     _check_unit(study)
+    _check_operating(study)
     _check_metrics(study)
     return study
 
@@ -139,6 +140,14 @@ def _check_unit(study: Study) -> None:
     if study.search is not None:
         message = "a search compares trials by the images of every epoch; give it a study file of its own"
         raise study.error(("unit",), f"{message}, or write unit: image")
+
+
+def _check_operating(study: Study) -> None:
+    """Raise StudyError where an operating point, or prevalences, are declared and no test set is scored."""
+    for field in ("operating", "prevalences"):
+        if getattr(study, field) and study.test is None:
+            message = "it says how a test set is read, and none is scored; add test: {stages: [STAGE]}, or leave it out"
+            raise study.error((field,), message)
 
 
 def _check_metrics(study: Study) -> None:

@@ -11,6 +11,7 @@ from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
 from harness.study.grid import Level, level_of, reached
 from harness.study.messages import located
+from harness.study.operating import Operating, Prevalences
 from harness.study.preprocessing import OF_STUDY, Framing, NativeInputs
 from harness.study.search_block import Search
 from harness.study.settings import ResolvedSettings, Settings
@@ -27,7 +28,9 @@ UNDECISIVE_FIELDS = (
 )  # fmt: skip
 
 # field -> its default, which is in no id
-ADDED_LATER = {"subgroups": [], "unit": "image", "combine": "mean", "metrics": []}
+ADDED_LATER: dict[str, Any] = {
+    "subgroups": [], "unit": "image", "combine": "mean", "metrics": [], "operating": None, "prevalences": [],
+}  # fmt: skip
 
 
 class Folds(Model):
@@ -79,6 +82,8 @@ class Study(Model):
     subgroups: Subgroups = Field(default=[])
     unit: UnitName = "image"  # what the numbers are about, and what stages select by; it changes no fit
     combine: Combine = "mean"  # how the probabilities of a patient's images become one
+    operating: Operating | None = None  # how the threshold is chosen out of fold; None: by the best balanced accuracy
+    prevalences: Prevalences = Field(default=[])  # of the positive class, where predictive values are wanted
     paper: str | None = None  # a file in `studies/published/`, which the report compares with this study
     audit: AuditRules = AuditRules()
     checkpoint_every: Count | None = None  # epochs; None: each epoch longer than a minute. Does not change results

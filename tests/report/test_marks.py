@@ -137,7 +137,13 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
         written: Path = report.parent / "statistics.json"
         estimates = json.loads(written.read_text())["estimates"]
         marks = {e["on"]: e["mark"] for e in estimates if e["subject"] != "majority class"}
-        on_test = ["test set", "gap", "test set, by threshold", *(f"{what}, test set" for what in CURVES)]
+        on_test = [
+            "test set",
+            "gap",
+            "test set, by threshold",
+            "test set, predictive values",
+            *(f"{what}, test set" for what in CURVES),
+        ]
         of_folds = ["folds", "out of fold", "threshold sweep, out of fold", *(f"{w}, out of fold" for w in CURVES)]
         assert marks == dict.fromkeys(on_test, f"{OF_STUDY}; {seen}") | dict.fromkeys(of_folds, OF_STUDY)
 

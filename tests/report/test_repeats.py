@@ -15,7 +15,7 @@ from harness.report.numbers.gap import STEPS, gap_estimates
 from harness.report.numbers.predictions import by_repeat, ensemble
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability import reliability_estimates
-from harness.report.numbers.thresholds import SWEEP, operating_point, threshold_estimates
+from harness.report.numbers.thresholds import SWEEP, chosen_point, operating_point, threshold_estimates
 from harness.report.sections.surest_errors import confident_errors, error_lines
 from harness.report.tables.statistics import estimate_table
 from harness.report.tables.study import class_table, confusion_table
@@ -148,7 +148,9 @@ def test_the_operating_point_is_best_in_the_mean_of_the_repeats() -> None:
 
     point = operating_point(FRAME, "YES")
     assert at(point) == pytest.approx(max(at(cut) for cut in FRAME["prob_YES"]))
-    swept = [e for e in threshold_estimates(FRAME, None, "YES", "s", None) if (e.on, e.at) == (SWEEP, point)]
+    chosen = chosen_point(FRAME, "YES")
+    assert chosen is not None and chosen.threshold == point
+    swept = [e for e in threshold_estimates(FRAME, None, chosen, "s", None) if (e.on, e.at) == (SWEEP, point)]
     assert next(e.value for e in swept if e.metric == "balanced_accuracy") == pytest.approx(at(point))
     assert all((e.n or 0) <= IMAGES and e.repeats == REPEATS for e in swept)
 

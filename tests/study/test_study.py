@@ -283,7 +283,7 @@ def test_a_data_path_holds_over_file_and_override(tmp_path: Path) -> None:
         ("base.epochs=0", "base.epochs: 0 is given; input should be greater than or equal to 1"),
         ("base.epochs=", "base.epochs: None is given; input should be a valid integer"),
         ("base.epoch=1", "base.epoch: unknown key 'epoch'; did you mean epochs"),
-        ("nothing=1", "nothing: unknown key 'nothing'; allowed: study, description"),
+        ("xyz=1", "xyz: unknown key 'xyz'; allowed: study, description"),
         ("study.x=1", "study.x: no such field in the study file"),
         ("stages.7.name=x", "stages[7]: no such field in the study file"),
         ("stages.first.name=x", "stages.first: no such field in the study file"),

@@ -38,7 +38,9 @@ class Estimate(_Entry):
     metric: str
     of_class: Annotated[str | None, Field(description="the class it is about; null where it is about all")] = None
     value: float
-    at: Annotated[float | None, Field(description="the decision threshold, or a bin's mean confidence")] = None
+    at: Annotated[
+        float | None, Field(description="the decision threshold, a bin's mean confidence, or a declared prevalence")
+    ] = None
     hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate of one repeat")] = None
     n: Annotated[int | None, Field(description="n of k/n: the images, each once, however many repeats")] = None
     repeats: Annotated[int, Field(description="the number of repeats of the folds that value is the mean of")] = 1

@@ -25,6 +25,7 @@ from harness.report.numbers.inflation import inflation_findings, leak_comparison
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import Predictions, test_metrics
+from harness.report.numbers.predictive_numbers import PREDICTIVE, predictive_estimates
 from harness.report.numbers.records import Comparison, Estimate, Finding, PatientStatistics, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
 from harness.report.numbers.set_numbers import (
@@ -36,17 +37,19 @@ from harness.report.numbers.set_numbers import (
 )
 from harness.report.numbers.site_numbers import site_estimates
 from harness.report.numbers.study_subgroups import study_subgroups
-from harness.report.numbers.thresholds import OPERATING, threshold_estimates
+from harness.report.numbers.thresholds import OPERATING, chosen_point, threshold_estimates
 from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
 from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
+from harness.study import Study
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, StudyState
 from harness.study.unit import Unit
 
 MAJORITY = "majority class"
 CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
-SCORED = (TEST, OPERATING, CURVE + TEST, RELIABILITY + TEST)  # the `on` of estimates from predictions of the test set
+# the `on` of estimates from predictions of the test set
+SCORED = (TEST, OPERATING, PREDICTIVE, CURVE + TEST, RELIABILITY + TEST)
 ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
@@ -101,7 +104,7 @@ def _estimates(workspace: Workspace, state: StudyState, predictions: Predictions
     dataset = workspace.inputs.dataset
     found = _validation_estimates(state, predictions, run_of)
     found += [e for stage in state.stages for e in chosen_estimates(stage, predictions, run_of)]
-    found += _test_estimates(state, predictions, run_of)
+    found += _test_estimates(workspace.study, state, predictions, run_of)
     further = dataset.further_sets
     found += further_set_estimates(further, state, predictions, run_of, found) if further else []
     found += site_estimates(workspace, state, predictions, run_of)
@@ -128,7 +131,7 @@ def _validation_estimates(state: StudyState, predictions: Predictions, run_of: R
     return found
 
 
-def _test_estimates(state: StudyState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
+def _test_estimates(study: Study, state: StudyState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
     """The estimates on the test set, and those that compare them with the validation of the same scenario."""
     found: list[Estimate] = []
     positive = predictions.positive
@@ -141,7 +144,9 @@ def _test_estimates(state: StudyState, predictions: Predictions, run_of: RunOf) 
             of_test = prediction_estimates(frame, name, TEST, positive, run_id, predictions.own)
             of_test += _scores(test, predictions, run_id)
             of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
-            of_test += threshold_estimates(out_of_fold, frame, positive, name, run_id)
+            if point := chosen_point(out_of_fold, positive, study.operating):
+                of_test += threshold_estimates(out_of_fold, frame, point, name, run_id)
+                of_test += predictive_estimates(frame, point, study.prevalences, name, run_id)
             of_test += decision_estimates(out_of_fold, positive, name, OUT_OF_FOLD, run_id)
             of_test += decision_estimates(frame, positive, name, TEST, run_id)
             of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)

@@ -57,17 +57,20 @@ def study_subgroups(
     on, found = shown_by_group(state)
     groups = workspace.groups_of(predictions.unit)
     groups = groups[~groups.index.duplicated()]  # of patients who are in both splits
-    known = workspace.inputs.separation.known
     validated = {s.id: s for s in state.scenarios}
-    return [_numbers(s, _scored(s, validated[s.id], on, predictions, known), groups, run_of) for s in found]
+    return [_numbers(s, _scored(s, validated[s.id], on, predictions, workspace), groups, run_of) for s in found]
 
 
-def _scored(state: ScenarioState, validated: ScenarioState, on: str, predictions: Predictions, known: bool) -> Scored:
-    """The predictions of a scenario on these images. known: whether patients are."""
+def _scored(
+    state: ScenarioState, validated: ScenarioState, on: str, predictions: Predictions, workspace: Workspace
+) -> Scored:
+    """The predictions of a scenario on these images, and its operating point."""
     out_of_fold, positive = predictions.out_of_fold(validated), predictions.positive
+    known = workspace.inputs.separation.known
     if on != TEST:
         return Scored(state.name, on, out_of_fold, positive, known, predictions.unit)
-    point = chosen_point(out_of_fold, positive)
+    chosen = chosen_point(out_of_fold, positive, workspace.study.operating)
+    point = chosen.threshold if chosen else None
     return Scored(state.name, on, predictions.on_test(state), positive, known, predictions.unit, point)
 
 

@@ -11,7 +11,7 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
-from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP
+from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP, point_words
 from harness.report.sections.checklist import AUTHOR
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import escaped, markdown, rounded
@@ -193,10 +193,9 @@ def _threshold(draft: Draft, name: str) -> list[str]:
     return [
         "### Threshold",
         "",
-        f"A probability{' of a patient' * draft.unit.patients} of {point.value:.3f} for {escaped(point.of_class)} has"
-        " the best balanced accuracy out of fold;"
-        " the test set was not used to choose it. Whether it suits a use depends on the costs of both errors:"
-        f" {AUTHOR}.",
+        f"A probability{' of a patient' * draft.unit.patients} of {point.value:.3f} for {escaped(point.of_class)} is"
+        f" the {point_words(point.method)} out of fold; the test set was not used to choose it. Whether it"
+        f" suits a use depends on the costs of both errors: {AUTHOR}.",
         "",
         *(_table(applied) if applied else []),
     ]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from harness.report.figures.drawing import drawn, new_figure, save, titled
+from harness.report.numbers.predictive_numbers import PREDICTIVE
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import COLUMNS, DEFAULT_THRESHOLD, OPERATING, POINT, SWEEP
+from harness.report.numbers.thresholds import COLUMNS, DEFAULT_THRESHOLD, OPERATING, POINT, SWEEP, point_words
 from harness.report.sections.out_of_fold import Predicted
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import estimate_table
@@ -21,7 +22,8 @@ def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: 
     tested = [e for e in estimates if (e.subject, e.on) == (subject, OPERATING)]
     if not sweep:
         return []
-    point = next(e.value for e in sweep if e.metric == POINT)
+    chosen = next(e for e in sweep if e.metric == POINT)
+    point = chosen.value
     table = sweep_table(sweep, point)
     _figure(table, point, f"thresholds, out of fold: {title}", folder / f"thresholds-{key}.png", mark)
     if mark:
@@ -32,13 +34,42 @@ def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: 
         *export_table(estimate_table(tested), folder, f"thresholds-test-{key}"),
     ]
     return [
-        f"**Operating point: {point:.3f}.** The threshold with the best balanced accuracy over the out-of-fold"
+        f"**Operating point: {point:.3f}.** The {point_words(chosen.method)} over the out-of-fold"
         f" predictions{' of patients' * predicted.unit.patients}; the test set was not used for it.",
         "",
         *export_table(table, folder, f"thresholds-{key}"),
         f"![thresholds](thresholds-{key}.png)",
         "",
         *(applied if tested else []),
+        *_predictive_lines([e for e in estimates if (e.subject, e.on) == (subject, PREDICTIVE)], predicted),
+    ]
+
+
+def _predictive_lines(found: Sequence[Estimate], predicted: Predicted) -> list[str]:
+    """The table of predictive values; empty where nothing was scored on the test set."""
+    if not found:
+        return []
+    positives = predicted.frame["label"] == found[0].of_class
+    rows = [
+        {
+            "metric": e.metric,
+            "prevalence": positives.mean() if e.at is None else e.at,
+            "prevalence of": "test set" if e.at is None else "study file",
+            "k/n": f"{e.hits}/{e.n}" if e.at is None else "",
+            "value": e.value,
+            "low": e.low,
+            "high": e.high,
+            "mark": e.mark,
+        }
+        for e in found
+    ]
+    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    return [
+        f"Predictive values at the operating point, for {found[0].of_class}: as counted on the test set and, where the"
+        " study file declares prevalences, at these by Bayes' rule, with intervals from those of sensitivity and"
+        " specificity (MOVER; Donner & Zou 2012).",
+        "",
+        *export_table(table, predicted.folder, f"predictive-values-{predicted.scenario.id}"),
     ]
 
 

@@ -1,0 +1,51 @@
+"""PPV and NPV on the test set: at its class shares, and at the prevalences that the study file declares."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness.report.numbers.estimates import OVER_PATIENTS
+from harness.report.numbers.records import Estimate
+from harness.report.numbers.thresholds import OperatingPoint, rates_at
+from harness.stats.predictive_values import Bounded, predictive_value
+
+PREDICTIVE = "test set, predictive values"  # the `on` of these estimates
+PPV, NPV = "PPV", "NPV"
+
+
+def predictive_estimates(
+    test: pd.DataFrame, point: OperatingPoint, prevalences: Sequence[float], subject: str, run_id: str | None
+) -> list[Estimate]:
+    """PPV and NPV at the operating point: first as counted, then at each prevalence of the positive class, as `at`.
+
+    One that is of no image, as nothing is called its class, is left out.
+    """
+    positive = point.positive
+    rates = rates_at([test], point.threshold, positive, subject, PREDICTIVE)
+    called = {e.of_class: e for e in rates if e.metric == "precision"}
+    recalls = {e.of_class: e for e in rates if e.metric == "recall"}
+    (negative,) = called.keys() - {positive}
+    about = {"of_class": positive, "run_id": run_id}
+    found = [
+        called[name].model_copy(update={"metric": metric, "at": None, **about})
+        for metric, name in ((PPV, positive), (NPV, negative))
+        if called[name].n
+    ]
+    for at in prevalences:
+        for metric, own, other, share in ((PPV, positive, negative, at), (NPV, negative, positive, 1 - at)):
+            if value := predictive_value(_bounded(recalls[own]), _bounded(recalls[other]), share):
+                ends = {"value": value.value, "low": value.low, "high": value.high, "method": _method(recalls[own])}
+                counted = {"hits": None, "n": None}
+                found.append(recalls[own].model_copy(update={"metric": metric, "at": at, **counted, **ends, **about}))
+    return found
+
+
+def _bounded(e: Estimate) -> Bounded:
+    low, high = e.interval or (0.0, 1.0)
+    return Bounded(e.value, low, high)
+
+
+def _method(recall: Estimate) -> str:
+    """The method of an interval that is found from those of both recalls."""
+    over = OVER_PATIENTS if (recall.method or "").endswith(OVER_PATIENTS) else ""
+    return f"MOVER, from Wilson{over}"
