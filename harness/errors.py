@@ -77,6 +77,10 @@ class HarnessError(Exception):
 
     exit_code = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """The line that the command line prints: IPython shows it in place of a traceback."""
+        return [f"error: {redact(str(self))}"]
+
 
 class StudyError(HarnessError):
     """The request is wrong: the study file, an option or a name."""

@@ -23,7 +23,7 @@ from harness.study.mixed import require_one_code, require_one_version
 from harness.study.plan import Job, fold_jobs, point_scenario
 from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
-from harness.study.state import StudyState
+from harness.study.state import StudyState, find_scenario
 from harness.study.types import Switch
 from harness.training.device import choose_device
 from harness.training.run import run_jobs
@@ -136,16 +136,11 @@ def _find(workspace: Workspace, settings: Settings, ids: list[str]) -> list[Job]
 
 def find_job(state: StudyState, scenario: str, fold: int, repeat: int) -> Job:
     """The job of a scenario (its name or id) at these coordinates. Raises StudyError, saying what there is."""
-    from harness.study.messages import unknown
-
-    known = state.scenarios
-    named = [each for each in known if scenario in (each.id, each.name)]
-    if not named:
-        raise StudyError(f"--scenario: {unknown('scenario', scenario, [each.name for each in known])}")
-    for job in named[0].jobs:
+    named = find_scenario(state, scenario)
+    for job in named.jobs:
         if (job.fold, job.repeat) == (fold, repeat):
             return job
-    folds, repeats = (max(numbers) for numbers in zip(*[(j.fold or 0, j.repeat) for j in named[0].jobs], strict=True))
+    folds, repeats = (max(numbers) for numbers in zip(*[(j.fold or 0, j.repeat) for j in named.jobs], strict=True))
     raise StudyError(
         f"--fold {fold} --repeat {repeat}: the study has the folds 0 to {folds} and the repeats 0 to {repeats}"
     )

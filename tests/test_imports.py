@@ -17,8 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go down this list only. A package is one room; within it no two modules import each other.
 ROOMS = (
-    "cli", "search", "reproduce", "runner", "doctor", "tracking", "serving", "execution", "training", "report",
-    "prepare", "data", "models", "study", "store", "stats", "processes", "errors",
+    "cli", "interface", "search", "reproduce", "runner", "doctor", "tracking", "serving", "execution", "training",
+    "report", "prepare", "data", "models", "study", "store", "stats", "processes", "errors",
 )  # fmt: skip
 
 # library -> the only places that may import it
@@ -159,6 +159,10 @@ def test_the_light_modules_load_no_heavy_library(module: str) -> None:
 
 def test_the_command_line_loads_no_heavy_library_and_not_the_study() -> None:
     assert loaded_by("import harness.cli") & (HEAVY - {"rich"} | {"pydantic", "yaml", "numpy"}) == set()
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    assert loaded_by("import harness; dir(harness)") & (HEAVY | {"pydantic", "yaml", "numpy", "typer"}) == set()
 
 
 def test_a_report_is_made_without_torch_and_mlflow() -> None:

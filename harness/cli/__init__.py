@@ -4,9 +4,11 @@ import gc
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
+from harness import __version__
 from harness.cli import (
     audit,
     cache,
@@ -61,11 +63,25 @@ def make_app() -> typer.Typer:
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        help="Benchmark studies of image classifiers: plan, run, compare, report.",
     )
+    app.callback()(_options)
     for command in COMMANDS:
         app.command()(command)
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark studies of image classifiers: plan, run, compare, report."""
 
 
 def main() -> None:

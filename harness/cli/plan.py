@@ -11,11 +11,8 @@ from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, 
 if TYPE_CHECKING:
     from harness.data.inputs import Workspace
     from harness.execution.costs import Probe
-    from harness.store import Store
-    from harness.study import Study
     from harness.study.settings import ResolvedSettings
     from harness.study.state import StudyState
-    from harness.training.preflight import Networks
 
 
 def plan(
@@ -34,21 +31,18 @@ def plan(
 ) -> None:
     """Show stages, scenarios, folds and jobs, what is done, and the cost by the last --probe. Trains nothing."""
     from harness.cli.show.plan import show_plan
-    from harness.data.cached_inputs import cache_inputs
-    from harness.execution.costs import study_costs
     from harness.store import Store
 
     study, store = read_study(study_file, data, overrides), Store(store_folder)
     if probe:
         store.require_open()  # it stores what it measures
-    workspace, networks = _prepared(study, store)
-    if store.writable:
-        cache_inputs(workspace)
-        networks.save()
-    state = workspace.reader.read()
+    from harness.execution.planned import plan_study
+
+    planned = plan_study(study, store)
+    workspace, state, networks = planned.workspace, planned.state, planned.networks
     if probe:
         _probe(workspace, state, device)
-    costs = study_costs(workspace, state)
+    costs = planned.costs
     if as_json:
         from harness.cli.show.plan_json import outline
 
@@ -60,18 +54,6 @@ def plan(
         from harness.execution.simulate import simulations
 
         show_simulations(simulations(state.stages))
-
-
-def _prepared(study: "Study", store: "Store") -> "tuple[Workspace, Networks]":
-    """Read the data of a study and check its networks and own parts. A refusal leaves nothing in the store."""
-    from harness.prepare import nothing_left_if_refused, prepare
-    from harness.training.preflight import check_networks, check_own_parts
-
-    with nothing_left_if_refused(study, store):
-        workspace = prepare(study, store)
-        networks = check_networks(study, workspace.inputs.digests, store)
-        check_own_parts(workspace, networks, "cpu")
-    return workspace, networks
 
 
 def _probe(workspace: "Workspace", state: "StudyState", device: str) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.errors import StudyError
 from harness.study.contests import Contest, contests_of
 from harness.study.fit_costs import mean_cost
 from harness.study.identity import Digests, digest, study_id
+from harness.study.messages import unknown
 from harness.study.plan import Job
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import CLASSIFIERS
@@ -124,6 +126,15 @@ def all_scenarios(stages: Iterable[StageState]) -> Iterator[tuple[ScenarioState,
         for scenario in state.scenarios:
             seen.setdefault(scenario.id, (scenario, []))[1].append(state.stage.name)
     yield from seen.values()
+
+
+def find_scenario(state: StudyState, name: str) -> ScenarioState:
+    """The scenario of this name or id. Raises StudyError, saying what there is."""
+    known = state.scenarios
+    found = next((each for each in known if name in (each.id, each.name)), None)
+    if found is None:
+        raise StudyError(f"--scenario: {unknown('scenario', name, [each.name for each in known])}")
+    return found
 
 
 def final_test(study: Study, state: StudyState) -> ScenarioState | str | None:

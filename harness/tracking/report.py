@@ -19,7 +19,7 @@ def report_study(workspace: Workspace, say: Callable[[str], None] = lambda _: No
     Raises StudyError if no job of the study is done, HarnessError if it is out of date in a store that may only be
     read.
     """
-    store, state = workspace.store, _state(workspace)
+    store, state = workspace.store, stored_state(workspace)
     if store.writable and workspace.images:
         write_record(workspace)  # the store of an earlier version has none
     if store.writable:
@@ -43,7 +43,7 @@ def report_elsewhere(workspace: Workspace, out: Path) -> Path:
 
     require_report_place(out.absolute())
     workspace = replace(workspace, store=workspace.store.as_read_only())
-    state = _state(workspace)
+    state = stored_state(workspace)
     if not workspace.store.has_runs:
         return write_report(workspace, state, out=out)
     from harness.tracking.publisher import Publisher
@@ -52,7 +52,7 @@ def report_elsewhere(workspace: Workspace, out: Path) -> Path:
     return write_report(workspace, state, publisher.run_of, publisher.links(state.stages), out)
 
 
-def _state(workspace: Workspace) -> StudyState:
+def stored_state(workspace: Workspace) -> StudyState:
     """How far the study is. Raises StudyError if no job of it is done."""
     state, study = workspace.reader.read(provisional=True), workspace.study
     if state.empty:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,10 @@ WRONG_OVERRIDES = {
     "stages.0.grid.head.1=dropout": "stages[0].grid.head[1]: unknown head 'dropout'; did you mean dropout-gap",
     "base.weights=no.safetensors": "base.weights: HERE/no.safetensors is not there; name a .safetensors file",
 }
+
+
+def test_the_version_is_that_of_the_package(harness: Harness) -> None:
+    assert harness("--version") == Ended(0, f"harness {version('harness')}\n", "")
 
 
 @pytest.mark.parametrize("override", WRONG_OVERRIDES)

@@ -1,0 +1,208 @@
+"""The interface for Python and notebooks: what the commands do, with tables instead of text. Start at `load_study`.
+
+What is heavy is imported where it is used, as in the commands: no table needs torch or MLflow.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import LOG, StudyError
+from harness.store import Store
+from harness.study import Study
+from harness.study import load_study as read_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.data.inputs import Workspace
+    from harness.execution.planned import PlannedStudy
+    from harness.report.numbers.marks import Marks
+    from harness.report.numbers.predictions import Predictions
+    from harness.report.numbers.records import Statistics
+    from harness.study.state import StudyState
+
+_Overrides = Mapping[str, Any] | Sequence[str]  # {"base.epochs": 1}, or ["base.epochs=1"] as after --set
+WHERE = ("out of fold", "test set")
+
+
+def load_study(
+    path: str | Path, overrides: _Overrides = (), data: str | Path | None = None, store: str | Path | Store = "mlruns"
+) -> "OpenStudy":
+    """Read a study file, for the store in which its results are or will be.
+
+    overrides: other values of fields, as by `--set`. data: the images, instead of `data.path`.
+    Raises StudyError (`file:line: field: what is wrong, what is allowed`).
+    """
+    given = [f"{key}={json.dumps(v)}" for key, v in overrides.items()] if isinstance(overrides, Mapping) else overrides
+    study = read_study(Path(path), given, None if data is None else str(data))
+    return OpenStudy(study, store if isinstance(store, Store) else Store(Path(store)))
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study and the store of its results."""
+
+    study: Study
+    store: Store
+
+    def __repr__(self) -> str:
+        return f"<study {self.study.study} in {self.store.root}>"
+
+    def plan(self) -> "PlannedStudy":
+        """Show folds, networks, scenarios and what is done, as `harness plan` does. Trains nothing."""
+        from harness.execution.planned import plan_study
+
+        return plan_study(self.study, self.store)
+
+    def run(
+        self, scenario: str | None = None, executor: str = "auto", workers: int | None = None, device: str = "auto",
+        threads: int = 1,
+    ) -> "Results":  # fmt: skip
+        """Run all that is not done yet, as `harness run` does: stages, test set, report.
+
+        scenario: its name or id; only its fits on the folds are made. executor, workers, device, threads: the
+        options of the command. Raises HarnessError before anything is written where the request or the input is wrong.
+        """
+        from harness.execution.compute import Compute
+        from harness.execution.progress import Reporter
+        from harness.runner import run_study
+
+        self.store.require_open()
+        compute, only = Compute(executor, workers, threads=threads), self._jobs(scenario)
+        with Reporter() as reporter:
+            done = run_study(self.study, self.store, device, reporter, compute=compute, only=only)
+        return Results(done.workspace, done.state, done.failed)
+
+    def _jobs(self, scenario: str | None) -> set[str] | None:
+        """The ids of a scenario's jobs on the folds; None where all are wanted."""
+        if scenario is None:
+            return None
+        from harness.prepare import prepare
+        from harness.study.state import find_scenario
+
+        state = prepare(self.study, self.store).reader.read(provisional=True)
+        return {job.id for job in find_scenario(state, scenario).jobs}
+
+    def results(self) -> "Results":
+        """The results that the store has. Raises StudyError where no fit is done."""
+        from harness.prepare import stored_workspace
+        from harness.tracking.report import stored_state
+
+        workspace = stored_workspace(self.study, self.store, LOG.warning)
+        return Results(workspace, stored_state(workspace))
+
+    def report(self) -> Path:
+        """Write the report from stored results, as `harness report` does, and return the path of its page."""
+        return self.results().report()
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a study as tables: one row an observation, one column a factor, and why numbers are marked.
+
+    failed: the number of fits that failed in the run that gave these results.
+    """
+
+    workspace: "Workspace"
+    state: "StudyState"
+    failed: int = 0
+
+    def __repr__(self) -> str:
+        fits = [fit for fit in self.state.fits if fit.records]
+        done = sum(len(fit.records) for fit in fits)
+        missing = sum(len(fit.missing) for fit in self.state.fits)
+        return f"<results of {self.workspace.study.study}: {done} fits done, {missing} missing, {self.failed} failed>"
+
+    @property
+    def study_id(self) -> str:
+        """The id of the study: the tag `harness.study_id` of its runs in MLflow."""
+        return self.workspace.identity
+
+    def scenarios(self) -> "pd.DataFrame":
+        """A row for each scenario of each stage: mean and SD of each metric over the folds, costs, the selected one."""
+        from harness.report.tables.tidy import scenario_table
+
+        return scenario_table(self.workspace.study, self.state, self._marks)
+
+    def folds(self) -> "pd.DataFrame":
+        """A row for each fit on a fold, with its metrics."""
+        from harness.report.tables.tidy import fold_table
+
+        return fold_table(self.workspace.study, self.state, self._marks)
+
+    def epochs(self) -> "pd.DataFrame":
+        """A row for each epoch of each fit on a fold, with its metrics."""
+        from harness.report.tables.tidy import epoch_table
+
+        return epoch_table(self.workspace.study, self.state, self._marks)
+
+    def predictions(self, on: str = "out of fold") -> "pd.DataFrame":
+        """A row for each prediction: `out of fold` of all scenarios, or on the `test set` of those scored there.
+
+        On the test set it is the mean of the models that were scored. Where patients are the unit, rows are patients.
+        """
+        from harness.report.tables.tidy import prediction_table
+
+        marks, inputs, ledger = self._marks, self.workspace.inputs, self.workspace.ledger
+        if on not in WHERE:
+            raise StudyError(f"predictions on {on!r}; allowed: {', '.join(WHERE)}")
+        study, predicted = self.workspace.study, self._predictions
+        if on == "test set":
+            tests = [test for test in self.state.tests if test.finished]
+            mark_of = lambda s: marks.test(inputs.dataset, s.settings, ledger)  # noqa: E731
+            return prediction_table(study, tests, predicted.on_test, mark_of)
+        begun = [scenario for scenario in self.state.scenarios if scenario.records]
+        return prediction_table(study, begun, predicted.out_of_fold, lambda s: marks.scenario(s.settings))
+
+    def estimates(self) -> "pd.DataFrame":
+        """A row for each number of the report, with its 95 % interval; `on` says of which images it is."""
+        from harness.report.tables.tidy import estimate_rows
+
+        return estimate_rows(self.workspace.study, self.state, self.statistics.estimates)
+
+    def comparisons(self) -> "pd.DataFrame":
+        """A row for each test of the report, first minus second, with its interval, p and verdicts."""
+        from harness.report.tables.tidy import comparison_rows
+
+        return comparison_rows(self.statistics.comparisons)
+
+    @cached_property
+    def statistics(self) -> "Statistics":
+        """Every number of the report: the content of its `statistics.json`, without the ids of runs in MLflow."""
+        from harness.report.numbers.statistics import study_statistics
+
+        return study_statistics(self.workspace, self.state, self.workspace.unit, lambda _level, _key: None)
+
+    def report(self) -> Path:
+        """Write the report where it is out of date, as `harness report` does, and return the path of its page."""
+        from harness.tracking.report import report_study
+
+        return report_study(self.workspace, LOG.warning).with_name("index.html")
+
+    @cached_property
+    def _marks(self) -> "Marks":
+        from harness.report.numbers.marks import marks_of
+
+        return marks_of(self.workspace.study, self.state, self.workspace.inputs.dataset.synthetic)
+
+    @property
+    def _predictions(self) -> "Predictions":
+        from harness.report.numbers.predictions import Predictions
+
+        return Predictions(self.workspace.ledger, self.workspace.inputs.dataset.positive, self.workspace.unit)
+
+    def _repr_html_(self) -> str:
+        """The leaderboard of each stage for a notebook."""
+        from harness.report.tables.study import leaderboard
+        from harness.report.tables.tidy import html_table
+
+        stages = [stage for stage in self.state.stages if stage.scenarios]
+        return "".join(
+            html_table(f"{self.workspace.study.study}, stage {s.stage.name}: mean over folds",
+                       leaderboard(s, self._marks, self.statistics.estimates))
+            for s in stages
+        )  # fmt: skip
