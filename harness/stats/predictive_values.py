@@ -1,16 +1,8 @@
 """Predictive values at a prevalence that is not that of the images: by Bayes' rule, from both recalls."""
 
 import math
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Bounded:
-    """A rate with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
+from harness.stats.proportions import Bounded
 
 
 def predictive_value(own: Bounded, other: Bounded, prevalence: float) -> Bounded | None:

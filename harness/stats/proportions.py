@@ -1,6 +1,7 @@
 """Confidence intervals of proportions, and the difference of two proportions on different images."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,15 @@ from harness.stats import CONFIDENCE_LEVEL
 from harness.stats.clusters import Clusters, cluster_sums
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def wilson(hits: float, n: float, level: float = CONFIDENCE_LEVEL) -> Interval:

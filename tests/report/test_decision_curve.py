@@ -20,7 +20,7 @@ def frame(seed: int) -> pd.DataFrame:
 
 def curve(found: pd.DataFrame, metric: str) -> dict[float, float]:
     """The values of a metric by threshold."""
-    estimates = decision_estimates(found, "YES", "s", TEST, None)
+    estimates = decision_estimates(found, "YES", "s", TEST)
     return {e.at: e.value for e in estimates if e.metric == metric and e.at is not None}
 
 
@@ -42,18 +42,14 @@ def test_a_perfect_model_gains_the_share_of_positives_and_who_treats_all_gains_n
 
 
 def test_the_band_holds_the_value_and_repeats_are_averaged() -> None:
-    estimates = [e for e in decision_estimates(frame(8), "YES", "s", TEST, "run") if e.metric == NET_BENEFIT]
+    estimates = [e for e in decision_estimates(frame(8), "YES", "s", TEST) if e.metric == NET_BENEFIT]
     for e in estimates:
         assert e.bootstrap_low is not None and e.bootstrap_high is not None
         assert e.bootstrap_low < e.value < e.bootstrap_high
     both = pd.concat([frame(8).assign(repeat=0, image=range(300)), frame(8).assign(repeat=1, image=range(300))])
-    averaged = [e for e in decision_estimates(both, "YES", "s", TEST, "run") if e.metric == NET_BENEFIT]
+    averaged = [e for e in decision_estimates(both, "YES", "s", TEST) if e.metric == NET_BENEFIT]
     assert [e.value for e in averaged] == pytest.approx([e.value for e in estimates])
     assert {e.repeats for e in averaged} == {2}
-
-
-def test_without_a_positive_class_there_is_none() -> None:
-    assert decision_estimates(frame(8), None, "s", TEST, None) == []
 
 
 def test_the_report_draws_the_curves_and_has_the_table(finished: Finished) -> None:

@@ -29,7 +29,7 @@ LEAKING = f"{OF_STUDY}; {LEAKS}"
 
 NOTHING = StudyState(())
 
-CURVES = ("reliability", "decision curve")
+CURVES = ("reliability", "decision curve", "calibration")
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,7 @@ def test_the_operating_point_is_best_in_the_mean_of_the_repeats() -> None:
     assert at(point) == pytest.approx(max(at(cut) for cut in FRAME["prob_YES"]))
     chosen = chosen_point(FRAME, "YES")
     assert chosen is not None and chosen.threshold == point
-    swept = [e for e in threshold_estimates(FRAME, None, chosen, "s", None) if (e.on, e.at) == (SWEEP, point)]
+    swept = [e for e in threshold_estimates(FRAME, None, chosen, "s") if (e.on, e.at) == (SWEEP, point)]
     assert next(e.value for e in swept if e.metric == "balanced_accuracy") == pytest.approx(at(point))
     assert all((e.n or 0) <= IMAGES and e.repeats == REPEATS for e in swept)
 

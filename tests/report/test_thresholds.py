@@ -57,7 +57,7 @@ def test_where_no_threshold_beats_chance_the_usual_one_stays() -> None:
 def test_the_test_set_has_no_part_in_the_operating_point_and_is_scored_at_it() -> None:
     out_of_fold = predictions(2)
     point = youden(out_of_fold)
-    found = [threshold_estimates(out_of_fold, predictions(seed), point, "s", "run") for seed in (3, 4)]
+    found = [threshold_estimates(out_of_fold, predictions(seed), point, "s") for seed in (3, 4)]
     points = [next(e.value for e in of_test if e.metric == POINT) for of_test in found]
     assert points[0] == points[1] == operating_point(out_of_fold, "YES")
     test = predictions(3)
@@ -66,11 +66,10 @@ def test_the_test_set_has_no_part_in_the_operating_point_and_is_scored_at_it() -
     assert at_point["balanced_accuracy"].value == pytest.approx(balanced_accuracy_score(test["label"] == "YES", called))
     assert at_point["recall"].hits == int((called & (test["label"] == "YES")).sum())
     assert {e.at for e in found[0] if e.on == OPERATING} == {0.5, points[0]}
-    assert all(e.run_id == "run" for e in found[0])
 
 
 def test_the_sweep_goes_from_calling_all_to_calling_none() -> None:
-    found = [e for e in threshold_estimates(predictions(5), None, youden(predictions(5)), "s", None) if e.on == SWEEP]
+    found = [e for e in threshold_estimates(predictions(5), None, youden(predictions(5)), "s") if e.on == SWEEP]
     for metric, sign in (("recall", -1), ("specificity", 1)):
         values = [e.value for e in found if e.metric == metric]
         assert len(values) == len(SWEPT_THRESHOLDS) + 1
@@ -106,7 +105,7 @@ def test_a_specificity_that_no_score_has_is_that_above_all_scores() -> None:
 
 def test_predictive_values_are_counted_on_the_test_set_and_found_at_declared_prevalences() -> None:
     test, point = predictions(3), youden(predictions(2))
-    found = predictive_estimates(test, point, [0.05, 0.5], "s", "run")
+    found = predictive_estimates(test, point, [0.05, 0.5], "s")
     assert [(e.metric, e.at) for e in found] == [(m, at) for at in (None, 0.05, 0.5) for m in (PPV, NPV)]
     actual, called = test["label"] == "YES", test["prob_YES"] >= point.threshold
     assert (found[0].hits, found[0].n) == ((called & actual).sum(), called.sum())
@@ -117,15 +116,15 @@ def test_predictive_values_are_counted_on_the_test_set_and_found_at_declared_pre
         right = actual if e.metric == PPV else ~actual
         assert e.value == pytest.approx(share[of & right].sum() / share[of].sum())
         assert e.low is not None and e.high is not None and e.low < e.value < e.high
-        assert (e.of_class, e.method, e.run_id) == ("YES", "MOVER, from Wilson", "run")
+        assert (e.of_class, e.method) == ("YES", "MOVER, from Wilson")
     twice = pd.concat([test, test.assign(image=range(300, 600))])
-    wider = predictive_estimates(twice, point, [0.05, 0.5], "s", None)
+    wider = predictive_estimates(twice, point, [0.05, 0.5], "s")
     assert wider[2].method == f"MOVER, from Wilson{OVER_PATIENTS}"
     assert wider[2].interval == pytest.approx(found[2].interval, rel=1e-2), "the same patients, twice"
 
 
 def test_where_nothing_is_called_positive_there_is_no_ppv() -> None:
-    found = predictive_estimates(predictions(3), OperatingPoint(2.0, "YES", "by hand"), [0.1], "s", None)
+    found = predictive_estimates(predictions(3), OperatingPoint(2.0, "YES", "by hand"), [0.1], "s")
     assert [(e.metric, e.at) for e in found] == [(NPV, None), (NPV, 0.1)]
     assert found[1].value == pytest.approx(0.9)
 

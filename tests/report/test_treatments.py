@@ -9,9 +9,9 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from harness.report.numbers.records import Statistics, read_statistics
 from harness.report.numbers.treatment_tests import BOTH, SECOND, SENTENCE
-from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, SLOPE, TREATED
+from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, TREATED
 from harness.report.sections.unequal_classes import treatment_figure
-from harness.stats.calibration import calibration_slope
+from harness.stats.calibration import SLOPE, calibration_slope
 from harness.stats.metrics import ECE_BINS
 from harness.stats.paired import corrected_t
 from harness.store import Ledger, Store

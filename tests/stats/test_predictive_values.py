@@ -8,8 +8,8 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import binom
 
-from harness.stats.predictive_values import Bounded, predictive_value
-from harness.stats.proportions import wilson
+from harness.stats.predictive_values import predictive_value
+from harness.stats.proportions import Bounded, wilson
 
 
 def counted(hits: int, n: int) -> Bounded:

@@ -20,9 +20,7 @@ NET_BENEFIT, OF_ALL = "net benefit", "net benefit of treating all"
 METHOD = "Vickers & Elkin 2006"
 
 
-def decision_estimates(
-    frame: pd.DataFrame, positive: str | None, subject: str, on: str, run_id: str | None
-) -> list[Estimate]:
+def decision_estimates(frame: pd.DataFrame, positive: str, subject: str, on: str) -> list[Estimate]:
     """The net benefit at each threshold with its interval over patients, and that of treating all; of none it is 0.
 
     Empty where there are not two classes.
@@ -38,7 +36,7 @@ def decision_estimates(
     for at, curve, (low, high) in zip(SWEPT_THRESHOLDS, curves, bounds, strict=True):
         by_model = Estimate(
             subject=subject, on=CURVE + on, metric=NET_BENEFIT, of_class=positive, value=float(np.mean(curve)), at=at,
-            n=len(clusters), method=METHOD, repeats=len(parts), run_id=run_id,
+            n=len(clusters), method=METHOD, repeats=len(parts),
         )  # fmt: skip
         known = {"bootstrap_low": low, "bootstrap_high": high} if np.isfinite(low) else {}
         found.append(by_model.model_copy(update=known))

@@ -7,14 +7,15 @@ import pandas as pd
 from harness.report.numbers.estimates import OVER_PATIENTS
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.thresholds import OperatingPoint, rates_at
-from harness.stats.predictive_values import Bounded, predictive_value
+from harness.stats.predictive_values import predictive_value
+from harness.stats.proportions import Bounded
 
 PREDICTIVE = "test set, predictive values"  # the `on` of these estimates
 PPV, NPV = "PPV", "NPV"
 
 
 def predictive_estimates(
-    test: pd.DataFrame, point: OperatingPoint, prevalences: Sequence[float], subject: str, run_id: str | None
+    test: pd.DataFrame, point: OperatingPoint, prevalences: Sequence[float], subject: str
 ) -> list[Estimate]:
     """PPV and NPV at the operating point: first as counted, then at each prevalence of the positive class, as `at`.
 
@@ -25,9 +26,8 @@ def predictive_estimates(
     called = {e.of_class: e for e in rates if e.metric == "precision"}
     recalls = {e.of_class: e for e in rates if e.metric == "recall"}
     (negative,) = called.keys() - {positive}
-    about = {"of_class": positive, "run_id": run_id}
     found = [
-        called[name].model_copy(update={"metric": metric, "at": None, **about})
+        called[name].model_copy(update={"metric": metric, "at": None, "of_class": positive})
         for metric, name in ((PPV, positive), (NPV, negative))
         if called[name].n
     ]
@@ -35,8 +35,8 @@ def predictive_estimates(
         for metric, own, other, share in ((PPV, positive, negative, at), (NPV, negative, positive, 1 - at)):
             if value := predictive_value(_bounded(recalls[own]), _bounded(recalls[other]), share):
                 ends = {"value": value.value, "low": value.low, "high": value.high, "method": _method(recalls[own])}
-                counted = {"hits": None, "n": None}
-                found.append(recalls[own].model_copy(update={"metric": metric, "at": at, **counted, **ends, **about}))
+                about = {"metric": metric, "at": at, "of_class": positive, "hits": None, "n": None}
+                found.append(recalls[own].model_copy(update=about | ends))
     return found
 
 

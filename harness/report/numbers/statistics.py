@@ -9,6 +9,7 @@ from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.units import unit_dataset
 from harness.report.numbers.chosen import chosen_estimates, corrected_value, first_words
+from harness.report.numbers.clinical import CLINICAL, clinical_estimates
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
@@ -18,14 +19,12 @@ from harness.report.numbers.comparisons import (
     stage_comparisons,
     test_comparisons,
 )
-from harness.report.numbers.decision_curve import CURVE, decision_estimates
 from harness.report.numbers.estimates import over_patients, patients_of, rate
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
 from harness.report.numbers.predictions import Predictions, test_metrics
-from harness.report.numbers.predictive_numbers import PREDICTIVE, predictive_estimates
 from harness.report.numbers.records import Comparison, Estimate, Finding, PatientStatistics, Statistics
 from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
 from harness.report.numbers.set_numbers import (
@@ -37,7 +36,6 @@ from harness.report.numbers.set_numbers import (
 )
 from harness.report.numbers.site_numbers import site_estimates
 from harness.report.numbers.study_subgroups import study_subgroups
-from harness.report.numbers.thresholds import OPERATING, chosen_point, threshold_estimates
 from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
 from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
@@ -49,7 +47,7 @@ from harness.study.unit import Unit
 MAJORITY = "majority class"
 CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
 # the `on` of estimates from predictions of the test set
-SCORED = (TEST, OPERATING, PREDICTIVE, CURVE + TEST, RELIABILITY + TEST)
+SCORED = (TEST, *CLINICAL, RELIABILITY + TEST)
 ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
@@ -144,11 +142,8 @@ def _test_estimates(study: Study, state: StudyState, predictions: Predictions, r
             of_test = prediction_estimates(frame, name, TEST, positive, run_id, predictions.own)
             of_test += _scores(test, predictions, run_id)
             of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
-            if point := chosen_point(out_of_fold, positive, study.operating):
-                of_test += threshold_estimates(out_of_fold, frame, point, name, run_id)
-                of_test += predictive_estimates(frame, point, study.prevalences, name, run_id)
-            of_test += decision_estimates(out_of_fold, positive, name, OUT_OF_FOLD, run_id)
-            of_test += decision_estimates(frame, positive, name, TEST, run_id)
+            of_clinic = clinical_estimates(out_of_fold, frame, positive, study, name)
+            of_test += [e.model_copy(update={"run_id": run_id}) for e in of_clinic]
             of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
             of_test += reliability_estimates(frame, name, TEST, run_id)
             models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}

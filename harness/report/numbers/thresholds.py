@@ -91,7 +91,7 @@ def chosen_point(
 
 
 def threshold_estimates(
-    out_of_fold: pd.DataFrame, test: pd.DataFrame | None, point: OperatingPoint, subject: str, run_id: str | None
+    out_of_fold: pd.DataFrame, test: pd.DataFrame | None, point: OperatingPoint, subject: str
 ) -> list[Estimate]:
     """The sweep over out-of-fold predictions, and the test set at the default threshold and at the operating point."""
     at, positive = point.threshold, point.positive
@@ -101,7 +101,7 @@ def threshold_estimates(
         found += _wanted(rates_at(parts, threshold, positive, subject, SWEEP), positive)
     for threshold in (DEFAULT_THRESHOLD, at) if tested else ():
         found += _wanted(rates_at(tested, threshold, positive, subject, OPERATING), positive)
-    return [e.model_copy(update={"run_id": run_id}) for e in found]
+    return found
 
 
 def _wanted(found: Sequence[Estimate], positive: str) -> list[Estimate]:

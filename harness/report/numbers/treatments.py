@@ -13,7 +13,7 @@ from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.thresholds import matrix_at, operating_point
 from harness.stats.arrays import arrays
-from harness.stats.calibration import calibration_slope
+from harness.stats.calibration import SLOPE, calibration_slope
 from harness.stats.metrics import classification_metrics, confusion_matrix, expected_calibration_error, matrix_scores
 from harness.stats.priors import Shares, learnt_shares, log_odds_shift, shifted
 from harness.study.plan import Job
@@ -22,7 +22,7 @@ from harness.study.settings import TREATMENTS, Settings
 
 TREATED = "classes of unequal size"  # the `on` of these estimates and comparisons
 BALANCED, MOVED = "balanced accuracy", "balanced accuracy, decision moved"
-AREA, SLOPE, ECE = "ROC AUC", "calibration slope", "ECE"
+AREA, ECE = "ROC AUC", "ECE"
 CORRECTED = ", prior corrected"
 CORRECTION = "prior_correction"  # treats nothing by itself
 

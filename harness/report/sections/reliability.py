@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.report.figures.drawing import SQUARE_TITLE_WIDTH, drawn, new_figure, save, titled
+from harness.report.numbers.recalibration import RECALIBRATED
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability import RELIABILITY
 from harness.report.sections.out_of_fold import Predicted
@@ -29,6 +30,22 @@ def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title
         ),
         f"![reliability](reliability-{key}.png)",
         "",
+        *_recalibration_lines([e for e in estimates if e.subject == subject], predicted),
+    ]
+
+
+def _recalibration_lines(estimates: Sequence[Estimate], predicted: Predicted) -> list[str]:
+    """The table of intercept, slope and O/E; empty where there are not two classes."""
+    found = [e for e in estimates if e.on.startswith(RECALIBRATED)]
+    if not found:
+        return []
+    table = estimate_table([e.model_copy(update={"subject": e.on}) for e in found])
+    return [
+        f"Calibration of the probability of {found[0].of_class}: intercept, above 0 where it is too low on the whole;"
+        " slope, below 1 where probabilities are too extreme; O/E, the observed positives by the expected ones (Cox"
+        " 1958; Van Calster et al. 2019).",
+        "",
+        *export_table(table, predicted.folder, f"calibration-{predicted.scenario.id}"),
     ]
 
 

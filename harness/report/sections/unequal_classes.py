@@ -10,9 +10,10 @@ from harness.report.draft import Draft
 from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, save, titled
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.treatment_tests import SENTENCE
-from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, SLOPE, TREATED
+from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, TREATED
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import comparison_table, practical_note
+from harness.stats.calibration import SLOPE
 from harness.study.stage import DEFAULT_MARGIN
 
 COLUMNS = (BALANCED, MOVED, AREA, SLOPE, f"{SLOPE}{CORRECTED}", ECE, f"{ECE}{CORRECTED}")
