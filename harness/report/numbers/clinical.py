@@ -7,10 +7,12 @@ from harness.report.numbers.decision_curve import CURVE, decision_estimates
 from harness.report.numbers.predictive_numbers import PREDICTIVE, predictive_estimates
 from harness.report.numbers.recalibration import RECALIBRATED, recalibration_estimates
 from harness.report.numbers.records import Estimate
+from harness.report.numbers.referral import REFERRED, referral_estimates
 from harness.report.numbers.thresholds import OPERATING, chosen_point, threshold_estimates
 from harness.study import Study
 
-CLINICAL = (OPERATING, PREDICTIVE, CURVE + TEST, RECALIBRATED + TEST)  # the `on` of those that are of the test set
+# the `on` of those that are of the test set
+CLINICAL = (OPERATING, PREDICTIVE, REFERRED, CURVE + TEST, RECALIBRATED + TEST)
 
 
 def clinical_estimates(
@@ -25,6 +27,7 @@ def clinical_estimates(
         return []
     found = threshold_estimates(out_of_fold, test, point, subject)
     found += predictive_estimates(test, point, study.prevalences, subject)
+    found += referral_estimates(out_of_fold, test, point, subject)
     for on, frame in ((OUT_OF_FOLD, out_of_fold), (TEST, test)):
         found += decision_estimates(frame, positive, subject, on)
         found += recalibration_estimates(frame, positive, subject, on)

@@ -39,7 +39,8 @@ class Estimate(_Entry):
     of_class: Annotated[str | None, Field(description="the class it is about; null where it is about all")] = None
     value: float
     at: Annotated[
-        float | None, Field(description="the decision threshold, a bin's mean confidence, or a declared prevalence")
+        float | None,
+        Field(description="the decision threshold, a bin's mean confidence, or a share that was asked for"),
     ] = None
     hits: Annotated[int | None, Field(description="k of k/n, where the value is a rate of one repeat")] = None
     n: Annotated[int | None, Field(description="n of k/n: the images, each once, however many repeats")] = None

@@ -12,6 +12,7 @@ from harness.report.numbers.marks import declared_looks, marked, taken_looks
 from harness.report.numbers.predictions import scored, test_metrics
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.grad_cam import explanation_lines
+from harness.report.sections.least_sure import referral_lines
 from harness.report.sections.net_benefit import decision_lines
 from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
 from harness.report.sections.reliability import reliability_lines
@@ -54,6 +55,7 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
         *figure_lines(predicted, f"test set, {title}", dataset),
         *threshold_lines(draft.statistics.estimates, predicted, title),
+        *referral_lines(draft.statistics.estimates, predicted),
         *decision_lines(draft.statistics.estimates, predicted, title, draft.inputs.separation.unit),
         *reliability_lines(draft.statistics.estimates, predicted, title),
         *hardest_lines(predicted, draft.workspace),
