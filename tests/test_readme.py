@@ -209,7 +209,7 @@ def test_readme_does_what_it_says(shared: Path, taken: set[str], tmp_path: Path)
 
 def _scenarios(output: str) -> list[list[str]]:
     """The head of the leaderboard and the levels of its scenarios, in alphabetical order."""
-    rows = re.findall(r"^(head .*|(?:batchnorm|dropout)-gap .*\d/\d)", output, re.MULTILINE)
+    rows = re.findall(r"^[* ]  (head .*|(?:batchnorm|dropout)-gap +\S+ +\S+)", output, re.MULTILINE)
     return sorted(re.split(r"\s{2,}", row.strip()) for row in rows)
 
 

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column
 
 from harness.errors import LOG, JobError
+from harness.store.clock import duration
 from harness.store.results import FoldRecord, Metrics
 from harness.study.plan import Job
 
@@ -62,6 +63,10 @@ class Reporter:
         """Print one line."""
         self._progress.console.print(text, markup=False)
 
+    def _say_of_fit(self, text: str) -> None:
+        """Print one line of a fit, which names its scenario last: a terminal cuts the name where it has no room."""
+        self._progress.console.print(text, markup=False, no_wrap=True, overflow="ellipsis", soft_wrap=not self._live)
+
     def counting(self, what: str, done: int, total: int) -> None:
         """Report counted work, such as decoding: a bar, or a line at its end."""
         if self._live:
@@ -94,13 +99,14 @@ class Reporter:
         """Print how a job ended."""
         self._done += 1
         left = (time.monotonic() - self._started) / self._done * (self._total - self._done)
-        head = f"  [{self._done}/{self._total}] {job.scenario.name}, {job.name}: "
+        head = f"  [{self._done}/{self._total}] {job.name}: "
         if isinstance(outcome, JobError):
-            self.say(f"{head}FAILED, {outcome.reason}")
+            self.say(f"{head}FAILED, {outcome.reason}; {job.scenario.name}")
         else:
             accuracy = next(v for k, v in outcome.metrics.items() if k in ("val/accuracy", "test/accuracy"))
             result = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
-            self.say(f"{head}{result}, {outcome.facts.seconds:.1f} s, about {left:.0f} s left")
+            times = f"{duration(outcome.facts.seconds)}, about {duration(left)} left"
+            self._say_of_fit(f"{head}{result}, {times}; {job.scenario.name}")
             self._say_once(outcome.facts.fallbacks)
         if self._done == self._total:
             self._progress.remove_task(self._task)

@@ -1,14 +1,18 @@
 """The MLflow runs of a search: search run -> trial runs -> fold runs, written by the parent process alone."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
+
+from optuna.trial import FrozenTrial, TrialState
 
 from harness.data.inputs import Workspace
 from harness.errors import JobError
 from harness.report.numbers.marks import Marks
 from harness.search.queue import Queue, has_ended
 from harness.search.trials import TrialResult, trial_result, trial_results
+from harness.store.clock import duration
 from harness.store.results import FoldRecord, Metrics
 from harness.study.history import CommandLog
 from harness.study.identity import search_id
@@ -134,6 +138,7 @@ class SearchRelay(Relay[SearchPublisher]):
         self._trials: dict[int, tuple[int, int, Scenario]] = {}  # the running trials, by number
         self._log, self._fits = log, Counter[str]()
         self._fitting = set[str]()  # ids of the jobs
+        self._begun, self._before = monotonic(), len(queue.ended())
 
     def trial_started(self, slot: int, number: int, scenario: Scenario) -> str | None:
         """A trial starts. Return the id of its MLflow run; None while the tracking server is lost."""
@@ -166,8 +171,9 @@ class SearchRelay(Relay[SearchPublisher]):
             return
         result = trial_result(self._workspace, trial)
         self._pass(lambda publisher: publisher.publish(result))
-        ended = len([slot for slot in self._queue.ended() if slot < self._target])
-        self._say(f"  [{ended}/{self._target}] {result.scenario.name}: {self._how(result)}")
+        ended = [trial for slot, trial in self._queue.ended().items() if slot < self._target]
+        head = f"  [{len(ended)}/{self._target}] {self._how(result)}"
+        self._say(f"{head}; {self._pace(ended)}; {result.scenario.name}")
 
     def take_stock(self) -> list[TrialResult]:
         """Bring MLflow and the log of commands up to date with all ended trials, and return their results."""
@@ -193,6 +199,14 @@ class SearchRelay(Relay[SearchPublisher]):
 
     def _results(self) -> list[TrialResult]:
         return trial_results(self._workspace, self._queue)
+
+    def _pace(self, ended: Sequence[FrozenTrial]) -> str:
+        """The best value so far, and how fast the trials of this command end."""
+        objective, minutes = self._workspace.study.searched.objective, (monotonic() - self._begun) / 60
+        known = [trial.values[0] for trial in ended if trial.state == TrialState.COMPLETE]
+        best = f"best {max(known) if objective.maximize else min(known):.4f}, " if known else ""
+        rate = max(len(ended) - self._before, 1) / minutes
+        return f"{best}{rate:.2g} trials a minute, about {duration(60 * (self._target - len(ended)) / rate)} left"
 
     def _how(self, result: TrialResult) -> str | None:
         if result.state == "pruned":

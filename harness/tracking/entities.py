@@ -12,7 +12,8 @@ from pandas.api.types import is_numeric_dtype
 from harness.data.dataset import Dataset
 from harness.data.patient_counts import grouping
 from harness.errors import redact
-from harness.report.sections.conduct import git_words, moment
+from harness.report.sections.conduct import git_words
+from harness.store.clock import moment
 from harness.study import Study
 from harness.study.history import CommandEntry
 from harness.study.plan import Scenario

@@ -371,14 +371,17 @@ def test_a_finished_study_is_planned_as_done_and_is_not_fitted_again(
     titles = [line for line in run.out.splitlines() if line.endswith("(SYNTHETIC DATA)")]
     assert [title.partition(":")[0] for title in titles] == ["small, stage heads", "small, stage sampling", "test set"]
     assert "test accuracy " in run.out
-    assert re.search(rf"MLflow: .* ui .*{finished.store.root}.* http://127\.0\.0\.1:5000/", run.out)
+    report, leaderboard, following = run.out.splitlines()[-3:]
+    assert re.match(r"leaderboard: http://127\.0\.0\.1:5000/\S+viewStateShareKey=\S+$", leaderboard)
+    assert re.match(rf"next: .* ui --store .*{finished.store.root}, which serves the leaderboard$", following)
     refused = harness("run", "study.yaml", *store, "--device", "gpu")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.splitlines()[-1] == "error: --device gpu: allowed: auto, cpu, cuda, cuda:N, mps"
-    report = harness("report", "study.yaml", *store)
-    assert report.code == 0
-    assert Path(report.out.strip()).is_file()
-    assert f"report: {os.path.relpath(report.out.strip())}" in run.out or f"report: {report.out.strip()}" in run.out
+    again = harness("report", "study.yaml", *store)
+    assert again.code == 0
+    page = again.out.strip()
+    assert Path(page).is_file()
+    assert report in (f"report:      {os.path.relpath(page)}", f"report:      {page}")
 
 
 def test_the_report_opens_in_the_browser(

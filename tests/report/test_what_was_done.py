@@ -10,8 +10,9 @@ import pytest
 from harness.prepare import prepare
 from harness.report.numbers.as_run import NOT_IN_OLDER_REPORTS, scenario_settings
 from harness.report.page import write_page
-from harness.report.sections.conduct import commands_table, duration, fits_table, run_words
+from harness.report.sections.conduct import commands_table, fits_table, run_words
 from harness.report.sections.study_file import study_file_lines
+from harness.store.clock import duration
 from harness.store.results import FoldRecord
 from harness.study.history import CommandEntry
 from harness.study.settings import Settings

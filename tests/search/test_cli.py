@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -62,3 +63,19 @@ def test_a_storage_that_cannot_be_opened_is_refused(
     assert len(errors) == 1 and errors[0].startswith("error: --storage")
     assert not any(word in said for word in ("Traceback", "sec", "ret@"))
     assert not (tmp_path / "store").exists()
+
+
+def test_a_search_says_the_best_value_so_far_and_how_fast_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(STUDY)
+    options = ["--store", str(tmp_path / "store"), "--device", "cpu", "--trials", "2"]
+    assert run(monkeypatch, str(file), *options) == 0
+    said = capsys.readouterr()
+    lines = re.findall(
+        r"\[(\d)/2\] \S+ (\d\.\d{4}); best (\d\.\d{4}), [\d.e+]+ trials a minute, about [^;]+ left; .+", said.err
+    )
+    assert [number for number, _, _ in lines] == ["1", "2"]
+    assert [best for _, _, best in lines] == [lines[0][1], max(value for _, value, _ in lines)]
+    assert said.out.splitlines()[-1].startswith("next: ")

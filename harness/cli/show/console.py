@@ -25,7 +25,7 @@ def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]])
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(str(row[index])[:1].isdigit() or row[index] == "-" for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", header_style="dim")
+        table.add_column(column, justify="right" if numbers else "left", header_style="dim", no_wrap=numbers)
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     table.caption = " "

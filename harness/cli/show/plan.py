@@ -20,6 +20,7 @@ from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
 from harness.report.numbers.marks import study_marks
 from harness.report.tables.export import short
+from harness.store.clock import duration
 from harness.study import Study
 from harness.study.origin import short_name
 from harness.study.recipes import recipe_words
@@ -143,8 +144,8 @@ def _show_costs(console: Console, costs: Costs) -> None:
             cost.probe.network,
             cost.fits,
             f"{cost.seconds / cost.epochs:.3g} s",
-            _duration(cost.seconds / cost.fits),
-            _duration(cost.extraction) if cost.extraction else "-",
+            duration(cost.seconds / cost.fits),
+            duration(cost.extraction) if cost.extraction else "-",
             f"{cost.probe.memory / 2**30:.1f} GiB",
         ]
         for cost in costs.networks
@@ -158,16 +159,9 @@ def _show_costs(console: Console, costs: Costs) -> None:
         console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
     unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
     console.print(
-        f"total: {_duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
+        f"total: {duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
         " (gray; three times that if coloured) and cached features"
     )
-
-
-def _duration(seconds: float) -> str:
-    """A duration in a readable unit: 45 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _brought(study: Study, stage: Stage) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """Print the results of runs, searches and single fits, and the status of a study."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.show.console import frame_table, marked_title, new_console, relative, rows_table, show_marks
+from harness.cli.show.ends import show_ends
 from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import Predictions, scored, test_metrics
 from harness.report.numbers.records import read_statistics
@@ -76,8 +76,8 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(f"stage {state.stage.name}: not run, stage {state.waits_for} has no winner\n")
             continue
         board = tables.leaderboard(state, marks, estimates)
-        title = unit.titled(f"{study.study}, stage {state.stage.name}: mean over folds")
-        show_leaderboard(console, title, board, tables.ranked_by(state.stage))
+        title = unit.titled(f"{study.study}, stage {state.stage.name}: validation, mean over folds ± SD")
+        show_leaderboard(console, title, board, study.factors, tables.ranked_by(state.stage))
     for test in run.state.tests:
         if test.finished:
             _show_test(console, run, test, predictions)
@@ -93,12 +93,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
     show_marks(console, marks.of_study)
     if run.failed:
         console.print(f"{run.failed} jobs FAILED; the same command runs them again", style="bold")
-    console.print(f"report: {relative(run.report.with_name('index.html'))}")
-    where = "" if store.root == Path("mlruns").absolute() else f" STORE={relative(store.root)}"
-    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: make ui{where}, then {run.url}")
-    for words, url in run.views.items():
-        if url != run.url:
-            console.print(f"  {words}: {url}")
+    show_ends(console, store, run.report.with_name("index.html"), run.url, study.study)
 
 
 def _show_test(console: "Console", run: "Run", test: "ScenarioState", predictions: Predictions) -> None:
@@ -161,6 +156,4 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         console.print(
             f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command runs them", style="bold"
         )
-    console.print(f"report: {relative(run.report)}")
-    where = "" if store.root == Path("mlruns").absolute() else f" --store {relative(store.root)}"
-    console.print(f"MLflow: {run.url}" if store.server else f"MLflow: harness ui{where}, then {run.url}")
+    show_ends(console, store, run.report, run.url, study.study)

@@ -1,7 +1,6 @@
 """The section on how a study was run: data, dates, devices, versions, code and command lines; and its file."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ from harness.errors import redact
 from harness.report.draft import Draft
 from harness.report.numbers.marks import Marks, marked
 from harness.report.tables.export import escaped, export_table, marked_markdown, write_table
+from harness.store.clock import duration, moment
 from harness.store.results import FoldRecord
 from harness.study.history import CommandEntry
 
@@ -153,17 +153,3 @@ def git_words(command: CommandEntry) -> str:
 
 def _known(number: int | None) -> str:
     return NOT_RECORDED if number is None else str(number)
-
-
-def moment(seconds: float) -> str:
-    """A time since 1970 as `2026-11-26 07:08 UTC`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def duration(seconds: float) -> str:
-    """A duration in its two largest units: `45 s`, `12 min 3 s`, `3 h 20 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    minutes, left = divmod(whole, 60)
-    return f"{minutes} min {left} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
