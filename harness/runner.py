@@ -178,7 +178,7 @@ def _run_tests(
     """Score the winners on the test set, now that every selection is made. Without test images there is nothing."""
     study, tests = workspace.study, workspace.reader.tests(stages)
     record_looks(workspace, tests)
-    fit("test set", [job for test in tests for job in test.missing])
+    fit("test set", [job for test in tests for state in test.with_refits for job in state.missing])
     tests = workspace.reader.tests(stages)
     for test in tests:
         relay.publish_test(test, study.test.stages if study.test else [])

@@ -32,6 +32,10 @@ TEST_OF_SUBGROUPS = (
     " differences of a scenario; 95 % intervals by bootstrap over patients"
 )
 NO_DEVIATION = ("description", "paper", "checkpoint_every")  # fields that decide no number
+TEST_OF_REFITS = (
+    "numbers on the test set: the mean over the refits, each with a seed of its own; 95 % intervals for one more model"
+    " by the recipe, of the images and of the seeds"
+)
 PARTS = {"images": "other images", "folds": "other folds", "weights": "other weights", "heads": "other custom heads"}
 
 
@@ -64,6 +68,7 @@ def planned_tests(study: Study) -> list[str]:
     return [
         *TESTS,
         *([TEST_OF_SUBGROUPS] if study.subgroups else []),
+        *([TEST_OF_REFITS] if study.test and study.test.refits > 1 else []),
         *(of_patients if study.unit == "patient" else []),
     ]
 
@@ -224,7 +229,7 @@ def record_looks(workspace: Workspace, tests: Collection[ScenarioState]) -> None
     opened, version = looks.opening_time(time()), study_version(study, inputs.digests)
     for dataset in inputs.dataset.each_set:
         for test in tests:
-            jobs = tuple(job.id for job in test.jobs)
+            jobs = tuple(job.id for job in test.scored_jobs)
             look = Look(
                 study.study, look_key(test), workspace.identity, opened, True, study.seed, version, jobs, plan
             )  # fmt: skip

@@ -45,6 +45,7 @@ class Job:
     seed: int
     rows: str | None = None  # the digest of the fold; None where all training images are used
     trained: str | None = None  # the id of the job that trains the same network and asks it once; None: its own
+    refit: int = 0  # its number, where a scenario is trained several times on all training images
 
     @property
     def training(self) -> str:
@@ -55,7 +56,8 @@ class Job:
     def name(self) -> str:
         """The name in the UI: `repeat 0, fold 2`."""
         if self.fold is None:
-            return f"refit on {self.scenario.settings.trained_on}"
+            number = f"refit {self.refit + 1}" if self.refit else "refit"
+            return f"{number} on {self.scenario.settings.trained_on}"
         return f"repeat {self.repeat}, fold {self.fold}"
 
 
@@ -96,7 +98,7 @@ def _scenario(name: str, settings: ResolvedSettings, digests: Digests, handed_on
 
 def fold_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
     """One job per fold and repeat, scored on the validation images."""
-    return [_job(study, scenario, repeat, fold, "val", digests) for repeat, fold in sorted(digests.folds)]
+    return [_job(study, scenario, at, "val", digests) for at in sorted(digests.folds)]
 
 
 def refits(study: Study) -> bool:
@@ -118,15 +120,25 @@ def refitted(scenario: Scenario, epochs: Iterable[int]) -> Scenario:
 def test_jobs(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
     """The jobs whose mean prediction on the test set is the scenario's: one refit, or one per fold."""
     if refits(study):
-        return [_job(study, scenario, 0, None, "test", digests)]
-    return [_job(study, scenario, repeat, fold, "test", digests) for repeat, fold in sorted(digests.folds)]
+        return [_job(study, scenario, (0, None), "test", digests)]
+    return [_job(study, scenario, at, "test", digests) for at in sorted(digests.folds)]
+
+
+def further_refits(study: Study, scenario: Scenario, digests: Digests) -> list[Job]:
+    """The jobs of the refits after the first one, which differ from it in their seeds alone; empty by default."""
+    refits = study.test.refits if study.test else 1
+    return [_job(study, scenario, (0, None), "test", digests, refit) for refit in range(1, refits)]
 
 
 def _job(
-    study: Study, scenario: Scenario, repeat: int, fold: int | None, evaluate: Literal["val", "test"], digests: Digests
-) -> Job:
+    study: Study, scenario: Scenario, at: tuple[int, int | None], evaluate: Literal["val", "test"], digests: Digests,
+    refit: int = 0,
+) -> Job:  # fmt: skip
+    """The job of a scenario at these coordinates, a repeat and a fold."""
+    repeat, fold = at
+    further: tuple[int | str, ...] = ("refit", refit) if refit else ()
     settings = scenario.settings
-    seed = derive_seed(study.seed, scenario.trained or scenario.id, repeat, fold)
+    seed = derive_seed(study.seed, scenario.trained or scenario.id, repeat, fold, *further)
     rows = None if fold is None else digests.folds[repeat, fold]
     identity = {
         "numerics": numerics(settings),
@@ -137,13 +149,14 @@ def _job(
         "fold": fold,
         "evaluate": evaluate,
         "seed": [study.seed, seed],
+        **({"refit": refit} if refit else {}),
         **pixels_identity(study.data.pixel_rules),
         **(sets_identity(digests) if evaluate == "test" else {}),
     }
     trained = (
         digest(identity | {"settings": settings_identity(settings.trained, digests)}) if scenario.trained else None
     )
-    return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows, trained)
+    return Job(digest(identity), scenario, repeat, fold, evaluate, seed, rows, trained, refit)
 
 
 def batches(jobs: Iterable[Job]) -> list[Batch]:

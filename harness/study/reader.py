@@ -9,7 +9,16 @@ from harness.store import Ledger
 from harness.store.results import FoldRecord
 from harness.study.identity import Digests
 from harness.study.mixed import require_one_code
-from harness.study.plan import Job, Scenario, fold_jobs, refits, refitted, stage_scenarios, test_jobs
+from harness.study.plan import (
+    Job,
+    Scenario,
+    fold_jobs,
+    further_refits,
+    refits,
+    refitted,
+    stage_scenarios,
+    test_jobs,
+)
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import Stage
 from harness.study.state import StageState, StudyState
@@ -87,7 +96,13 @@ class StateReader:
                 everyone = list(state.scenarios) if state.finished else []
                 found = everyone if study.test.scenarios == "all" else winner
                 chosen.update({s.id: self._tested(s) for s in found})
-        return tuple(self.scenario(s, test_jobs(study, s, self._digests)) for s in chosen.values())
+        return tuple(map(self._test, chosen.values()))
+
+    def _test(self, scenario: Scenario) -> ScenarioState:
+        """The state of a scenario on the test set, with that of its further refits."""
+        further = further_refits(self._study, scenario, self._digests)
+        state = self.scenario(scenario, test_jobs(self._study, scenario, self._digests))
+        return replace(state, refits=self.scenario(scenario, further)) if further else state
 
     def _tested(self, state: ScenarioState) -> Scenario:
         """The scenario of a finished state as it is trained for the test set."""
@@ -122,7 +137,8 @@ class StateReader:
         return StudyState(tuple(stages), tuple(map(self._again, state.tests)))
 
     def _again(self, state: ScenarioState) -> ScenarioState:
-        return self.scenario(state.scenario, state.jobs)
+        further = self._again(state.refits) if state.refits else None
+        return replace(self.scenario(state.scenario, state.jobs), refits=further)
 
     def _unit_scores(self, jobs: Sequence[Job], records: Mapping[str, FoldRecord]) -> dict[str, UnitScores]:
         """The validation metrics of each finished job by patient; empty where the unit is the image."""

@@ -9,7 +9,7 @@ from harness.study.grid import NAME
 from harness.study.search_block import Confirm
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, dotted
-from harness.study.study import Folds, Study
+from harness.study.study import FinalTest, Folds, Study
 
 Amounts = dict[str, int]  # field -> how much of it is done
 EPOCHS = "base.epochs"
@@ -18,6 +18,7 @@ DEFAULTS: dict[FieldPath, int] = {  # of the fields that say how much is done
     ("base", "epochs"): Settings.model_fields["epochs"].default,
     ("folds", "k"): Folds().k,
     ("folds", "repeats"): Folds().repeats,
+    ("test", "refits"): FinalTest.model_fields["refits"].default,
     ("data", "phantom", "train"): Phantom().train,
     ("data", "phantom", "test"): Phantom().test,
 }

@@ -22,6 +22,7 @@ class ScenarioState:
     records: Mapping[str, FoldRecord]  # job id -> record
     worst: Mapping[str, WorstGroup] = field(default_factory=dict)  # metric of the worst group -> that group
     scores: Mapping[str, UnitScores] = field(default_factory=dict)  # job id -> those of patients; empty of images
+    refits: "ScenarioState | None" = None  # the further ones of a test, with seeds of their own; None: there is one
 
     @property
     def id(self) -> str:
@@ -46,6 +47,16 @@ class ScenarioState:
     def missing(self) -> list[Job]:
         """The jobs that are not done."""
         return [job for job in self.jobs if job.id not in self.records]
+
+    @property
+    def with_refits(self) -> "tuple[ScenarioState, ...]":
+        """The state itself and, of a test, that of the further refits."""
+        return (self,) if self.refits is None else (self, self.refits)
+
+    @property
+    def scored_jobs(self) -> list[Job]:
+        """The jobs, and those of the further refits."""
+        return [job for state in self.with_refits for job in state.jobs]
 
     def with_record(self, record: FoldRecord) -> "ScenarioState":
         """The state after another job is done."""

@@ -83,7 +83,10 @@ class StageState:
 
 @dataclass(frozen=True)
 class StudyState:
-    """How far a study is: its stages, and the scenarios that are scored on the test set."""
+    """How far a study is: its stages, and the scenarios that are scored on the test set.
+
+    A test is finished when its first refit is done, which is the one that is shown, packaged and registered.
+    """
 
     stages: tuple[StageState, ...]
     tests: tuple[ScenarioState, ...] = ()
@@ -91,7 +94,8 @@ class StudyState:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to fit."""
-        return all(stage.finished for stage in self.stages) and all(test.finished for test in self.tests)
+        tests = [state for test in self.tests for state in test.with_refits]
+        return all(stage.finished for stage in self.stages) and all(test.finished for test in tests)
 
     @property
     def empty(self) -> bool:
@@ -106,12 +110,12 @@ class StudyState:
     @property
     def fits(self) -> list[ScenarioState]:
         """Everything that is fitted: the scenarios of all stages, each once, and those scored on the test set."""
-        return [*self.scenarios, *self.tests]
+        return [*self.scenarios, *(state for test in self.tests for state in test.with_refits)]
 
 
 def look_key(test: ScenarioState) -> str:
     """The key of a look at the test set: two looks are the same if the same jobs are scored."""
-    return digest([job.id for job in test.jobs])
+    return digest([job.id for job in test.scored_jobs])
 
 
 def study_version(study: Study, digests: Digests) -> str:

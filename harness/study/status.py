@@ -69,7 +69,7 @@ def study_status(study: Study, digests: Digests, has_test: bool, store: Store, r
 def _jobs(state: StudyState) -> list[tuple[str, Job]]:
     """Every job with the name of its stage."""
     found = [(stage.stage.name, job) for stage in state.stages for each in stage.scenarios for job in each.jobs]
-    return found + [("test set", job) for test in state.tests for job in test.jobs]
+    return found + [("test set", job) for test in state.tests for job in test.scored_jobs]
 
 
 def _job_status(stage: str, job: Job, ledger: Ledger, running: bool) -> JobStatus:

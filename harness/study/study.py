@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
@@ -54,6 +54,19 @@ class FinalTest(Model):
     stages: Annotated[list[str], Field(min_length=1)]
     scenarios: Literal["winner", "all"] = "winner"  # all: to compare baselines; each is a declared look
     model: Literal["refit", "folds"] = "refit"
+    refits: Annotated[int, Field(ge=1, le=20)] = 1  # on all training images, each with a seed of its own
+
+    @model_validator(mode="after")
+    def _used(self) -> "FinalTest":
+        if self.model == "folds" and self.refits > 1:
+            raise ValueError(f"refits: {self.refits} with model: folds, which refits nothing; write model: refit")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; refits only where there are several, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: value for name, value in content.items() if name != "refits" or value > 1}
 
 
 Acceptable = Literal[

@@ -79,8 +79,13 @@ class Publisher(RootRun):
                 self._publish_scenario(scenario)
         elif isinstance(outcome, JobError):
             tested = self._study.test.stages if self._study.test else []
-            run_id = self._run_of.get(job.id) or self._tracker.start_test(job.scenario, tested, [job])
-            self._tracker.fail(run_id, outcome)
+            self._tracker.fail(self._run_of.get(job.id) or self._start_test(job, tested), outcome)
+
+    def _start_test(self, job: Job, stages: Iterable[str]) -> str:
+        """The run of a job that is scored on the test set: that of the test, or its own for a further refit."""
+        if job.refit:
+            return self._tracker.start_refit(job, stages)
+        return self._tracker.start_test(job.scenario, stages, [job])
 
     def _publish_job(self, job: Job, record: FoldRecord, streamed: bool) -> None:
         if not self._tracker.is_finished("fold", job.id):
@@ -120,13 +125,15 @@ class Publisher(RootRun):
         return self._marks(state).test(self._inputs.dataset, state.settings, self._workspace.ledger)
 
     def publish_test(self, state: ScenarioState, stages: Iterable[str]) -> None:
-        """Create the run of a finished test evaluation."""
+        """Create the run of a finished test evaluation, and those of further refits."""
+        self._complete &= all(each.finished for each in state.with_refits)
         if not state.finished:
-            self._complete = False
             return
+        stages = list(stages)
+        self._publish_refits(state, stages)
         history = LookHistory(self._workspace, list(self._scenario_of.values()), [state]).line
         if self._tracker.is_finished("test", state.id):
-            self._describe_looks(state, history)
+            self._update_test(state, history)
             return
         from harness.report.figures.study import confusion_figure
 
@@ -139,6 +146,7 @@ class Publisher(RootRun):
         declared = declared_looks(self._study)
         self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         self._log.further_sets(run_id, state)
+        self._log.over_refits(run_id, state)
         frame = self._log.predictions(run_id, lambda of: of.on_test(state))
         with self._store.scratch() as folder:
             figures = folder / "figures"
@@ -159,10 +167,18 @@ class Publisher(RootRun):
         )
         self._tracker.finish(run_id)
 
-    def _describe_looks(self, state: ScenarioState, history: str) -> None:
-        """Bring what the description of a finished test says of looks up to date."""
+    def _publish_refits(self, state: ScenarioState, stages: Iterable[str]) -> None:
+        """Create the runs of the further refits that are done."""
+        further = state.refits.records if state.refits else {}
+        for job in (job for job in state.scored_jobs if job.id in further):
+            if not self._tracker.is_finished("refit", job.id):
+                self._publish_fold(self._tracker.start_refit(job, stages), further[job.id], streamed=False)
+
+    def _update_test(self, state: ScenarioState, history: str) -> None:
+        """Bring the means over refits, and what the description says of looks, up to date in a finished test."""
         run_id = self._tracker.find("test", state.id)
         assert run_id is not None
+        self._log.over_refits(run_id, state)
         words, _, before = self._tracker.description(run_id).partition(LOOKS_BELOW)
         if before != history:
             self._tracker.describe(run_id, f"{words}{LOOKS_BELOW}{history}")
@@ -182,7 +198,7 @@ class Publisher(RootRun):
         self._publish_explanations(run_id, state)
         mark = self._marks(state).every
         words = (
-            f"{f'**{mark}.** ' if mark else ''}{state.name}, refitted on {state.settings.trained_on};"
+            f"{f'**{mark}.** ' if mark else ''}{scored(state)}, refitted on {state.settings.trained_on};"
             f" study id {self._workspace.identity}{'; selected by patient' * self._workspace.unit.patients}"
         )
         tags = {STUDY_IDS: self._workspace.identity, JOB_ID: state.jobs[0].id}

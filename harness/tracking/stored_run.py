@@ -38,7 +38,7 @@ def stored_run(store: Store, run_id: str, folder: Path) -> StoredRun:
         where = store.server or store.root
         raise StudyError(f"{where} has no run {run_id}; take the id from the MLflow UI") from None
     level = run.data.tags.get("harness.level")
-    if level not in ("fold", "test"):
+    if level not in ("fold", "test", "refit"):
         raise StudyError(f"run {run_id} is a {level or 'foreign'} run; name the run of a fold or of a test")
     top = run
     while parent := top.data.tags.get("mlflow.parentRunId"):

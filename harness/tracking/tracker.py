@@ -50,7 +50,7 @@ class Tracker:
             level, run_id = run.data.tags["harness.level"], run.info.run_id
             if "harness.complete" in run.data.tags:
                 self._finished.add(run_id)
-            elif level in ("fold", "test"):
+            elif level in ("fold", "test", "refit"):
                 if self._is_own(run.data.tags.get("harness.store")):
                     self._leftovers.append(run_id)
                 continue
@@ -118,6 +118,18 @@ class Tracker:
             "harness.job_id": ",".join(job.id for job in jobs),
         }
         return self.start("test", scenario.id, f"test: {scenario.name}", self.study_run(), tags, scenario)
+
+    def start_refit(self, job: Job, stages: Iterable[str]) -> str:
+        """The id of the run of a further refit, beside that of the test, which is of the first one."""
+        tags = {
+            "harness.scenario_id": job.scenario.id,
+            "harness.scenario": job.scenario.name,
+            "harness.stage": ",".join(stages),
+            "harness.job_id": job.id,
+            "harness.seed": str(job.seed),
+        }
+        name = f"test: {job.scenario.name}, {job.name}"
+        return self.start("refit", job.id, name, self.study_run(), tags, job.scenario)
 
     def is_finished(self, level: str, key: str) -> bool:
         """Whether the run of this job or scenario is complete."""

@@ -1,11 +1,12 @@
 """Predictions and metrics in MLflow: those of images, and those of patients where they are the unit of the study."""
 
 from collections.abc import Callable
+from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.marks import taken_looks
-from harness.report.numbers.predictions import Predictions, test_metrics
+from harness.report.numbers.predictions import Predictions, refit_metrics, test_metrics
 from harness.store.ledger import set_file
 from harness.store.results import Metrics
 from harness.study.scenario_state import ScenarioState
@@ -57,6 +58,17 @@ class UnitLog:
         for unit, metrics in found.items():
             self._tracker.log_metrics(run_id, _named(unit, metrics), state.settings.epochs)
         return found[self._workspace.unit]
+
+    def over_refits(self, run_id: str, state: ScenarioState) -> None:
+        """Log mean and standard deviation over the refits that are done, on every test set; nothing for one."""
+        for test_set in (None, *self._workspace.inputs.dataset.further_sets) if state.refits else ():
+            start = "test" if test_set is None else f"test/{test_set}"
+            for unit in self._units:
+                each = [*refit_metrics(state, self._predictions(unit), test_set).values()]
+                values = {f"{start}/{name}": [metrics[name] for metrics in each] for name in each[0]}
+                spread = {f"{name}_std": stdev(of) for name, of in values.items() if len(of) > 1}
+                means = {f"{name}_mean": mean(of) for name, of in values.items()}
+                self._tracker.log_metrics(run_id, _named(unit, means | spread))
 
     def further_sets(self, run_id: str, state: ScenarioState) -> None:
         """Log the metrics, the predictions and the looks of the test sets beside the leading one."""

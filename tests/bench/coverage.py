@@ -5,6 +5,7 @@
 Beside the intervals of the harness stand those that it had before: by formula as if each image were of another patient,
 and by resampling patients. `of_patients` is how much images of a patient have in common: the correlation of their
 being right, or the share of a score's variance.
+A second table is about one more model by the same recipe: the interval from several refits, beside that of the first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from harness.stats.areas import area_error, area_moves, mean_area
 from harness.stats.bootstrap import Statistic, area, average, cluster_bootstrap
+from harness.stats.one_more_model import one_more
 from harness.stats.proportions import Interval, clustered_wilson, wilson
 from tests.bench.simulated import show_simulated
 
@@ -56,6 +58,18 @@ class Images:
         noise = np.sqrt(self.of_patients) * shared + np.sqrt(1 - self.of_patients) * own
         return np.sqrt(2) * ndtri(true) * positive + noise, positive
 
+    def right_of_models(self, rates: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Which images models with these true accuracies are right on, [models, n].
+
+        Half of what makes one hard is the image's, which all models share, and of that a part the patient's.
+        """
+        of_image = rng.normal(size=len(self.clusters))
+        of_patient = rng.normal(size=self.patients)[self.clusters]
+        hard = np.sqrt(self.of_patients) * of_patient + np.sqrt(1 - self.of_patients) * of_image
+        own = rng.normal(size=(len(rates), len(hard)))
+        found: NDArray[np.bool_] = np.sqrt(0.5) * (hard + own) < ndtri(rates)[:, None]
+        return found
+
 
 ACCURACIES = (
     (Images(200, 1), 0.95), (Images(200, 1), 0.99), (Images(100, 4, 0.5), 0.95), (Images(50, 4, 0.5), 0.95),
@@ -66,6 +80,11 @@ AREAS = (
     (Images(40, 1), 0.95), (Images(40, 1), 0.99), (Images(100, 1), 0.95), (Images(100, 1), 0.99),
     (Images(200, 4, 0.5), 0.95), (Images(50, 4, 0.5), 0.95), (Images(50, 4, 0.5), 0.99),
 )  # fmt: skip
+REFITS = tuple(
+    (images, rate, sd, refits)
+    for images, rate, sd in ((Images(200, 1), 0.9, 0.0), (Images(200, 1), 0.9, 0.05), (Images(100, 4, 0.5), 0.85, 0.05))
+    for refits in (2, 3, 5, 10)
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,32 @@ def area_coverage(images: Images, true: float, times: int) -> Coverage:
     return Coverage("ROC AUC", f"{images}, true {true:g}", *np.mean(found, axis=0).tolist())
 
 
+@dataclass(frozen=True)
+class OneMore:
+    """How often intervals hold the true accuracy of one more model, and how wide those of the harness are."""
+
+    where: str
+    refits: int
+    now: float
+    width: float
+    of_first: float
+
+
+def one_more_coverage(images: Images, rate: float, sd: float, refits: int, times: int) -> OneMore:
+    """That of the interval of so many refits, whose true accuracies have this SD."""
+    found, spread = [], sd / (np.exp(-(ndtri(rate) ** 2) / 2) / np.sqrt(2 * np.pi))  # on the probit scale
+    for number in range(times):
+        rng = np.random.default_rng([images.patients, round(1e4 * rate), round(1e4 * sd), refits, number])
+        rates = ndtr(ndtri(rate) * np.sqrt(1 + spread**2) + spread * rng.normal(size=refits + 1))
+        right = images.right_of_models(rates[:-1], rng)
+        every, first = (clustered_wilson(r, np.ones_like(r), images.clusters) for r in (right, right[:1]))
+        low, high = one_more(every, right.mean(axis=1).tolist())
+        low, high = max(low, 0), min(high, 1)
+        found.append([low <= rates[-1] <= high, high - low, _holds(first, rates[-1])])
+    now, width, of_first = np.mean(found, axis=0).tolist()
+    return OneMore(f"{images}, true {rate:g}, SD {sd:g}", refits, now, width, of_first)
+
+
 def _resampled(clusters: NDArray[np.int64], statistic: Statistic) -> Interval:
     return cluster_bootstrap(clusters, [statistic], RESAMPLES)[0]
 
@@ -128,9 +173,22 @@ def coverage_table(found: Sequence[Coverage]) -> str:
     return "\n".join([head, "|---|---|---:|---:|---:|", *rows])
 
 
+def one_more_table(found: Sequence[OneMore]) -> str:
+    """The coverages for one more model in Markdown."""
+    head = "| where, SD of the true accuracies over seeds | refits | coverage | mean width | interval of refit 1 |"
+    rows = (f"| {c.where} | {c.refits} | {c.now:.3f} | {c.width:.2f} | {c.of_first:.3f} |" for c in found)
+    return "\n".join([head, "|---|---:|---:|---:|---:|", *rows])
+
+
+def tables(times: int) -> str:
+    """Both tables, each row of so many simulations."""
+    of_refits = one_more_table([one_more_coverage(*row, times) for row in REFITS])
+    return f"{coverage_table(list(coverages(times)))}\n\n{of_refits}"
+
+
 if __name__ == "__main__":
     show_simulated(
         "How often the intervals of the harness hold what is true.",
-        lambda times: coverage_table(list(coverages(times))),
+        tables,
         "coverage.md",
     )

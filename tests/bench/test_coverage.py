@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.bench.coverage import Coverage, Images, accuracy_coverage, area_coverage, coverage_table
+from tests.bench.coverage import (
+    Coverage,
+    Images,
+    OneMore,
+    accuracy_coverage,
+    area_coverage,
+    coverage_table,
+    one_more_coverage,
+    one_more_table,
+)
 
 TIMES = 120
 
@@ -23,6 +32,18 @@ def test_the_interval_of_an_area_near_1_holds_it(images: Images, true: float) ->
     assert found.resampled < found.now
 
 
+@pytest.mark.parametrize("refits", [2, 5])
+def test_the_interval_of_refits_holds_one_more_model_where_that_of_one_does_not(refits: int) -> None:
+    found = one_more_coverage(Images(100, 4, 0.5), 0.85, 0.05, refits, TIMES)
+    assert found.now >= 0.9
+    assert found.of_first < 0.6
+
+
 def test_the_table_has_a_row_for_each_interval() -> None:
     text = coverage_table([Coverage("a", "b", 0.95, 0.8, 0.7)])
     assert text.splitlines()[-1] == "| a | b | 0.950 | 0.800 | 0.700 |"
+
+
+def test_the_table_of_refits_has_a_row_for_each_simulation() -> None:
+    text = one_more_table([OneMore("a", 3, 0.95, 0.25, 0.5)])
+    assert text.splitlines()[-1] == "| a | 3 | 0.950 | 0.25 | 0.500 |"

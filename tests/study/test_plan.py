@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.data.train_share import share_seed
 from harness.models.study_models import weights_digests
 from harness.prepare import check_names
 from harness.study import Study, load_study, plan
@@ -304,6 +305,26 @@ def test_a_test_is_one_refit_on_all_training_images(study_of: LoadText) -> None:
     assert job.id not in ids(jobs(study))
     other_folds = digests(folds={(0, 0): "x"})
     assert plan.test_jobs(study, scenarios(study)[0], other_folds)[0].id == job.id
+
+
+def test_further_refits_differ_in_their_seeds_and_leave_the_first_as_it_is(study_of: LoadText) -> None:
+    one, three = study_of(TEXT), study_of(TEXT, "test.refits=3")
+    scenario = scenarios(one)[0]
+    (first,) = plan.test_jobs(three, scenario, digests())
+    assert first == plan.test_jobs(one, scenario, digests())[0]
+    assert plan.further_refits(one, scenario, digests()) == []
+    further = plan.further_refits(three, scenario, digests())
+    assert [job.name for job in further] == [f"refit {number} on all training images" for number in (2, 3)]
+    assert [(job.fold, job.rows, job.evaluate) for job in further] == [(None, None, "test")] * 2
+    assert len({job.id for job in (first, *further)}) == len({job.seed for job in (first, *further)}) == 3
+    assert {share_seed(three.seed, job) for job in (first, *further)} == {share_seed(one.seed, first)}
+
+
+def test_only_several_refits_are_in_the_id_of_a_study(study_of: LoadText) -> None:
+    plain, one, three = study_of(TEXT), study_of(TEXT, "test.refits=1"), study_of(TEXT, "test.refits=3")
+    assert study_id(one, digests()) == study_id(plain, digests()) != study_id(three, digests())
+    assert one.test is not None
+    assert "refits" not in one.test.model_dump()
 
 
 def test_a_test_by_the_fold_models_has_a_job_for_each_fold(study_of: LoadText) -> None:

@@ -53,6 +53,13 @@ def test_as_much_or_more_or_other_settings_are_none(study_of: StudyOf, override:
     assert rehearsal(study_of(TEXT, override)) == []
 
 
+def test_fewer_refits_are_a_rehearsal(study_of: StudyOf) -> None:
+    refits = "test: {stages: [heads], scenarios: all, refits: 5}\n"
+    text = TEXT + refits
+    assert rehearsal(study_of(text, "test.refits=1")) == ["test.refits 1 of 5"]
+    assert rehearsal(study_of(text, "test.refits=6")) == []
+
+
 def test_a_limit_in_the_file_is_a_rehearsal_too(study_of: StudyOf) -> None:
     text = TEXT.replace("source: phantom,", "source: phantom, limit: 30,")
     assert rehearsal(study_of(text)) == ["data.limit 30"]

@@ -18,7 +18,7 @@ from harness.data.units import chosen_unit
 from harness.execution.costs import Costs
 from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
-from harness.report.numbers.marks import study_marks
+from harness.report.numbers.marks import declared_looks, study_marks
 from harness.report.tables.export import short
 from harness.store.clock import duration
 from harness.study import Study
@@ -70,11 +70,18 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     console.print(resolution(study, inputs))
     trainings = len({job.training for s in state.scenarios for job in s.jobs})
     shared = f", of {trainings} trainings" if trainings < len(jobs) else ""
-    console.print(f"jobs: {len(jobs)} known{shared}, {sum(jobs.values())} done{more}")
+    console.print(f"jobs: {len(jobs)} known{shared}, {sum(jobs.values())} done{more}{_refits(study)}")
     if costs is not None:
         _show_costs(console, costs)
     elif not all(jobs.values()):
         console.print("cost: not known yet; --probe times some steps of each network")
+
+
+def _refits(study: Study) -> str:
+    """The fits for the test set, where there are several of a scenario."""
+    refits = study.test.refits if study.test else 1
+    fits = refits * declared_looks(study)
+    return f"; for the test set {fits} fits, {refits} of each scenario that is scored" if refits > 1 else ""
 
 
 def _folds(study: Study, inputs: Inputs) -> Table:

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 
 from harness.cli.show.console import frame_table, marked_title, new_console, relative, rows_table, show_marks
 from harness.cli.show.ends import show_ends
+from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.marks import marked
-from harness.report.numbers.predictions import Predictions, scored, test_metrics
+from harness.report.numbers.predictions import Predictions, averaged, scored, test_metrics
 from harness.report.numbers.records import read_statistics
+from harness.report.numbers.refit_numbers import spread_words
+from harness.report.numbers.set_numbers import shown_on
+from harness.report.tables.statistics import interval_cell
 from harness.store import Store
 from harness.study import Study
 from harness.study.mixed import changed_versions
@@ -105,10 +109,27 @@ def _show_test(console: "Console", run: "Run", test: "ScenarioState", prediction
     mark = run.marks.test(run.workspace.inputs.dataset, test.settings, predictions.ledger)
     title = unit.titled(f"test set: {scored(test)}")
     console.print(frame_table(title, marked(rounded(tables.class_table(frame)), mark)))
+    if test.refits is not None:
+        console.print(frame_table(unit.titled(f"test set: {averaged(test)}"), _refits(run, test)))
+        return
     right, total = int(tables.confusion_table(frame).to_numpy().trace()), len(frame)
     low, high = tables.accuracy_interval(frame)
     accuracy = f"test accuracy{' of patients' * unit.patients} {right}/{total} = {right / total:.3f}"
     console.print(f"{accuracy}, 95 % interval {low:.3f} to {high:.3f}\n")
+
+
+def _refits(run: "Run", test: "ScenarioState") -> "pd.DataFrame":
+    """The mean over the refits of the metrics that tables show, with the spread and the interval for one more model."""
+    import pandas as pd
+
+    estimates = read_statistics(run.report.parent).estimates
+    positive = run.workspace.inputs.dataset.positive
+    rows = [
+        {"metric": e.metric, "mean": interval_cell(e), "over the refits": spread_words(estimates, e).strip(" ()")}
+        | ({"mark": e.mark} if e.mark else {})
+        for e in shown_on(estimates, test.name, TEST, positive)
+    ]
+    return pd.DataFrame(rows)
 
 
 def _further_sets(run: "Run", test: "ScenarioState", predictions: Predictions) -> "pd.DataFrame":

@@ -20,14 +20,15 @@ def gap_estimates(
     """The accuracies from cross-validation to test, a step for each cause; their differences add up to the gap.
 
     The best threshold is found with the test labels: it is used in this analysis alone and tunes nothing.
-    Empty without a positive class. Out of fold, each value is the mean over the repeats.
+    Empty without a positive class. Out of fold, each value is the mean over the repeats; on the test set over refits.
     """
     if positive is None:
         return []
     recalls = _recalls(out_of_fold)
     shares = test["label"].value_counts(normalize=True)
     reweighted = float(sum(shares[name] * recalls[name] for name in shares.index))
-    values = (_accuracy(out_of_fold), reweighted, best_accuracy(test, positive), _accuracy(test))
+    best = mean(best_accuracy(part, positive) for part in by_repeat(test))
+    values = (_accuracy(out_of_fold), reweighted, best, _accuracy(test))
     return [
         Estimate(subject=subject, on=GAP, metric=step, value=value, run_id=run_id)
         for step, value in zip(STEPS, values, strict=True)

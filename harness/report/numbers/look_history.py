@@ -82,7 +82,7 @@ class LookHistory:
             yield f"{nth} version of this study that was scored on these images, of {len(tried)}"
 
     def _fitted_again(self) -> Iterable[str]:
-        names = {job.id: f"{s.name}, {job.name}" for s in (*self.scenarios, *self.tests) for job in s.jobs}
+        names = {job.id: f"{s.name}, {job.name}" for s in (*self.scenarios, *self.tests) for job in s.scored_jobs}
         again = self.workspace.ledger.looks.again(names)
         keys = {look_key(test) for test in self.tests}
         scored = min((_place(look) for look in self.seen.here if look.key in keys), default=None)

@@ -30,9 +30,19 @@ def ensemble(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def scored(test: ScenarioState) -> str:
-    """The name of what is scored on the test set: the scenario's refit, or the ensemble of its fold models."""
+    """The name of what is scored on the test set: the scenario's first refit, or the ensemble of its fold models."""
     name, models = test.name, len(test.jobs)
+    if test.refits is not None:
+        return f"{name}, refit 1 of {len(test.scored_jobs)}"
     return name if models == 1 else f"{name}, ensemble of {models} fold models"
+
+
+def averaged(test: ScenarioState) -> str:
+    """The name of what the numbers on the test set are about: as above, or the mean of the refits that are done."""
+    if test.refits is None:
+        return scored(test)
+    done, asked = sum(len(state.records) for state in test.with_refits), len(test.scored_jobs)
+    return f"{test.name}, mean of {done}{f' of {asked}' if done < asked else ''} refits"
 
 
 def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -46,6 +56,11 @@ def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
         return [frame]
     first, *others = (ensemble(part) for _, part in frame.groupby("repeat"))
     return [first, *(part.set_index("image").loc[first["image"]].reset_index() for part in others)]
+
+
+def refit_numbers(frame: pd.DataFrame) -> list[int]:
+    """The numbers of the refits in predictions on a test set, in the order of `by_repeat`; the first is 1."""
+    return [int(number) + 1 for number in sorted(frame["repeat"].unique())] if "repeat" in frame else [1]
 
 
 MOST_KEPT = 16  # tables; the sections of a report ask for those of the same few scenarios again and again
@@ -88,15 +103,37 @@ class Predictions:
             self._kept[key] = self.unit.of(read())
         return self._kept[key].copy(deep=False)
 
+    def of_refits(self, state: ScenarioState, test_set: str | None = None) -> pd.DataFrame:
+        """Those of every refit that is done, told apart by `repeat`; of what is not refitted again, `on_test`."""
+        if state.refits is None:
+            return self.on_test(state, test_set)
+        done = [job for job in state.scored_jobs if self.ledger.done(job.id)]
+
+        def read() -> pd.DataFrame:
+            each = [self.ledger.predictions(job.id, test_set).assign(repeat=job.refit) for job in done]
+            return pd.concat(each, ignore_index=True)
+
+        return self._once(("refits", test_set, *(job.id for job in done)), read)
+
+    def metrics(self, frame: pd.DataFrame) -> dict[str, float]:
+        """The metrics of predictions of one model."""
+        classes, probabilities, labels = arrays(frame)
+        index = classes.index(self.positive) if self.positive else None
+        return classification_metrics(probabilities, labels, index) | self.ledger.own.of(frame)
+
+
+def refit_metrics(
+    state: ScenarioState, predictions: Predictions, test_set: str | None = None
+) -> dict[int, dict[str, float]]:
+    """The metrics on a test set of each refit that is done, by its number; the first is 1."""
+    frame = predictions.of_refits(state, test_set)
+    return dict(zip(refit_numbers(frame), map(predictions.metrics, by_repeat(frame)), strict=True))
+
 
 def test_metrics(state: ScenarioState, predictions: Predictions, test_set: str | None = None) -> dict[str, float]:
     """The metrics of a scenario on the test set, as `test/<metric>`, from the mean prediction of its models.
 
     test_set: one that is not the leading one; its metrics are called `test/<name of the set>/<metric>`.
     """
-    frame = predictions.on_test(state, test_set)
-    classes, probabilities, labels = arrays(frame)
-    index = classes.index(predictions.positive) if predictions.positive else None
     start = "test" if test_set is None else f"test/{test_set}"
-    found = classification_metrics(probabilities, labels, index) | predictions.ledger.own.of(frame)
-    return {f"{start}/{k}": v for k, v in found.items()}
+    return {f"{start}/{k}": v for k, v in predictions.metrics(predictions.on_test(state, test_set)).items()}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import TEST, RunOf, prediction_estimates
@@ -12,7 +13,9 @@ from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate, Finding
+from harness.report.numbers.refit_numbers import refit_estimates, refit_on
 from harness.stats.random_effects import LEAST_EFFECTS, mean_rate
+from harness.study.scenario_state import ScenarioState
 from harness.study.state import StudyState
 
 
@@ -47,21 +50,38 @@ def further_set_estimates(
 ) -> list[Estimate]:
     """The estimates of every finished test on each further set, and the means over all sets.
 
-    names: of the further sets. known: the estimates on the leading one.
+    names: of the further sets. known: the estimates on the leading one. With several refits the means over sets are of
+    the first one: what a seed changes, it changes on all sets at once, which is no random effect of sets.
     """
     found: list[Estimate] = []
     for test in (test for test in state.tests if test.finished):
+        of_test, ons = list[Estimate](), [TEST, *map(on_set, names)]
         validated = predictions.out_of_fold(next(s for s in state.scenarios if s.id == test.id))
-        run_id, positive, of_test = run_of("test", test.id), predictions.positive, list[Estimate]()
         for name in names:
-            frame = predictions.on_test(test, name)
-            of_test += prediction_estimates(frame, test.name, on_set(name), positive, run_id, predictions.own)
-            gap = gap_estimates(validated, frame, positive, test.name, run_id)
-            of_test += [e.model_copy(update={"on": gap_on(name)}) for e in gap]
-        of_test += mean_estimates([*known, *of_test], test.name, (TEST, *map(on_set, names)), positive, TEST_SETS)
+            of_test += _on_further_set(name, test, validated, predictions, run_of("test", test.id))
+        every = [*known, *of_test]
+        if any(e.subject == test.name and e.on == refit_on(TEST, 1) for e in known):
+            ons = [refit_on(on, 1) for on in ons]
+        of_test += mean_estimates(every, test.name, ons, predictions.positive, TEST_SETS)
         models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}
         found += [e.model_copy(update=models) for e in of_test]
     return found
+
+
+def _on_further_set(
+    name: str, test: ScenarioState, validated: pd.DataFrame, predictions: Predictions, run_id: str | None
+) -> list[Estimate]:
+    """The estimates of one test on one set, and the gap to it. validated: the predictions out of fold."""
+    positive, own, frame = predictions.positive, predictions.own, predictions.of_refits(test, name)
+
+    def on_images(part: pd.DataFrame, on: str) -> list[Estimate]:
+        return prediction_estimates(part, test.name, on, positive, run_id, own)
+
+    gap = gap_estimates(validated, frame, positive, test.name, run_id)
+    return [
+        *refit_estimates(frame, on_set(name), on_images, [metric.name for metric in own]),
+        *(e.model_copy(update={"on": gap_on(name)}) for e in gap),
+    ]
 
 
 def shown_on(estimates: Sequence[Estimate], subject: str, on: str, positive: str | None) -> list[Estimate]:

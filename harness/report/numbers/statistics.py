@@ -9,24 +9,21 @@ from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.units import unit_dataset
 from harness.report.numbers.chosen import chosen_estimates, corrected_value, first_words
-from harness.report.numbers.clinical import CLINICAL, clinical_estimates
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
     RunOf,
-    prediction_estimates,
     scenario_estimates,
     stage_comparisons,
     test_comparisons,
 )
 from harness.report.numbers.estimates import over_patients, patients_of, rate
-from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
-from harness.report.numbers.predictions import Predictions, test_metrics
+from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Comparison, Estimate, Finding, PatientStatistics, Statistics
-from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
+from harness.report.numbers.refit_numbers import all_refits
 from harness.report.numbers.set_numbers import (
     TEST_SETS,
     further_set_estimates,
@@ -36,19 +33,15 @@ from harness.report.numbers.set_numbers import (
 )
 from harness.report.numbers.site_numbers import site_estimates
 from harness.report.numbers.study_subgroups import study_subgroups
+from harness.report.numbers.tested import ON_TEST, tested_estimates
 from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
 from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
-from harness.study import Study
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, StudyState
 from harness.study.unit import Unit
 
 MAJORITY = "majority class"
-CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
-# the `on` of estimates from predictions of the test set
-SCORED = (TEST, *CLINICAL, RELIABILITY + TEST)
-ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
 def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of: RunOf) -> Statistics:
@@ -102,7 +95,7 @@ def _estimates(workspace: Workspace, state: StudyState, predictions: Predictions
     dataset = workspace.inputs.dataset
     found = _validation_estimates(state, predictions, run_of)
     found += [e for stage in state.stages for e in chosen_estimates(stage, predictions, run_of)]
-    found += _test_estimates(workspace.study, state, predictions, run_of)
+    found += tested_estimates(workspace.study, state, predictions, run_of)
     further = dataset.further_sets
     found += further_set_estimates(further, state, predictions, run_of, found) if further else []
     found += site_estimates(workspace, state, predictions, run_of)
@@ -129,42 +122,6 @@ def _validation_estimates(state: StudyState, predictions: Predictions, run_of: R
     return found
 
 
-def _test_estimates(study: Study, state: StudyState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
-    """The estimates on the test set, and those that compare them with the validation of the same scenario."""
-    found: list[Estimate] = []
-    positive = predictions.positive
-    for test in state.tests:
-        if test.finished:
-            frame, name = predictions.on_test(test), test.name
-            run_id = run_of("test", test.id)
-            validated = next(s for s in state.scenarios if s.id == test.id)
-            out_of_fold = predictions.out_of_fold(validated)
-            of_test = prediction_estimates(frame, name, TEST, positive, run_id, predictions.own)
-            of_test += _scores(test, predictions, run_id)
-            of_test += gap_estimates(out_of_fold, frame, positive, name, run_id)
-            of_clinic = clinical_estimates(out_of_fold, frame, positive, study, name)
-            of_test += [e.model_copy(update={"run_id": run_id}) for e in of_clinic]
-            of_test += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
-            of_test += reliability_estimates(frame, name, TEST, run_id)
-            models = {"ensemble": len(test.jobs)} if len(test.jobs) > 1 else {}
-            found += [e.model_copy(update=models) if e.on in SCORED else e for e in of_test]
-    return found
-
-
-def _scores(test: ScenarioState, predictions: Predictions, run_id: str | None) -> list[Estimate]:
-    """The test metrics that are not rates of images: losses and, without a positive class, means over classes."""
-    positive = predictions.positive
-    values = {k.removeprefix("test/"): v for k, v in test_metrics(test, predictions).items()}
-    means = {name: f"{name}, mean over classes" for name in CLASS_METRICS if positive is None}
-    return [
-        Estimate(
-            subject=test.name, on=TEST, metric=means.get(name, name), value=values[name], run_id=run_id,
-            of_class=positive if name in CLASS_METRICS else None,
-        )
-        for name in (*means, *(name for name in ("loss", "pr_auc", "brier", "ece") if name not in means))
-    ]  # fmt: skip
-
-
 def _comparisons(state: StudyState, predictions: Predictions) -> list[Comparison]:
     """The comparisons within every stage, and on the test set of the selected scenario with the others; each once."""
     found: list[Comparison] = []
@@ -187,6 +144,7 @@ class _Marked:
 
     def mark(self, subject: str, on: str) -> str | None:
         """The mark of a number of this subject on these images."""
+        on = all_refits(on)
         if on in (TEST_SETS.mean, TEST_SETS.another):
             return together([self._tested[subject], *(m for (name, _), m in self._further.items() if name == subject)])
         if (subject, on) in self._further:

@@ -8,7 +8,7 @@ from harness.data.patient_counts import class_counts
 from harness.data.separation import oversampling_words
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
-from harness.report.numbers.predictions import scored
+from harness.report.numbers.predictions import averaged
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP, point_words
@@ -162,7 +162,7 @@ def _metrics(draft: Draft, chosen: ScenarioState) -> list[str]:
     test = next((test for test in draft.state.tests if test.id == chosen.id), None)
     lines = ["## Performance", ""]
     if tested and test:
-        lines += [f"On the test set, {escaped(draft.unit.titled(scored(test)))}:", "", *_table(tested)]
+        lines += [f"On the test set, {escaped(draft.unit.titled(averaged(test)))}:", "", *_table(tested)]
     else:
         lines += ["No test set was scored.", ""]
     for name in draft.dataset.further_sets if tested else ():

@@ -177,7 +177,10 @@ def _confusion(sides: Sides, item: Item, name: str) -> Lines:
 
 def _counts(paper: Estimate | None, ours: Estimate | None) -> dict[str, str]:
     """Both sides as k/n; for two classes these are the whole confusion matrix."""
-    return {f"{side} k/n": f"{e.hits}/{e.n}" if e else "" for side, e in (("paper", paper), ("our", ours))}
+    return {
+        f"{side} k/n": f"{e.hits}/{e.n}" if e and e.hits is not None else ""
+        for side, e in (("paper", paper), ("our", ours))
+    }
 
 
 def _classes(sides: Sides, item: Item, name: str) -> Lines:

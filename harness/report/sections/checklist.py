@@ -199,6 +199,8 @@ def _model_answers(draft: Draft) -> dict[str, str]:
     refit = study.test is not None and study.test.model == "refit"
     learnt_from = ", ".join(dict.fromkeys(test.settings.trained_on for test in draft.state.tests))
     alone, mean = f"none: one model refitted on {learnt_from}", "the mean of the fold models' probabilities"
+    refits = study.test.refits if study.test else 1
+    alone += f"; {refits} such models, each with a seed of its own, and the numbers are their means" * (refits > 1)
     averaged = [_levels(used, name) for name in SCORING if name in used]
     treated = "; ".join(_levels(used, name) for name in TREATMENTS if name in used)
     return {

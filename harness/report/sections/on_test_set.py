@@ -2,19 +2,18 @@
 
 from collections import Counter
 
-import pandas as pd
-
 from harness.report.draft import Draft
 from harness.report.numbers.as_run import averaged_words
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import declared_looks, marked, taken_looks
-from harness.report.numbers.predictions import scored, test_metrics
+from harness.report.numbers.predictions import averaged, scored
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.sections.grad_cam import explanation_lines
 from harness.report.sections.least_sure import referral_lines
 from harness.report.sections.net_benefit import decision_lines
 from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
+from harness.report.sections.refits import NOTE, OF_FIRST, metrics_board, refit_words
 from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
@@ -28,7 +27,7 @@ from harness.study.state import look_key
 def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     """Write the tables and figures of the section to the folder, and return it in Markdown."""
     scenario, folder, title = state.scenario, draft.folder, draft.unit.titled(scored(state))
-    lines = [f"## Test set: {title}", ""]
+    lines = [f"## Test set: {draft.unit.titled(averaged(state))}", ""]
     if not state.finished:
         return [*lines, "Not scored yet.", ""]
     dataset = draft.dataset
@@ -36,23 +35,24 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     mark = draft.marks.test(dataset, scenario.settings, draft.ledger)
     confusion = tables.confusion_table(frame)
     marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    metrics = test_metrics(state, draft.predictions)
-    board = pd.DataFrame([metrics]).rename(columns=lambda name: str(name).removeprefix("test/"))
-    classes = tables.class_table(frame)
+    board, classes = metrics_board(state, draft.predictions), tables.class_table(frame)
     predicted = Predicted(scenario, "test", frame, mark, folder, draft.unit)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.interval]
     explained = [] if draft.unit.patients else state.jobs
+    by_class = export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}")
+    of_mean = [
+        interval_note(draft.inputs.separation.unit),
+        "",
+        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
+    ]
     return [
         *lines,
         *([f"**{own}.**", ""] if (own := draft.marks.own(mark)) else []),
         *_looks(draft),
         *_accuracy(draft, state, int(confusion.to_numpy().trace()), len(frame)),
         *export_table(marked(board, mark), folder, f"test-metrics-{scenario.id}"),
-        *export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}"),
-        interval_note(draft.inputs.separation.unit),
-        "",
-        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
+        *([*by_class, *of_mean] if state.refits is None else [NOTE, *of_mean, OF_FIRST, "", *by_class]),
         *figure_lines(predicted, f"test set, {title}", dataset),
         *threshold_lines(draft.statistics.estimates, predicted, title),
         *referral_lines(draft.statistics.estimates, predicted),
@@ -118,12 +118,11 @@ def _accuracy(draft: Draft, state: ScenarioState, right: int, total: int) -> lis
         if test and test.model == "refit"
         else "the ensemble of the fold models, the mean of their probabilities"
     )
-    return [
-        f"{who}; {model}, {_epoch(draft, state)}{averaged_words(state.settings)}:"
-        f" accuracy{' of patients' * draft.unit.patients} **{right}/{total} = {right / total:.3f}**,"
-        f" 95 % interval {low:.3f} to {high:.3f}.",
-        "",
-    ]
+    counts = f"{right}/{total} = {right / total:.3f}"
+    found = f" accuracy{' of patients' * draft.unit.patients} **{counts}**, 95 % interval {low:.3f} to {high:.3f}."
+    if state.refits is not None:
+        found = refit_words(draft, state, counts)
+    return [f"{who}; {model}, {_epoch(draft, state)}{averaged_words(state.settings)}:{found}", ""]
 
 
 def test_comparison_lines(draft: Draft) -> list[str]:
@@ -133,8 +132,8 @@ def test_comparison_lines(draft: Draft) -> list[str]:
         return []
     winner = next(test for test in draft.state.tests if test.name == found[0].first)
     words = (
-        f"{found[0].first}, {_chosen(draft, winner)}, against the others, as they were fitted, on the same test"
-        f" {draft.unit.plural}:"
+        f"{found[0].first}, {_chosen(draft, winner)}, against the others, as they were"
+        f" {'fitted' if winner.refits is None else 'first refitted'}, on the same test {draft.unit.plural}:"
     )
     return [
         f"## {draft.unit.titled('Fitted models on the test set, side by side')}",

@@ -4,7 +4,7 @@ from harness.data.dataset import LEADING
 from harness.report.draft import Draft
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.marks import declared_looks, taken_looks
-from harness.report.numbers.predictions import scored
+from harness.report.numbers.predictions import averaged
 from harness.report.numbers.set_numbers import SET_LOOKS, TEST_SETS, on_set
 from harness.report.sections.side_by_side import Place, Places, side_by_side_lines
 from harness.report.tables.export import escaped
@@ -13,14 +13,15 @@ from harness.report.tables.statistics import interval_note
 
 def several_sets_lines(draft: Draft) -> list[str]:
     """Write the tables and figures of several test sets to the folder, and return the section; empty for one set."""
-    tests = [(test, scored(test)) for test in draft.state.tests if test.finished]
+    tests = [(test, averaged(test)) for test in draft.state.tests if test.finished]
     if not draft.dataset.further_sets or not tests:
         return []
+    refits = " Means over the test sets are of refit 1." if any(test.refits for test, _ in tests) else ""
     return [
         f"## {draft.unit.titled('Test sets side by side')}: {', '.join(map(escaped, draft.dataset.sets))}",
         "",
         "Each set was scored by the same fitted models; no selection saw any of them. "
-        f"{interval_note(draft.inputs.separation.unit)}",
+        f"{interval_note(draft.inputs.separation.unit)}{refits}",
         "",
         *side_by_side_lines(draft, _places(draft), tests),
         *_looks(draft),

@@ -6,8 +6,9 @@ from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import Marks, marks_of
-from harness.report.numbers.predictions import scored
+from harness.report.numbers.predictions import averaged, scored
 from harness.report.numbers.records import Estimate, Statistics
+from harness.report.numbers.refit_numbers import spread_words
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.numbers.treatment_tests import SENTENCE
@@ -90,12 +91,12 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
     """The sentences on the test set: accuracy, that of the most frequent class alone, and the recall of each class."""
     accuracy = _estimate(statistics, test.name, "accuracy")
     yield (
-        f"Test set, {scored(test)}: {accuracy.hits} of {accuracy.n} {unit.plural} correct, {_share(accuracy)};"
+        f"Test set, {averaged(test)}: {_correct(accuracy, statistics, unit)};"
         f" always predicting the most frequent class gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]
-    found = (f"{e.hits} of {e.n} {escaped(e.of_class)}, {_share(e)}" for e in recalls)
+    found = (f"{_counts(e)}{escaped(e.of_class)}, {_share(e)}" for e in recalls)
     yield f"Found on the test set{' (patients)' * unit.patients}: {'; '.join(found)}."
 
 
@@ -105,7 +106,7 @@ def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) 
     for name in workspace.inputs.dataset.further_sets:
         e = of[on_set(name)]
         yield (
-            f"Test set {escaped(name)}, {scored(test)}: {e.hits} of {e.n} {workspace.unit.plural} correct, {_share(e)}."
+            f"Test set {escaped(name)}, {averaged(test)}: {_correct(e, statistics, workspace.unit)}."
             f"{f' **{e.mark}.**' if e.mark else ''}"
         )
     if mean := of.get(TEST_SETS.mean):
@@ -115,6 +116,18 @@ def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) 
             f" {mean.low:.1%} to {mean.high:.1%}); one more such set is expected between {another.low:.1%} and"
             f" {another.high:.1%}."
         )
+
+
+def _correct(accuracy: Estimate, statistics: Statistics, unit: Unit) -> str:
+    """How many are correct; of several refits the mean share and its spread."""
+    spread = spread_words(statistics.estimates, accuracy)
+    return f"{_counts(accuracy)}{unit.plural} correct, {_share(accuracy)}{spread}"
+
+
+def _counts(e: Estimate) -> str:
+    """`k of n `; of several refits the mean k."""
+    hits = f"{e.value * (e.n or 0):.1f}" if e.hits is None else f"{e.hits}"
+    return f"{hits} of {e.n} "
 
 
 def _estimate(statistics: Statistics, subject: str, metric: str) -> Estimate:
