@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from harness.data.inputs import Workspace
     from harness.execution.planned import PlannedStudy
+    from harness.report.figures.plots import Plots
     from harness.report.numbers.marks import Marks
     from harness.report.numbers.predictions import Predictions
     from harness.report.numbers.records import Statistics
+    from harness.search.run import SearchRun
     from harness.study.state import StudyState
 
 _Overrides = Mapping[str, Any] | Sequence[str]  # {"base.epochs": 1}, or ["base.epochs=1"] as after --set
@@ -34,6 +36,7 @@ def load_study(
 ) -> "OpenStudy":
     """Read a study file, for the store in which its results are or will be.
 
+    path: also the bare name of a study that comes with the harness, such as `quickstart`.
     overrides: other values of fields, as by `--set`. data: the images, instead of `data.path`.
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
@@ -86,6 +89,21 @@ class OpenStudy:
 
         state = prepare(self.study, self.store).reader.read(provisional=True)
         return {job.id for job in find_scenario(state, scenario).jobs}
+
+    def search(
+        self, trials: int | None = None, workers: int = 1, device: str = "auto", storage: str | None = None
+    ) -> "SearchRun":
+        """Run the trials of the search: block that have not ended, as `harness search` does.
+
+        `.trials()` of what is returned is a table of them. trials: instead of `search.trials`. storage: the URL of
+        Optuna's database, for a search on several machines.
+        """
+        from harness.execution.progress import Reporter
+        from harness.search.run import run_search
+
+        self.store.require_open()
+        with Reporter() as reporter:
+            return run_search(self.study, self.store, device, reporter, workers, trials, storage)
 
     def results(self) -> "Results":
         """The results that the store has. Raises StudyError where no fit is done."""
@@ -169,6 +187,33 @@ class Results:
         from harness.report.tables.tidy import comparison_rows
 
         return comparison_rows(self.statistics.comparisons)
+
+    def compare(self, first: str, second: str) -> "pd.DataFrame":
+        """One row: the recipes of two scenarios, by name or id, compared over the folds of the first stage with both.
+
+        The test, the metric and the margin are those of that stage; p is adjusted for all its pairs.
+        """
+        from harness.report.numbers.comparisons import pair_comparison
+        from harness.report.numbers.marks import together
+        from harness.report.tables.tidy import comparison_rows
+        from harness.study.state import find_scenario
+
+        a, b = (find_scenario(self.state, name) for name in (first, second))
+        if a is b or not (a.finished and b.finished):
+            raise StudyError(f"{first} and {second}: two scenarios are compared, all of whose folds are done")
+        stage = next((s for s in self.state.stages if {a.id, b.id} <= {each.id for each in s.scenarios}), None)
+        if stage is None:
+            raise StudyError(f"{first} and {second} are in no stage together; only scenarios of one are compared")
+        mark = together(self._marks.scenario(each.settings) for each in (a, b))
+        return comparison_rows([pair_comparison(stage, a, b).model_copy(update={"mark": mark})])
+
+    @property
+    def plot(self) -> "Plots":
+        """The figures of the report one by one, with their marks: `plot.curves()`, `plot.roc("NAME")`, and so on."""
+        from harness.report.figures.plots import Plots
+
+        dataset = self.workspace.inputs.dataset
+        return Plots(self.state, self._marks, dataset, self._predictions, lambda: self.statistics.estimates)
 
     @cached_property
     def statistics(self) -> "Statistics":

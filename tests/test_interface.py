@@ -177,6 +177,56 @@ def test_the_code_of_the_page_gives_what_it_says(
     assert sorted(runs["metrics.val/accuracy"]) == sorted(folds["val/accuracy"])
 
 
+def test_a_study_without_a_search_is_not_searched(opened: OpenStudy) -> None:
+    with pytest.raises(StudyError, match="the study has no search: block"):
+        opened.search()
+
+
+def test_a_pair_is_compared_as_in_the_report(results: Results) -> None:
+    reported = results.comparisons().query("on == 'folds'").iloc[[0]]
+    first, second = reported[["first", "second"]].iloc[0]
+    assert results.compare(first, second).to_json(orient="records") == reported.to_json(orient="records")
+    turned = results.compare(second, first).iloc[0]
+    assert turned["difference"] == -reported["difference"].iloc[0]
+    assert turned["p_holm"] == reported["p_holm"].iloc[0]
+    with pytest.raises(StudyError, match="two scenarios are compared"):
+        results.compare(first, first)
+    apart = [name for name in results.scenarios()["scenario"].unique() if name not in (first, second)]
+    stranger = next(name for name in (first, second) if results.scenarios()["scenario"].tolist().count(name) == 1)
+    with pytest.raises(StudyError, match="in no stage together"):
+        results.compare(stranger, apart[0])
+
+
+def test_figures_are_drawn_with_the_values_of_the_tables_and_the_mark(results: Results) -> None:
+    import matplotlib.pyplot as plt
+
+    curves = results.plot.curves("heads")
+    means = results.epochs().groupby(["scenario", "epoch"])["val/roc_auc"].mean()
+    assert {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in curves.lines} == {
+        name: pytest.approx(means[name].tolist()) for name in results.scenarios().query("stage == 'heads'")["scenario"]
+    }
+    assert "SYNTHETIC DATA" in [text.get_text() for text in curves.figure.texts]
+    counts = results.plot.confusion(on="test set").texts
+    assert sum(int(text.get_text().partition("\n")[0]) for text in counts) == len(results.predictions("test set"))
+    panels = results.plot.intervals()
+    assert [panel.get_xlabel() for panel in panels] == ["accuracy", "roc_auc, PNEUMONIA"]
+    name = results.scenarios()["scenario"].iloc[0]
+    for axes in (results.plot.roc(name), results.plot.pr(name), results.plot.calibration(name)):
+        assert axes.lines
+        assert axes.figure.get_suptitle() == f"out of fold, {name}"
+    for wrong, told in (({"stage": "none"}, "unknown stage"), ({"metric": "val/none"}, "unknown metric")):
+        with pytest.raises(StudyError, match=told):
+            results.plot.curves(**wrong)
+    with pytest.raises(StudyError, match="has no predictions test set yet"):
+        results.plot.roc(
+            next(
+                n for n in results.scenarios()["scenario"] if n not in set(results.predictions("test set")["scenario"])
+            ),
+            "test set",
+        )
+    plt.close("all")
+
+
 def test_one_scenario_is_fitted_alone_and_the_rest_later(study_file: Path, store: Store) -> None:
     one_stage = {"stages": [{"name": "heads", "grid": {"head": ["dropout-gap", "batchnorm-gap"]}}], "base.epochs": 1}
     study = harness.load_study(study_file, {**one_stage, "test": None}, store=store)

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from harness.study import Study
 
 # readable=False: a file that may not be read gets the one-line error of the harness instead of typer's box
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file.", show_default=False, readable=False)]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY", help="The study file, or the name of one that comes with the harness.", show_default=False,
+        readable=False,
+    ),
+]  # fmt: skip
 StudyOrName = Annotated[
     Path,
     typer.Argument(

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from harness.data.cached_inputs import cache_inputs
 from harness.data.inputs import Workspace
 from harness.data.record import write_record
@@ -16,6 +18,7 @@ from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
 from harness.prepare import prepare, require_audited
 from harness.report.numbers.marks import Marks
+from harness.report.tables.tidy import html_table
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
@@ -24,7 +27,7 @@ from harness.search.reuse import reuse_earlier
 from harness.search.search_record import search_folder, write_search
 from harness.search.storage import check_storage
 from harness.search.tracking import SearchRelay
-from harness.search.trials import TrialResult, best_trial, trial_marks, trial_results, trial_states
+from harness.search.trials import TrialResult, best_trial, shown, trial_marks, trial_results, trial_states, trials_frame
 from harness.search.workers import SearchTask, WorkerEvents, run_workers, work
 from harness.store import Store
 from harness.store.reports import tell_of_other
@@ -59,6 +62,16 @@ class SearchRun:
     def failed(self) -> int:
         """The number of trials that failed."""
         return sum(result.state == "failed" for result in self.results)
+
+    def trials(self) -> pd.DataFrame:
+        """A row for each trial that has ended, the best first; a column for each parameter."""
+        return trials_frame(self.marks, self.results)
+
+    def _repr_html_(self) -> str:
+        """The trials for a notebook."""
+        study = self.marks.study
+        title = f"{study.study}, search: {len(self.results)} of {self.target} trials"
+        return html_table(title, shown(study, self.trials()))
 
 
 def run_search(

@@ -20,6 +20,7 @@ from harness.study.recipes import write_out
 from harness.study.search_block import search_problems
 from harness.study.set_block import set_problems
 from harness.study.settings import Settings
+from harness.study.shipped import study_path
 from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
 from harness.study.study import Study
 from harness.study.types import BUILT_IN, OWN_METRICS, ConflictCheck, is_worst_group, own_names
@@ -34,8 +35,10 @@ NO_PARAMETERS = {  # settings that no search varies, and why
 def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
     """Load the study in the file `path`, apply the `KEY=VALUE` overrides and make all paths absolute.
 
+    path: also the bare name of a study that comes with the harness, such as `quickstart`.
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
+    path = study_path(path)
     text = file_text(path)
     data, lines = parse_yaml(text, str(path))
     if not isinstance(data, dict):

@@ -69,7 +69,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "study/history.py": WORDS,
     "study/conditions.py": IN_THE_IDS, "study/conflicts.py": WORDS, "study/recipe_conflicts.py": WORDS,
     "study/grid.py": IN_THE_IDS, "study/grid_rules.py": IN_THE_IDS, "study/recipes.py": IN_THE_IDS,
-    "study/scenario_names.py": WORDS, "study/stage.py": IN_THE_IDS,
+    "study/scenario_names.py": WORDS, "study/shipped.py": WORDS, "study/stage.py": IN_THE_IDS,
     "study/load.py": IN_THE_IDS, "study/messages.py": WORDS,
     "study/mixed.py": WORDS,
     "study/paper.py": RECOMPUTED, "study/paths.py": IN_THE_IDS, "study/pixel_rules.py": IN_THE_IDS,

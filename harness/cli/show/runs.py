@@ -157,13 +157,13 @@ def _show_separation(console: "Console", shared: "Separation", scenarios: "Seque
 
 def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     """Print the result of a search: its best trials, the report and the UI."""
-    from harness.search.trials import reused_words, shown, trials_frame
+    from harness.search.trials import reused_words, shown
 
     console = new_console()
     _show_separation(console, run.separation)
     title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
     if run.results:
-        board = trials_frame(run.marks, run.results)
+        board = run.trials()
         console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
     show_marks(console, run.marks.of_study)
     if words := reused_words(run.results, run.target):

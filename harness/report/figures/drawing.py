@@ -1,5 +1,6 @@
 """What all figures share: style, names and titles of users, files, and the words in place of a failed figure."""
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable
@@ -11,7 +12,8 @@ from typing import ParamSpec
 
 import matplotlib
 
-matplotlib.use("Agg")
+if not os.environ.get("MPLBACKEND", "").startswith("module://"):  # that of a notebook, which shows figures, stays
+    matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -108,14 +110,19 @@ def plain_figure(
     return figure, list(columns)
 
 
-def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = None) -> Path:
-    """Write a figure to `path`, close it, and return the path. vector: write an SVG of the same name next to it.
-
-    mark: printed across the figure as a watermark; why its numbers are less than they seem.
-    """
+def watermark(figure: Figure, mark: str | None) -> None:
+    """Print the mark across the figure: why its numbers are less than they seem."""
     if mark:
         words = "\n".join(wrap(mark, 36))
         figure.text(0.5, 0.5, words, rotation=20, ha="center", va="center", color="red", alpha=0.35, fontsize=13)
+
+
+def save(figure: Figure, path: Path, vector: bool = False, mark: str | None = None) -> Path:
+    """Write a figure to `path`, close it, and return the path. vector: write an SVG of the same name next to it.
+
+    mark: printed across the figure as a watermark.
+    """
+    watermark(figure, mark)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # in matplotlib's font; a browser's has it
         figure.savefig(path)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, save, titled
 from harness.report.numbers.comparisons import OUT_OF_FOLD
@@ -45,6 +46,11 @@ def scenario_intervals(
 
     names: of the scenarios; the best accuracy is on top.
     """
+    return save(draw_scenario_intervals(estimates, names, title), path, vector=True, mark=mark)
+
+
+def draw_scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str], title: str) -> Figure:
+    """The figure of intervals of scenarios."""
     shown = ("accuracy", "roc_auc")
     found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.metric in shown]
     panels = list(dict.fromkeys(_label(e) for e in found))
@@ -65,7 +71,7 @@ def scenario_intervals(
             ylim=(-0.6, len(rows) - 0.4),
         )
     figure.suptitle(titled(title, 70))
-    return save(figure, path, vector=True, mark=mark)
+    return figure
 
 
 def _label(e: Estimate) -> str:

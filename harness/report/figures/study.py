@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -31,6 +32,11 @@ def validation_curves(
     mark: str | None = None,
 ) -> Path:
     """Draw the mean of a metric over the folds by epoch, a line and a band (the range) for each scenario."""
+    return save(draw_validation_curves(scenarios, metric, title), path, vector, mark)
+
+
+def draw_validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: str) -> Figure:
+    """The figure of a metric by epoch."""
     columns = 1 if len(scenarios) < 5 else 2
     figure, axes = new_figure(7.2, 3.6 + LEGEND_LINE_INCHES * len(scenarios) / columns)
     for number, state in enumerate(scenarios):
@@ -45,7 +51,7 @@ def validation_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.lines:
         figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
-    return save(figure, path, vector, mark)
+    return figure
 
 
 @drawn
@@ -75,6 +81,11 @@ def confusion_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
     """Draw the confusion matrix with counts (their means over several repeats) and shares of each true class."""
+    return save(draw_confusion(frame, title), path, vector, mark)
+
+
+def draw_confusion(frame: pd.DataFrame, title: str) -> Figure:
+    """The figure of a confusion matrix."""
     table = confusion_table(frame)
     counts = table.to_numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -91,7 +102,7 @@ def confusion_figure(
     axes.set_yticks(ticks, [named(name) for name in table.index], rotation=90, va="center")
     axes.set(xlabel="predicted", ylabel="true")
     axes.grid(visible=False)
-    return save(figure, path, vector, mark)
+    return figure
 
 
 @drawn
@@ -99,6 +110,11 @@ def roc_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
     """Draw the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
+    return save(draw_roc(frame, positive, title), path, vector, mark)
+
+
+def draw_roc(frame: pd.DataFrame, positive: str | None, title: str) -> Figure:
+    """The figure of ROC curves."""
     figure, (axes,) = plain_figure(title)
     for number, name, in_class, score in _against_rest(frame, positive):
         false, true, _ = roc_curve(in_class, score)
@@ -106,7 +122,7 @@ def roc_figure(
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.legend()
-    return save(figure, path, vector, mark)
+    return figure
 
 
 @drawn
@@ -117,6 +133,11 @@ def pr_figure(
 
     A curve for each repeat.
     """
+    return save(draw_pr(frame, positive, title), path, vector, mark)
+
+
+def draw_pr(frame: pd.DataFrame, positive: str | None, title: str) -> Figure:
+    """The figure of precision-recall curves."""
     figure, (axes,) = plain_figure(title)
     for number, name, in_class, score in _against_rest(frame, positive):
         precision, recall, _ = precision_recall_curve(in_class, score)
@@ -124,7 +145,7 @@ def pr_figure(
         axes.axhline(in_class.mean(), color=f"C{number}", lw=0.8, ls=":")
     axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     axes.legend()
-    return save(figure, path, vector, mark)
+    return figure
 
 
 def _against_rest(
@@ -144,6 +165,11 @@ def calibration_figure(
     frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
     """Draw accuracy against confidence of the predicted class, in bins of equal mass, a line for each repeat."""
+    return save(draw_calibration(frame, title), path, vector, mark)
+
+
+def draw_calibration(frame: pd.DataFrame, title: str) -> Figure:
+    """The figure of accuracy against confidence."""
     figure, (axes,) = plain_figure(title)
     low = 1 / len(arrays(frame)[0])
     axes.plot([low, 1], [low, 1], color="gray", lw=0.8, ls=":")
@@ -154,7 +180,7 @@ def calibration_figure(
         stated, true = [confidence[rows].mean() for rows in bins], [correct[rows].mean() for rows in bins]
         axes.plot(stated, true, marker="o", color="C0")
     axes.set(xlabel="confidence", ylabel="accuracy")
-    return save(figure, path, vector, mark)
+    return figure
 
 
 def prediction_figures(

@@ -18,7 +18,7 @@ from harness.stats.own_metrics import OwnMetric
 from harness.stats.paired import Test, holm
 from harness.stats.practical import Chances, Practical, chances
 from harness.stats.weighted_metrics import weighted_metric
-from harness.study.contests import Contest, pairs
+from harness.study.contests import Contest, fold_test, pairs
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_MARGIN, Select
 from harness.study.state import StageState
@@ -126,6 +126,23 @@ def stage_comparisons(state: StageState) -> list[Comparison]:
     """Compare the recipe of the stage's top scenario with that of every other, over the folds."""
     found, select = state.contests, state.stage.select
     return [_of_contest(contest, select, pairs(len(found) + 1)) for contest in found] if select else []
+
+
+def pair_comparison(stage: StageState, first: ScenarioState, second: ScenarioState) -> Comparison:
+    """Compare the recipes of two finished scenarios of a stage over the folds, by its metric, else by val/accuracy.
+
+    Whoever asks has seen the numbers, so p is adjusted for all pairs of the stage: as in the report where the best
+    scenario is one of the two, else by Bonferroni.
+    """
+    select, names = stage.stage.select or Select(metric="val/accuracy"), (first.name, second.name)
+    test, family = fold_test(first, second, select.metric), pairs(len(stage.scenarios))
+    found = over_folds(names, select.metric, test, select.margin, select.maximize)
+    holms = {frozenset((c.first, c.second)): c.p_holm for c in stage_comparisons(stage)}
+    p = holms.get(frozenset(names)) or min(1.0, family * test.p)
+    verdict = verdict_of(found.difference if select.maximize else -found.difference, p)
+    practical = _practical(found, resolved=verdict != "cannot resolve")
+    adjusted = {"p_holm": p, "comparisons": family, "verdict": verdict, "practical": practical}
+    return found.model_copy(update=adjusted)
 
 
 def test_comparisons(
