@@ -161,7 +161,8 @@ class Results:
     def predictions(self, on: str = "out of fold") -> "pd.DataFrame":
         """A row for each prediction: `out of fold` of all scenarios, or on the `test set` of those scored there.
 
-        On the test set it is the mean of the models that were scored. Where patients are the unit, rows are patients.
+        On the test set it is the mean of the models that were scored; of several refits each has its rows, numbered
+        from 0 in `repeat`. Where patients are the unit, rows are patients.
         """
         from harness.report.tables.tidy import prediction_table
 
@@ -172,7 +173,7 @@ class Results:
         if on == "test set":
             tests = [test for test in self.state.tests if test.finished]
             mark_of = lambda s: marks.test(inputs.dataset, s.settings, ledger)  # noqa: E731
-            return prediction_table(study, tests, predicted.on_test, mark_of)
+            return prediction_table(study, tests, predicted.of_refits, mark_of)
         begun = [scenario for scenario in self.state.scenarios if scenario.records]
         return prediction_table(study, begun, predicted.out_of_fold, lambda s: marks.scenario(s.settings))
 

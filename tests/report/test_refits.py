@@ -7,6 +7,10 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
+from harness.cli.show.plan import show_plan
+from harness.data.inputs import Workspace
+from harness.errors import JobError
+from harness.interface import Results
 from harness.prepare import prepare
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.predictions import averaged, scored
@@ -20,8 +24,11 @@ from harness.stats.one_more_model import one_more
 from harness.stats.proportions import clustered_wilson
 from harness.store import Ledger, Store
 from harness.study import Study, load_study
+from harness.study.plan import Job
 from harness.study.state import look_key
 from harness.study.status import study_status
+from harness.tracking.publisher import Publisher
+from harness.training.preflight import Networks
 from tests.conftest import Finished, run_in, runs_of
 from tests.report.test_sets_side_by_side import write_three
 
@@ -120,6 +127,25 @@ def test_mlflow_has_a_run_for_each_further_refit_and_registers_the_first(refitte
     assert champion.tags["harness.job_id"] == test.jobs[0].id
 
 
+def test_plan_counts_the_fits_and_python_has_the_predictions_of_each(
+    refitted: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace, (test,) = refitted.run.workspace, refitted.run.state.tests
+    show_plan(workspace, refitted.run.state, Networks({}, {}))
+    assert "6 done; for the test set 3 fits, 3 of each scenario that is scored" in capsys.readouterr().out
+    rows = Results(workspace, refitted.run.state).predictions("test set")
+    for job in test.scored_jobs:
+        own = workspace.ledger.predictions(job.id)["prob_PNEUMONIA"]
+        assert rows.loc[rows["repeat"] == job.refit, "prob_PNEUMONIA"].tolist() == own.tolist()
+
+
+def _fails(workspace: Workspace, job: Job) -> None:
+    """Publish that a job has failed, of a store whose run of it is gone."""
+    with Publisher(workspace) as publisher:
+        publisher._tracker._runs.pop(("refit", job.id))
+        publisher.job_ended(job, JobError(job.id, "the loss is nan", ""))
+
+
 @pytest.mark.slow
 def test_without_one_refit_the_others_count_and_it_alone_is_missing(refitted: Finished, tmp_path: Path) -> None:
     store = refitted.copy_to(tmp_path / "copy")
@@ -138,6 +164,11 @@ def test_without_one_refit_the_others_count_and_it_alone_is_missing(refitted: Fi
         refit_on(TEST, 3),
     ]
     assert spread_words(found, pick(found, "accuracy")).startswith(f" (SD {stdev(values):.3f}, ")
+    _fails(workspace, lost)
+    assert [(run.info.status, run.data.tags["harness.job_id"]) for run in runs_of(store, "refit")][-1] == (
+        "FAILED",
+        lost.id,
+    )
     status = study_status(refitted.study, workspace.inputs.digests, True, store)
     assert [job.job_id for job in status.jobs if job.status != "done"] == [lost.id]
 
