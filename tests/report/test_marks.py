@@ -143,6 +143,7 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
             "test set, by threshold",
             "test set, predictive values",
             "test set, least sure referred",
+            "test set, conformal sets",
             *(f"{what}, test set" for what in CURVES),
         ]
         of_folds = ["folds", "out of fold", "threshold sweep, out of fold", *(f"{w}, out of fold" for w in CURVES)]

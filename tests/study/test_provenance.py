@@ -62,7 +62,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "stats/bootstrap.py": RECOMPUTED, "stats/calibration.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/fitted_models.py": RECOMPUTED, "stats/practical.py": RECOMPUTED,
     "stats/best_of.py": RECOMPUTED, "stats/weighted_metrics.py": RECOMPUTED,
-    "stats/permutation.py": RECOMPUTED, "stats/predictive_values.py": RECOMPUTED,
+    "stats/permutation.py": RECOMPUTED, "stats/predictive_values.py": RECOMPUTED, "stats/conformal.py": RECOMPUTED,
     "stats/random_effects.py": RECOMPUTED, "stats/one_more_model.py": RECOMPUTED,
     "stats/pareto.py": RECOMPUTED, "stats/power.py": RECOMPUTED, "stats/proportions.py": RECOMPUTED,
     "study/__init__.py": WORDS, "study/data_block.py": IN_THE_IDS, "study/fit_costs.py": RECOMPUTED,

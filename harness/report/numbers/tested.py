@@ -7,6 +7,7 @@ import pandas as pd
 
 from harness.report.numbers.clinical import CLINICAL, clinical_estimates
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST, RunOf, prediction_estimates
+from harness.report.numbers.conformal_numbers import CONFORMAL, conformal_estimates
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Estimate
@@ -18,7 +19,7 @@ from harness.study.state import StudyState
 
 CLASS_METRICS = ("precision", "recall", "f1", "specificity", "roc_auc", "pr_auc")
 # the `on` of estimates from predictions of the test set
-SCORED = (TEST, *CLINICAL, RELIABILITY + TEST)
+SCORED = (TEST, *CLINICAL, RELIABILITY + TEST, CONFORMAL)
 ON_TEST = (*SCORED, GAP)  # the `on` of estimates that need a look at the test set
 
 
@@ -50,6 +51,7 @@ def _of_test(
     found = refit_estimates(every, TEST, on_images, [metric.name for metric in own])
     found += gap_estimates(out_of_fold, every, positive, name, run_id)
     of_clinic = clinical_estimates(out_of_fold, first, positive, study, name)
+    of_clinic += conformal_estimates(out_of_fold, first, name)
     found += [e.model_copy(update={"run_id": run_id}) for e in of_clinic]
     found += reliability_estimates(out_of_fold, name, OUT_OF_FOLD, run_id)
     return found + reliability_estimates(first, name, TEST, run_id)

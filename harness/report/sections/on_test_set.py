@@ -9,6 +9,7 @@ from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import declared_looks, marked, taken_looks
 from harness.report.numbers.predictions import averaged, scored
 from harness.report.numbers.statistics import MAJORITY
+from harness.report.sections.conformal_sets import conformal_lines
 from harness.report.sections.grad_cam import explanation_lines
 from harness.report.sections.least_sure import referral_lines
 from harness.report.sections.net_benefit import decision_lines
@@ -58,6 +59,7 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *referral_lines(draft.statistics.estimates, predicted),
         *decision_lines(draft.statistics.estimates, predicted, title, draft.inputs.separation.unit),
         *reliability_lines(draft.statistics.estimates, predicted, title),
+        *conformal_lines(draft.statistics.estimates, predicted),
         *hardest_lines(predicted, draft.workspace),
         *(line for job in explained for line in explanation_lines(job, draft.workspace, folder, mark)),
     ]
