@@ -235,7 +235,7 @@ class Results:
 
         return marks_of(self.workspace.study, self.state, self.workspace.inputs.dataset.synthetic)
 
-    @property
+    @cached_property
     def _predictions(self) -> "Predictions":
         from harness.report.numbers.predictions import Predictions
 

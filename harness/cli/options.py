@@ -88,10 +88,16 @@ def read_study(study_file: Path, data: str | None, overrides: list[str] | None) 
 def find_workspace(
     study: Path, data: str | None, overrides: list[str] | None, store: "Store", for_audit: bool = False
 ) -> "Workspace":
-    """The study in this store that a command reads. study: its file, or its name or id in the store."""
-    from harness.prepare import named_workspace, stored_workspace
+    """The study in this store that a command reads. study: its file, or its name or id in the store.
 
-    if study.suffix in STUDY_SUFFIXES or study.exists():
+    Else the name of a study that comes with the harness; with options for a study file it is that file in any case.
+    """
+    from harness.data.record import records
+    from harness.prepare import named_workspace, stored_workspace
+    from harness.study.shipped import study_path
+
+    is_shipped = study_path(study) != study and (data is not None or overrides or not records(store, str(study)))
+    if study.suffix in STUDY_SUFFIXES or study.exists() or is_shipped:
         return stored_workspace(read_study(study, data, overrides), store, partial(print, file=sys.stderr), for_audit)
     if data is not None or overrides:
         raise StudyError(f"{study}: no such study file; --data and --set go with a study file")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
-from harness.report.numbers.comparisons import TEST, fitted_comparisons
+from harness.report.numbers.comparisons import TEST, fitted_comparisons, pair_comparison, stage_comparisons
 from harness.report.numbers.predictions import pooled
 from harness.report.numbers.records import Statistics
 from harness.stats.arrays import arrays
@@ -15,6 +15,7 @@ from harness.stats.paired import corrected_t, holm
 from harness.store import Ledger
 from harness.study.state import StageState
 from tests.conftest import Finished
+from tests.stats.test_null import stage as stage_of
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,22 @@ def test_fitted_models_are_tested_on_the_same_images_over_whole_patients_without
         assert (c.difference, c.low, c.high, c.p) == pytest.approx((test.difference, test.low, test.high, test.p))
     assert found[0].only_first == int((right[0] & ~right[1]).sum())
     assert found[0].only_second == int((right[1] & ~right[0]).sum())
+
+
+def test_a_pair_that_is_asked_for_is_adjusted_for_all_pairs_of_its_stage() -> None:
+    values = np.array([[0.90, 0.91, 0.90, 0.92], [0.89, 0.90, 0.90, 0.91], [0.71, 0.70, 0.72, 0.71]])
+    state = stage_of(values, images=[200] * 4)
+    best, near, far = state.scenarios
+    of_report = {(c.first, c.second): c for c in stage_comparisons(state)}
+    for other in (near, far):
+        assert pair_comparison(state, best, other) == of_report[best.name, other.name]
+    turned = pair_comparison(state, far, best)
+    assert (turned.verdict, turned.practical) == ("second is better", "worse")
+    assert turned.p_holm == of_report[best.name, far.name].p_holm
+    apart = pair_comparison(state, near, far)
+    assert apart.p is not None
+    assert apart.p_holm == pytest.approx(3 * apart.p)
+    assert (apart.verdict, apart.comparisons) == ("first is better", 3)
 
 
 def test_holm_is_over_the_comparisons_of_one_test() -> None:
