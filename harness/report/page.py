@@ -15,6 +15,8 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 PageLinks = Mapping[str, str]  # the words of a link -> its URL
+PART = '<details class="part"><summary>'
+VERDICT = "verdict"  # the column that a compact leaderboard has
 IN_MLFLOW = Markup("In MLflow, while <code>harness ui</code> runs")
 
 
@@ -33,20 +35,23 @@ def write_page(folder: Path, links: PageLinks | None = None) -> Path:
     """
     text = (folder / "report.md").read_text(encoding="utf-8")
     groups: dict[str, PageLinks] = {IN_MLFLOW: links} if links else {}
-    (folder / "index.html").write_text(page_html(text, folder, groups), encoding="utf-8")
+    (folder / "index.html").write_text(page_html(text, folder, groups, folded=True), encoding="utf-8")
     return folder / "index.html"
 
 
-def page_html(text: str, folder: Path, groups: Mapping[str, PageLinks]) -> str:
+def page_html(text: str, folder: Path, groups: Mapping[str, PageLinks], folded: bool = False) -> str:
     """The page of a text in Markdown, with its figures from the folder inside.
 
     A figure that exists as SVG is included as SVG, whose colours follow the reader's light or dark page.
-    groups: links for the head of the page, by their titles.
+    groups: links for the head of the page, by their titles. folded: whether the reader unfolds all sections but the
+    first.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     contents = _name_headings(tokens)
     _shape(tokens)
+    _label_cells(tokens)
+    tokens = _foldable(tokens) if folded else tokens
     numbers = count(1)
 
     def image(_renderer: Any, siblings: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
@@ -55,11 +60,13 @@ def page_html(text: str, folder: Path, groups: Mapping[str, PageLinks]) -> str:
     parser.add_render_rule("image", image)
     parser.add_render_rule("fence", lambda _renderer, all_, index, *_: _folded(all_[index].content))
     # a wide table scrolls, by the keyboard too
-    parser.add_render_rule("table_open", lambda *_: '<div class="table" tabindex="0"><table>')
+    parser.add_render_rule("table_open", lambda _renderer, all_, index, *_: _table_open(all_[index]))
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
     body = parser.renderer.render(tokens, parser.options, {})
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"), autoescape=True)
-    page: str = template.render(title=_title(tokens), contents=contents, body=Markup(body), groups=groups)
+    page: str = template.render(
+        title=_title(tokens), contents=contents, body=Markup(body), groups=groups, folded=folded
+    )
     return page
 
 
@@ -94,6 +101,42 @@ def _shape(tokens: Sequence[Token]) -> None:
             row = tokens[index : index + next(i for i, t in enumerate(tokens[index:]) if t.type == "tr_close")]
             if any(cell.type == "inline" and cell.content == "selected" for cell in row) and row[1].tag == "td":
                 token.attrSet("class", "selected")
+
+
+def _label_cells(tokens: Sequence[Token]) -> None:
+    """Give each cell of a leaderboard the name of its column: on a phone its rows are cards."""
+    for index, token in enumerate(tokens):
+        if token.type == "table_open":
+            end = index + next(i for i, t in enumerate(tokens[index:]) if t.type == "table_close")
+            table = tokens[index:end]
+            names = [words.content for cell, words in pairwise(table) if cell.type == "th_open"]
+            if VERDICT in names:
+                token.attrSet("class", "table cards")
+                for number, cell in enumerate(t for t in table if t.type == "td_open"):
+                    cell.attrSet("data-label", names[number % len(names)])
+
+
+def _table_open(token: Token) -> str:
+    """A table in a box of its own: a wide one scrolls, by the keyboard too."""
+    return f'<div class="{token.attrGet("class") or "table"}" tabindex="0"><table>'
+
+
+def _foldable(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens with all sections but the first in blocks that the reader unfolds by their headings."""
+    found, parts = list[Token](), 0
+    for token in tokens:
+        opens = token.type == "heading_open" and token.tag == "h2"
+        parts += opens
+        if opens and parts > 1:
+            found.append(_html(f"</details>{PART}" if parts > 2 else PART))
+        found.append(token)
+        if token.type == "heading_close" and token.tag == "h2" and parts > 1:
+            found.append(_html("</summary>"))
+    return [*found, *([_html("</details>")] if parts > 1 else [])]
+
+
+def _html(text: str) -> Token:
+    return Token("html_block", "", 0, content=text)
 
 
 def _folded(text: str) -> str:

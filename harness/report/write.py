@@ -16,6 +16,7 @@ from harness.report.numbers.marks import marked
 from harness.report.numbers.records import write_statistics
 from harness.report.numbers.statistics import study_statistics
 from harness.report.page import PageLinks, write_page
+from harness.report.sections.answer import answer_lines, answer_sentence
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
@@ -63,7 +64,9 @@ def write_report(
         other = other_draft(draft, run_of)
         summary = summary_lines(workspace, state, statistics)
         text = with_holes(_text(draft, other, summary), folder) + study_file_lines(workspace.study)
-        (folder / "summary.md").write_text("\n".join([*study_head_lines(draft), *summary]) + "\n", encoding="utf-8")
+        (folder / "summary.md").write_text(
+            "\n".join([*study_head_lines(draft), *answer_sentence(draft), *summary]) + "\n", encoding="utf-8"
+        )
         (folder / "report.md").write_text("\n".join(text) + "\n", encoding="utf-8")
         (folder / ENVIRONMENT_FILE).write_text(_environment(workspace), encoding="utf-8")
         write_statistics(statistics, folder)
@@ -95,7 +98,7 @@ def _text(draft: Draft, other: Draft | None, summary: list[str]) -> list[str]:
         f"# {draft.study.study}",
         "",
         *study_head_lines(draft),
-        *("## Summary", "", *summary, ""),
+        *("## Summary", "", *answer_lines(draft), *summary, ""),
         *_data(draft),
         *_settings(draft),
         *_audit(draft),

@@ -21,6 +21,20 @@ class Test:
     p: float
     folds: int | None = None
 
+    def adjusted(self, comparisons: int, level: float = CONFIDENCE_LEVEL) -> tuple[float, float]:
+        """The interval of a corrected resampled t-test among so many comparisons, by Bonferroni's inequality.
+
+        Together all of them hold with probability `level`. Infinite where the test has no interval.
+        """
+        if self.folds is None or not np.isfinite(self.high):
+            return -np.inf, np.inf
+        from scipy.special import stdtrit
+
+        freedom = self.folds - 1
+        wider = stdtrit(freedom, 1 - (1 - level) / 2 / comparisons) / stdtrit(freedom, 0.5 + level / 2)
+        half = float(wider) * (self.high - self.difference)
+        return self.difference - half, self.difference + half
+
 
 def corrected_t(
     differences: Sequence[float], val_to_train: float, step: float = 0.0, level: float = CONFIDENCE_LEVEL

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.ui
 
-DESKTOP, PHONE = (1400, 900), (390, 844)
+DESKTOP, LAPTOP, WIDE, PHONE = (1400, 900), (1280, 800), (1920, 1080), (390, 844)
 
 
 class Reader:
@@ -34,7 +34,14 @@ class Reader:
         page = context.new_page()
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(self._url)
+        return page
+
+    def unfolded(self, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> "Page":
+        """The page with all sections open."""
+        page = self.open(size, scheme)
+        page.evaluate("for (const part of document.querySelectorAll('details.part')) part.open = true")
         return page
 
 
@@ -52,13 +59,13 @@ def test_the_page_loads_nothing_but_itself_and_the_browser_has_no_complaint(read
 
 
 def test_the_page_shows_the_summary_the_winner_and_every_figure(reader: Reader, finished: Finished) -> None:
-    page = reader.open()
+    page = reader.unfolded()
     best = finished.run.state.stages[0].best
     assert best is not None
     assert f"{best.name} has the best mean val/roc_auc" in page.inner_text("main > ul >> nth=0")
     winners = page.locator("tr.selected")
-    assert best.settings.head in winners.first.inner_text()
-    assert winners.count() == len(finished.run.state.stages)
+    assert best.settings.head in winners.nth(1).inner_text()
+    assert winners.count() == len(finished.run.state.stages) + 1, "and in the summary"
     figures = page.locator("figure svg, figure img, td img")
     sizes = figures.evaluate_all("all => all.map(f => [f.getBoundingClientRect().width, f.naturalWidth ?? 1])")
     assert len(sizes) > 10
@@ -66,10 +73,10 @@ def test_the_page_shows_the_summary_the_winner_and_every_figure(reader: Reader, 
 
 
 def test_the_study_file_is_folded_and_opens(reader: Reader, finished: Finished) -> None:
-    page = reader.open(PHONE)
+    page = reader.unfolded(PHONE)
     text = page.locator("details pre")
     assert not text.is_visible()
-    page.locator("details summary").click()
+    page.locator("details:has(> pre) > summary").click()
     assert text.inner_text().strip() == finished.study.text.strip()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
@@ -80,6 +87,42 @@ def test_the_contents_lead_to_every_part(reader: Reader) -> None:
     assert page.locator("nav ol a").all_inner_texts() == titles
     page.locator("nav ol a").last.click()
     page.wait_for_function("[...document.querySelectorAll('main h2')].pop().getBoundingClientRect().top < innerHeight")
+
+
+@pytest.mark.parametrize("size", [LAPTOP, WIDE, PHONE], ids=["laptop", "wide", "phone"])
+def test_the_first_screen_has_the_question_the_answer_and_the_whole_leaderboard(
+    reader: Reader, size: tuple[int, int]
+) -> None:
+    page = reader.open(size)
+    answer, board = page.locator("main p:has-text('Selected:')"), page.locator("main .cards").first
+    place = "e => { const r = e.getBoundingClientRect(); return [r.top, r.right]; }"
+    (top, _), (row, right) = answer.evaluate(place), board.evaluate(place)
+    assert (top < row < size[1]) if size != PHONE else top < size[1]
+    assert right <= size[0]
+    assert board.evaluate("e => e.scrollWidth <= e.clientWidth"), "no column is cut"
+    assert page.evaluate("document.documentElement.scrollHeight") < 8 * size[1], "details are folded"
+
+
+def test_a_link_to_a_folded_part_and_the_button_unfold(reader: Reader) -> None:
+    page = reader.open()
+    closed = "document.querySelectorAll('details.part:not([open])').length"
+    before = page.evaluate(closed)
+    page.locator("nav ol a").nth(2).click()
+    page.wait_for_function(f"{closed} === {before - 1}")
+    page.locator("#unfold").click()
+    assert page.evaluate(closed) == 0
+
+
+def test_a_table_is_sorted_by_a_click_and_back(reader: Reader) -> None:
+    page = reader.unfolded()
+    table = page.locator("main .cards").first
+    column = table.locator("th").all_inner_texts().index("roc_auc") + 1
+    values = f"all => all.map(e => parseFloat(e.querySelector('td:nth-child({column})').textContent))"
+    rows = table.locator("tbody tr")
+    for ascending in (True, False):
+        table.locator("th").nth(column - 1).click()
+        found = rows.evaluate_all(values)
+        assert found == sorted(found, reverse=not ascending)
 
 
 def luminance(colour: str) -> float:
@@ -98,9 +141,9 @@ def test_words_tables_and_figures_follow_the_readers_scheme(reader: Reader, sche
         assert abs(luminance(colour) - ground) > 0.6, ink
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_the_page_never_scrolls_sideways(reader: Reader, size: tuple[int, int]) -> None:
-    page = reader.open(size)
+    page = reader.unfolded(size)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert page.locator("main p").first.evaluate("p => parseFloat(getComputedStyle(p).fontSize)") >= 16
 

@@ -31,6 +31,20 @@ def test_words_tables_and_contents(tmp_path: Path) -> None:
     assert '<td style="text-align:right">1</td>' in found
 
 
+def test_all_sections_but_the_first_are_folded(tmp_path: Path) -> None:
+    found = page(tmp_path, "# Mine\n\n## First\n\nOne.\n\n## Second\n\nTwo.\n\n## Third\n\nThree.\n")
+    folded = re.findall(r'<details class="part"><summary><h2 id="part-\d">(\w+)</h2>\s*</summary><p>(\w+)', found)
+    assert folded == [("Second", "Two"), ("Third", "Three")]
+    assert found.count("<details") == found.count("</details>") == 2
+    assert "<details" not in page(tmp_path, "# Mine\n\n## First\n\nOne.\n")
+
+
+def test_the_cells_of_a_leaderboard_name_their_columns(tmp_path: Path) -> None:
+    found = page(tmp_path, "| head | verdict |\n|---|---|\n| x | best |\n\n| a | b |\n|---|---|\n| 1 | 2 |\n")
+    assert re.findall(r'<td data-label="(\w+)">(\w+)', found) == [("head", "x"), ("verdict", "best")]
+    assert found.count('<div class="table cards" tabindex="0">') == found.count('<div class="table" tabindex="0">') == 1
+
+
 def test_figures_captions_warnings_and_the_winner_have_their_classes(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(GIF)
     text = "**Careful.** Words.\n\n![one](a.gif)\n\n*said of it*\n\n![one](a.gif)\n![two](a.gif)\n\nnot **so** much\n\n"
@@ -60,7 +74,8 @@ def test_a_picture_lies_in_the_page_and_its_svg_before_it(tmp_path: Path) -> Non
 )
 def test_a_hostile_name_stays_words(tmp_path: Path, name: str) -> None:
     found = page(tmp_path, f"# {name}\n\n## {name}\n\n| {name} |\n|---|\n| {name} |\n")
-    assert not re.search(r"<script|<img|href=.javascript", found)
+    assert not re.search(r"<img|href=.javascript", found)
+    assert found.count("<script") == 1, "the page's own"
 
 
 def test_links_are_there_where_there_are_any(tmp_path: Path) -> None:
@@ -72,7 +87,7 @@ def test_links_are_there_where_there_are_any(tmp_path: Path) -> None:
 
 def test_a_studys_page_refers_to_nothing_outside_and_no_two_parts_share_an_id(finished: Finished) -> None:
     found = finished.run.report.with_name("index.html").read_text()
-    assert not re.search(r"<script|<link|@import|<iframe", found)
+    assert not re.search(r"<script [^>]|<link|@import|<iframe", found)
     sources = re.findall(r'(?:src|xlink:href)="([^"]*)"|url\(([^)]*)\)', found)
     assert sources
     assert [s for s in (a or b for a, b in sources) if not s.startswith(("data:image/", "#"))] == []

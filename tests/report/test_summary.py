@@ -56,7 +56,9 @@ def test_a_leaking_winner_is_marked(small_study: Callable[..., Study], finished:
 def test_the_study_run_in_mlflow_is_described_by_it(finished: Finished) -> None:
     (run,) = runs_of(finished.store, "study")
     note = run.data.tags["mlflow.note.content"]
-    assert summary_of(finished.run.report.read_text()).strip() in note
+    words = summary_of(finished.run.report.read_text())
+    assert words[words.index("\n- ") :].strip() in note
+    assert words.strip().splitlines()[0] in note, "the answer"
     assert note.startswith("**SYNTHETIC DATA.**")
     assert "report/index.html" in note
 

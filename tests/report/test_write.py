@@ -39,7 +39,7 @@ def test_there_are_tables_and_figures_of_every_stage_and_of_the_test_set(finishe
     (test,) = finished.run.state.tests
     names = {path.name for path in finished.run.report.parent.iterdir()}
     assert {"report.md", "index.html", "curves-heads.png", "curves-sampling.png"} <= names
-    assert {"intervals-heads.png", "intervals-sampling.png"} <= names
+    assert {"intervals-heads.png", "intervals-sampling.png", "differences-heads.png"} <= names
     drawn = ("confusion_matrix", "roc", "pr", "calibration")
     assert {f"{on}-{figure}-{test.id}.png" for on in ("oof", "test") for figure in drawn} <= names
     tables = ("leaderboard-heads", "leaderboard-sampling", "comparisons-heads", f"test-classes-{test.id}")
@@ -58,7 +58,7 @@ def test_every_figure_is_a_picture_that_is_not_blank(finished: Finished, tmp_pat
     store = finished.copy_to(tmp_path / "store")  # another test may have left blank figures
     written(finished.study, store)
     figures = list((store.reports / "small").glob("*.png"))
-    assert len(figures) == 21
+    assert len(figures) == 23
     for path in figures:
         image = Image.open(path).convert("L")
         assert np.ptp(np.asarray(image)) > 120

@@ -70,6 +70,16 @@ def test_the_range_of_mcnemar_over_all_overlaps_is_that_of_every_table() -> None
     assert (found.p_low, found.p_high) == (min(values), max(values))
 
 
+def test_an_adjusted_interval_leaves_zero_out_where_its_p_value_times_the_comparisons_is_small() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        found = corrected_t((rng.normal(0.03, 0.02, 5)).tolist(), val_to_train=0.25)
+        low, high = found.adjusted(10)
+        assert (low > 0 or high < 0) == (10 * found.p < 0.05)
+        assert found.adjusted(1) == pytest.approx((found.low, found.high))
+    assert corrected_t([0.1, 0.1, 0.1], 0.5).adjusted(3) == (-np.inf, np.inf)
+
+
 def test_holm_of_a_worked_example() -> None:
     """p = 0.01, 0.04, 0.03, 0.005 in four tests: Holm's step-down by hand."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

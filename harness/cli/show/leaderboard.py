@@ -8,14 +8,11 @@ from rich.table import Table
 
 from harness.cli.show.console import marked_title, rows_table
 from harness.report.numbers.marks import common_mark
-from harness.report.tables.export import rounded
-from harness.study.types import plain_metric
+from harness.report.tables.compact_leaderboard import compact_leaderboard, corrected_mean, short_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHORT_NAMES = {"parameters": "params", "against the best": "verdict"}
-SHARED = ("folds", "parameters", "FLOPs")  # besides factors, the columns that are said once where all rows agree
 LEAVING = (  # the columns that a narrow terminal has no room for, in this order
     "balanced_accuracy", "f1", "accuracy", "roc_auc", "folds", "fit s", "FLOPs", "params", "practically",
 )  # fmt: skip
@@ -29,42 +26,26 @@ def show_leaderboard(console: Console, title: str, board: "pd.DataFrame", factor
     """
     mark, board = common_mark(board)
     console.print(marked_title(title, mark), style="bold")
-    board, best_of = _without(board, "BBC-CV")
-    text, shared = _without_shared(rounded(board), [*factors, *SHARED])
+    text, shared = compact_leaderboard(board, factors)
     if shared:
         console.print(f"the same for all: {shared}")
-    whole, legend = _short(text), list[str]()
-    text, left_out = _fitting(console, whole, _name(metric))
+    whole, legend = _starred(text), list[str]()
+    text, left_out = _fitting(console, whole, short_name(metric))
     if _width(console, text) > console.width:
         whole, legend = _numbered(whole, factors)
-        text, left_out = _fitting(console, whole, _name(metric))
+        text, left_out = _fitting(console, whole, short_name(metric))
     console.print(_table(text))
     for number, name in enumerate(legend, 1):
         console.print(f"  {number}: {name}")
-    for line in _notes(console, text, best_of, _name(metric), left_out):
+    for line in _notes(console, text, corrected_mean(board), short_name(metric), left_out):
         console.print(f"  {line}")
     console.print()
 
 
-def _without(board: "pd.DataFrame", column: str) -> "tuple[pd.DataFrame, float | None]":
-    """The table without a column, and the one number in that; None where there is none."""
-    if column not in board:
-        return board, None
-    values = board[column].dropna()
-    return board.drop(columns=column), float(values.iloc[0]) if len(values) else None
-
-
-def _without_shared(text: "pd.DataFrame", columns: Sequence[str]) -> "tuple[pd.DataFrame, str]":
-    """The table without those of the columns in which all its scenarios agree, and what they agree in."""
-    shared = [name for name in columns if name in text and len(text) > 1 and text[name].astype(str).nunique() == 1]
-    return text.drop(columns=shared), ", ".join(f"{name} {text[name].iloc[0]}" for name in shared)
-
-
-def _short(text: "pd.DataFrame") -> "pd.DataFrame":
-    """The table with short names, and a star at the selected scenario."""
-    selected = text.pop("selected") if "selected" in text else None
-    text = text.rename(columns=SHORT_NAMES).rename(columns=_name)
-    if selected is not None and selected.any():
+def _starred(text: "pd.DataFrame") -> "pd.DataFrame":
+    """The table with a star at the selected scenario."""
+    selected = text.pop("selected")
+    if selected.any():
         text.insert(0, "", ["*" if word else "" for word in selected])
     return text
 
@@ -76,11 +57,6 @@ def _numbered(text: "pd.DataFrame", factors: Sequence[str]) -> "tuple[pd.DataFra
     text = text.drop(columns=levels)
     text.insert(int("" in text), "#", [str(number + 1) for number in range(len(text))])
     return text, legend
-
-
-def _name(metric: str) -> str:
-    """A metric of validation without `val/`, which the title says; others as they are."""
-    return metric.removeprefix("val/") if metric == plain_metric(metric) else metric
 
 
 def _fitting(console: Console, text: "pd.DataFrame", metric: str) -> "tuple[pd.DataFrame, list[str]]":

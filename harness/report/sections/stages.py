@@ -4,6 +4,7 @@ import pandas as pd
 
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
+from harness.report.figures.differences import difference_figure
 from harness.report.figures.intervals import scenario_intervals
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.inflation import INFLATION
@@ -11,6 +12,7 @@ from harness.report.numbers.marks import together
 from harness.report.numbers.records import Statistics
 from harness.report.numbers.statistics import selection_words
 from harness.report.numbers.treatments import TREATED
+from harness.report.sections.answer import deciding, difference_lines, differences_file
 from harness.report.sections.gap import gap_lines
 from harness.report.sections.learning_curve import learning_curve_lines
 from harness.report.sections.left_out_sites import left_out_lines
@@ -80,10 +82,20 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
         lines += [practical_note(compared[0].margin), ""] if compared[0].margin else []
+    lines += _differences(draft, state, title, mark)
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
+
+
+def _differences(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:
+    """Draw the differences to the best mean; empty where nothing is compared, or where the summary shows them."""
+    if state.stage.select is None or not state.contests:
+        return []
+    select, path = state.stage.select, draft.folder / differences_file(state)
+    difference_figure(state.contests, select.metric, select.margin, title, path, mark)
+    return [] if state is deciding(draft) else difference_lines(state)
 
 
 def _corrected(board: pd.DataFrame, unit: str) -> str:

@@ -36,7 +36,7 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics, unit)]
     found += [words for test in state.tests if test.finished for words in _further(workspace, test, statistics)]
     found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
-    found += [f"Classes of unequal size: {escaped(f.text)}." for f in statistics.findings if f.kind == SENTENCE]
+    found += _treatments(state, statistics)
     if looks := look_words(statistics):
         found.append(f"Looks at the test set: {looks}")
     chosen = final_test(workspace.study, state)
@@ -98,6 +98,15 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]
     found = (f"{_counts(e)}{escaped(e.of_class)}, {_share(e)}" for e in recalls)
     yield f"Found on the test set{' (patients)' * unit.patients}: {'; '.join(found)}."
+
+
+def _treatments(state: StudyState, statistics: Statistics) -> list[str]:
+    """The sentence on what treatments of unequal classes did: of the selected scenario, where there are several."""
+    texts = [finding.text for finding in statistics.findings if finding.kind == SENTENCE]
+    selected = [stage.best.name for stage in state.stages if stage.best][-1:]
+    shown = [text for text in texts if any(f"{name}," in text or f"{name} " in text for name in selected)] or texts
+    more = f" The section says it of {len(texts)} untreated scenarios." if len(texts) > 1 else ""
+    return [f"Classes of unequal size: {escaped(text)}.{more}" for text in shown[:1]]
 
 
 def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) -> Iterator[str]:
