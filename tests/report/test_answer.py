@@ -22,7 +22,8 @@ def test_the_answer_comes_first_with_its_intervals_the_leaderboard_and_a_figure(
     low, high = accuracy.interval
     assert answer.startswith(f"Selected: **{stage.best.name}**; on the test set it predicts {accuracy.value:.1%} of 24")
     assert f"(95 % interval {low:.1%} to {high:.1%})" in answer
-    assert f"val/roc_auc is {stage.top.summary['val/roc_auc_mean']:.3f}" in answer
+    metric = stage.stage.select.metric
+    assert f"{metric} is {stage.top.summary[f'{metric}_mean']:.3f}" in answer
     near = sum(not contest.resolved for contest in stage.contests)
     assert (f"{near} of {len(stage.contests)} others cannot" in answer) == (near > 0)
     head = re.search(r"^\| (.+) \|$", rest, re.MULTILINE)

@@ -6,6 +6,7 @@ from harness.report.draft import Draft
 from harness.report.numbers.chosen import chosen_on
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.marks import common_mark
+from harness.report.numbers.predictions import averaged
 from harness.report.numbers.records import Estimate
 from harness.report.tables.compact_leaderboard import compact_leaderboard, main_columns
 from harness.report.tables.export import escaped, markdown
@@ -75,8 +76,9 @@ def _on_test(draft: Draft, best: ScenarioState) -> str:
         return ""
     estimates = draft.statistics.estimates
     e = next(e for e in estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "accuracy"))
-    who = "it predicts" if len(test.jobs) == 1 else f"the ensemble of its {len(test.jobs)} fold models predicts"
-    return f"; on the test set {who} {e.value:.1%} of {e.n:,} {draft.unit.plural} right{_interval(e, '.1%')}"
+    what = averaged(test).removeprefix(test.name).removeprefix(", ")
+    right = f"{e.value:.1%} of {e.n:,} {draft.unit.plural} right{_interval(e, '.1%')}"
+    return f"; on the test set {f'the {what}' if what else 'it'} predicts {right}"
 
 
 def _over_folds(draft: Draft, stage: StageState) -> Iterator[str]:
