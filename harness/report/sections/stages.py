@@ -4,7 +4,7 @@ import pandas as pd
 
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
-from harness.report.figures.differences import difference_figure
+from harness.report.figures.forest import difference_figure
 from harness.report.figures.intervals import scenario_intervals
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.inflation import INFLATION
