@@ -24,6 +24,13 @@ def test_every_folder_with_code_is_a_package() -> None:
     assert {*_declared()["packages"]} == rooms | {"harness.studies", "harness.studies.published"}
 
 
+def test_no_file_names_the_host_of_a_package_index() -> None:
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "download.py" + "torch.org"]
+    patterns = [part for host in hosts for part in ("-e", host)]
+    found = subprocess.run(["git", "grep", "-lIF", *patterns], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 1, found.stdout
+
+
 @pytest.mark.slow
 def test_the_wheel_plans_a_shipped_study_from_an_empty_folder(tmp_path: Path) -> None:
     source = tmp_path / "source"
