@@ -97,7 +97,10 @@ def _slope(probabilities: NDArray[np.float64], positive: Positive) -> _Moved | N
     fitted = expit(line[0] + line[1] * odds)
     weights = fitted * (1 - fitted)
     centred = odds - np.average(odds, weights=weights)  # so that the intercept has no part in the slope's error
-    return _Moved(line[1], centred * (positive - fitted) / float((weights * centred**2).sum()))
+    information = float((weights * centred**2).sum())
+    if information < LEAST:  # probabilities that hardly differ have no slope
+        return None
+    return _Moved(line[1], centred * (positive - fitted) / information)
 
 
 def _intercept(probabilities: NDArray[np.float64], positive: Positive) -> _Moved:
