@@ -126,7 +126,7 @@ def _run(
         publisher = relay.settled()
         _register(workspace, state, publisher, context, reporter.say)
         report = update_report(workspace, state, publisher.run_of, publisher.links(state.stages))
-        publisher.publish_report(report.parent)
+        publisher.publish_report(report.parent, state.stages)
         views = publisher.views(state.stages)
     for backbone, images in fitter.passes.items():
         read = f"{images:,} images read, each once" if images else "no image read, their features were cached"

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def ui(
     study_file: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="Print the views of this study.", readable=False)
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY]", help="Print the views of this study; without it all studies.", readable=False
+        ),
     ] = None,
     data: DataPath = None,
     store_folder: StoreFolder = DEFAULT_STORE,
@@ -24,15 +27,20 @@ def ui(
 ) -> None:
     """Serve the MLflow UI of the store on 127.0.0.1; with --tracking-uri only print the views on that server."""
     from harness.store import Store
-    from harness.tracking.ui import serve_ui, store_to_serve
+    from harness.tracking.connection import reachable
+    from harness.tracking.ui import known_studies, serve_ui, store_to_serve
 
     store = Store(store_folder, tracking_uri)
     if not store.has_runs:
         raise HarnessError(f"{store.root} has no runs yet; start with: harness run STUDY --store {store_folder}")
     store = store_to_serve(store)
     if study_file is not None:
-        for words, url in study_views(find_workspace(study_file, data, overrides, store), port).items():
-            print(f"{words}: {url}", flush=True)
+        shown = study_views(find_workspace(study_file, data, overrides, store), port)
+    else:
+        with reachable(store):
+            shown = known_studies(store, port)
+    for words, url in shown.items():
+        print(f"{words}: {url}", flush=True)
     if store.server is not None:
         print(f"all studies: {store.server}")
         return

@@ -15,9 +15,11 @@ from harness.study.search_block import Search
 from harness.study.state import StageState
 from harness.study.types import plain_metric
 from harness.study.unit import PATIENT_METRICS
+from harness.tracking.leaderboard_tags import ranked_metric, shown_cells
 
 View = dict[str, Any]
 
+VIEW_TAG = "mlflow.sharedViewState."  # before the key of a view, in the tags of its experiment
 UI_PORT = 5000  # of `mlflow ui` and of `harness ui`
 TRAINING = "workflowType=machine_learning"  # else MLflow's side bar is that of language models
 
@@ -27,7 +29,7 @@ class Links:
 
     def __init__(self, client: MlflowClient, experiment_id: str, study_id: str, ui: str) -> None:
         self._client, self._experiment_id, self._study_id = client, experiment_id, study_id
-        self._experiment = f"{ui}/#/experiments/{experiment_id}"
+        self._ui, self._experiment = ui, f"{ui}/#/experiments/{experiment_id}"
 
     def leaderboard(self, columns: list[str], order_by: str, ascending: bool, level: str = "scenario") -> str:
         """The URL of the scenarios (or trials) of this study with these columns, best first."""
@@ -45,13 +47,12 @@ class Links:
     def study_views(self, study: Study, stages: Sequence[StageState]) -> dict[str, str]:
         """The ready views of a study: leaderboard, curves by factor, all runs; words -> URL."""
         select = next((s.stage.select for s in reversed(stages) if s.stage.select), None)
-        plain = select.metric if select else "val/accuracy"
+        plain = ranked_metric(stages)
         metric = f"{PATIENT_METRICS}{plain}" if study.unit == "patient" else plain
-        others = [name for name in ("val/accuracy", "val/balanced_accuracy", "val/roc_auc") if name != metric]
         factors = [_param(factor) for factor in study.factors]
-        means = [_metric(name) for name in (f"{metric}_mean", f"{metric}_std", *(f"{o}_mean" for o in others))]
         ascending = select is not None and not select.maximize
-        found = {"leaderboard": self.leaderboard([*factors, *means], _metric(f"{metric}_mean"), ascending)}
+        columns = [*factors, *map(_tag, shown_cells(stages))]
+        found = {"leaderboard": self.leaderboard(columns, _metric(f"{metric}_mean"), ascending)}
         shown = list(dict.fromkeys([plain_metric(plain), "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
         for factor in study.factors:
             levels = [str(level.value) for _, key, _, level in study.levels() if key == factor]
@@ -62,7 +63,7 @@ class Links:
         """The URL of the leaderboard of a search's trials."""
         objective = search.objective
         names = ["objective", *(["cost"] if objective.cost else []), f"{objective.metric}_std", "folds"]
-        columns = [*map(_param, search.space), *map(_metric, names), "tags.`harness.state`"]
+        columns = [*map(_param, search.space), *map(_metric, names), _tag("harness.state")]
         return self.leaderboard(columns, _metric("objective"), not objective.maximize, level="trial")
 
     def run(self, run_id: str) -> str:
@@ -71,13 +72,23 @@ class Links:
 
     def _share(self, key: str, view: View) -> str:
         """The URL of a view, which the experiment keeps under `key`."""
-        self._client.set_experiment_tag(self._experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view))
-        return f"{self._experiment}/runs?{TRAINING}&viewStateShareKey={key}"
+        self._client.set_experiment_tag(self._experiment_id, f"{VIEW_TAG}{key}", json.dumps(view))
+        return view_url(self._ui, self._experiment_id, key)
+
+
+def view_url(ui: str, experiment_id: str, key: str | None = None) -> str:
+    """The URL of an experiment's runs, in the view that it keeps under `key`."""
+    return f"{ui}/#/experiments/{experiment_id}/runs?{TRAINING}{f'&viewStateShareKey={key}' if key else ''}"
 
 
 def _param(name: str) -> str:
     """The column of a param."""
     return f"params.`{name}`"
+
+
+def _tag(name: str) -> str:
+    """The column of a tag."""
+    return f"tags.`{name}`"
 
 
 def _metric(name: str) -> str:

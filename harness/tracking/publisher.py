@@ -8,12 +8,14 @@ from harness.errors import JobError
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
 from harness.report.numbers.predictions import scored
+from harness.report.numbers.records import read_statistics
 from harness.store.results import FoldRecord, Metrics
 from harness.study.mixed import fit_marks
 from harness.study.plan import Job
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, all_scenarios
 from harness.tracking.entities import command_tags
+from harness.tracking.leaderboard_tags import leaderboard_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
@@ -217,8 +219,12 @@ class Publisher(RootRun):
 
             self._attempt("Grad-CAM", run_id, publish)
 
-    def publish_report(self, folder: Path) -> None:
-        """Add the report to the study's run, if it exists."""
+    def publish_report(self, folder: Path, stages: Sequence[StageState]) -> None:
+        """Add the report to the study's run, if it exists, and the cells of the leaderboard to the scenarios' runs."""
+        for scenario_id, tags in leaderboard_tags(stages, read_statistics(folder).estimates).items():
+            if scenario_run := self.run_of("scenario", scenario_id):
+                for name, value in tags.items():
+                    self._tracker.tag(scenario_run, name, value)
         run_id = self._tracker.find("study", self._workspace.identity)
         if run_id is not None:
             record = sorted(self._workspace.folder.iterdir())

@@ -33,7 +33,7 @@ def report_study(workspace: Workspace, say: Callable[[str], None] = lambda _: No
     if not store.writable:
         return _stored_report(workspace, state, links)
     path = update_report(workspace, state, publisher.run_of, links)
-    publisher.publish_report(path.parent)
+    publisher.publish_report(path.parent, state.stages)
     return path
 
 

@@ -1,6 +1,7 @@
 """The MLflow UI of a store."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from harness.processes import raise_on_signals
 from harness.store import Store
 from harness.store.store import sqlite_uri
 
+STUDY_ID = re.compile("[0-9a-f]{16}")
 PATIENCE_SECONDS = 10  # for the UI to end when it is told to
 
 
@@ -25,6 +27,24 @@ def store_to_serve(store: Store) -> Store:
     except BusyError:
         return store.as_read_only()
     return store
+
+
+def known_studies(store: Store, port: int) -> dict[str, str]:
+    """The studies of the store and the runs of each in the UI, the last begun first; name -> URL.
+
+    The link is to the leaderboard, where a study has one alone: variants of a study of the same name have their own.
+    """
+    from harness.tracking.connection import open_client
+    from harness.tracking.links import VIEW_TAG, view_url
+
+    address, found = store.server or f"http://127.0.0.1:{port}", dict[str, str]()
+    for experiment in open_client(store).search_experiments(order_by=["creation_time DESC"]):
+        keys = [name.removeprefix(VIEW_TAG) for name in experiment.tags if name.startswith(VIEW_TAG)]
+        boards = [key for key in keys if STUDY_ID.fullmatch(key)]
+        if keys:  # a server may have the experiments of other programs
+            key = boards[0] if len(boards) == 1 else None
+            found[experiment.name] = view_url(address, experiment.experiment_id, key)
+    return found
 
 
 def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:

@@ -66,8 +66,12 @@ def test_the_leaderboard_is_sorted_by_the_selection_metric_with_factors_and_mean
     page.get_by_text("3 matching runs").wait_for()
     page.get_by_text("dropout-gap + none").first.wait_for()
     words = page.inner_text("body")
-    for column in ("head", "oversampling", "val/balanced_accuracy_mean", "val/balanced_accuracy_std"):
+    for column in ("head", "oversampling", "verdict", "test accuracy", "balanced_accuracy", "accuracy", "roc_auc"):
         assert f"\n{column}\n" in words
+    summary = next(s for s in finished.run.state.scenarios if s.name == "dropout-gap + none").summary
+    mean, sd = (summary[f"val/balanced_accuracy_{end}"] for end in ("mean", "std"))
+    assert f"{mean:.3f} ± {sd:.3f}" in words
+    assert "selected" in words
     scenarios = {s.name: s for state in finished.run.state.stages for s in state.scenarios}
     shown = [name for name in re.findall(r"[\w-]+ \+ [\w-]+", words) if name in scenarios]
     means = [scenarios[name].summary["val/balanced_accuracy_mean"] for name in dict.fromkeys(shown)]

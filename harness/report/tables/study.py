@@ -38,7 +38,7 @@ def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] =
     metric = ranked_by(state.stage)
     metrics = [*(f"val/{name}" for name in LEADERBOARD_METRICS), *own_names(marks.study.metrics)]
     shown = list(dict.fromkeys([metric, *metrics]))
-    verdicts, practical = _verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in state.contests}
+    against, practical = verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in state.contests}
     costs = {scenario.id: main_costs(scenario) for scenario in state.scenarios}
     rows, names, corrected = [], ScenarioNames(marks.study), corrected_value(state, estimates)
     for scenario in state.scenarios:
@@ -53,7 +53,7 @@ def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] =
         row |= costs[scenario.id]
         if metric in scenario.worst:
             row["worst group"] = scenario.worst[metric].group
-        row["against the best"] = verdicts.get(scenario.id, "")
+        row["against the best"] = against.get(scenario.id, "")
         if practical:
             row["practically"] = practical.get(scenario.id, "")
         row["selected"] = "selected" if state.finished and state.best is scenario else ""
@@ -76,7 +76,7 @@ def _nothing(factor: str) -> object:
     return np.nan if factor in NUMERIC_FACTORS else "-"
 
 
-def _verdicts(state: StageState) -> dict[str, str]:
+def verdicts(state: StageState) -> dict[str, str]:
     """The verdict of the folds on each scenario against the one with the best mean, by scenario id."""
     found = {c.other.id: "worse" if c.resolved else "cannot resolve" for c in state.contests}
     for scenario in state.scenarios if state.stage.select else ():
