@@ -12,7 +12,8 @@ from harness.report.tables.study import verdicts
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState
 
-VERDICT, TEST_ACCURACY = "verdict", "test accuracy"
+VERDICT, TEST_ACCURACY, TEST_INTERVAL = "verdict", "test accuracy", "test interval"
+SELECTED = "selected"  # in place of `best mean`, where that is selected: MLflow's columns are narrow
 USUAL_METRICS = ("val/accuracy", "val/balanced_accuracy", "val/roc_auc")
 Tags = dict[str, str]
 
@@ -24,7 +25,7 @@ def ranked_metric(stages: Sequence[StageState]) -> str:
 
 def shown_cells(stages: Sequence[StageState]) -> list[str]:
     """The names of the tags, in the order of the leaderboard's columns."""
-    return [VERDICT, TEST_ACCURACY, *map(short_name, _metrics(stages))]
+    return [VERDICT, TEST_ACCURACY, TEST_INTERVAL, *map(short_name, _metrics(stages))]
 
 
 def _metrics(stages: Sequence[StageState]) -> list[str]:
@@ -40,11 +41,11 @@ def leaderboard_tags(stages: Sequence[StageState], estimates: Sequence[Estimate]
     for stage in stages:
         words = verdicts(stage)
         for scenario in (s for s in stage.scenarios if s.finished):
-            selected = ", selected" if stage.finished and scenario is stage.best else ""
-            verdict = f"{words.get(scenario.id, '')}{selected}".removeprefix(", ")
-            found[scenario.id] = (
-                {VERDICT: verdict or "-"} | _means(scenario, _metrics(stages)) | _test(scenario, estimates)
-            )
+            verdict = words.get(scenario.id, "-")
+            if stage.finished and scenario is stage.best:
+                verdict = SELECTED if scenario is stage.top else f"{SELECTED}, {verdict}"
+            means = _means(scenario, _metrics(stages))
+            found[scenario.id] = {VERDICT: verdict} | means | _test(scenario, estimates)
     return found
 
 
@@ -64,5 +65,5 @@ def _test(scenario: ScenarioState, estimates: Sequence[Estimate]) -> Tags:
     e = next((e for e in estimates if (e.subject, e.on, e.metric) == wanted), None)
     if e is None:
         return {}
-    ends = f" ({e.interval[0]:.3f} to {e.interval[1]:.3f})" if e.interval else ""
-    return {TEST_ACCURACY: f"{e.value:.3f}{ends}"}
+    ends = {TEST_INTERVAL: f"{e.interval[0]:.3f} - {e.interval[1]:.3f}"} if e.interval else {}
+    return {TEST_ACCURACY: f"{e.value:.3f}"} | ends

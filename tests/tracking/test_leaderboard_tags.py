@@ -1,6 +1,6 @@
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.records import read_statistics
-from harness.tracking.leaderboard_tags import TEST_ACCURACY, VERDICT, leaderboard_tags, shown_cells
+from harness.tracking.leaderboard_tags import TEST_ACCURACY, TEST_INTERVAL, VERDICT, leaderboard_tags, shown_cells
 from tests.conftest import Finished, runs_of
 
 
@@ -26,6 +26,8 @@ def test_the_selected_scenario_and_it_alone_has_a_test_accuracy(finished: Finish
     assert best is not None
     assert [scenario for scenario, tags in found.items() if TEST_ACCURACY in tags] == [best.id]
     (accuracy,) = (e for e in estimates if (e.subject, e.on, e.metric) == (best.name, TEST, "accuracy"))
-    assert found[best.id][TEST_ACCURACY].startswith(f"{accuracy.value:.3f} (")
-    assert found[best.id][VERDICT].endswith("selected")
+    assert found[best.id][TEST_ACCURACY] == f"{accuracy.value:.3f}"
+    assert accuracy.interval is not None
+    assert found[best.id][TEST_INTERVAL] == "{:.3f} - {:.3f}".format(*accuracy.interval)
+    assert found[best.id][VERDICT].startswith("selected")
     assert all(tags[VERDICT] for tags in found.values())

@@ -301,9 +301,10 @@ def test_the_printed_url_opens_a_shared_view_with_the_scenarios_best_first(
     for column in view["selectedColumns"]:
         kind, _, name = column.partition(".")
         have = [name.strip("`") in getattr(run.data, kind) for run in shown]
-        assert sum(have) == (1 if name == "`test accuracy`" else 3)
-    factors, cells = ["params.`head`", "params.`oversampling`"], ["tags.`verdict`", "tags.`test accuracy`"]
-    assert view["selectedColumns"][:5] == [*factors, *cells, "tags.`balanced_accuracy`"]
+        assert sum(have) == (1 if name.startswith("`test ") else 3)
+    factors = ["params.`head`", "params.`oversampling`"]
+    cells = [f"tags.`{name}`" for name in ("verdict", "test accuracy", "test interval")]
+    assert view["selectedColumns"][:6] == [*factors, *cells, "tags.`balanced_accuracy`"]
 
 
 # One Tracker alone, without a run of the harness around it.
