@@ -18,6 +18,8 @@ def test_the_answer_comes_first_with_its_intervals_the_leaderboard_and_a_figure(
     assert stage.best is not None and stage.top is not None and stage.stage.select is not None
     estimates = read_statistics(finished.run.report.parent).estimates
     accuracy = next(e for e in estimates if (e.subject, e.on, e.metric) == (stage.best.name, TEST, "accuracy"))
+    assert accuracy.mark and answer.endswith(f"**{accuracy.mark}.**"), "nothing is said without its mark"
+    assert f"\n*{accuracy.mark}*\n\n| " in rest, "nor is the leaderboard"
     assert accuracy.interval is not None
     low, high = accuracy.interval
     assert answer.startswith(f"Selected: **{stage.best.name}**; on the test set it predicts {accuracy.value:.1%} of 24")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from harness.report.draft import Draft
 from harness.report.numbers.chosen import chosen_on
 from harness.report.numbers.comparisons import TEST
-from harness.report.numbers.marks import common_mark
+from harness.report.numbers.marks import common_mark, together
 from harness.report.numbers.predictions import averaged
 from harness.report.numbers.records import Estimate
 from harness.report.tables.compact_leaderboard import compact_leaderboard, main_columns
@@ -22,12 +22,13 @@ def answer_lines(draft: Draft) -> list[str]:
     if stage is None:
         return []
     board = leaderboard(stage, draft.marks, draft.statistics.estimates)
-    _, board = common_mark(board)  # the head of the report says it
+    mark, board = common_mark(board)
     text, shared = compact_leaderboard(main_columns(board, ranked_by(stage.stage)), draft.study.factors)
     return [
         *answer_sentence(draft),
         f"Validation, mean over the folds ± SD{f'; the same for all: {escaped(shared)}' if shared else ''}:",
         "",
+        *([f"*{escaped(mark)}*", ""] if mark else []),
         *markdown(text.fillna("")),
         "",
         *difference_lines(stage),
@@ -39,8 +40,9 @@ def answer_sentence(draft: Draft) -> list[str]:
     stage = deciding(draft)
     if stage is None or stage.best is None:
         return []
-    mark = draft.marks.scenario(stage.best.settings) if not draft.marks.every else None
-    words = [f"Selected: **{escaped(stage.best.name)}**{_on_test(draft, stage.best)}.", *_over_folds(draft, stage)]
+    on_test, of_test = _on_test(draft, stage.best)
+    mark = together([draft.marks.scenario(stage.best.settings), of_test])
+    words = [f"Selected: **{escaped(stage.best.name)}**{on_test}.", *_over_folds(draft, stage)]
     return [" ".join([*words, *([f"**{escaped(mark)}.**"] if mark else [])]), ""]
 
 
@@ -69,16 +71,19 @@ def deciding(draft: Draft) -> StageState | None:
     return done[-1] if done else None
 
 
-def _on_test(draft: Draft, best: ScenarioState) -> str:
-    """What the selected scenario gets right on the test set; empty where it was not scored there."""
+def _on_test(draft: Draft, best: ScenarioState) -> tuple[str, str | None]:
+    """What the selected scenario gets right on the test set, and why that is less than it seems.
+
+    Empty where it was not scored there.
+    """
     test = next((test for test in draft.state.tests if test.id == best.id and test.finished), None)
     if test is None:
-        return ""
+        return "", None
     estimates = draft.statistics.estimates
     e = next(e for e in estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "accuracy"))
     what = averaged(test).removeprefix(test.name).removeprefix(", ")
     right = f"{e.value:.1%} of {e.n:,} {draft.unit.plural} right{_interval(e, '.1%')}"
-    return f"; on the test set {f'the {what}' if what else 'it'} predicts {right}"
+    return f"; on the test set {f'the {what}' if what else 'it'} predicts {right}", e.mark
 
 
 def _over_folds(draft: Draft, stage: StageState) -> Iterator[str]:
