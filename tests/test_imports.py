@@ -42,6 +42,7 @@ LIBRARIES = {
     "matplotlib": ("report",),
     "rocrate": ("report.published.crate",),
     "imblearn": ("data",),
+    "cleanlab": ("stats.label_quality",),
     "minisom": ("models.baselines",),
     "kagglehub": ("data.sources",),
     "huggingface_hub": ("models",),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from harness.data.corrections import pairs
 from harness.data.dataset import LEADING, Dataset, set_split
 from harness.data.folder_layout import FLAT_WORDS
 from harness.data.patient_counts import UNKNOWN
@@ -18,6 +19,9 @@ def data_lines(study: Study, dataset: Dataset) -> list[str]:
         lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{drawn_words(spec)}")
     lines += _set_lines(study, dataset)
     lines += map(str, dataset.left_out)
+    if dataset.corrected:
+        trained, count = len(dataset.rows("train")), len(dataset.corrected)
+        lines.append(f"labels corrected: {count:,} of {trained:,} training images ({pairs(dataset.corrected)})")
     if study.test is not None and not tested:
         why = "no row is of the split test" if "row" in dataset.table else "there is no folder test/"
         lines.append(f"no test set: {why}, so `test:` scores nothing")

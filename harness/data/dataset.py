@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.corrections import Correction
 from harness.data.decode import unreadable
 from harness.data.left_out import LeftOut
 from harness.study.identity import digest
@@ -57,6 +58,7 @@ class Dataset:
     metadata: tuple[str, ...] = ()  # the columns of `table` that only describe the images
     sets: tuple[str, ...] = ()  # the names of the test sets, the leading one first; empty: one without a name
     set_roots: Mapping[str, Path] = field(default_factory=dict)  # of the sets with a source of their own
+    corrected: tuple[Correction, ...] = ()  # the training images whose labels a table of the user's corrects
 
     @cached_property
     def digest(self) -> str:

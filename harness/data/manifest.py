@@ -9,6 +9,7 @@ from unicodedata import normalize
 
 import pandas as pd
 
+from harness.data.corrections import Correction, corrected
 from harness.data.dataset import LEADING, Dataset, Skipped, place_of, set_split
 from harness.data.held_out import FIELD, with_test_set
 from harness.data.left_out import LeftOut
@@ -40,7 +41,7 @@ def read_dataset(
     """
     own = read_images(root, spec, known_bad)
     further = {name: _read_set(set_roots[name], spec, name, known_bad) for name in spec.own_sets}
-    table, left_out = _table(own, further, spec)
+    table, left_out, changed = _table(own, further, spec)
     classes = tuple(sorted(set(table.loc[table["split"] == "train", "label"])))
     dataset = Dataset(
         root,
@@ -55,6 +56,7 @@ def read_dataset(
         tuple(dict.fromkeys([*spec.metadata, *(name for each in spec.sets.values() for name in each.metadata)])),
         tuple(spec.sets),
         dict(set_roots),
+        changed,
     )
     _check_classes(dataset)
     _check_leaks(dataset, accepted, spec.test is not None and spec.test.share is not None)
@@ -71,8 +73,8 @@ def _read_set(root: Path, spec: Data, name: str, known_bad: KnownBad) -> SourceI
 
 def _table(
     own: SourceImages, further: Mapping[str, SourceImages], spec: Data
-) -> tuple[pd.DataFrame, tuple[LeftOut, ...]]:
-    """The table of all images, the training images first and then each test set; and what is left out."""
+) -> tuple[pd.DataFrame, tuple[LeftOut, ...], tuple[Correction, ...]]:
+    """The table of all images, the training images first and then each test set; what is left out, and corrected."""
     images, left_out = own.table, own.left_out
     if spec.sets:
         images, unused = with_sets(images, {name: found.table for name, found in further.items()}, spec)
@@ -80,13 +82,16 @@ def _table(
         left_out = (*left_out, *unused, *of_sets)
     elif spec.test is not None and spec.test.held_out is not None:
         images = with_test_set(images, spec.test.held_out, spec.patient_source is not None)
+    changed: tuple[Correction, ...] = ()
+    if spec.corrections is not None:
+        images, changed = corrected(images, spec.corrections)  # of known splits: no image moves to the test set
     columns = [*FIRST, *(name for name in images if name not in (*FIRST, "bad"))]
     table = pd.DataFrame({name: images[name].tolist() for name in columns})  # text as pandas has it
     if "row" in table and table["row"].isna().any():
         table = table.astype({"row": "Int64"})
     places = {split: place for place, split in enumerate(["train", LEADING, *map(set_split, spec.sets)])}
     by_place = table.sort_values(["split", "image"], key=lambda x: x.map(places) if x.name == "split" else x)
-    return by_place.reset_index(drop=True), left_out
+    return by_place.reset_index(drop=True), left_out, changed
 
 
 def _skipped(own: SourceImages, further: Mapping[str, SourceImages]) -> Skipped | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.audit import Audit
+from harness.data.corrections import Correction
 from harness.data.dataset import Dataset, Skipped
 from harness.data.finding import AuditFinding
 from harness.data.folds import Fold, folds_json
@@ -100,6 +101,7 @@ class StudyRecord:
             self.study.data.pixel_rules,
             tuple(about.get("metadata", self.study.data.metadata)), tuple(about.get("sets", ())),
             {name: Path(self.folder.parents[2], root) for name, root in about.get("set_roots", {}).items()},
+            tuple(Correction(*each) for each in about.get("corrected", ())),
         )  # fmt: skip
 
     @cached_property
@@ -202,6 +204,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
             "skipped": dataset.skipped and asdict(dataset.skipped),
             "left_out": [asdict(left) for left in dataset.left_out],
             **(_about_sets(workspace) if dataset.sets else {}),
+            **({"corrected": dataset.corrected} if dataset.corrected else {}),
         },
     }
 

@@ -22,7 +22,9 @@ def limited(dataset: Dataset, limit: int) -> Dataset:
         for label, count in enumerate(dataset.counts(rows).values()):
             of_class = [patient for patient in by_patient if dataset.labels[patient[0]] == label]
             chosen += _whole_patients(of_class, int(count * share))
-    part = replace(dataset, table=dataset.table.loc[sorted(chosen)].reset_index(drop=True))
+    table = dataset.table.loc[sorted(chosen)].reset_index(drop=True)
+    left = set(table["image"])
+    part = replace(dataset, table=table, corrected=tuple(each for each in dataset.corrected if each.image in left))
     for split in part.splits:
         missing = [name for name, count in part.counts(part.rows(split)).items() if not count]
         if missing and len(dataset.rows(split)):

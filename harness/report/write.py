@@ -20,6 +20,7 @@ from harness.report.sections.answer import answer_lines, answer_sentence
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
+from harness.report.sections.corrected_labels import corrected_lines
 from harness.report.sections.cost import cost_lines
 from harness.report.sections.head import study_head_lines
 from harness.report.sections.odd_images import odd_lines
@@ -121,6 +122,7 @@ def _data(draft: Draft) -> list[str]:
         *marked_markdown(marked(class_counts(inputs.dataset), draft.marks.every)),
         *_metadata(draft),
         *(f"{line[0].upper()}{line[1:]}.\n" for line in data_lines(study, inputs.dataset)),
+        *corrected_lines(draft),
         *([sentence(shared.of_rule), ""] if shared.known else []),
         f"{escaped(folds_words(inputs.dataset, spec, inputs.folds))}, {separation}."
         f" Across the splits: {shared.of_splits}. In training: {oversampling_words(settings)}.",

@@ -1,9 +1,9 @@
 """The block `data:` of a study file: where the images are, and what is known of each."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.study.pixel_rules import GivenWindow, PixelRules, Resize
 from harness.study.set_block import SPLIT, Columns, NamedSet, Split, TestImages
@@ -38,12 +38,19 @@ class Data(Model):
     frame: Count | None = None  # of several, from 1; None: the first
     positive: str | None = None
     patient: str | None = None
+    corrections: str | None = None  # a table of training images whose labels were wrong
     patient_scope: PatientScope = "dataset"  # class: patient 1 of one class is not patient 1 of another one
     limit: Count | None = None
     on_bad_image: Literal["error", "skip"] = "error"  # skip: the manifest leaves out images that cannot be read
     val: Literal["ignore", "train"] = "ignore"
     test: TestImages | None = None
     phantom: Phantom = Phantom()
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; corrections only where there are some, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: value for name, value in content.items() if name != "corrections" or value is not None}
 
     @property
     def patient_rule(self) -> str | None:

@@ -15,6 +15,7 @@ from harness.study.study import Study
 PIXEL_FIELDS = {"resize", "window", "frame"}  # of `data`: in an id where they are not at their default
 NOT_IN_IDS = PIXEL_FIELDS | {  # of `data`: the others are in every id by the digest of the manifest or the metadata
     "path", "on_bad_image", "patient_scope", "root", "columns", "labels", "splits", "links", "metadata", "test",
+    "corrections",
 }  # fmt: skip
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
 BF16_NUMERICS = 5  # the same of whole networks with `precision: bf16`, whose heads compute in fp32 since

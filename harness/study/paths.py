@@ -30,6 +30,7 @@ WEIGHTS: tuple[FieldPath, ...] = (
 PATHS: tuple[FieldPath, ...] = (  # the fields that hold paths, those of backbones behind a scheme
     ("data", "path"),
     ("data", "root"),
+    ("data", "corrections"),
     ("data", "test", "sets", ANY, "path"),
     ("data", "test", "sets", ANY, "root"),
     ("paper",),

@@ -17,6 +17,7 @@ from harness.study.state import StudyState
 SYNTHETIC = "SYNTHETIC DATA"
 LEAKS = "LEAKS: oversampled before the split"
 BEST_EPOCH = "BEST EPOCH: chosen on the images that score it"
+CORRECTED = "LABELS CORRECTED: validation images too"
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class Marks:
     def scenario(self, settings: Settings) -> str | None:
         """The mark of every row that shows this scenario in validation; None where there is no warning."""
         best = [BEST_EPOCH] if settings.select_epoch == "best" else []
-        return _joined([*self.of_study, *_leaks(settings), *best])
+        changed = [CORRECTED] if self.study.data.corrections is not None else []
+        return _joined([*self.of_study, *_leaks(settings), *best, *changed])
 
     def test(self, dataset: Dataset, settings: Settings, ledger: Ledger) -> str | None:
         """The mark of every row about the test set: that of its scenario, and of looks beyond the declared ones.
 
-        Without BEST_EPOCH: the test set is scored at the last epoch.
+        Without BEST_EPOCH, as the test set is scored at the last epoch, and without CORRECTED, as its labels stay.
         """
         looks, declared = taken_looks(self.study, dataset, ledger), declared_looks(self.study)
         seen = [f"TEST SET SEEN {looks} TIMES, {declared} DECLARED"] if looks > declared else []

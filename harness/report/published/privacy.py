@@ -58,7 +58,9 @@ def anonymiser_of(workspace: Workspace) -> Anonymiser:
     weights = [Path(name) for _, name in used]
     weights += [origin.folder for name, _ in used if (origin := origin_of(name)) and origin.folder]
     of_sets = [path for each in study.data.sets.values() for path in (each.path, each.root)]
-    named = [Path(path) for path in (study.data.path, study.paper_file, *of_sets) if path is not None]
+    named = [
+        Path(path) for path in (study.data.path, study.data.corrections, study.paper_file, *of_sets) if path is not None
+    ]
     roots = [dataset.root, *dataset.set_roots.values()]
     return Anonymiser([*weights, *named, *roots, workspace.store.root, study.folder, Path.cwd()], Path.home())
 
