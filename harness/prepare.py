@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from harness.data.alike import with_alike
 from harness.data.audit import ERRORS, audit_study, require_clean
 from harness.data.cached_inputs import known_bad, study_folds
 from harness.data.data_lines import data_lines
@@ -56,16 +57,26 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             folders = set_folders(study.data, store)
             dataset = read_dataset(root, study.data, accepted, partial(known_bad, store), folders)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
-        folds = study_folds(study, dataset, store)
-        _check_unit(study, dataset, folds)
-        _check_two_classes(study, dataset)
-        check_train_shares(study, dataset, folds)
-        check_inner_splits(study, dataset, folds)
-        check_resampling(study, dataset, folds)
+        folds = _folds(study, dataset, store)  # before any image is decoded
+        with study.blamed("data", "source" if study.data.path is None else "path"):
+            grouped = with_alike(study, dataset, store)
+        if grouped is not dataset:
+            dataset, folds = grouped, _folds(study, grouped, store)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)
     return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds), own), store)
+
+
+def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
+    """Make the folds. Raises DataError or StudyError where they are too small for something that the study asks for."""
+    folds = study_folds(study, dataset, store)
+    _check_unit(study, dataset, folds)
+    _check_two_classes(study, dataset)
+    check_train_shares(study, dataset, folds)
+    check_inner_splits(study, dataset, folds)
+    check_resampling(study, dataset, folds)
+    return folds
 
 
 def _check_unit(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:

@@ -24,7 +24,7 @@ data:
   image_size: {size}             # {sizes}
   {positive}
   {patient}
-folds: {{k: {k}, repeats: 1, grouped: true, seed: 0}}
+folds: {{k: {k}, repeats: 1, grouped: true, duplicates: together, seed: 0}}
 base:                         # the settings of every scenario, unless a factor varies them
   backbone: resnet18.tv_in1k  # a timm model; `harness plan` says which sizes it takes
   weights: pretrained         # pretrained | none | PATH.safetensors

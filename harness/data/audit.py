@@ -18,7 +18,7 @@ from harness.study.identity import digest
 from harness.study.study import Acceptable
 
 ERRORS: tuple[str, ...] = get_args(Acceptable)  # the names of findings that stop a run
-AUDIT_VERSION = 8  # raise it when the audit finds something else in the same data
+AUDIT_VERSION = 9  # raise it when the audit finds something else in the same data
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What reading a study found, cached for the next command: the folds, and which images are bad."""
+"""What reading a study found, cached for the next command: folds, nearly identical images, and which are bad."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.data.alike import alike_file, alike_rows
 from harness.data.dataset import Dataset, Skipped
 from harness.data.folds import Fold, check_fold, make_folds
 from harness.data.inputs import Workspace
@@ -40,6 +41,9 @@ def cache_inputs(workspace: Workspace) -> None:
             for f in inputs.folds
         ]
         write_atomic(path, json.dumps(rows).encode())
+    alike = alike_file(study, inputs.dataset, store)
+    if study.folds.duplicates == "together" and read_json(alike) is None:
+        write_atomic(alike, json.dumps(alike_rows(inputs.dataset)).encode())
     if inputs.dataset.skipped is not None:
         _cache_bad(inputs.dataset.skipped, store)
 

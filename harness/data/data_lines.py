@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from harness.data.alike import alike_words
 from harness.data.corrections import pairs
 from harness.data.dataset import LEADING, Dataset, set_split
 from harness.data.folder_layout import FLAT_WORDS
@@ -19,6 +20,7 @@ def data_lines(study: Study, dataset: Dataset) -> list[str]:
         lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{drawn_words(spec)}")
     lines += _set_lines(study, dataset)
     lines += map(str, dataset.left_out)
+    lines += [] if study.folds.duplicates == "apart" else [alike_words(dataset)]
     if dataset.corrected:
         trained, count = len(dataset.rows("train")), len(dataset.corrected)
         lines.append(f"labels corrected: {count:,} of {trained:,} training images ({pairs(dataset.corrected)})")

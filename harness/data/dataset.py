@@ -19,6 +19,7 @@ from harness.study.pixel_rules import DEFAULT_RULES, PixelRules
 LEADING = "test"  # the split of the one test set, or of the first of several
 SPLITS = ("train", LEADING)
 Rows = NDArray[np.int64]
+ALIKE = "alike"  # the column with the first of the training images that each one is nearly identical to
 _IDENTITY = ["image", "split", "label", "patient", "sha256"]  # columns
 
 
@@ -67,7 +68,8 @@ class Dataset:
         Not of the path of the image folder, nor of further test sets.
         """
         rows = self.table[self.table["split"].isin(SPLITS)]
-        return digest([list(self.classes), self.positive, rows[_IDENTITY].to_numpy().tolist()])
+        alike = [rows[ALIKE].tolist()] if ALIKE in rows else []
+        return digest([list(self.classes), self.positive, rows[_IDENTITY].to_numpy().tolist(), *alike])
 
     @cached_property
     def sets_digest(self) -> str | None:
@@ -158,8 +160,12 @@ class Dataset:
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """The group of every row, [n]: images of one patient, and of patients that share an identical file."""
-        return connected(self.table["patient"], self.table["sha256"])
+        """The group of every row, [n]: images of one patient, and of patients that share an identical file.
+
+        Where a study keeps nearly identical training images together, they connect patients, too.
+        """
+        alike = [self.table[ALIKE]] if ALIKE in self.table else []
+        return connected(self.table["patient"], self.table["sha256"], *alike)
 
     def rows(self, split: str) -> Rows:
         """The rows of the table in this split."""

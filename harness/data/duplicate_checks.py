@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from harness.data.dataset import Dataset, Rows
+from harness.data.dataset import ALIKE, Dataset, Rows
 from harness.data.decode import Progress
 from harness.data.duplicates import HASHED_SIZE, MAX_COMPARISONS, NearDuplicates, exact_groups, near_groups
 from harness.data.finding import AuditFinding, Severity
@@ -81,7 +81,8 @@ def _near_across(dataset: Dataset, rows: Rows, near: NearDuplicates) -> Iterator
         differ = f"differ in {column}"
         if column == "patient":
             known = dataset.patient_rule is not None
-            differ = f"{'are of several patients' if known else 'of unknown patients'}: folds may split them"
+            whose = "are of several patients" if known else "of unknown patients"
+            differ = f"{whose}: folds {'keep them together' if ALIKE in dataset.table else 'may split them'}"
         words = f"{len(found)} groups of nearly identical images {differ}, such as"
         pairs = list(found.values())
         finding = _images(dataset, name, severity, words, [[int(rows[p.row]), int(rows[p.other])] for p in pairs])
@@ -97,7 +98,7 @@ def _near_across_folds(folds: list[Fold], groups: Rows) -> Iterator[AuditFinding
     if any(torn):
         text = (
             f"{sum(torn):,} of {validated:,} validation images have a nearly identical image in training, in the folds"
-            " of this study; images of one patient are kept together: give such images the same patient"
+            " of this study; `folds: {duplicates: together}` keeps such images in one fold"
         )
         facts = {"count": sum(torn), "of": validated}
         yield AuditFinding("near-duplicate-across-folds", "warning", text, facts)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.data.dataset import Dataset, Rows, place_of
+from harness.data.dataset import ALIKE, Dataset, Rows, place_of
 from harness.errors import DataError, LeakageError
 from harness.study.identity import derive_seed, digest
 from harness.study.study import Folds
@@ -29,7 +29,7 @@ class Fold:
 
 
 def make_folds(dataset: Dataset, spec: Folds) -> list[Fold]:
-    """Make the stratified folds of every repeat; with `grouped`, each patient and identical file is on one side only.
+    """Make the stratified folds of every repeat; with `grouped`, each group of the dataset is on one side only.
 
     Folds by a column are read from it: each of its values is validated once.
 
@@ -126,6 +126,7 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
             unit = "patients" if known else "images"
             who = dataset.table["patient"].iloc[of_class[0]]
             found = f" in its {len(of_class)} images, such as {who}: check the rule data.patient" if known else ""
+            found += "; nearly identical images count once: folds.duplicates" if ALIKE in dataset.table else ""
             raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}{found}")
 
 

@@ -16,7 +16,18 @@ from harness.study.messages import unknown
 from harness.study.set_block import SPLIT_NAMES
 from harness.study.strict_yaml import FieldPath
 
-RESERVED = ("image", "label", "patient", "split", "fold", "repeat", "row", "sha256", "size")  # columns of a manifest
+RESERVED = (
+    "image",
+    "label",
+    "patient",
+    "split",
+    "fold",
+    "repeat",
+    "row",
+    "sha256",
+    "size",
+    "alike",
+)  # columns of a manifest
 MAX_NAMED = 8  # values in an error
 
 

@@ -20,10 +20,15 @@ def one(*parts: str) -> None:
 
 
 def guessed(harness: Harness, data: str = "d") -> tuple[str, dict[str, int]]:
-    """What `new` prints, and the patients of each class in train/ by the study that it wrote."""
+    """What `new` prints, and the patients of each class in train/ by the study that it wrote.
+
+    apart: these images are alike to the eye, and only their bytes differ.
+    """
     ended = harness("new", "n", "--data", data, "--out", ".")
     assert ended.code == 0, ended
-    table = prepare(load_study(Path("n.yaml"), ["base.weights=none"]), Store(Path("st"))).inputs.dataset.table
+    table = prepare(
+        load_study(Path("n.yaml"), ["base.weights=none", "folds.duplicates=apart"]), Store(Path("st"))
+    ).inputs.dataset.table
     train = table[table["split"] == "train"]
     return ended.out, {str(label): rows["patient"].nunique() for label, rows in train.groupby("label")}
 

@@ -36,7 +36,7 @@ RECOMPUTED = "computed from stored results for every report"
 WORDS = "words, findings and checks"
 UNDECISIVE = {  # the files of the rooms with decisive code that decide no number of a fit, and why
     "data/__init__.py": WORDS, "data/audit.py": WORDS, "data/checks.py": WORDS, "data/data_lines.py": WORDS,
-    "data/duplicate_checks.py": WORDS, "data/duplicates.py": WORDS, "data/orientations.py": WORDS,
+    "data/duplicate_checks.py": WORDS, "data/duplicates.py": IN_THE_IDS, "data/orientations.py": IN_THE_IDS,
     "data/finding.py": WORDS, "data/grays.py": WORDS, "data/groupings.py": WORDS,
     "data/guesses.py": WORDS, "data/headers.py": WORDS,
     "data/dicom_tags.py": IN_THE_IDS,
@@ -59,6 +59,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "models/weight_source.py": WORDS, "study/origin.py": IN_THE_IDS, "study/own_file.py": IN_THE_IDS,
     "stats/__init__.py": RECOMPUTED, "stats/areas.py": RECOMPUTED, "stats/clusters.py": RECOMPUTED,
     "stats/arrays.py": RECOMPUTED, "stats/label_quality.py": RECOMPUTED, "data/corrections.py": IN_THE_IDS,
+    "data/alike.py": IN_THE_IDS,
     "stats/own_metrics.py": RECOMPUTED,
     "stats/bootstrap.py": RECOMPUTED, "stats/calibration.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/fitted_models.py": RECOMPUTED, "stats/practical.py": RECOMPUTED,
