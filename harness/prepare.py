@@ -19,7 +19,7 @@ from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset
 from harness.data.patients import patient_rule
 from harness.data.phantom import is_phantom
-from harness.data.record import StudyRecord, records
+from harness.data.record import ABOUT_FILE, StudyRecord, records
 from harness.data.resampling import check_resampling
 from harness.data.separation import separation
 from harness.data.sources import SOURCES, images_at_hand, made_folders, named_root, set_folders
@@ -32,10 +32,12 @@ from harness.models.custom import source_digest
 from harness.models.load_metrics import own_scores
 from harness.models.study_models import check_models, custom_heads, native_inputs, weights_digests
 from harness.store import Store
+from harness.store.files import read_json
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
 from harness.study.identity import Digests
 from harness.study.paper import load_published
+from harness.study.tried import TriedSeeds
 
 READERS = "report, status, audit, ui, predict, export, verify and publish"
 
@@ -65,7 +67,9 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)
-    return Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds), own), store)
+    workspace = Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds), own), store)
+    study.note_tried(TriedSeeds.of(read_json(workspace.folder / ABOUT_FILE) or {}))
+    return workspace
 
 
 def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.data.cached_inputs import cache_inputs
 from harness.data.inputs import Workspace
 from harness.data.record import write_record
+from harness.data.tried_seeds import tried_seeds
 from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
@@ -105,6 +106,7 @@ def _run(
     """Run the study; the caller holds its lock."""
     workspace.store.sweep()
     cache_inputs(workspace)
+    workspace.study.note_tried(tried_seeds(workspace))  # as it is now, so that later studies change no report of it
     write_record(workspace)
     log = CommandLog(workspace.folder, context.device)
     tell_of_other(workspace.report_folder(), workspace.identity, reporter.say)

@@ -12,10 +12,11 @@ import pytest
 from filelock import FileLock
 
 from harness.study.data_block import Data
+from harness.study.fold_protocol import Folds
 from harness.study.search_block import Search
 from harness.study.settings import Settings
 from harness.study.stage import Stage
-from harness.study.study import AuditRules, FinalTest, Folds, Study
+from harness.study.study import AuditRules, FinalTest, Study
 from tests.conftest import ROOT
 from tests.postgres import create_database, programs
 from tests.postgres import server as database_server

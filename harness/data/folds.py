@@ -10,8 +10,8 @@ import pandas as pd
 
 from harness.data.dataset import ALIKE, Dataset, Rows, place_of
 from harness.errors import DataError, LeakageError
+from harness.study.fold_protocol import Folds
 from harness.study.identity import derive_seed, digest
-from harness.study.study import Folds
 
 BY = ("folds", "by")
 MAX_LEVELS = 12  # in a sentence

@@ -28,6 +28,7 @@ from harness.study.own_file import file_name
 from harness.study.preprocessing import NativeInputs
 from harness.study.provenance import environment
 from harness.study.strict_yaml import dump_yaml
+from harness.study.tried import TriedSeeds
 
 HEADS_FOLDER = "heads"  # the files of custom heads
 ABOUT_FILE = "record.json"
@@ -124,6 +125,7 @@ def restored(folder: Path, about: Mapping[str, Any]) -> Study:
     study._written = about["written"]
     study._changed = {field: (old, new) for field, (old, new) in about["changed"].items()}
     study.resolve_native(NativeInputs.of(about))
+    study.note_tried(TriedSeeds.of(about))
     return study
 
 
@@ -187,6 +189,7 @@ def _about(workspace: Workspace) -> dict[str, Any]:
         "changed": {field: how for field, how in study.changed.items() if field.split(".")[0] != "search"},
         "written": study._written,
         **study.native.content,
+        **study.tried.content,
         "digests": {
             "manifest": digests.manifest,
             "folds": [[*at, value] for at, value in digests.folds.items()],

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.study.data_block import Phantom
+from harness.study.fold_protocol import Folds
 from harness.study.grid import NAME
 from harness.study.search_block import Confirm
 from harness.study.settings import Settings
 from harness.study.strict_yaml import FieldPath, dotted
-from harness.study.study import FinalTest, Folds, Study
+from harness.study.study import FinalTest, Study
 
 Amounts = dict[str, int]  # field -> how much of it is done
 EPOCHS = "base.epochs"

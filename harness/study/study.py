@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_se
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
+from harness.study.fold_protocol import Folds
 from harness.study.grid import Level, level_of, reached
 from harness.study.messages import located
 from harness.study.operating import Operating, Prevalences
@@ -18,6 +19,7 @@ from harness.study.settings import ResolvedSettings, Settings
 from harness.study.stage import Stage
 from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.subgroups import Subgroups
+from harness.study.tried import TriedSeeds
 from harness.study.types import Count, Model, Name
 from harness.study.unit import Combine, UnitName
 
@@ -31,35 +33,6 @@ UNDECISIVE_FIELDS = (
 ADDED_LATER: dict[str, Any] = {
     "subgroups": [], "unit": "image", "combine": "mean", "metrics": [], "operating": None, "prevalences": [],
 }  # fmt: skip
-
-
-class Folds(Model):
-    """The cross-validation protocol."""
-
-    k: Annotated[int, Field(ge=2, le=1000)] = 3
-    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
-    grouped: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
-    by: str = "random"  # column: data.columns.fold; a metadata column: one of its values is left out at a time
-    duplicates: Literal["together", "apart"] = "apart"  # nearly identical images; identical ones go by `grouped`
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether the folds are drawn by chance, `k` of them, and not read from a column."""
-        return self.by == "random"
-
-    @model_validator(mode="after")
-    def _grouped(self) -> "Folds":
-        if self.duplicates == "together" and not (self.grouped and self.is_drawn):
-            why = f"folds by {self.by} are read and not drawn" if self.grouped else "grouped: false groups nothing"
-            raise ValueError(f"duplicates: together, and {why}; write duplicates: apart, which is the default")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; duplicates only where they are kept together, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if name != "duplicates" or value != "apart"}
 
 
 class FinalTest(Model):
@@ -122,6 +95,7 @@ class Study(Model):
     _text: str = PrivateAttr(default="")
     _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
     _native: NativeInputs = PrivateAttr(default_factory=NativeInputs)
+    _tried: TriedSeeds = PrivateAttr(default_factory=TriedSeeds)
 
     @model_serializer(mode="wrap")
     def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -166,6 +140,15 @@ class Study(Model):
     def native(self) -> NativeInputs:
         """What the word `native` stands for, of each backbone."""
         return self._native
+
+    @property
+    def tried(self) -> TriedSeeds:
+        """The seeds that were tried on the same images, as of the start of the last run; empty before the first."""
+        return self._tried
+
+    def note_tried(self, tried: TriedSeeds) -> None:
+        """Set the seeds that were tried on the same images."""
+        self._tried = tried
 
     def resolve_native(self, native: NativeInputs) -> None:
         """Set what the word `native` stands for; until then no settings with it can be resolved."""

@@ -13,7 +13,7 @@ from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_
 from harness.data.manifest import read_dataset
 from harness.errors import DataError, LeakageError
 from harness.study.data_block import Data
-from harness.study.study import Folds
+from harness.study.fold_protocol import Folds
 
 
 def make_dataset(patients: list[tuple[str, int]], twins: int = 0) -> Dataset:

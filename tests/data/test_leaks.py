@@ -9,7 +9,7 @@ from harness.data.folds import make_folds
 from harness.data.leaks import oversampled_before_split, patient_leak, ungrouped_folds
 from harness.data.manifest import read_dataset
 from harness.study.data_block import Data
-from harness.study.study import Folds
+from harness.study.fold_protocol import Folds
 from tests.conftest import PATIENT
 
 

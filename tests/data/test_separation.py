@@ -14,8 +14,8 @@ from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
 from harness.data.separation import Separation, oversampling_words, separation
 from harness.study import Study
 from harness.study.data_block import Data
+from harness.study.fold_protocol import Folds
 from harness.study.settings import Settings
-from harness.study.study import Folds
 from tests.conftest import PATIENT
 from tests.data.test_folds import make_dataset
 

@@ -13,7 +13,7 @@ from harness.data.manifest import read_dataset
 from harness.data.table_file import read_rows, typed
 from harness.errors import DataError, LeakageError
 from harness.study.data_block import Data
-from harness.study.study import Folds
+from harness.study.fold_protocol import Folds
 from tests.conftest import draw_images
 
 LABELS = ["NORMAL", "PNEUMONIA"]

@@ -83,6 +83,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "study/search_block.py": IN_THE_IDS, "study/set_block.py": IN_THE_IDS, "study/unit.py": RECOMPUTED,
     "study/contests.py": RECOMPUTED, "study/reader.py": RECOMPUTED, "study/scenario_state.py": RECOMPUTED,
     "study/state.py": RECOMPUTED,
+    "study/fold_protocol.py": IN_THE_IDS, "study/tried.py": WORDS, "data/tried_seeds.py": WORDS,
     "study/status.py": WORDS, "study/strict_yaml.py": IN_THE_IDS,
     "study/study.py": IN_THE_IDS, "study/types.py": IN_THE_IDS,
     "training/__init__.py": WORDS, "training/allocator.py": "no arithmetic", "training/context.py": "no arithmetic",

@@ -79,6 +79,7 @@ def study_marks(study: Study, synthetic: bool) -> list[str]:
         *([f"REHEARSAL: {', '.join(less)}"] if less else []),
         *([] if study.folds.grouped else [f"{torn}: folds are not grouped"]),
         *(f"ACCEPTED: {name}" for name in study.audit.accept),
+        *study.tried.marks,
     ]
 
 

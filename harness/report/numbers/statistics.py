@@ -103,9 +103,10 @@ def _estimates(workspace: Workspace, state: StudyState, predictions: Predictions
 
 
 def _known_before(workspace: Workspace, state: StudyState) -> list[Finding]:
-    """What is known of the study besides its numbers: its registration, and looks at its test sets."""
+    """What is known of the study besides its numbers: its registration, other seeds, and looks at its test sets."""
     history = LookHistory(workspace, state.scenarios, state.tests).findings
-    return [*registration_findings(workspace, state), *history, *set_look_findings(workspace, state)]
+    tried = [Finding(kind="seeds tried", text=text) for text in workspace.study.tried.words]
+    return [*registration_findings(workspace, state), *tried, *history, *set_look_findings(workspace, state)]
 
 
 def _worded(estimate: Estimate, unit: Unit) -> Estimate:

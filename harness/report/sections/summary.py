@@ -37,6 +37,7 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     found += [words for test in state.tests if test.finished for words in _further(workspace, test, statistics)]
     found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
     found += _treatments(state, statistics)
+    found += [f"**{escaped(words[:1].upper() + words[1:])}.**" for words in workspace.study.tried.words]
     if looks := look_words(statistics):
         found.append(f"Looks at the test set: {looks}")
     chosen = final_test(workspace.study, state)

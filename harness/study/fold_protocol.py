@@ -1,0 +1,36 @@
+"""The block `folds:` of a study file: how training images are divided for cross-validation."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from harness.study.types import Model
+
+
+class Folds(Model):
+    """The cross-validation protocol."""
+
+    k: Annotated[int, Field(ge=2, le=1000)] = 3
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    grouped: bool = True
+    seed: Annotated[int, Field(ge=0)] = 0
+    by: str = "random"  # column: data.columns.fold; a metadata column: one of its values is left out at a time
+    duplicates: Literal["together", "apart"] = "apart"  # nearly identical images; identical ones go by `grouped`
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the folds are drawn by chance, `k` of them, and not read from a column."""
+        return self.by == "random"
+
+    @model_validator(mode="after")
+    def _grouped(self) -> "Folds":
+        if self.duplicates == "together" and not (self.grouped and self.is_drawn):
+            why = f"folds by {self.by} are read and not drawn" if self.grouped else "grouped: false groups nothing"
+            raise ValueError(f"duplicates: together, and {why}; write duplicates: apart, which is the default")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; duplicates only where they are kept together, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: value for name, value in content.items() if name != "duplicates" or value != "apart"}
