@@ -16,6 +16,8 @@ from markupsafe import Markup
 
 PageLinks = Mapping[str, str]  # the words of a link -> its URL
 PART = '<details class="part"><summary>'
+WIDE_POINTS = 360  # a figure from this width on has a row of its own, and scrolls on a phone
+MAX_ROWS = 25  # of a table that is not folded
 VERDICT = "verdict"  # the column that a compact leaderboard has
 IN_MLFLOW = Markup("In MLflow, while <code>harness ui</code> runs")
 
@@ -61,7 +63,7 @@ def page_html(text: str, folder: Path, groups: Mapping[str, PageLinks], folded: 
     parser.add_render_rule("fence", lambda _renderer, all_, index, *_: _folded(all_[index].content))
     # a wide table scrolls, by the keyboard too
     parser.add_render_rule("table_open", lambda _renderer, all_, index, *_: _table_open(all_[index]))
-    parser.add_render_rule("table_close", lambda *_: "</table></div>")
+    parser.add_render_rule("table_close", lambda _renderer, all_, index, *_: _table_close(all_[index]))
     body = parser.renderer.render(tokens, parser.options, {})
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"), autoescape=True)
     page: str = template.render(
@@ -110,6 +112,8 @@ def _label_cells(tokens: Sequence[Token]) -> None:
             end = index + next(i for i, t in enumerate(tokens[index:]) if t.type == "table_close")
             table = tokens[index:end]
             names = [words.content for cell, words in pairwise(table) if cell.type == "th_open"]
+            if (rows := sum(t.type == "tr_open" for t in table) - 1) > MAX_ROWS:
+                token.meta["rows"] = tokens[end].meta["rows"] = rows
             if VERDICT in names:
                 token.attrSet("class", "table cards")
                 for number, cell in enumerate(t for t in table if t.type == "td_open"):
@@ -117,8 +121,13 @@ def _label_cells(tokens: Sequence[Token]) -> None:
 
 
 def _table_open(token: Token) -> str:
-    """A table in a box of its own: a wide one scrolls, by the keyboard too."""
-    return f'<div class="{token.attrGet("class") or "table"}" tabindex="0"><table>'
+    """A table in a box of its own: a wide one scrolls, by the keyboard too; a long one is folded."""
+    fold = f"<details><summary>Show its {rows:,} rows</summary>" if (rows := token.meta.get("rows")) else ""
+    return f'{fold}<div class="{token.attrGet("class") or "table"}" tabindex="0"><table>'
+
+
+def _table_close(token: Token) -> str:
+    return f"</table></div>{'</details>' if token.meta.get('rows') else ''}"
 
 
 def _foldable(tokens: Sequence[Token]) -> list[Token]:
@@ -162,4 +171,6 @@ def _inline_svg(svg: str, words: str, prefix: str) -> str:
     svg = re.sub(r'<path d="[^"]*"\s+style="fill: #ffffff"/>', "", svg)
     svg = svg.replace("#000000", "currentColor")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", svg)
-    return svg.replace("<svg", str(Markup('<svg role="img" aria-label="{}"').format(words)), 1)
+    width = re.search(r'<svg[^>]*\bwidth="([\d.]+)pt"', svg)
+    kind = ' class="wide"' if width and float(width[1]) > WIDE_POINTS else ""
+    return svg.replace("<svg", str(Markup('<svg role="img" aria-label="{}"').format(words)) + kind, 1)

@@ -137,7 +137,7 @@ class Publisher(RootRun):
         if self._tracker.is_finished("test", state.id):
             self._update_test(state, history)
             return
-        from harness.report.figures.study import confusion_figure
+        from harness.report.figures.confusion import confusion_figure
 
         run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
         unit = self._workspace.unit

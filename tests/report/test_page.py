@@ -100,3 +100,16 @@ def test_a_studys_page_says_all_that_its_report_says(finished: Finished) -> None
     rows = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|--")]
     assert found.count("<tr") == len(rows)
     assert found.count('role="img"') + found.count("<img") == text.count("![")
+
+
+def test_a_long_table_is_folded(tmp_path: Path) -> None:
+    rows = "| x |\n" * 26
+    found = page(tmp_path, f"| a |\n|---|\n{rows}\n\n| b |\n|---|\n| y |\n")
+    assert found.count("<details><summary>Show its 26 rows</summary><div") == found.count("</details>") == 1
+
+
+def test_a_wide_figure_has_a_row_of_its_own(tmp_path: Path) -> None:
+    for width in ("359", "361"):
+        (tmp_path / f"w{width}.png").write_bytes(b"")
+        (tmp_path / f"w{width}.svg").write_text(f'<svg width="{width}pt"></svg>')
+    assert re.findall(r'class="wide" width="(\d+)pt', page(tmp_path, "![a](w359.png)\n![b](w361.png)\n")) == ["361"]

@@ -103,12 +103,15 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
 def _show_test(console: "Console", run: "Run", test: "ScenarioState", predictions: Predictions) -> None:
     """Print the rates of each class and the accuracy of a scenario on the test set."""
     from harness.report.tables import study as tables
+    from harness.report.tables.confused import MAX_CLASSES, worst_rows
     from harness.report.tables.export import rounded
 
     frame, unit = predictions.on_test(test), predictions.unit
     mark = run.marks.test(run.workspace.inputs.dataset, test.settings, predictions.ledger)
     title = unit.titled(f"test set: {scored(test)}")
-    console.print(frame_table(title, marked(rounded(tables.class_table(frame)), mark)))
+    console.print(frame_table(title, marked(rounded(worst_rows(tables.class_table(frame))), mark)))
+    if (classes := len(run.workspace.inputs.dataset.classes)) > MAX_CLASSES:
+        console.print(f"the {MAX_CLASSES} of {classes} classes with the lowest F1; all: test-classes-{test.id}.csv\n")
     if test.refits is not None:
         console.print(frame_table(unit.titled(f"test set: {averaged(test)}"), _refits(run, test)))
         return

@@ -11,6 +11,7 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.records import Estimate
 
 MAX_ROWS = 30
+MAX_CLASSES, WORST_CLASSES = 4, 3  # a panel each; of more classes the worst
 
 
 @drawn
@@ -53,7 +54,7 @@ def draw_scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str],
     """The figure of intervals of scenarios."""
     shown = ("accuracy", "roc_auc")
     found = [e for e in estimates if e.subject in names and e.on == OUT_OF_FOLD and e.metric in shown]
-    panels = list(dict.fromkeys(_label(e) for e in found))
+    panels = _panels(found)
     ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
     rows = [e.subject for e in ranked][-MAX_ROWS:]
     size = (1.8 + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * len(rows)))
@@ -72,6 +73,23 @@ def draw_scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str],
         )
     figure.suptitle(titled(title, 70))
     return figure
+
+
+def worst_classes(found: Sequence[Estimate]) -> list[str]:
+    """The classes whose areas have a panel: all of a few, of more those with the smallest mean area."""
+    areas: dict[str, list[float]] = {}
+    for e in found:
+        if e.of_class and e.metric == "roc_auc":
+            areas.setdefault(e.of_class, []).append(e.value)
+    if len(areas) <= MAX_CLASSES:
+        return list(areas)
+    return sorted(areas, key=lambda name: sum(areas[name]) / len(areas[name]))[:WORST_CLASSES]
+
+
+def _panels(found: Sequence[Estimate]) -> list[str]:
+    """The labels of the panels in their order."""
+    worst = worst_classes(found)
+    return list(dict.fromkeys(_label(e) for e in found if e.of_class is None or e.of_class in worst))
 
 
 def _label(e: Estimate) -> str:

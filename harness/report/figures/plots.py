@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from harness.data.dataset import Dataset
 from harness.errors import StudyError
 from harness.report.figures import study as figures
+from harness.report.figures.class_curves import draw_pr, draw_roc
+from harness.report.figures.confusion import draw_confusion
 from harness.report.figures.drawing import watermark
 from harness.report.figures.intervals import draw_scenario_intervals
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
@@ -63,17 +65,17 @@ class Plots:
     def confusion(self, scenario: str | None = None, on: str = OUT_OF_FOLD) -> Axes:
         """The confusion matrix: counts, and shares of each true class."""
         frame, title, mark = self._predicted(scenario, on)
-        return self._marked(figures.draw_confusion(frame, title), mark)[0]
+        return self._marked(draw_confusion(frame, title), mark)[0]
 
     def roc(self, scenario: str | None = None, on: str = OUT_OF_FOLD) -> Axes:
         """The ROC curve of the positive class, or of each class against the rest."""
         frame, title, mark = self._predicted(scenario, on)
-        return self._marked(figures.draw_roc(frame, self.dataset.positive, title), mark)[0]
+        return self._marked(draw_roc(frame, self.dataset.positive, title), mark)[0]
 
     def pr(self, scenario: str | None = None, on: str = OUT_OF_FOLD) -> Axes:
         """Precision against recall of the positive class, or of each class."""
         frame, title, mark = self._predicted(scenario, on)
-        return self._marked(figures.draw_pr(frame, self.dataset.positive, title), mark)[0]
+        return self._marked(draw_pr(frame, self.dataset.positive, title), mark)[0]
 
     def calibration(self, scenario: str | None = None, on: str = OUT_OF_FOLD) -> Axes:
         """Accuracy against the confidence of the predicted class."""

@@ -1,25 +1,24 @@
 """The figures of a study, from stored results alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from harness.data.dataset import Dataset
+from harness.report.figures.class_curves import pr_figure, roc_figure
+from harness.report.figures.confusion import confusion_figure
 from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, plain_figure, save, titled
 from harness.report.numbers.predictions import by_repeat
-from harness.report.tables.study import confusion_table
 from harness.stats.arrays import arrays
 from harness.stats.metrics import equal_mass_bins
 from harness.store.results import FoldRecord
 from harness.study.scenario_state import ScenarioState
 
 LEGEND_LINE_INCHES = 0.18
-INK = "#111111"  # text on a coloured area: pure black would be replaced by the text colour of the page
 
 
 @drawn
@@ -74,90 +73,6 @@ def _curves(records: Sequence[FoldRecord], metric: str) -> np.ndarray:
     """The values [folds, epochs] of a metric, as far as every fold was trained: some may have stopped before."""
     epochs = min(len(record.history) for record in records)
     return np.array([[epoch[metric] for epoch in record.history[:epochs]] for record in records])
-
-
-@drawn
-def confusion_figure(
-    frame: pd.DataFrame, title: str, path: Path, vector: bool = False, mark: str | None = None
-) -> Path:
-    """Draw the confusion matrix with counts (their means over several repeats) and shares of each true class."""
-    return save(draw_confusion(frame, title), path, vector, mark)
-
-
-def draw_confusion(frame: pd.DataFrame, title: str) -> Figure:
-    """The figure of a confusion matrix."""
-    table = confusion_table(frame)
-    counts = table.to_numpy()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (axes,) = plain_figure(title, 1.6 + 1.1 * len(table), 1.2 + 0.9 * len(table))
-    corners = np.arange(len(table) + 1) - 0.5
-    axes.pcolormesh(corners, corners, shares, cmap="Blues", vmin=0, vmax=1)
-    axes.invert_yaxis()
-    for (row, column), share in np.ndenumerate(shares):
-        count = counts[row, column]
-        text = f"{count:,.1f}\n{share:.1%}" if counts.dtype.kind == "f" else f"{count:,}\n{share:.1%}"
-        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else INK)
-    ticks = range(len(table))
-    axes.set_xticks(ticks, [named(name) for name in table.columns])
-    axes.set_yticks(ticks, [named(name) for name in table.index], rotation=90, va="center")
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.grid(visible=False)
-    return figure
-
-
-@drawn
-def roc_figure(
-    frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
-) -> Path:
-    """Draw the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
-    return save(draw_roc(frame, positive, title), path, vector, mark)
-
-
-def draw_roc(frame: pd.DataFrame, positive: str | None, title: str) -> Figure:
-    """The figure of ROC curves."""
-    figure, (axes,) = plain_figure(title)
-    for number, name, in_class, score in _against_rest(frame, positive):
-        false, true, _ = roc_curve(in_class, score)
-        axes.plot(false, true, label=name, color=f"C{number}")
-    axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
-    axes.legend()
-    return figure
-
-
-@drawn
-def pr_figure(
-    frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
-) -> Path:
-    """Draw precision against recall of the positive class, or of every class, with its share as the baseline.
-
-    A curve for each repeat.
-    """
-    return save(draw_pr(frame, positive, title), path, vector, mark)
-
-
-def draw_pr(frame: pd.DataFrame, positive: str | None, title: str) -> Figure:
-    """The figure of precision-recall curves."""
-    figure, (axes,) = plain_figure(title)
-    for number, name, in_class, score in _against_rest(frame, positive):
-        precision, recall, _ = precision_recall_curve(in_class, score)
-        axes.plot(recall, precision, label=name, color=f"C{number}")
-        axes.axhline(in_class.mean(), color=f"C{number}", lw=0.8, ls=":")
-    axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
-    axes.legend()
-    return figure
-
-
-def _against_rest(
-    frame: pd.DataFrame, positive: str | None
-) -> Iterator[tuple[int, str | None, np.ndarray, np.ndarray]]:
-    """For every class shown, in each repeat: its number, its name (in the first only), its images, and its scores."""
-    for repeat, part in enumerate(by_repeat(frame)):
-        classes, probabilities, labels = arrays(part)
-        for number, name in enumerate([positive] if positive else classes):
-            in_class = labels == classes.index(name)
-            if in_class.any() and not in_class.all():
-                yield number, None if repeat else named(name), in_class, probabilities[:, classes.index(name)]
 
 
 @drawn

@@ -7,7 +7,8 @@ import pandas as pd
 from harness.report.numbers.conformal_numbers import CONFORMAL, COVERAGE, LEAST_PROBABILITY, ONE_CLASS, SIZE
 from harness.report.numbers.records import Estimate
 from harness.report.sections.out_of_fold import Predicted
-from harness.report.tables.export import export_table
+from harness.report.tables.confused import MAX_CLASSES
+from harness.report.tables.export import export_table, marked_markdown, write_table
 from harness.report.tables.statistics import interval_cell
 
 
@@ -23,8 +24,18 @@ def conformal_lines(estimates: Sequence[Estimate], predicted: Predicted) -> list
         f" Wasserman 2019). That holds for {rows} drawn as these were and predicted as they were; whether it does for"
         f" the model and the {rows} of the test set is measured there, with 95 % intervals.",
         "",
-        *export_table(conformal_table(found), predicted.folder, f"conformal-{predicted.scenario.id}"),
+        *_table_lines(conformal_table(found), predicted),
     ]
+
+
+def _table_lines(table: pd.DataFrame, predicted: Predicted) -> list[str]:
+    """Write the table to the folder, and return it in Markdown; of many classes without the columns of each class."""
+    name, common = f"conformal-{predicted.scenario.id}", ("wanted", COVERAGE, SIZE, ONE_CLASS, "mark")
+    if len(table.columns) <= len(common) + 2 * MAX_CLASSES:
+        return export_table(table, predicted.folder, name)
+    write_table(table, predicted.folder, name)
+    note = f"*Each class has its own least probability and coverage: {name}.csv.*"
+    return [*marked_markdown(table[[column for column in common if column in table]]), note, ""]
 
 
 def conformal_table(found: Sequence[Estimate]) -> pd.DataFrame:

@@ -18,8 +18,9 @@ from harness.report.sections.refits import NOTE, OF_FIRST, metrics_board, refit_
 from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
+from harness.report.tables.confused import class_lines, interval_lines
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table, estimate_table, fitted_models_note, interval_note
+from harness.report.tables.statistics import comparison_table, fitted_models_note, interval_note
 from harness.store.looks import Look
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import look_key
@@ -36,16 +37,16 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
     mark = draft.marks.test(dataset, scenario.settings, draft.ledger)
     confusion = tables.confusion_table(frame)
     marked(confusion, mark).to_csv(folder / f"test-confusion-{scenario.id}.csv")
-    board, classes = metrics_board(state, draft.predictions), tables.class_table(frame)
+    board = metrics_board(state, draft.predictions)
     predicted = Predicted(scenario, "test", frame, mark, folder, draft.unit)
     subjects = (scenario.name, MAJORITY)
     shown = [e for e in draft.statistics.estimates if e.subject in subjects and e.on == TEST and e.interval]
     explained = [] if draft.unit.patients else state.jobs
-    by_class = export_table(marked(classes, mark), folder, f"test-classes-{scenario.id}")
+    by_class = class_lines(frame, mark, folder, f"test-classes-{scenario.id}")
     of_mean = [
         interval_note(draft.inputs.separation.unit),
         "",
-        *export_table(estimate_table(shown), folder, f"test-intervals-{scenario.id}"),
+        *interval_lines(shown, folder, f"test-intervals-{scenario.id}"),
     ]
     return [
         *lines,

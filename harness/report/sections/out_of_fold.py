@@ -10,11 +10,10 @@ from harness.data.dataset import Dataset
 from harness.data.inputs import Workspace
 from harness.data.pictures import picture
 from harness.report.draft import Draft
+from harness.report.figures.class_curves import MAX_CURVES
 from harness.report.figures.study import prediction_figures
-from harness.report.numbers.marks import marked
 from harness.report.sections.surest_errors import error_lines, patient_error_lines
-from harness.report.tables.export import export_table
-from harness.report.tables.study import class_table
+from harness.report.tables.confused import class_lines, many_note, pair_lines
 from harness.study.plan import Scenario
 from harness.study.scenario_state import ScenarioState
 from harness.study.unit import Unit
@@ -66,18 +65,27 @@ def _out_of_fold(draft: Draft, state: ScenarioState) -> list[str]:
         f"{_REPEATS_NOTE.format(repeats=repeats, unit=unit.name) if repeats > 1 else ''} {_AREA_NOTE}",
         "",
         *figure_lines(predicted, unit.titled(f"out of fold, {state.name}"), draft.dataset),
-        *export_table(marked(class_table(frame), mark), draft.folder, predicted.name("classes")),
+        *class_lines(frame, mark, draft.folder, predicted.name("classes")),
         *hardest_lines(predicted, draft.workspace),
     ]
 
 
 def figure_lines(predicted: Predicted, title: str, dataset: Dataset) -> list[str]:
-    """Draw confusion matrix, ROC, precision-recall and calibration, in one row of the page."""
+    """Draw confusion matrix, ROC, precision-recall and calibration, in one row of the page; of many classes the worst.
+
+    Of many classes, the tables of their confusions are written too.
+    """
     name = predicted.name("{}")
     positive, folder = dataset.positive, predicted.folder
     paths = prediction_figures(predicted.frame, positive, title, folder, name, True, predicted.mark)
     words = ("confusion matrix", "ROC curve", "precision against recall", "calibration")
-    return [*(f"![{word}]({path.name})" for word, path in zip(words, paths, strict=True)), ""]
+    on, ending = predicted.on, predicted.scenario.id
+    return [
+        *(f"![{word}]({path.name})" for word, path in zip(words, paths, strict=True)),
+        "",
+        *many_note(len(dataset.classes), on, ending, MAX_CURVES),
+        *pair_lines(predicted.frame, predicted.mark, folder, on, ending),
+    ]
 
 
 def hardest_lines(predicted: Predicted, workspace: Workspace) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.forest import difference_figure
-from harness.report.figures.intervals import scenario_intervals
+from harness.report.figures.intervals import MAX_CLASSES, WORST_CLASSES, scenario_intervals
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.inflation import INFLATION
 from harness.report.numbers.marks import together
@@ -111,10 +111,11 @@ def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) ->
     names = [s.name for s in state.scenarios if s.finished]
     path = draft.folder / f"intervals-{state.stage.name}.png"
     scenario_intervals(draft.statistics.estimates, names, title, path, mark)
-    unit = draft.inputs.separation.unit
+    unit, many = draft.inputs.separation.unit, len(draft.dataset.classes) > MAX_CLASSES
+    worst = f" ROC AUC of the {WORST_CLASSES} classes that have the smallest one; all: statistics.json."
     note = (
         f"*Out of fold, all folds together: 95 % intervals over {unit}, by Wilson and by DeLong. The means"
         " over the folds in the table above are the main result: ranking the scores of all folds"
-        " together mixes different models, and the ROC AUC is mostly lower.*"
+        f" together mixes different models, and the ROC AUC is mostly lower.{worst * many}*"
     )
     return [f"![intervals of the scenarios]({path.name})", "", note, ""]

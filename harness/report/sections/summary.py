@@ -15,11 +15,14 @@ from harness.report.numbers.treatment_tests import SENTENCE
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
 from harness.report.sections.subgroups import subgroup_findings
+from harness.report.tables.confused import MAX_CLASSES
 from harness.report.tables.export import escaped, sentence
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_COST
 from harness.study.state import StageState, StudyState, final_test
 from harness.study.unit import Unit
+
+WORST_CLASSES = 3  # that are named, of many
 
 
 def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistics) -> list[str]:
@@ -97,8 +100,12 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]
-    found = (f"{_counts(e)}{escaped(e.of_class)}, {_share(e)}" for e in recalls)
-    yield f"Found on the test set{' (patients)' * unit.patients}: {'; '.join(found)}."
+    shown, which = recalls, ""
+    if len(recalls) > MAX_CLASSES:
+        shown = sorted(recalls, key=lambda e: e.value)[:WORST_CLASSES]
+        which = f", the {WORST_CLASSES} of {len(recalls)} classes with the lowest recall"
+    found = (f"{_counts(e)}{escaped(e.of_class)}, {_share(e)}" for e in shown)
+    yield f"Found on the test set{' (patients)' * unit.patients}{which}: {'; '.join(found)}."
 
 
 def _treatments(state: StudyState, statistics: Statistics) -> list[str]:
