@@ -18,6 +18,7 @@ PageLinks = Mapping[str, str]  # the words of a link -> its URL
 PART = '<details class="part"><summary>'
 WIDE_POINTS = 360  # a figure from this width on has a row of its own, and scrolls on a phone
 MAX_ROWS = 25  # of a table that is not folded
+SEVERITIES = ("error", "warning", "note")  # of the audit
 VERDICT = "verdict"  # the column that a compact leaderboard has
 IN_MLFLOW = Markup("In MLflow, while <code>harness ui</code> runs")
 
@@ -106,7 +107,7 @@ def _shape(tokens: Sequence[Token]) -> None:
 
 
 def _label_cells(tokens: Sequence[Token]) -> None:
-    """Give each cell of a leaderboard the name of its column: on a phone its rows are cards."""
+    """Give each cell of a leaderboard or a gallery the name of its column: its rows are cards, there on a phone."""
     for index, token in enumerate(tokens):
         if token.type == "table_open":
             end = index + next(i for i, t in enumerate(tokens[index:]) if t.type == "table_close")
@@ -114,10 +115,30 @@ def _label_cells(tokens: Sequence[Token]) -> None:
             names = [words.content for cell, words in pairwise(table) if cell.type == "th_open"]
             if (rows := sum(t.type == "tr_open" for t in table) - 1) > MAX_ROWS:
                 token.meta["rows"] = tokens[end].meta["rows"] = rows
+            pictures = next((t.children[:1] for t in table if t.type == "inline" and _is_picture(t)), [])
+            if pictures:
+                token.attrSet(
+                    "class", "table gallery pairs" if "grad-cam" in str(pictures[0].attrGet("src")) else "table gallery"
+                )
+            if "severity" in names:
+                _mark_severities(table)
             if VERDICT in names:
                 token.attrSet("class", "table cards")
+            if VERDICT in names or pictures:
                 for number, cell in enumerate(t for t in table if t.type == "td_open"):
                     cell.attrSet("data-label", names[number % len(names)])
+
+
+def _is_picture(words: Token) -> bool:
+    return bool(words.children) and words.children[0].type == "image"
+
+
+def _mark_severities(table: Sequence[Token]) -> None:
+    """Set the class of the cells of the audit that are a severity, and by what they are sorted."""
+    for cell, words in pairwise(table):
+        if cell.type == "td_open" and words.content in SEVERITIES:
+            cell.attrSet("class", words.content)
+            cell.attrSet("data-sort", str(SEVERITIES.index(words.content)))
 
 
 def _table_open(token: Token) -> str:

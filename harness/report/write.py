@@ -17,13 +17,13 @@ from harness.report.numbers.records import write_statistics
 from harness.report.numbers.statistics import study_statistics
 from harness.report.page import PageLinks, write_page
 from harness.report.sections.answer import answer_lines, answer_sentence
+from harness.report.sections.audit_table import audit_lines
 from harness.report.sections.beside_paper import Sides, paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
 from harness.report.sections.corrected_labels import corrected_lines
 from harness.report.sections.cost import cost_lines
 from harness.report.sections.head import study_head_lines
-from harness.report.sections.odd_images import odd_lines
 from harness.report.sections.other_unit import other_draft, other_unit_lines
 from harness.report.sections.scenario_settings import settings_lines
 from harness.report.sections.stages import result_lines
@@ -102,7 +102,7 @@ def _text(draft: Draft, other: Draft | None, summary: list[str]) -> list[str]:
         *("## Summary", "", *answer_lines(draft), *summary, ""),
         *_data(draft),
         *_settings(draft),
-        *_audit(draft),
+        *audit_lines(draft),
         *result_lines(draft),
         *cost_lines(draft),
         *other_unit_lines(draft, other),
@@ -139,15 +139,6 @@ def _metadata(draft: Draft) -> list[str]:
 def _settings(draft: Draft) -> list[str]:
     stages = {scenario.id: ", ".join(names) for scenario, names in all_scenarios(draft.state.stages)}
     return settings_lines(draft.marks, draft.inputs, draft.state.scenarios, draft.folder, stages)
-
-
-def _audit(draft: Draft) -> list[str]:
-    audit = draft.workspace.audit
-    (draft.folder / "audit.json").write_text(audit.to_json(draft.marks.of_study), encoding="utf-8")
-    shown = [f for f in audit.findings if f.name != "counts"]
-    accepted = {f.name: " (accepted by name)" for f in shown if f.severity == "error" and f.accepted}
-    lines = [f"- {f.severity}: {f.text}{accepted.get(f.name, '')}" for f in shown]
-    return ["## Audit", "", *lines, "", *odd_lines(draft)]
 
 
 def _paper(draft: Draft, folder: Path) -> list[str]:

@@ -125,6 +125,51 @@ def test_a_table_is_sorted_by_a_click_and_back(reader: Reader) -> None:
         assert found == sorted(found, reverse=not ascending)
 
 
+def test_a_picture_of_an_error_is_enlarged_by_the_keyboard_and_the_next_one_follows(reader: Reader) -> None:
+    page = reader.unfolded()
+    pictures = page.locator(".gallery img")
+    assert pictures.count() > 2
+    pictures.first.focus()
+    page.keyboard.press("Enter")
+    large = page.locator("dialog img")
+    assert large.is_visible()
+    assert large.get_attribute("src") == pictures.first.get_attribute("src")
+    assert large.get_attribute("alt") == pictures.first.get_attribute("alt") != ""
+    assert "true " in page.inner_text("dialog p") and "predicted " in page.inner_text("dialog p")
+    width = "e => e.getBoundingClientRect().width"
+    assert large.evaluate(width) > 3 * pictures.first.evaluate(width)
+    page.keyboard.press("ArrowRight")
+    assert large.get_attribute("src") == pictures.nth(1).get_attribute("src")
+    page.keyboard.press("Escape")
+    assert not large.is_visible()
+    assert pictures.nth(1).evaluate("e => document.activeElement === e")
+    assert [url for url in reader.requests if not url.startswith("data:")] == [page.url]
+
+
+def test_pictures_and_grad_cam_have_readable_words_under_them(reader: Reader) -> None:
+    page = reader.unfolded(PHONE)
+    assert page.locator(".pairs tr").count() > 0
+    for card in page.locator(".gallery tbody tr").all():
+        cells = card.locator("td")
+        words = dict(cells.evaluate_all("all => all.map(e => [e.dataset.label, e.textContent])"))
+        assert {"true", "predicted", "probability"} <= set(words) or "finding" in words
+        assert all(
+            float(size) >= 12
+            for size in cells.evaluate_all("all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
+        )
+        assert card.locator("img").get_attribute("alt")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_severities_of_the_audit_differ_by_colour_and_word(reader: Reader, scheme: str) -> None:
+    page = reader.unfolded(scheme=scheme)
+    cells = page.locator("td[data-sort]")
+    found = cells.evaluate_all("all => all.map(e => [e.className, e.textContent, getComputedStyle(e).color])")
+    assert all(kind == word for kind, word, _ in found)
+    assert len({colour for _, _, colour in found}) == len({word for _, word, _ in found}) > 1
+    assert [word for _, word, _ in found] == sorted((w for _, w, _ in found), key=["error", "warning", "note"].index)
+
+
 def luminance(colour: str) -> float:
     """The share of light in `rgb(r, g, b)`, 0 to 1."""
     red, green, blue = (int(value) for value in re.findall(r"\d+", colour)[:3])

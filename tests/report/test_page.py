@@ -102,6 +102,17 @@ def test_a_studys_page_says_all_that_its_report_says(finished: Finished) -> None
     assert found.count('role="img"') + found.count("<img") == text.count("![")
 
 
+def test_a_table_with_pictures_is_a_gallery_whose_cells_name_their_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(GIF)
+    (tmp_path / "grad-cam.gif").write_bytes(GIF)
+    head = "|  | true | probability |\n|---|---|---:|\n"
+    text = f"{head}| ![one](a.gif) | x | 0.9 |\n\n{head}| ![two](grad-cam.gif) | x | 0.9 |\n"
+    found = page(tmp_path, text)
+    assert re.findall(r'<div class="table (gallery.*?)"', found) == ["gallery", "gallery pairs"]
+    assert re.findall(r'data-label="(\w*)"', found) == ["", "true", "probability"] * 2
+    assert found.count(base64.b64encode(GIF).decode()) == 2, "each picture is there once"
+
+
 def test_a_long_table_is_folded(tmp_path: Path) -> None:
     rows = "| x |\n" * 26
     found = page(tmp_path, f"| a |\n|---|\n{rows}\n\n| b |\n|---|\n| y |\n")

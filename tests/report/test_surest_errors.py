@@ -42,9 +42,11 @@ def test_each_error_stands_next_to_its_own_picture(tmp_path: Path, channels: int
     assert lines[0] == "4 of 6 images were classified wrongly; the 4 surest of these errors:"
     assert lines[2] == "*MARK*"
     body = [line for line in lines if line.startswith("| ![")]
+    assert lines[4].split(" | ")[1:4] == ["image", "patient", "true"] and " predicted |" in lines[4]
     for number, (line, name) in enumerate(zip(body, "ecbf", strict=True), start=1):
         file = f"thumbnails/hard-{number:02}.jpg"
-        assert line.startswith(f"| ![{number}]({file}) | train/{name}.png |")
+        assert line.startswith(f"| ![train/{name}.png: true ")
+        assert f", predicted {'A' if name in 'cf' else 'B'}]({file}) | train/{name}.png |" in line
         shown = np.asarray(Image.open(tmp_path / file))
         assert abs(float(shown.mean()) - order.index(name) * 40) < 3
     table = pd.read_csv(tmp_path / "hard.csv")

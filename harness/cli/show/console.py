@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]])
         numbers = bool(rows) and all(str(row[index])[:1].isdigit() or row[index] == "-" for row in rows)
         table.add_column(column, justify="right" if numbers else "left", header_style="dim", no_wrap=numbers)
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
     table.caption = " "
     return table
 

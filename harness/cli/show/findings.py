@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from harness.cli.show.console import new_console, rows_table, show_marks
 from harness.store import Store
 
@@ -11,12 +13,19 @@ if TYPE_CHECKING:
     from harness.doctor import Check
     from harness.store.cache import CacheEntry
 
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}  # of severities
+
 
 def show_audit(audit: "Audit", marks: Iterable[str]) -> None:
     """Print the findings of an audit, errors first. marks: of every number of the study."""
     show_marks(new_console(), marks)
-    rows = [[f.severity + (" (accepted)" if f.accepted else ""), f.name, f.text] for f in audit.findings]
-    new_console().print(rows_table("audit", ["severity", "finding", ""], rows))
+    from harness.report.sections.advice import advice
+
+    rows = [
+        [Text(f.severity + (" (accepted)" if f.accepted else ""), STYLES[f.severity]), f.name, f.text, advice(f)]
+        for f in audit.findings
+    ]
+    new_console().print(rows_table("audit", ["severity", "finding", "what was found", "what to do"], rows))
 
 
 def show_checks(checks: "list[Check]") -> None:

@@ -3,13 +3,18 @@
 from functools import partial
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from PIL import Image
 
+from harness.data.decode import Pixels
 from harness.data.inputs import Workspace
 from harness.data.pictures import PictureOf, picture
 from harness.errors import attempt, failure
 from harness.report.figures.drawing import drawn, named, save, titled
+from harness.report.sections.thumbnails import pictured, thumbnail_links
 from harness.report.tables.export import escaped
 from harness.store.explanations import (
     GRAD_CAM_WARNING,
@@ -38,7 +43,7 @@ def explanation_lines(job: Job, workspace: Workspace, folder: Path, mark: str | 
     paths: list[Path] = []
     log = folder / f"grad-cam-{job.scenario.id}.txt"
     attempt(GRAD_CAM_WARNING, log, lambda: paths.extend(explanation_figures(job, workspace, folder, mark)))
-    lines = [f"![Grad-CAM of test images, {_side(path)}]({path.name})" for path in paths]
+    lines = map_lines(job, workspace, folder, mark) if paths else []
     why = failure(log) or failure(explanations_log(workspace.store, job.id))
     unregistered = failure(unregistered_log(workspace.store, job.id))
     shown = [EXPLANATION, "", *lines, ""] if lines else [f"{escaped(why)}.", ""] if why else []
@@ -46,6 +51,43 @@ def explanation_lines(job: Job, workspace: Workspace, folder: Path, mark: str | 
         *(["### Where the model looked", "", *shown] if shown else []),
         *([f"{escaped(unregistered)}.", ""] if unregistered else []),
     ]
+
+
+def map_lines(job: Job, workspace: Workspace, folder: Path, mark: str | None) -> list[str]:
+    """Write a picture of each map next to its image, and return their tables in Markdown, correct predictions first."""
+    found = Explanations.load(explanations_file(workspace.store, job.id))
+    assert found is not None
+    dataset = workspace.inputs.dataset
+    table = pd.DataFrame(
+        {
+            "image": dataset.table["image"].to_numpy()[found.rows],
+            "true": found.true,
+            "predicted": found.called,
+            "probability": found.probability,
+        }
+    )
+    picture_of = partial(_beside, found, partial(picture, dataset, job.scenario.settings.framing, workspace.store))
+    lines = [f"*{escaped(mark)}*", ""] if mark else []
+    for side, words in (
+        (table["true"] == table["predicted"], "Correct"),
+        (table["true"] != table["predicted"], "Wrong"),
+    ):
+        part, name = table[side], f"grad-cam-{job.scenario.id}-{words.lower()}"
+        if len(part):
+            alts = (f"{e.image} and its Grad-CAM: true {e.true}, predicted {e.predicted}" for e in part.itertuples())
+            links = thumbnail_links(part.index, alts, picture_of, folder, name)
+            lines += [f"{words} predictions; the image, and the image under its map:", "", *pictured(part, links)]
+    return lines
+
+
+def _beside(found: Explanations, picture_of: PictureOf, index: int) -> Pixels:
+    """The pixels [3, height, 2 x width] of an image, next to the same image under its map."""
+    image = picture_of(int(found.rows[index]))
+    shown = np.repeat(image, 3, axis=0) if len(image) == 1 else image
+    size = (image.shape[2], image.shape[1])
+    scaled = np.asarray(Image.fromarray(found.maps[index]).resize(size, Image.Resampling.BILINEAR))
+    colours = matplotlib.colormaps["inferno"](scaled)[..., :3].transpose(2, 0, 1) * 255
+    return np.concatenate([shown, (0.5 * shown + 0.5 * colours).round().astype(np.uint8)], axis=2)
 
 
 def explanation_figures(job: Job, workspace: Workspace, folder: Path, mark: str | None = None) -> list[Path]:

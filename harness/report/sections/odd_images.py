@@ -7,8 +7,8 @@ import pandas as pd
 from harness.data.pictures import picture
 from harness.report.draft import Draft
 from harness.report.numbers.marks import marked
-from harness.report.sections.thumbnails import thumbnail_links
-from harness.report.tables.export import markdown, write_table
+from harness.report.sections.thumbnails import pictured, thumbnail_links
+from harness.report.tables.export import write_table
 from harness.study.preprocessing import Framing
 
 ODD = ("inverted", "blank", "dark-16-bit", "few-levels", "borders")  # findings of single images
@@ -25,11 +25,10 @@ def odd_lines(draft: Draft) -> list[str]:
         framing = draft.state.scenarios[0].settings.framing
     rows = {image: row for row, image in enumerate(draft.dataset.table["image"])}
     picture_of = partial(picture, draft.dataset, framing, draft.workspace.store)
-    links = thumbnail_links((rows[image] for image in table["image"]), picture_of, draft.folder, "odd")
+    words = (f"{finding}: {image}" for finding, image in named)
+    links = thumbnail_links((rows[image] for image in table["image"]), words, picture_of, draft.folder, "odd")
     write_table(marked(table, draft.marks.every), draft.folder, "odd-images")
-    head, rule, *body = markdown(table)
-    pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
-    return ["Odd images that the audit names, the first of each kind:", "", f"| {head}", f"|---{rule}", *pictured, ""]
+    return ["Odd images that the audit names, the first of each kind:", "", *pictured(table, links)]
 
 
 def _first(facts: dict[str, list[str]]) -> list[str]:

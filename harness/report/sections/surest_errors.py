@@ -8,8 +8,8 @@ import pandas as pd
 from harness.data.pictures import PictureOf
 from harness.report.numbers.marks import marked
 from harness.report.numbers.predictions import by_repeat
-from harness.report.sections.thumbnails import thumbnail_links
-from harness.report.tables.export import escaped, export_table, markdown, rounded, write_table
+from harness.report.sections.thumbnails import pictured, thumbnail_links
+from harness.report.tables.export import escaped, export_table, write_table
 from harness.stats.arrays import arrays
 
 MAX_ERRORS = 12
@@ -68,13 +68,12 @@ def error_lines(
     if not len(table):
         return ["No image was classified wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
-    links = thumbnail_links((rows[image] for image in table["image"]), picture_of, folder, name)
+    words = (f"{e.image}: true {e.true}, predicted {e.called}" for e in table.itertuples())
+    links = thumbnail_links((rows[image] for image in table["image"]), words, picture_of, folder, name)
     write_table(marked(table, mark), folder, name)
-    head, rule, *body = markdown(rounded(table).fillna(""))
-    pictured = [f"| {link} {line}" for link, line in zip(links, body, strict=True)]
-    words = f"{_how_many(frame)}; the {len(table)} surest of these errors:"
+    said = f"{_how_many(frame)}; the {len(table)} surest of these errors:"
     caption = [f"*{escaped(mark)}*", ""] if mark else []
-    return [words, "", *caption, f"| {head}", f"|---{rule}", *pictured, ""]
+    return [said, "", *caption, *pictured(table.rename(columns={"called": "predicted"}), links)]
 
 
 def patient_error_lines(frame: pd.DataFrame, folder: Path, name: str, mark: str | None) -> list[str]:
