@@ -11,8 +11,8 @@ from harness.report.numbers.label_suspects import CORRECTED, LabelSuspects, labe
 from harness.report.numbers.marks import marked, study_marks
 from harness.report.numbers.predictions import Predictions
 from harness.report.page import page_html
-from harness.report.sections.thumbnails import thumbnail_links
-from harness.report.tables.export import escaped, markdown, marked_markdown, rounded
+from harness.report.sections.thumbnails import pictured, thumbnail_links
+from harness.report.tables.export import escaped, marked_markdown
 from harness.store.files import new_folder
 from harness.study.state import StudyState
 
@@ -99,8 +99,7 @@ def _pictured(workspace: Workspace, state: StudyState, found: LabelSuspects, fol
     dataset = workspace.inputs.dataset
     rows = {image: row for row, image in enumerate(dataset.table["image"])}
     picture_of = partial(picture, dataset, state.scenarios[0].settings.framing, workspace.store)
-    links = thumbnail_links((rows[image] for image in shown["image"]), picture_of, folder, "suspect")
+    links = thumbnail_links((rows[image] for image in shown["image"]), shown["image"], picture_of, folder, "suspect")
     more = len(found.table) - len(shown)
     words = [f"The {len(shown)} worst; {more:,} more are in `{FILE}`.", ""] if more else []
-    head, rule, *body = markdown(rounded(shown).fillna(""))
-    return [*words, f"| {head}", f"|---{rule}", *(f"| {link} {line}" for link, line in zip(links, body, strict=True))]
+    return [*words, *pictured(shown, links)]
