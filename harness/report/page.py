@@ -115,7 +115,7 @@ def _label_cells(tokens: Sequence[Token]) -> None:
             names = [words.content for cell, words in pairwise(table) if cell.type == "th_open"]
             if (rows := sum(t.type == "tr_open" for t in table) - 1) > MAX_ROWS:
                 token.meta["rows"] = tokens[end].meta["rows"] = rows
-            pictures = next((t.children[:1] for t in table if t.type == "inline" and _is_picture(t)), [])
+            pictures = [image for cell in table if (image := _picture(cell))]
             if pictures:
                 token.attrSet(
                     "class", "table gallery pairs" if "grad-cam" in str(pictures[0].attrGet("src")) else "table gallery"
@@ -129,8 +129,10 @@ def _label_cells(tokens: Sequence[Token]) -> None:
                     cell.attrSet("data-label", names[number % len(names)])
 
 
-def _is_picture(words: Token) -> bool:
-    return bool(words.children) and words.children[0].type == "image"
+def _picture(cell: Token) -> Token | None:
+    """The picture that a cell begins with."""
+    first = next(iter(cell.children or []), None)
+    return first if first and first.type == "image" else None
 
 
 def _mark_severities(table: Sequence[Token]) -> None:

@@ -100,12 +100,12 @@ def _lines(curves: Sequence[_Curve], title: str, baselines: bool) -> tuple[Figur
         of_all = [np.interp(GRID, *_ascending(curve)) for curve in curves]
         axes.fill_between(GRID, np.min(of_all, axis=0), np.max(of_all, axis=0), color="gray", alpha=0.2, lw=0)
     for place, number in enumerate(names):
-        style = {"color": f"C{place % 10}", "ls": "-" if place < 10 else "--"}
+        colour, style = f"C{place % 10}", "-" if place < 10 else "--"
         for curve in (curve for curve in shown if curve.number == number):
             label = None if curve.repeat else named(curve.name, *(() if inside else (MAX_NAME,)))
-            axes.plot(curve.x, curve.y, label=label, **style)
+            axes.plot(curve.x, curve.y, label=label, color=colour, ls=style)
             if baselines:
-                axes.axhline(curve.share, color=style["color"], lw=0.8, ls=":")
+                axes.axhline(curve.share, color=colour, lw=0.8, ls=":")
     if inside:
         axes.legend()
     else:

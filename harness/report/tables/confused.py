@@ -39,10 +39,13 @@ def most_confused(table: pd.DataFrame, most: int = MAX_CLASSES) -> list[str]:
 def confused_pairs(frame: pd.DataFrame) -> pd.DataFrame:
     """The pairs of a true and another, predicted class, most frequent first; counts are means over the repeats."""
     table = confusion_table(frame)
-    pairs = table.stack().rename("count").reset_index()
-    totals = table.sum(axis="columns")
-    pairs["share of the true class"] = pairs["count"] / pairs["true"].map(totals).clip(lower=1)
-    pairs = pairs[(pairs["true"] != pairs["predicted"]) & (pairs["count"] > 0)]
+    names, counts = table.index.tolist(), table.to_numpy()
+    rows = [
+        (names[true], names[called], count, count / counts[true].sum())
+        for (true, called), count in np.ndenumerate(counts)
+        if true != called and count > 0
+    ]
+    pairs = pd.DataFrame(rows, columns=["true", "predicted", "count", "share of the true class"])
     return pairs.sort_values(["count", "share of the true class"], ascending=False, kind="stable", ignore_index=True)
 
 
