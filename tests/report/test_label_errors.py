@@ -1,5 +1,6 @@
 """The page of suspicious labels, and the report of a study whose labels were corrected."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from harness.errors import HarnessError
 from harness.prepare import prepare
 from harness.report.label_errors import FILE, write_label_errors
 from harness.report.numbers.label_suspects import CORRECTED, label_suspects
+from harness.report.numbers.marks import marks_of
 from harness.report.numbers.predictions import Predictions
 from harness.report.write import write_report
 from harness.study.state import StudyState
@@ -53,3 +55,20 @@ def test_the_report_lists_what_was_corrected(finished: Finished, tmp_path: Path)
         "\\", ""
     )
     assert pd.read_csv(report.with_name("corrected-labels.csv"))["image"].tolist() == [images[0]]
+
+
+def test_corrected_labels_mark_what_they_validate_and_not_the_test_set(finished: Finished) -> None:
+    dataset, ledger = (w := prepare(finished.study, finished.store)).inputs.dataset, w.ledger
+    data = finished.study.data.model_copy(update={"corrections": "corrected.csv"})
+    settings = finished.run.state.scenarios[0].settings
+    for study, marked in ((finished.study, False), (finished.study.model_copy(update={"data": data}), True)):
+        marks = marks_of(study, finished.run.state, synthetic=True)
+        assert ((marks.scenario(settings) or "").endswith("LABELS CORRECTED: validation images too")) is marked
+        assert "LABELS CORRECTED" not in (marks.test(dataset, settings, ledger) or "")
+
+
+def test_without_cleanlab_it_says_how_to_get_it(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cleanlab.count", None)
+    predictions = Predictions(prepare(finished.study, finished.store).ledger, "PNEUMONIA")
+    with pytest.raises(HarnessError, match=r"not installed: pip install 'harness\[labels\]'"):
+        label_suspects(finished.run.state, predictions)
