@@ -1,6 +1,6 @@
 """The registration of a study: its content before any fit, and in what a run deviates from it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -57,20 +57,31 @@ def plan_of(workspace: Workspace) -> dict[str, Any]:
         "weights": sorted({*inputs.digests.weights.values()}),
         "heads": dict(inputs.digests.heads),
         "compared": [_stage(study, index) for index in range(len(study.stages))],
-        "tests": planned_tests(study),
+        "tests": planned_tests(study, inputs.separation.unit),
         "looks": declared_looks(study),
     }
 
 
-def planned_tests(study: Study) -> list[str]:
-    """The tests of a study's report, each in words."""
+def planned_tests(study: Study, unit: str = "patients") -> list[str]:
+    """The tests of a study's report, each in words. unit: what is independent, patients or images."""
     of_patients = [f"all of patients, whose images are combined by {study.combine}; by image, too, but not leading"]
-    return [
+    found = [
         *TESTS,
         *([TEST_OF_SUBGROUPS] if study.subgroups else []),
         *([TEST_OF_REFITS] if study.test and study.test.refits > 1 else []),
         *(of_patients if study.unit == "patient" else []),
     ]
+    return _over(unit, found)
+
+
+def _over(unit: str, tests: Sequence[str]) -> list[str]:
+    """The words of tests, in which images are independent where no patient is known."""
+    if unit == "patients":
+        return list(tests)
+    found = list(tests)
+    for words in (" (over images where patients are unknown)", " (bootstrap where patients are in several groups)"):
+        found = [text.replace(words, "") for text in found]
+    return [text.replace("over patients", f"over {unit}").replace("n of patients", f"n of {unit}") for text in found]
 
 
 def registration_content(workspace: Workspace, note: str) -> dict[str, Any]:
@@ -156,7 +167,7 @@ def registered(workspace: Workspace, state: StudyState) -> Registered | None:
         late = scored is not None and scored < datetime.fromisoformat(registration.content["date"]).timestamp()
         if not late or registration.content["study_id"] == workspace.identity:
             said = [
-                *_planned(registration.content, plan, given),
+                *_planned(registration.content, plan, given, workspace.inputs.separation.unit),
                 *(["scored before it was registered"] if late else []),
             ]
             found.append((registration, said))
@@ -166,10 +177,11 @@ def registered(workspace: Workspace, state: StudyState) -> Registered | None:
     return Registered(nearest, (*deviations, *_happened(nearest.content, workspace, state)))
 
 
-def _planned(before: Mapping[str, Any], now: Mapping[str, Any], given: Collection[str]) -> Iterator[str]:
+def _planned(before: Mapping[str, Any], now: Mapping[str, Any], given: Collection[str], unit: str) -> Iterator[str]:
     """The deviations of a plan from a registered one: fields of the study file, and inputs.
 
-    given: the fields that are not at their default; others may have been added since the plan was registered.
+    given: the fields that are not at their default; others may have been added since the plan was registered. unit:
+    what is independent; registrations of before said patients also where none is known.
     """
     old, new = _flat(before["settings"]), _flat(now["settings"])
     for field in sorted(old.keys() | new.keys()):
@@ -179,7 +191,7 @@ def _planned(before: Mapping[str, Any], now: Mapping[str, Any], given: Collectio
     for key, words in PARTS.items():
         if before[key] != now[key]:
             yield f"{words}: {_shown(before[key])} -> {_shown(now[key])}"
-    if before["tests"] != now["tests"]:
+    if _over(unit, before["tests"]) != now["tests"]:
         yield f"other tests: {_shown(before['tests'])} -> {_shown(now['tests'])}"
 
 

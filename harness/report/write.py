@@ -18,13 +18,14 @@ from harness.report.numbers.statistics import study_statistics
 from harness.report.page import PageLinks, write_page
 from harness.report.sections.answer import answer_lines, answer_sentence
 from harness.report.sections.audit_table import audit_lines
-from harness.report.sections.beside_paper import Sides, paper_lines
+from harness.report.sections.beside_paper import paper_lines
 from harness.report.sections.checklist import write_checklist
 from harness.report.sections.conduct import conduct_lines
 from harness.report.sections.corrected_labels import corrected_lines
 from harness.report.sections.cost import cost_lines
 from harness.report.sections.head import study_head_lines
 from harness.report.sections.other_unit import other_draft, other_unit_lines
+from harness.report.sections.paper_sides import Sides
 from harness.report.sections.scenario_settings import settings_lines
 from harness.report.sections.stages import result_lines
 from harness.report.sections.study_file import study_file_lines

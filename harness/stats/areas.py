@@ -33,10 +33,20 @@ def mean_area(
     patient, it is not known: then Newcombe's interval, in which each patient of a class counts once.
     Raises ValueError where a class has fewer than two images.
     """
+    areas, each = area_moves(scores, positive)
+    return bounded_area(float(areas.mean()), each.mean(axis=0), positive, clusters, level)
+
+
+def bounded_area(
+    value: float,
+    moves: NDArray[np.float64],
+    positive: Positive,
+    clusters: Clusters,
+    level: float = CONFIDENCE_LEVEL,
+) -> Area:
+    """The area with the interval of `mean_area`. moves: [n] by how much each image moves it."""
     from scipy.special import expit, logit, stdtrit
 
-    areas, each = area_moves(scores, positive)
-    value, moves = float(areas.mean()), each.mean(axis=0)
     error = area_error(moves, positive, clusters)
     patients = len(np.unique(clusters[positive])), len(np.unique(clusters[~positive]))
     if error < least_error(positive) or min(patients) < 2:

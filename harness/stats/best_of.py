@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats.bootstrap import Statistic, percentile_intervals, resampled
+from harness.stats.proportions import Interval
 
 BBC_RESAMPLES = 500
 
@@ -15,13 +16,15 @@ BBC_RESAMPLES = 500
 class BestOf:
     """What the best of several scenarios is worth on other patients, with the interval of the same resamples.
 
-    first: the share of the resamples in which each scenario is the best one.
+    first: the share of the resamples in which each scenario is the best one. above: the intervals of the first one's
+    metric minus that of each other, of the same resamples.
     """
 
     value: float
     low: float
     high: float
     first: list[float]
+    above: tuple[Interval, ...] = ()
 
 
 def best_of(clusters: NDArray[np.int64], statistics: Sequence[Statistic], maximize: bool, seed: int = 0) -> BestOf:
@@ -38,7 +41,8 @@ def best_of(clusters: NDArray[np.int64], statistics: Sequence[Statistic], maximi
     scores = others[np.arange(len(others)), chosen]
     ((low, high),) = percentile_intervals(scores[:, None])
     first = np.bincount(chosen, minlength=len(statistics)) / len(chosen)
-    return BestOf(float(np.nanmean(scores)), low, high, first.tolist())
+    above = tuple(percentile_intervals(drawn[:, :1] - drawn[:, 1:])) if len(statistics) > 1 else ()
+    return BestOf(float(np.nanmean(scores)), low, high, first.tolist(), above)
 
 
 def _of_the_others(statistic: Statistic) -> Statistic:

@@ -37,6 +37,11 @@ def resampled(
     clusters: NDArray[np.int64], statistics: Sequence[Statistic], resamples: int = RESAMPLES, seed: int = 0
 ) -> Values:
     """The values [resamples, statistics] when whole clusters are drawn with replacement; all of the same resamples."""
+    return resampled_curve(clusters, lambda w: np.stack([of(w) for of in statistics], axis=-1), resamples, seed)
+
+
+def resampled_curve(clusters: NDArray[np.int64], curve: Statistic, resamples: int = RESAMPLES, seed: int = 0) -> Values:
+    """The values [resamples, points] of a function of weights that gives several numbers of each resample."""
     _, members = np.unique(clusters, return_inverse=True)
     count = int(members.max()) + 1
     rng = np.random.default_rng(seed)
@@ -45,8 +50,7 @@ def resampled(
         size = min(RESAMPLES_AT_ONCE, resamples - first)
         drawn = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        weights = times[:, members].astype(np.float64)
-        blocks.append(np.stack([statistic(weights) for statistic in statistics], axis=-1))
+        blocks.append(curve(times[:, members].astype(np.float64)))
     return np.concatenate(blocks)
 
 
@@ -122,6 +126,21 @@ def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:
         return _quotient((hits * below).sum(axis=-1), hits.sum(axis=-1) * misses.sum(axis=-1))
 
     return auc
+
+
+def average_precision(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:
+    """The statistic `average precision`, the area under the precision-recall curve; ties are called together."""
+    order = np.argsort(-scores, kind="stable")
+    _, starts = np.unique(-scores[order], return_index=True)
+
+    def precision(weights: Weights) -> Values:
+        ordered = weights[..., order]
+        hits = np.add.reduceat(ordered * positive[order], starts, axis=-1)
+        called = np.cumsum(np.add.reduceat(ordered, starts, axis=-1), axis=-1)
+        each = np.divide(np.cumsum(hits, axis=-1), called, out=np.zeros_like(called), where=called > 0)
+        return _quotient((hits * each).sum(axis=-1), hits.sum(axis=-1))
+
+    return precision
 
 
 def _quotient(part: Values, whole: Values) -> Values:

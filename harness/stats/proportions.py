@@ -87,6 +87,17 @@ def newcombe(hits: tuple[int, int], n: tuple[int, int], level: float = CONFIDENC
     return float(low), float(high)
 
 
+def difference_of(first: Bounded, second: Bounded) -> Interval:
+    """The interval of a difference of independent numbers, from both intervals (Zou & Donner 2008, Stat Med 27:1693).
+
+    Of two proportions with Wilson's intervals it is Newcombe's.
+    """
+    difference = first.value - second.value
+    below = float(np.hypot(first.value - first.low, second.high - second.value))
+    above = float(np.hypot(first.high - first.value, second.value - second.low))
+    return difference - below, difference + above
+
+
 def two_proportions(hits: tuple[int, int], n: tuple[int, int]) -> tuple[float, float]:
     """z and the two-sided p value of the test that two proportions are equal, with pooled variance."""
     if sum(hits) in (0, sum(n)):

@@ -55,24 +55,37 @@ class ImageGroups:
 
         predictions: of the validation images of each fold.
         """
-        groups = [self._in_folds(name, metric, predictions) for name in self.images]
+        groups = [self._over_folds(name, metric, predictions) for name in self.images]
         found = [group for group in groups if group is not None]
         sign = 1 if higher_is_better(metric) else -1
         return min(found, key=lambda group: sign * group.mean, default=None)
 
-    def _in_folds(self, name: str, metric: str, predictions: "Mapping[At, pd.DataFrame]") -> WorstGroup | None:
-        """A group over the folds; None where it takes no part."""
-        parts = {at: arrays(frame[frame["image"].isin(self.images[name])]) for at, frame in predictions.items()}
-        counts = {at: np.bincount(labels, minlength=len(classes)) for at, (classes, _, labels) in parts.items()}
+    def in_folds(self, name: str, metric: str, predictions: "Mapping[At, pd.DataFrame]") -> "dict[At, pd.DataFrame]":
+        """The predictions of a group in the folds where the metric is defined on it; empty where it takes no part."""
+        parts = {at: frame[frame["image"].isin(self.images[name])] for at, frame in predictions.items()}
+        counts = {at: _counts(part) for at, part in parts.items()}
         if not takes_part(metric, [images for (repeat, _), images in counts.items() if repeat == 0]):
+            return {}
+        return {at: part for at, part in parts.items() if _has_metric(metric, counts[at])}
+
+    def _over_folds(self, name: str, metric: str, predictions: "Mapping[At, pd.DataFrame]") -> WorstGroup | None:
+        """A group over the folds; None where it takes no part."""
+        parts = self.in_folds(name, metric, predictions)
+        if not parts:
             return None
-        scored = [at for at, images in counts.items() if _has_metric(metric, images)]
         plain, values = plain_metric(metric).removeprefix("val/"), {}
-        for at in scored:
-            classes, probabilities, labels = parts[at]
+        for at, part in parts.items():
+            classes, probabilities, labels = arrays(part)
             positive = classes.index(self.positive) if self.positive else None
             values[at] = classification_metrics(probabilities, labels, positive)[plain]
-        return WorstGroup(name, values, metric_step(plain, np.mean([counts[at] for at in scored], axis=0).tolist()))
+        counts = np.mean([_counts(part) for part in parts.values()], axis=0)
+        return WorstGroup(name, values, metric_step(plain, counts.tolist()))
+
+
+def _counts(frame: "pd.DataFrame") -> Counts:
+    """The images of each class."""
+    classes, _, labels = arrays(frame)
+    return np.bincount(labels, minlength=len(classes))
 
 
 def _has_metric(metric: str, images: Counts) -> bool:

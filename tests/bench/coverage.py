@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from harness.stats.area_within_folds import FoldScores, area_of_folds, area_within_folds
 from harness.stats.areas import area_error, area_moves, mean_area
 from harness.stats.bootstrap import Statistic, area, average, cluster_bootstrap
 from harness.stats.one_more_model import one_more
@@ -22,6 +23,7 @@ from harness.stats.proportions import Interval, clustered_wilson, wilson
 from tests.bench.simulated import show_simulated
 
 RESAMPLES = 300
+FOLDS = 5
 Z = float(ndtri(0.975))
 
 
@@ -80,6 +82,7 @@ AREAS = (
     (Images(40, 1), 0.95), (Images(40, 1), 0.99), (Images(100, 1), 0.95), (Images(100, 1), 0.99),
     (Images(200, 4, 0.5), 0.95), (Images(50, 4, 0.5), 0.95), (Images(50, 4, 0.5), 0.99),
 )  # fmt: skip
+FOLD_AREAS = ((Images(200, 1), 0.95), (Images(200, 1), 0.99), (Images(200, 4, 0.5), 0.95), (Images(100, 4, 0.5), 0.99))
 REFITS = tuple(
     (images, rate, sd, refits)
     for images, rate, sd in ((Images(200, 1), 0.9, 0.0), (Images(200, 1), 0.9, 0.05), (Images(100, 4, 0.5), 0.85, 0.05))
@@ -124,6 +127,27 @@ def area_coverage(images: Images, true: float, times: int) -> Coverage:
     return Coverage("ROC AUC", f"{images}, true {true:g}", *np.mean(found, axis=0).tolist())
 
 
+def fold_area_coverage(images: Images, true: float, times: int) -> Coverage:
+    """That of the intervals of an area within folds, where each fold's model has a scale of its own.
+
+    Beside them those of the area of all scores in one order, over patients, as if one model had given them.
+    """
+    clusters, found = images.clusters, []
+    fold = np.arange(images.patients)[clusters] % FOLDS
+    rows = [np.flatnonzero(fold == number) for number in range(FOLDS)]
+    for number in range(times):
+        rng = np.random.default_rng([images.patients, images.images, round(1e4 * true), FOLDS, number])
+        scores, positive = images.scores(true, rng)
+        scores += rng.normal(size=FOLDS)[fold]
+        folds = [FoldScores(each, scores[each]) for each in rows]
+        now, together = area_within_folds(folds, positive, clusters), mean_area(scores[None], positive, clusters)
+        assert now is not None
+        resampled = _resampled(clusters, area_of_folds(folds, positive))
+        found.append([_holds(each, true) for each in ((now.low, now.high), (together.low, together.high), resampled)])
+    where = f"{images}, true {true:g}, {FOLDS} folds"
+    return Coverage("ROC AUC within folds", where, *np.mean(found, axis=0).tolist())
+
+
 @dataclass(frozen=True)
 class OneMore:
     """How often intervals hold the true accuracy of one more model, and how wide those of the harness are."""
@@ -164,6 +188,8 @@ def coverages(times: int) -> Iterator[Coverage]:
         yield accuracy_coverage(images, rate, times)
     for images, true in AREAS:
         yield area_coverage(images, true, times)
+    for images, true in FOLD_AREAS:
+        yield fold_area_coverage(images, true, times)
 
 
 def coverage_table(found: Sequence[Coverage]) -> str:

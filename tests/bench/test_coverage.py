@@ -9,6 +9,7 @@ from tests.bench.coverage import (
     accuracy_coverage,
     area_coverage,
     coverage_table,
+    fold_area_coverage,
     one_more_coverage,
     one_more_table,
 )
@@ -30,6 +31,12 @@ def test_the_interval_of_an_area_near_1_holds_it(images: Images, true: float) ->
     assert found.now >= 0.9
     assert found.over_images < 0.85
     assert found.resampled < found.now
+
+
+def test_the_interval_of_an_area_within_folds_holds_it_where_one_order_of_all_scores_does_not() -> None:
+    found = fold_area_coverage(Images(100, 2, 0.5), 0.95, TIMES // 2)
+    assert found.now >= 0.88
+    assert found.over_images < 0.6, "all scores in one order"
 
 
 @pytest.mark.parametrize("refits", [2, 5])

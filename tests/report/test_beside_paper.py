@@ -2,15 +2,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from harness.errors import StudyError
 from harness.prepare import prepare
 from harness.report.numbers.predictions import pooled
-from harness.report.sections.beside_paper import _choice
+from harness.report.sections.paper_questions import _choice
 from harness.report.tables.study import confusion_table
-from harness.stats.proportions import newcombe
+from harness.stats.proportions import wilson
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.identity import study_id
@@ -50,7 +51,11 @@ def test_the_confusion_matrix_stands_next_to_the_papers(page: Path, finished: Fi
         hits, n = int(matrix[index, index]), int(matrix[index].sum())
         assert (row["paper k/n"], row["our k/n"]) == (f"{paper}/{total}", f"{hits}/{n}")
         assert row["difference"] == pytest.approx(hits / n - paper / total)
-        expected = newcombe((hits, paper), (n, total))
+        theirs = wilson(paper, total)
+        expected = (
+            hits / n - paper / total - np.hypot(hits / n - row["our low"], theirs[1] - paper / total),
+            hits / n - paper / total + np.hypot(row["our high"] - hits / n, paper / total - theirs[0]),
+        )
         assert (row["difference low"], row["difference high"]) == pytest.approx(expected)
         assert row["MLflow run"]
 

@@ -2,18 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import cohen_kappa_score
 
-from harness.report.numbers.chosen import FIRST_METHOD, chosen_estimates, chosen_on
+from harness.report.numbers.chosen import FIRST_METHOD, chosen, chosen_on
+from harness.report.numbers.fold_numbers import mean_over_folds, metric_of
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import read_statistics
+from harness.stats.arrays import arrays
 from harness.stats.best_of import BestOf
 from harness.stats.bootstrap import Statistic
+from harness.stats.own_metrics import OwnMetric
 from harness.store import Ledger
+from harness.study.stage import Select
+from harness.study.types import BUILT_IN
 from tests.conftest import Finished
 
 
@@ -44,16 +51,36 @@ def test_how_often_each_scenario_is_the_first_stands_in_a_line(finished: Finishe
         assert f" First on resamples: {often} in {of_stage[often]:.0%}" in text
 
 
-def test_what_is_resampled_is_the_mean_over_the_folds(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each image once gives the metric that the folds have."""
-    seen: list[float] = []
+class WholeOnly:
+    """Takes the place of `best_of`: what each statistic is of all images, each once."""
 
-    def whole(clusters: NDArray[np.int64], statistics: Sequence[Statistic], _: bool) -> BestOf:
-        seen.extend(float(statistic(np.ones((1, len(clusters))))[0]) for statistic in statistics)
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def __call__(self, clusters: NDArray[np.int64], statistics: Sequence[Statistic], _: bool) -> BestOf:
+        self.values = [float(statistic(np.ones((1, len(clusters))))[0]) for statistic in statistics]
         return BestOf(0.0, 0.0, 1.0, [0.0] * len(statistics))
 
-    monkeypatch.setattr("harness.report.numbers.chosen.best_of", whole)
+
+@pytest.mark.parametrize("metric", sorted(BUILT_IN - {"val/precision"}))  # of which some folds have none
+def test_what_is_resampled_is_the_mean_over_the_folds(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    """Each image once gives the metric that the folds have."""
+    seen = WholeOnly()
+    monkeypatch.setattr("harness.report.numbers.chosen.best_of", seen)
     state = finished.run.state.stages[0]
-    chosen_estimates(state, Predictions(Ledger(finished.store), "PNEUMONIA"), lambda *_: None)
-    metric = state.stage.select.metric if state.stage.select else ""
-    assert sorted(seen) == pytest.approx(sorted(s.summary[f"{metric}_mean"] for s in state.scenarios))
+    assert state.stage.select is not None
+    select = Select.model_validate({"metric": metric})
+    state = replace(state, stage=state.stage.model_copy(update={"select": select}))
+    chosen(state, Predictions(Ledger(finished.store), "PNEUMONIA"), None, lambda *_: None)
+    assert sorted(seen.values) == pytest.approx(sorted(s.summary[f"{metric}_mean"] for s in state.scenarios))
+
+
+def test_a_metric_of_the_users_own_is_resampled_in_the_folds(finished: Finished) -> None:
+    frame = Predictions(Ledger(finished.store), "PNEUMONIA").out_of_fold(finished.run.state.stages[0].scenarios[0])
+    kappa = OwnMetric("Kappa", lambda labels, found: float(cohen_kappa_score(labels, found.argmax(axis=1))))
+    statistic = mean_over_folds(frame, pd.Index(frame["image"]), metric_of("Kappa", "PNEUMONIA", kappa))
+    assert statistic is not None
+    folds = [kappa.value(*arrays(part)[1:]) for _, part in frame.groupby("fold")]
+    assert statistic(np.ones((1, len(frame))))[0] == pytest.approx(np.mean(folds))

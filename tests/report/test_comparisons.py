@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
+from sklearn.metrics import accuracy_score, recall_score
 
 from harness.report.numbers.comparisons import TEST, fitted_comparisons, pair_comparison, stage_comparisons
 from harness.report.numbers.predictions import pooled
@@ -39,7 +39,7 @@ def test_the_estimates_are_those_of_the_stored_predictions(
         expected = {
             "accuracy": accuracy_score(labels, called),
             "recall": recall_score(labels, called, pos_label=positive),
-            "roc_auc": roc_auc_score(labels == positive, probabilities[:, positive]),
+            "roc_auc": state.summary["val/roc_auc_mean"],
         }
         mine = [e for e in statistics.estimates if (e.subject, e.on) == (state.name, "out of fold")]
         for metric, value in expected.items():
@@ -49,6 +49,27 @@ def test_the_estimates_are_those_of_the_stored_predictions(
             assert found.interval is not None
             assert found.interval[0] - 1e-9 <= found.value <= found.interval[1] + 1e-9
             assert found.bootstrap_low is None, "it has an interval by formula"
+
+
+def test_every_mean_over_the_folds_has_an_interval_and_one_number_has_one(
+    stage: StageState, statistics: Statistics
+) -> None:
+    for state in stage.scenarios:
+        of = {e.metric: e for e in statistics.estimates if (e.subject, e.on) == (state.name, "folds")}
+        assert len(of) == 12
+        for e in (of[name] for name in ("loss", "accuracy", "roc_auc", "pr_auc", "brier", "ece")):
+            assert e.interval is not None, e.metric
+            assert e.interval[0] <= e.value <= e.interval[1]
+        ends = (e.interval for e in statistics.estimates if (e.subject, e.metric, e.on)[:2] == (state.name, "roc_auc")
+                and e.on in ("folds", "out of fold"))  # fmt: skip
+        assert len(set(ends)) == 1
+
+
+def test_the_difference_of_the_fits_has_an_interval_over_patients(statistics: Statistics) -> None:
+    for c in (c for c in statistics.comparisons if c.on == "folds"):
+        assert c.fits_low is not None
+        assert c.fits_high is not None
+        assert c.fits_low <= c.difference <= c.fits_high
 
 
 def test_every_cell_of_a_scenario_knows_its_run(statistics: Statistics) -> None:

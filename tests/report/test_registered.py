@@ -206,6 +206,14 @@ def test_a_killed_registration_leaves_nothing_that_counts(tmp_path: Path) -> Non
     assert (registrations(store), check_registrations(store)) == ([], [])
 
 
+def test_where_no_patient_is_known_the_plan_speaks_of_images(study_of: Callable[..., Study]) -> None:
+    by_group = study_of(SMALL_STUDY.replace("folds:", "subgroups: [sex]\nfolds:"))
+    found = planned_tests(by_group, "images")
+    assert not any("patient" in text for text in found)
+    assert "accuracy and ROC AUC over images" in found[1]
+    assert planned_tests(by_group, "patients") == planned_tests(by_group)
+
+
 def test_the_tests_of_subgroups_and_the_unit_are_part_of_the_plan(study_of: Callable[..., Study]) -> None:
     plain = study_of(SMALL_STUDY)
     by_group = study_of(SMALL_STUDY.replace("folds:", "subgroups: [sex]\nfolds:"))

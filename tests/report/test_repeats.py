@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score, roc_auc_score
 
 from harness.report.figures import study as figures
-from harness.report.numbers.comparisons import OUT_OF_FOLD, prediction_estimates
+from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.gap import STEPS, gap_estimates
+from harness.report.numbers.predicted import prediction_estimates
 from harness.report.numbers.predictions import by_repeat, ensemble
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability import reliability_estimates
@@ -83,7 +84,9 @@ def test_the_estimates_are_means_of_the_repeats_and_not_those_of_their_ensemble(
     assert one(found, "recall").value == pytest.approx(mean_of(recall_score))
     assert one(found, "f1").value == pytest.approx(mean_of(f1_score))
     assert one(found, "balanced_accuracy").value == pytest.approx(mean_of(balanced_accuracy_score))
-    assert one(found, "roc_auc").value == pytest.approx(mean_of(roc_auc_score, SCORES))
+    areas = [roc_auc_score(part["label"] == "YES", part["prob_YES"]) for _, part in FRAME.groupby(["repeat", "fold"])]
+    assert one(found, "roc_auc").value == pytest.approx(np.mean(areas))
+    assert one(found, "roc_auc").method == "DeLong, of the logit, over patients; within folds, averaged"
 
 
 def test_repeats_add_no_images(found: list[Estimate]) -> None:
@@ -178,7 +181,9 @@ def test_the_surest_errors_are_those_of_most_repeats(tmp_path: Path) -> None:
 
 
 @pytest.mark.figures
-def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_curve_is_drawn_for_each_repeat_and_where_scores_are_ranked_for_each_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn: list[Axes] = []
     monkeypatch.setattr(plt, "close", lambda figure: drawn.append(figure.axes[0]))
     figures.prediction_figures(FRAME, "YES", "title", tmp_path)
@@ -190,6 +195,11 @@ def test_a_curve_is_drawn_for_each_repeat(tmp_path: Path, monkeypatch: pytest.Mo
     counts = [text.get_text() for text in confusion.texts]
     matrix = confusion_table(FRAME).to_numpy()
     assert [words.split("\n")[0] for words in counts] == [f"{count:,.1f}" for count in matrix.ravel()]
-    assert len(roc.lines) == len(calibration.lines) == REPEATS + 1
-    assert len(pr.lines) == 2 * REPEATS
+    assert len(calibration.lines) == REPEATS + 1
+    folds = REPEATS * FRAME["fold"].nunique()
+    assert len(pr.lines) == folds + 1
+    assert len(roc.lines) == folds + 2, "the mean, and chance"
+    x, y = (np.asarray(values, dtype=np.float64) for values in roc.lines[folds].get_data())
+    areas = [roc_auc_score(part["label"] == "YES", part["prob_YES"]) for _, part in FRAME.groupby(["repeat", "fold"])]
+    assert np.trapezoid(y, x) == pytest.approx(np.mean(areas), abs=0.005)
     assert roc.get_legend_handles_labels()[1] == ["YES"]

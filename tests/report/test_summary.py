@@ -36,6 +36,18 @@ def test_the_summary_says_what_was_run_who_won_and_what_the_test_set_says(finish
         assert f"{confusion[index, index]} of {confusion[index].sum()} {name}, " in words
 
 
+def test_the_summary_and_the_checklist_say_what_a_clinic_asks(finished: Finished) -> None:
+    words, (test,) = summary_of(finished.run.report.read_text()), finished.run.state.tests
+    table = pd.read_csv(finished.run.report.parent / f"thresholds-test-{test.id}.csv")
+    point = table["at"].iloc[-1]
+    (row,) = table[(table["at"] == point) & (table["metric"] == "recall")].to_dict("records")
+    sensitivity = f"sensitivity {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+    checklist = (finished.run.report.parent / "checklist.md").read_text()
+    for text in (words, checklist):
+        assert f"At the operating point {point:.3f} for PNEUMONIA" in text
+        assert sensitivity in text
+
+
 def test_a_study_that_was_not_run_promises_nothing(small_study: Callable[..., Study], store: Store) -> None:
     words = summary_of(written(small_study(), store))
     assert "2 scenarios" in words

@@ -58,7 +58,7 @@ def test_every_figure_is_a_picture_that_is_not_blank(finished: Finished, tmp_pat
     store = finished.copy_to(tmp_path / "store")  # another test may have left blank figures
     written(finished.study, store)
     figures = list((store.reports / "small").glob("*.png"))
-    assert len(figures) == 23
+    assert len(figures) == 24
     for path in figures:
         image = Image.open(path).convert("L")
         assert np.ptp(np.asarray(image)) > 120

@@ -14,12 +14,15 @@ LABELS = RNG.integers(0, 3, 60)
 @pytest.mark.parametrize("positive", [None, 1])
 @pytest.mark.parametrize(
     "metric",
-    ["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "roc_auc", "loss", "brier"],
-)
+    [
+        "accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "mcc", "roc_auc", "pr_auc", "loss",
+        "brier", "ece",
+    ],
+)  # fmt: skip
 def test_a_metric_of_a_resample_is_that_of_the_images_as_often_as_they_were_drawn(
     metric: str, positive: int | None
 ) -> None:
-    weights = RNG.integers(0, 4, (3, 60))
+    weights = np.random.default_rng(1).integers(0, 4, (3, 60))
     statistic = weighted_metric(metric, PROBABILITIES, LABELS, positive)
     assert statistic is not None
     drawn = [np.repeat(np.arange(60), times) for times in weights]
@@ -28,7 +31,7 @@ def test_a_metric_of_a_resample_is_that_of_the_images_as_often_as_they_were_draw
 
 
 def test_a_metric_that_is_none_of_a_resample_has_no_statistic() -> None:
-    assert weighted_metric("ece", PROBABILITIES, LABELS, None) is None
+    assert weighted_metric("Kappa", PROBABILITIES, LABELS, None) is None
 
 
 def test_folds_without_a_value_are_left_out_of_the_mean() -> None:

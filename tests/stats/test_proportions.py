@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.stats.proportions import clustered_wilson, newcombe, two_proportions, wilson
+from harness.stats.proportions import Bounded, clustered_wilson, difference_of, newcombe, two_proportions, wilson
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (1, 29), (81, 263), (372, 390)])
@@ -91,3 +91,11 @@ def test_two_proportions_by_hand() -> None:
     assert z == pytest.approx(1.63299, abs=1e-5)
     assert p == pytest.approx(0.10247, abs=1e-5)
     assert two_proportions((10, 10), (10, 10)) == (0, 1)
+
+
+def test_the_interval_of_a_difference_from_both_is_newcombes_of_two_proportions() -> None:
+    """And Newcombe's own example (1998, table II): 56 of 70 against 48 of 80 has 0.0524 to 0.3339 by method 10."""
+    first, second = (Bounded(hits / n, *wilson(hits, n)) for hits, n in ((56, 70), (48, 80)))
+    found = difference_of(first, second)
+    assert found == pytest.approx(newcombe((56, 48), (70, 80)))
+    assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from harness.errors import StudyError
+from harness.report.numbers.fold_numbers import worst_over_folds
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord, FoldResult
 from harness.study import Study
@@ -94,6 +95,23 @@ def test_the_worst_group_decides_and_the_mean_of_all_images_does_not(study_of: L
     assert first.summary[f"{name}_std"] == pytest.approx(np.std(areas, ddof=1))
     (contest,) = state.contests
     assert contest.test.difference == pytest.approx(second.worst[name].mean - np.mean(areas))
+
+
+def test_the_worst_groups_mean_is_resampled_with_the_worst_group_of_each_resample() -> None:
+    parts = [uneven(fold).assign(fold=fold, repeat=0, patient="p") for fold in range(3)]
+    frame, name = pd.concat(parts, ignore_index=True), "worst-group val/roc_auc"
+    groups, order = ImageGroups(GROUPS, "ILL"), pd.Index(frame["image"])
+    statistic = worst_over_folds(frame, order, name, "ILL", groups)
+    worst = groups.worst(name, {(0, fold): part for fold, part in enumerate(parts)})
+    assert statistic is not None
+    assert worst is not None
+    turned = np.where(
+        frame["image"].str.contains("M") & (frame["prob_ILL"] > 0.5) != (frame["label"] == "ILL"), 0.0, 1.0
+    )
+    found = statistic(np.stack([np.ones(len(frame)), turned]))
+    assert found[0] == pytest.approx(worst.mean)
+    assert found[1] > worst.mean
+    assert worst_over_folds(frame, order, name, "ILL", ImageGroups({}, "ILL")) is None
 
 
 def test_a_group_without_a_class_in_a_fold_is_scored_in_the_others(study_of: LoadText, tmp_path: Path) -> None:

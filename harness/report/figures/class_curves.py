@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import auc, precision_recall_curve, roc_curve
 
 from harness.report.figures.drawing import SQUARE_INCHES, drawn, named, plain_figure, save
-from harness.report.numbers.predictions import by_repeat
+from harness.report.numbers.predictions import by_fold
 from harness.report.tables.confused import MAX_CLASSES
 from harness.stats.arrays import arrays
 
@@ -21,16 +21,15 @@ MAX_INSIDE = 4  # lines of a legend that leave the curves visible
 LEGEND_INCHES = 0.19  # a line of a legend below the axes
 MAX_NAME = 24  # characters of a class in such a legend
 Points = NDArray[np.float64]
-GRID = np.linspace(0, 1, 101)  # where the range of many curves is drawn
+GRID, FINE_GRID = np.linspace(0, 1, 101), np.linspace(0, 1, 501)  # where the range and the mean of curves are drawn
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """A class against the rest in one repeat. share: of its images among all."""
+    """A class against the rest, by one model: of a fold or a refit. share: of its images among all."""
 
     number: int
     name: str
-    repeat: int
     x: Points
     y: Points
     share: float
@@ -40,12 +39,12 @@ class _Curve:
 def roc_figure(
     frame: pd.DataFrame, positive: str | None, title: str, path: Path, vector: bool = False, mark: str | None = None
 ) -> Path:
-    """Draw the ROC curve of the positive class, or of every class against the rest, one for each repeat."""
+    """Draw the ROC curve of the positive class, or of every class against the rest, within each fold."""
     return save(draw_roc(frame, positive, title), path, vector, mark)
 
 
 def draw_roc(frame: pd.DataFrame, positive: str | None, title: str) -> Figure:
-    """The figure of ROC curves."""
+    """The figure of ROC curves: thin those of each model, thick their mean, whose area is the mean of theirs."""
     figure, axes = _lines(_curves(frame, positive, lambda *of: roc_curve(*of)[:2]), title, False)
     axes.plot([0, 1], [0, 1], color="gray", lw=0.8, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
@@ -58,7 +57,7 @@ def pr_figure(
 ) -> Path:
     """Draw precision against recall of the positive class, or of every class, with its share as the baseline.
 
-    A curve for each repeat.
+    A curve for each fold.
     """
     return save(draw_pr(frame, positive, title), path, vector, mark)
 
@@ -73,15 +72,18 @@ def draw_pr(frame: pd.DataFrame, positive: str | None, title: str) -> Figure:
 def _curves(
     frame: pd.DataFrame, positive: str | None, curve: Callable[[Points, Points], Sequence[Points]]
 ) -> list[_Curve]:
-    """The curve of every class that is shown, in each repeat in which the class is there."""
+    """The curve of every class that is shown, by each model that scored images of it and others.
+
+    Scores of different models, as of two folds, are never ranked together.
+    """
     found = []
-    for repeat, part in enumerate(by_repeat(frame)):
+    for part in by_fold(frame):
         classes, probabilities, labels = arrays(part)
         for number, name in enumerate([positive] if positive else classes):
             in_class = labels == classes.index(name)
             if in_class.any() and not in_class.all():
                 x, y = curve(in_class, probabilities[:, classes.index(name)])
-                found.append(_Curve(number, name, repeat, x, y, float(in_class.mean())))
+                found.append(_Curve(number, name, x, y, float(in_class.mean())))
     return found
 
 
@@ -101,17 +103,27 @@ def _lines(curves: Sequence[_Curve], title: str, baselines: bool) -> tuple[Figur
         axes.fill_between(GRID, np.min(of_all, axis=0), np.max(of_all, axis=0), color="gray", alpha=0.2, lw=0)
     for place, number in enumerate(names):
         colour, style = f"C{place % 10}", "-" if place < 10 else "--"
-        for curve in (curve for curve in shown if curve.number == number):
-            label = None if curve.repeat else named(curve.name, *(() if inside else (MAX_NAME,)))
-            axes.plot(curve.x, curve.y, label=label, color=colour, ls=style)
-            if baselines:
-                axes.axhline(curve.share, color=colour, lw=0.8, ls=":")
+        _draw_class(axes, [curve for curve in shown if curve.number == number], (colour, style), baselines)
+        axes.lines[-1].set_label(named(names[number], *(() if inside else (MAX_NAME,))))
     if inside:
         axes.legend()
     else:
         figure.subplots_adjust(bottom=(0.55 + LEGEND_INCHES * rows) / height)
         figure.legend(loc="lower center", ncols=2, fontsize=8)
     return figure, axes
+
+
+def _draw_class(axes: Axes, curves: Sequence[_Curve], look: tuple[str, str], baselines: bool) -> None:
+    """Draw the curves of one class: of several models thin ones, and with no baseline their mean; the last is named."""
+    colour, style = look
+    if baselines:
+        axes.axhline(curves[0].share, color=colour, lw=0.8, ls=":")
+    width, alpha = (0.6, 0.6) if len(curves) > 1 else (1.6, 1.0)
+    for curve in curves:
+        axes.plot(curve.x, curve.y, color=colour, ls=style, lw=width, alpha=alpha)
+    if len(curves) > 1 and not baselines:
+        mean = np.mean([np.interp(FINE_GRID, *_ascending(curve)) for curve in curves], axis=0)
+        axes.plot(FINE_GRID, mean, color=colour, ls=style)
 
 
 def _worst(curves: Sequence[_Curve]) -> list[_Curve]:

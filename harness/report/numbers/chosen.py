@@ -1,18 +1,23 @@
 """The metric of a stage's best scenario, corrected for having been chosen by it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from harness.report.numbers.comparisons import RunOf
+from harness.report.numbers.fold_numbers import mean_over_folds, metric_of, worst_over_folds
 from harness.report.numbers.predictions import Predictions
-from harness.report.numbers.records import Estimate
-from harness.stats.arrays import arrays
+from harness.report.numbers.records import Comparison, Estimate
 from harness.stats.best_of import best_of
-from harness.stats.bootstrap import Statistic, known_mean_of, within
-from harness.stats.weighted_metrics import weighted_metric
+from harness.stats.bootstrap import Statistic
+from harness.stats.clusters import Clusters
+from harness.stats.proportions import Interval
+from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState
+from harness.study.types import is_worst_group
+from harness.study.worst_group import ImageGroups
 
 FIRST_METHOD = "the share of the resamples in which its mean over the folds is the best"
 LEAST_FIRST = 0.05  # a share that is worth a word
@@ -29,50 +34,70 @@ def _first_on(state: StageState) -> str:
     return f"resamples, first of {len(state.contests) + 1} in stage {state.stage.name}"
 
 
-def chosen_estimates(state: StageState, predictions: Predictions, run_of: RunOf) -> list[Estimate]:
-    """The corrected metric of a finished stage's best scenario, and how often each would have been the best one.
+@dataclass(frozen=True)
+class OnResamples:
+    """What resamples of patients say of a finished stage.
 
-    Empty where it was chosen from nothing; also where resamples of images have no such metric: mcc, pr_auc, ece, that
-    of the worst group, and own ones.
+    estimates: the corrected metric of the best scenario, and how often each would have been the best one. above: the
+    interval of the best one's metric minus that of another, by the name of that one: of these fits, not of the recipes.
+    """
+
+    estimates: tuple[Estimate, ...] = ()
+    above: Mapping[str, Interval] = field(default_factory=dict)
+
+    def compared(self, comparison: Comparison) -> Comparison:
+        """The comparison with the interval of the difference of these fits."""
+        low, high = self.above.get(comparison.second, (np.nan, np.nan))
+        return comparison.model_copy(update={"fits_low": low, "fits_high": high}) if np.isfinite(low) else comparison
+
+
+def chosen(state: StageState, predictions: Predictions, groups: ImageGroups | None, run_of: RunOf) -> OnResamples:
+    """What resamples say of a stage; empty where its best scenario was chosen from nothing.
+
+    groups: that the worst one is looked for in; None where the stage does not select by it.
     """
     select, found = state.stage.select, state.contests
     if select is None or not found or not state.finished:
-        return []
+        return OnResamples()
     scenarios = [found[0].top, *(c.other for c in found)]
-    frames = [predictions.out_of_fold(s) for s in scenarios]
-    order = pd.Index(frames[0]["image"].drop_duplicates())
-    metric = select.metric.removeprefix("val/")
-    statistics = [_over_folds(frame, order, metric, predictions.positive) for frame in frames]
-    known = [statistic for statistic in statistics if statistic is not None]
-    if len(known) < len(statistics):
-        return []
-    patients = frames[0].drop_duplicates("image").set_index("image")["patient"][order]
-    corrected = best_of(pd.factorize(patients)[0], known, select.maximize)
+    statistics, patients = _statistics(select.metric, scenarios, predictions, groups)
+    if len(statistics) < len(scenarios):
+        return OnResamples()
+    corrected, metric, n = (
+        best_of(patients, statistics, select.maximize),
+        select.metric.removeprefix("val/"),
+        len(patients),
+    )
     low, high = (corrected.low, corrected.high) if np.isfinite(corrected.low) else (None, None)
-    return [
+    best = Estimate(
+        subject=found[0].top.name, on=chosen_on(state), metric=metric, value=corrected.value, n=n,
+        bootstrap_low=low, bootstrap_high=high, method=METHOD, run_id=run_of("scenario", found[0].top.id),
+    )  # fmt: skip
+    first = [
         Estimate(
-            subject=found[0].top.name, on=chosen_on(state), metric=metric, value=corrected.value, n=len(order),
-            bootstrap_low=low, bootstrap_high=high, method=METHOD, run_id=run_of("scenario", found[0].top.id),
-        ),
-        *(
-            Estimate(subject=scenario.name, on=_first_on(state), metric=metric, value=share, n=len(order),
-                     method=FIRST_METHOD, run_id=run_of("scenario", scenario.id))
-            for scenario, share in zip(scenarios, corrected.first, strict=True)
-        ),
+            subject=scenario.name, on=_first_on(state), metric=metric, value=share, n=n, method=FIRST_METHOD,
+            run_id=run_of("scenario", scenario.id),
+        )
+        for scenario, share in zip(scenarios, corrected.first, strict=True)
     ]  # fmt: skip
+    names = (scenario.name for scenario in scenarios[1:])
+    return OnResamples((best, *first), dict(zip(names, corrected.above, strict=bool(corrected.above))))
 
 
-def _over_folds(frame: pd.DataFrame, order: pd.Index, metric: str, positive: str | None) -> Statistic | None:
-    """The mean of the metric over the folds, as a statistic of the images in this order; None where it has none."""
-    found = []
-    for _, part in frame.groupby([name for name in ("repeat", "fold") if name in frame]):
-        classes, probabilities, labels = arrays(part)
-        of_class = classes.index(positive) if positive else None
-        statistic = weighted_metric(metric, probabilities, labels, of_class)
-        if statistic is None:
-            return None
-        found.append(within(order.get_indexer(pd.Index(part["image"])), statistic))
-    return known_mean_of(found)
+def _statistics(
+    metric: str, scenarios: Sequence[ScenarioState], predictions: Predictions, groups: ImageGroups | None
+) -> tuple[list[Statistic], Clusters]:
+    """The metric of each scenario over its folds as a statistic of the images, and the patients of these images."""
+    positive, plain = predictions.positive, metric.removeprefix("val/")
+    own = next((each for each in predictions.own if each.name == plain), None)
+    images = predictions.out_of_fold(scenarios[0]).drop_duplicates("image")
+    order, found = pd.Index(images["image"]), list[Statistic | None]()
+    for frame in map(predictions.out_of_fold, scenarios):
+        if groups is not None and is_worst_group(metric):
+            found.append(worst_over_folds(frame, order, metric, positive, groups))
+        else:
+            found.append(mean_over_folds(frame, order, metric_of(plain, positive, own)))
+    return [statistic for statistic in found if statistic is not None], pd.factorize(images["patient"])[0]
 
 
 def corrected_value(state: StageState, estimates: Sequence[Estimate]) -> float | None:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from harness.report.numbers.calibration_curve import SMOOTH, curve_estimates
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.decision_curve import CURVE, decision_estimates
 from harness.report.numbers.predictive_numbers import PREDICTIVE, predictive_estimates
@@ -12,7 +13,7 @@ from harness.report.numbers.thresholds import OPERATING, chosen_point, threshold
 from harness.study import Study
 
 # the `on` of those that are of the test set
-CLINICAL = (OPERATING, PREDICTIVE, REFERRED, CURVE + TEST, RECALIBRATED + TEST)
+CLINICAL = (OPERATING, PREDICTIVE, REFERRED, CURVE + TEST, RECALIBRATED + TEST, SMOOTH + TEST)
 
 
 def clinical_estimates(
@@ -31,4 +32,5 @@ def clinical_estimates(
     for on, frame in ((OUT_OF_FOLD, out_of_fold), (TEST, test)):
         found += decision_estimates(frame, positive, subject, on)
         found += recalibration_estimates(frame, positive, subject, on)
+        found += curve_estimates(frame, positive, subject, on)
     return found

@@ -1,4 +1,4 @@
-"""The estimates of a study's scenarios with their intervals, and tests between scenarios."""
+"""The tests between scenarios: of recipes over the folds, and of fitted models on one set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -7,17 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.numbers.estimates import OVER_PATIENTS, patients_of, rates_of, several_images
-from harness.report.numbers.predictions import Predictions, by_repeat
-from harness.report.numbers.records import Comparison, Estimate, Verdict, verdict_of
-from harness.stats.areas import mean_area
+from harness.report.numbers.estimates import patients_of
+from harness.report.numbers.predictions import Predictions
+from harness.report.numbers.records import Comparison, Verdict, verdict_of
 from harness.stats.arrays import arrays
-from harness.stats.bootstrap import Statistic, cluster_bootstrap, mean_of
 from harness.stats.fitted_models import accuracy_difference, area_difference
-from harness.stats.own_metrics import OwnMetric
 from harness.stats.paired import Test, holm
 from harness.stats.practical import Chances, Practical, chances
-from harness.stats.weighted_metrics import weighted_metric
 from harness.study.contests import Contest, fold_test, pairs
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_MARGIN, Select
@@ -27,99 +23,7 @@ RunOf = Callable[[str, str], str | None]  # (level, key) -> the MLflow run
 Pair = tuple[str, str]  # the names of two scenarios
 OUT_OF_FOLD = "out of fold"
 TEST = "test set"
-RESAMPLED = ("balanced_accuracy", "f1")  # metrics without an interval by formula
 FITTED_TESTS = {"accuracy": "accuracy, clustered", "roc_auc": "DeLong, clustered"}  # by metric
-
-
-def scenario_estimates(state: ScenarioState, predictions: Predictions, run_id: str | None) -> list[Estimate]:
-    """The estimates of a finished scenario: every metric over its folds, and the rates of its pooled predictions."""
-    values = fold_values(state)
-    means = [
-        Estimate(
-            subject=state.name, on="folds", metric=name, value=state.summary[f"val/{name}_mean"],
-            sd=state.summary.get(f"val/{name}_std"), n=len(state.records), folds=values[name], run_id=run_id,
-        )
-        for name in values
-    ]  # fmt: skip
-    frame = predictions.out_of_fold(state)
-    return means + prediction_estimates(frame, state.name, OUT_OF_FOLD, predictions.positive, run_id, predictions.own)
-
-
-def fold_values(state: ScenarioState) -> dict[str, list[float]]:
-    """Each validation metric in every fold that is done, repeat after repeat."""
-    done = [state.metrics(job.id) for job in state.jobs if job.id in state.records]
-    names = [name for name in done[0] if name.startswith("val/")] if done else []
-    return {name.removeprefix("val/"): [metrics[name] for metrics in done] for name in names}
-
-
-def prediction_estimates(
-    frame: pd.DataFrame,
-    subject: str,
-    on: str,
-    positive: str | None,
-    run_id: str | None,
-    own: Sequence[OwnMetric] = (),
-) -> list[Estimate]:
-    """The rates, scores and areas of predictions, with intervals over patients; with several repeats, their means.
-
-    By formula for rates and areas, else by the bootstrap. It resamples patients with all their rows: every repeat of a
-    resample has the same patients.
-    """
-    parts = by_repeat(frame)
-    found = rates_of(parts, subject, on)
-    found += _areas(parts, [positive] if positive else arrays(parts[0])[0], subject, on)
-    found += [_own(metric, parts, subject, on) for metric in own]
-    statistics = {i: s for i, e in enumerate(found) if (s := _statistic(e, parts, own)) is not None}
-    bounds_of = cluster_bootstrap(patients_of(parts[0]), list(statistics.values()))
-    for index, (low, high) in zip(statistics, bounds_of, strict=True):
-        if np.isfinite(low):
-            found[index] = found[index].model_copy(update={"bootstrap_low": low, "bootstrap_high": high})
-    return [estimate.model_copy(update={"run_id": run_id}) for estimate in found]
-
-
-def _areas(parts: Sequence[pd.DataFrame], names: Sequence[str], subject: str, on: str) -> list[Estimate]:
-    """The area under the ROC curve of each class with at least two images in it and two outside it."""
-    found, patients = list[Estimate](), patients_of(parts[0])
-    over = OVER_PATIENTS if several_images(patients) else ""
-    for name in names:
-        positive = (parts[0]["label"] == name).to_numpy()
-        if min(positive.sum(), (~positive).sum()) < 2:
-            continue
-        scores = np.stack([part[f"prob_{name}"].to_numpy(np.float64) for part in parts])
-        area_of = mean_area(scores, positive, patients)
-        method = f"{area_of.method}{over}{'; the scores of all folds in one order' * (on == OUT_OF_FOLD)}"
-        found.append(
-            Estimate(
-                subject=subject, on=on, metric="roc_auc", of_class=name, value=area_of.value, n=len(positive),
-                low=area_of.low, high=area_of.high, method=method, repeats=len(parts),
-            )
-        )  # fmt: skip
-    return found
-
-
-def _own(metric: OwnMetric, parts: Sequence[pd.DataFrame], subject: str, on: str) -> Estimate:
-    """A metric of the user's own, of these predictions; the mean over the repeats."""
-    value = float(np.mean([metric.value(*arrays(part)[1:]) for part in parts]))
-    return Estimate(subject=subject, on=on, metric=metric.name, value=value, n=len(parts[0]), repeats=len(parts))
-
-
-def _statistic(estimate: Estimate, parts: Sequence[pd.DataFrame], own: Sequence[OwnMetric]) -> Statistic | None:
-    """The statistic that the bootstrap computes for this estimate; None where it has no interval over patients."""
-    named = next((metric for metric in own if metric.name == estimate.metric), None)
-    each = [_of_repeat(estimate, part) if named is None else named.statistic(*arrays(part)[1:]) for part in parts]
-    known = [statistic for statistic in each if statistic is not None]
-    return mean_of(known) if len(known) == len(each) else None
-
-
-def _of_repeat(estimate: Estimate, frame: pd.DataFrame) -> Statistic | None:
-    """The statistic of one repeat; None also where no image counts, so that no resample has a value."""
-    classes, probabilities, labels = arrays(frame)
-    of_class = classes.index(estimate.of_class) if estimate.of_class in classes else None
-    if estimate.metric not in RESAMPLED:
-        return None
-    statistic = weighted_metric(estimate.metric, probabilities, labels, of_class)
-    whole = statistic(np.ones((1, len(labels)))) if statistic else np.array([np.nan])
-    return statistic if np.isfinite(whole).all() else None
 
 
 def stage_comparisons(state: StageState) -> list[Comparison]:

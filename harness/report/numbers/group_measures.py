@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.stats.area_within_folds import FoldScores, area_of_folds
 from harness.stats.arrays import arrays
-from harness.stats.bootstrap import Statistic, area, average, mean_of, ratio
+from harness.stats.bootstrap import Statistic, average, mean_of, ratio
 
 AT_POINT = " at the operating point"  # after the name of a rate
 CALIBRATION = "calibration in the large"
@@ -29,7 +30,7 @@ class Measure:
     among: NDArray[np.bool_]  # the images of a rate; of an area the positive ones
     patients: int
     found: NDArray[np.bool_] | None = None  # the hits of a rate
-    scores: NDArray[np.float64] | None = None
+    folds: tuple[FoldScores, ...] = ()  # of an area
     of_what: str = ""
     at: float | None = None
 
@@ -41,6 +42,7 @@ def two_class_measures(frame: pd.DataFrame, positive: str, point: float | None =
     is_positive, found = labels == index, probabilities.argmax(axis=1) == index
     scores, everything = probabilities[:, index], np.ones(len(labels), dtype=bool)
     ill, well, both = (frame["patient"][rows].nunique() for rows in (is_positive, ~is_positive, everything))
+    folds = _folds(frame, scores, is_positive)
     at_point = [] if point is None else [
         _rate(f"recall{AT_POINT}", positive, scores >= point, is_positive, ill, f" with {positive}", point),
         _rate(f"specificity{AT_POINT}", positive, scores < point, ~is_positive, well, f" without {positive}", point),
@@ -50,10 +52,17 @@ def two_class_measures(frame: pd.DataFrame, positive: str, point: float | None =
         _rate("recall", positive, found, is_positive, ill, f" with {positive}"),
         _rate("specificity", positive, ~found, ~is_positive, well, f" without {positive}"),
         *at_point,
-        Measure("roc_auc", positive, area(scores, is_positive), is_positive, min(ill, well), scores=scores,
-                 of_what=" of a class"),
+        Measure("roc_auc", positive, area_of_folds(folds, is_positive), is_positive, min(ill, well) if folds else 0,
+                folds=folds, of_what=" of a class"),
         Measure(CALIBRATION, positive, average(scores - is_positive), everything, both),
     ]  # fmt: skip
+
+
+def _folds(frame: pd.DataFrame, scores: NDArray[np.float64], is_positive: NDArray[np.bool_]) -> tuple[FoldScores, ...]:
+    """The scores of the folds that have images of both classes: each fold's model has a scale of its own."""
+    folds = frame["fold"].to_numpy() if "fold" in frame else np.zeros(len(frame))
+    each = (np.flatnonzero(folds == fold) for fold in np.unique(folds))
+    return tuple(FoldScores(rows, scores[rows]) for rows in each if len(np.unique(is_positive[rows])) == 2)
 
 
 def several_class_measures(frame: pd.DataFrame) -> list[Measure]:

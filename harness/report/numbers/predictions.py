@@ -54,8 +54,24 @@ def by_repeat(frame: pd.DataFrame) -> list[pd.DataFrame]:
     """
     if "repeat" not in frame:
         return [frame]
-    first, *others = (ensemble(part) for _, part in frame.groupby("repeat"))
+    first, *others = (_one_repeat(part) for _, part in frame.groupby("repeat"))
     return [first, *(part.set_index("image").loc[first["image"]].reset_index() for part in others)]
+
+
+def _one_repeat(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each image of a repeat, with its fold; of an image that folds which leak score twice the first one."""
+    found = ensemble(frame)
+    if "fold" not in frame:
+        return found
+    folds = frame.drop_duplicates("image").set_index("image")["fold"]
+    return found.assign(fold=folds[found["image"]].to_numpy())
+
+
+def by_fold(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The predictions of each model: of every fold in every repeat, or of every refit; a row for each image."""
+    keys = [name for name in ("repeat", "fold") if name in frame]
+    parts = [part for _, part in frame.groupby(keys, dropna=False)] if keys else [frame]
+    return [part if part["image"].is_unique else ensemble(part) for part in parts]
 
 
 def refit_numbers(frame: pd.DataFrame) -> list[int]:

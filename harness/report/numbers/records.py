@@ -11,9 +11,10 @@ from harness.stats.practical import Practical
 from harness.stats.proportions import Interval
 from harness.study.unit import Combine
 
-SCHEMA_VERSION = 4  # raise it when a field changes its meaning, or other tests are made
+SCHEMA_VERSION = 5  # raise it when a field changes its meaning, or other tests are made
 # 3: fitted models are compared on the test set alone, over patients; recipes have a practical verdict
 # 4: low and high are over patients, and bootstrap_low and bootstrap_high of numbers that have no such interval alone
+# 5: areas under the ROC curve out of fold are those within folds, averaged
 
 Verdict = Literal["first is better", "second is better", "cannot resolve"]
 Compared = Literal["recipes", "fitted models"]
@@ -95,6 +96,14 @@ class Comparison(_Entry):
     difference: float
     low: Annotated[float | None, Field(description="95 % interval of the difference")] = None
     high: float | None = None
+    fits_low: Annotated[
+        float | None,
+        Field(
+            description="95 % interval of the difference of these fits when patients are resampled; another fit by the"
+            " same recipe may differ by more, so no verdict on recipes follows"
+        ),
+    ] = None
+    fits_high: float | None = None
     statistic: Annotated[float | None, Field(description="z, where the test has one")] = None
     p: float | None = None
     p_holm: Annotated[float | None, Field(description="p adjusted for `comparisons` by Holm")] = None

@@ -8,9 +8,11 @@ import pandas as pd
 from harness.report.numbers.predictions import by_repeat, refit_numbers
 from harness.report.numbers.records import Estimate
 from harness.stats.one_more_model import one_more
+from harness.stats.proportions import Interval
 
 SD_OVER_REFITS = "SD over refits, "  # before the metric
 WITH_SEEDS = "; widened by the SD of {refits} refits, for one more model by the recipe"  # ends a method
+LIMITS: dict[str, Interval] = {"mcc": (-1.0, 1.0), "loss": (0.0, float("inf")), "brier": (0.0, 2.0)}  # others: 0, 1
 _REFIT = ", refit "
 Of = Callable[[pd.DataFrame, str], list[Estimate]]  # the estimates from predictions, on these images
 
@@ -38,16 +40,19 @@ def refit_estimates(frame: pd.DataFrame, on: str, of: Of, own: Sequence[str] = (
     found = list[Estimate]()
     for e in of(frame, on):
         values = [r.value for refit in each for r in refit if (r.metric, r.of_class) == (e.metric, e.of_class)]
-        found += [_widened(e, values, e.metric not in own), _spread(e, values)]
+        found += [
+            _widened(e, values, None if e.metric in own else LIMITS.get(e.metric, (0.0, 1.0))),
+            _spread(e, values),
+        ]
     return found + [e for refit in each for e in refit]
 
 
-def _widened(e: Estimate, values: Sequence[float], is_rate: bool) -> Estimate:
-    """The mean over refits with the interval for one more model."""
+def _widened(e: Estimate, values: Sequence[float], limits: Interval | None) -> Estimate:
+    """The mean over refits with the interval for one more model. limits: of the metric; None: it has none."""
     update: dict[str, object] = {"repeats": 1}  # which are those of folds
     if e.interval is not None:
         low, high = one_more(e.interval, values)
-        ends = (max(low, 0.0), min(high, 1.0)) if is_rate else (low, high)
+        ends = (max(low, limits[0]), min(high, limits[1])) if limits else (low, high)
         names = ("low", "high") if e.low is not None else ("bootstrap_low", "bootstrap_high")
         method = (e.method or "percentile bootstrap").replace("one repeat", "one refit")
         update |= {"method": method + WITH_SEEDS.format(refits=len(values)), **dict(zip(names, ends, strict=True))}

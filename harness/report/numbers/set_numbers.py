@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from harness.data.inputs import Workspace
-from harness.report.numbers.comparisons import TEST, RunOf, prediction_estimates
+from harness.report.numbers.comparisons import TEST, RunOf
 from harness.report.numbers.gap import GAP, gap_estimates
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks
+from harness.report.numbers.predicted import prediction_estimates
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate, Finding
 from harness.report.numbers.refit_numbers import refit_estimates, refit_on

@@ -5,7 +5,8 @@ That is internal-external cross-validation (Steyerberg and Harrell 2016, Journal
 
 from harness.data.folds import fold_levels
 from harness.data.inputs import Workspace
-from harness.report.numbers.comparisons import OUT_OF_FOLD, RunOf, prediction_estimates
+from harness.report.numbers.comparisons import OUT_OF_FOLD, RunOf
+from harness.report.numbers.predicted import prediction_estimates
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import SITES, mean_estimates

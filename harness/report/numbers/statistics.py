@@ -7,17 +7,18 @@ import pandas as pd
 
 from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
+from harness.data.subgroups import image_groups
 from harness.data.units import unit_dataset
-from harness.report.numbers.chosen import chosen_estimates, corrected_value, first_words
+from harness.report.numbers.chosen import OnResamples, chosen, corrected_value, first_words
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
     RunOf,
-    scenario_estimates,
     stage_comparisons,
     test_comparisons,
 )
 from harness.report.numbers.estimates import over_patients, patients_of, rate
+from harness.report.numbers.fold_numbers import scenario_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
@@ -39,6 +40,7 @@ from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, StudyState
+from harness.study.types import is_worst_group
 from harness.study.unit import Unit
 
 MAJORITY = "majority class"
@@ -52,7 +54,9 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     """
     dataset = workspace.inputs.dataset
     predictions = Predictions(workspace.ledger, dataset.positive, unit)
+    stages = _chosen(workspace, state, predictions, run_of)
     estimates = _estimates(workspace, state, predictions, run_of)
+    estimates += [e for each in stages for e in each.estimates]
     inflation = leak_comparisons(state.scenarios)
     treated = treated_scenarios(state.scenarios, predictions)
     estimates += [e for t in treated for e in t.estimates(run_of("scenario", t.state.id))]
@@ -73,7 +77,7 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
             *(e for found in by_group for e in found.estimates),
         ],
         comparisons=[
-            *(marked.comparison(c) for c in [*_comparisons(state, predictions), *inflation, *treatments]),
+            *(marked.comparison(c) for c in [*_comparisons(state, predictions, stages), *inflation, *treatments]),
             *(c for found in by_group for c in found.comparisons),
         ],
         findings=[
@@ -94,7 +98,6 @@ def _estimates(workspace: Workspace, state: StudyState, predictions: Predictions
     """All estimates but those of subgroups."""
     dataset = workspace.inputs.dataset
     found = _validation_estimates(state, predictions, run_of)
-    found += [e for stage in state.stages for e in chosen_estimates(stage, predictions, run_of)]
     found += tested_estimates(workspace.study, state, predictions, run_of)
     further = dataset.further_sets
     found += further_set_estimates(further, state, predictions, run_of, found) if further else []
@@ -123,11 +126,21 @@ def _validation_estimates(state: StudyState, predictions: Predictions, run_of: R
     return found
 
 
-def _comparisons(state: StudyState, predictions: Predictions) -> list[Comparison]:
+def _chosen(workspace: Workspace, state: StudyState, predictions: Predictions, run_of: RunOf) -> list[OnResamples]:
+    """What resamples say of each stage."""
+    unit, dataset, found = predictions.unit, workspace.inputs.dataset, []
+    for stage in state.stages:
+        by_group = stage.stage.select is not None and is_worst_group(stage.stage.select.metric)
+        groups = image_groups(workspace.groups_of(unit), dataset) if by_group else None
+        found.append(chosen(stage, predictions, groups, run_of))
+    return found
+
+
+def _comparisons(state: StudyState, predictions: Predictions, chosen: Sequence[OnResamples]) -> list[Comparison]:
     """The comparisons within every stage, and on the test set of the selected scenario with the others; each once."""
     found: list[Comparison] = []
-    for stage in state.stages:
-        found += [c for c in stage_comparisons(stage) if c not in found]
+    for stage, resampled in zip(state.stages, chosen, strict=True):
+        found += [c for c in map(resampled.compared, stage_comparisons(stage)) if c not in found]
     if winner := selected_test(state):
         others = [test for test in state.tests if test.finished and test is not winner]
         found += test_comparisons(winner, others, predictions)

@@ -20,7 +20,7 @@ from harness.report.numbers.estimates import (
 from harness.report.numbers.group_measures import AT_POINT, Measure, several_class_measures, two_class_measures
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Comparison, Estimate
-from harness.stats.areas import mean_area
+from harness.stats.area_within_folds import WITHIN_FOLDS, area_within_folds
 from harness.stats.bootstrap import (
     Statistic,
     Values,
@@ -187,7 +187,7 @@ def _measured(scored: Scored, parts: Sequence[pd.DataFrame], group: _Group) -> _
     estimates, statistics, patients = [], {}, patients_of(frames[0])
     for same in zip(*each, strict=True):
         measure = same[0]
-        if not measure.patients:  # no image that it could be computed from
+        if not all(m.patients for m in same):  # no image that it could be computed from
             continue
         (e,) = over_repeats([[_point(m, scored, on)] for m in same])
         if measure.patients < MIN_PATIENTS:
@@ -212,10 +212,13 @@ def _point(measure: Measure, scored: Scored, on: str) -> Estimate:
 
 def _by_formula(e: Estimate, same: Sequence[Measure], patients: Clusters) -> Estimate:
     """The estimate of a rate or an area with its interval over patients. same: the measure in each repeat."""
-    if scores := [m.scores for m in same if m.scores is not None]:
-        of = mean_area(np.stack(scores), same[0].among, patients)
-        method = f"{of.method}{OVER_PATIENTS if several_images(patients) else ''}"
-        return e.model_copy(update={"low": of.low, "high": of.high, "method": method})
+    if folds := [fold for m in same for fold in m.folds]:
+        of = area_within_folds(folds, same[0].among, patients)
+        if of is None or not np.isfinite(of.low):
+            return e
+        over = OVER_PATIENTS if several_images(patients) else ""
+        over += WITHIN_FOLDS if any(len(fold.rows) < len(patients) for fold in folds) else ""
+        return e.model_copy(update={"low": of.low, "high": of.high, "method": f"{of.method}{over}"})
     if hits := [m.found for m in same if m.found is not None]:
         return over_patients(e, np.stack(hits), np.stack([m.among for m in same]), patients)
     return e

@@ -16,6 +16,7 @@ from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.set_numbers import SET_LOOKS, SITES, TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
+from harness.report.sections.clinical_words import clinical_words
 from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
@@ -225,6 +226,11 @@ def _result_answers(draft: Draft) -> dict[str, str]:
     unit = f"each of a {draft.unit.words}: " if draft.unit.patients else ""
     of = " of patients" if draft.unit.patients else ""
     values = [f"{e.metric} ({e.of_class or 'all'}) {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in shown]
+    clinic = [
+        f"{test.name}: {words}"
+        for test in draft.state.tests
+        for words in clinical_words(draft.statistics.estimates, test.name)
+    ]
     return {
         "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),
         "uncertainty": f"{interval_note(draft.inputs.separation.unit)} Between recipes"
@@ -233,5 +239,5 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         " verdict; Holm over each family",
         "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),
-        "performance": ", ".join(values) and f"test set{of}: {', '.join(values)}; all in statistics.json",
+        "performance": ", ".join(values) and f"test set{of}: {', '.join([*values, *clinic])}; all in statistics.json",
     }

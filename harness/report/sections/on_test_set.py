@@ -16,6 +16,7 @@ from harness.report.sections.net_benefit import decision_lines
 from harness.report.sections.out_of_fold import Predicted, figure_lines, hardest_lines
 from harness.report.sections.refits import NOTE, OF_FIRST, metrics_board, refit_words
 from harness.report.sections.reliability import reliability_lines
+from harness.report.sections.scaled import curve_lines, scaling_lines
 from harness.report.sections.thresholds import threshold_lines
 from harness.report.tables import study as tables
 from harness.report.tables.confused import class_lines, interval_lines
@@ -60,6 +61,8 @@ def test_lines(draft: Draft, state: ScenarioState) -> list[str]:
         *referral_lines(draft.statistics.estimates, predicted),
         *decision_lines(draft.statistics.estimates, predicted, title, draft.inputs.separation.unit),
         *reliability_lines(draft.statistics.estimates, predicted, title),
+        *curve_lines(draft.statistics.estimates, predicted, title, draft.inputs.separation.unit),
+        *scaling_lines(draft.statistics.estimates, predicted),
         *conformal_lines(draft.statistics.estimates, predicted),
         *hardest_lines(predicted, draft.workspace),
         *(line for job in explained for line in explanation_lines(job, draft.workspace, folder, mark)),

@@ -46,11 +46,11 @@ def winner_lines(draft: Draft) -> list[str]:
 
 _REPEATS_NOTE = (
     " Each of the {repeats} repeats of the folds has one prediction for every {unit}: counts and rates are computed in"
-    " each repeat and then averaged; predictions are never averaged. Each repeat has its own curve."
+    " each repeat and then averaged; predictions are never averaged. Calibration has a curve for each repeat."
 )
 _AREA_NOTE = (
-    "Use the ROC AUC of the leaderboard, the mean over the folds: the curves here rank the scores of all folds"
-    " together, which mixes different models."
+    "ROC and precision-recall curves are those within each fold, whose models have scales of their own; the thick ROC"
+    " curve is their mean."
 )
 
 

@@ -7,8 +7,9 @@ from harness.report.figures import study as figures
 from harness.report.figures.forest import difference_figure
 from harness.report.figures.intervals import MAX_CLASSES, WORST_CLASSES, scenario_intervals
 from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.fold_numbers import FOLD_RESAMPLES
 from harness.report.numbers.inflation import INFLATION
-from harness.report.numbers.marks import together
+from harness.report.numbers.marks import marked, together
 from harness.report.numbers.records import Statistics
 from harness.report.numbers.statistics import selection_words
 from harness.report.numbers.treatments import TREATED
@@ -23,7 +24,7 @@ from harness.report.sections.subgroups import subgroup_lines
 from harness.report.sections.unequal_classes import treatment_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table, practical_note
+from harness.report.tables.statistics import FITS_NOTE, comparison_table, interval_cell, practical_note
 from harness.study.state import StageState
 from harness.study.types import BUILT_IN, plain_metric
 
@@ -81,7 +82,10 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on not in (TEST, TREATED)]
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
-        lines += [practical_note(compared[0].margin), ""] if compared[0].margin else []
+        fits = (
+            FITS_NOTE.format(unit=draft.inputs.separation.unit) if any(c.fits_low is not None for c in compared) else ""
+        )
+        lines += [f"{practical_note(compared[0].margin)}{fits}", ""] if compared[0].margin else []
     lines += _differences(draft, state, title, mark)
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
@@ -114,8 +118,24 @@ def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) ->
     unit, many = draft.inputs.separation.unit, len(draft.dataset.classes) > MAX_CLASSES
     worst = f" ROC AUC of the {WORST_CLASSES} classes that have the smallest one; all: statistics.json."
     note = (
-        f"*Out of fold, all folds together: 95 % intervals over {unit}, by Wilson and by DeLong. The means"
-        " over the folds in the table above are the main result: ranking the scores of all folds"
-        f" together mixes different models, and the ROC AUC is mostly lower.{worst * many}*"
+        f"*Out of fold, 95 % intervals over {unit}: of the accuracy by Wilson, of the ROC AUC, which is that within the"
+        f" folds, averaged, by DeLong.{worst * many}*"
     )
-    return [f"![intervals of the scenarios]({path.name})", "", note, ""]
+    return [*_fold_intervals(draft, state, mark), f"![intervals of the scenarios]({path.name})", "", note, ""]
+
+
+def _fold_intervals(draft: Draft, state: StageState, mark: str | None) -> list[str]:
+    """The table of the means over the folds with their intervals over patients."""
+    metrics = dict.fromkeys([tables.ranked_by(state.stage).removeprefix("val/"), *tables.LEADERBOARD_METRICS])
+    of = {(e.subject, e.metric): e for e in draft.statistics.estimates if e.on == "folds"}
+    rows = [
+        {"scenario": s.name} | {m: interval_cell(of[s.name, m]) for m in metrics if (s.name, m) in of}
+        for s in state.scenarios
+        if s.finished
+    ]
+    table = pd.DataFrame(rows).fillna("-")
+    note = (
+        f"The same means with 95 % intervals over {draft.inputs.separation.unit}, resampled {FOLD_RESAMPLES} times"
+        " (that of the ROC AUC by DeLong). They are of the fits as they are: what another fit changes is in the SD."
+    )
+    return [note, "", *export_table(marked(table, mark), draft.folder, f"fold-intervals-{state.stage.name}")]

@@ -113,7 +113,7 @@ def _notes(draft: Draft, estimates: Sequence[Estimate]) -> str:
                " mean nothing."] if small else []),
             *([f"Operating point: {point:.3f}, chosen out of fold."] if point is not None else []),
             CALIBRATION_NOTE[positive is not None].format(positive=escaped(positive)),
-            *(["Out of fold, the area ranks the scores of all folds together, which mixes different models."]
+            *(["Out of fold, the area is the mean of those within the folds that have both classes."]
               if any(e.metric == "roc_auc" and TEST not in e.on for e in estimates) else []),
         ]
     )  # fmt: skip

@@ -12,6 +12,7 @@ from harness.report.numbers.refit_numbers import spread_words
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
 from harness.report.numbers.treatment_tests import SENTENCE
+from harness.report.sections.clinical_words import clinical_words
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
 from harness.report.sections.subgroups import subgroup_findings
@@ -106,6 +107,7 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
         which = f", the {WORST_CLASSES} of {len(recalls)} classes with the lowest recall"
     found = (f"{_counts(e)}{escaped(e.of_class)}, {_share(e)}" for e in shown)
     yield f"Found on the test set{' (patients)' * unit.patients}{which}: {'; '.join(found)}."
+    yield from (f"{escaped(words)}." for words in clinical_words(statistics.estimates, test.name))
 
 
 def _treatments(state: StudyState, statistics: Statistics) -> list[str]:

@@ -23,6 +23,12 @@ def fitted_models_note(rows: str, unit: str) -> str:
     return _FITTED_MODELS_NOTE.format(rows=rows, unit=unit)
 
 
+FITS_NOTE = (
+    " Low and high of these fits: the interval of the difference between the models as they were fitted, when {unit}"
+    " are resampled; another fit by the same recipe may differ by more, so it gives no verdict."
+)
+
+
 def practical_note(margin: float) -> str:
     """The sentences on the two verdicts on recipes."""
     return (
@@ -54,6 +60,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "difference": c.difference,
             "low": c.low,
             "high": c.high,
+            "low, these fits": c.fits_low,
+            "high, these fits": c.fits_high,
             "p": p_text(c.p),
             "p (Holm)": p_text(c.p_holm),
             "verdict": c.verdict or "-",
