@@ -12,6 +12,7 @@ from harness import __version__
 from harness.cli import (
     audit,
     cache,
+    compare,
     doctor,
     labels,
     model,
@@ -45,6 +46,7 @@ COMMANDS = (
     status.status,
     audit.audit,
     report.report,
+    compare.compare,
     rerun.rerun,
     rerun.reproduce,
     verify.verify,

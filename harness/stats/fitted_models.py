@@ -12,13 +12,14 @@ from harness.stats.clusters import Clusters, cluster_sums, unbiased
 from harness.stats.paired import Test
 
 Decided = NDArray[np.bool_]  # [n]
+HitShares = NDArray[np.bool_] | NDArray[np.float64]  # [n] right or not, or the share of several repeats that is right
 
 
-def accuracy_difference(first: Decided, second: Decided, clusters: Clusters) -> Test:
+def accuracy_difference(first: HitShares, second: HitShares, clusters: Clusters) -> Test:
     """The difference of two accuracies, its error over whole patients (Obuchowski 1998, Stat Med 17:1495).
 
-    first, second: [n] whether each model is right. t with the number of patients - 1 degrees of freedom. Where no
-    patient differs from another p is 1 and the interval is infinite.
+    first, second: [n] whether each model is right, or how often. t with the number of patients - 1 degrees of freedom.
+    Where no patient differs from another p is 1 and the interval is infinite.
     """
     from scipy.special import stdtr, stdtrit
 

@@ -99,17 +99,22 @@ def fitted_comparisons(fitted: Sequence[tuple[str, pd.DataFrame]], on: str, posi
 
 
 def _accuracies(pair: Pair, top: pd.DataFrame, other: pd.DataFrame, on: str) -> Comparison:
-    first, second = (_right(frame) for frame in (top, other))
-    found = _fitted(pair, on, "accuracy", accuracy_difference(first, second, patients_of(top)))
+    first, second = (right(frame) for frame in (top, other))
+    found = accuracy_comparison(pair, on, accuracy_difference(first, second, patients_of(top)))
     counts = {"only_first": int((first & ~second).sum()), "only_second": int((second & ~first).sum())}
     return found.model_copy(update=counts)
 
 
-def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
+def accuracy_comparison(pair: Pair, on: str, test: Test) -> Comparison:
+    """A test of the accuracies of two fitted models as a comparison, not adjusted yet."""
+    return _fitted(pair, on, "accuracy", test)
+
+
+def right(frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether each image is classified correctly."""
     _, probabilities, labels = arrays(frame)
-    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
-    return right
+    found: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
+    return found
 
 
 def _test_of_areas(pair: Pair, top: pd.DataFrame, other: pd.DataFrame, on: str, positive: str) -> Comparison | None:
@@ -130,11 +135,15 @@ def _fitted(pair: Pair, on: str, metric: str, test: Test) -> Comparison:
     )  # fmt: skip
 
 
-def judged(family: list[Comparison]) -> list[Comparison]:
-    """Add Holm's p over all these comparisons of recipes, and the verdicts; the metric is one to maximize."""
+def judged(family: list[Comparison], maximize: bool = True, of: int | None = None) -> list[Comparison]:
+    """Add Holm's p over all these comparisons of recipes, and the verdicts. maximize: whether more is better.
+
+    of: the number of comparisons that these were chosen from, where that is more.
+    """
     found = []
-    for c in holm_adjusted(family):
-        verdict = verdict_of(c.difference, c.p_holm if c.p_holm is not None else 1.0)
+    for c in holm_adjusted(family, of):
+        difference = c.difference if maximize else -c.difference
+        verdict = verdict_of(difference, c.p_holm if c.p_holm is not None else 1.0)
         practical = _practical(c, resolved=verdict != "cannot resolve")
         found.append(c.model_copy(update={"verdict": verdict, "practical": practical}))
     return found
@@ -147,9 +156,7 @@ def _practical(c: Comparison, resolved: bool) -> Practical:
     return Chances(c.better, c.equivalent, c.worse).verdict(resolved)
 
 
-def holm_adjusted(family: list[Comparison]) -> list[Comparison]:
-    """Add the p values adjusted for the number of comparisons."""
-    adjusted = holm([c.p if c.p is not None else 1.0 for c in family])
-    return [
-        c.model_copy(update={"p_holm": p, "comparisons": len(family)}) for c, p in zip(family, adjusted, strict=True)
-    ]
+def holm_adjusted(family: list[Comparison], of: int | None = None) -> list[Comparison]:
+    """Add the p values adjusted for the number of comparisons; of: that of which these were chosen."""
+    adjusted, count = holm([c.p if c.p is not None else 1.0 for c in family], of), of or len(family)
+    return [c.model_copy(update={"p_holm": p, "comparisons": count}) for c, p in zip(family, adjusted, strict=True)]

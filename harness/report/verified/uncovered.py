@@ -10,6 +10,7 @@ from harness.report.verified.verified_item import VerifiedItem
 REASONS = {
     "artifacts": "MLflow's copies of fits, study records and reports",
     "cache": "computed again where it is missing",
+    "compared": "studies beside each other, which `compare` and `suite` write again",
     "checkpoints": "of fits that are not finished",
     "data": "images that were drawn or downloaded; those of a study are compared with --data",
     "explanations": "why a fit has no explanation or no registered model",
