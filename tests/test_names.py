@@ -25,6 +25,7 @@ SHARED_STEMS = {
     "status": "the status of the jobs of a study: the command, and how it is found",
     "study": "a study: the study file, and the figures and tables of a study",
     "subgroups": "groups of images: in the study file, in the data, their numbers, their figure and their section",
+    "suite": "a suite: the command, and its run",
     "thresholds": "decision thresholds: their numbers, and their section of the report",
     "verify": "the verification of a store: the command, and the checks",
     "ui": "the MLflow UI: the command, and how the server is started",

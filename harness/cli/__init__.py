@@ -25,6 +25,7 @@ from harness.cli import (
     run,
     search,
     status,
+    suite,
     ui,
     verify,
 )
@@ -47,6 +48,7 @@ COMMANDS = (
     audit.audit,
     report.report,
     compare.compare,
+    suite.suite,
     rerun.rerun,
     rerun.reproduce,
     verify.verify,

@@ -1,12 +1,13 @@
 """Synthetic chest radiographs, drawn by a procedure: to try the harness, never for a medical claim.
 
 A phantom patient has a body (size, shape, tilt, exposure) that all its images share. PNEUMONIA adds soft
-opacities inside a lung. Rotation, exposure, contrast, noise, rib prominence, vessels and side markers
-vary without regard to the label, and some NORMAL images carry faint shadows, so that the classes overlap.
+opacities inside a lung; of other kinds faint ones, or small round nodules. Rotation, exposure, contrast, noise,
+rib prominence, vessels and side markers vary without regard to the label, and some NORMAL images carry faint
+shadows, so that the classes overlap.
 """
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from harness.processes import become_worker
 from harness.store import Store
 from harness.store.failpoints import failpoint
 from harness.store.files import new_folder
-from harness.study.data_block import Phantom
+from harness.study.data_block import DEFAULT_KIND, Phantom, PhantomKind
 
 PHANTOM_VERSION = 1  # raise it when the drawings change
 NOTE = "SYNTHETIC.txt"  # in the folder of the images
 SIDE = 160  # pixels
 NORMAL_SHARE = 1 / 3.9  # the 1 : 2.9 imbalance of the paper's training set
+KINDS: dict[PhantomKind, tuple[float, float]] = {  # of the positive class: how strong and how wide its opacities are
+    "opacities": (1.0, 1.0), "faint": (0.4, 1.0), "nodules": (1.0, 0.3),
+}  # fmt: skip
 Canvas = NDArray[np.float64]
 
 
@@ -35,11 +39,13 @@ class _Task:
     seed: tuple[int, ...]
     images: int
     folder: Path
+    kind: PhantomKind = DEFAULT_KIND
 
 
 def phantom_path(spec: Phantom, store: Store) -> Path:
     """The folder of the phantoms of this number and seed; a temporary one where the store lacks it and is read-only."""
-    folder = store.data / f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}"
+    kind = "" if spec.kind == DEFAULT_KIND else f"-{spec.kind}"
+    folder = store.data / f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}{kind}"
     return folder if store.writable or folder.is_dir() else store.temporary / folder.name
 
 
@@ -50,6 +56,7 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
         return target
     with new_folder(target.parent) as folder:
         tasks = [*_tasks(folder / "train", spec.train, spec.seed, 0), *_tasks(folder / "test", spec.test, spec.seed, 1)]
+        tasks = [replace(task, kind=spec.kind) for task in tasks]
         for task in tasks:
             task.folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(initializer=become_worker) as pool:
@@ -90,12 +97,15 @@ def _tasks(folder: Path, images: int, seed: int, split: int) -> list[_Task]:
 def _draw_patient(task: _Task) -> None:
     for index in range(task.images):
         image = draw(
-            task.label == "PNEUMONIA", np.random.default_rng(task.seed), np.random.default_rng((*task.seed, index))
-        )
+            task.label == "PNEUMONIA", np.random.default_rng(task.seed), np.random.default_rng((*task.seed, index)),
+            task.kind,
+        )  # fmt: skip
         Image.fromarray(image).save(task.folder / f"{task.patient}_{index}.png")
 
 
-def draw(opacities: bool, patient: np.random.Generator, view: np.random.Generator) -> NDArray[np.uint8]:
+def draw(
+    opacities: bool, patient: np.random.Generator, view: np.random.Generator, kind: PhantomKind = DEFAULT_KIND
+) -> NDArray[np.uint8]:
     """Draw one phantom, [SIDE, SIDE]. patient: decides the anatomy. view: decides what differs between its images."""
     x, y = _grid(view)
     width, height = patient.uniform(0.26, 0.34), patient.uniform(0.52, 0.64)
@@ -112,7 +122,8 @@ def draw(opacities: bool, patient: np.random.Generator, view: np.random.Generato
     image -= lungs * patient.uniform(0.28, 0.38)
     image += 0.16 * heart_shape
     image += _ribs(x, y, lungs, patient) + _vessels(x, y, lungs, patient)
-    image += _shadows(x, y, lungs, opacities, patient, view)
+    strength, width = KINDS[kind] if opacities else KINDS[DEFAULT_KIND]
+    image += strength * _shadows(_Place(x, y, lungs, width), opacities, patient, view)
     return _exposed(image, x, view)
 
 
@@ -155,22 +166,31 @@ def _vessels(x: Canvas, y: Canvas, lungs: Canvas, patient: np.random.Generator) 
     return np.asarray(0.07 * total * lungs)
 
 
-def _shadows(
-    x: Canvas, y: Canvas, lungs: Canvas, opacities: bool, patient: np.random.Generator, view: np.random.Generator
-) -> Canvas:
+@dataclass(frozen=True)
+class _Place:
+    """Where shadows are drawn: coordinates, the lungs, and their width as a share of the usual one."""
+
+    x: Canvas
+    y: Canvas
+    lungs: Canvas
+    width: float
+
+
+def _shadows(place: _Place, opacities: bool, patient: np.random.Generator, view: np.random.Generator) -> Canvas:
     """Soft patches inside the lungs: distinct ones in pneumonia, sometimes a faint one in a normal image."""
     if opacities:
         count, low, high = int(patient.integers(1, 4)), 0.1, 0.34
     else:
         count, low, high = int(patient.random() < 0.35), 0.03, 0.09
+    x, y = place.x, place.y
     total = np.zeros_like(x)
     for _ in range(count):
         side, cy = patient.choice([-1, 1]), patient.uniform(-0.35, 0.35)
         cx, size = side * patient.uniform(0.25, 0.5), patient.uniform(0.1, 0.24)
-        patch = np.exp(-(((x - cx) ** 2 + (1.4 * (y - cy)) ** 2) / size**2))
+        patch = np.exp(-(((x - cx) ** 2 + (1.4 * (y - cy)) ** 2) / (place.width * size) ** 2))
         total += patient.uniform(low, high) * view.uniform(0.8, 1.2) * patch
     texture = 1 + 0.35 * np.sin(23 * x + view.uniform(0, 6)) * np.sin(19 * y + view.uniform(0, 6))
-    return np.asarray(total * texture * lungs)
+    return np.asarray(total * texture * place.lungs)
 
 
 def _exposed(image: Canvas, x: Canvas, view: np.random.Generator) -> NDArray[np.uint8]:

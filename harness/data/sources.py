@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.data.digits import digits_folder, digits_path
 from harness.data.folder import require_folder
 from harness.data.npz import npz_folder, npz_path
 from harness.data.phantom import phantom_folder, phantom_path
@@ -54,6 +55,12 @@ def _phantom(spec: Data, store: Store) -> Path:
     return phantom_folder(spec.phantom, store)
 
 
+def _digits(spec: Data, store: Store) -> Path:
+    if spec.path is not None:
+        raise DataError("the source digits has its images from scikit-learn and takes no path")
+    return digits_folder(store)
+
+
 def _npz(spec: Data, store: Store) -> Path:
     if spec.path is None:
         raise DataError("the source npz needs a path: data.path in the study file, or --data PATH")
@@ -100,8 +107,8 @@ def made_folders(spec: Data, store: Store) -> list[Path]:
 
 
 def _made_folder(spec: Data, store: Store) -> Path | None:
-    if spec.source == "phantom":
-        return phantom_path(spec.phantom, store)
+    if spec.source in DRAWN:
+        return DRAWN[spec.source](spec, store)
     if spec.source == "npz" and spec.path is not None and _absolute(spec.path).is_file():
         return npz_path(_absolute(spec.path), store)
     return None
@@ -113,8 +120,8 @@ def images_at_hand(spec: Data, store: Store) -> bool:
 
 
 def _is_at_hand(spec: Data, store: Store) -> bool:
-    if spec.source == "phantom":
-        return phantom_path(spec.phantom, store).is_dir()
+    if spec.source in DRAWN:
+        return DRAWN[spec.source](spec, store).is_dir()
     path, root = None if spec.path is None else _absolute(spec.path), named_root(spec)
     if path is None or root is None:
         return False
@@ -127,5 +134,16 @@ def given_folder(path: Path, store: Store) -> Path:
 
 
 SOURCES: dict[str, Callable[[Data, Store], Path]] = {
-    "folder": _folder, "table": _table, "kermany": _kermany, "npz": _npz, "phantom": _phantom,
+    "folder": _folder, "table": _table, "kermany": _kermany, "npz": _npz, "phantom": _phantom, "digits": _digits,
 }  # fmt: skip
+DRAWN: dict[str, Callable[[Data, Store], Path]] = {  # sources whose images the harness makes: the folder of each
+    "phantom": lambda spec, store: phantom_path(spec.phantom, store), "digits": lambda _, store: digits_path(store),
+}  # fmt: skip
+
+
+def missing_images(spec: Data, store: Store) -> str | None:
+    """Why the images cannot be read, where they are neither here nor made or downloaded by their source; else None."""
+    if spec.source in DRAWN or (spec.source == "kermany" and spec.path is None) or images_at_hand(spec, store):
+        return None
+    path = named_root(spec) if spec.source != "npz" else spec.path
+    return "no path is given" if spec.path is None else f"{printable(str(path))} is not there"

@@ -13,18 +13,29 @@ DICOM_PREFIX = "dicom:"  # of metadata: a tag of DICOM files follows, not the co
 PatientScope = Literal["dataset", "class"]
 
 
+PhantomKind = Literal["opacities", "faint", "nodules"]
+DEFAULT_KIND: PhantomKind = "opacities"
+
+
 class Phantom(Model):
-    """The size of the built-in synthetic dataset."""
+    """The size of the built-in synthetic dataset, and what is to be seen in its positive class."""
 
     train: Annotated[int, Field(ge=8, le=1_000_000)] = 480
     test: Annotated[int, Field(ge=0, le=1_000_000)] = 120
     seed: Annotated[int, Field(ge=0)] = 0
+    kind: PhantomKind = DEFAULT_KIND
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; the kind only where it is not the default, as in ids and records of before."""
+        content: dict[str, Any] = handler(self)
+        return {name: value for name, value in content.items() if (name, value) != ("kind", DEFAULT_KIND)}
 
 
 class Data(Model):
     """Where the images are and how they are read."""
 
-    source: Literal["folder", "table", "kermany", "npz", "phantom"]
+    source: Literal["folder", "table", "kermany", "npz", "phantom", "digits"]
     path: str | None = None
     root: str | None = None  # of a table: where the paths of its images start; None: the folder of the table
     columns: Columns = Columns()

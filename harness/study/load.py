@@ -1,8 +1,8 @@
 """Load a study file: its YAML, the overrides of the command line, and all checks that concern several fields."""
 
-import re
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from harness.study.data_block import Data
 from harness.study.grid import projected, values_at
 from harness.study.grid_rules import check_grids, setting_problem
 from harness.study.messages import from_pydantic, unknown
+from harness.study.overrides import apply_override, value_at
 from harness.study.paths import make_absolute
 from harness.study.recipes import write_out
 from harness.study.search_block import search_problems
 from harness.study.set_block import set_problems
 from harness.study.settings import Settings
 from harness.study.shipped import study_path
-from harness.study.strict_yaml import FieldPath, dotted, file_text, parse_yaml
+from harness.study.strict_yaml import FieldPath, LineNumbers, dotted, file_text, parse_yaml
 from harness.study.study import Study
 from harness.study.types import BUILT_IN, OWN_METRICS, ConflictCheck, is_worst_group, own_names
 
@@ -43,23 +44,41 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     data, lines = parse_yaml(text, str(path))
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a study is a mapping that starts with `study: NAME`")
+    if "suite" in data:
+        raise StudyError(f"{path}:1: this is a suite, a study of several data sets; run it by: harness suite {path}")
+    return study_of(StudyText(path, text, data, lines), overrides, data_path)
+
+
+@dataclass(frozen=True)
+class StudyText:
+    """A study as it is written: its text, what YAML reads of it, and the line of each field in the file."""
+
+    path: Path
+    text: str
+    data: dict[str, Any]
+    lines: LineNumbers
+
+
+def study_of(written: StudyText, overrides: Sequence[str] = (), data_path: str | None = None) -> Study:
+    """The study of this text. Raises StudyError as `load_study` does."""
+    path, text, data, lines = written.path, written.text, written.data, dict(written.lines)
     given: dict[FieldPath, str] = {}
     of_file = deepcopy(data)
     for option in overrides:
-        _apply(data, option, given)
-    changed = {dotted(field): (_value(of_file, field), _value(data, field)) for field in given}
+        apply_override(data, option, given)
+    changed = {dotted(field): (value_at(of_file, field), value_at(data, field)) for field in given}
     for field in [field for field in lines if any(field[: len(option)] == option for option in given)]:
         del lines[field]  # errors about a replaced value name the option, not the line
     if data_path is not None:
         data["data"] = {**data["data"], "path": data_path} if isinstance(data.get("data"), dict) else {}
         given[("data", "path")] = f"--data {printable(data_path)}"
     write_out(data)
-    written = make_absolute(data, path, lines, given)
+    given_paths = make_absolute(data, path, lines, given)
     try:
         study = Study.model_validate(data, context={OWN_METRICS: own_names(data.get("metrics"))})
     except ValidationError as error:
         raise from_pydantic(error, str(path), lines, given, Study) from None
-    study._name, study._lines, study._overrides, study._written = str(path), lines, given, written
+    study._name, study._lines, study._overrides, study._written = str(path), lines, given, given_paths
     study._text = text
     study._changed = {field: values for field, values in changed.items() if values[0] != values[1]}
     _check_data(study)
@@ -74,40 +93,6 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     _check_operating(study)
     _check_metrics(study)
     return study
-
-
-def _apply(data: dict[str, Any], text: str, given: dict[FieldPath, str]) -> None:
-    """Set one `a.b=value` in `data`; a part that is a number is an index into a list."""
-    key, separator, value_text = text.partition("=")
-    option = f"--set {text}"
-    if not separator or not key:
-        raise StudyError(f"{option}: expected KEY=VALUE, such as base.epochs=1")
-    parts = key.split(".")
-    field: FieldPath = tuple(int(part) if re.fullmatch(r"[0-9]{1,6}", part) else part for part in parts)
-    value, _ = parse_yaml(value_text, option)
-    target: Any = data
-    for depth, part in enumerate(field):
-        last = depth == len(field) - 1
-        if isinstance(target, list) and isinstance(part, int) and part < len(target):
-            child = target[part]
-        elif isinstance(target, dict) and isinstance(part, str):
-            child = target.get(part) if last else target.setdefault(part, {})
-        else:
-            raise StudyError(f"{option}: {dotted(field[: depth + 1])}: no such field in the study file")
-        if last:
-            target[part] = value
-        target = child
-    given[field] = option
-
-
-def _value(data: Any, field: FieldPath) -> Any:
-    """The value of a field in the data of a study file; None where it has none."""
-    for part in field:
-        if isinstance(data, dict):
-            data = data.get(part)
-        else:
-            data = data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
-    return data
 
 
 def _check_data(study: Study) -> None:

@@ -83,6 +83,20 @@ def test_phantoms_are_drawn_once_and_say_that_they_are_synthetic(tmp_path: Path)
     assert [path.name for path in store.data.iterdir()] == [folder.name]
 
 
+def test_other_kinds_differ_only_in_what_is_to_be_seen_in_the_positive_class(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folders = [
+        phantom_folder(SMALL.model_copy(update={"kind": kind}), store) for kind in ("opacities", "faint", "nodules")
+    ]
+    assert folders[0] == phantom_folder(SMALL, store)
+    usual, *others = ({path.split("/", 1)[1]: found for path, found in contents(folder).items()} for folder in folders)
+    assert len({len(each) for each in (usual, *others)}) == 1
+    for other in others:
+        changed = {path.split("/")[0] for path in usual if usual[path] != other[path]}
+        assert changed == {"PNEUMONIA"}
+    assert SMALL.model_dump() == {"train": 24, "test": 12, "seed": 3}, "the kind of before is in no id"
+
+
 def test_without_test_phantoms_there_is_no_test_folder(tmp_path: Path) -> None:
     folder = phantom_folder(Phantom(train=8, test=0), Store(tmp_path))
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["train"]

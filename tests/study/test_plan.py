@@ -19,7 +19,9 @@ from harness.study.settings import ADDED_LATER, Settings, decisive
 
 LoadText = Callable[..., Study]
 
-STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+STUDIES = sorted(
+    file for file in (Path(__file__).parents[2] / "studies").glob("*.yaml") if not file.stem.startswith("suite-")
+)
 TEXT = """\
 study: demo
 data: {source: folder, path: images, image_size: 64}

@@ -23,7 +23,10 @@ from harness.report.tables.export import rounded
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.execution.planned import PlannedStudy
     from harness.report.across.ranked_models import RankedModels
+    from harness.report.across.suite_page import SuitePage
+    from harness.study.suite_file import SuiteDataSet
 
 LEAVING = ("P(worse)", "P(equivalent)", "P(better)", "low", "high", "p", "folds", "of", "mark")  # narrow: in this order
 
@@ -92,3 +95,33 @@ def _width(console: Console, table: "pd.DataFrame") -> int:
     """The width of the table in which no cell is wrapped."""
     shown = table.drop(columns="mark") if "mark" in table and table["mark"].nunique() == 1 else table
     return console.measure(_rows(shown), options=console.options.update(max_width=10_000)).maximum
+
+
+def show_suite(console: Console, page: "SuitePage") -> None:
+    """Print the table of a suite, its ranks, earlier rows, and on which data sets something is not done."""
+    if isinstance(page.ranked, str):
+        _say(console, [f"no ranks: {page.ranked}"])
+    else:
+        show_ranked(console, page.ranked)
+    earlier = page.references()
+    if earlier is not None:
+        show_fitting(console, "earlier rows, as reference: not ranked with these", earlier)
+    for name, why in page.failed.items():
+        console.print(f"data set {name}: {why}")
+
+
+def show_suite_plan(console: Console, planned: "Sequence[tuple[SuiteDataSet, PlannedStudy | str]]") -> None:
+    """Print what a suite would do on each data set, and how much of that is done."""
+    rows, total = [], 0
+    for each, found in planned:
+        if isinstance(found, str):
+            rows.append([each.name, "-", "-", "-", "-", found])
+            continue
+        dataset, fits = found.workspace.inputs.dataset, found.state.fits
+        known, missing = sum(len(fit.jobs) for fit in fits), sum(len(fit.missing) for fit in fits)
+        total += missing
+        images = f"{len(dataset.rows('train')):,}"
+        rows.append([each.name, images, str(len(dataset.classes)), str(known), str(known - missing),
+                     "; ".join(found.marks) or ""])  # fmt: skip
+    console.print(rows_table("", ["data set", "images", "classes", "fits", "done", "note"], rows))
+    console.print(f"{total:,} fits to do, and those of stages that wait for a winner")

@@ -109,7 +109,8 @@ def rank_lines(found: RankedModels, folder: Path) -> list[str]:
     figure = rank_figure(found, folder / "ranks.png", found.marks)
     lines += ["## Ranks", "", *(f"{escaped(words)}\n" for words in rank_sentences(found))]
     lines += [f"![mean ranks of {len(found.models)} models]({figure.name})", ""]
-    lines += ["*A red bar spans models whose mean ranks differ by less than the critical difference.*", ""]
+    if found.ranks.critical is not None:
+        lines += ["*A red bar spans models whose mean ranks differ by less than the critical difference.*", ""]
     lines += ["## Against the best", "", escaped(against_sentence(found)), ""]
     return [*lines, *_table(against_table(found), folder, "against-best")]
 

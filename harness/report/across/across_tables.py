@@ -8,7 +8,6 @@ import pandas as pd
 from harness.data.units import unit_dataset
 from harness.report.across.ranked_models import Cell, RankedModels, mean_interval
 from harness.report.across.sides import StudySide
-from harness.report.numbers.marks import together
 from harness.report.numbers.records import Comparison
 from harness.report.tables.statistics import comparison_table, p_text
 
@@ -55,7 +54,7 @@ def model_table(found: RankedModels, style: str = "interval") -> pd.DataFrame:
         row: dict[str, object] = {"model": model, "mean rank": f"{ranks[model]:.2f}" if model in ranks else "-"}
         cells = {d: found.by_name.get((model, d)) for d in found.data_sets}
         row |= {d: cell_text(cell, style) for d, cell in cells.items()}
-        row["mark"] = together(cell.mark for cell in cells.values() if cell) or ""
+        row["mark"] = found.marks or ""
         rows.append(row)
     return without_empty_marks(pd.DataFrame(rows))
 

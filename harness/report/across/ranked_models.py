@@ -9,7 +9,6 @@ import pandas as pd
 
 from harness.errors import StudyError
 from harness.report.across.sides import StudySide, margin_of
-from harness.report.numbers.marks import together
 from harness.stats.paired import corrected_t
 from harness.stats.practical import Chances, Practical
 from harness.stats.proportions import Interval
@@ -115,8 +114,14 @@ class RankedModels:
 
     @property
     def marks(self) -> str | None:
-        """The marks of all cells together."""
-        return together(cell.mark for cell in self.cells)
+        """Why the numbers are less than they seem, each reason with its data sets where it is not that of all."""
+        of: dict[str, list[str]] = {}
+        for cell in self.cells:
+            for part in (cell.mark or "").split("; "):
+                if part and cell.data_set not in of.setdefault(part, []):
+                    of[part].append(cell.data_set)
+        every = len(self.data_sets)
+        return "; ".join(p if len(s) == every else f"{', '.join(s)}: {p}" for p, s in of.items()) or None
 
 
 def listed(names: Sequence[str]) -> str:
@@ -130,8 +135,7 @@ def ranked_models(sides: Sequence[StudySide]) -> RankedModels:
     A scenario is the same in two studies where all settings that decide numbers are. One that leaks takes no part.
     Raises StudyError where fewer than two are in every study.
     """
-    names: dict[str, str] = {}
-    cells = [cell for side in sides for cell in _cells(side, names)]
+    cells = ranked_cells(sides)
     select = sides[0].select.model_copy(update={"margin": margin_of(sides)})
     found = RankedModels(tuple(cells), tuple(side.label for side in sides), select)
     if len(found.models) < 2:
@@ -141,6 +145,12 @@ def ranked_models(sides: Sequence[StudySide]) -> RankedModels:
             " in common; two are needed, so that they can be ranked"
         )
     return found
+
+
+def ranked_cells(sides: Sequence[StudySide]) -> list[Cell]:
+    """Every finished scenario of every study, one with the same settings under the same name."""
+    names: dict[str, str] = {}
+    return [cell for side in sides for cell in _cells(side, names)]
 
 
 def _cells(side: StudySide, names: dict[str, str]) -> Iterator[Cell]:

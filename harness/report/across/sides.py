@@ -58,6 +58,15 @@ def sides_of(opened: Sequence[Opened], wanted: Mapping[str, str], metric: str | 
     return [_with_metric(side, metric or _one_metric(sides)) for side in sides]
 
 
+def ranking_side(label: str, workspace: Workspace, state: StudyState) -> StudySide | None:
+    """A study whose finished scenarios are ranked, whichever it selects; None where none is finished."""
+    finished = [scenario for scenario in state.scenarios if scenario.finished]
+    if not finished:
+        return None
+    best = [stage.best for stage in state.stages if stage.best is not None and stage.best.finished]
+    return StudySide(label, workspace, state, best[-1] if best else finished[0], len(finished), _select_of(state))
+
+
 def _labels(workspaces: Sequence[Workspace]) -> list[str]:
     """The names of the studies, with their ids where two have the same name."""
     ids = Counter(workspace.identity for workspace in workspaces)
