@@ -1,5 +1,6 @@
 """The page of several studies beside each other, with its tables as CSV and LaTeX, in a folder of its own."""
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from harness.store.reports import place_report, require_report_place
 
 FOLDER = "compared"  # in the store
 MAX_FOLDER_NAME = 120  # characters
+INTERVAL_CELL = re.compile(r"\(-?\d+\.\d+ to -?\d+\.\d+\)|± \d+\.\d+")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def across_place(store: Store, name: str, out: Path | None) -> Path:
@@ -103,7 +106,7 @@ def rank_lines(found: RankedModels, folder: Path) -> list[str]:
     """The table of models on data sets, the critical-difference figure, and each model against the best."""
     from harness.report.across.rank_figure import rank_figure
 
-    lines = ["## Models on data sets", "", *_table(model_table(found), folder, "models")]
+    lines = ["## Models on data sets", "", *_in_two_lines(_table(model_table(found), folder, "models"))]
     direction = "" if found.select.maximize else "; less is better"
     lines += [f"*{escaped(found.metric)}{direction}: the mean over the folds; 95 % interval: {escaped(INTERVAL)}.*", ""]
     figure = rank_figure(found, folder / "ranks.png", found.marks)
@@ -113,6 +116,12 @@ def rank_lines(found: RankedModels, folder: Path) -> list[str]:
         lines += ["*A red bar spans models whose mean ranks differ by less than the critical difference.*", ""]
     lines += ["## Against the best", "", escaped(against_sentence(found)), ""]
     return [*lines, *_table(against_table(found), folder, "against-best")]
+
+
+def _in_two_lines(table: list[str]) -> list[str]:
+    """The lines of a table whose intervals stand below their means where there is no room beside them."""
+    whole = [INTERVAL_CELL.sub(lambda match: match[0].replace(" ", NO_BREAK), line) for line in table]
+    return [line.replace("---:", "---") if line.startswith("|---") else line for line in whole]
 
 
 def _table(table: pd.DataFrame, folder: Path, name: str) -> list[str]:

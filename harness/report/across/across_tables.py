@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.data.units import unit_dataset
-from harness.report.across.ranked_models import Cell, RankedModels, mean_interval
+from harness.report.across.ranked_models import Cell, RankedModels, listed, mean_interval
 from harness.report.across.sides import StudySide
 from harness.report.numbers.records import Comparison
 from harness.report.tables.statistics import comparison_table, p_text
@@ -90,8 +90,10 @@ def against_table(found: RankedModels) -> pd.DataFrame:
 
 def rank_sentences(found: RankedModels) -> list[str]:
     """What the ranks say, in sentences."""
-    test, best = found.ranks, found.models[0]
-    words = [f"{best} has the best mean rank, {test.means[0]:.2f} on {test.data_sets} data sets."]
+    test = found.ranks
+    first = [model for model, mean in zip(found.models, test.means, strict=True) if mean == test.means[0]]
+    have = "has" if len(first) == 1 else "have"
+    words = [f"{listed(first)} {have} the best mean rank, {test.means[0]:.2f} on {test.data_sets} data sets."]
     if test.chi2 is None or test.f is None or test.critical is None:
         words.append(f"Wilcoxon's signed-rank test of the two: p {p_text(test.p)}.")
     else:
