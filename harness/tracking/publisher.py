@@ -19,7 +19,8 @@ from harness.tracking.leaderboard_tags import leaderboard_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
-from harness.tracking.run_words import scenario_words
+from harness.tracking.run_words import scenario_words, with_links
+from harness.tracking.scenario_curves import scenario_curves
 from harness.tracking.unit_log import UnitLog
 
 LOOKS_BELOW = "\n\nLooks at the test set: "
@@ -115,6 +116,8 @@ class Publisher(RootRun):
             figures.mkdir()
             scenario_figures(state, frame, self._inputs.dataset, figures, unit.titled(state.name), mark)
             self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
+        chosen = [stage.select.metric for stage in self._study.stages if stage.select]
+        self._tracker.log_curves(run_id, scenario_curves(list(state.records.values()), chosen))
         self._log.summary(run_id, state)
         self._tracker.describe(run_id, scenario_words(state, self._inputs, unit, mark))
         self._tracker.finish(run_id)
@@ -232,6 +235,8 @@ class Publisher(RootRun):
             self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
             words = (folder / "summary.md").read_text(encoding="utf-8")
             self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
+            views = self.views(stages) | {"the run with the report": self._tracker.links.run(run_id)}
+            self._tracker.describe_experiment(with_links(words, views))
             for name, value in command_tags(self._workspace.commands).items():
                 self._tracker.tag(run_id, name, value)
 

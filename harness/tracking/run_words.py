@@ -1,5 +1,7 @@
 """The words by which runs in MLflow say what they are about."""
 
+from collections.abc import Mapping
+
 from harness.data.inputs import Inputs
 from harness.report.numbers.as_run import averaged_words
 from harness.report.tables.export import escaped
@@ -43,3 +45,10 @@ def _epoch(settings: Settings) -> str:
         return "best epoch by images held out of training"
     last = settings.select_epoch == "last"
     return "last epoch" if last else "best epoch on the validation images, which flatters them"
+
+
+def with_links(summary: str, links: Mapping[str, str]) -> str:
+    """The summary of a report with links between its first sentences and its list; words of a link -> URL."""
+    first, dash, more = summary.partition("\n- ")
+    shown = " | ".join(f"[{words}]({url})" for words, url in links.items())
+    return f"{first.rstrip()}\n\n{shown}\n{dash}{more}"

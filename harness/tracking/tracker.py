@@ -1,7 +1,7 @@
 """The runs of a study in MLflow: study run -> scenario runs -> fold runs, written by one process."""
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mlflow.entities import RunTag
@@ -11,16 +11,18 @@ from harness.data.inputs import Workspace
 from harness.errors import JobError
 from harness.store.failpoints import failpoint
 from harness.store.results import FoldRecord, Metrics
-from harness.study.identity import Digests
+from harness.study.identity import Digests, digest
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_and_machine
 from harness.study.rehearsal import rehearsal
 from harness.tracking.connection import open_experiment, search_runs
-from harness.tracking.entities import dataset_input, params
+from harness.tracking.entities import MAX_TAG, dataset_input, params
 from harness.tracking.links import UI_PORT, Links
 from harness.tracking.metric_buffer import MetricBuffer
 from harness.tracking.registry import Registry
 from harness.tracking.system_metrics import system_metrics
+
+NOTE, OWN_NOTE = "mlflow.note.content", "harness.note_digest"  # a description, and what of it is not a user's
 
 
 class Tracker:
@@ -173,6 +175,16 @@ class Tracker:
         there = self._client.get_run(run_id).data.metrics
         self._buffer.write(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
 
+    def log_curves(self, run_id: str, epochs: Sequence[Metrics]) -> None:
+        """Log values by epoch, from 1; those that an earlier, killed start has logged are not logged twice."""
+        names = set().union(*epochs) & set(self._client.get_run(run_id).data.metrics)
+        there = {(name, m.step) for name in names for m in self._client.get_metric_history(run_id, name)}
+        steps = [
+            (step, {name: value for name, value in metrics.items() if (name, step) not in there})
+            for step, metrics in enumerate(epochs, start=1)
+        ]
+        self._buffer.write(run_id, steps)
+
     def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
         """Copy files to the artifacts of a run."""
         for path in paths:
@@ -184,11 +196,19 @@ class Tracker:
 
     def describe(self, run_id: str, text: str) -> None:
         """Set the description that MLflow shows on a run (Markdown)."""
-        self._client.set_tag(run_id, "mlflow.note.content", text)
+        self._client.set_tag(run_id, NOTE, text)
 
     def description(self, run_id: str) -> str:
         """The description that MLflow shows on a run; empty where it has none."""
-        return str(self._client.get_run(run_id).data.tags.get("mlflow.note.content", ""))
+        return str(self._client.get_run(run_id).data.tags.get(NOTE, ""))
+
+    def describe_experiment(self, text: str) -> None:
+        """Set the description of the experiment (Markdown), as far as MLflow takes it; one that a user wrote stays."""
+        text = text if len(text) <= MAX_TAG else text[: text.rindex("\n", 0, MAX_TAG)]
+        tags = self._client.get_experiment(self.experiment_id).tags
+        if tags.get(NOTE, "") == "" or digest(tags[NOTE]) == tags.get(OWN_NOTE):
+            self._client.set_experiment_tag(self.experiment_id, NOTE, text)
+            self._client.set_experiment_tag(self.experiment_id, OWN_NOTE, digest(text))
 
     def tag(self, run_id: str, name: str, value: str) -> None:
         """Set a tag of a run."""

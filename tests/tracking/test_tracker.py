@@ -165,6 +165,30 @@ def test_scenario_means_equal_the_means_recomputed_from_the_folds_predictions(
         assert {f"{name}_mean" for name in METRICS} <= set(scenario.data.metrics)
 
 
+def test_a_scenario_has_the_means_and_sds_over_its_folds_by_epoch(finished: Finished, client: MlflowClient) -> None:
+    ledger = Ledger(finished.store)
+    for scenario in runs_of(finished.store, "scenario"):
+        folds = [ledger.record(run.data.tags["harness.job_id"]) for run in children(finished.store, scenario)]
+        for name in ("train/loss", "val/loss", "val/accuracy", "val/roc_auc"):
+            each = pd.DataFrame([[epoch[name] for epoch in record.history] for record in folds])
+            for ending, wanted in (("", each.mean()), ("_std", each.std(ddof=1))):
+                points = client.get_metric_history(scenario.info.run_id, f"by epoch/{name}{ending}")
+                assert [m.step for m in points] == [1, 2]
+                assert [m.value for m in points] == pytest.approx(wanted.tolist(), abs=1e-12)
+
+
+def test_the_experiments_description_leads_with_the_summary_and_its_links(
+    finished: Finished, client: MlflowClient
+) -> None:
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    note = experiment.tags["mlflow.note.content"]
+    summary = (finished.run.report.parent / "summary.md").read_text()
+    assert note.startswith(summary.partition("\n- ")[0].rstrip())
+    assert note.index(f"[leaderboard]({finished.run.url})") < note.index("\n- ")
+    assert len(note) <= 5000
+
+
 def test_what_a_scenario_costs_is_on_its_run(finished: Finished) -> None:
     for scenario in runs_of(finished.store, "scenario"):
         costs = {name: value for name, value in scenario.data.metrics.items() if name.startswith("cost/")}
@@ -385,6 +409,34 @@ def test_what_a_killed_process_left_running_is_discarded_only_by_the_next_holder
     assert [run.info.run_id for run in runs_of(store, "fold")] == [killed]
     watching.discard_leftovers()
     assert runs_of(store, "fold") == []
+
+
+def test_curves_that_were_logged_in_part_are_completed_and_not_logged_twice(store: Store, parts: Parts) -> None:
+    new, job = parts
+    tracker, client = new(), MlflowClient(store.database_uri)
+    run_id = tracker.scenario_run(job.scenario, ["heads"])
+    epochs = [{"by epoch/val/loss": 3.0}, {"by epoch/val/loss": 2.0}, {"by epoch/val/loss": 1.0}]
+    for part in (epochs[:2], epochs, epochs):
+        tracker.log_curves(run_id, part)
+    points = [(m.step, m.value) for m in client.get_metric_history(run_id, "by epoch/val/loss")]
+    assert points == [(1, 3.0), (2, 2.0), (3, 1.0)]
+
+
+def test_a_description_that_a_user_wrote_stays(store: Store, parts: Parts) -> None:
+    new, _ = parts
+    tracker, client = new(), MlflowClient(store.database_uri)
+
+    def note() -> str:
+        return str(client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"])
+
+    for text in ("first", "second"):
+        tracker.describe_experiment(text)
+        assert note() == text
+    tracker.describe_experiment("a line\n" * 1000)
+    assert 4980 < len(note()) <= 5000 and note().endswith("a line")
+    client.set_experiment_tag(tracker.experiment_id, "mlflow.note.content", "mine")
+    tracker.describe_experiment("third")
+    assert note() == "mine"
 
 
 def test_a_run_that_is_taken_up_with_the_same_weights_from_elsewhere_keeps_its_params(
