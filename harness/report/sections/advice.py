@@ -6,28 +6,28 @@ from itertools import groupby
 from harness.data.finding import AuditFinding
 
 MAX_OF_A_NAME = 3  # findings of one name that are shown one by one
-ACCEPT = "or accept it by its name in `audit.accept`: then every number says so"
+ACCEPT = "or accept it by its name in audit.accept: then every number says so"
 
 ADVICE = {
     "patient-across-splits": f"Move all images of a patient to one split, {ACCEPT}.",
     "duplicate-across-splits": f"Remove the copies from one of the splits, {ACCEPT}.",
     "near-duplicate-across-splits": f"Look at the pairs, and remove copies from one of the splits, {ACCEPT}.",
     "label-conflict": f"Look at the images, and correct or remove what has the wrong label, {ACCEPT}.",
-    "duplicate-across-patients": "Check that `data.patient` tells patients apart as it should.",
+    "duplicate-across-patients": "Check that data.patient tells patients apart as it should.",
     "near-duplicate-across-labels": "Look at the pairs: one of two labels may be wrong.",
     "near-duplicate-across-patients": "Look at the pairs; give images of one person the same patient.",
     "near-duplicate-across-folds": "Look at the pairs; give images of one person the same patient.",
-    "patient-across-folds": "Set `folds.grouped: true`.",
-    "patients-unknown": "Say who the patients are in `data.patient`, if that is known.",
-    "patients-alone": "Check on some paths that `data.patient` finds the patient.",
-    "patient-of-a-split": "Check on some paths that `data.patient` finds the patient.",
-    "patient-of-a-class": "Check on some paths that `data.patient` finds the patient.",
+    "patient-across-folds": "Set folds.grouped: true.",
+    "patients-unknown": "Say who the patients are in data.patient, if that is known.",
+    "patients-alone": "Check on some paths that data.patient finds the patient.",
+    "patient-of-a-split": "Check on some paths that data.patient finds the patient.",
+    "patient-of-a-class": "Check on some paths that data.patient finds the patient.",
     "patient-rule": "Find out which of the rules is right: patients may be in several splits.",
     "left-out": "Move the files to where the source reads them, if they belong to the study.",
     "bad-images": "Mend or replace the files, if they can be; say in the paper how many were left out.",
     "blank": "Look at them; remove images that show nothing.",
-    "dark-16-bit": "Set `data.window` to the range of the values.",
-    "few-levels": "Set `data.window` to the range of the values.",
+    "dark-16-bit": "Set data.window to the range of the values.",
+    "few-levels": "Set data.window to the range of the values.",
     "inverted": "Look at them; invert those that are negatives.",
     "inverted-classes": "Look at images of both classes; invert the class that is negative.",
     "small-validation": "Fewer folds, several repeats, or more images; read the recall of this class by its interval.",

@@ -7,9 +7,10 @@ import pandas as pd
 from harness.report.numbers.conformal_numbers import CONFORMAL, COVERAGE, LEAST_PROBABILITY, ONE_CLASS, SIZE
 from harness.report.numbers.records import Estimate
 from harness.report.sections.out_of_fold import Predicted
-from harness.report.tables.confused import MAX_CLASSES
 from harness.report.tables.export import export_table, marked_markdown, write_table
 from harness.report.tables.statistics import interval_cell
+
+MAX_SHOWN = 4  # classes with columns of their own in the page
 
 
 def conformal_lines(estimates: Sequence[Estimate], predicted: Predicted) -> list[str]:
@@ -31,7 +32,7 @@ def conformal_lines(estimates: Sequence[Estimate], predicted: Predicted) -> list
 def _table_lines(table: pd.DataFrame, predicted: Predicted) -> list[str]:
     """Write the table to the folder, and return it in Markdown; of many classes without the columns of each class."""
     name, common = f"conformal-{predicted.scenario.id}", ("wanted", COVERAGE, SIZE, ONE_CLASS, "mark")
-    if len(table.columns) <= len(common) + 2 * MAX_CLASSES:
+    if len(table.columns) <= len(common) + 2 * MAX_SHOWN:
         return export_table(table, predicted.folder, name)
     write_table(table, predicted.folder, name)
     note = f"*Each class has its own least probability and coverage: {name}.csv.*"
