@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.cli.compare import compare as command
 from harness.errors import StudyError
 from harness.prepare import named_workspace
 from harness.report.across.across_page import across_place, write_compared
@@ -144,3 +145,16 @@ def test_the_page_and_its_tables_are_written_and_written_again(
     pairs = pd.read_csv(tmp_path / "b" / "pairs.csv")
     assert pairs[["first", "second"]].to_numpy().tolist() == [["a", "b"]]
     assert across_place(store, "x", None) == store.root / "compared" / "x"
+
+
+def test_the_command_prints_the_tables_and_names_the_page(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command([Path("a"), Path("c")], store.root, scenarios=["a=knn"], out=tmp_path / "page")
+    out = capsys.readouterr().out
+    assert "same images in the same folds" in out
+    assert out.splitlines()[-1] == f"page: {tmp_path / 'page' / 'index.html'}"
+    rows = [line.split()[:2] for line in out.splitlines()]
+    assert ["a", "knn"] in rows
+    with pytest.raises(StudyError, match="--scenario knn: expected STUDY=NAME"):
+        command([Path("a"), Path("c")], store.root, scenarios=["knn"])
