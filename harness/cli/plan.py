@@ -70,4 +70,4 @@ def _probe(workspace: "Workspace", state: "StudyState", device: str) -> None:
         print(f"probing {settings.backbone}, {settings.head}, at {settings.image_size} px", file=sys.stderr)
         return probe(settings, len(inputs.dataset.classes), where, machine, inputs.heads)
 
-    take_probes(state, workspace.store, one)
+    take_probes(workspace, state, one)

@@ -5,7 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from harness.data.dataset import Rows
 from harness.data.inputs import Inputs, Workspace
+from harness.execution.ahead import Ahead, fits_ahead
 from harness.store import Store
 from harness.store.files import read_json, write_atomic
 from harness.study.identity import digest
@@ -72,17 +74,34 @@ class NetworkCost:
 
 
 @dataclass(frozen=True)
+class CostAhead:
+    """The cost of fits that are not planned yet, with the winners that make it largest."""
+
+    name: str  # of a stage that waits, or `test set` and a stage
+    choices: int  # that were compared
+    fits: int
+    seconds: float
+    unknown: int  # fits of networks that were not probed
+
+
+@dataclass(frozen=True)
 class Costs:
-    """The cost of the known fits that are not done; stages that wait for a winner are not included."""
+    """The cost of the fits that are not done: of those that are known, and of those that depend on winners."""
 
     networks: list[NetworkCost]
     unknown: int  # fits of networks that were not probed
     pixel_bytes: int  # gray; three times as many where images are coloured
+    ahead: list[CostAhead]
 
     @property
     def seconds(self) -> float:
-        """Seconds, one fit after the other."""
+        """Seconds of the known fits, one after the other."""
         return sum(cost.seconds + cost.extraction for cost in self.networks)
+
+    @property
+    def most_seconds(self) -> float:
+        """Seconds of all fits, one after the other, whoever wins: the most that it can be."""
+        return self.seconds + sum(cost.seconds for cost in self.ahead)
 
     @property
     def disk(self) -> int:
@@ -90,36 +109,61 @@ class Costs:
         return self.pixel_bytes + sum(cost.probe.feature_bytes * cost.images for cost in self.networks)
 
 
-def networks(state: StudyState) -> dict[str, ResolvedSettings]:
-    """The networks with missing fits: probe key -> settings."""
-    missing = [s.settings for s in state.scenarios if not s.finished]
-    return {key: settings for settings in missing if (key := probe_key(settings)) is not None}
+def networks(workspace: Workspace, state: StudyState) -> dict[str, ResolvedSettings]:
+    """The networks with missing fits, those of fits that depend on winners among them: probe key -> settings."""
+    jobs = [job for s in state.scenarios for job in s.missing]
+    jobs += [job for ahead in fits_ahead(workspace, state) for choice in ahead.choices for job in choice]
+    found = {probe_key(job.scenario.settings): job.scenario.settings for job in reversed(jobs)}
+    return {key: settings for key, settings in reversed(found.items()) if key is not None}
 
 
-def take_probes(state: StudyState, store: Store, probe: Callable[[ResolvedSettings], Probe]) -> None:
+def take_probes(workspace: Workspace, state: StudyState, probe: Callable[[ResolvedSettings], Probe]) -> None:
     """Probe every network that has fits left, and store the results."""
-    save_probes(store, {key: probe(settings) for key, settings in networks(state).items()})
+    found = networks(workspace, state)
+    save_probes(workspace.store, {key: probe(settings) for key, settings in found.items()})
 
 
 def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
     """The cost of what is left, by the probes in the store; None if there are none."""
     study, inputs, probes = workspace.study, workspace.inputs, load_probes(workspace.store)
-    if not probes.keys() & networks(state).keys():
+    if not probes.keys() & networks(workspace, state).keys():
         return None
+    jobs = [job for scenario in state.scenarios for job in scenario.missing]
+    seen: set[str] = set()
+    known, unknown = _cost(inputs, jobs, probes, seen)
+    ahead = [_widest(inputs, each, probes, seen) for each in fits_ahead(workspace, state)]
+    pixels = sum(len(inputs.dataset.table) * framing.size**2 for framing in study.framings)
+    return Costs(known, unknown, pixels, ahead)
+
+
+def _widest(inputs: Inputs, ahead: Ahead, probes: Mapping[str, Probe], seen: set[str]) -> CostAhead:
+    """The cost of the most expensive choice; that with most fits where their networks were not probed."""
+    costs = []
+    for jobs in ahead.choices:
+        found, unknown = _cost(inputs, jobs, probes, set(seen))
+        seconds = sum(cost.seconds + cost.extraction for cost in found)
+        costs.append(CostAhead(ahead.name, len(ahead.choices), len(jobs), seconds, unknown))
+    return max(costs, key=lambda cost: (cost.seconds, cost.unknown))
+
+
+def _cost(
+    inputs: Inputs, jobs: Sequence[Job], probes: Mapping[str, Probe], seen: set[str]
+) -> tuple[list[NetworkCost], int]:
+    """The cost of these jobs by network, and the number of those that were not probed.
+
+    seen: the features that were extracted before; those of these jobs join.
+    """
     waiting: dict[str | None, list[Job]] = defaultdict(list)
-    for scenario in state.scenarios:
-        key = probe_key(scenario.settings)
-        waiting[key if key in probes else None] += scenario.missing
+    for job in jobs:
+        key = probe_key(job.scenario.settings)
+        waiting[key if key in probes else None].append(job)
+    unknown = len(waiting.pop(None, []))
+    return [_network(inputs, found, probes[key], seen) for key, found in waiting.items() if key is not None], unknown
+
+
+def _network(inputs: Inputs, jobs: list[Job], probe: Probe, seen: set[str]) -> NetworkCost:
     images = len(inputs.dataset.table)
-    seen: set[str | None] = {None}  # features that an earlier network needs too
-    costs = [
-        _network(inputs, jobs, probes[key], images, seen) for key, jobs in waiting.items() if key is not None and jobs
-    ]
-    return Costs(costs, len(waiting[None]), sum(images * framing.size**2 for framing in study.framings))
-
-
-def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: set[str | None]) -> NetworkCost:
-    keys = {features_key(job.scenario.settings) for job in jobs} - seen
+    keys = {key for job in jobs if (key := features_key(job.scenario.settings)) is not None} - seen
     seen |= keys
     trainings: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
@@ -135,16 +179,27 @@ def _network(inputs: Inputs, jobs: list[Job], probe: Probe, images: int, seen: s
 
 
 def _seconds(inputs: Inputs, jobs: Sequence[Job], probe: Probe) -> float:
-    """The seconds of a training: every epoch trains on the fold's images, after oversampling, and scores the others.
+    """The seconds of a training: every epoch trains on its images, after oversampling, and scores the others.
 
-    jobs: those that share it; images are scored by the views of the one that has most.
+    A test set is scored after the last epoch alone. jobs: those that share the training; images are scored by the
+    views of the one that has most.
     """
     job, views = jobs[0], max(VIEWS[job.scenario.settings.tta] for job in jobs)
     settings = job.scenario.settings
-    fold = inputs.fold(job.repeat, job.fold or 0)
-    share = {name: round(settings.train_share * count) for name, count in inputs.dataset.counts(fold.train).items()}
+    training, scored = _images(inputs, job)
+    share = {name: round(settings.train_share * count) for name, count in inputs.dataset.counts(training).items()}
     trained = _oversampled(share, settings)
-    return settings.epochs * (trained * probe.train + views * len(fold.validation) * probe.score)
+    scorings = settings.epochs if job.evaluate == "val" else 1
+    return settings.epochs * trained * probe.train + scorings * views * len(scored) * probe.score
+
+
+def _images(inputs: Inputs, job: Job) -> tuple[Rows, Rows]:
+    """The rows of the images that a fit learns from, and of those that it scores."""
+    dataset = inputs.dataset
+    if job.fold is None:
+        return dataset.rows("train"), dataset.rows(job.evaluate)
+    fold = inputs.fold(job.repeat, job.fold)
+    return fold.train, fold.validation if job.evaluate == "val" else dataset.rows(job.evaluate)
 
 
 def _oversampled(counts: Mapping[str, int], settings: Settings) -> int:

@@ -25,7 +25,7 @@ def test_the_cost_is_epochs_times_images_after_oversampling(small_study: Callabl
     workspace = prepare(study, store)
     state = workspace.reader.read()
     assert study_costs(workspace, state) is None
-    take_probes(state, store, lambda _: PROBE)
+    take_probes(workspace, state, lambda _: PROBE)
     costs = study_costs(workspace, state)
     assert costs is not None and len(costs.networks) == 1
     expected = 0.0
@@ -43,7 +43,7 @@ def test_a_frozen_backbone_reads_each_image_once(small_study: Callable[..., Stud
     study = small_study("base.trainable=head", "test=null")
     workspace = prepare(study, store)
     state = workspace.reader.read()
-    take_probes(state, store, lambda _: replace(PROBE, extract=2.0, feature_bytes=10))
+    take_probes(workspace, state, lambda _: replace(PROBE, extract=2.0, feature_bytes=10))
     costs = study_costs(workspace, state)
     assert costs is not None
     assert costs.networks[0].extraction == 72 * 2.0, "four fits, one extraction"
@@ -58,7 +58,9 @@ def test_heads_on_one_frozen_backbone_are_probed_apart_and_share_its_features(
     workspace = prepare(study, store)
     state = workspace.reader.read()
     dear = {"dropout-gap": 1.0, "dropout-flatten": 5.0}
-    take_probes(state, store, lambda s: replace(PROBE, train=dear[s.head], score=0.0, extract=2.0, feature_bytes=10))
+    take_probes(
+        workspace, state, lambda s: replace(PROBE, train=dear[s.head], score=0.0, extract=2.0, feature_bytes=10)
+    )
     costs = study_costs(workspace, state)
     assert costs is not None and len(costs.networks) == 2
     assert sum(cost.extraction for cost in costs.networks) == 72 * 2.0
@@ -73,7 +75,7 @@ def test_scenarios_that_only_ask_otherwise_cost_their_views_and_no_training(
     study = small_study("stages=[{name: all, grid: {tta: [none, flip], snapshots: [1, 2]}}]", "test=null")
     workspace = prepare(study, store)
     state = workspace.reader.read()
-    take_probes(state, store, lambda _: PROBE)
+    take_probes(workspace, state, lambda _: PROBE)
     costs = study_costs(workspace, state)
     assert costs is not None
     assert costs.networks[0].fits == 4 * 2
@@ -85,6 +87,64 @@ def test_scenarios_that_only_ask_otherwise_cost_their_views_and_no_training(
 def test_what_is_done_costs_nothing(finished: Finished) -> None:
     workspace = prepare(finished.study, finished.store)
     assert study_costs(workspace, workspace.reader.read()) is None
+
+
+def test_stages_that_wait_cost_what_their_most_expensive_winner_makes_them(
+    small_study: Callable[..., Study], store: Store
+) -> None:
+    """A stage that waits starts from 1 or 3 epochs; the test set is scored once, by a fit on all training images."""
+    stages = (
+        "stages=[{name: first, grid: {epochs: [1, 3]}, select: {metric: val/accuracy}},"
+        " {name: then, grid: {head: [dropout-gap, batchnorm-gap]}, select: {metric: val/accuracy}}]"
+    )
+    study = small_study(stages, "test={stages: [then]}")
+    workspace = prepare(study, store)
+    state = workspace.reader.read()
+    take_probes(workspace, state, lambda _: PROBE)
+    costs = study_costs(workspace, state)
+    assert costs is not None and costs.unknown == 0
+    a_fit = sum(len(f.train) + 0.1 * len(f.validation) for f in workspace.inputs.folds)
+    assert costs.seconds == pytest.approx((1 + 3) * a_fit)
+    then, test = costs.ahead
+    assert (then.name, then.choices, then.fits) == ("then", 2, 4)
+    assert then.seconds == pytest.approx(2 * 3 * a_fit), "both heads after the winner of 3 epochs"
+    dataset = workspace.inputs.dataset
+    assert (test.name, test.choices, test.fits) == ("test set, then", 4, 1)
+    assert test.seconds == pytest.approx(3 * len(dataset.rows("train")) + 0.1 * len(dataset.rows("test")))
+    assert costs.most_seconds == pytest.approx(costs.seconds + then.seconds + test.seconds)
+
+
+def test_several_refits_cost_several_fits(small_study: Callable[..., Study], store: Store) -> None:
+    costs = []
+    for refits in (1, 3):
+        study = small_study(
+            "stages=[{name: all, select: {metric: val/accuracy}}]", f"test={{stages: [all], refits: {refits}}}"
+        )
+        workspace = prepare(study, store)
+        state = workspace.reader.read()
+        take_probes(workspace, state, lambda _: PROBE)
+        found = study_costs(workspace, state)
+        assert found is not None
+        costs += found.ahead
+    one, three = costs
+    assert (one.fits, three.fits) == (1, 3)
+    assert three.seconds == pytest.approx(3 * one.seconds)
+
+
+def test_networks_of_stages_that_wait_are_probed_too(small_study: Callable[..., Study], store: Store) -> None:
+    stages = (
+        "stages=[{name: first, select: {metric: val/accuracy}},"
+        " {name: then, grid: {backbone: [test_resnet, test_efficientnet]}}]"
+    )
+    workspace = prepare(small_study(stages, "test=null"), store)
+    probed: list[str] = []
+
+    def probe_of(settings: ResolvedSettings) -> Probe:
+        probed.append(settings.backbone)
+        return PROBE
+
+    take_probes(workspace, workspace.reader.read(), probe_of)
+    assert probed == ["test_resnet", "test_efficientnet"]
 
 
 @pytest.mark.parametrize("trainable", ["all", "last-1", "head"])

@@ -164,11 +164,30 @@ def _show_costs(console: Console, costs: Costs) -> None:
         {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
     ):
         console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
-    unknown = f", and {costs.unknown} fits that were not probed" if costs.unknown else ""
+    _show_ahead(console, costs)
+    unprobed = costs.unknown + sum(cost.unknown for cost in costs.ahead)
+    unknown = f", and {unprobed} fits that were not probed" if unprobed else ""
+    most = f" for the fits that are known, at most {duration(costs.most_seconds)} for all" if costs.ahead else ""
     console.print(
-        f"total: {duration(costs.seconds)}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
+        f"total: {duration(costs.seconds)}{most}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
         " (gray; three times that if coloured) and cached features"
     )
+
+
+def _show_ahead(console: Console, costs: Costs) -> None:
+    """Print the cost of stages that wait, and of the test set: the most that they can be."""
+    rows = [
+        [
+            cost.name,
+            "" if cost.choices == 1 else f"the most expensive of {cost.choices}",
+            cost.fits,
+            duration(cost.seconds),
+        ]
+        for cost in costs.ahead
+    ]
+    if rows:
+        columns = ["what comes then", "possible winners", "fits", "at most"]
+        console.print(rows_table("cost of what comes then, EXTRAPOLATED from a probe", columns, rows))
 
 
 def _brought(study: Study, stage: Stage) -> Iterator[str]:

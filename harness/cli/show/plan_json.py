@@ -36,7 +36,9 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
             for network, verdict in networks.found.items()
         ],
         "stages": [_stage(stage) for stage in state.stages],
-        "cost": None if costs is None else asdict(costs) | {"seconds": costs.seconds, "disk_bytes": costs.disk},
+        "cost": None
+        if costs is None
+        else asdict(costs) | {"seconds": costs.seconds, "most_seconds": costs.most_seconds, "disk_bytes": costs.disk},
     }
 
 
