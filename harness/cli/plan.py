@@ -2,11 +2,13 @@
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, StudyFile, read_study
+from harness.cli.options import DEFAULT_STORE, DataPath, DeviceName, Overrides, StoreFolder, StudyFile
+from harness.cli.rehearsed import AskedStudy, RehearsalTime, rehearsal_seconds
 
 if TYPE_CHECKING:
     from harness.data.inputs import Workspace
@@ -28,12 +30,16 @@ def plan(
     ] = False,
     device: DeviceName = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    rehearse: RehearsalTime = None,
 ) -> None:
     """Show stages, scenarios, folds and jobs, what is done, and the cost by the last --probe. Trains nothing."""
     from harness.cli.show.plan import show_plan
     from harness.store import Store
 
-    study, store = read_study(study_file, data, overrides), Store(store_folder)
+    asked, store = AskedStudy(study_file, data, overrides or []), Store(store_folder)
+    study, time = asked.load(), rehearsal_seconds(rehearse)
+    if time is not None:
+        study = asked.rehearsed(store, device, time, partial(print, file=sys.stderr))
     if probe:
         store.require_open()  # it stores what it measures
     from harness.execution.planned import plan_study

@@ -24,8 +24,8 @@ from harness.cli.options import (
     TrackingUri,
     Workers,
     open_store,
-    read_study,
 )  # fmt: skip
+from harness.cli.rehearsed import AskedStudy, RehearsalTime, rehearsal_seconds
 
 
 def _command(name: str, description: str, tests_only: bool) -> Callable[..., None]:
@@ -49,6 +49,7 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         shared_store: SharedStore = False,
         tracking_uri: TrackingUri = None,
         mixed_versions: MixedVersions = False,
+        rehearse: RehearsalTime = None,
     ) -> None:
         from harness.execution.compute import Compute
         from harness.execution.progress import Reporter
@@ -58,8 +59,11 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
             fuse == "auto",
         )  # fmt: skip
         store = open_store(store_folder, tracking_uri, mixed_versions)
-        study = read_study(study_file, data, overrides)
+        asked = AskedStudy(study_file, data, overrides or [])
+        study, time = asked.load(), rehearsal_seconds(rehearse)
         with Reporter() as reporter:
+            if time is not None:
+                study = asked.rehearsed(store, device, time, reporter.say)
             reporter.say(f"{study.study}: loading")
             from harness.runner import run_study
 

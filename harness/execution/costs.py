@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from harness.data.dataset import Rows
 from harness.data.inputs import Inputs, Workspace
@@ -99,6 +99,11 @@ class Costs:
         return sum(cost.seconds + cost.extraction for cost in self.networks)
 
     @property
+    def fits(self) -> int:
+        """The number of fits, whoever wins."""
+        return sum(cost.fits for cost in self.networks) + sum(cost.fits for cost in self.ahead) + self.unknown
+
+    @property
     def most_seconds(self) -> float:
         """Seconds of all fits, one after the other, whoever wins: the most that it can be."""
         return self.seconds + sum(cost.seconds for cost in self.ahead)
@@ -129,21 +134,33 @@ def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
     if not probes.keys() & networks(workspace, state).keys():
         return None
     jobs = [job for scenario in state.scenarios for job in scenario.missing]
-    seen: set[str] = set()
-    known, unknown = _cost(inputs, jobs, probes, seen)
-    ahead = [_widest(inputs, each, probes, seen) for each in fits_ahead(workspace, state)]
+    counted = _Counted(jobs={job.id for job in jobs})
+    known, unknown = _cost(inputs, jobs, probes, counted.features)
+    ahead = [_widest(inputs, each, probes, counted) for each in fits_ahead(workspace, state)]
     pixels = sum(len(inputs.dataset.table) * framing.size**2 for framing in study.framings)
     return Costs(known, unknown, pixels, ahead)
 
 
-def _widest(inputs: Inputs, ahead: Ahead, probes: Mapping[str, Probe], seen: set[str]) -> CostAhead:
+@dataclass
+class _Counted:
+    """What earlier costs include already: fits, and features that are extracted once."""
+
+    jobs: set[str]
+    features: set[str] = field(default_factory=set)
+
+
+def _widest(inputs: Inputs, ahead: Ahead, probes: Mapping[str, Probe], counted: _Counted) -> CostAhead:
     """The cost of the most expensive choice; that with most fits where their networks were not probed."""
-    costs = []
-    for jobs in ahead.choices:
-        found, unknown = _cost(inputs, jobs, probes, set(seen))
-        seconds = sum(cost.seconds + cost.extraction for cost in found)
-        costs.append(CostAhead(ahead.name, len(ahead.choices), len(jobs), seconds, unknown))
-    return max(costs, key=lambda cost: (cost.seconds, cost.unknown))
+    found: list[tuple[CostAhead, list[Job], set[str]]] = []
+    for choice in ahead.choices:
+        jobs, features = [job for job in choice if job.id not in counted.jobs], set(counted.features)
+        costs, unknown = _cost(inputs, jobs, probes, features)
+        seconds = sum(cost.seconds + cost.extraction for cost in costs)
+        found.append((CostAhead(ahead.name, len(ahead.choices), len(jobs), seconds, unknown), jobs, features))
+    widest, jobs, features = max(found, key=lambda each: (each[0].seconds, each[0].unknown))
+    counted.jobs |= {job.id for job in jobs}
+    counted.features |= features
+    return widest
 
 
 def _cost(

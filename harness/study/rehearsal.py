@@ -78,6 +78,8 @@ def _amounts(content: Mapping[str, Any], study: Study) -> Amounts:
     """How much a study asks for. Of several levels of `epochs`, the largest counts."""
     drawn = study.data.source == "phantom"
     fields = {field: default for field, default in DEFAULTS.items() if drawn or "phantom" not in field}
+    if _value(content, ("test",)) is None:
+        del fields["test", "refits"]
     found = {dotted(field): _value(content, field, default) for field, default in fields.items()}
     for index, stage in enumerate(_value(content, ("stages",), ())):
         for block in ("grid", "zip"):
