@@ -107,6 +107,7 @@ def test_the_report_has_a_row_for_each_refit_and_says_which_one_it_shows(refitte
     board = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| refit ")]
     assert board == ["refit 1", "refit 2", "refit 3"]
     assert "What follows is of refit 1" in page
+    assert "on the test set, by refit 1" in page, "the operating point, in the summary"
     first = next(iter(test.records.values())).metrics["test/accuracy"]
     assert f"Refit 1 has {round(24 * first)}/24" in page
 

@@ -229,7 +229,7 @@ def _result_answers(draft: Draft) -> dict[str, str]:
     clinic = [
         f"{test.name}: {words}"
         for test in draft.state.tests
-        for words in clinical_words(draft.statistics.estimates, test.name)
+        for words in clinical_words(draft.statistics.estimates, test)
     ]
     return {
         "metrics": unit + ", ".join(dict.fromkeys(e.metric for e in draft.statistics.estimates if e.on in MEASURED_ON)),

@@ -8,13 +8,15 @@ from harness.report.numbers.recalibration import RECALIBRATED
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP, point_words
 from harness.stats.calibration import INTERCEPT, RATIO, SLOPE
+from harness.study.scenario_state import ScenarioState
 
 RATES = {"recall": "sensitivity", "specificity": "specificity"}
 
 
-def clinical_words(estimates: Sequence[Estimate], subject: str) -> Iterator[str]:
-    """The sentences on one scenario on the test set; empty where there are not two classes."""
-    own = [e for e in estimates if e.subject == subject]
+def clinical_words(estimates: Sequence[Estimate], test: ScenarioState) -> Iterator[str]:
+    """The sentences on one scenario on the test set, of several refits the first; empty without two classes."""
+    own = [e for e in estimates if e.subject == test.name]
+    where = "on the test set" if test.refits is None else "on the test set, by refit 1"
     point = next((e for e in own if (e.on, e.metric) == (SWEEP, POINT)), None)
     if point is None:
         return
@@ -24,11 +26,11 @@ def clinical_words(estimates: Sequence[Estimate], subject: str) -> Iterator[str]
     ]
     yield (
         f"At the operating point {point.value:.3f} for {point.of_class}, the {point_words(point.method)} out of fold:"
-        f" {', '.join(f'{word} {_value(e)}' for word, e in found)} on the test set"
+        f" {', '.join(f'{word} {_value(e)}' for word, e in found)} {where}"
     )
     numbers = [e for name in (INTERCEPT, SLOPE, RATIO) for e in _of(own, RECALIBRATED + TEST, name)]
     if numbers:
-        yield f"Calibration on the test set: {', '.join(f'{_short(e.metric)} {_value(e)}' for e in numbers)}"
+        yield f"Calibration {where}: {', '.join(f'{_short(e.metric)} {_value(e)}' for e in numbers)}"
 
 
 def _short(metric: str) -> str:

@@ -107,7 +107,7 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
         which = f", the {WORST_CLASSES} of {len(recalls)} classes with the lowest recall"
     found = (f"{_counts(e)}{escaped(e.of_class)}, {_share(e)}" for e in shown)
     yield f"Found on the test set{' (patients)' * unit.patients}{which}: {'; '.join(found)}."
-    yield from (f"{escaped(words)}." for words in clinical_words(statistics.estimates, test.name))
+    yield from (f"{escaped(words)}." for words in clinical_words(statistics.estimates, test))
 
 
 def _treatments(state: StudyState, statistics: Statistics) -> list[str]:
