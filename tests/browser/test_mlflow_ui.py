@@ -139,7 +139,9 @@ def test_two_scenarios_side_by_side_differ_in_the_factor_and_show_their_means(sh
     runs = f'["{first.info.run_id}","{second.info.run_id}"]'
     base = finished.run.url.partition("#")[0]
     page = show(f'{base}#/compare-runs?runs={runs}&experiments=["{first.info.experiment_id}"]')
-    page.get_by_text("val/accuracy_mean").first.wait_for()
+    page.get_by_text(
+        "by epoch/val/accuracy"
+    ).first.wait_for()  # the table shows its first rows: the curves with their last values
     words = page.inner_text("body")
     assert {first.data.params["head"], second.data.params["head"]} <= set(words.split())
     assert len({first.data.params["head"], second.data.params["head"]}) == 2
