@@ -7,9 +7,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from harness.errors import HarnessError
-    from harness.interface import OpenStudy, Results, load_study
+    from harness.interface import OpenStudy, Results, compare, load_study
 
-__all__ = ["HarnessError", "OpenStudy", "Results", "load_study"]
+__all__ = ["HarnessError", "OpenStudy", "Results", "compare", "load_study"]
 
 if not TYPE_CHECKING:  # for the type checker there is no other name than these
     _MODULES = {"HarnessError": "harness.errors"}  # of the rest it is the interface

@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
+from harness.report.across.across_tables import model_table
 from harness.report.across.paired_studies import paired_comparisons
 from harness.report.across.ranked_models import RankedModels, listed, ranked_models
 from harness.report.across.shared_images import SharedImages, shared_images
 from harness.report.across.sides import Opened, StudySide, margin_of, sides_of
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.records import Comparison
+from harness.report.tables.tidy import comparison_rows, html_table
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,17 @@ class ComparedStudies:
     def margin(self) -> float:
         """The region of practical equivalence."""
         return margin_of(self.sides)
+
+    def table(self) -> pd.DataFrame:
+        """The comparisons, a row each, first minus second; of ranked studies the models, with ranks and means."""
+        return comparison_rows(self.comparisons) if self.ranked is None else model_table(self.ranked)
+
+    def __str__(self) -> str:
+        return "\n".join([pairing_sentence(self), *(pair_sentence(c, self.margin) for c in self.comparisons)])
+
+    def _repr_html_(self) -> str:
+        """The comparison for a notebook."""
+        return html_table(str(self), self.table())
 
     @property
     def validated(self) -> list[Comparison]:

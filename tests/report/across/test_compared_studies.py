@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import harness
 from harness.cli.compare import compare as command
 from harness.errors import StudyError
 from harness.prepare import named_workspace
@@ -13,6 +14,7 @@ from harness.report.across.across_page import across_place, write_compared
 from harness.report.across.compared_studies import compare_studies, pairing_sentence
 from harness.report.across.sides import Opened
 from harness.report.numbers.comparisons import TEST
+from harness.report.tables.tidy import comparison_rows
 from harness.stats.paired import corrected_t, holm
 from harness.store import Store
 from harness.tracking.report import stored_state
@@ -158,3 +160,16 @@ def test_the_command_prints_the_tables_and_names_the_page(
     assert ["a", "knn"] in rows
     with pytest.raises(StudyError, match="--scenario knn: expected STUDY=NAME"):
         command([Path("a"), Path("c")], store.root, scenarios=["knn"])
+
+
+def test_python_compares_as_the_command_does(store: Store, opened: Callable[..., list[Opened]]) -> None:
+    files = [next((store.studies / name).glob("*/study.yaml")) for name in ("a", "b", "other")]
+    found = harness.compare(*files[:2], store=store, scenarios={"a": "knn"})
+    expected = compare_studies(opened("a", "b"), {"a": "knn"})
+    assert found.table().to_json() == comparison_rows(expected.comparisons).to_json()
+    assert str(found).startswith("The same images in the same folds")
+    assert "first is better" in found._repr_html_() or "cannot resolve" in found._repr_html_()
+    ranked = harness.compare(harness.load_study(files[0], store=store), files[2], store=store).table()
+    assert {"model", "mean rank", "a", "other"} <= {*ranked}
+    with pytest.raises(StudyError, match="two studies or more"):
+        harness.compare(files[0], store=store)
