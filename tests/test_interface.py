@@ -11,10 +11,11 @@ import pytest
 import harness
 from harness.errors import StudyError
 from harness.execution.planned import PlannedStudy
-from harness.interface import OpenStudy, Results
+from harness.interface import OpenStudy
 from harness.report.numbers.records import read_statistics
 from harness.store import Store
 from harness.study import load_study
+from harness.study_results import Results
 from tests.conftest import ROOT, SMALL_STUDY, Finished
 from tests.readme_pages import BLOCK
 from tests.test_imports import loaded_by

@@ -62,7 +62,7 @@ class SearchPublisher(RootRun):
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         """Add an epoch to the curves of a job."""
         if job_id in self._streams:
-            self._tracker.log_epoch(self._streams[job_id], epoch, metrics)
+            self._tracker.metrics.log_epoch(self._streams[job_id], epoch, metrics)
 
     def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
         """Close the run of a job; create it, where the job was done before."""
@@ -89,12 +89,14 @@ class SearchPublisher(RootRun):
             self.job_ended(job, self._workspace.ledger.record(job.id))
         metric = self._search.objective.metric
         for step, value in enumerate(result.means):
-            self._tracker.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
-        self._tracker.log_metrics(run_id, {"folds": float(result.folds)} | self._values(result))
+            self._tracker.metrics.log_metrics(run_id, {f"{metric}_running_mean": value}, step)
+        self._tracker.metrics.log_metrics(run_id, {"folds": float(result.folds)} | self._values(result))
         self._tracker.tag(run_id, "harness.state", result.state)
         if result.reused is not None:
             self._tracker.tag(run_id, "harness.reused_from", result.reused)
-        self._tracker.describe(run_id, _words(result, metric, self._marks.scenario(result.scenario.settings)))
+        self._tracker.descriptions.describe(
+            run_id, _words(result, metric, self._marks.scenario(result.scenario.settings))
+        )
         self._tracker.finish(run_id)
 
     def _values(self, result: TrialResult) -> Metrics:
@@ -110,7 +112,7 @@ class SearchPublisher(RootRun):
         run_id = self.run_id
         self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
         words, _, _ = (folder / "report.md").read_text(encoding="utf-8").partition("\n## Settings")
-        self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
+        self._tracker.descriptions.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
 
     def leaderboard_url(self) -> str:
         """The URL of the trials' leaderboard in the MLflow UI."""

@@ -70,7 +70,7 @@ class Publisher(RootRun):
     def epoch(self, job_id: str, epoch: int, metrics: Metrics) -> None:
         """Add an epoch to the curves of a job."""
         if job_id in self._run_of:
-            self._tracker.log_epoch(self._run_of[job_id], epoch, metrics)
+            self._tracker.metrics.log_epoch(self._run_of[job_id], epoch, metrics)
 
     def job_ended(self, job: Job, outcome: FoldRecord | JobError) -> None:
         """Close the run of a job, and complete its scenario where it was the last of it."""
@@ -117,9 +117,9 @@ class Publisher(RootRun):
             scenario_figures(state, frame, self._inputs.dataset, figures, unit.titled(state.name), mark)
             self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
         chosen = [stage.select.metric for stage in self._study.stages if stage.select]
-        self._tracker.log_curves(run_id, scenario_curves(list(state.records.values()), chosen))
+        self._tracker.metrics.log_curves(run_id, scenario_curves(list(state.records.values()), chosen))
         self._log.summary(run_id, state)
-        self._tracker.describe(run_id, scenario_words(state, self._inputs, unit, mark))
+        self._tracker.descriptions.describe(run_id, scenario_words(state, self._inputs, unit, mark))
         self._tracker.finish(run_id)
 
     def _marks(self, state: ScenarioState) -> Marks:
@@ -145,11 +145,11 @@ class Publisher(RootRun):
         run_id = self._tracker.start_test(state.scenario, stages, state.jobs)
         unit = self._workspace.unit
         if len(state.jobs) == 1:
-            self._tracker.log_record(run_id, next(iter(state.records.values())), streamed=False)
+            self._tracker.metrics.log_record(run_id, next(iter(state.records.values())), streamed=False)
         metrics = self._log.test_metrics(run_id, state)
         looks = taken_looks(self._study, self._inputs.dataset, self._workspace.ledger)
         declared = declared_looks(self._study)
-        self._tracker.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
+        self._tracker.metrics.log_metrics(run_id, {"test_looks": looks, "test_looks_declared": declared})
         self._log.further_sets(run_id, state)
         self._log.over_refits(run_id, state)
         frame = self._log.predictions(run_id, lambda of: of.on_test(state))
@@ -164,7 +164,7 @@ class Publisher(RootRun):
             )
             self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
         mark = self._test_mark(state)
-        self._tracker.describe(
+        self._tracker.descriptions.describe(
             run_id,
             f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared:"
             f" accuracy{' of patients' * unit.patients}"
@@ -184,9 +184,9 @@ class Publisher(RootRun):
         run_id = self._tracker.find("test", state.id)
         assert run_id is not None
         self._log.over_refits(run_id, state)
-        words, _, before = self._tracker.description(run_id).partition(LOOKS_BELOW)
+        words, _, before = self._tracker.descriptions.of_run(run_id).partition(LOOKS_BELOW)
         if before != history:
-            self._tracker.describe(run_id, f"{words}{LOOKS_BELOW}{history}")
+            self._tracker.descriptions.describe(run_id, f"{words}{LOOKS_BELOW}{history}")
 
     def has_champion(self, state: ScenarioState) -> bool:
         """Make the model of this test evaluation the champion if it is registered, and return whether it is."""
@@ -234,9 +234,11 @@ class Publisher(RootRun):
             self._attempt("record", run_id, lambda: self._tracker.log_files(run_id, record))
             self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))
             words = (folder / "summary.md").read_text(encoding="utf-8")
-            self._tracker.describe(run_id, f"{words}\nThe whole report is the artifact `report/index.html`.")
+            self._tracker.descriptions.describe(
+                run_id, f"{words}\nThe whole report is the artifact `report/index.html`."
+            )
             views = self.views(stages) | {"the run with the report": self._tracker.links.run(run_id)}
-            self._tracker.describe_experiment(with_links(words, views))
+            self._tracker.descriptions.describe_experiment(with_links(words, views))
             for name, value in command_tags(self._workspace.commands).items():
                 self._tracker.tag(run_id, name, value)
 

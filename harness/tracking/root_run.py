@@ -50,7 +50,7 @@ class RootRun(ABC):
 
     def _publish_fold(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
         """Complete the run of a finished job; streamed: its curves are there already."""
-        self._tracker.log_record(run_id, record, streamed)
+        self._tracker.metrics.log_record(run_id, record, streamed)
         folder = self._workspace.ledger.path(record.job_id)
         self._tracker.log_files(run_id, [folder / "predictions.parquet", folder / "classes.json"])
         self._tracker.finish(run_id)

@@ -1,28 +1,24 @@
 """The runs of a study in MLflow: study run -> scenario runs -> fold runs, written by one process."""
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlflow.entities import RunTag
 from mlflow.tracking.context.registry import resolve_tags
 
 from harness.data.inputs import Workspace
 from harness.errors import JobError
 from harness.store.failpoints import failpoint
-from harness.store.results import FoldRecord, Metrics
-from harness.study.identity import Digests, digest
+from harness.study.identity import Digests
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_and_machine
 from harness.study.rehearsal import rehearsal
 from harness.tracking.connection import open_experiment, search_runs
-from harness.tracking.entities import MAX_TAG, dataset_input, params
+from harness.tracking.descriptions import Descriptions
+from harness.tracking.entities import dataset_input, params
 from harness.tracking.links import UI_PORT, Links
-from harness.tracking.metric_buffer import MetricBuffer
 from harness.tracking.registry import Registry
-from harness.tracking.system_metrics import system_metrics
-
-NOTE, OWN_NOTE = "mlflow.note.content", "harness.note_digest"  # a description, and what of it is not a user's
+from harness.tracking.run_metrics import RunMetrics
 
 
 class Tracker:
@@ -35,7 +31,8 @@ class Tracker:
         self._client, self.experiment_id = open_experiment(store, self._study.study)
         self._dataset = dataset_input(workspace.inputs.dataset, self._study)
         self._synthetic = workspace.inputs.dataset.synthetic
-        self._buffer = MetricBuffer(self._client)
+        self.metrics = RunMetrics(self._client)
+        self.descriptions = Descriptions(self._client, self.experiment_id)
         self.registry = Registry(self._client)
         self.links = Links(self._client, self.experiment_id, identity, store.server or f"http://127.0.0.1:{port}")
         self._context = resolve_tags()
@@ -145,46 +142,6 @@ class Tracker:
         """Whether this run is complete."""
         return run_id in self._finished
 
-    def log_epoch(self, run_id: str, epoch: int, metrics: Metrics) -> None:
-        """Add one epoch (from 1) to the curves of a run; short epochs are written several at a time.
-
-        The load of this machine is logged with it.
-        """
-        self._buffer.add(run_id, epoch, metrics | system_metrics())
-
-    def log_record(self, run_id: str, record: FoldRecord, streamed: bool) -> None:
-        """Log the record of a finished job: facts, selected epoch, and the curves unless they were `streamed`."""
-        if streamed:
-            self._buffer.flush(run_id)
-        else:
-            self._buffer.write(run_id, list(enumerate(record.history, start=1)))
-        last = len(record.history)
-        own = {name: value for name, value in record.metrics.items() if name not in record.history[-1]}
-        if record.selected_epoch != last:  # the last value is that of the predictions
-            self._buffer.write(run_id, [(last, record.metrics)], later=1)
-        elif own:
-            self._buffer.write(run_id, [(last, own)])
-        facts = record.facts.to_json()
-        numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
-        words = {k: v for k, v in facts.items() if isinstance(v, str)}
-        self._buffer.write(run_id, [(last, numbers | {"selected_epoch": float(record.selected_epoch)})])
-        self._client.log_batch(run_id, tags=[RunTag(f"harness.{name}", word) for name, word in words.items()])
-
-    def log_metrics(self, run_id: str, metrics: Metrics, step: int = 0) -> None:
-        """Log single values; those that an earlier, killed start has logged are not logged twice."""
-        there = self._client.get_run(run_id).data.metrics
-        self._buffer.write(run_id, [(step, {k: v for k, v in metrics.items() if there.get(k) != v})])
-
-    def log_curves(self, run_id: str, epochs: Sequence[Metrics]) -> None:
-        """Log values by epoch, from 1; those that an earlier, killed start has logged are not logged twice."""
-        names = set().union(*epochs) & set(self._client.get_run(run_id).data.metrics)
-        there = {(name, m.step) for name in names for m in self._client.get_metric_history(run_id, name)}
-        steps = [
-            (step, {name: value for name, value in metrics.items() if (name, step) not in there})
-            for step, metrics in enumerate(epochs, start=1)
-        ]
-        self._buffer.write(run_id, steps)
-
     def log_files(self, run_id: str, paths: Iterable[Path], folder: str | None = None) -> None:
         """Copy files to the artifacts of a run."""
         for path in paths:
@@ -194,29 +151,13 @@ class Tracker:
                 self._client.log_artifact(run_id, str(path), folder)
                 failpoint("tracking.artifact")
 
-    def describe(self, run_id: str, text: str) -> None:
-        """Set the description that MLflow shows on a run (Markdown)."""
-        self._client.set_tag(run_id, NOTE, text)
-
-    def description(self, run_id: str) -> str:
-        """The description that MLflow shows on a run; empty where it has none."""
-        return str(self._client.get_run(run_id).data.tags.get(NOTE, ""))
-
-    def describe_experiment(self, text: str) -> None:
-        """Set the description of the experiment (Markdown), as far as MLflow takes it; one that a user wrote stays."""
-        text = text if len(text) <= MAX_TAG else text[: text.rindex("\n", 0, MAX_TAG)]
-        tags = self._client.get_experiment(self.experiment_id).tags
-        if tags.get(NOTE, "") == "" or digest(tags[NOTE]) == tags.get(OWN_NOTE):
-            self._client.set_experiment_tag(self.experiment_id, NOTE, text)
-            self._client.set_experiment_tag(self.experiment_id, OWN_NOTE, digest(text))
-
     def tag(self, run_id: str, name: str, value: str) -> None:
         """Set a tag of a run."""
         self._client.set_tag(run_id, name, value)
 
     def finish(self, run_id: str) -> None:
         """Mark a run complete; the completion tag comes last."""
-        self._buffer.flush(run_id)
+        self.metrics.flush(run_id)
         self._client.set_terminated(run_id, "FINISHED")
         failpoint("tracking.terminated")
         self._client.set_tag(run_id, "harness.complete", "true")
@@ -227,12 +168,12 @@ class Tracker:
     def fail(self, run_id: str, error: JobError) -> None:
         """Mark the run of a job failed, with the reason in its description."""
         self._client.set_tag(run_id, "harness.error", error.reason[:5000])
-        self.describe(run_id, f"**Failed:** {error.reason}\n\n```\n{error.details[-4000:]}\n```")
+        self.descriptions.describe(run_id, f"**Failed:** {error.reason}\n\n```\n{error.details[-4000:]}\n```")
         self.close(run_id, "FAILED")
 
     def close(self, run_id: str, status: str) -> None:
         """End a run that is not complete, as FAILED or KILLED."""
-        self._buffer.flush(run_id)
+        self.metrics.flush(run_id)
         self._client.set_terminated(run_id, status)
         self._active.discard(run_id)
 
@@ -240,7 +181,7 @@ class Tracker:
         """Move the run of a job that will not be finished to MLflow's trash; the next call creates a new one."""
         run_id = self._runs.get((level, key))
         if run_id is not None and run_id not in self._finished:
-            self._buffer.drop(run_id)
+            self.metrics.drop(run_id)
             self._client.delete_run(run_id)
             self._active.discard(run_id)
             del self._runs[level, key]

@@ -46,8 +46,8 @@ class UnitLog:
         """Log the means over the folds, and what the fits cost. state: of the unit of the study."""
         for unit in self._units:
             same = state if unit == self._workspace.unit else self._in(unit, state)
-            self._tracker.log_metrics(run_id, _named(unit, same.summary))
-        self._tracker.log_metrics(run_id, state.cost.metrics if state.cost else {})
+            self._tracker.metrics.log_metrics(run_id, _named(unit, same.summary))
+        self._tracker.metrics.log_metrics(run_id, state.cost.metrics if state.cost else {})
 
     def _in(self, unit: Unit, state: ScenarioState) -> ScenarioState:
         return self._workspace.reader_of(unit).scenario(state.scenario, state.jobs)
@@ -56,7 +56,7 @@ class UnitLog:
         """Log the metrics on a test set; return those of the unit of the study. test_set: None: the leading one."""
         found = {unit: test_metrics(state, self._predictions(unit), test_set) for unit in self._units}
         for unit, metrics in found.items():
-            self._tracker.log_metrics(run_id, _named(unit, metrics), state.settings.epochs)
+            self._tracker.metrics.log_metrics(run_id, _named(unit, metrics), state.settings.epochs)
         return found[self._workspace.unit]
 
     def over_refits(self, run_id: str, state: ScenarioState) -> None:
@@ -68,7 +68,7 @@ class UnitLog:
                 values = {f"{start}/{name}": [metrics[name] for metrics in each] for name in each[0]}
                 spread = {f"{name}_std": stdev(of) for name, of in values.items() if len(of) > 1}
                 means = {f"{name}_mean": mean(of) for name, of in values.items()}
-                self._tracker.log_metrics(run_id, _named(unit, means | spread))
+                self._tracker.metrics.log_metrics(run_id, _named(unit, means | spread))
 
     def further_sets(self, run_id: str, state: ScenarioState) -> None:
         """Log the metrics, the predictions and the looks of the test sets beside the leading one."""
@@ -76,7 +76,7 @@ class UnitLog:
         for name in dataset.further_sets:
             self.test_metrics(run_id, state, name)
             looks = taken_looks(self._workspace.study, dataset.of_set(name), self._workspace.ledger)
-            self._tracker.log_metrics(run_id, {f"test_looks/{name}": looks})
+            self._tracker.metrics.log_metrics(run_id, {f"test_looks/{name}": looks})
             with self._workspace.store.scratch() as folder:
                 self._predictions(BY_IMAGE).on_test(state, name).to_parquet(folder / set_file(name), index=False)
                 self._tracker.log_files(run_id, [folder / set_file(name)], "sets")

@@ -10,7 +10,6 @@ import pytest
 from harness.cli.show.plan import show_plan
 from harness.data.inputs import Workspace
 from harness.errors import JobError
-from harness.interface import Results
 from harness.prepare import prepare
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.predictions import averaged, scored
@@ -27,6 +26,7 @@ from harness.study import Study, load_study
 from harness.study.plan import Job
 from harness.study.state import look_key
 from harness.study.status import study_status
+from harness.study_results import Results
 from harness.tracking.publisher import Publisher
 from harness.training.preflight import Networks
 from tests.conftest import Finished, run_in, runs_of

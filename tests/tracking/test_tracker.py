@@ -354,7 +354,7 @@ def record_of(job: Job, losses: list[float], selected: int) -> FoldRecord:
 def test_an_epoch_is_visible_while_the_fold_still_trains(store: Store, parts: Parts) -> None:
     tracker, job = parts[0](), parts[1]
     run_id = tracker.start_fold(job, ["heads"])
-    tracker.log_epoch(run_id, 1, {"val/loss": 0.5})
+    tracker.metrics.log_epoch(run_id, 1, {"val/loss": 0.5})
     (run,) = runs_of(store, "fold")
     trained = {name: value for name, value in run.data.metrics.items() if not name.startswith("system/")}
     assert (run.info.status, trained) == ("RUNNING", {"val/loss": 0.5})
@@ -368,8 +368,8 @@ def test_the_last_value_is_that_of_the_selected_epoch(store: Store, parts: Parts
     run_id = tracker.start_fold(job, ["heads"])
     if streamed:
         for epoch, metrics in enumerate(record.history, start=1):
-            tracker.log_epoch(run_id, epoch, metrics)
-    tracker.log_record(run_id, record, streamed)
+            tracker.metrics.log_epoch(run_id, epoch, metrics)
+    tracker.metrics.log_record(run_id, record, streamed)
     (run,) = runs_of(store, "fold")
     assert record.metrics.items() <= run.data.metrics.items()
     assert run.data.metrics["selected_epoch"] == 2
@@ -381,7 +381,7 @@ def test_a_long_fit_is_taken_over_whole(store: Store, parts: Parts) -> None:
     tracker, job = parts[0](), parts[1]
     losses = np.linspace(0.9, 0.1, 1200).tolist()
     run_id = tracker.start_fold(job, ["heads"])
-    tracker.log_record(run_id, record_of(job, losses, selected=1200), streamed=False)
+    tracker.metrics.log_record(run_id, record_of(job, losses, selected=1200), streamed=False)
     history = MlflowClient(store.database_uri).get_metric_history(run_id, "val/loss")
     assert sorted((m.step, m.value) for m in history) == list(enumerate(losses, start=1))
 
@@ -417,7 +417,7 @@ def test_curves_that_were_logged_in_part_are_completed_and_not_logged_twice(stor
     run_id = tracker.scenario_run(job.scenario, ["heads"])
     epochs = [{"by epoch/val/loss": 3.0}, {"by epoch/val/loss": 2.0}, {"by epoch/val/loss": 1.0}]
     for part in (epochs[:2], epochs, epochs):
-        tracker.log_curves(run_id, part)
+        tracker.metrics.log_curves(run_id, part)
     points = [(m.step, m.value) for m in client.get_metric_history(run_id, "by epoch/val/loss")]
     assert points == [(1, 3.0), (2, 2.0), (3, 1.0)]
 
@@ -430,12 +430,12 @@ def test_a_description_that_a_user_wrote_stays(store: Store, parts: Parts) -> No
         return str(client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"])
 
     for text in ("first", "second"):
-        tracker.describe_experiment(text)
+        tracker.descriptions.describe_experiment(text)
         assert note() == text
-    tracker.describe_experiment("a line\n" * 1000)
+    tracker.descriptions.describe_experiment("a line\n" * 1000)
     assert 4980 < len(note()) <= 5000 and note().endswith("a line")
     client.set_experiment_tag(tracker.experiment_id, "mlflow.note.content", "mine")
-    tracker.describe_experiment("third")
+    tracker.descriptions.describe_experiment("third")
     assert note() == "mine"
 
 
