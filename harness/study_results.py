@@ -94,7 +94,8 @@ class Results:
     def compare(self, first: str, second: str) -> "pd.DataFrame":
         """One row: the recipes of two scenarios, by name or id, compared over the folds of the first stage with both.
 
-        The test, the metric and the margin are those of that stage; p is adjusted for all its pairs.
+        The test, the metric and the margin are those of that stage; p is adjusted for all its pairs. The interval of
+        these fits, which resamples give, is only among `comparisons()`, of each scenario with the best one.
         """
         from harness.report.numbers.comparisons import pair_comparison
         from harness.report.numbers.marks import together
