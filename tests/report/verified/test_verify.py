@@ -321,7 +321,7 @@ def test_numbers_of_another_version_are_not_held_against_those_of_this_one(copie
     path = copied.reports / "small" / "statistics.json"
     path.write_text(path.read_text().replace('"schema_version": 5', '"schema_version": 4'))
     found = not_holding(Verification(copied).items())
-    assert found["reports/small"].startswith("its numbers are those of version 3 of statistics.json, here of 4")
+    assert found["reports/small"].startswith("its numbers are those of version 4 of statistics.json, here of 5")
 
 
 def test_looks_after_the_report_are_no_difference_and_fits_after_it_are_said(copied: Store) -> None:
