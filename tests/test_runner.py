@@ -299,6 +299,7 @@ def test_a_study_without_a_test_block_leaves_the_test_images_closed(folder_study
     assert not any("harness.data" in run.data.tags for run in runs_of(store))
 
 
+@pytest.mark.long
 def test_what_a_study_gives_does_not_depend_on_where_its_images_are(
     folder_study: Study, image_folder: Path, tmp_path: Path, store: Store
 ) -> None:
@@ -309,6 +310,7 @@ def test_what_a_study_gives_does_not_depend_on_where_its_images_are(
     assert len(first.reporter.outcomes) == 3
 
 
+@pytest.mark.long
 def test_tests_alone_need_finished_stages_and_then_score_the_test_set(
     finished: Finished, store: Store, small_study: Callable[..., Study]
 ) -> None:

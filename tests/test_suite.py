@@ -32,7 +32,7 @@ def fits(store: Store) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in store.jobs.iterdir()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_suite_is_run_resumed_and_ranked_and_one_broken_data_set_does_not_stop_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,14 @@ ROWS = {row[1].strip("`"): row for row in rows_of(PAGE)}
 
 @pytest.mark.skipif(f"timm {version('timm')};" not in PAGE, reason="made with another timm")
 @pytest.mark.parametrize(
-    "name", ["test_resnet", "test_vit", "test_vit2", "test_vit3", "test_convnext", "xcit_nano_12_p8_224", "vgg11"]
+    "name",
+    [
+        "test_resnet",
+        "test_vit",
+        "test_convnext",
+        "vgg11",
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("test_vit2", "test_vit3", "xcit_nano_12_p8_224")),
+    ],
 )
 def test_a_row_of_the_table_is_what_the_code_says(name: str) -> None:
     (kind,), refused = kinds([name])

@@ -18,6 +18,7 @@ def bench(image_folder: Path, tmp_path: Path) -> Bench:
     return Bench(image_folder, "test_resnet", "none", folder, quick=True)
 
 
+@pytest.mark.long
 def test_decoding_is_timed_against_the_loop_and_every_pixel_compared(bench: Bench) -> None:
     wall, cpu, differ = decode.measure(bench)
     assert wall.value is not None and wall.value > 0
@@ -25,13 +26,14 @@ def test_decoding_is_timed_against_the_loop_and_every_pixel_compared(bench: Benc
     assert (differ.value, differ.verdict) == (0, "met")
 
 
+@pytest.mark.long
 def test_pixels_that_differ_are_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_plain", lambda _: np.zeros((150, 150, 3), dtype=np.uint8))
     differ = decode.measure(bench)[-1].value
     assert differ is not None and differ > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_fits_are_timed_from_the_first_one_to_the_last(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[int] = []
     monkeypatch.setattr(finetune, "_fit", lambda _, fold, *__: fitted.append(fold.fold))

@@ -24,7 +24,7 @@ def test_a_figure_that_was_not_measured_is_neither_met_nor_missed() -> None:
     assert Row("speed", 3.0, "nothing was promised").verdict == ""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ways_take_turns_and_every_round_is_timed() -> None:
     called: list[str] = []
     times = in_turns({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, rounds=3)

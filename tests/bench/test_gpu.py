@@ -62,6 +62,7 @@ def test_the_bytes_of_a_training_step_are_counted() -> None:
     assert step_bytes("resnet50", Scale()) / 1e9 == pytest.approx(11.07, rel=0.01)
 
 
+@pytest.mark.long
 def test_the_rows_of_a_step(roof: Roof) -> None:
     rows = {row.name: row for row in steps.rows_of(TINY, CPU, roof)}
     assert list(rows) == [
@@ -151,7 +152,6 @@ def test_from_how_many_images_on_compiling_pays() -> None:
     assert "never" in never.work
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_the_rows_of_compiling(roof: Roof) -> None:
     rows = list(compiling.rows_of(TINY, CPU, roof))
@@ -163,7 +163,6 @@ def test_the_rows_of_compiling(roof: Roof) -> None:
     assert seconds is not None and seconds > 1
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_fits_share_a_device() -> None:
     rows = list(sharing.rows_of(TINY, "cpu", duration=0.2, most=2))

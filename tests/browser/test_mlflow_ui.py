@@ -83,8 +83,9 @@ def test_the_leaderboard_is_sorted_by_the_selection_metric_with_factors_and_mean
 
 @pytest.mark.parametrize(
     ("factor", "levels"),
-    [pytest.param("head", ["dropout-gap"], marks=pytest.mark.long), ("oversampling", ["none", "random"])],
+    [("head", ["dropout-gap"]), ("oversampling", ["none", "random"])],
 )
+@pytest.mark.long
 def test_the_curves_of_a_factor_are_charts_by_epoch_with_a_line_for_each_level(
     show: Open, finished: Finished, factor: str, levels: list[str]
 ) -> None:

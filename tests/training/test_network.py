@@ -164,7 +164,7 @@ def test_a_fit_that_runs_out_of_memory_starts_again_with_fewer_images_at_a_time(
     assert result.record.history != plain.record.history  # batch norm saw four images at a time
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_where_two_images_are_too_many_the_job_fails(
     case: tuple[Context, list[Job]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +174,7 @@ def test_where_two_images_are_too_many_the_job_fails(
         run_job(job, context, lambda *_: None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_is_sought_by_halves() -> None:
     tried: list[int] = []
 

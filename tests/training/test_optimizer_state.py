@@ -63,7 +63,7 @@ def test_every_optimizer_of_timm_makes_steps_of_every_weight(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n.startswith(COMPILING) else n for n in (*OPTIMIZERS, *ODD_STATES)],
+    [pytest.param(n, marks=pytest.mark.long) if n.startswith(COMPILING) else n for n in (*OPTIMIZERS, *ODD_STATES)],
 )
 def test_an_optimizer_goes_on_from_a_file_bit_for_bit(name: str) -> None:
     model, optimizer = begun(name)
