@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, StoreFolder, find_workspace
-from harness.errors import StudyError
+from harness.cli.options import DEFAULT_STORE, StoreFolder, find_workspace, named_values
+
+SCENARIO = "STUDY=NAME, the name of a study and that of a scenario"
 
 
 def compare(
@@ -36,21 +37,11 @@ def compare(
     from harness.report.across.across_page import across_place, write_compared
     from harness.report.across.compared_studies import compare_studies
 
-    found = compare_studies(opened, _wanted(scenarios or []), metric)
+    wanted = named_values("--scenario", scenarios or [], SCENARIO)
+    found = compare_studies(opened, wanted, metric)
     place = across_place(store, "-and-".join(side.label for side in found.sides), out)
     from harness.cli.show.across import show_compared
     from harness.cli.show.console import new_console
 
     show_compared(new_console(), found)
     print(f"page: {write_compared(found, place)}")
-
-
-def _wanted(given: list[str]) -> dict[str, str]:
-    """The scenarios by their studies."""
-    found = {}
-    for words in given:
-        study, separator, name = words.partition("=")
-        if not separator or not study or not name:
-            raise StudyError(f"--scenario {words}: expected STUDY=NAME, the name of a study and that of a scenario")
-        found[study] = name
-    return found

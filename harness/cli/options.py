@@ -1,6 +1,7 @@
 """The arguments and options that commands share."""
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -83,6 +84,17 @@ def read_study(study_file: Path, data: str | None, overrides: list[str] | None) 
     from harness.study import load_study
 
     return load_study(study_file, overrides or [], data)
+
+
+def named_values(option: str, given: Sequence[str], form: str) -> dict[str, str]:
+    """The values of an option that is given as NAME=VALUE, by their names. form: what is expected, for the error."""
+    found = {}
+    for words in given:
+        name, separator, value = words.partition("=")
+        if not separator or not name or not value:
+            raise StudyError(f"{option} {words}: expected {form}")
+        found[name] = value
+    return found
 
 
 def find_workspace(

@@ -26,6 +26,7 @@ from harness.cli.options import (
     open_store,
 )  # fmt: skip
 from harness.cli.rehearsed import AskedStudy, RehearsalTime, rehearsal_seconds
+from harness.errors import StudyError
 
 
 def _command(name: str, description: str, tests_only: bool) -> Callable[..., None]:
@@ -61,6 +62,8 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
         store = open_store(store_folder, tracking_uri, mixed_versions)
         asked = AskedStudy(study_file, data, overrides or [])
         study, time = asked.load(), rehearsal_seconds(rehearse)
+        if tests_only and time is not None:
+            raise StudyError("--rehearse: a rehearsal leaves the test set sealed; it goes with `run` and `plan`")
         with Reporter() as reporter:
             if time is not None:
                 study = asked.rehearsed(store, device, time, reporter.say)

@@ -15,12 +15,14 @@ from harness.cli.options import (
     StoreFolder,
     Threads,
     Workers,
+    named_values,
     open_store,
 )  # fmt: skip
-from harness.errors import StudyError
 
 if TYPE_CHECKING:
     from harness.study.suite_file import Suite
+
+DATA = "NAME=PATH, the name of a data set and where its images are"
 
 
 def suite(
@@ -57,7 +59,7 @@ def suite(
     from harness.execution.progress import Reporter
     from harness.study.suite_file import load_suite
 
-    loaded = load_suite(suite_file, overrides or [], _paths(data or []))
+    loaded = load_suite(suite_file, overrides or [], named_values("--data", data or [], DATA))
     if only:
         loaded = loaded.only([name for names in only for name in names.split(",") if name])
     if plan:
@@ -83,17 +85,6 @@ def suite(
     print(f"page: {write_suite(page, place)}")
     if done.failed:
         raise typer.Exit(1)
-
-
-def _paths(given: Sequence[str]) -> dict[str, str]:
-    """The folders of images by data set."""
-    found = {}
-    for words in given:
-        name, separator, path = words.partition("=")
-        if not separator or not name or not path:
-            raise StudyError(f"--data {words}: expected NAME=PATH, the name of a data set and where its images are")
-        found[name] = path
-    return found
 
 
 def _command(file: Path, only: Sequence[str], overrides: Sequence[str]) -> str:

@@ -112,6 +112,13 @@ def test_a_time_that_is_none_is_refused_in_one_line(tmp_path: Path, time: str) -
     assert str(done.exception) == f"--rehearse {time}: a time is a number with s, m or h, such as 90s, 10m or 2h"
 
 
+def test_the_test_set_is_not_rehearsed(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL_STUDY)
+    done = CliRunner().invoke(make_app(), ["test", str(file), "--store", str(tmp_path / "s"), "--rehearse", "1h"])
+    assert "leaves the test set sealed" in str(done.exception)
+
+
 def test_a_plan_shows_the_rehearsal_that_a_run_would_make(tmp_path: Path) -> None:
     """Networks are timed once, the study is smaller, and what is made of it is marked."""
     file = tmp_path / "small.yaml"

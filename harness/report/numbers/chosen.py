@@ -63,11 +63,8 @@ def chosen(state: StageState, predictions: Predictions, groups: ImageGroups | No
     statistics, patients = _statistics(select.metric, scenarios, predictions, groups)
     if len(statistics) < len(scenarios):
         return OnResamples()
-    corrected, metric, n = (
-        best_of(patients, statistics, select.maximize),
-        select.metric.removeprefix("val/"),
-        len(patients),
-    )
+    corrected = best_of(patients, statistics, select.maximize)
+    metric, n = select.metric.removeprefix("val/"), len(patients)
     low, high = (corrected.low, corrected.high) if np.isfinite(corrected.low) else (None, None)
     best = Estimate(
         subject=found[0].top.name, on=chosen_on(state), metric=metric, value=corrected.value, n=n,
