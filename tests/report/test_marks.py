@@ -11,6 +11,7 @@ from PIL import Image
 from harness.prepare import prepare
 from harness.report.numbers.marks import BEST_EPOCH, LEAKS, marks_of
 from harness.report.numbers.records import Statistics
+from harness.report.numbers.scaled_numbers import BEFORE, FITTED, SCALED, TEMPERATURE, WITH_SHIFT
 from harness.stats.paired import holm
 from harness.store import Ledger, Store
 from harness.study import Study
@@ -112,6 +113,16 @@ def _train_counts(run: Finished) -> dict[str, int]:
     return {name: int((labels == name).sum()) for name in set(labels)}
 
 
+OF_TEST = (
+    "test set",
+    "test set, by threshold",
+    "test set, predictive values",
+    "test set, least sure referred",
+    "test set, conformal sets",
+)
+BOTH_WAYS = ("smooth calibration", *(f"{SCALED}{state}" for state in (BEFORE, TEMPERATURE, WITH_SHIFT)))
+
+
 @pytest.mark.long
 @pytest.mark.figures
 def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tables(
@@ -137,16 +148,10 @@ def test_a_look_at_the_test_set_counts_once_and_a_second_one_marks_the_test_tabl
         written: Path = report.parent / "statistics.json"
         estimates = json.loads(written.read_text())["estimates"]
         marks = {e["on"]: e["mark"] for e in estimates if e["subject"] != "majority class"}
-        on_test = [
-            "test set",
-            "gap",
-            "test set, by threshold",
-            "test set, predictive values",
-            "test set, least sure referred",
-            "test set, conformal sets",
-            *(f"{what}, test set" for what in CURVES),
-        ]
-        of_folds = ["folds", "out of fold", "threshold sweep, out of fold", *(f"{w}, out of fold" for w in CURVES)]
+        both = (*CURVES, *BOTH_WAYS)
+        on_test = ["gap", *OF_TEST, *(f"{what}, test set" for what in both)]
+        of_folds = ["folds", "out of fold", "threshold sweep, out of fold", FITTED]
+        of_folds += [f"{what}, out of fold" for what in both]
         assert marks == dict.fromkeys(on_test, f"{OF_STUDY}; {seen}") | dict.fromkeys(of_folds, OF_STUDY)
 
 

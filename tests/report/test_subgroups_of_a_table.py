@@ -96,7 +96,7 @@ def test_the_worst_group_is_named_in_the_summary_the_checklist_and_the_leaderboa
     assert f"- Subgroups: {finding['text']}." in (folder / "summary.md").read_text()
     answers = pd.read_csv(folder / "checklist.csv").set_index(["checklist", "item"])["answer"]
     assert finding["text"] in answers["TRIPOD+AI 2024", "14"] != AUTHOR
-    assert answers["CLAIM 2020", "34"].startswith("train images: sex = F 24, sex = M 24, sex = missing 12, age <40 20,")
+    assert answers["CLAIM 2024", "36"].startswith("train images: sex = F 24, sex = M 24, sex = missing 12, age <40 20,")
     (stage,) = grouped.run.state.stages
     metric = "worst-group val/roc_auc"
     board = pd.read_csv(folder / "leaderboard-heads.csv")

@@ -108,7 +108,7 @@ def _report(draft: Draft, out: Path) -> dict[str, str]:
     place = draft.folder.relative_to(out).as_posix()
     words = {
         "report.md": "report, Markdown", "statistics.json": "every number of the report",
-        "checklist.md": "CLAIM and TRIPOD+AI checklist", "index.html": "report",
+        "checklist.md": "CLAIM, STARD-AI and TRIPOD+AI checklists", "index.html": "report",
     }  # fmt: skip
     tables = {path.name: "table of the report" for path in sorted(draft.folder.glob("*.csv"))}
     other = draft.workspace.other_unit

@@ -1,4 +1,4 @@
-"""CLAIM (2020) and TRIPOD+AI (2024), filled in where the harness knows the answer; the rest is left to the author."""
+"""The checklists of a paper, filled in where the harness knows the answer; the rest is left to the author."""
 
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.set_numbers import SET_LOOKS, SITES, TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
+from harness.report.numbers.thresholds import POINT, SWEEP, point_words
+from harness.report.sections.checklist_items import CHECKLISTS, ITEMS
 from harness.report.sections.clinical_words import clinical_words
 from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
@@ -27,54 +29,6 @@ from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
 MEASURED_ON = ("folds", OUT_OF_FOLD, TEST)
-CLAIM = "CLAIM 2020"  # Mongan, Moy, Kahn 2020, Radiology: Artificial Intelligence 2:e200029, 42 items
-TRIPOD = "TRIPOD+AI 2024"  # Collins et al. 2024, BMJ 385:e078378, 27 items
-
-# (checklist, item, subject in our words, the name of the answer or None where only the author knows it)
-ITEMS: list[tuple[str, str, str, str | None]] = [
-    (CLAIM, "1-6", "title, abstract, background, objectives, design and goal of the study", None),
-    (CLAIM, "7", "data sources", "data"),
-    (CLAIM, "8", "eligibility criteria", None),
-    (CLAIM, "9", "preprocessing", "preprocessing"),
-    (CLAIM, "10", "selection of subsets", "subset"),
-    (CLAIM, "11-18", "data elements, de-identification, missing data, ground truth and annotation", None),
-    (CLAIM, "19", "intended sample size and how it was determined", "resolution"),
-    (CLAIM, "20", "assignment of data to partitions", "partitions"),
-    (CLAIM, "21", "level at which partitions are disjoint", "disjoint"),
-    (CLAIM, "22", "model: inputs, architecture, outputs", "model"),
-    (CLAIM, "23", "software and versions", "software"),
-    (CLAIM, "24", "initialisation of the parameters", "initialisation"),
-    (CLAIM, "25", "training: augmentation, hyperparameters, number of models", "training"),
-    (CLAIM, "26", "selection of the final model", "selection"),
-    (CLAIM, "27", "ensembling", "ensemble"),
-    (CLAIM, "28", "metrics of performance", "metrics"),
-    (CLAIM, "29", "significance and uncertainty", "uncertainty"),
-    (CLAIM, "30-31", "robustness, explainability", None),
-    (CLAIM, "32", "external validation", "test"),
-    (CLAIM, "33", "flow of participants or cases", "counts"),
-    (CLAIM, "34", "demographics and characteristics in each partition", "demographics"),
-    (CLAIM, "35-36", "performance on all partitions, with precision", "performance"),
-    (CLAIM, "37", "failure analysis", None),
-    (CLAIM, "38-42", "limitations, implications, registration, protocol, funding", None),
-    (TRIPOD, "1-4", "title, abstract, background, objectives", None),
-    (TRIPOD, "5", "data sources and dates", "data"),
-    (TRIPOD, "6", "participants: setting, eligibility, treatment", None),
-    (TRIPOD, "7", "data preparation", "preprocessing"),
-    (TRIPOD, "8-9", "outcome and predictors, how assessed", None),
-    (TRIPOD, "10", "sample size", "resolution"),
-    (TRIPOD, "11", "missing data", None),
-    (TRIPOD, "12", "analytical methods", "training"),
-    (TRIPOD, "13", "class imbalance", "imbalance"),
-    (TRIPOD, "14", "fairness", "fairness"),
-    (TRIPOD, "15", "model output", "model"),
-    (TRIPOD, "16", "differences between development and evaluation data", "shift"),
-    (TRIPOD, "17-19", "ethics, open science, patient and public involvement", None),
-    (TRIPOD, "20", "participants: numbers and characteristics", "counts"),
-    (TRIPOD, "21", "model development: participants and outcome events in each analysis", "partitions"),
-    (TRIPOD, "22", "model specification", "reproduction"),
-    (TRIPOD, "23", "model performance with intervals", "performance"),
-    (TRIPOD, "24-27", "updating, interpretation, limitations, usability", None),
-]
 
 
 def write_checklist(draft: Draft) -> Path:
@@ -82,11 +36,8 @@ def write_checklist(draft: Draft) -> Path:
     found, folder = answers(draft), draft.folder
     rows = [(kind, item, subject, (found[key] if key else "") or AUTHOR) for kind, item, subject, key in ITEMS]
     table = marked(pd.DataFrame(rows, columns=["checklist", "item", "subject", "answer"]), draft.marks.every)
-    note = (
-        "Subjects in our words; the wording is in the checklists. CLAIM is that of 2020; its update of 2024 has other"
-        " items, which are not filled in here."
-    )
-    lines = [f"# {draft.study.study}: {CLAIM} and {TRIPOD}", "", note, ""]
+    note = "Subjects in our words; the wording is in the checklists."
+    lines = [f"# {draft.study.study}: {', '.join(CHECKLISTS)}", "", note, ""]
     (folder / "checklist.md").write_text(
         "\n".join([*lines, *export_table(table, folder, "checklist")]) + "\n", encoding="utf-8"
     )
@@ -95,7 +46,7 @@ def write_checklist(draft: Draft) -> Path:
 
 def answers(draft: Draft) -> dict[str, str]:
     """The answers by name; empty where this study has none."""
-    return _data_answers(draft) | _model_answers(draft) | _result_answers(draft)
+    return _data_answers(draft) | _model_answers(draft) | _result_answers(draft) | _stored_answers(draft)
 
 
 def _data_answers(draft: Draft) -> dict[str, str]:
@@ -240,4 +191,29 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set{of}: {', '.join([*values, *clinic])}; all in statistics.json",
+    }
+
+
+def _cut_off(draft: Draft) -> str:
+    """The threshold of each tested scenario, and how it was chosen; of more than two classes the most probable one."""
+    points = {e.subject: e for e in draft.statistics.estimates if (e.on, e.metric) == (SWEEP, POINT)}
+    tests = [test.name for test in draft.state.tests if test.finished]
+    found = [
+        f"{name}: {point.of_class} from {point.value:.3f} on, the {point_words(point.method)}, chosen out of fold"
+        for name in tests
+        if (point := points.get(name))
+    ]
+    classes = f"the most probable of {len(draft.dataset.classes)} classes"
+    return "; ".join([classes, *found]) if tests else ""
+
+
+def _stored_answers(draft: Draft) -> dict[str, str]:
+    """Where a reader finds more than the checklist says."""
+    tested = any(test.finished for test in draft.state.tests)
+    return {
+        "cut-off": _cut_off(draft),
+        "failures": "confusion matrix of the test set and its surest errors, image by image: in the report" * tested,
+        "details": "the study file, whole, in the report",
+        "stored": "the probabilities of each image of each fit, with SHA-256; harness verify computes the numbers from"
+        " them again",
     }
