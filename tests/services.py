@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+# a Python with another version of MLflow, whose server then has what the MLflow of the tests wrote
+SERVER_PYTHON = os.environ.get("HARNESS_TEST_MLFLOW", sys.executable)
 LOGIN = {"MLFLOW_TRACKING_USERNAME": "tester", "MLFLOW_TRACKING_PASSWORD": "n0t-to-be-shown"}
 
 
@@ -22,7 +24,7 @@ class MlflowServer:
         self.url = f"http://127.0.0.1:{port}"
         self._log = folder / "server.log"
         self._command = [
-            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--serve-artifacts",
+            SERVER_PYTHON, "-m", "mlflow", "server", "--backend-store-uri", database, "--serve-artifacts",
             "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port),
             "--workers", "1", "--app-name", "basic-auth",
         ]  # fmt: skip

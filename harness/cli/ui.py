@@ -28,6 +28,7 @@ def ui(
     """Serve the MLflow UI of the store on 127.0.0.1; with --tracking-uri only print the views on that server."""
     from harness.store import Store
     from harness.tracking.connection import reachable
+    from harness.tracking.links import experiments_url
     from harness.tracking.ui import known_studies, serve_ui, store_to_serve
 
     store = Store(store_folder, tracking_uri)
@@ -41,8 +42,8 @@ def ui(
             shown = known_studies(store, port)
     for words, url in shown.items():
         print(f"{words}: {url}", flush=True)
+    print(f"all studies: {experiments_url(store.server or f'http://127.0.0.1:{port}')}", flush=True)
     if store.server is not None:
-        print(f"all studies: {store.server}")
         return
     if code := serve_ui(store, port):
         raise typer.Exit(code)

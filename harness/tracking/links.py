@@ -15,12 +15,16 @@ from harness.study.search_block import Search
 from harness.study.state import StageState
 from harness.study.types import plain_metric
 from harness.study.unit import PATIENT_METRICS
-from harness.tracking.leaderboard_tags import ranked_metric, shown_cells
+from harness.tracking.leaderboard_tags import USUAL_METRICS, ranked_metric, shown_cells
 
 View = dict[str, Any]
 
 VIEW_TAG = "mlflow.sharedViewState."  # before the key of a view, in the tags of its experiment
 UI_PORT = 5000  # of `mlflow ui` and of `harness ui`
+SECTION = "charts"  # the opened section of a view of charts
+# of the metrics of folds and of scenarios in MLflow; opened, each would draw all its charts
+FOLD_SECTIONS = ("train", "val", "Model metrics", "System metrics")
+SCENARIO_SECTIONS = ("by epoch/train", "by epoch/val", "val", "train", "cost")
 TRAINING = "workflowType=machine_learning"  # else MLflow's side bar is that of language models
 
 
@@ -40,6 +44,11 @@ class Links:
         view = _curves_view(self._study_id, factor, levels, metrics)
         return self._share(f"{self._study_id}-{factor}", view) + "&compareRunsMode=CHART"
 
+    def compared(self, factors: list[str], metrics: list[str]) -> str:
+        """The URL of the scenarios side by side: the settings in which they differ, then these metrics."""
+        view = _compared_view(self._study_id, factors, metrics)
+        return self._share(f"{self._study_id}-compared", view) + "&compareRunsMode=CHART"
+
     def tree(self, columns: list[str]) -> str:
         """The URL of all runs of this study, every fold under its scenario."""
         return self._share(f"{self._study_id}-tree", _tree_view(self._study_id, columns))
@@ -53,6 +62,8 @@ class Links:
         ascending = select is not None and not select.maximize
         columns = [*factors, *map(_tag, shown_cells(stages))]
         found = {"leaderboard": self.leaderboard(columns, _metric(f"{metric}_mean"), ascending)}
+        means = [f"{name}_mean" for name in dict.fromkeys([metric, *USUAL_METRICS])]
+        found["scenarios compared"] = self.compared(study.factors, means)
         shown = list(dict.fromkeys([plain_metric(plain), "val/loss", "val/accuracy", "val/roc_auc", "train/loss"]))
         for factor in study.factors:
             levels = [str(level.value) for _, key, _, level in study.levels() if key == factor]
@@ -74,6 +85,11 @@ class Links:
         """The URL of a view, which the experiment keeps under `key`."""
         self._client.set_experiment_tag(self._experiment_id, f"{VIEW_TAG}{key}", json.dumps(view))
         return view_url(self._ui, self._experiment_id, key)
+
+
+def experiments_url(ui: str) -> str:
+    """The URL of the list of all experiments."""
+    return f"{ui}/#/experiments?{TRAINING}"
 
 
 def view_url(ui: str, experiment_id: str, key: str | None = None) -> str:
@@ -127,10 +143,46 @@ def _curves_view(study_id: str, factor: str, levels: Sequence[str], metrics: Seq
         "groupBy": _groups(("param", factor)),
         "groupsExpanded": {f"param.{factor}.{level}": False for level in levels},
         "useGroupedValuesInCharts": True,
-        "compareRunSections": [{"uuid": "epochs", "name": "by epoch", "display": True, "deleted": False}],
-        "compareRunCharts": [_line(metric) for metric in metrics],
+        **_charts("by epoch", [_line(metric) for metric in metrics], FOLD_SECTIONS),
+    }
+
+
+def _compared_view(study_id: str, factors: Sequence[str], metrics: Sequence[str]) -> View:
+    """The scenarios as columns of a table of what differs, as lines through the factors to the first metric, as bars.
+
+    MLflow's own page for runs that were marked has a switch for what differs, which no URL turns.
+    """
+    return _leaderboard_view(study_id, "scenario", [_param(f) for f in factors], _metric(metrics[0]), False) | _charts(
+        "what varies",
+        [
+            _chart("DIFFERENCE", "differences") | {
+                "compareGroups": ["Parameters"], "chartName": "settings that differ", "showChangeFromBaseline": False,
+                "showDifferencesOnly": True, "baselineColumnUuid": "",
+            },
+            _chart("PARALLEL", "factors") | {
+                "selectedParams": list(factors), "selectedMetrics": list(metrics[:1]), "showAllRuns": True,
+            },
+            *(_chart("BAR", metric) | {"metricKey": metric, "displayName": metric} for metric in metrics),
+        ],
+        SCENARIO_SECTIONS,
+    )  # fmt: skip
+
+
+def _charts(name: str, charts: Sequence[View], others: Sequence[str]) -> View:
+    """Charts in one section, opened. others: closed sections, to which MLflow adds a chart for each other metric."""
+    closed = [{"uuid": other, "name": other, "display": False, "deleted": False} for other in others]
+    return {
+        "compareRunSections": [{"uuid": SECTION, "name": name, "display": True, "deleted": False}, *closed],
+        "compareRunCharts": list(charts),
         "isAccordionReordered": True,
     }
+
+
+def _chart(kind: str, uuid: str) -> View:
+    return {
+        "type": kind, "uuid": uuid, "metricSectionId": SECTION, "isGenerated": False, "deleted": False,
+        "runsCountToCompare": 100,
+    }  # fmt: skip
 
 
 def _groups(*keys: tuple[str, str]) -> View:
@@ -138,9 +190,8 @@ def _groups(*keys: tuple[str, str]) -> View:
 
 
 def _line(metric: str) -> View:
-    return {
-        "type": "LINE", "uuid": metric, "metricSectionId": "epochs", "isGenerated": False, "deleted": False,
-        "runsCountToCompare": 100, "metricKey": metric, "selectedMetricKeys": [metric], "displayName": metric,
+    return _chart("LINE", metric) | {
+        "metricKey": metric, "selectedMetricKeys": [metric], "displayName": metric,
         "lineSmoothness": 0, "scaleType": "linear", "xAxisKey": "step", "xAxisScaleType": "linear",
         "selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [], "range": {},
         "ignoreOutliers": False, "useGlobalXaxisKey": False, "useGlobalLineSmoothing": False,

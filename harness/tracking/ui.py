@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 
 from harness.errors import BusyError
 from harness.processes import raise_on_signals
@@ -14,6 +15,7 @@ from harness.store import Store
 from harness.store.store import sqlite_uri
 
 STUDY_ID = re.compile("[0-9a-f]{16}")
+APP = "harness"  # the entry point of `ui_app`; an installation in place that is older than it lacks it
 PATIENCE_SECONDS = 10  # for the UI to end when it is told to
 
 
@@ -60,6 +62,8 @@ def ui_command(store: Store, port: int) -> tuple[list[str], dict[str, str]]:
         "--artifacts-destination", store.artifacts.as_uri(),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
+    if APP in entry_points(group="mlflow.app").names:
+        command += ["--app-name", APP]
     quiet = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

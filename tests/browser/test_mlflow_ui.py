@@ -6,8 +6,10 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from harness.tracking.ui import ui_command
 from tests.browser.conftest import wait_for_ui
 from tests.conftest import Finished, runs_of
+from tests.services import SERVER_PYTHON
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -26,14 +29,23 @@ Open = Callable[[str], "Page"]
 
 
 @pytest.fixture(scope="module")
-def port(finished: Finished) -> Iterator[int]:
+def port(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a UI that serves the finished study."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number: int = free.getsockname()[1]
-    command, environment = ui_command(finished.store, number)
+    store = finished.store
+    if sys.executable != SERVER_PYTHON:
+        store = finished.copy_to(tmp_path_factory.mktemp("other") / "store")
+    command, environment = ui_command(store, number)
+    if sys.executable != SERVER_PYTHON:
+        subprocess.run([SERVER_PYTHON, "-m", "mlflow", "db", "upgrade", store.database_uri], check=True)
     process = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [SERVER_PYTHON, *command[1:]],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for_ui(f"http://127.0.0.1:{number}/health", process)
@@ -135,17 +147,51 @@ def test_a_fold_shows_the_load_of_the_machine(show: Open, finished: Finished) ->
     page.get_by_text("system_memory_usage_megabytes").first.wait_for()
 
 
-def test_two_scenarios_side_by_side_differ_in_the_factor_and_show_their_means(show: Open, finished: Finished) -> None:
+def test_the_scenarios_compared_are_the_settings_that_differ_and_the_means(show: Open, finished: Finished) -> None:
+    page = show(finished.run.views["scenarios compared"])
+    page.get_by_text("what varies").first.wait_for()
+    page.get_by_text("Parallel Coordinates").first.wait_for()
+    rows = page.get_by_text("Parameters", exact=True).locator("xpath=ancestor::*[contains(., 'oversampling')][1]")
+    rows.first.wait_for()
+    words = rows.first.inner_text().split()
+    assert {"head", "oversampling"} <= set(words)
+    assert not {"epochs", "learning_rate", "backbone"} & set(words), "what is the same for all"
+    titles = page.locator("h4").all_inner_texts()
+    assert "val/balanced_accuracy_mean" in titles
+    assert "train/loss_mean" not in titles, "the charts that MLflow adds are folded"
+
+
+def test_marked_runs_are_compared_by_the_params_that_differ_and_a_switch_hides_the_others(
+    show: Open, finished: Finished
+) -> None:
     first, second = runs_of(finished.store, "scenario")[:2]
+    assert first.data.params["head"] != second.data.params["head"]
     runs = f'["{first.info.run_id}","{second.info.run_id}"]'
     base = finished.run.url.partition("#")[0]
     page = show(f'{base}#/compare-runs?runs={runs}&experiments=["{first.info.experiment_id}"]')
-    page.get_by_text(
-        "by epoch/val/accuracy"
-    ).first.wait_for()  # the table shows its first rows: the curves with their last values
+    page.locator(".js-plotly-plot").get_by_text("head", exact=True).first.wait_for()  # an axis of the plot on top
+    table = page.locator(".mlflow-compare-run-table").nth(1)
+    table.get_by_text("learning_rate").first.wait_for()
+    page.get_by_label("Show diff only").first.click()
+    table.get_by_text("learning_rate").first.wait_for(state="hidden")
+    words = set(table.inner_text().split())
+    assert {"head", first.data.params["head"], second.data.params["head"]} <= words
+
+
+def test_the_bare_address_opens_the_studies_of_model_training_and_no_assistant(browser: "Browser", port: int) -> None:
+    if "harness" not in entry_points(group="mlflow.app").names:
+        pytest.skip("the harness is installed without its entry point for MLflow: pip install -e '.[dev]'")
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{port}")
+    page.get_by_role("link", name="small").first.wait_for()
+    page.get_by_text("Model registry").first.wait_for()
     words = page.inner_text("body")
-    assert {first.data.params["head"], second.data.params["head"]} <= set(words.split())
-    assert len({first.data.params["head"], second.data.params["head"]}) == 2
+    assert "Prompts" not in words, "the side bar is that of model training"
+    assert "Welcome" not in words
+    assert not page.get_by_placeholder(re.compile("ask", re.IGNORECASE)).is_visible(), "the assistant is closed"
+    context.close()
 
 
 def _run_url(finished: Finished, run_id: str, tab: str = "") -> str:
