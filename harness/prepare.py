@@ -17,6 +17,7 @@ from harness.data.folds import Fold, fold_digests
 from harness.data.inner_split import check_inner_splits
 from harness.data.inputs import Inputs, Workspace
 from harness.data.manifest import read_dataset
+from harness.data.nested_folds import NestedFolds, nested_folds
 from harness.data.patients import patient_rule
 from harness.data.phantom import is_phantom
 from harness.data.record import ABOUT_FILE, StudyRecord, records
@@ -64,10 +65,12 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             grouped = with_alike(study, dataset, store)
         if grouped is not dataset:
             dataset, folds = grouped, _folds(study, grouped, store)
+    nested = _nested(study, dataset)
     sources = {name: source_digest(source) for name, source in heads.items()}
     folds_of = fold_digests(dataset, folds)
     digests = Digests(dataset.digest, folds_of, weights, sources, dataset.metadata_digest, dataset.sets_digest)
-    workspace = Workspace(study, Inputs(dataset, folds, digests, heads, separation(study, dataset, folds), own), store)
+    inputs = Inputs(dataset, folds, digests, heads, separation(study, dataset, folds), own, nested)
+    workspace = Workspace(study, inputs, store)
     study.note_tried(TriedSeeds.of(read_json(workspace.folder / ABOUT_FILE) or {}))
     return workspace
 
@@ -77,10 +80,22 @@ def _folds(study: Study, dataset: Dataset, store: Store) -> list[Fold]:
     folds = study_folds(study, dataset, store)
     _check_unit(study, dataset, folds)
     _check_two_classes(study, dataset)
+    _check_sizes(study, dataset, folds)
+    return folds
+
+
+def _nested(study: Study, dataset: Dataset) -> tuple[NestedFolds, ...]:
+    """Make the folds of nested selections. Raises as `_folds` does."""
+    nested = nested_folds(study, dataset)
+    for fold in (fold for each in nested for fold in each.folds):
+        _check_sizes(study, dataset, [*fold.inner, fold.outer])
+    return nested
+
+
+def _check_sizes(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:
     check_train_shares(study, dataset, folds)
     check_inner_splits(study, dataset, folds)
     check_resampling(study, dataset, folds)
-    return folds
 
 
 def _check_unit(study: Study, dataset: Dataset, folds: Sequence[Fold]) -> None:

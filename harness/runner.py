@@ -1,15 +1,16 @@
 """A study from its file to its report. Start reading here.
 
 study file -> prepare: images, folds, digests -> stages of scenarios -> jobs -> executor -> fit
-           -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> test set -> report
+           -> result file (ledger) -> MLflow (publisher) -> winner -> next stage -> outer folds -> test set -> report
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.cached_inputs import cache_inputs
+from harness.data.folds import Fold
 from harness.data.inputs import Workspace
 from harness.data.record import write_record
 from harness.data.tried_seeds import tried_seeds
@@ -18,6 +19,7 @@ from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
 from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
+from harness.execution.run_nested import run_nested
 from harness.prepare import nothing_left_if_refused, prepare, require_audited
 from harness.report.current import update_report
 from harness.report.numbers.look_history import LookHistory
@@ -112,19 +114,10 @@ def _run(
     tell_of_other(workspace.report_folder(), workspace.identity, reporter.say)
     with StudyRelay(workspace, reporter.say) as relay:
         fitter = Fitter(workspace.ledger, context, executor, [relay, reporter])
-
-        def fit(name: str, jobs: Collection[Job]) -> None:
-            wanted = [job for job in jobs if only is None or job.id in only]
-            if wanted:
-                log.begin()
-                reporter.begin(name, wanted)
-                try:
-                    fitter.run(wanted)
-                finally:  # a command that is stopped has fitted something too
-                    log.end(fitter.fitted, fitter.failed)
-
+        fit = _Fit(fitter, log, reporter, only)
         stages = _run_stages(workspace, fit, relay, reporter.say)
-        state = StudyState(stages, _run_tests(workspace, stages, fit, relay))
+        nested = run_nested(workspace, fit.on, reporter.say)
+        state = StudyState(stages, _run_tests(workspace, stages, fit, relay), nested)
         publisher = relay.settled()
         _register(workspace, state, publisher, context, reporter.say)
         report = update_report(workspace, state, publisher.run_of, publisher.links(state.stages))
@@ -134,6 +127,34 @@ def _run(
         read = f"{images:,} images read, each once" if images else "no image read, their features were cached"
         reporter.say(f"frozen {short_name(backbone)}: {read}")
     return Run(state, fitter.failed, fitter.passes, report, views, workspace)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Fits jobs, those of `only` alone, and notes that in the log of commands."""
+
+    fitter: Fitter
+    log: CommandLog
+    reporter: Reporter
+    only: Collection[str] | None
+
+    def __call__(self, name: str, jobs: Collection[Job]) -> None:
+        self._run(name, jobs, self.fitter)
+
+    def on(self, name: str, jobs: Collection[Job], folds: Sequence[Fold]) -> None:
+        """Fit jobs of other folds than the study's, which have no runs in MLflow."""
+        self._run(name, jobs, self.fitter.on(folds, [self.reporter]))
+
+    def _run(self, name: str, jobs: Collection[Job], fitter: Fitter) -> None:
+        wanted = [job for job in jobs if self.only is None or job.id in self.only]
+        if wanted:
+            self.log.begin()
+            self.reporter.begin(name, wanted)
+            try:
+                fitter.run(wanted)
+            finally:  # a command that is stopped has fitted something too
+                self.fitter.add(fitter)
+                self.log.end(self.fitter.fitted, self.fitter.failed)
 
 
 def _require_finished(workspace: Workspace, state: StudyState) -> None:
@@ -147,6 +168,9 @@ def _require_finished(workspace: Workspace, state: StudyState) -> None:
     for stage in state.stages:
         if not stage.finished:
             raise study.error(("test",), f"stage {stage.stage.name} is not finished; first run: harness run STUDY")
+    for nested in (nested for nested in state.nested if not nested.finished):
+        what = f"the nested selection of stage {nested.stage.name}"
+        raise study.error(("test",), f"{what} is not finished; first run: harness run STUDY")
 
 
 def _run_stages(

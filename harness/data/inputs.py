@@ -10,6 +10,7 @@ import pandas as pd
 from harness.data.audit import Audit, audit_study
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold
+from harness.data.nested_folds import NestedFolds
 from harness.data.separation import Separation
 from harness.data.subgroups import image_groups, subgroup_table
 from harness.data.units import chosen_unit, other_unit, unit_dataset, unit_groups
@@ -19,6 +20,7 @@ from harness.store.reports import report_place
 from harness.study import Study
 from harness.study.history import CommandEntry, read_commands
 from harness.study.identity import Digests, study_id
+from harness.study.nested import NestedDigests
 from harness.study.reader import Reading, StateReader
 from harness.study.types import is_worst_group
 from harness.study.unit import Unit
@@ -34,6 +36,7 @@ class Inputs:
     heads: Mapping[str, str]  # the sources of custom heads
     separation: Separation
     own: OwnScores = NO_OWN  # metrics
+    nested: tuple[NestedFolds, ...] = ()
 
     @property
     def k(self) -> int:
@@ -111,7 +114,11 @@ class Workspace:
         dataset, stages = unit_dataset(self.inputs.dataset, unit), self.study.stages
         by_group = any(stage.select and is_worst_group(stage.select.metric) for stage in stages)
         groups = image_groups(self.groups_of(unit), dataset) if by_group else None
-        return Reading(unit, dataset.positive, groups)
+        return Reading(unit, dataset.positive, groups, self._nested_digests)
+
+    @cached_property
+    def _nested_digests(self) -> tuple[NestedDigests, ...]:
+        return tuple(each.digests(self.inputs.dataset) for each in self.inputs.nested)
 
     @cached_property
     def unit(self) -> Unit:

@@ -16,10 +16,11 @@ from harness.data.finding import AuditFinding
 from harness.data.folds import Fold, folds_json
 from harness.data.inputs import Inputs, Workspace
 from harness.data.left_out import LeftOut
+from harness.data.nested_folds import nested_json, nested_of
 from harness.data.separation import separation
 from harness.models.load_metrics import own_scores
 from harness.store import Store
-from harness.store.files import write_atomic
+from harness.store.files import read_json, write_atomic
 from harness.store.seals import broken, resealed
 from harness.study import Study, load_study
 from harness.study.history import ENVIRONMENT_FILE, read_commands
@@ -35,6 +36,7 @@ ABOUT_FILE = "record.json"
 STUDY_FILE = "study.yaml"
 MANIFEST_FILE = "manifest.parquet"
 PAPER_FILE = "paper.yaml"
+NESTED_FILE = "nested.json"  # the folds of nested selections, where there are some
 GIVEN_FILE = "given.yaml"  # the study file's own text, before `--set`
 
 
@@ -89,7 +91,8 @@ class StudyRecord:
         names = self.digests.heads
         heads = {name: (self.folder / HEADS_FOLDER / file_name(name)).read_text(encoding="utf-8") for name in names}
         found = separation(self.study, dataset, folds)
-        inputs = Inputs(dataset, folds, self.digests, heads, found, own_scores(self.study, heads))
+        nested = nested_of(read_json(self.folder / NESTED_FILE) or [], dataset)
+        inputs = Inputs(dataset, folds, self.digests, heads, found, own_scores(self.study, heads), nested)
         return Workspace(self.study, inputs, store, self.audit())
 
     def _dataset(self) -> Dataset:
@@ -170,6 +173,8 @@ def _files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
         yield ENVIRONMENT_FILE, environment().encode()
     folds = folds_json(inputs.dataset, inputs.folds, inputs.digests.all_folds)
     yield "folds.json", json.dumps(folds, indent=1).encode()
+    if inputs.nested:
+        yield NESTED_FILE, json.dumps(nested_json(inputs.dataset, inputs.nested)).encode()
     yield "audit.json", workspace.audit.to_json().encode()
     for head, source in inputs.heads.items():
         yield f"{HEADS_FOLDER}/{file_name(head)}", source.encode()

@@ -1,10 +1,13 @@
 """What is not planned yet: the scenarios of stages that wait for a winner, and the fits for the test set."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from harness.data.inputs import Workspace
-from harness.study.plan import Job, Scenario, further_refits, test_jobs
+from harness.data.inputs import Inputs, Workspace
+from harness.data.nested_folds import NestedFolds
+from harness.study.identity import Digests
+from harness.study.nested import NestedDigests
+from harness.study.plan import Job, Scenario, fold_jobs, further_refits, test_jobs
 from harness.study.settings import ResolvedSettings
 from harness.study.stage import Stage
 from harness.study.state import StageState, StudyState
@@ -22,6 +25,7 @@ class Ahead:
 
     name: str  # a stage's, or `test set`
     choices: Sequence[list[Job]]  # those that are not done
+    inputs: Inputs  # with the folds that these fits are of
 
 
 def stages_ahead(workspace: Workspace, state: StudyState) -> Iterator[tuple[Stage, list[StageState]]]:
@@ -42,13 +46,42 @@ def fits_ahead(workspace: Workspace, state: StudyState) -> list[Ahead]:
     """The fits of stages that wait, and of the test set, in the order of the study; empty where there are none."""
     study, done, tests = workspace.study, workspace.ledger.done, list[Ahead]()
     found: list[Ahead] = []
-    for stage, states in stages_ahead(workspace, state):
+    every = [*stages_ahead(workspace, state)]
+    for stage, states in every:
         if len(states) > 1 or states[0] not in state.stages:
-            found.append(Ahead(stage.name, [each.missing for each in states]))
+            found.append(Ahead(stage.name, [each.missing for each in states], workspace.inputs))
         if study.test and stage.name in study.test.stages and workspace.has_test:
             choices = [jobs for each in states for jobs in _tested(workspace, each)]
-            tests.append(Ahead(f"test set, {stage.name}", [[j for j in jobs if not done(j.id)] for jobs in choices]))
+            missing = [[j for j in jobs if not done(j.id)] for jobs in choices]
+            tests.append(Ahead(f"test set, {stage.name}", missing, workspace.inputs))
+    for digests, nested in zip(workspace.reading(workspace.unit).nested, workspace.inputs.nested, strict=True):
+        found += _nested(workspace, every, digests, nested)
     return [ahead for ahead in (*found, *tests) if any(ahead.choices)]
+
+
+def _nested(
+    workspace: Workspace, every: Sequence[tuple[Stage, list[StageState]]], of: NestedDigests, nested: NestedFolds
+) -> Iterator[Ahead]:
+    """The fits of a nested selection: of each stage up to it on the inner folds, and of what is selected by them.
+
+    As if the same scenarios went on without an outer fold as in the study; what one takes is much the same whichever.
+    """
+    study, digests, done = workspace.study, workspace.inputs.digests, workspace.ledger.done
+    inner = [replace(digests, folds=outer.inner) for outer in of.outer]
+    outer = replace(digests, folds={(0, number): fold.outer for number, fold in enumerate(of.outer)})
+    of_inner, of_outer = (replace(workspace.inputs, folds=folds) for folds in (nested.folds[0].inner, nested.outer))
+
+    def missing(scenarios: Iterable[Scenario], each: Iterable[Digests]) -> list[Job]:
+        jobs = (job for found in each for scenario in scenarios for job in fold_jobs(study, scenario, found))
+        return [job for job in jobs if not done(job.id)]
+
+    for stage, states in every[: [stage.name for stage, _ in every].index(of.stage) + 1]:
+        choices = [missing([s.scenario for s in state.scenarios], inner) for state in states]
+        yield Ahead(f"nested in stage {of.stage}, {stage.name}", choices, of_inner)
+        if stage.name == of.stage:
+            winners = [s for state in states for s in state.competing]
+            dear = {_dear(s.settings): s.scenario for s in winners}.values()
+            yield Ahead(f"nested in stage {of.stage}, refits", [missing([s], [outer]) for s in dear], of_outer)
 
 
 def _tested(workspace: Workspace, state: StageState) -> Iterator[list[Job]]:

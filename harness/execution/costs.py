@@ -136,7 +136,7 @@ def study_costs(workspace: Workspace, state: StudyState) -> Costs | None:
     jobs = [job for scenario in state.scenarios for job in scenario.missing]
     counted = _Counted(jobs={job.id for job in jobs})
     known, unknown = _cost(inputs, jobs, probes, counted.features)
-    ahead = [_widest(inputs, each, probes, counted) for each in fits_ahead(workspace, state)]
+    ahead = [_widest(each, probes, counted) for each in fits_ahead(workspace, state)]
     pixels = sum(len(inputs.dataset.table) * framing.size**2 for framing in study.framings)
     return Costs(known, unknown, pixels, ahead)
 
@@ -149,12 +149,12 @@ class _Counted:
     features: set[str] = field(default_factory=set)
 
 
-def _widest(inputs: Inputs, ahead: Ahead, probes: Mapping[str, Probe], counted: _Counted) -> CostAhead:
+def _widest(ahead: Ahead, probes: Mapping[str, Probe], counted: _Counted) -> CostAhead:
     """The cost of the most expensive choice; that with most fits where their networks were not probed."""
     found: list[tuple[CostAhead, list[Job], set[str]]] = []
     for choice in ahead.choices:
         jobs, features = [job for job in choice if job.id not in counted.jobs], set(counted.features)
-        costs, unknown = _cost(inputs, jobs, probes, features)
+        costs, unknown = _cost(ahead.inputs, jobs, probes, features)
         seconds = sum(cost.seconds + cost.extraction for cost in costs)
         found.append((CostAhead(ahead.name, len(ahead.choices), len(jobs), seconds, unknown), jobs, features))
     widest, jobs, features = max(found, key=lambda each: (each[0].seconds, each[0].unknown))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from harness.data.decode import Counting
+from harness.data.folds import Fold
 from harness.data.inputs import Workspace
 from harness.data.pixels import pixel_cache
 from harness.errors import JobError
@@ -24,6 +25,18 @@ class Fitter:
         self._ledger, self._context, self._executor, self._observers = ledger, context, executor, observers
         self.fitted = self.failed = 0
         self.passes: Counter[str] = Counter()  # frozen backbone -> images that went through it
+
+    def on(self, folds: Sequence[Fold], observers: Sequence[JobEvents]) -> "Fitter":
+        """A fitter of jobs of other folds of the same images, which reports to these observers."""
+        context = replace(self._context, folds={(fold.repeat, fold.fold): fold for fold in folds})
+        return Fitter(self._ledger, context, self._executor, observers)
+
+    def add(self, other: "Fitter") -> None:
+        """Count what another fitter, made by `on`, has done."""
+        if other is self:
+            return
+        self.fitted, self.failed = self.fitted + other.fitted, self.failed + other.failed
+        self.passes.update(other.passes)
 
     def run(self, jobs: Collection[Job]) -> None:
         """Fit these jobs; a job that fails does not stop the others."""

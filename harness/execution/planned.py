@@ -41,7 +41,9 @@ class PlannedStudy:
     def __str__(self) -> str:
         missing = sum(len(fit.missing) for fit in self.state.fits)
         fits = sum(len(fit.jobs) for fit in self.state.fits)
+        nested = sum(each.planned - each.done for each in self.state.nested)
         waits = [f"stage {s.stage.name} waits for stage {s.waits_for}" for s in self.state.stages if s.waits_for]
+        waits += [f"at most {nested} fits of nested selections are left"] if nested else []
         return "; ".join(
             [f"{self.workspace.study.study}: {fits} fits known, {fits - missing} done", *waits, *self.marks]
         )

@@ -15,6 +15,7 @@ from harness.study.data_block import Data
 from harness.study.grid import projected, values_at
 from harness.study.grid_rules import check_grids, setting_problem
 from harness.study.messages import from_pydantic, unknown
+from harness.study.nested import nested_problem
 from harness.study.overrides import apply_override, value_at
 from harness.study.paths import make_absolute
 from harness.study.recipes import write_out
@@ -160,6 +161,8 @@ def _check_stages(study: Study) -> None:
         if stage.select and is_worst_group(stage.select.metric) and not study.subgroups:
             message = "the worst group of which groups? add `subgroups: [COLUMN, ...]` at the top of the study file"
             raise study.error((*at, "select", "metric"), message)
+        if problem := nested_problem(study, stage):
+            raise study.error((*at, "select", "nested"), problem)
     for j, name in enumerate(study.test.stages if study.test else ()):
         if name not in names:
             raise study.error(("test", "stages", j), unknown("stage", name, names))

@@ -9,6 +9,7 @@ from harness.store import Ledger
 from harness.store.results import FoldRecord
 from harness.study.identity import Digests
 from harness.study.mixed import require_one_code
+from harness.study.nested import NestedDigests, NestedState, OuterState, outer_refit, outer_study
 from harness.study.plan import (
     Job,
     Scenario,
@@ -19,6 +20,7 @@ from harness.study.plan import (
     stage_scenarios,
     test_jobs,
 )
+from harness.study.scenario_names import ScenarioNames
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import Stage
 from harness.study.state import StageState, StudyState
@@ -33,11 +35,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the numbers of finished fits are read: in which unit, and in which groups the worst one is looked for."""
+    """How the numbers of finished fits are read: in which unit, and in which groups the worst one is looked for.
+
+    nested: the folds of stages that nest their selection.
+    """
 
     unit: Unit = BY_IMAGE
     positive: str | None = None
     groups: ImageGroups | None = None  # of the unit; None: no stage selects by the worst group
+    nested: tuple[NestedDigests, ...] = ()
 
 
 OF_IMAGES = Reading()
@@ -57,6 +63,7 @@ class StateReader:
         self._reading = reading
         self._scores: dict[str, UnitScores] = {}  # by the job
         self._worst: dict[tuple[str, ...], dict[str, WorstGroup]] = {}  # by the jobs
+        self._without: dict[tuple[str, int], StateReader] = {}  # of a stage, without an outer fold of it
 
     def read(self, provisional: bool = False) -> StudyState:
         """The state of every stage, and of the scenarios to be scored on the test set.
@@ -73,7 +80,32 @@ class StateReader:
             if stage.select and not waits_for:
                 best = state.best if state.finished or provisional else None
                 start, waits_for = (best.scenario, None) if best else (start, stage.name)
-        return StudyState(tuple(stages), self.tests(stages))
+        return StudyState(tuple(stages), self.tests(stages), self.nested())
+
+    def nested(self) -> tuple[NestedState, ...]:
+        """The state of each nested selection."""
+        found = []
+        for of in self._reading.nested:
+            study, outer = outer_study(self._study, of.stage), range(len(of.outer))
+            each = sum(stage.size for stage in study.stages) * len(self._digests.folds) + 1  # and the refit
+            states = tuple(self.outer(of, number) for number in outer)
+            found.append(NestedState(self._study.stage(of.stage), states, len(outer) * each))
+        return tuple(found)
+
+    def outer(self, of: NestedDigests, number: int) -> OuterState:
+        """The state of one outer fold of a stage: it selects once all its fits on the inner folds are done."""
+        study, digests = outer_study(self._study, of.stage), of.outer[number]
+        if (of.stage, number) not in self._without:
+            inner, reading = replace(self._digests, folds=digests.inner), replace(self._reading, nested=())
+            self._without[of.stage, number] = StateReader(study, inner, self._ledger, False, reading)
+        state = self._without[of.stage, number].read()
+        winner = state.stages[-1].best if state.finished else None
+        if winner is None:
+            return OuterState(tuple(state.scenarios))
+        name = ScenarioNames(self._study).name(winner.settings)  # as in the study, which may have further factors
+        scenario = replace(outer_refit(winner), name=name)
+        jobs = fold_jobs(study, scenario, replace(self._digests, folds={(0, number): digests.outer}))
+        return OuterState(tuple(state.scenarios), self.scenario(scenario, jobs))
 
     def stage(self, stage: Stage, start: Scenario | None) -> StageState:
         """The state of one stage; `start` is the last winner."""
@@ -134,7 +166,11 @@ class StateReader:
             replace(each, scenarios=tuple(map(self._again, each.scenarios)), chosen=each.best.id if each.best else None)
             for each in state.stages
         ]
-        return StudyState(tuple(stages), tuple(map(self._again, state.tests)))
+        nested = [
+            replace(each, outer=tuple(replace(f, refit=self._again(f.refit) if f.refit else None) for f in each.outer))
+            for each in state.nested
+        ]
+        return StudyState(tuple(stages), tuple(map(self._again, state.tests)), tuple(nested))
 
     def _again(self, state: ScenarioState) -> ScenarioState:
         further = self._again(state.refits) if state.refits else None

@@ -15,7 +15,7 @@ DEFAULT_COST: CostName = "parameters"  # of the whole network
 DEFAULT_MARGIN = 0.01  # a point of accuracy
 
 
-_ADDED_LATER = (("cost", DEFAULT_COST), ("margin", DEFAULT_MARGIN))
+_ADDED_LATER = (("cost", DEFAULT_COST), ("margin", DEFAULT_MARGIN), ("nested", None))
 
 
 class Select(Model):
@@ -25,6 +25,7 @@ class Select(Model):
     rule: Literal["best", "cheapest-equivalent"] = "best"
     cost: CostName = DEFAULT_COST  # what the cheapest has least of
     margin: Annotated[float, Field(gt=0)] = DEFAULT_MARGIN  # of the metric: differences within it do not matter
+    nested: Annotated[int, Field(ge=2, le=1000)] | None = None  # outer folds that score the selection; None: none
 
     @model_validator(mode="after")
     def _used(self) -> "Select":
@@ -34,7 +35,7 @@ class Select(Model):
 
     @model_serializer(mode="wrap")
     def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; cost and margin only where they are not the default, as in ids and records of before."""
+        """The fields; cost, margin and nested only where they are not the default, as in ids and records of before."""
         content: dict[str, Any] = handler(self)
         return {name: v for name, v in content.items() if (name, v) not in _ADDED_LATER}
 

@@ -9,6 +9,7 @@ from harness.study.contests import Contest, contests_of
 from harness.study.fit_costs import mean_cost
 from harness.study.identity import Digests, digest, study_id
 from harness.study.messages import unknown
+from harness.study.nested import NestedState
 from harness.study.plan import Job
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import CLASSIFIERS
@@ -83,19 +84,21 @@ class StageState:
 
 @dataclass(frozen=True)
 class StudyState:
-    """How far a study is: its stages, and the scenarios that are scored on the test set.
+    """How far a study is: its stages, the scenarios that are scored on the test set, and nested selections.
 
     A test is finished when its first refit is done, which is the one that is shown, packaged and registered.
     """
 
     stages: tuple[StageState, ...]
     tests: tuple[ScenarioState, ...] = ()
+    nested: tuple[NestedState, ...] = ()
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to fit."""
         tests = [state for test in self.tests for state in test.with_refits]
-        return all(stage.finished for stage in self.stages) and all(test.finished for test in tests)
+        stages = all(stage.finished for stage in self.stages) and all(nested.finished for nested in self.nested)
+        return stages and all(test.finished for test in tests)
 
     @property
     def empty(self) -> bool:
@@ -109,8 +112,10 @@ class StudyState:
 
     @property
     def fits(self) -> list[ScenarioState]:
-        """Everything that is fitted: the scenarios of all stages, each once, and those scored on the test set."""
-        return [*self.scenarios, *(state for test in self.tests for state in test.with_refits)]
+        """Everything that is fitted: the scenarios of all stages, each once, those scored on the test set, and those of
+        nested selections."""
+        tests = [state for test in self.tests for state in test.with_refits]
+        return [*self.scenarios, *tests, *(fit for each in self.nested for fold in each.outer for fit in fold.fits)]
 
 
 def look_key(test: ScenarioState) -> str:

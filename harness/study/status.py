@@ -60,6 +60,12 @@ def study_status(study: Study, digests: Digests, has_test: bool, store: Store, r
     waiting = [f"stage {s.stage.name} waits for the winner of stage {s.waits_for}" for s in state.stages if s.waits_for]
     if study.test and not all(stage.finished for stage in state.stages):
         waiting.append("the test set waits for every stage")
+    waiting += [
+        f"stage {n.stage.name}, outer fold {number} waits for what is selected without it"
+        for n in state.nested
+        for number, fold in enumerate(n.outer)
+        if fold.refit is None
+    ]
     report = find_report(store.reports / study.study, identity)
     searched = search_report(store.reports, study.study)
     folders = [str(folder) if folder else None for folder in (report, searched)]
@@ -69,6 +75,13 @@ def study_status(study: Study, digests: Digests, has_test: bool, store: Store, r
 def _jobs(state: StudyState) -> list[tuple[str, Job]]:
     """Every job with the name of its stage."""
     found = [(stage.stage.name, job) for stage in state.stages for each in stage.scenarios for job in each.jobs]
+    found += [
+        (f"{n.stage.name}, outer fold {number}", job)
+        for n in state.nested
+        for number, fold in enumerate(n.outer)
+        for fit in fold.fits
+        for job in fit.jobs
+    ]
     return found + [("test set", job) for test in state.tests for job in test.scored_jobs]
 
 

@@ -7,6 +7,7 @@ from harness.data.inputs import Workspace
 from harness.errors import JobError
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks, declared_looks, taken_looks
+from harness.report.numbers.nested_numbers import nested_metrics
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import read_statistics
 from harness.store.results import FoldRecord, Metrics
@@ -224,12 +225,14 @@ class Publisher(RootRun):
 
     def publish_report(self, folder: Path, stages: Sequence[StageState]) -> None:
         """Add the report to the study's run, if it exists, and the cells of the leaderboard to the scenarios' runs."""
-        for scenario_id, tags in leaderboard_tags(stages, read_statistics(folder).estimates).items():
+        estimates = read_statistics(folder).estimates
+        for scenario_id, tags in leaderboard_tags(stages, estimates).items():
             if scenario_run := self.run_of("scenario", scenario_id):
                 for name, value in tags.items():
                     self._tracker.tag(scenario_run, name, value)
         run_id = self._tracker.find("study", self._workspace.identity)
         if run_id is not None:
+            self._tracker.metrics.log_metrics(run_id, nested_metrics(estimates))
             record = sorted(self._workspace.folder.iterdir())
             self._attempt("record", run_id, lambda: self._tracker.log_files(run_id, record))
             self._attempt("report", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir()), "report"))

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from harness.cli.show.console import marked_title, rows_table
 from harness.report.numbers.marks import common_mark
-from harness.report.tables.compact_leaderboard import compact_leaderboard, corrected_mean, short_name
+from harness.report.tables.compact_leaderboard import NESTED, compact_leaderboard, corrected_mean, short_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def show_leaderboard(console: Console, title: str, board: "pd.DataFrame", factor
     console.print(_table(text))
     for number, name in enumerate(legend, 1):
         console.print(f"  {number}: {name}")
-    for line in _notes(console, text, corrected_mean(board), short_name(metric), left_out):
+    for line in _notes(console, text, board, short_name(metric), left_out):
         console.print(f"  {line}")
     console.print()
 
@@ -72,12 +72,15 @@ def _fitting(console: Console, text: "pd.DataFrame", metric: str) -> "tuple[pd.D
 
 
 def _notes(
-    console: Console, text: "pd.DataFrame", best_of: float | None, metric: str, left_out: Sequence[str]
+    console: Console, text: "pd.DataFrame", board: "pd.DataFrame", metric: str, left_out: Sequence[str]
 ) -> list[str]:
-    """What a reader of the table needs to know."""
+    """What a reader of the table needs to know. board: the whole one."""
     found = ["*: selected"] if "" in text else []
+    best_of, nested = corrected_mean(board), corrected_mean(board, NESTED)
     if best_of is not None:
         found.append(f"{metric} of the best mean, corrected for being the best: {best_of:.3f} (BBC-CV)")
+    if nested is not None:
+        found.append(f"{metric} of what is selected, on outer folds that took no part in it: {nested:.3f} (nested)")
     if left_out:
         found.append(f"no room in {console.width} columns for {', '.join(left_out)}: they are in the report")
     return found

@@ -22,6 +22,7 @@ from harness.report.numbers.marks import declared_looks, study_marks
 from harness.report.tables.export import short
 from harness.store.clock import duration
 from harness.study import Study
+from harness.study.nested import NestedState
 from harness.study.origin import short_name
 from harness.study.recipes import recipe_words
 from harness.study.settings import level_text
@@ -71,10 +72,23 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     trainings = len({job.training for s in state.scenarios for job in s.jobs})
     shared = f", of {trainings} trainings" if trainings < len(jobs) else ""
     console.print(f"jobs: {len(jobs)} known{shared}, {sum(jobs.values())} done{more}{_refits(study)}")
+    for nested in state.nested:
+        console.print(nested_line(nested, len(inputs.folds)))
     if costs is not None:
         _show_costs(console, costs)
     elif not all(jobs.values()):
         console.print("cost: not known yet; --probe times some steps of each network")
+
+
+def nested_line(state: NestedState, folds: int) -> str:
+    """How many fits a nested selection takes, and how many of them are done. folds: of the study."""
+    count = len(state.outer)
+    inner = state.planned // count - 1
+    return (
+        f"nested selection in stage {state.stage.name}: for each of {count} outer folds {inner} fits of"
+        f" {inner // folds} scenarios on {folds} folds of the rest, and one of what is selected; at most"
+        f" {state.planned} fits, {state.done} done"
+    )
 
 
 def _refits(study: Study) -> str:

@@ -8,6 +8,7 @@ from harness.data.patient_counts import class_counts
 from harness.data.subgroups import group_counts
 from harness.execution.costs import Costs
 from harness.report.numbers.marks import study_marks
+from harness.study.nested import NestedState
 from harness.study.state import StageState, StudyState
 from harness.training.preflight import Networks
 
@@ -36,10 +37,19 @@ def outline(workspace: Workspace, state: StudyState, networks: Networks, costs: 
             for network, verdict in networks.found.items()
         ],
         "stages": [_stage(stage) for stage in state.stages],
+        **({"nested": [_nested(nested) for nested in state.nested]} if state.nested else {}),
         "cost": None
         if costs is None
         else asdict(costs) | {"seconds": costs.seconds, "most_seconds": costs.most_seconds, "disk_bytes": costs.disk},
     }
+
+
+def _nested(state: NestedState) -> dict[str, Any]:
+    outer = [
+        {"fold": number, "finished": fold.finished, "selected": fold.refit.scenario.id if fold.refit else None}
+        for number, fold in enumerate(state.outer)
+    ]
+    return {"stage": state.stage.name, "fits": state.planned, "done": state.done, "outer": outer}
 
 
 def _stage(state: StageState) -> dict[str, Any]:

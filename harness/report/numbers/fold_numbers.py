@@ -28,7 +28,7 @@ def scenario_estimates(state: ScenarioState, predictions: Predictions, run_id: s
     frame = predictions.out_of_fold(state)
     found = prediction_estimates(frame, state.name, OUT_OF_FOLD, predictions.positive, run_id, predictions.own)
     area = next((e for e in found if e.metric == "roc_auc" and predictions.positive), None)
-    return [_as_area(e, area) for e in _over_folds(state, frame, predictions, run_id)] + found
+    return [_as_area(e, area) for e in over_folds(state, frame, predictions, run_id)] + found
 
 
 def _as_area(e: Estimate, area: Estimate | None) -> Estimate:
@@ -46,7 +46,7 @@ def fold_values(state: ScenarioState) -> dict[str, list[float]]:
     return {name.removeprefix("val/"): [metrics[name] for metrics in done] for name in names}
 
 
-def _over_folds(
+def over_folds(
     state: ScenarioState, frame: pd.DataFrame, predictions: Predictions, run_id: str | None
 ) -> list[Estimate]:
     """The mean of each metric over the folds, and its interval when patients are resampled."""

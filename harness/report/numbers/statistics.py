@@ -22,6 +22,7 @@ from harness.report.numbers.fold_numbers import scenario_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
+from harness.report.numbers.nested_numbers import nested_estimates, nested_findings, nested_words
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Comparison, Estimate, Finding, PatientStatistics, Statistics
 from harness.report.numbers.refit_numbers import all_refits
@@ -56,7 +57,7 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
     predictions = Predictions(workspace.ledger, dataset.positive, unit)
     stages = _chosen(workspace, state, predictions, run_of)
     estimates = _estimates(workspace, state, predictions, run_of)
-    estimates += [e for each in stages for e in each.estimates]
+    estimates += [e for each in stages for e in each.estimates] + nested_estimates(state.nested, predictions)
     inflation = leak_comparisons(state.scenarios)
     treated = treated_scenarios(state.scenarios, predictions)
     estimates += [e for t in treated for e in t.estimates(run_of("scenario", t.state.id))]
@@ -85,6 +86,10 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
             *(
                 f.model_copy(update={"mark": marks.every})
                 for f in [*treatment_findings(treatments, estimates, unit), *_known_before(workspace, state)]
+            ),
+            *(
+                f.model_copy(update={"mark": marks.every})
+                for f in nested_findings(state.nested, state.stages, estimates)
             ),
             *(found.finding for found in by_group),
         ],
@@ -239,4 +244,5 @@ def selection_words(state: StageState, estimates: Sequence[Estimate] = ()) -> li
     if corrected is not None:
         mean = top.summary[f"{metric}_mean"]
         optimism += f" Corrected for that, the {metric} of the best mean is {corrected:.3f} for {mean:.3f} (BBC-CV)."
-    return [words + worst, "", chosen + optimism + first_words(state, estimates)]
+    nested = nested_words(state, estimates)
+    return [words + worst, "", chosen + optimism + first_words(state, estimates), *(["", nested] if nested else [])]

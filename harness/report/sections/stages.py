@@ -103,9 +103,10 @@ def _differences(draft: Draft, state: StageState, title: str, mark: str | None) 
 
 
 def _corrected(board: pd.DataFrame, unit: str) -> str:
-    """What the column of the corrected mean is; empty where there is none. unit: what is resampled."""
+    """What the columns of corrected means are; empty where there are none. unit: what is resampled."""
     words = f" BBC-CV: the best mean corrected for being chosen as the best, by {unit} that did not choose it."
-    return words if "BBC-CV" in board else ""
+    nested = f" nested: that of what is selected without each outer fold, on the {unit} of that fold."
+    return words * ("BBC-CV" in board) + nested * ("nested" in board)
 
 
 def _intervals(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:

@@ -6,6 +6,7 @@ from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.look_history import look_words
 from harness.report.numbers.marks import Marks, marks_of
+from harness.report.numbers.nested_numbers import NESTED
 from harness.report.numbers.predictions import averaged, scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.refit_numbers import spread_words
@@ -35,7 +36,9 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
         *unit_sentence(workspace),
         *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"]),
     ]
-    found += [_won(marks, stage) for stage in state.stages]
+    nested = {finding.where: escaped(finding.text) for finding in statistics.findings if finding.kind == NESTED}
+    for stage in state.stages:
+        found += [" ".join(words for words in (_won(marks, stage), nested.get(stage.stage.name)) if words)]
     unit = workspace.unit
     found += [words for test in state.tests if test.finished for words in _tested(test, statistics, unit)]
     found += [words for test in state.tests if test.finished for words in _further(workspace, test, statistics)]

@@ -9,16 +9,16 @@ from harness.report.tables.export import rounded
 from harness.study.types import plain_metric
 
 SHORT_NAMES = {"parameters": "params", "against the best": "verdict"}
-CORRECTED = "BBC-CV"  # the column of the leaderboard
+CORRECTED, NESTED = "BBC-CV", "nested"  # columns of the leaderboard
 SHARED = ("folds", "parameters", "FLOPs")  # besides factors, the columns that are said once where all rows agree
 
 
 def compact_leaderboard(board: pd.DataFrame, factors: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """The table in words, without what all its scenarios share, and this: `oversampling none, folds 3/3`.
 
-    The corrected mean, which only the best scenario has, is left out.
+    The corrected mean, which only the best scenario has, and that on outer folds are left out.
     """
-    text = rounded(board.drop(columns=CORRECTED, errors="ignore"))
+    text = rounded(board.drop(columns=[CORRECTED, NESTED], errors="ignore"))
     several = len(text) > 1
     shared = [n for n in (*factors, *SHARED) if several and n in text and text[n].astype(str).nunique() == 1]
     words = ", ".join(f"{name} {text[name].iloc[0]}" for name in shared)
@@ -31,9 +31,9 @@ def main_columns(board: pd.DataFrame, metric: str) -> pd.DataFrame:
     return board.drop(columns=drop, errors="ignore")
 
 
-def corrected_mean(board: pd.DataFrame) -> float | None:
-    """The mean of the best scenario, corrected for being the best; None where there is none."""
-    values = [] if CORRECTED not in board else board[CORRECTED].dropna().to_list()
+def corrected_mean(board: pd.DataFrame, column: str = CORRECTED) -> float | None:
+    """The mean of the best scenario, corrected for being the best, or on outer folds; None where there is none."""
+    values = [] if column not in board else board[column].dropna().to_list()
     return float(values[0]) if values else None
 
 

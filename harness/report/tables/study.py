@@ -8,6 +8,7 @@ import pandas as pd
 from harness.report.numbers.chosen import corrected_value
 from harness.report.numbers.estimates import rates_of
 from harness.report.numbers.marks import Marks
+from harness.report.numbers.nested_numbers import nested_estimate
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
 from harness.report.tables.cost_table import main_costs
@@ -32,7 +33,8 @@ def ranked_by(stage: Stage) -> str:
 def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] = ()) -> pd.DataFrame:
     """The scenarios of a stage: their factors, folds done, mean and SD of each metric, cost, and the verdict.
 
-    estimates: of the study, for the column of the best mean, corrected for being the best: BBC-CV.
+    estimates: of the study, for the columns of the best mean, corrected for being the best: BBC-CV, and of what is
+    selected, on outer folds: nested.
     The best comes first. Unfinished scenarios, whose means are over other images, come below all finished ones.
     """
     metric = ranked_by(state.stage)
@@ -41,6 +43,7 @@ def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] =
     against, practical = verdicts(state), {c.other.id: _OF_OTHER[c.practical] for c in state.contests}
     costs = {scenario.id: main_costs(scenario) for scenario in state.scenarios}
     rows, names, corrected = [], ScenarioNames(marks.study), corrected_value(state, estimates)
+    nested = nested_estimate(state, estimates)
     for scenario in state.scenarios:
         levels, summary = names.levels(scenario.settings), scenario.summary
         row: dict[str, object] = {key: levels.get(key, _nothing(key)) for key in marks.study.factors}
@@ -50,6 +53,8 @@ def leaderboard(state: StageState, marks: Marks, estimates: Sequence[Estimate] =
             row[f"{name} SD"] = summary.get(f"{name}_std", np.nan)
             if name == metric and corrected is not None:
                 row["BBC-CV"] = corrected if scenario is state.top else np.nan
+            if name == metric and nested is not None:
+                row["nested"] = nested.value if scenario is state.best else np.nan
         row |= costs[scenario.id]
         if metric in scenario.worst:
             row["worst group"] = scenario.worst[metric].group

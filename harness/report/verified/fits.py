@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ SUM_TOLERANCE = 1e-5  # of the probabilities of an image, which networks compute
 
 @dataclass(frozen=True)
 class Planned:
-    """A fit that the record of a study plans."""
+    """A fit that the record of a study plans. workspace: the study, with the folds that the fit is one of."""
 
     job: Job
     workspace: Workspace
@@ -35,11 +35,16 @@ class Planned:
 
 def planned_fits(workspace: Workspace) -> dict[str, Planned]:
     """The fits of a study by their ids, which are computed again from its settings, manifest and folds."""
-    return {
-        job.id: Planned(job, workspace)
-        for scenario in workspace.reader.read(provisional=True).fits
-        for job in scenario.jobs
-    }
+    state, found = workspace.reader.read(provisional=True), dict[str, Planned]()
+    for nested, folds in zip(state.nested, workspace.inputs.nested, strict=True):
+        for outer, of in zip(nested.outer, folds.folds, strict=True):
+            inner, whole = (
+                replace(workspace, inputs=replace(workspace.inputs, folds=f)) for f in (of.inner, folds.outer)
+            )
+            found |= {job.id: Planned(job, inner) for fit in outer.inner for job in fit.jobs}
+            found |= {job.id: Planned(job, whole) for fit in outer.fits[len(outer.inner) :] for job in fit.jobs}
+    planned = [*state.scenarios, *(fit for test in state.tests for fit in test.with_refits)]
+    return found | {job.id: Planned(job, workspace) for fit in planned for job in fit.jobs}
 
 
 def fit_item(folder: Path, subject: str, job_id: str, planned: Planned | None) -> VerifiedItem:

@@ -143,6 +143,8 @@ class Verification:
         workspace = self._studies.get(study_id)
         if workspace is None:
             return f"the store has no record of study {study_id}, or cannot follow it to its fits"
-        jobs = [workspace.ledger.path(job) for job, plan in self._planned.items() if plan.workspace is workspace]
+        jobs = [
+            workspace.ledger.path(job) for job, plan in self._planned.items() if plan.workspace.identity == study_id
+        ]
         changed = [job for job in jobs if job.exists() and job not in self._readable]
         return CHANGED if changed else workspace
