@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.audit import Audit
+from harness.data.backbone_sources import read_backbone_sources
 from harness.data.corrections import Correction
 from harness.data.dataset import Dataset, Skipped
 from harness.data.finding import AuditFinding
@@ -178,6 +179,8 @@ def _files(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
     yield "audit.json", workspace.audit.to_json().encode()
     for head, source in inputs.heads.items():
         yield f"{HEADS_FOLDER}/{file_name(head)}", source.encode()
+    for place, source in dict(read_backbone_sources(inputs.digests)).items():
+        yield place, source.encode()
     yield ABOUT_FILE, json.dumps(_about(workspace), indent=1).encode()
 
 

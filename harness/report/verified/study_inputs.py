@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.backbone_sources import place_of_source, recorded_source
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds
 from harness.data.inputs import Workspace
 from harness.data.patients import patients
-from harness.data.record import StudyRecord
+from harness.data.record import ABOUT_FILE, StudyRecord
 from harness.errors import HarnessError
 from harness.models.custom import source_digest
 from harness.models.repositories import SOURCE, content_digest
@@ -63,6 +64,7 @@ def record_items(record: StudyRecord, workspace: Workspace) -> Iterator[Verified
         yield item("heads", same, f"the source of {name} is that recorded", f"the source of {name} is another one")
     yield from (VerifiedItem("study records", f"{place}/{file}", *found) for file, found in _separation(workspace))
     yield from (VerifiedItem("study records", f"{place}/record.json", *found) for found in _weights(workspace))
+    yield from _own_backbones(record, workspace)
 
 
 def _separation(workspace: Workspace) -> Iterator[tuple[str, _Found]]:
@@ -126,9 +128,7 @@ def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
 def _weights(workspace: Workspace) -> Iterator[_Found]:
     """Compare the files of weights that are still there with their hashes."""
     for (backbone, name), stored in workspace.inputs.digests.weights.items():
-        digest, _, source = stored.partition(SOURCE)
-        if source:
-            yield _own(backbone, source)
+        digest = stored.partition(SOURCE)[0]
         if digest.startswith("folder:"):
             yield _folder(backbone, digest)
             continue
@@ -143,6 +143,23 @@ def _weights(workspace: Workspace) -> Iterator[_Found]:
         else:
             why = "is not here" if found is None else "is another file here"
             yield "cannot be checked", f"the weights of {backbone}: {path.name} {why}"
+
+
+def _own_backbones(record: StudyRecord, workspace: Workspace) -> Iterator[VerifiedItem]:
+    """Compare the recorded sources of the user's own backbones with their hashes; without one, the file of today."""
+    place = record.folder.relative_to(workspace.store.root).as_posix()
+    for (backbone, _), stored in record.digests.weights.items():
+        hashed = stored.partition(SOURCE)[2]
+        if not hashed:
+            continue
+        name, source = short_name(backbone), recorded_source(record.folder, backbone, hashed)
+        if source is None:
+            yield VerifiedItem("study records", f"{place}/{ABOUT_FILE}", *_own(backbone, hashed))
+            continue
+        same = source_digest(source) == hashed
+        words = f"the source of {name} is {'that recorded' if same else 'another one'}"
+        file = f"{place}/{place_of_source(backbone, hashed)}"
+        yield VerifiedItem("study records", file, "holds" if same else "differs", words)
 
 
 def _own(backbone: str, source: str) -> _Found:
