@@ -42,6 +42,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "data/dicom_tags.py": IN_THE_IDS, "data/digits.py": IN_THE_IDS,
     "data/inputs.py": WORDS, "data/left_out.py": WORDS, "data/moved_images.py": WORDS, "data/patient_checks.py": WORDS,
     "data/patient_counts.py": WORDS, "data/pictures.py": WORDS, "data/record.py": WORDS, "data/separation.py": WORDS,
+    "data/backbone_sources.py": WORDS,
     "data/shift.py": WORDS, "data/survey.py": WORDS, "data/variants.py": WORDS,
     "data/cached_inputs.py": IN_THE_IDS, "data/entries.py": IN_THE_IDS, "data/folder.py": IN_THE_IDS,
     "data/folder_layout.py": IN_THE_IDS, "data/held_out.py": IN_THE_IDS, "data/hashes.py": IN_THE_IDS,
