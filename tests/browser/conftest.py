@@ -1,5 +1,6 @@
 """A browser, where there is one: Chromium of the system, or the one that `playwright install chromium` fetched."""
 
+import re
 import shutil
 import subprocess
 import time
@@ -26,6 +27,12 @@ def wait_for_ui(url: str, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.5)
     raise AssertionError("the UI does not answer")
+
+
+def luminance(colour: str) -> float:
+    """The share of light in `rgb(r, g, b)`, 0 to 1."""
+    red, green, blue = (int(value) for value in re.findall(r"\d+", colour)[:3])
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 
 
 @pytest.fixture(scope="module")

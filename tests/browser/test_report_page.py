@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.conftest import luminance
 from tests.conftest import Finished
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.ui
 
 DESKTOP, LAPTOP, WIDE, PHONE = (1400, 900), (1280, 800), (1920, 1080), (390, 844)
+PAPER = (718, 1047)  # A4 without margins of 1 cm, 96 pixels an inch
 
 
 class Reader:
@@ -170,12 +172,6 @@ def test_the_severities_of_the_audit_differ_by_colour_and_word(reader: Reader, s
     assert [word for _, word, _ in found] == sorted((w for _, w, _ in found), key=["error", "warning", "note"].index)
 
 
-def luminance(colour: str) -> float:
-    """The share of light in `rgb(r, g, b)`, 0 to 1."""
-    red, green, blue = (int(value) for value in re.findall(r"\d+", colour)[:3])
-    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
-
-
 @pytest.mark.parametrize(("scheme", "ground_is_light"), [("light", True), ("dark", False)])
 def test_words_tables_and_figures_follow_the_readers_scheme(reader: Reader, scheme: str, ground_is_light: bool) -> None:
     page = reader.open(scheme=scheme)
@@ -199,6 +195,14 @@ def test_in_print_there_is_ink_on_white_and_no_navigation(reader: Reader) -> Non
     assert luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) > 0.99
     assert not page.locator("nav").is_visible()
     assert page.pdf(format="A4")[:5] == b"%PDF-"
+
+
+def test_on_paper_no_word_of_the_audit_is_broken_and_nothing_is_cut(reader: Reader) -> None:
+    page = reader.unfolded(PAPER)
+    page.emulate_media(media="print")
+    heights = page.locator("tr:has(td[data-sort])").evaluate_all("all => all.map(e => e.clientHeight)")
+    assert 0 < max(heights) < 200, "cells as narrow as a letter are high"
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER[0]
 
 
 def test_the_links_into_mlflow_name_the_runs(reader: Reader, finished: Finished) -> None:

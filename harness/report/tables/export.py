@@ -9,7 +9,7 @@ import pandas as pd
 from harness.report.numbers.marks import common_mark
 from harness.study.settings import Settings, level_text
 
-NUMBER = re.compile(r"(< )?-?\d")
+NUMBER = re.compile(r"(< )?-?\d(?!.*[A-Za-z]{4})")  # not a sentence that begins with one
 # those with numbers as levels; the metric `precision` has the name of a factor without
 NUMERIC_FACTORS = [name for name, field in Settings.model_fields.items() if field.annotation is float]
 # characters that Markdown would take for markup; an underscore or < within a sentence is none
