@@ -16,6 +16,7 @@ from torch import nn
 
 from harness.errors import HarnessError
 from harness.models.anatomy import Anatomy, anatomy, cached_anatomy
+from harness.models.attention import AttentionLayer
 from harness.models.names import all_backbones
 from harness.models.networks import new_network
 from harness.store.files import write_atomic
@@ -24,6 +25,7 @@ from tests.bench.pooling import pooling_of
 
 TABLE = Path(__file__).parents[2] / "harness/docs/backbones.md"
 SIZE, OTHERS = 224, (150, 64)  # pixels
+RANK = 8  # of the adapters whose share is told
 HEADS = (
     "module",
     "smallest of its kind",
@@ -34,6 +36,7 @@ HEADS = (
     "`native`",
     "left out",
     "last-N",
+    "lora-R",
     "150 px",
     "64 px",
 )
@@ -68,7 +71,8 @@ patches leave out.
 `proj`, `q_proj`, `query`, `kv`): all that a pass calls, but not an MLP that makes positions, nor attention in the
 pooling at the end. BEiT, EVA with a bias and Swin V2 read the weights of `qkv` without calling the layer: there `proj`
 alone is adapted, and `harness plan` says so. A network without such layers, such as a ResNet, or a transformer whose
-projections are convolutions, such as CoAtNet, is refused.
+projections are convolutions, such as CoAtNet, is refused. The table has how many layers are adapted, the last parts of
+their names, and the share of the network's parameters that the adapters of `lora-8` have.
 
 {counts}
 
@@ -136,13 +140,14 @@ def row_of(kind: Kind) -> tuple[str, ...]:
     try:
         known = anatomy(kind.smallest, size)
     except HarnessError as error:
-        return (*_first(kind), f"refused: {error}", *[""] * (4 + len(OTHERS)))
+        return (*_first(kind), f"refused: {error}", *[""] * (5 + len(OTHERS)))
     whole = "x".join(map(str, known.shape))
     left = 1 - known.size(frozenset(known.read)) / kind.parameters
     others = [_other(kind.smallest, other, size) for other in OTHERS]
     features = f"{WORDS[known.layout]}, {whole} at {size} px"
     left_out = f"{left:.0%}" if left >= 0.005 else ""
-    return (*_first(kind), features, *pooling_of(kind.smallest, size), left_out, _stages(known), *others)
+    ways = _stages(known), _adapters(known)
+    return (*_first(kind), features, *pooling_of(kind.smallest, size), left_out, *ways, *others)
 
 
 def _size(kind: Kind) -> int:
@@ -160,6 +165,21 @@ def _first(kind: Kind) -> tuple[str, ...]:
 
 def _stages(known: Anatomy) -> str:
     return f"{len(known.stages)}; {known.size(known.stages[-1]) / known.size(frozenset(known.read)):.0%}"
+
+
+def _adapters(known: Anatomy) -> str:
+    """What `lora-R` adapts, and what of it it cannot: `12: proj; not qkv; 0.2%`."""
+    called = [layer for layer in known.attention if layer.called and min(layer.inputs, layer.outputs) > RANK]
+    if not called:
+        return "refused"
+    learnt = sum(RANK * (layer.inputs + layer.outputs) for layer in called) / known.size(frozenset(known.read))
+    beside = [layer for layer in known.attention if not layer.called]
+    without = f"; not {_last_parts(beside)}" if beside else ""
+    return f"{len(called)}: {_last_parts(called)}{without}; {learnt:.1%}"
+
+
+def _last_parts(layers: Iterable[AttentionLayer]) -> str:
+    return ", ".join(sorted({layer.name.rpartition(".")[2] for layer in layers}))
 
 
 def _other(name: str, size: int, native: int) -> str:
@@ -181,6 +201,8 @@ def table(rows: Iterable[tuple[str, ...]], refused: Mapping[str, str], names: in
     for pool in VECTORS:
         having = [int(row[2]) for row in rows if pool in row[5].split(", ")]
         counts.append(f"- pool `{pool}`: {sum(having):,} names of {len(having)} kinds")
+    adapted = [int(row[2]) for row in rows if row[HEADS.index("lora-R")] not in ("", "refused")]
+    counts.append(f"- trainable `lora-R`: {sum(adapted):,} names of {len(adapted)} kinds")
     if refused:
         counts.append(f"- cannot be built: {len(refused)} names")
     modules = len({row[0] for row in rows})
