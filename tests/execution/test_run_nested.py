@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from harness.execution.planned import plan_study
 from harness.prepare import prepare
 from harness.report.numbers.records import read_statistics
 from harness.report.verified.fits import fit_item, planned_fits
+from harness.report.verified.study_inputs import record_items
 from harness.runner import Run, run_study
 from harness.store import Store
 from harness.store.results import FoldRecord
@@ -175,6 +177,23 @@ def test_the_record_alone_has_the_same_state_and_every_fit_holds(nested: tuple[l
         for job in (job for fit in outer.fits for job in fit.jobs):
             found = fit_item(store.jobs / job.id, job.id, job.id, planned[job.id])
             assert (found.verdict, "of its fold" in found.words) == ("holds", True), found.words
+
+
+def test_verify_names_an_image_of_an_outer_fold_that_is_in_the_folds_of_the_rest(
+    nested: tuple[list[Job], Finished],
+) -> None:
+    run, store = _run(nested), nested[1].store
+    (record,) = (each for each in records(store) if each.study_id == run.workspace.identity)
+    workspace = record.workspace(store)
+    found = [item for item in record_items(record, workspace) if item.what.endswith("nested.json")]
+    assert [item.verdict for item in found] == ["holds"]
+    (folds,) = workspace.inputs.nested
+    first, leaked = folds.folds[0], folds.folds[0].outer.validation[:1]
+    inner = [replace(each, train=np.append(each.train, leaked)) for each in first.inner]
+    leaking = replace(folds, folds=(replace(first, inner=inner), *folds.folds[1:]))
+    other = replace(workspace, inputs=replace(workspace.inputs, nested=(leaking,)))
+    found = [item for item in record_items(record, other) if item.what.endswith("nested.json")]
+    assert [item.verdict for item in found] == ["differs"]
 
 
 def test_plan_and_status_count_the_fits(file: Path, tmp_path: Path, nested: tuple[list[Job], Finished]) -> None:

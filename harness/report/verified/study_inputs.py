@@ -13,8 +13,9 @@ from harness.data.backbone_sources import place_of_source, recorded_source
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold, check_fold, fold_digests, folds_json, make_folds
 from harness.data.inputs import Workspace
+from harness.data.nested_folds import NestedFolds
 from harness.data.patients import patients
-from harness.data.record import ABOUT_FILE, StudyRecord
+from harness.data.record import ABOUT_FILE, NESTED_FILE, StudyRecord
 from harness.errors import HarnessError
 from harness.models.custom import source_digest
 from harness.models.repositories import SOURCE, content_digest
@@ -84,9 +85,27 @@ def _separation(workspace: Workspace) -> Iterator[tuple[str, _Found]]:
     )
     yield "folds.json", ("holds" if whole else "differs", words)
     yield "folds.json", _made_again(workspace)
+    yield from ((NESTED_FILE, _outer_apart(workspace, nested)) for nested in workspace.inputs.nested)
     spec = workspace.study.data
     if spec.columns.patient is None and dataset.patient_rule is not None:
         yield "manifest.parquet", _patients(dataset, dataset.patient_rule, spec.patient_scope)
+
+
+def _outer_apart(workspace: Workspace, nested: NestedFolds) -> _Found:
+    """What the outer folds of a stage keep apart, counted again."""
+    dataset, grouped = workspace.inputs.dataset, workspace.study.folds.grouped
+    try:
+        for fold in nested.folds:
+            for each in (fold.outer, *fold.inner):
+                check_fold(dataset, each, grouped)
+            seen = np.concatenate([np.append(inner.train, inner.validation) for inner in fold.inner])
+            if not np.array_equal(np.unique(seen), np.sort(fold.outer.train)):
+                return "differs", f"stage {nested.stage}: the folds without outer fold {fold.outer.fold} are of others"
+    except HarnessError as error:
+        return "differs", f"stage {nested.stage}: {error}"
+    if not _cover(dataset, nested.outer):
+        return "differs", f"stage {nested.stage}: not every training image is in one outer fold"
+    return "holds", f"stage {nested.stage}: no image of an outer fold is in the folds of the rest"
 
 
 def _cover(dataset: Dataset, folds: list[Fold]) -> bool:
