@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from harness.data.backbone_sources import place_of_source
 from harness.data.inputs import Workspace
 from harness.data.moved_images import found_by_hash
 from harness.data.record import records
 from harness.data.sources import given_folder
-from harness.errors import DataError, StudyError
+from harness.errors import DataError, HarnessError, StudyError
 from harness.execution.compute import Compute
 from harness.execution.fitter import make_context
 from harness.execution.progress import Reporter
+from harness.models.repositories import SOURCE, require_source
 from harness.prepare import READERS, prepare, stored_workspace
 from harness.report.numbers.marks import Marks
 from harness.runner import Run, run_study
@@ -20,6 +22,7 @@ from harness.store import Store
 from harness.store.results import FoldRecord, Metrics
 from harness.study import Study, load_study
 from harness.study.mixed import require_one_code, require_one_version
+from harness.study.origin import origin_of
 from harness.study.plan import Job, fold_jobs, point_scenario
 from harness.study.provenance import code_digest, versions
 from harness.study.settings import Settings
@@ -62,6 +65,7 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter, data: 
             run = stored_run(store, run_id, Path(folder, "run"))
         workspace = _workspace(run.study_file, store, data, Path(folder, "images"), reporter.say)
         jobs, stored = _stored_jobs(workspace, run_id, run.job_id, run.settings)
+        _require_sources(workspace, run_id, jobs)
         mode: Switch = "on" if stored.facts.compile == "on" else "off"
         compute = Compute(threads=stored.facts.threads or 1, compile=mode)
         context = make_context(workspace, str(choose_device(device)), reporter.counting, compute)
@@ -70,7 +74,8 @@ def reproduce(run_id: str, store: Store, device: str, reporter: Reporter, data: 
         result = run_jobs(jobs, context, lambda *_: None)[wanted]
     if isinstance(result, Exception):
         raise result
-    return Reproduction(jobs[wanted], stored, result.record, _mark(workspace, jobs[wanted]))
+    again = workspace.ledger.scored(result.record, result.predictions)
+    return Reproduction(jobs[wanted], stored, again, _mark(workspace, jobs[wanted]))
 
 
 def _workspace(study_file: Path, store: Store, data: Path | None, links: Path, say: Callable[[str], None]) -> Workspace:
@@ -116,6 +121,20 @@ def _stored_jobs(workspace: Workspace, run_id: str, job_id: str, settings: Setti
             " fit it again: harness rerun STUDY --scenario NAME --fold N"
         )
     return jobs, stored
+
+
+def _require_sources(workspace: Workspace, run_id: str, jobs: list[Job]) -> None:
+    """Raise StudyError where the file of a backbone of the user's own is gone, or is not what was trained."""
+    digests = workspace.inputs.digests.weights
+    for settings in (job.scenario.settings for job in jobs):
+        content = digests.get((settings.backbone, settings.weights), "")
+        try:
+            require_source(settings.backbone, content)
+        except HarnessError:
+            kept = workspace.folder / place_of_source(settings.backbone, content.partition(SOURCE)[2])
+            where = f"; the source that was trained is {kept}: put it there" if kept.is_file() else ""
+            file = getattr(origin_of(settings.backbone), "folder", None)
+            raise StudyError(f"run {run_id}: {file} is not what was trained, or is gone{where}") from None
 
 
 def _mark(workspace: Workspace, job: Job) -> str | None:

@@ -8,8 +8,9 @@ from mlflow import MlflowClient
 from harness.errors import DataError, StudyError
 from harness.execution.progress import Reporter
 from harness.reproduce import reproduce
+from harness.runner import run_study
 from harness.store import Ledger, Store
-from tests.conftest import Finished
+from tests.conftest import Finished, runs_of, small_study_beside
 
 
 def runs(finished: Finished, level: str) -> list[tuple[str, dict[str, str]]]:
@@ -87,6 +88,41 @@ def test_every_run_says_where_it_comes_from(finished: Finished) -> None:
                 assert tags[f"harness.{name}"]
             assert "torch " in tags["harness.versions"]
             assert tags["harness.machine"]
+
+
+OWN = """\
+from torch import nn
+
+
+class Net(nn.Conv2d):
+    def __init__(self, image_size):
+        super().__init__(3, 4, 3, stride=4)
+
+
+def errors(labels, probabilities):
+    return (probabilities.argmax(axis=1) != labels).sum()
+"""
+
+
+def test_own_metrics_are_compared_and_the_source_of_an_own_backbone_is_asked_for(tmp_path: Path, store: Store) -> None:
+    file = tmp_path / "parts.py"
+    own = ("metrics=['parts:errors']", "base.backbone=parts:Net", "base.epochs=1", "test=null")
+    study = small_study_beside(file, OWN, *own, "stages=[{name: one, grid: {head: [linear]}}]")
+    assert run_study(study, store, "cpu", Reporter()).failed == 0
+    run_id = runs_of(store, "fold")[0].info.run_id
+    found = reproduce(run_id, store, "cpu", Reporter())
+    assert found.identical
+    assert found.differences["val/errors"] == 0
+    file.write_text(OWN.replace("stride=4", "stride=2"))
+    with pytest.raises(StudyError, match=r"parts\.py is not what was trained, or is gone; the source that was") as told:
+        reproduce(run_id, store, "cpu", Reporter())
+    kept = Path(str(told.value).partition("was trained is ")[2].partition(": put it there")[0])
+    assert kept.read_text() == OWN
+    file.unlink()
+    with pytest.raises(StudyError, match="or is gone; the source that was trained is"):
+        reproduce(run_id, store, "cpu", Reporter())
+    file.write_text(kept.read_text())
+    assert reproduce(run_id, store, "cpu", Reporter()).identical
 
 
 @pytest.fixture

@@ -51,10 +51,12 @@ class Ledger:
         with self._readable(job_id):
             file = self.path(job_id) / "result.json"
             record = FoldRecord.from_json(json.loads(file.read_text(encoding="utf-8")))
-        if not self.own.metrics:
-            return record
+        return self.scored(record, self.predictions(job_id)) if self.own.metrics else record
+
+    def scored(self, record: FoldRecord, predictions: "pd.DataFrame") -> FoldRecord:
+        """The record with the own metrics of these predictions, which are its own."""
         split = next(name.partition("/")[0] for name in record.metrics if not name.startswith("train/"))
-        found = {f"{split}/{name}": value for name, value in self.own.of(self.predictions(job_id)).items()}
+        found = {f"{split}/{name}": value for name, value in self.own.of(predictions).items()}
         return replace(record, metrics=record.metrics | found)
 
     def predictions(self, job_id: str, test_set: str | None = None) -> "pd.DataFrame":
