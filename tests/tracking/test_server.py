@@ -86,6 +86,9 @@ class Outage(Recorder):
             elif self._ended == 4:
                 self._server.start()
 
+    def _say_of_fit(self, text: str) -> None:  # the line of a fit is printed in its own way
+        self.say(text)
+
     @property
     def about_the_server(self) -> list[str]:
         return [line for line in self.said if "tracking server" in line]
