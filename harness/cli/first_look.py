@@ -17,7 +17,7 @@ from harness.data.headers import header
 from harness.data.listing import FLAT, Listing
 from harness.data.npz import listed, read_arrays
 from harness.data.table import read_table
-from harness.data.table_file import ENDINGS
+from harness.data.table_file import ENDINGS, SPREADSHEETS
 from harness.data.table_guesses import guess_columns
 from harness.errors import DataError, printable
 from harness.study.data_block import Data
@@ -53,7 +53,7 @@ class FirstLook:
 
 def first_look(data: Path) -> FirstLook:
     """Find the images in `data`: a folder, a table or an .npz file. Raises DataError, also for one class alone."""
-    if data.suffix.lower() in ENDINGS and not data.is_dir():
+    if data.suffix.lower() in (*ENDINGS, *SPREADSHEETS) and not data.is_dir():
         look = _table(data)
     else:
         look = _npz(data) if data.is_file() and data.suffix.lower() == ".npz" else _folder(data)
@@ -71,6 +71,8 @@ def _table(data: Path) -> FirstLook:
         fields = {"root": str(guess.root.absolute()), **fields}
     if guess.metadata:
         fields["metadata"] = list(guess.metadata)
+    if guess.spellings:
+        fields["labels"] = dict(guess.spellings)
     listing = read_table(Data.model_validate({"source": "table", "path": str(data), **fields}), guess.root)
     images = listing.images
     train = images.loc[images["split"] == "train", "image"].tolist()

@@ -10,6 +10,7 @@ import pandas as pd
 from harness.errors import DataError, first_line, printable
 
 ENDINGS = (".csv", ".tsv", ".parquet")
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 SEPARATORS = ",;\t"
 FIRST_ROW = 2  # as a spreadsheet counts: the names of the columns are row 1
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # `007` is a name
@@ -21,6 +22,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     Raises DataError where the file is no table.
     """
     shown = printable(str(path))
+    if path.suffix.lower() in SPREADSHEETS:
+        raise DataError(f"{shown} is a workbook, which is not read; save the sheet as CSV UTF-8, beside the images")
     if path.suffix.lower() not in ENDINGS:
         raise DataError(f"{shown} is no table of images; allowed: {', '.join(ENDINGS)}")
     try:

@@ -1,7 +1,7 @@
 """Guess what the columns of a table of images are, by their names and their content, and say from what."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.decode import image_extensions
+from harness.data.listing import visible_name
 from harness.data.table_file import FIRST_ROW, read_rows
 from harness.errors import DataError, printable
 from harness.study.set_block import SPLIT_NAMES
@@ -23,7 +24,8 @@ WORDS = {  # of a column -> the names that such columns have, in lower case and 
     },
     "patient": {
         "patient", "patientid", "patients", "pid", "subject", "subjectid", "person", "personid", "participant",
-        "participantid", "case", "caseid", "lesionid",
+        "participantid", "case", "caseid", "lesionid", "patid", "patno", "patnr", "patientno", "patientnr",
+        "patientnumber", "mrn",
     },
     "split": {"split", "set", "subset", "partition", "fold", "datasplit", "traintest"},
     "fold": {"fold", "folds", "cvfold", "foldid", "kfold"},
@@ -33,6 +35,10 @@ WORDS = {  # of a column -> the names that such columns have, in lower case and 
         "viewposition", "projection", "position", "race", "ethnicity", "country", "localization", "laterality", "eye",
     },
 }  # fmt: skip
+
+
+WITHIN = {"label": {"label", "labels", "class", "target", "diagnosis", "finding", "findings"}}  # words that say enough
+BRACKETS = re.compile(r"\(.*?\)|\[.*?\]")  # of `Age (years)`
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,27 @@ class ColumnGuess:
 
 @dataclass(frozen=True)
 class TableGuess:
-    """What the columns of a table are. columns: by what they say of an image. others: those that nothing uses."""
+    """What the columns of a table are.
+
+    columns: by what they say of an image. others: those that nothing uses. spellings: each label and its class, where
+    labels differ only by spaces or case; else empty.
+    """
 
     root: Path
     columns: dict[str, ColumnGuess]
     metadata: tuple[str, ...]
     others: tuple[str, ...]
+    spellings: Mapping[str, str]
 
     @property
     def notes(self) -> Iterator[str]:
         """A line for each guess."""
         for role, guess in self.columns.items():
             yield f"{role}: the column {guess.column}, {guess.why}; check this"
+        if joined := [repr(label) for label, name in self.spellings.items() if label != name]:
+            more = f" and {len(joined) - MAX_LISTED} more" if len(joined) > MAX_LISTED else ""
+            classes = ", ".join(dict.fromkeys(self.spellings.values()))
+            yield f"labels: {', '.join(joined[:MAX_LISTED])}{more} are other spellings of {classes}; check this"
         if self.metadata:
             yield f"metadata, by their names: {', '.join(self.metadata)}; check this"
         if self.others:
@@ -72,19 +87,31 @@ def guess_columns(path: Path) -> TableGuess:
     root, image = _images(table, path)
     found = {"image": image}
     for role, fits in _CONTENT.items():
-        names = [name for name in table if name not in {guess.column for guess in found.values()}]
-        name = next((each for each in names if _plain(each) in WORDS[role] and fits(table[each].dropna())), None)
+        names = [str(name) for name in table if name not in {guess.column for guess in found.values()}]
+        fitting = [each for each in _named(role, names) if fits(table[each].dropna())]
+        name = fitting[0] if fitting else None
         if name is not None:
-            found[role] = ColumnGuess(str(name), f"by its name: {_content(table[name])}")
+            found[role] = ColumnGuess(name, f"by its name: {_content(table[name])}")
     if "label" not in found:
+        names = [str(name).strip() for name in table]
         raise DataError(
-            f"{printable(path.name)}: no column looks like the labels (of {', '.join(map(str, table))}); rename it"
+            f"{printable(path.name)}: no column looks like the labels (of {', '.join(names)}); rename it"
             " to `label`, or write the study file by hand: data: {columns: {label: NAME}}"
         )
     used = {guess.column for guess in found.values()}
     rest = [str(name) for name in table if name not in used]
-    metadata = tuple(name for name in rest if _plain(name) in WORDS["metadata"])
-    return TableGuess(root, found, metadata, tuple(name for name in rest if name not in metadata))
+    metadata = tuple(_named("metadata", rest))
+    others = tuple(name for name in rest if name not in metadata)
+    return TableGuess(root, found, metadata, others, _spellings(table[found["label"].column].dropna()))
+
+
+def _spellings(labels: pd.Series) -> dict[str, str]:
+    """Each label and its class, the most frequent spelling; empty where none differs by spaces or case alone."""
+    classes: dict[str, str] = {}
+    found = {}
+    for label in map(str, labels.value_counts().index):
+        found[label] = classes.setdefault(visible_name(label).strip().casefold(), label.strip())
+    return found if any(label != name for label, name in found.items()) else {}
 
 
 def _images(table: pd.DataFrame, path: Path) -> tuple[Path, ColumnGuess]:
@@ -142,5 +169,12 @@ def _content(column: pd.Series) -> str:
     )
 
 
-def _plain(name: object) -> str:
-    return re.sub(r"[^a-z]", "", str(name).lower())
+def _named(role: str, names: Sequence[str]) -> list[str]:
+    """The columns with a name for this role: first those that have it whole, then those that have a word of it."""
+    whole = [name for name in names if _plain(name) in WORDS[role]]
+    words = {name: set(re.findall("[a-z]+", BRACKETS.sub("", name).lower())) for name in names if name not in whole}
+    return whole + [name for name, found in words.items() if found & WITHIN.get(role, set())]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z]", "", BRACKETS.sub("", name).lower())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.cli.first_look import first_look
 from harness.data.table_guesses import guess_columns
 from harness.errors import DataError
 from tests.conftest import draw_images
@@ -67,3 +68,33 @@ def test_what_cannot_be_guessed_is_one_line(table: pd.DataFrame, tmp_path: Path,
     with pytest.raises(DataError, match=says) as raised:
         guessed(table.drop(columns=drop), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_columns_as_people_name_them_are_guessed(table: pd.DataFrame, tmp_path: Path) -> None:
+    names = {"Finding Labels": "Diagnosis (final)", "Patient ID": "Pat. Nr.", "Patient Age": "Age (y)", "set": " Set"}
+    columns, notes = guessed(table.rename(columns=names).assign(Verdict="Label [old]"), tmp_path)
+    assert columns == {"image": "Image Index", "label": "Diagnosis (final)", "patient": "Pat. Nr.", "split": " Set"}
+    assert "metadata, by their names: Age (y); check this" in notes
+    columns, _ = guessed(table.rename(columns={"Finding Labels": "final diagnosis of 2 readers"}), tmp_path)
+    assert columns["label"] == "final diagnosis of 2 readers"
+
+
+def test_a_column_with_the_name_alone_goes_before_one_with_a_word_of_it(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.insert(0, "first diagnosis", table["Finding Labels"].tolist())
+    assert guessed(table.rename(columns={"Finding Labels": "label"}), tmp_path)[0]["label"] == "label"
+
+
+def test_labels_that_differ_by_spaces_or_case_are_one_class(table: pd.DataFrame, tmp_path: Path) -> None:
+    table["Finding Labels"] = ["No finding", "No finding", "ill ", "ill ", "no  finding", "No finding", "Ill", "ill "]
+    _, notes = guessed(table, tmp_path)
+    assert "labels: 'ill ', 'no  finding', 'Ill' are other spellings of No finding, ill; check this" in notes
+    fields = first_look(tmp_path / "cases.csv").fields
+    assert fields["labels"] == {"No finding": "No finding", "no  finding": "No finding", "ill ": "ill", "Ill": "ill"}
+    assert first_look(tmp_path / "cases.csv").counts == {"No finding": 2, "ill": 2}
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "ODS"])
+def test_a_workbook_is_refused_with_what_to_do(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"cases.{ending}").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"is a workbook, which is not read; save the sheet as CSV UTF-8"):
+        first_look(tmp_path / f"cases.{ending}")

@@ -61,11 +61,18 @@ def _require_same_labels(first: StudySide, second: StudySide, a: pd.DataFrame, b
     one, other = first.workspace.inputs.dataset, second.workspace.inputs.dataset
     if one.classes != other.classes:
         each = f"{first.label}: {', '.join(one.classes)}; {second.label}: {', '.join(other.classes)}"
-        raise StudyError(f"the same images have other classes ({each}); only numbers about the same classes compare")
+        raise StudyError(
+            f"the same images have other classes ({each}); numbers about the same classes are compared: give the labels"
+            " the same names by data.labels, and run again"
+        )
     relabelled = sum((Counter(zip(a["key"], a["label"], strict=True))
                       - Counter(zip(b["key"], b["label"], strict=True))).values())  # fmt: skip
     if relabelled:
-        raise StudyError(f"{relabelled:,} of the images have another label in {second.label} than in {first.label}")
+        raise StudyError(
+            f"{relabelled:,} of the {len(a):,} training {first.workspace.unit.plural} have another label in"
+            f" {second.label} than in {first.label}; numbers about the same labels are compared: run one study again"
+            " with the labels of the other"
+        )
     plain = first.select.metric.rpartition("/")[2]
     if one.positive != other.positive and plain not in SYMMETRIC:
         each = f"{first.label}: {one.positive}; {second.label}: {other.positive}"

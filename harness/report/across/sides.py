@@ -84,6 +84,8 @@ def _side(label: str, workspace: Workspace, state: StudyState, wanted: str | Non
     if wanted is not None:
         finished = [scenario for scenario in state.scenarios if scenario.finished]
         chosen = next((each for each in finished if wanted in (each.id, each.name)), None)
+        if not finished:
+            raise StudyError(f"--scenario {label}={wanted}: {label} has no finished scenario yet; {_FIRST}")
         if chosen is None:
             words = unknown("finished scenario", wanted, [each.name for each in finished])
             raise StudyError(f"--scenario {label}={wanted}: {words}")
@@ -97,6 +99,7 @@ def _side(label: str, workspace: Workspace, state: StudyState, wanted: str | Non
 
 
 _FORM = "--scenario STUDY=NAME"
+_FIRST = "first run: harness run STUDY"
 
 
 def _selecting(label: str, state: StudyState) -> StageState:
@@ -107,7 +110,7 @@ def _selecting(label: str, state: StudyState) -> StageState:
     if not selecting[-1].finished:
         missing, name = len(selecting[-1].missing), selecting[-1].stage.name
         what = f"stage {name} lacks {missing} fits" if missing else f"stage {name} was not begun"
-        raise StudyError(f"{label}: {what}; first run: harness run STUDY, or name a finished scenario by {_FORM}")
+        raise StudyError(f"{label}: {what}; {_FIRST}, or name a finished scenario by {_FORM}")
     return selecting[-1]
 
 
@@ -121,7 +124,10 @@ def _require_one_unit(sides: Sequence[StudySide]) -> None:
     words = {side.label: side.workspace.unit.words for side in sides}
     if len(set(words.values())) > 1:
         each = "; ".join(f"{label}: {word}" for label, word in words.items())
-        raise StudyError(f"the numbers are about other units ({each}); run them with the same unit: and combine:")
+        raise StudyError(
+            f"the numbers are about other units ({each}); numbers about the same are compared: run again with"
+            " the same unit and combine in both study files"
+        )
 
 
 def _one_metric(sides: Sequence[StudySide]) -> str:

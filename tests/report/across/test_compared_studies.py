@@ -1,5 +1,6 @@
 """Studies beside each other: the same images in the same folds, in other folds, other images; and what is refused."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,9 +37,27 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         study_text("other", other, "logistic, knn, linear"),
         study_text("far", other, "linear", rate="5.0e-3"),
         study_text("auc", same, "logistic", metric="val/roc_auc"),
+        study_text("renamed", same, "knn", positive="ILL", data=", labels: {A: A, B: ILL}"),
+        study_text("turned", same, "knn", positive="A", metric="val/f1"),
+        study_text("f1", same, "knn", metric="val/f1"),
+        study_text("patients", same, "knn", more="unit: patient"),
+        study_text("shown", same, "knn, logistic", select="null"),
+        study_text("relabelled", _with_two_exchanged(same, folder / "exchanged"), "knn"),
     ):
         ran(folder, found, text)
+    ran(folder, found, study_text("stopped", same, "linear, mlp", rate="6.0e-3"), fits=4)
+    ran(folder, found, study_text("begun", same, "linear, mlp", rate="7.0e-3"), fits=1)
     return found
+
+
+def _with_two_exchanged(images: Path, folder: Path) -> Path:
+    """A copy of the images in which one of A and one of B have changed places."""
+    shutil.copytree(images, folder)
+    first, second = (sorted((folder / "train" / label).iterdir())[0] for label in "AB")
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other)
+    second.write_bytes(one)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +151,38 @@ def test_what_cannot_be_compared_is_refused_in_a_line(
         compare_studies(opened(*names), wanted, metric)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "words", "mend"),
+    [
+        (["b", "renamed"], {}, "the same images have other classes (b: A, B; renamed: A, ILL)", "by data.labels"),
+        (["b", "relabelled"], {}, "2 of the 24 training images have another label in relabelled than in b", "run one"),
+        (["f1", "turned"], {}, "f1 is about another positive class (f1: B; turned: A)", "--metric val/accuracy"),
+        (["b", "patients"], {}, "b: image; patients: patient, the images of a patient combined by mean", "same unit"),
+        (["b", "stopped"], {}, "stopped: stage heads lacks 2 fits", "harness run STUDY, or name a finished scenario"),
+        (["b", "begun"], {}, "begun: stage heads lacks 5 fits", "harness run STUDY, or name a finished scenario"),
+        (["b", "begun"], {"begun": "mlp"}, "begun has no finished scenario yet", "harness run STUDY"),
+        (["b", "stopped"], {"stopped": "mlp"}, "unknown finished scenario 'mlp'", "allowed: linear"),
+        (["b", "shown"], {}, "shown: no stage selects a scenario", "--scenario STUDY=NAME"),
+    ],
+)
+def test_a_refusal_says_what_is_in_the_way_and_how_to_mend_it(
+    opened: Callable[..., list[Opened]], names: list[str], wanted: dict[str, str], words: str, mend: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        compare_studies(opened(*names), wanted)
+    assert words in str(caught.value)
+    assert mend in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_refusal_proposes_is_done(opened: Callable[..., list[Opened]]) -> None:
+    named = compare_studies(opened("b", "stopped"), {"stopped": "linear"})
+    assert [side.chosen.name for side in named.sides] == ["knn", "linear"]
+    assert compare_studies(opened("b", "shown"), {"shown": "logistic"}).shared.of == "folds"
+    (c,) = compare_studies(opened("f1", "turned"), {}, "val/accuracy").validated
+    assert (c.metric, c.difference) == ("accuracy", 0), "the same fits, whichever class is the positive one"
 
 
 def test_the_page_and_its_tables_are_written_and_written_again(
