@@ -41,6 +41,13 @@ class FirstLook:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def root(self) -> Path | None:
+        """The folder in which the paths of the images start; None of an .npz file."""
+        if self.source == "npz":
+            return None
+        return self.path if self.source == "folder" else Path(self.fields.get("root", self.path.parent))
+
+    @property
     def counts(self) -> Counter[str]:
         """The number of training images of each class."""
         return Counter(self.images.loc[self.images["split"] == "train", "label"])

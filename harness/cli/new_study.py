@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cli.first_look import FirstLook, first_look
-from harness.data.guesses import Guess, guess_patients, guess_positive
+from harness.data.guesses import OF_TAG, Guess, guess_patients, guess_positive
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.errors import StudyError
 from harness.models.names import HEADS
@@ -61,7 +61,7 @@ def write_study(name: str, data: Path, target: Path) -> NewStudy:
     look = first_look(data)
     k = 5 if min(look.counts.values()) >= 50 else 3
     column = look.fields.get("columns", {}).get("patient")
-    guess = None if column else guess_patients(look.images, k)
+    guess = None if column else guess_patients(look.images, k, look.root)
     positive, why = guess_positive(look.counts) if len(look.counts) == 2 else (None, "")
     text = _text(name, look, k, guess, positive, why)
     schema = target.with_name(SCHEMA_FILE)
@@ -99,6 +99,8 @@ def _patient_lines(look: FirstLook, guess: Guess | None) -> list[str]:
     """The lines of the study file that say who the patients are. None: the column of a table does."""
     if guess is None:
         return ["# patients are those of columns.patient"]
+    if guess.rule == OF_TAG:
+        return [f"patient: {OF_TAG}   # read from each file: CHECK IT with `harness plan`"]
     where = "in the whole path" if look.source == "table" else "below the class folder"
     if guess.rule is None:
         return [f"# patient: '^(?P<patient>p[0-9]+)_'   # searched {where}. {PATIENTS_UNKNOWN}"]

@@ -12,6 +12,7 @@ from harness.data.table_file import ENDINGS
 from harness.errors import DataError, printable
 
 SPLITS_OF_SETS = ("train", "val", "test")  # folders that a test set of its own may have, all of them read
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 def read_folder(root: Path, val: str = "ignore", follow: bool = False) -> Listing:
@@ -103,6 +104,8 @@ def require_folder(folder: Path, given: str) -> None:
         raise unreadable_folder(str(folder), error) from None
     except (OSError, ValueError):
         found = False
+    if not found and folder.suffix.lower() in ARCHIVES and folder.is_file():
+        raise DataError(f"{printable(given)} is an archive; unpack it, and name the folder that comes out of it")
     if not found:
         raise DataError(f"{printable(given)} is not a folder; {EXPECTED.replace('expected', 'expected one with')}")
     if not _is_utf8(str(folder)):

@@ -1,18 +1,23 @@
-"""Guess a patient rule and the positive class from names: only plausible ones, and always with a note to check them."""
+"""Guess a patient rule and the positive class: only plausible ones, and always with a note to check them."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from harness.data.dataset import Dataset
+from harness.data.dicom_tags import patients_of_tag
 from harness.data.patient_counts import PATIENTS_UNKNOWN, count_patients, doubts
 from harness.data.patients import patients
 from harness.errors import DataError
+from harness.study.data_block import DICOM_PREFIX
 
+OF_TAG = f"{DICOM_PREFIX}PatientID"
 FOLDERS = r"^(?P<patient>[^/]+)/"
 RULES = {  # each rule, and what it reads
+    OF_TAG: "this tag of the DICOM files",
     "kermany": "the names of the X-rays of Kermany et al.",
     FOLDERS: "the folders below the class folders",
     r"(?:^|/)(?P<patient>[^/_-]*[0-9][^/_-]*)[_-][^/]*$": "the start of the file names, up to the first _ or -",
@@ -41,12 +46,13 @@ class Guess:
     twins: str = ""
 
 
-def guess_patients(images: pd.DataFrame, least: int) -> Guess:
+def guess_patients(images: pd.DataFrame, least: int, root: Path | None = None) -> Guess:
     """Return the first rule that is plausible for these images.
 
     images: with the columns image, split and label, as a manifest. least: the patients that each class must have.
+    root: where the paths start, if tags of DICOM files are to be read, which know better than any name.
     """
-    guesses = (_judged(_with_patients(images, rule), rule, least) for rule in RULES)
+    guesses = (_judged(_with_patients(images, rule, root), rule, least) for rule in RULES)
     return next((guess for guess in guesses if guess), _unknown("no rule fits the names"))
 
 
@@ -72,17 +78,22 @@ def _unknown(why: str) -> Guess:
     return Guess(None, f"{PATIENTS_UNKNOWN}; {why}")
 
 
-def _with_patients(images: pd.DataFrame, rule: str) -> pd.DataFrame:
+def _with_patients(images: pd.DataFrame, rule: str, root: Path | None) -> pd.DataFrame:
     """The table with the patient of every image; without rows where the rule does not match them all."""
     try:
-        return images.assign(patient=patients(images, rule))
+        if rule != OF_TAG:
+            return images.assign(patient=patients(images, rule))
+        if root is not None:
+            patients_of_tag(root, images.head(1), rule)  # one file tells that there is no such tag
+            return images.assign(patient=patients_of_tag(root, images, rule))
     except DataError:
-        return images.head(0).assign(patient="")
+        pass
+    return images.head(0).assign(patient="")
 
 
 def _judged(table: pd.DataFrame, rule: str, least: int) -> Guess | None:
     """The guess of this rule; None where it finds one patient for each image, dates, or too few patients."""
-    train, twins = table[table["split"] == "train"], _twins(table)
+    train, twins = table[table["split"] == "train"], "" if rule == OF_TAG else _twins(table)
     if _are_dates(table) or not train.duplicated(["label", "patient"] if twins else ["patient"]).any():
         return None
     by_class = train.groupby("label")["patient"].nunique()
@@ -91,9 +102,10 @@ def _judged(table: pd.DataFrame, rule: str, least: int) -> Guess | None:
         return _unknown(f"{few}, and {least} folds need {least}") if rule == FOLDERS and by_class.min() > 1 else None
     shared = sorted(set(train["patient"]) & set(table.loc[table["split"] == "test", "patient"]))
     if shared:
+        fit = f"the {'tags' if rule == OF_TAG else 'names'} fit '{rule}'"
         return _unknown(
-            f"the names fit '{rule}', but {len(shared)} of its patients, such as {shared[0]}, are in train/ and in"
-            " test/; check whether they are the same people"
+            f"{fit}, but {len(shared)} of its patients, such as {shared[0]}, are in train/ and in test/; check whether"
+            " they are the same people"
         )
     odd = "".join(f"; {doubt.text}" for doubt in doubts(table))
     same = f"; {twins} count as one patient: if they are not the same, write patient_scope: class" if twins else ""

@@ -58,3 +58,9 @@ def test_nothing_is_overwritten_and_a_wrong_request_writes_nothing(image_folder:
     with pytest.raises(DataError, match="no folder train/"):
         write_study("x", image_folder / "train", tmp_path / "x.yaml")
     assert not (tmp_path / "x.yaml").exists() and not (tmp_path / "x").exists()
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "archive.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"archive.zip is an archive; unpack it, and name the folder"):
+        write_study("x", tmp_path / "archive.zip", tmp_path / "x.yaml")

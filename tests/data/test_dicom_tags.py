@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.cli.new_study import write_study
 from harness.data import dicom_tags
 from harness.data.dataset import Dataset
 from harness.data.manifest import read_dataset
@@ -130,3 +131,20 @@ def test_a_table_has_its_own_columns_and_tags_and_a_folder_has_tags_alone(root: 
     file.write_text("study: s\ndata: {source: folder, path: d, metadata: ['dicom:KVP', site]}\n" + rest)
     with pytest.raises(StudyError, match=r"s\.yaml:2: data\.metadata: this is for `source: table`"):
         load_study(file)
+
+
+def test_a_new_study_takes_the_patients_from_the_tag_and_not_from_folders(tmp_path: Path) -> None:
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    for label in "AB":
+        for number in range(12):
+            path = tmp_path / f"d/{label}/series{number % 4}/IM{number}"
+            write_dicom(path, values + number, 12, PatientID=f"{label}{number // 2}")
+    written = write_study("d", tmp_path / "d", tmp_path / "d.yaml")
+    assert (
+        "patients by the rule 'dicom:PatientID', guessed from this tag of the DICOM files: 12 in 24" in written.notes[0]
+    )
+    study = load_study(written.path)
+    assert study.data.patient == "dicom:PatientID"
+    assert read_dataset(tmp_path / "d", study.data).table["patient"].nunique() == 12
+    (tmp_path / "d/A/plain.png").write_bytes(draw_images(tmp_path / "e", {"x.png": 1}).joinpath("x.png").read_bytes())
+    assert load_study(write_study("e", tmp_path / "d", tmp_path / "e.yaml").path).data.patient != "dicom:PatientID"
