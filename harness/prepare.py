@@ -13,6 +13,7 @@ from harness.data.cached_inputs import known_bad, study_folds
 from harness.data.data_lines import data_lines
 from harness.data.dataset import Dataset
 from harness.data.decode import Counting
+from harness.data.dicom_tags import require_patient_tag
 from harness.data.folds import Fold, fold_digests
 from harness.data.inner_split import check_inner_splits
 from harness.data.inputs import Inputs, Workspace
@@ -36,6 +37,7 @@ from harness.store import Store
 from harness.store.files import read_json
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
+from harness.study.data_block import DICOM_PREFIX
 from harness.study.identity import Digests
 from harness.study.paper import load_published
 from harness.study.tried import TriedSeeds
@@ -220,7 +222,8 @@ def check_names(study: Study) -> None:
             raise study.error(("paper",), str(error)) from None
     if study.data.patient is not None:
         with study.blamed("data", "patient"):
-            patient_rule(study.data.patient)
+            check = require_patient_tag if study.data.patient.startswith(DICOM_PREFIX) else patient_rule
+            check(study.data.patient)
     for number, rule in enumerate(study.audit.patients):
         with study.blamed("audit", "patients", number):
             patient_rule(rule, ())

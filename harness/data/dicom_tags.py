@@ -56,10 +56,20 @@ def patients_of_tag(root: Path, images: pd.DataFrame, name: str) -> list[str]:
     return [hashlib.sha256(str(value).encode()).hexdigest()[:DIGITS] for value in found]
 
 
+def require_patient_tag(name: str) -> None:
+    """Raise DataError where this is no tag of text or numbers, or pydicom is missing."""
+    _require_pydicom(name, PATIENT)
+    _keyword(name, PATIENT)
+
+
+def _require_pydicom(name: str, field: tuple[str, ...]) -> None:
+    if not has_pydicom():
+        raise DataError(f"{name} needs pydicom: {INSTALL}", field)
+
+
 def _tags(root: Path, images: pd.DataFrame, names: Sequence[str], field: tuple[str, ...]) -> pd.DataFrame:
     """A column of text for each name; None where a file has no such tag. Raises DataError for this field."""
-    if not has_pydicom():
-        raise DataError(f"{names[0]} needs pydicom: {INSTALL}", field)
+    _require_pydicom(names[0], field)
     keywords = [_keyword(name, field) for name in names]
     with ThreadPoolExecutor() as pool:
         rows = list(pool.map(partial(_values, keywords), (root / image for image in images["image"])))

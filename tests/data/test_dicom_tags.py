@@ -12,7 +12,11 @@ from harness.cli.new_study import write_study
 from harness.data import dicom_tags
 from harness.data.dataset import Dataset
 from harness.data.manifest import read_dataset
+from harness.data.record import records, write_record
 from harness.errors import DataError, StudyError
+from harness.prepare import prepare
+from harness.report.verified.study_inputs import record_items
+from harness.store import Store
 from harness.study import load_study
 from harness.study.data_block import Data
 from tests.conftest import draw_images
@@ -35,6 +39,20 @@ def root(tmp_path: Path) -> Path:
     for number, tags in enumerate(every):
         write_dicom(folder / "train/A" / f"x{number}.dcm", values + number, 12, **tags)
     return folder
+
+
+def test_a_tag_that_names_no_patient_is_refused_by_name(tmp_path: Path) -> None:
+    draw_images(tmp_path / "d", {f"{label}/{n}.png": n for label in "AB" for n in range(4)})
+    file = tmp_path / "s.yaml"
+    text = (
+        "study: s\ndata: {source: folder, path: d, image_size: 32, patient: dicom:%s}\nbase: {backbone: test_resnet}\n"
+    )
+    text += "stages: [{name: a, grid: {head: [linear]}, select: {metric: val/accuracy}}]\n"
+    for tag, words in (("PatientIdd", "unknown DICOM tag"), ("PixelData", "neither text nor"), ("PatientID", "8 of 8")):
+        file.write_text(text % tag)
+        with pytest.raises((DataError, StudyError), match=words) as caught:
+            prepare(load_study(file), Store(tmp_path / "store"))
+        assert "data.patient" in str(caught.value)
 
 
 def read(root: Path, *names: str) -> Dataset:
@@ -134,17 +152,23 @@ def test_a_table_has_its_own_columns_and_tags_and_a_folder_has_tags_alone(root: 
 
 
 def test_a_new_study_takes_the_patients_from_the_tag_and_not_from_folders(tmp_path: Path) -> None:
-    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
     for label in "AB":
         for number in range(12):
+            values = np.random.default_rng([number, ord(label)]).integers(0, 4096, (16, 16), dtype=np.uint16)
             path = tmp_path / f"d/{label}/series{number % 4}/IM{number}"
-            write_dicom(path, values + number, 12, PatientID=f"{label}{number // 2}")
+            write_dicom(path, values, 12, PatientID=f"{label}{number // 2}")
     written = write_study("d", tmp_path / "d", tmp_path / "d.yaml")
     assert (
         "patients by the rule 'dicom:PatientID', guessed from this tag of the DICOM files: 12 in 24" in written.notes[0]
     )
     study = load_study(written.path)
     assert study.data.patient == "dicom:PatientID"
-    assert read_dataset(tmp_path / "d", study.data).table["patient"].nunique() == 12
+    workspace = prepare(study, Store(tmp_path / "store"))
+    assert workspace.inputs.dataset.table["patient"].nunique() == 12
+    assert workspace.inputs.separation.sound, "patients are known, and folds grouped by them"
+    write_record(workspace)
+    (record,) = records(workspace.store)
+    of_patients = [item for item in record_items(record, workspace) if "PatientID" in item.words]
+    assert [item.verdict for item in of_patients] == ["cannot be checked"], "without the images"
     (tmp_path / "d/A/plain.png").write_bytes(draw_images(tmp_path / "e", {"x.png": 1}).joinpath("x.png").read_bytes())
     assert load_study(write_study("e", tmp_path / "d", tmp_path / "e.yaml").path).data.patient != "dicom:PatientID"

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -108,9 +109,13 @@ def test_report_and_summary_have_the_sentence_the_table_and_the_figure(
     (sentence,) = (f.text for f in numbers.findings if f.kind == SENTENCE)
     report = treatments.run.report.read_text()
     assert sentence.startswith("Did a treatment do more than moving the decision?")
-    assert report.count(sentence) == 2
-    summary, section = report.index(sentence), report.index("## Classes of unequal size")
-    assert summary < section < report.rindex(sentence)
+    assert report.count(sentence) == 1, "the summary has it in short"
+    short = next(line for line in report.splitlines() if line.startswith("- Classes of unequal size: "))
+    assert len(short) < 0.7 * len(sentence)
+    answer = re.search(r"decision\? (.*?)[.;]", sentence)
+    best = re.search(r"is ([+-][\d.]+) points away", sentence)
+    assert answer and best and answer[1] in short and f"{best[1]} points away" in short
+    assert report.index(short) < report.index("## Classes of unequal size") < report.index(sentence)
     table = pd.read_csv(treatments.run.report.parent / "treatments.csv")
     assert list(table["scenario"]) == [PLAIN, WEIGHTED]
     assert {BALANCED, MOVED, AREA, SLOPE, f"{SLOPE}{CORRECTED}", ECE, f"{ECE}{CORRECTED}"} < set(table)

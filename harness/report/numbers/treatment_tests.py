@@ -37,7 +37,7 @@ def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Es
     """A sentence for each untreated scenario: whether a treatment did more than moving its decision."""
     of = {(e.subject, e.metric): e.value for e in estimates if e.on == TREATED}
     found = []
-    for name in dict.fromkeys(c.second for c in comparisons):
+    for name in _untreated(comparisons):
         both, alone = ([c for c in comparisons if (c.second, c.metric) == (name, m)] for m in (BOTH, SECOND))
         best = max(both, key=lambda c: c.difference)
         before, after = of[name, BALANCED], of[name, MOVED]
@@ -47,6 +47,25 @@ def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Es
             f" {after:.3f}. Where theirs is moved too, {_most(best)}; where it is not, {_counted(alone)}"
         )
     return [Finding(kind=SENTENCE, text=text[0].upper() + text[1:]) for text in found]
+
+
+def treatment_answer(comparisons: Sequence[Comparison], selected: str | None) -> str:
+    """The answer in short, for the untreated scenario that the selected one is or was compared with, or the first."""
+    families = {
+        name: [c for c in comparisons if (c.second, c.metric) == (name, BOTH)] for name in _untreated(comparisons)
+    }
+    of_selected = (each for name, each in families.items() if selected in {name, *(c.first for c in each)})
+    both = next(of_selected, next(iter(families.values()), None))
+    if both is None:
+        return ""
+    best, more = max(both, key=lambda c: c.difference), f"; the section has {len(families)} untreated scenarios"
+    moved = f"with all decisions moved {_most(best)}{more if len(families) > 1 else ''}"
+    return f"did a treatment do more than moving the decision? {_answer(both)}; {moved}"
+
+
+def _untreated(comparisons: Sequence[Comparison]) -> list[str]:
+    """The untreated scenarios that others were compared with."""
+    return list(dict.fromkeys(c.second for c in comparisons if c.metric in _OF_TREATED))
 
 
 def _answer(family: Sequence[Comparison]) -> str:

@@ -13,12 +13,12 @@ from harness.report.tables.export import escaped, markdown
 from harness.report.tables.study import leaderboard, ranked_by
 from harness.study.contests import pairs
 from harness.study.scenario_state import ScenarioState
-from harness.study.state import StageState
+from harness.study.state import StageState, StudyState
 
 
 def answer_lines(draft: Draft) -> list[str]:
     """The answer in Markdown; empty until a stage has a winner."""
-    stage = deciding(draft)
+    stage = deciding(draft.state)
     if stage is None:
         return []
     board = leaderboard(stage, draft.marks, draft.statistics.estimates)
@@ -37,7 +37,7 @@ def answer_lines(draft: Draft) -> list[str]:
 
 def answer_sentence(draft: Draft) -> list[str]:
     """The answer as a paragraph; empty until a stage has a winner."""
-    stage = deciding(draft)
+    stage = deciding(draft.state)
     if stage is None or stage.best is None:
         return []
     on_test, of_test = _on_test(draft, stage.best)
@@ -65,9 +65,9 @@ def differences_file(stage: StageState) -> str:
     return f"differences-{stage.stage.name}.png"
 
 
-def deciding(draft: Draft) -> StageState | None:
+def deciding(state: StudyState) -> StageState | None:
     """The last stage that has selected a scenario."""
-    done = [s for s in draft.state.stages if s.stage.select and s.finished and s.best is not None]
+    done = [s for s in state.stages if s.stage.select and s.finished and s.best is not None]
     return done[-1] if done else None
 
 

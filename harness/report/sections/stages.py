@@ -99,7 +99,7 @@ def _differences(draft: Draft, state: StageState, title: str, mark: str | None) 
         return []
     select, path = state.stage.select, draft.folder / differences_file(state)
     difference_figure(state.contests, select.metric, select.margin, title, path, mark)
-    return [] if state is deciding(draft) else difference_lines(state)
+    return [] if state is deciding(draft.state) else difference_lines(state)
 
 
 def _corrected(board: pd.DataFrame, unit: str) -> str:

@@ -12,7 +12,9 @@ from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.refit_numbers import spread_words
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
-from harness.report.numbers.treatment_tests import SENTENCE
+from harness.report.numbers.treatment_tests import treatment_answer
+from harness.report.numbers.treatments import TREATED
+from harness.report.sections.answer import deciding
 from harness.report.sections.clinical_words import clinical_words
 from harness.report.sections.conduct import data_words, run_words
 from harness.report.sections.scenario_settings import constants_sentence, used_settings
@@ -37,11 +39,14 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
         *([] if shared.sound else [f"**{sentence(shared.of_folds)}**"]),
     ]
     nested = {finding.where: escaped(finding.text) for finding in statistics.findings if finding.kind == NESTED}
+    answer = deciding(state)
     for stage in state.stages:
-        found += [" ".join(words for words in (_won(marks, stage), nested.get(stage.stage.name)) if words)]
-    unit = workspace.unit
-    found += [words for test in state.tests if test.finished for words in _tested(test, statistics, unit)]
-    found += [words for test in state.tests if test.finished for words in _further(workspace, test, statistics)]
+        words = (_won(marks, stage, stage is answer), nested.get(stage.stage.name))
+        found += [" ".join(filter(None, words))]
+    best, unit = answer.best.id if answer and answer.best else None, workspace.unit
+    tested = [test for test in state.tests if test.finished]
+    found += [words for test in tested for words in _tested(test, statistics, unit, test.id == best)]
+    found += [words for test in tested for words in _further(workspace, test, statistics)]
     found += [f"Subgroups: {escaped(text)}." for text in subgroup_findings(statistics)]
     found += _treatments(state, statistics)
     found += [f"**{escaped(words[:1].upper() + words[1:])}.**" for words in workspace.study.tried.words]
@@ -73,8 +78,11 @@ def _compared(workspace: Workspace, state: StudyState) -> str:
     )
 
 
-def _won(marks: Marks, state: StageState) -> str:
-    """The sentence on a stage's winner; empty where the stage selects none."""
+def _won(marks: Marks, state: StageState, answered: bool) -> str:
+    """The sentence on a stage's winner; empty where the stage selects none.
+
+    answered: whether the answer above the summary says already how many can be told apart from it.
+    """
     select, top = state.stage.select, state.top
     if select is None or top is None:
         return f"Stage {state.stage.name} waits for the winner of stage {state.waits_for}." if state.waits_for else ""
@@ -85,6 +93,7 @@ def _won(marks: Marks, state: StageState) -> str:
     verdict = f"; {open_ones} of {len(against)} others are not distinguishable from it" if open_ones else ""
     if against and not open_ones:
         verdict = "; every other is worse"
+    verdict = "" if answered else verdict
     equal = sum(contest.practical == "equivalent" for contest in against)
     within = f"; {equal} of {len(against)} equivalent to it within {select.margin:g}" if against else ""
     best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}{within}."
@@ -95,11 +104,15 @@ def _won(marks: Marks, state: StageState) -> str:
     return f"Stage {state.stage.name}: {best}{cheaper}{f' **{mark}.**' if mark else ''}"
 
 
-def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator[str]:
-    """The sentences on the test set: accuracy, that of the most frequent class alone, and the recall of each class."""
+def _tested(test: ScenarioState, statistics: Statistics, unit: Unit, answered: bool) -> Iterator[str]:
+    """The sentences on the test set: accuracy, that of the most frequent class alone, and the recall of each class.
+
+    answered: whether the answer above the summary has the share that is right already, with its interval.
+    """
     accuracy = _estimate(statistics, test.name, "accuracy")
+    which = "" if answered else f", {averaged(test)}"
     yield (
-        f"Test set, {averaged(test)}: {_correct(accuracy, statistics, unit)};"
+        f"Test set{which}: {_correct(accuracy, statistics, unit, not answered)};"
         f" always predicting the most frequent class gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
@@ -114,12 +127,10 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit) -> Iterator
 
 
 def _treatments(state: StudyState, statistics: Statistics) -> list[str]:
-    """The sentence on what treatments of unequal classes did: of the selected scenario, where there are several."""
-    texts = [finding.text for finding in statistics.findings if finding.kind == SENTENCE]
-    selected = [stage.best.name for stage in state.stages if stage.best][-1:]
-    shown = [text for text in texts if any(f"{name}," in text or f"{name} " in text for name in selected)] or texts
-    more = f" The section says it of {len(texts)} untreated scenarios." if len(texts) > 1 else ""
-    return [f"Classes of unequal size: {escaped(text)}.{more}" for text in shown[:1]]
+    """The sentence on what treatments of unequal classes did; the section says all of it."""
+    selected = [stage.best.name for stage in state.stages if stage.best]
+    found = treatment_answer([c for c in statistics.comparisons if c.on == TREATED], selected[-1] if selected else None)
+    return [f"Classes of unequal size: {escaped(found)}."] if found else []
 
 
 def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) -> Iterator[str]:
@@ -140,10 +151,11 @@ def _further(workspace: Workspace, test: ScenarioState, statistics: Statistics) 
         )
 
 
-def _correct(accuracy: Estimate, statistics: Statistics, unit: Unit) -> str:
+def _correct(accuracy: Estimate, statistics: Statistics, unit: Unit, with_share: bool = True) -> str:
     """How many are correct; of several refits the mean share and its spread."""
     spread = spread_words(statistics.estimates, accuracy)
-    return f"{_counts(accuracy)}{unit.plural} correct, {_share(accuracy)}{spread}"
+    share = f", {_share(accuracy)}" if with_share else ""
+    return f"{_counts(accuracy)}{unit.plural} correct{share}{spread}"
 
 
 def _counts(e: Estimate) -> str:

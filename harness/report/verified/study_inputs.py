@@ -22,7 +22,7 @@ from harness.models.repositories import SOURCE, content_digest
 from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.seals import sha256_of
-from harness.study.data_block import PatientScope
+from harness.study.data_block import DICOM_PREFIX, PatientScope
 from harness.study.origin import origin_of, short_name
 from harness.study.settings import weights_file
 
@@ -131,6 +131,8 @@ def _made_again(workspace: Workspace) -> _Found:
 
 def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
     """Read the patients from the paths again."""
+    if rule.startswith(DICOM_PREFIX):
+        return "cannot be checked", f"the patients are those of the tag {rule}, which only the images have"
     try:
         own = dataset.own_images
         found = patients(own, rule, scope)
