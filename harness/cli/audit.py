@@ -12,10 +12,12 @@ def audit(
     data: DataPath = None,
     store_folder: StoreFolder = DEFAULT_STORE,
     overrides: Overrides = None,
+    align: Annotated[bool, typer.Option("--align", help="Also find slightly turned, resized, cropped copies.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the audit as JSON.")] = False,
 ) -> None:
     """Check the images for leaks, duplicates and shifts. Trains nothing."""
     from harness.cli.show.findings import show_audit
+    from harness.data.aligned_checks import with_aligned
     from harness.data.audit import audit_study, require_clean
     from harness.execution.progress import Reporter
     from harness.report.numbers.marks import study_marks
@@ -27,6 +29,8 @@ def audit(
         found = workspace.stored_audit or audit_study(
             workspace.study, inputs.dataset, inputs.folds, workspace.store, reporter.counting
         )
+        if align:
+            found = with_aligned(found, workspace.study, inputs, workspace.store, reporter.counting)
     marks = study_marks(workspace.study, inputs.dataset.synthetic)
     if as_json:
         print(found.to_json(marks))
