@@ -126,7 +126,7 @@ def test_the_report_has_a_row_for_each_set_and_scenario_and_the_mean_over_them(t
     gap = pd.read_csv(folder / "gap-abroad.csv")
     assert len(gap) == 8
     assert "abroad: 2 of 2 declared looks were taken by this study in this store" in text
-    (item,) = [line for line in (folder / "checklist.md").read_text().splitlines() if "external validation" in line]
+    (item,) = [line for line in (folder / "checklist.md").read_text().splitlines() if "external data" in line]
     assert "abroad (images of its own (source folder))" in item
     assert "mean over test sets: " in item
     assert "no other site" not in item
