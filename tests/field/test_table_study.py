@@ -12,7 +12,7 @@ from tests.field.conftest import Harness
 
 QUICK = [
     "data.image_size=32", "base.backbone=test_resnet", "base.weights=none", "base.epochs=1", "base.batch_size=8",
-    "stages.0.grid={head: [dropout-gap]}", "folds.by=site",
+    "stages.0.grid={head: [dropout-gap]}", "folds.by=site", "folds.duplicates=apart",
 ]  # fmt: skip
 QUICKLY = [word for setting in QUICK for word in ("--set", setting)]
 
