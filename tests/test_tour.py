@@ -21,6 +21,8 @@ def test_the_notebook_runs_and_shows_what_it_says(tmp_path: Path, monkeypatch: p
     client = nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     shown = {cell.source.strip().splitlines()[-1]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    streams = [o.text for outputs in shown.values() for o in outputs if o.output_type == "stream"]
+    assert not [text for text in streams if " INFO " in text], "no log of MLflow"
     assert "8 fits known, 0 done" in _html(shown["study.plan()"])
     (mistake,) = [output for cell in shown.values() for output in cell if output.output_type == "error"]
     assert mistake.traceback[0].startswith("error: --set base.head"), "the line of the command line"

@@ -13,6 +13,26 @@ ENDINGS = (".csv", ".tsv", ".parquet")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 SEPARATORS = ",;\t"
 FIRST_ROW = 2  # as a spreadsheet counts: the names of the columns are row 1
+NO_VALUE = frozenset(
+    {
+        "n/a",
+        "na",
+        "n.a.",
+        "nan",
+        "none",
+        "null",
+        "nil",
+        "unknown",
+        "unk",
+        "missing",
+        "not available",
+        "not known",
+        "?",
+        "-",
+        "--",
+        ".",
+    }
+)  # what people write into a cell of a column of numbers, in lower case
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")  # `007` is a name
 
 
@@ -75,7 +95,26 @@ def _word(text: str) -> str | None:
 
 
 def typed(column: pd.Series) -> pd.Series:
-    """The metadata as numbers where every value is one, else as text. Missing stays missing; `007` is text."""
-    if not column.notna().any() or not column.dropna().str.fullmatch(NUMBER).all():
+    """The metadata as numbers where every value is one, else as text. Missing stays missing; `007` is text.
+
+    Beside numbers, and only there, words such as `n/a` or `unknown` are missing values. No number is: -1 and 999 stay.
+    """
+    numbers = column.mask(_without_value(column))
+    if not numbers.notna().any() or not numbers.dropna().str.fullmatch(NUMBER).all():
         return column.astype(object).where(column.notna(), None)
-    return pd.to_numeric(column)
+    return pd.to_numeric(numbers)
+
+
+def gap_words(column: pd.Series) -> str:
+    """How many cells of a column of numbers have none, in words; empty where all have one, or where it is text."""
+    if not pd.api.types.is_numeric_dtype(found := typed(column)) or not found.isna().any():
+        return ""
+    kinds = ", ".join(
+        f"{name} {count:,}" for name, count in column[found.isna()].fillna("empty").value_counts().items()
+    )
+    return f"numbers, missing in {int(found.isna().sum()):,} of {len(column):,} rows ({kinds})"
+
+
+def _without_value(column: pd.Series) -> "pd.Series[bool]":
+    """Whether each cell has a word for a value that is not known, such as `n/a`."""
+    return column.str.strip().str.lower().isin(NO_VALUE)

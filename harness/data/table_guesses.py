@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.data.decode import image_extensions
 from harness.data.listing import visible_name
-from harness.data.table_file import FIRST_ROW, read_rows
+from harness.data.table_file import FIRST_ROW, gap_words, read_rows
 from harness.errors import DataError, printable
 from harness.study.set_block import SPLIT_NAMES
 
@@ -53,7 +53,8 @@ class ColumnGuess:
 class TableGuess:
     """What the columns of a table are.
 
-    columns: by what they say of an image. others: those that nothing uses. spellings: each label and its class, where
+    columns: by what they say of an image. others: those that nothing uses. gaps: which metadata of numbers lack some,
+    in words. spellings: each label and its class, where
     labels differ only by spaces or case; else empty.
     """
 
@@ -61,6 +62,7 @@ class TableGuess:
     columns: dict[str, ColumnGuess]
     metadata: tuple[str, ...]
     others: tuple[str, ...]
+    gaps: tuple[str, ...]
     spellings: Mapping[str, str]
 
     @property
@@ -74,6 +76,7 @@ class TableGuess:
             yield f"labels: {', '.join(joined[:MAX_LISTED])}{more} are other spellings of {classes}; check this"
         if self.metadata:
             yield f"metadata, by their names: {', '.join(self.metadata)}; check this"
+        yield from self.gaps
         if self.others:
             more = f" and {len(self.others) - MAX_LISTED} more" if len(self.others) > MAX_LISTED else ""
             yield f"columns that are not used: {', '.join(self.others[:MAX_LISTED])}{more}"
@@ -102,7 +105,8 @@ def guess_columns(path: Path) -> TableGuess:
     rest = [str(name) for name in table if name not in used]
     metadata = tuple(_named("metadata", rest))
     others = tuple(name for name in rest if name not in metadata)
-    return TableGuess(root, found, metadata, others, _spellings(table[found["label"].column].dropna()))
+    gaps = tuple(f"{name}: {words}" for name in metadata if (words := gap_words(table[name])))
+    return TableGuess(root, found, metadata, others, gaps, _spellings(table[found["label"].column].dropna()))
 
 
 def _spellings(labels: pd.Series) -> dict[str, str]:

@@ -9,10 +9,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+from pydantic_core import PydanticKnownError
 
 Metric = Literal[
     "val/loss", "val/accuracy", "val/precision", "val/recall", "val/f1", "val/specificity",
@@ -34,7 +36,17 @@ ConflictCheck = tuple[Callable[[SettingValues], Conflict | None], tuple[str, ...
 
 def _built_in_or_own(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
     """Check a metric: one of the harness, or one that the study file names under `metrics`."""
-    return value if value in (info.context or {}).get(OWN_METRICS, ()) else check(value)
+    own = (info.context or {}).get(OWN_METRICS, ())
+    if value in own:
+        return value
+    try:
+        return check(value)
+    except ValidationError as error:
+        expected = error.errors()[0].get("ctx", {}).get("expected")
+        if not own or expected is None:
+            raise
+        every = expected.replace(" or ", ", ") + "".join(f", {name!r}" for name in own)
+        raise PydanticKnownError("literal_error", {"expected": every}) from None
 
 
 OWN_METRICS = "metrics"  # in the context of a validation: the own metrics of the study, such as `val/Kappa`

@@ -88,11 +88,16 @@ def test_the_digest_of_the_manifest_is_that_of_images_and_labels_alone(root: Pat
         (["1", "2.5", None], [1.0, 2.5, None]),
         (["007", "8"], ["007", "8"]),
         (["1e3", "-4"], [1000.0, -4.0]),
-        (["NA", "1"], ["NA", "1"]),
+        (["NA", "1", " unknown", "n/a", "-1"], [None, 1.0, None, None, -1.0]),
+        (["NA", "1", "about 60"], ["NA", "1", "about 60"]),
+        (["M", "unknown", None], ["M", "unknown", None]),
+        (["unknown", "-"], ["unknown", "-"]),
         ([None, None], [None, None]),
     ],
 )
-def test_metadata_are_numbers_only_where_every_value_is_one(values: list[str | None], kept: list[Any]) -> None:
+def test_metadata_are_numbers_only_where_every_value_that_is_known_is_one(
+    values: list[str | None], kept: list[Any]
+) -> None:
     found = typed(pd.Series(values, dtype=object))
     assert found.astype(object).where(found.notna(), None).tolist() == kept
 

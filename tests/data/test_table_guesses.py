@@ -49,6 +49,13 @@ def test_every_column_is_guessed_and_the_reason_is_said(table: pd.DataFrame, tmp
     ]
 
 
+def test_numbers_that_some_rows_lack_are_said(table: pd.DataFrame, tmp_path: Path) -> None:
+    table["Patient Age"] = ["50", "n/a", "52", "n/a", "unknown", "55", "", "57"]
+    _, notes = guessed(table.assign(sex=["F", "M", "unknown", ""] * 2), tmp_path)
+    (said,) = [note for note in notes if "missing in" in note]
+    assert said == "Patient Age: numbers, missing in 4 of 8 rows (n/a 2, unknown 1, empty 1)"
+
+
 def test_paths_without_an_extension_are_found(table: pd.DataFrame, tmp_path: Path) -> None:
     table["Image Index"] = table["Image Index"].str.removesuffix(".png")
     _, notes = guessed(table, tmp_path)

@@ -88,6 +88,15 @@ def test_a_study_without_own_metrics_has_the_content_of_before(study_with: Study
     assert study_with(METRICS, BOTH).model_dump()["metrics"] == ["my_metrics:kappa", "my_metrics:Cost"]
 
 
+def test_the_line_on_an_unknown_metric_lists_those_of_the_study(study_with: StudyWith) -> None:
+    with pytest.raises(
+        StudyError, match=r"select.metric: val/Kost is given; allowed: val/loss, .*, val/kappa, val/Cost$"
+    ):
+        study_with(METRICS, stage("val/Kost"), BOTH)
+    with pytest.raises(StudyError, match=r"worst-group val/ece$"):
+        study_with(METRICS, stage("val/Kost"))
+
+
 REFUSED = [
     ("kappa", "def kappa(labels, probabilities)", "def kappa(labels)", "TypeError"),
     ("kappa", "return (agreed", "return labels, (agreed", "TypeError"),

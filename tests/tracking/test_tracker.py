@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -519,3 +522,13 @@ def test_an_experiment_in_the_trash_is_taken_out_of_it(store: Store, parts: Part
     client.delete_experiment(experiment.experiment_id)
     assert new().experiment_id == experiment.experiment_id
     assert client.get_experiment(experiment.experiment_id).lifecycle_stage == "active"
+
+
+def test_mlflow_logs_errors_alone_unless_it_is_asked_for_more() -> None:
+    code = "import harness.tracking, mlflow, logging; print(logging.getLogger('mlflow.pyfunc').getEffectiveLevel())"
+    given = {name: value for name, value in os.environ.items() if name != "MLFLOW_LOGGING_LEVEL"}
+    for more, level in (({}, "40"), ({"MLFLOW_LOGGING_LEVEL": "DEBUG"}, "10")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=given | more, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == level

@@ -20,7 +20,7 @@ from harness.report.across.ranked_models import INTERVAL, RankedModels
 from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import together
 from harness.report.page import page_html
-from harness.report.tables.export import escaped, export_table, sentence
+from harness.report.tables.export import escaped, export_table
 from harness.report.tables.statistics import fitted_models_note, practical_note
 from harness.store import Store
 from harness.store.files import new_folder
@@ -65,7 +65,7 @@ def write_compared(found: ComparedStudies, place: Path) -> Path:
 def _lines(found: ComparedStudies, folder: Path) -> list[str]:
     lines = [f"# {escaped(found.title)}", "", *mark_lines(side.mark for side in found.sides)]
     if found.ranked is not None:
-        lines += ["## Answer", "", sentence(pairing_sentence(found).removesuffix(".")), ""]
+        lines += ["## Answer", "", escaped(pairing_sentence(found)), ""]
         return [*lines, *rank_lines(found.ranked, folder), *_studies(found, folder)]
     lines += ["## Answer", ""]
     lines += [f"- {_plain(pair_sentence(c, found.margin))}" for c in found.validated]

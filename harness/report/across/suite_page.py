@@ -11,7 +11,7 @@ from harness.report.across.across_tables import without_empty_marks
 from harness.report.across.ranked_models import RankedModels, ranked_cells
 from harness.report.across.sides import StudySide
 from harness.report.across.suite_rows import reference_table, suite_rows
-from harness.report.tables.export import escaped, export_table, sentence
+from harness.report.tables.export import escaped, export_table
 from harness.study.suite_file import Suite
 
 ROWS_FILE = "rows.csv"
@@ -52,7 +52,7 @@ def _lines(page: SuitePage, folder: Path) -> list[str]:
     if page.failed:
         lines += ["**Not everything is done.**", "", *(f"- {escaped(f'{n}: {w}')}" for n, w in page.failed.items()), ""]
     if isinstance(page.ranked, str):
-        lines += ["## Models on data sets", "", sentence(page.ranked), ""]
+        lines += ["## Models on data sets", "", f"{escaped(page.ranked)}.", ""]
     else:
         lines += rank_lines(page.ranked, folder)
     earlier = page.references()

@@ -51,7 +51,10 @@ def escaped(text: object) -> str:
 
 
 def sentence(words: str) -> str:
-    """The words as a sentence in Markdown: escaped, with a capital letter and a full stop."""
+    """The words as a sentence in Markdown: escaped, with a capital letter and a full stop.
+
+    Not for words that begin with a name, such as that of a study, which has no capital letter of its own.
+    """
     return f"{escaped(words[:1].upper() + words[1:])}."
 
 

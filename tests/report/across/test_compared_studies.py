@@ -195,6 +195,8 @@ def test_the_page_and_its_tables_are_written_and_written_again(
         tables = {path.name for path in page.parent.iterdir()}
         assert {"index.html", "report.md", "studies.csv", "studies.tex"} < tables
         assert pairing_sentence(found)[:40].lower() in page.read_text(encoding="utf-8").lower()
+    answer = (tmp_path / "other" / "report.md").read_text(encoding="utf-8").partition("## Answer\n\n")[2]
+    assert answer.startswith("a and other have 0 of 24 and 24"), "a name keeps its small letter"
     pairs = pd.read_csv(tmp_path / "b" / "pairs.csv")
     assert pairs[["first", "second"]].to_numpy().tolist() == [["a", "b"]]
     assert across_place(store, "x", None) == store.root / "compared" / "x"

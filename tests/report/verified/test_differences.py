@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.verified.compared import Tools, compared_item
 from harness.report.verified.differences import compare_csv, compare_files, compare_json, compare_text
 
 STATISTICS = {
@@ -94,3 +95,12 @@ def test_files_that_are_no_text_are_compared_by_their_bytes_and_broken_ones_diff
         assert compare_files(stored, again).differences
         again.write_bytes(one)
         assert bool(compare_files(stored, again).differences) == (suffix != ".png")
+
+
+@pytest.mark.parametrize("name", ["checklist.csv", "patients/checklist.csv", "checklist.md", "checklist.tex"])
+def test_words_of_other_code_have_one_verdict_in_every_format(name: str) -> None:
+    found = compare_csv("item,answer\n1,old words\n", "item,answer\n1,new words\n")
+    old, same = Tools(same_code=False, packages=""), Tools(same_code=True, packages="")
+    assert compared_item(name, name, found, old, rounded=False).verdict == "cannot be checked"
+    assert compared_item(name, name, found, same, rounded=False).verdict == "differs"
+    assert compared_item("scenarios.csv", "scenarios.csv", found, old, rounded=False).verdict == "differs"
