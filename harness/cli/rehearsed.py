@@ -34,12 +34,17 @@ class AskedStudy:
         """Load it, with these further options."""
         return read_study(self.file, self.data, [*self.overrides, *more])
 
-    def rehearsed(self, store: "Store", device: str, seconds: float, say: Callable[[str], None]) -> "Study":
-        """The study that fits into this time; `say` gets what is left out, and how long it will take."""
+    def rehearsed(
+        self, store: "Store", device: str, seconds: float, say: Callable[[str], None], trains: bool = False
+    ) -> "Study":
+        """The study that fits into this time; `say` gets what is left out, and how long it will take.
+
+        trains: whether it is run next, with the weights that it names.
+        """
         from harness.execution.rehearse import Rehearser
 
         store.require_open()  # what is timed is stored
-        found = Rehearser(self.load, store, device, say).fit_into(seconds)
+        found = Rehearser(self.load, store, device, say).fit_into(seconds, trains)
         say(str(found))
         return found.study
 

@@ -66,7 +66,7 @@ def _command(name: str, description: str, tests_only: bool) -> Callable[..., Non
             raise StudyError("--rehearse: a rehearsal leaves the test set sealed; it goes with `run` and `plan`")
         with Reporter() as reporter:
             if time is not None:
-                study = asked.rehearsed(store, device, time, reporter.say)
+                study = asked.rehearsed(store, device, time, reporter.say, trains=True)
             reporter.say(f"{study.study}: loading")
             from harness.runner import run_study
 

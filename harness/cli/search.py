@@ -16,6 +16,13 @@ from harness.cli.options import (
     open_store,
     read_study,
 )  # fmt: skip
+from harness.errors import StudyError
+
+NO_REHEARSAL = (
+    "--rehearse: how long a trial takes depends on what is sampled, so that no time can be promised; try a search on"
+    " less by --trials 3 --set data.limit=200 --set base.epochs=1, which is marked REHEARSAL, and end it after a time"
+    " in seconds by --set search.timeout=600"
+)
 
 
 def search(
@@ -33,10 +40,13 @@ def search(
     ] = None,
     tracking_uri: TrackingUri = None,
     mixed_versions: MixedVersions = False,
+    rehearse: Annotated[str | None, typer.Option("--rehearse", hidden=True)] = None,
 ) -> None:
     """Search the space in the study's search: block; a second start adds the missing trials."""
     from harness.execution.progress import Reporter
 
+    if rehearse is not None:
+        raise StudyError(NO_REHEARSAL)
     study = read_study(study_file, data, overrides)
     store = open_store(store_folder, tracking_uri, mixed_versions)
     with Reporter() as reporter:

@@ -25,19 +25,20 @@ class Probe:
 
     network: str  # in words
     train: float  # seconds per image in a training step; of the head alone if the backbone is frozen
+    # of a head that learns in one go, per image that it learns from
     score: float  # seconds per image scored
     extract: float  # seconds per image through a frozen backbone, once for all fits; else 0
     memory: int  # peak bytes of the process, or of the GPU
     feature_bytes: int  # bytes cached per image by a frozen backbone
-    images: int  # random images in the timed epoch
+    images: int  # random images in the timed epoch, or fit
     machine: str
     device: str
     day: str
 
 
 def probe_key(settings: Settings) -> str | None:
-    """The key of a probe: the settings that decide the cost. None for a model that is not trained by gradients."""
-    if settings.backbone in CLASSIFIERS or settings.is_probe:
+    """The key of a probe: the settings that decide the cost. None for a baseline, which no probe times."""
+    if settings.backbone in CLASSIFIERS:
         return None
     return digest(
         [

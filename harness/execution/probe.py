@@ -13,7 +13,9 @@ from torch import nn
 
 from harness.execution.costs import Probe
 from harness.models.backbone import Backbone, feature_shape, load_backbone
-from harness.models.heads import Shape, make_head, moments_of, part_read
+from harness.models.heads import Shape, bare, make_head, moments_of, part_read
+from harness.models.linear_models import Vectors
+from harness.models.probes import ProbeHead
 from harness.study.settings import ResolvedSettings
 from harness.training.device import (
     Arithmetic,
@@ -33,6 +35,7 @@ from harness.training.task import FitJob, Task
 CPU_IMAGES = 16  # through a backbone, per batch and in total: on a CPU a large one takes seconds per image
 NO_SOURCES: Mapping[str, str] = {}
 TIMED_BATCHES = 4  # of a head, and of whole networks on a GPU
+PROBED_VECTORS, HELD_OUT = 2_048, 5  # for a head that learns in one go, and that every fifth of them is held out
 
 
 def probe(
@@ -44,7 +47,8 @@ def probe(
 ) -> Probe:
     """Measure the cost of a network in one epoch of the training loop on random gray images, after a warm-up epoch.
 
-    Its weights are random: they do not matter for time or memory. sources: of the user's own parts.
+    A head that learns in one go is fitted to PROBED_VECTORS random vectors instead. The network's weights are random:
+    they do not matter for time or memory. sources: of the user's own parts.
     """
     frozen, on_cpu = settings.trainable == "head", device.type == "cpu"
     batch = min(settings.batch_size, CPU_IMAGES) if on_cpu and not frozen else settings.batch_size
@@ -62,11 +66,14 @@ def probe(
         extracting, trained = 0.0, count
         if frozen:
             extracting = _extraction(backbone, loader, FeatureArrays.empty(count, shape), arithmetic)
-            trained = batch * TIMED_BATCHES
+            trained = PROBED_VECTORS if settings.is_probe else batch * TIMED_BATCHES
             model, loader, arithmetic = head, _features(head, trained, shape, device), Arithmetic(device, "fp32")
-        rows = np.arange(trained)
-        task = Task(torch.arange(trained, device=device) % classes, rows, rows, None, every_epoch=True)
-        training, scoring = _timed(model, loader, FitJob(task, settings, 0, lambda *_: None, sources), arithmetic)
+        if settings.is_probe:
+            training, scoring = _fit_in_one_go(head, shape, classes, device)
+        else:
+            rows = np.arange(trained)
+            task = Task(torch.arange(trained, device=device) % classes, rows, rows, None, every_epoch=True)
+            training, scoring = _timed(model, loader, FitJob(task, settings, 0, lambda *_: None, sources), arithmetic)
     what = settings.head if frozen else settings.trainable
     return Probe(
         network=f"{settings.backbone}, {what} trained, {settings.image_size} px",
@@ -88,6 +95,18 @@ def _extraction(backbone: Backbone, loader: Loader, arrays: FeatureArrays, arith
         work = partial(extract, backbone, loader, np.arange(len(arrays.maps)), {backbone.layout: arrays}, arithmetic)
         work()
         return _seconds(work, arithmetic.device)
+
+
+def _fit_in_one_go(head: nn.Module, shape: Shape, classes: int, device: torch.device) -> tuple[float, float]:
+    """The seconds in which a probe head learns from random vectors, and in which it scores them."""
+    probe_head, where = bare(head), torch.device("cpu") if device.type == "mps" else device
+    assert isinstance(probe_head, ProbeHead)
+    labels = torch.arange(PROBED_VECTORS, device=where)
+    vectors = Vectors(torch.rand(PROBED_VECTORS, shape[0], device=where), labels % classes, torch.ones_like(labels))
+    held = labels // classes % HELD_OUT == 0
+    with torch.no_grad():
+        fit_head = partial(probe_head.to(where).fit, vectors, vectors.where(~held), vectors.where(held))
+        return _seconds(fit_head, where), _seconds(partial(probe_head, vectors.features), where)
 
 
 def _features(head: nn.Module, count: int, shape: Shape, device: torch.device) -> Loader:

@@ -19,8 +19,10 @@ from harness.store.clock import duration
 from harness.study import Study
 from harness.study.grid import NAME
 from harness.study.provenance import code_and_machine
+from harness.study.settings import ResolvedSettings
 from harness.study.strict_yaml import dotted
 from harness.training.device import choose_device
+from harness.training.preflight import check_networks
 
 OF_THE_TIME = 0.8  # what is planned: a probe is no better than that
 STUDY_SECONDS = 25.0  # of a study beside its images and fits: libraries, MLflow's database, the report
@@ -40,10 +42,10 @@ class Rehearsal:
     study: Study
     options: list[str]
     seconds: float
-    untimed: int  # fits without epochs, which no probe times
+    untimed: int  # fits of baselines, which no probe times
 
     def __str__(self) -> str:
-        untimed = f", and {self.untimed} fits without epochs, which were not timed" if self.untimed else ""
+        untimed = f", and {self.untimed} fits of baselines, which were not timed" if self.untimed else ""
         takes = f"takes about {duration(self.seconds)} here{untimed}, EXTRAPOLATED from a probe"
         if not self.options:
             return f"the whole study {takes}: it is run as it is, and this is no rehearsal"
@@ -77,28 +79,36 @@ class Rehearser:
         self._whole = load([])
         self._image_seconds: float | None = None
 
-    def fit_into(self, seconds: float) -> Rehearsal:
+    def fit_into(self, seconds: float, trains: bool = False) -> Rehearsal:
         """The study with as many folds, then images, then epochs as the time allows.
 
+        trains: whether it is run next, so that weights that are not to be had are refused before anything is timed.
         Raises StudyError where not even the least is possible in it, or where nothing of the study can be timed.
         """
-        k, epochs = self._whole.folds.k, min(EPOCHS, self._epochs)
-        if self._costs(prepare(self._whole, self._store)).seconds <= OF_THE_TIME * seconds:
+        whole, k = prepare(self._whole, self._store), self._whole.folds.k
+        check_networks(self._whole, whole.inputs.digests, self._store, hub=trains)
+        if self._costs(whole).seconds <= OF_THE_TIME * seconds:
             return self._rehearsal([])
-        for amounts in dict.fromkeys([(k, epochs), (2, epochs), (2, 1)]):
+        epochs = min(EPOCHS, self._epochs) if self._has_epochs(whole) else None
+        for amounts in dict.fromkeys([(k, epochs), (2, epochs), (2, epochs and 1)]):
             workspace = prepare(self._load(self._options(*amounts)), self._store)
             images, least = self._images(workspace, seconds), _least(workspace)
             if images is None:
-                return self._rehearsal(self._longest(amounts[0], seconds))
+                return self._rehearsal(self._longest(amounts[0], seconds) if epochs else self._options(*amounts))
             if images >= least:
                 return self._rehearsal([*self._options(*amounts), f"data.limit={images}"])
         costs = self._costs(workspace)
         needed = costs.fixed + costs.images * least / _images(workspace.inputs.dataset)
         raise self._whole.error(
             ("stages",),
-            f"--rehearse: 1 epoch of {least} images in 2 folds takes about {duration(needed / OF_THE_TIME)} here, and"
-            f" {duration(seconds)} are given; give more time, or leave scenarios out by --set",
+            f"--rehearse: {'1 epoch of ' if epochs else ''}{least} images in 2 folds takes about"
+            f" {duration(needed / OF_THE_TIME)} here, and {duration(seconds)} are given; give more time, or leave"
+            " scenarios out by --set",
         )
+
+    def _has_epochs(self, workspace: Workspace) -> bool:
+        """Whether anything is trained in epochs; probes learn in one go."""
+        return any(not settings.is_probe for settings in _all_networks(workspace).values())
 
     @property
     def _epochs(self) -> int:
@@ -130,10 +140,11 @@ class Rehearser:
             least, most = (middle, most) if found.seconds <= OF_THE_TIME * seconds else (least, middle - 1)
         return self._options(k, least)
 
-    def _options(self, k: int, epochs: int) -> list[str]:
+    def _options(self, k: int, epochs: int | None) -> list[str]:
         """What makes the study one of k folds without repeats, of at most so many epochs, that scores no test set.
 
-        After a rehearsal the study is often changed, so it takes no look at the test set.
+        epochs: None where nothing has any. After a rehearsal the study is often changed, so it takes no look at the
+        test set.
         """
         study = self._whole
         fewer: list[tuple[str, Any, bool]] = [
@@ -142,8 +153,7 @@ class Rehearser:
             ("prevalences", [], bool(study.prevalences)),
             ("folds.k", k, study.folds.is_drawn and study.folds.k > k),
             ("folds.repeats", 1, study.folds.repeats > 1),
-            ("base.epochs", epochs, study.base.epochs > epochs),
-            *_fewer_of_levels(study, epochs),
+            *(_fewer_epochs(study, epochs) if epochs else ()),
         ]
         return [f"{name}={json.dumps(value)}" for name, value, is_fewer in fewer if is_fewer]
 
@@ -155,7 +165,7 @@ class Rehearser:
             save_probes(empty.store, load_probes(self._store))
             costs = study_costs(empty, empty.reader.read())
         if costs is None:
-            message = "probes and baselines have no epochs that could be timed; use --set data.limit=N instead"
+            message = "nothing but baselines is fitted, which are not timed; use --set data.limit=N instead"
             raise self._whole.error(("stages",), f"--rehearse: {message}")
         untimed = costs.unknown + sum(ahead.unknown for ahead in costs.ahead)
         reading = self._seconds_an_image(workspace.inputs.dataset) * len(workspace.inputs.dataset.table) * TIMES_READ
@@ -165,10 +175,7 @@ class Rehearser:
         """Time the networks that no probe in this store has timed."""
         known, machine = load_probes(self._store), code_and_machine()["machine"]
         classes, heads = len(workspace.inputs.dataset.classes), workspace.inputs.heads
-        with TemporaryDirectory() as folder:
-            empty = replace(workspace, store=Store(Path(folder)))
-            wanted = networks(empty, empty.reader.read())
-        for key, settings in wanted.items():
+        for key, settings in _all_networks(workspace).items():
             if key not in known:
                 self._say(f"timing {settings.backbone}, {settings.head}, at {settings.image_size} px")
                 save_probes(self._store, {key: probe(settings, classes, self._device, machine, heads)})
@@ -185,8 +192,16 @@ class Rehearser:
         return self._image_seconds
 
 
-def _fewer_of_levels(study: Study, epochs: int) -> Iterator[tuple[str, Any, bool]]:
-    """The options by which no level has more epochs: the field, its value, and whether that is fewer."""
+def _all_networks(workspace: Workspace) -> dict[str, ResolvedSettings]:
+    """The networks of a study, whatever of it is done."""
+    with TemporaryDirectory() as folder:
+        empty = replace(workspace, store=Store(Path(folder)))
+        return networks(empty, empty.reader.read())
+
+
+def _fewer_epochs(study: Study, epochs: int) -> Iterator[tuple[str, Any, bool]]:
+    """The options by which nothing has more epochs: the field, its value, and whether that is fewer."""
+    yield "base.epochs", epochs, study.base.epochs > epochs
     for i, stage in enumerate(study.stages):
         for block, grid in (("grid", stage.grid), ("zip", stage.zip)):
             if "epochs" in grid:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.execution.costs import Probe, load_probes, save_probes, study_costs, take_probes
-from harness.execution.probe import _reset_peak, probe
+from harness.execution.probe import PROBED_VECTORS, _reset_peak, probe
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study
@@ -158,6 +158,14 @@ def test_a_probe_measures_the_real_loop(trainable: str, tmp_path: Path) -> None:
     study_probe = {"key": found}
     save_probes(store, study_probe)
     assert load_probes(store) == study_probe
+
+
+@pytest.mark.parametrize("head", ["logistic", "knn"])
+def test_a_head_that_learns_in_one_go_is_timed_in_a_fit(head: str) -> None:
+    settings = ResolvedSettings(backbone="test_resnet", weights="none", trainable="head", head=head, image_size=32)
+    found = probe(settings, 2, torch.device("cpu"), "a machine")
+    assert min(found.train, found.score, found.extract) > 0
+    assert (found.images, found.network) == (PROBED_VECTORS, f"test_resnet, {head} trained, 32 px")
 
 
 def test_a_gpu_is_initialised_before_its_memory_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import make_app
-from harness.errors import StudyError
+from harness.errors import HarnessError, StudyError
 from harness.execution.costs import Probe, networks, save_probes
 from harness.execution.rehearse import EPOCHS, FIT_SECONDS, OF_THE_TIME, STUDY_SECONDS, Rehearsal, Rehearser
 from harness.prepare import prepare
@@ -88,6 +88,48 @@ def test_a_time_too_short_for_anything_is_refused(rehearse: Callable[[float], Re
         rehearse(40.0)
 
 
+PROBES = """\
+study: probes
+data: {source: phantom, image_size: 32, positive: PNEUMONIA, phantom: {train: 480, test: 24}}
+folds: {k: 3}
+base: {backbone: test_resnet, weights: none, trainable: head}
+stages: [{name: all, grid: {head: [logistic, knn]}, select: {metric: val/accuracy}}]
+test: {stages: [all]}
+"""
+
+
+def test_a_study_of_probes_alone_gets_fewer_images_and_folds_but_no_epochs(
+    study_of: Callable[..., Study], store: Store
+) -> None:
+    study = study_of(PROBES)
+    workspace = prepare(study, store)
+    timed = Probe("net", 10.0, 0.0, SECONDS, memory=1, feature_bytes=0, images=16, machine="m", device="cpu", day="d")
+    wanted = networks(workspace, workspace.reader.read())
+    assert sorted(settings.head for settings in wanted.values()) == ["knn", "logistic"]
+    save_probes(store, dict.fromkeys(wanted, timed))
+    fit_into = Rehearser(lambda more: study_of(PROBES, *more), store, "cpu", print).fit_into
+    images, trained = (480 + 24) * SECONDS, TRAINED * 10.0
+    given = (STUDY_SECONDS + FIT_SECONDS * 6 + images + trained + 400) / OF_THE_TIME
+    assert fit_into(given).options == ["test=null"], "features are extracted once, and each fit learns in one go"
+    found = fit_into(given / 2)
+    assert [option.partition("=")[0] for option in found.options] == ["test", "data.limit"]
+    assert rehearsal(found.study) == [f"data.limit {found.study.data.limit}"]
+    with pytest.raises(StudyError, match=r"--rehearse: \d+ images in 2 folds takes about"):
+        fit_into(40.0)
+
+
+def test_weights_that_are_not_to_be_had_are_said_before_anything_is_timed(
+    study_of: Callable[..., Study], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    text = PROBES.replace("backbone: test_resnet, weights: none", "backbone: resnet18.a1_in1k, weights: pretrained")
+    said: list[str] = []
+    rehearser = Rehearser(lambda more: study_of(text, *more), store, "cpu", said.append)
+    with pytest.raises(HarnessError, match=r"weights of resnet18\.a1_in1k are not on this machine"):
+        rehearser.fit_into(600.0, trains=True)
+    assert said == []
+
+
 def test_levels_have_no_more_epochs_than_the_base(study_of: Callable[..., Study], store: Store) -> None:
     text = SMALL_STUDY.partition("stages:")[0] + (
         "stages: [{name: a, grid: {epochs: [1, 20, 30], head: [dropout-gap, {name: batchnorm-gap, dropout: 0.0}]}},"
@@ -110,6 +152,12 @@ def test_a_time_that_is_none_is_refused_in_one_line(tmp_path: Path, time: str) -
     done = CliRunner().invoke(make_app(), ["run", str(file), "--store", str(tmp_path / "s"), "--rehearse", time])
     assert isinstance(done.exception, StudyError)
     assert str(done.exception) == f"--rehearse {time}: a time is a number with s, m or h, such as 90s, 10m or 2h"
+
+
+def test_a_search_says_what_to_do_instead(tmp_path: Path) -> None:
+    done = CliRunner().invoke(make_app(), ["search", str(tmp_path / "small.yaml"), "--rehearse", "10m"])
+    assert isinstance(done.exception, StudyError)
+    assert "--trials 3 --set data.limit=200" in str(done.exception)
 
 
 def test_the_test_set_is_not_rehearsed(tmp_path: Path) -> None:

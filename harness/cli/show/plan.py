@@ -177,7 +177,10 @@ def _show_costs(console: Console, costs: Costs) -> None:
     for where, images in sorted(
         {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
     ):
-        console.print(f"probe: one epoch of {images} random images; {where}; memory is the peak of the process or GPU")
+        console.print(
+            f"probe: an epoch, or a fit in one go, of {images:,} random images; {where}; memory is the peak of the"
+            " process or GPU"
+        )
     _show_ahead(console, costs)
     unprobed = costs.unknown + sum(cost.unknown for cost in costs.ahead)
     unknown = f", and {unprobed} fits that were not probed" if unprobed else ""
