@@ -30,7 +30,7 @@ from harness.cli import (
     verify,
 )
 from harness.cli.completion import join_words
-from harness.cli.streams import ensure_utf8_mode, replace_unencodable, set_missing_user
+from harness.cli.streams import CLOSED_PIPE, ensure_utf8_mode, replace_unencodable, set_missing_user
 from harness.errors import HarnessError, Stopped, disk_is_full, permission_problem, redact
 from harness.processes import raise_on_signals
 
@@ -101,6 +101,12 @@ def main() -> None:
     raise_on_signals()
     try:
         make_app()()
+    except SystemExit:
+        if type(sys.stdout).__name__.endswith(
+            "PacifyFlushWrapper"
+        ):  # Typer's, where the reader closed a pipe; it exits by 1
+            sys.exit(CLOSED_PIPE)
+        raise
     except HarnessError as error:
         print(f"error: {redact(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -4,9 +4,11 @@ import codecs
 import io
 import os
 import pwd
+import signal
 import sys
 from pathlib import Path
 
+CLOSED_PIPE = 128 + signal.SIGPIPE  # the exit code where the reader of the output closed it
 ASCII_SPELLING = {"±": "+/-", "…": "...", "—": "-"}  # other characters become \\xNN
 
 

@@ -418,3 +418,14 @@ def test_the_console_script_says_what_is_wrong_without_a_traceback(tmp_path: Pat
     done = subprocess.run([script, "plan", "nothing.yaml"], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: nothing.yaml: no such study file\n")
     assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("words", [["schema"], ["doctor", "--store", "{store}"]])
+def test_a_pipe_that_is_closed_early_is_no_failed_fit(tmp_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-m", "harness.cli", *(word.format(store=tmp_path / "store") for word in words)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 128 + signal.SIGPIPE)

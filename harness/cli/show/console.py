@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from harness.cli.show.whole_table import GAP, WholeTable
+from harness.cli.streams import CLOSED_PIPE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,25 +17,34 @@ if TYPE_CHECKING:
 SYNTHETIC_WARNING = "SYNTHETIC DATA: drawn by a procedure; no number here says anything about patients"
 
 
+class _OnPipe(Console):
+    """A console whose pipe may be closed by its reader."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing any more, and end."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(CLOSED_PIPE)
+
+
 def new_console() -> Console:
     """The console on standard output; in a pipe lines are not wrapped or cut."""
     piped = not sys.stdout.isatty()
-    return Console(width=240 if piped else None, highlight=False, soft_wrap=piped, markup=False)
+    return _OnPipe(width=240 if piped else None, highlight=False, soft_wrap=piped, markup=False)
 
 
-def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]]) -> Table:
+def rows_table(title: str, columns: list[str], rows: Sequence[Sequence[object]]) -> WholeTable:
     """A table of plain text; columns of numbers are right-aligned."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = WholeTable(title=title, title_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(str(row[index])[:1].isdigit() or row[index] == "-" for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", header_style="dim", no_wrap=numbers)
+        table.add(column, numbers)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
     table.caption = " "
     return table
 
 
-def frame_table(title: str, frame: "pd.DataFrame") -> Table:
+def frame_table(title: str, frame: "pd.DataFrame") -> WholeTable:
     """A data frame as a table; the mark that all its rows share is in the title."""
     from harness.report.numbers.marks import common_mark
 
