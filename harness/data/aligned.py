@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.data.decode import Progress
 from harness.data.duplicates import Thumbnails
 
+VERSION = 1  # raise it when other images are found to be copies
 COMPONENTS = 64  # of the descriptor of an image
 NEIGHBOURS = 3  # of each image, those with the most similar descriptors, are laid over it
 LEAST_SIMILARITY = 0.3  # of two descriptors, as the cosine of their angle

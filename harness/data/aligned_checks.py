@@ -19,6 +19,7 @@ from harness.store import Store
 from harness.study import Study
 
 SHOWN = 20  # pairs in the facts
+_MEND = "where `folds: {duplicates: aligned}` keeps them together"
 
 
 def with_aligned(audit: Audit, study: Study, inputs: Inputs, store: Store, counting: Counting) -> Audit:
@@ -43,7 +44,9 @@ def _aligned(study: Study, inputs: Inputs, store: Store, counting: Counting) -> 
             name = f"aligned-across-{'classe' if column == 'label' else column}s"
             yield _found(dataset, name, f"{len(differ):,} such pairs differ in {column}", differ)
     if torn := [pair for pair in pairs if _torn(pair, inputs)]:
-        yield _found(dataset, "aligned-across-folds", f"{len(torn):,} such pairs are on both sides of a fold", torn)
+        yield _found(
+            dataset, "aligned-across-folds", f"{len(torn):,} such pairs are on both sides of a fold, {_MEND}", torn
+        )
 
 
 def _torn(pair: AlignedPair, inputs: Inputs) -> bool:

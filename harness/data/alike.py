@@ -1,14 +1,17 @@
 """Nearly identical training images, found before the folds are made, so that the folds keep them together."""
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from harness.data.dataset import ALIKE, Dataset, Rows
+from harness.data.aligned import VERSION as ALIGNED_VERSION
+from harness.data.aligned import AlignedPair, aligned_pairs
+from harness.data.dataset import ALIKE, ALIKE_BY_HASH, Dataset, Rows
 from harness.data.decode import DECODER
-from harness.data.duplicates import HASHED_SIZE, Hashes, near_groups, perceptual_hashes
+from harness.data.duplicates import HASHED_SIZE, Hashes, Thumbnails, near_groups, perceptual_hashes
 from harness.data.pixels import open_pixels, pieces, pixel_cache
 from harness.data.survey import MAX_BLANK_SPREAD, pooled
 from harness.store import Store
@@ -27,60 +30,107 @@ def with_alike(study: Study, dataset: Dataset, store: Store) -> Dataset:
     """
     if study.folds.duplicates == "apart":
         return dataset
-    rows = dataset.rows("train")
+    rows, aligned = dataset.rows("train"), study.folds.duplicates == "aligned"
     found = read_json(alike_file(study, dataset, store))
     groups = _groups(study, dataset, rows, store) if found is None else np.array(found, dtype=np.int64)
-    if len(np.unique(groups)) == len(groups):
+    columns = dict(zip((ALIKE, ALIKE_BY_HASH), groups, strict=True)) if aligned else {ALIKE: groups}
+    if len(np.unique(columns[ALIKE])) == len(rows):
         return dataset
-    images = dataset.table["image"]
+    return replace(dataset, table=dataset.table.assign(**{n: _named(dataset, g) for n, g in columns.items()}))
+
+
+def _named(dataset: Dataset, groups: Rows) -> pd.Series:
+    """The name of the first image of each one's group; of an image that is not in training its own."""
+    rows, images = dataset.rows("train"), dataset.table["image"]
     names = images.copy()
     names.iloc[rows] = images.iloc[rows[groups]].to_numpy()
-    return replace(dataset, table=dataset.table.assign(**{ALIKE: names}))
+    return names
 
 
-def alike_rows(dataset: Dataset) -> list[int]:
-    """The group of each training image, as the number of its first one among them: for the cache."""
+def alike_rows(dataset: Dataset, column: str = ALIKE) -> list[int]:
+    """The group of each training image by this column, as the number of its first one among them."""
     rows = dataset.rows("train")
-    if ALIKE not in dataset.table:
+    if column not in dataset.table:
         return list(range(len(rows)))
     places = {image: place for place, image in enumerate(dataset.table["image"].iloc[rows])}
-    return [places[name] for name in dataset.table[ALIKE].iloc[rows]]
+    return [places[name] for name in dataset.table[column].iloc[rows]]
+
+
+def cached_groups(study: Study, dataset: Dataset) -> list[int] | list[list[int]]:
+    """The groups of the training images for the cache, [n]; with aligned ones [2, n], then those by hashes alone."""
+    if study.folds.duplicates == "aligned":
+        return [alike_rows(dataset), alike_rows(dataset, ALIKE_BY_HASH)]
+    return alike_rows(dataset)
 
 
 def alike_file(study: Study, dataset: Dataset, store: Store) -> Path:
     """The file in the cache with the groups of the training images."""
     hashes = dataset.table["sha256"].iloc[dataset.rows("train")].tolist()
-    key = digest([VERSION, DECODER, study.data.image_size, hashes, *dataset.pixel_rules.in_keys])
+    aligned = ["aligned", ALIGNED_VERSION] if study.folds.duplicates == "aligned" else []
+    key = digest([VERSION, DECODER, study.data.image_size, hashes, *dataset.pixel_rules.in_keys, *aligned])
     return store.cache / "alike" / f"{key}.json"
 
 
-def alike_words(dataset: Dataset) -> str:
-    """How many nearly identical training images the folds keep together."""
-    sizes = Counter(alike_rows(dataset)).values()
-    groups, images = sum(size > 1 for size in sizes), sum(size for size in sizes if size > 1)
-    if not groups:
-        return "nearly identical training images stay in one fold: there are none"
-    return f"nearly identical training images stay in one fold: {images:,} in {groups:,} group{'s' * (groups != 1)}"
+def alike_words(study: Study, dataset: Dataset) -> str:
+    """How many nearly identical training images the folds keep together, and how many by being laid over others."""
+    groups, aligned = pd.Series(alike_rows(dataset)), study.folds.duplicates == "aligned"
+    what = f"nearly identical {'or aligned ' * aligned}training images stay in one fold"
+    sizes = groups.groupby(groups).transform("size")
+    if not (sizes > 1).any():
+        return f"{what}: there are none"
+    text = f"{what}: {(sizes > 1).sum():,} in {_count(groups[sizes > 1].nunique())}"
+    if not aligned:
+        return text
+    by_hash = pd.Series(alike_rows(dataset, ALIKE_BY_HASH)).groupby(groups).nunique()
+    return f"{text}, of which {(by_hash > 1).sum():,} would be apart by hashes alone"
+
+
+def _count(groups: int) -> str:
+    return f"{groups:,} group{'s' * (groups != 1)}"
 
 
 def _groups(study: Study, dataset: Dataset, rows: Rows, store: Store) -> Rows:
-    """The group of each training image, [n]; blank ones and further identical files are in groups of their own."""
+    """The group of each training image, [n]; blank ones and further identical files are in groups of their own.
+
+    With aligned ones [2, n]: by both, and by hashes alone.
+    """
     whole = replace(dataset, pixel_rules=replace(dataset.pixel_rules, resize="squash"))  # as the audit sees them
     with store.draft() as draft:
-        pixels = pixel_cache(whole, max(study.data.image_size, HASHED_SIZE), draft)
-        hashes, blank = _hashes(pixels)
+        small, blank = _small(pixel_cache(whole, max(study.data.image_size, HASHED_SIZE), draft), rows)
     copies = dataset.table["sha256"].iloc[rows].duplicated().to_numpy()
-    compared = np.flatnonzero(~blank[rows] & ~copies)
-    groups = np.arange(len(rows))
-    groups[compared] = compared[near_groups(hashes[rows[compared]]).groups]
-    return groups
+    compared = np.flatnonzero(~blank & ~copies)
+    near = near_groups(_hashes(small[compared])).groups
+    by_hash, both = np.arange(len(rows)), np.arange(len(rows))
+    by_hash[compared] = compared[near]
+    if study.folds.duplicates != "aligned":
+        return by_hash
+    both[compared] = compared[_joined(near, aligned_pairs(small[compared])[0])]
+    return np.stack([both, by_hash])
 
 
-def _hashes(file: Path) -> tuple[Hashes, np.ndarray]:
-    """The hashes [n, ways, 4] of the images in a cache of pixels, and which of them are blank, [n]."""
-    hashes, blank = [], []
+def _hashes(small: Thumbnails, size: int = 4096) -> Hashes:
+    """The hashes [n, ways, 4], of so many images at a time."""
+    starts = range(0, max(len(small), 1), size)
+    return np.concatenate([perceptual_hashes(small[start : start + size]) for start in starts])
+
+
+def _joined(groups: Rows, pairs: Sequence[AlignedPair]) -> Rows:
+    """These groups, those of each pair made one: of each image the number of the first one of its group, [n]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.concatenate([np.arange(len(groups)), [pair.row for pair in pairs]]).astype(np.int64)
+    others = np.concatenate([groups, [pair.other for pair in pairs]]).astype(np.int64)
+    graph = coo_array((np.ones(len(ones), dtype=np.int8), (ones, others)), shape=(len(groups), len(groups)))
+    labels = connected_components(graph, directed=False)[1]
+    return np.asarray(np.unique(labels, return_index=True)[1][labels], dtype=np.int64)
+
+
+def _small(file: Path, rows: Rows) -> tuple[Thumbnails, np.ndarray]:
+    """These images of a cache of pixels in gray, [n, 32, 32], and which of them are blank, [n]."""
+    small, blank = [], []
     for piece in pieces(open_pixels(file)):
-        hashes.append(perceptual_hashes(pooled(piece.mean(axis=1, dtype=np.float32), HASHED_SIZE)))
+        small.append(pooled(piece.mean(axis=1, dtype=np.float32), HASHED_SIZE))
         spread = piece.max(axis=(2, 3)) - piece.min(axis=(2, 3))
         blank.append(spread.max(axis=1) <= MAX_BLANK_SPREAD)
-    return np.concatenate(hashes), np.concatenate(blank)
+    return np.concatenate(small)[rows], np.concatenate(blank)[rows]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.alike import alike_file, alike_rows
+from harness.data.alike import alike_file, cached_groups
 from harness.data.dataset import Dataset, Skipped
 from harness.data.folds import Fold, check_fold, make_folds
 from harness.data.inputs import Workspace
@@ -42,8 +42,8 @@ def cache_inputs(workspace: Workspace) -> None:
         ]
         write_atomic(path, json.dumps(rows).encode())
     alike = alike_file(study, inputs.dataset, store)
-    if study.folds.duplicates == "together" and read_json(alike) is None:
-        write_atomic(alike, json.dumps(alike_rows(inputs.dataset)).encode())
+    if study.folds.duplicates != "apart" and read_json(alike) is None:
+        write_atomic(alike, json.dumps(cached_groups(study, inputs.dataset)).encode())
     if inputs.dataset.skipped is not None:
         _cache_bad(inputs.dataset.skipped, store)
 

@@ -20,7 +20,7 @@ def data_lines(study: Study, dataset: Dataset) -> list[str]:
         lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{drawn_words(spec)}")
     lines += _set_lines(study, dataset)
     lines += map(str, dataset.left_out)
-    lines += [] if study.folds.duplicates == "apart" else [alike_words(dataset)]
+    lines += [] if study.folds.duplicates == "apart" else [alike_words(study, dataset)]
     if dataset.corrected:
         trained, count = len(dataset.rows("train")), len(dataset.corrected)
         lines.append(f"labels corrected: {count:,} of {trained:,} training images ({pairs(dataset.corrected)})")

@@ -20,6 +20,7 @@ LEADING = "test"  # the split of the one test set, or of the first of several
 SPLITS = ("train", LEADING)
 Rows = NDArray[np.int64]
 ALIKE = "alike"  # the column with the first of the training images that each one is nearly identical to
+ALIKE_BY_HASH = "alike_by_hash"  # the same by hashes alone, where images are laid over each other too
 _IDENTITY = ["image", "split", "label", "patient", "sha256"]  # columns
 
 

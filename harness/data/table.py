@@ -27,6 +27,7 @@ RESERVED = (
     "sha256",
     "size",
     "alike",
+    "alike_by_hash",
 )  # columns of a manifest
 MAX_NAMED = 8  # values in an error
 

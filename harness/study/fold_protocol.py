@@ -15,7 +15,8 @@ class Folds(Model):
     grouped: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
     by: str = "random"  # column: data.columns.fold; a metadata column: one of its values is left out at a time
-    duplicates: Literal["together", "apart"] = "apart"  # nearly identical images; identical ones go by `grouped`
+    # nearly identical images, aligned: slightly turned or cropped ones too; identical ones go by `grouped`
+    duplicates: Literal["together", "aligned", "apart"] = "apart"
 
     @property
     def is_drawn(self) -> bool:
@@ -24,9 +25,9 @@ class Folds(Model):
 
     @model_validator(mode="after")
     def _grouped(self) -> "Folds":
-        if self.duplicates == "together" and not (self.grouped and self.is_drawn):
+        if self.duplicates != "apart" and not (self.grouped and self.is_drawn):
             why = f"folds by {self.by} are read and not drawn" if self.grouped else "grouped: false groups nothing"
-            raise ValueError(f"duplicates: together, and {why}; write duplicates: apart, which is the default")
+            raise ValueError(f"duplicates: {self.duplicates}, and {why}; write duplicates: apart, which is the default")
         return self
 
     @model_serializer(mode="wrap")

@@ -48,6 +48,23 @@ def plant(root: Path) -> list[set[str]]:
     return found
 
 
+def plant_moved(root: Path) -> list[set[str]]:
+    """Four scenes in training, each with a copy that is turned by 4 degrees and one that is cropped."""
+    found = []
+    for scene in range(4):
+        noise = np.random.default_rng(scene).integers(0, 255, (7, 7), dtype=np.uint8)
+        wide = Image.fromarray(noise).resize((168, 168), Image.Resampling.BICUBIC)
+        versions = {
+            "plain": wide.crop((20, 20, 148, 148)),
+            "turned": wide.rotate(4, Image.Resampling.BICUBIC).crop((20, 20, 148, 148)),
+            "cropped": wide.crop((27, 26, 148, 147)).resize((128, 128), Image.Resampling.BICUBIC),
+        }
+        found.append({f"train/A/m{scene}-{name}.png" for name in versions})
+        for name, image in versions.items():
+            image.save(root / f"train/A/m{scene}-{name}.png")
+    return found
+
+
 def torn(workspace: Workspace, scenes: list[set[str]]) -> int:
     """How often a scene is on both sides of a fold."""
     images = workspace.inputs.dataset.table["image"]
@@ -104,6 +121,31 @@ def test_what_was_found_is_cached_and_read_again(load: LoadStudy, image_folder: 
     assert ALIKE not in prepare(load("together"), store).inputs.dataset.table
     file.unlink()
     assert prepare(load("together"), store).inputs.digests == first.inputs.digests
+
+
+def test_moved_copies_are_on_one_side_where_the_study_keeps_aligned_ones_together(
+    load: LoadStudy, image_folder: Path, store: Store
+) -> None:
+    scenes, moved = plant(image_folder), plant_moved(image_folder)
+    together, aligned = (prepare(load(each), store) for each in ("together", "aligned"))
+    assert torn(together, moved) > 0, "hashes miss them"
+    assert torn(aligned, [*scenes, *moved]) == 0
+    groups = aligned.inputs.dataset.table.groupby(ALIKE)["image"].agg(set)
+    assert [group for group in groups if len(group) > 1] == [*moved, *scenes], "and no other images are alike"
+    line = "nearly identical or aligned training images stay in one fold: 18 in 6 groups, of which 4 would be apart"
+    assert any(text.startswith(line) for text in data_lines(aligned.study, aligned.inputs.dataset))
+    record = StudyRecord(write_record(aligned).folder).workspace(store)
+    assert record.inputs.dataset.digest == aligned.inputs.dataset.digest
+    assert data_lines(record.study, record.inputs.dataset) == data_lines(aligned.study, aligned.inputs.dataset)
+    cache_inputs(aligned)
+    cache_inputs(together)
+    files = sorted((store.cache / "alike").iterdir(), key=lambda file: file.stat().st_size)
+    assert len(files) == 2, "what is found by hashes is another file"
+    again = prepare(load("aligned"), store).inputs.dataset.table
+    assert again.equals(aligned.inputs.dataset.table)
+    none = list(range(len(aligned.inputs.dataset.rows("train"))))
+    files[-1].write_text(str([none, none]))
+    assert ALIKE not in prepare(load("aligned"), store).inputs.dataset.table, "it is read"
 
 
 def test_too_few_groups_are_refused_with_the_reason(load: LoadStudy, image_folder: Path, store: Store) -> None:

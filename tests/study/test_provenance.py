@@ -36,7 +36,7 @@ RECOMPUTED = "computed from stored results for every report"
 WORDS = "words, findings and checks"
 UNDECISIVE = {  # the files of the rooms with decisive code that decide no number of a fit, and why
     "data/__init__.py": WORDS, "data/audit.py": WORDS, "data/checks.py": WORDS, "data/data_lines.py": WORDS,
-    "data/aligned.py": WORDS, "data/aligned_checks.py": WORDS,
+    "data/aligned.py": IN_THE_IDS, "data/aligned_checks.py": WORDS,
     "data/duplicate_checks.py": WORDS, "data/duplicates.py": IN_THE_IDS, "data/orientations.py": IN_THE_IDS,
     "data/finding.py": WORDS, "data/grays.py": WORDS, "data/groupings.py": WORDS,
     "data/guesses.py": WORDS, "data/headers.py": WORDS,

@@ -20,7 +20,7 @@ ADVICE = {
     "aligned-across-splits": "Look at the pairs, and remove copies from one of the splits.",
     "aligned-across-classes": "Look at the pairs: one of two labels may be wrong.",
     "aligned-across-patients": "Look at the pairs; give images of one person the same patient.",
-    "aligned-across-folds": "Look at the pairs; give images of one person the same patient.",
+    "aligned-across-folds": "Look at the pairs; `folds: {duplicates: aligned}` keeps such images in one fold.",
     "patient-across-folds": "Set folds.grouped: true.",
     "patients-unknown": "Say who the patients are in data.patient, if that is known.",
     "patients-alone": "Check on some paths that data.patient finds the patient.",
