@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,23 @@ def luminance(colour: str) -> float:
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """A headless Chromium; it is ended after each file, for it works on while the pages that it shows ask for news."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
-    with api.sync_playwright() as playwright:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+    with launched() as chromium:
+        if chromium is None:
+            pytest.skip("no Chromium: install it by the system's packages or by `playwright install chromium`")
+        yield chromium
+
+
+@contextmanager
+def launched() -> "Iterator[Browser | None]":
+    """A headless Chromium; None where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         found = next((path for name in CHROMIUM if (path := shutil.which(name))), playwright.chromium.executable_path)
         if not Path(found).exists():
-            pytest.skip("no Chromium: install it by the system's packages or by `playwright install chromium`")
+            yield None
+            return
         options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
         chromium = playwright.chromium.launch(executable_path=found, args=options)
         yield chromium
