@@ -69,7 +69,7 @@ def test_native_is_what_timm_gives_its_own_classifier(name: str) -> None:
     with torch.inference_mode():
         expected = whole.forward_head(whole.forward_features(images), pre_logits=True)
         torch.testing.assert_close(backbone(images)[..., 0, 0], expected, rtol=1e-5, atol=1e-5)
-    assert expected.std() > 1e-3
+    assert expected.std() > 1e-4  # far more than what may differ: random weights make the features of some small
 
 
 def timms_own(name: str, size: int) -> Any:
