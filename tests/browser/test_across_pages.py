@@ -130,4 +130,7 @@ def test_on_paper_there_is_ink_on_white_and_every_table_fits(show: "Callable[...
         assert luminance(page.locator("td").first.evaluate("e => getComputedStyle(e).color")) < 0.1
         edges = page.locator("table, figure").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
         assert max(edges) <= PAPER[0], kind
+        for shown, elements in ((True, "details pre"), (False, "details:not(.part) > summary")):
+            assert all(e.is_visible() == shown for e in page.locator(elements).all()), "what a click unfolds is there"
+        assert page.locator("details pre").count() or kind != "suite"
         assert page.pdf(format="A4", prefer_css_page_size=True)[:5] == b"%PDF-"
