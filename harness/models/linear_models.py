@@ -1,4 +1,4 @@
-"""Regularised linear models as probes fit them: their losses, and the axes in which they are fitted."""
+"""Regularised linear models as probes fit them: their losses and what they minimise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import log_softmax, one_hot, softplus
 
-RANK_TOLERANCE = 1e-12  # of the variance along an axis to the largest
 LEAST_CURVATURE = 1e-12
 
 
 class Loss(NamedTuple):
     """A convex loss of scores [n, m, outputs] of m models, for classes [n].
 
-    of: returns the losses [n, m] and their gradient [n, m, outputs]. curvature: the second derivatives, of that shape.
+    of: the losses [n, m]. slope: their first derivatives [n, m, outputs]. curvature: the second ones, of that shape.
     """
 
-    of: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    of: Callable[[Tensor, Tensor], Tensor]
+    slope: Callable[[Tensor, Tensor], Tensor]
     curvature: Callable[[Tensor, Tensor], Tensor]
 
 
@@ -67,23 +67,16 @@ class LinearModel:
         return 1 if self.classes == 2 else self.classes
 
 
-def _logistic(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _logistic(scores: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy; a single score is the log-odds of the second class."""
     if scores.shape[2] == 1:
-        score, true = scores[..., 0], labels[:, None].to(scores.dtype)
-        return softplus(score) - true * score, (score.sigmoid() - true)[..., None]
-    log_shares = log_softmax(scores, dim=2)
-    true = one_hot(labels, scores.shape[2])[:, None].to(scores.dtype)
-    return -(log_shares * true).sum(dim=2), log_shares.exp() - true
+        score = scores[..., 0]
+        return softplus(score) - labels[:, None].to(score.dtype) * score
+    return -(log_softmax(scores, dim=2) * _true(scores, labels)).sum(dim=2)
 
 
-def _squared_hinge(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared hinge, each score of one class against all others."""
-    outputs = scores.shape[2]
-    true = labels[:, None] if outputs == 1 else one_hot(labels, outputs)
-    sign = (2 * true - 1)[:, None].to(scores.dtype)
-    short = (1 - sign * scores).clamp(min=0)
-    return short.square().sum(dim=2), -2 * sign * short
+def _logistic_slope(scores: Tensor, labels: Tensor) -> Tensor:
+    return (scores.sigmoid() if scores.shape[2] == 1 else scores.softmax(dim=2)) - _true(scores, labels)
 
 
 def _logistic_curvature(scores: Tensor, _labels: Tensor) -> Tensor:
@@ -91,75 +84,83 @@ def _logistic_curvature(scores: Tensor, _labels: Tensor) -> Tensor:
     return shares * (1 - shares)
 
 
+def _squared_hinge(scores: Tensor, labels: Tensor) -> Tensor:
+    """Squared hinge, each score of one class against all others."""
+    return _short(scores, labels)[0].square().sum(dim=2)
+
+
+def _hinge_slope(scores: Tensor, labels: Tensor) -> Tensor:
+    short, sign = _short(scores, labels)
+    return -2 * sign * short
+
+
 def _hinge_curvature(scores: Tensor, labels: Tensor) -> Tensor:
-    return 2 * (_squared_hinge(scores, labels)[1] != 0).to(scores.dtype)
+    return 2 * (_short(scores, labels)[0] > 0).to(scores.dtype)
 
 
-LOGISTIC, SQUARED_HINGE = Loss(_logistic, _logistic_curvature), Loss(_squared_hinge, _hinge_curvature)
+def _short(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each score is short of the margin [n, m, outputs], and the sign that it should have [n, 1, outputs]."""
+    sign = 2 * _true(scores, labels) - 1
+    return (1 - sign * scores).clamp(min=0), sign
+
+
+def _true(scores: Tensor, labels: Tensor) -> Tensor:
+    """1 for the class of an image, or for the second of two with one score, else 0: [n, 1, outputs]."""
+    outputs = scores.shape[2]
+    true = labels[:, None] if outputs == 1 else one_hot(labels, outputs)
+    return true[:, None].to(scores.dtype)
+
+
+LOGISTIC = Loss(_logistic, _logistic_slope, _logistic_curvature)
+SQUARED_HINGE = Loss(_squared_hinge, _hinge_slope, _hinge_curvature)
 
 
 class Problem:
-    """Models with several values of C on the same vectors, in the principal axes of these.
+    """Models with several values of C on the same vectors. A point [p] is all that one model learns.
 
-    There the curvature is nearly diagonal, so that a fit takes few steps. A point [p] is all that one model learns.
+    Its numbers are of the type of the vectors. which: the values of C of the points.
     """
 
     def __init__(self, model: LinearModel, vectors: Vectors, strengths: Tensor) -> None:
-        self._model, self._labels, self._shares = model, vectors.labels, vectors.shares[:, None]
-        self._axes = _principal_axes(vectors)
-        ones = vectors.features.new_ones(len(vectors.features), 1)
-        self._features = torch.cat([vectors.features @ self._axes, ones], dim=1)
-        self._squares = self._features.square()
-        penalty = 1 / (strengths * vectors.counts.sum())
-        self._penalty = penalty[:, None, None].repeat(1, 1, self._features.shape[1])
-        self._penalty[..., -1] = 0
+        self._model, self._features, self._labels = model, vectors.features, vectors.labels
+        self._shares = vectors.shares.to(self._features.dtype)[:, None, None]
+        self._penalty = (1 / (strengths * vectors.counts.sum())).to(self._features.dtype)[:, None, None]
 
     def start(self) -> Tensor:
         """The points where all weights are 0, one for each value of C."""
-        return self._penalty.new_zeros(len(self._penalty), self._model.outputs * self._penalty.shape[2])
+        return self._features.new_zeros(len(self._penalty), self._model.outputs * (self._features.shape[1] + 1))
 
-    def evaluate(self, points: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-        """What the models minimise [m], at these points, and its gradient [m, p]. which: their values of C."""
-        weights = self._shaped(points)
-        losses, slopes = self._model.loss.of(self._scores(weights), self._labels)
-        pull = self._penalty[which] * weights
-        value = (losses * self._shares).sum(dim=0) + (pull * weights).sum(dim=(1, 2)) / 2
-        return value, (self._summed(slopes, self._features).view_as(weights) + pull).flatten(1)
+    def scores(self, points: Tensor) -> Tensor:
+        """The scores [n, m, outputs] of the vectors: linear in the points."""
+        models = self.weights(points)
+        found = self._features @ models[..., :-1].flatten(0, 1).T
+        return found.view(-1, *models.shape[:2]) + models[..., -1]
 
-    def curvature(self, points: Tensor, which: Tensor) -> Tensor:
-        """The second derivative along every axis at these points [m, p]."""
-        weights = self._shaped(points)
-        curved = self._model.loss.curvature(self._scores(weights), self._labels)
-        found = self._summed(curved, self._squares).view_as(weights) + self._penalty[which]
-        return found.clamp(min=LEAST_CURVATURE).flatten(1)
+    def slopes(self, scores: Tensor) -> Tensor:
+        """The first derivatives of the mean loss by the scores [n, m, outputs]."""
+        return self._model.loss.slope(scores, self._labels) * self._shares
+
+    def gradient(self, points: Tensor, slopes: Tensor, which: Tensor) -> Tensor:
+        """The gradient [m, p] of what the models minimise, at points whose scores have these slopes."""
+        by_score = slopes.flatten(1).T.contiguous()
+        by_weight = torch.cat([by_score @ self._features, by_score.sum(dim=1, keepdim=True)], dim=1)
+        return by_weight.view_as(points) + self.pull(points, which)
+
+    def pull(self, points: Tensor, which: Tensor) -> Tensor:
+        """The gradient [m, p] of the penalty; linear in the points."""
+        pulled = self._penalty[which] * self.weights(points)
+        pulled[..., -1] = 0  # the intercept is free
+        return pulled.flatten(1)
+
+    def curvature(self, scores: Tensor) -> Tensor:
+        """The mean second derivative [m, outputs] of the loss by each score."""
+        curved = self._model.loss.curvature(scores, self._labels) * self._shares
+        return curved.sum(dim=0).clamp(min=LEAST_CURVATURE)
+
+    def penalty(self, which: Tensor) -> Tensor:
+        """The second derivative of the penalty by the weights [m, 1, 1]."""
+        return self._penalty[which]
 
     def weights(self, points: Tensor) -> Tensor:
-        """The weights of the vectors themselves, the intercept last: [m, outputs, d + 1]."""
-        shaped = self._shaped(points)
-        return torch.cat([shaped[..., :-1] @ self._axes.T, shaped[..., -1:]], dim=2)
-
-    def _shaped(self, points: Tensor) -> Tensor:
-        return points.view(len(points), self._model.outputs, self._penalty.shape[2])
-
-    def _scores(self, weights: Tensor) -> Tensor:
-        models, outputs, _ = weights.shape
-        scores: Tensor = self._features @ weights.flatten(0, 1).T
-        return scores.view(-1, models, outputs)
-
-    def _summed(self, values: Tensor, features: Tensor) -> Tensor:
-        """Values [n, m, outputs] times the features of their images, the mean over the images."""
-        found: Tensor = (values * self._shares[..., None]).flatten(1).T @ features
-        return found
-
-
-def _principal_axes(vectors: Vectors) -> Tensor:
-    """The axes [d, r] along which the vectors vary; the weights of a solution lie in their span."""
-    weighted = vectors.features * vectors.shares.sqrt()[:, None]
-    in_images = weighted.shape[0] < weighted.shape[1]  # the smaller of two matrices with the same variances
-    variances: Tensor
-    axes: Tensor
-    variances, axes = torch.linalg.eigh(weighted @ weighted.T if in_images else weighted.T @ weighted)
-    if in_images:
-        spanned = variances > RANK_TOLERANCE * variances[-1]
-        axes = weighted.T @ axes[:, spanned] / variances[spanned].sqrt()
-    return axes
+        """The points as weights of the vectors, the intercept last: [m, outputs, d + 1]."""
+        return points.view(len(points), self._model.outputs, self._features.shape[1] + 1)

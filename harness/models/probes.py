@@ -17,7 +17,7 @@ from harness.study.settings import Settings
 LOGISTIC_C = torch.logspace(-6, 5, 45, dtype=torch.float64)
 SVM_C = torch.logspace(-5, 0, 6, dtype=torch.float64)
 NEIGHBOURS, TEMPERATURE = (1, 5, 10, 20, 50, 100, 200), 0.07  # DINO's (Caron et al. 2021), and fewer for small data
-TOLERANCE, FINAL_TOLERANCE = 3e-5, 1e-7  # of a gradient: of the models that are compared, and of the one that predicts
+TOLERANCE, FINAL_TOLERANCE = 5e-6, 3e-8  # of a gradient: of the models that are compared, and of the one that predicts
 ROWS_AT_A_TIME = 1024  # whose similarities to all others are in memory
 Chosen = dict[str, float]
 
@@ -61,7 +61,7 @@ class _LinearProbe(ProbeHead):
     def fit(self, vectors: Vectors, kept: Vectors, held: Vectors) -> Chosen:
         strengths = self.strengths.to(vectors.features.device)
         scores = self._scores(held, kept, strengths)
-        losses = held.shares @ self.loss.of(scores, held.labels)[0]
+        losses = held.shares @ self.loss.of(scores, held.labels)
         best = losses.argmin()
         self.calibrate(scores[:, best], held)
         self._learn(vectors, strengths[best])

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from harness.models.lbfgs import fit_models
-from harness.models.linear_models import LOGISTIC, SQUARED_HINGE, LinearModel, Vectors
+from harness.models.leading_axes import LeadingAxes
+from harness.models.linear_models import LOGISTIC, SQUARED_HINGE, LinearModel, Loss, Vectors
 from harness.models.probes import LOGISTIC_C, TOLERANCE
 
 Data = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
@@ -69,3 +70,34 @@ def test_an_image_that_counts_twice_is_two_images() -> None:
         for values in ((vectors, labels, counts), whole)
     )
     torch.testing.assert_close(weighted, repeated, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("loss", "classes"), [(LOGISTIC, 2), (LOGISTIC, 3), (SQUARED_HINGE, 3)])
+def test_a_model_is_done_where_its_gradient_in_float64_is_0_to_the_tolerance(loss: Loss, classes: int) -> None:
+    vectors, labels, counts = map(torch.from_numpy, data(200, 90, classes))
+    vectors[:, 3] *= 30  # float32 cannot tell its gradient from 0
+    strengths = torch.tensor([1e-3, 0.1, 3.0], dtype=torch.float64)
+    weights = fit_models(LinearModel(classes, loss), Vectors(vectors, labels, counts), strengths, 1e-8)
+    for each, strength in zip(weights, strengths, strict=True):
+        point = each.clone().requires_grad_()
+        losses = loss.of((vectors @ point[:, :-1].T + point[:, -1])[:, None], labels)[:, 0]
+        penalty = point[:, :-1].square().sum() / (2 * strength)
+        (((losses * counts).sum() + penalty) / counts.sum()).backward()
+        assert point.grad is not None and float(point.grad.abs().max()) <= 1.01e-8
+
+
+def test_the_leading_axes_are_those_of_the_largest_variances() -> None:
+    rng = np.random.default_rng(0)
+    widths = np.concatenate([np.linspace(9, 4, 64), np.full(136, 0.1)])
+    turned = np.linalg.qr(rng.normal(size=(200, 200)))[0]
+    vectors = torch.from_numpy(rng.normal(size=(400, 200)) * widths @ turned)
+    found = LeadingAxes.of(Vectors(vectors, torch.zeros(400), torch.ones(400)))
+    variances, axes = np.linalg.eigh(vectors.numpy().T @ vectors.numpy() / 400)
+    np.testing.assert_allclose(found.variances, variances[-64:], rtol=1e-3)
+    inside = np.linalg.svd(found.axes.numpy().T @ axes[:, -64:], compute_uv=False)
+    assert inside.min() > 0.999
+    gradient = torch.from_numpy(rng.normal(size=201))
+    solved = found.solve(gradient[None, None], torch.full((1, 1), 0.25), torch.full((1, 1, 1), 0.5))[0, 0].numpy()
+    hessian = 0.25 * vectors.numpy().T @ vectors.numpy() / 400 + 0.5 * np.eye(200)
+    np.testing.assert_allclose(hessian @ solved[:-1], gradient[:-1], atol=0.05)
+    assert solved[-1] == pytest.approx(float(gradient[-1]) / 0.25)
