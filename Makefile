@@ -52,6 +52,7 @@ bench: setup
 bench-statistics: setup
 	$(BIN)/python -m tests.bench.error_rates $(ARGS)
 	$(BIN)/python -m tests.bench.coverage $(ARGS)
+	$(BIN)/python -m tests.bench.nested_coverage $(ARGS)
 
 bench-gpu: setup
 	$(BIN)/python -m tests.bench.run --only gpu --minutes 6 --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
