@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Collection
 from types import TracebackType
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, OverflowMethod
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
@@ -65,7 +66,13 @@ class Reporter:
 
     def _say_of_fit(self, text: str) -> None:
         """Print one line of a fit, which names its scenario last: a terminal cuts the name where it has no room."""
-        self._progress.console.print(text, markup=False, no_wrap=True, overflow="ellipsis", soft_wrap=not self._live)
+        overflow: OverflowMethod = "ellipsis" if self._live else "ignore"
+        self._progress.console.print(text, markup=False, no_wrap=True, overflow=overflow, soft_wrap=not self._live)
+
+    def _of_fit(self, result: str, times: list[str], name: str) -> str:
+        """The line of a fit: in a terminal with as many of its times as leave room for the name."""
+        lines = [f"{', '.join([result, *times[:count]])}; {name}" for count in range(len(times), -1, -1)]
+        return next((line for line in lines if not self._live or cell_len(line) <= self.console.width), lines[-1])
 
     def counting(self, what: str, done: int, total: int) -> None:
         """Report counted work, such as decoding: a bar, or a line at its end."""
@@ -105,8 +112,8 @@ class Reporter:
         else:
             accuracy = next(v for k, v in outcome.metrics.items() if k in ("val/accuracy", "test/accuracy"))
             result = f"accuracy {accuracy:.3f}" if job.evaluate == "val" else "done"
-            times = f"{duration(outcome.facts.seconds)}, about {duration(left)} left"
-            self._say_of_fit(f"{head}{result}, {times}; {job.scenario.name}")
+            times = [duration(outcome.facts.seconds), f"about {duration(left)} left"]
+            self._say_of_fit(self._of_fit(f"{head}{result}", times, job.scenario.name))
             self._say_once(outcome.facts.fallbacks)
         if self._done == self._total:
             self._progress.remove_task(self._task)
