@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from harness.cli import make_app
@@ -121,7 +122,8 @@ def test_a_study_of_probes_alone_gets_fewer_images_and_folds_but_no_epochs(
 def test_weights_that_are_not_to_be_had_are_said_before_anything_is_timed(
     study_of: Callable[..., Study], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(store.root / "hub"))
     text = PROBES.replace("backbone: test_resnet, weights: none", "backbone: resnet18.a1_in1k, weights: pretrained")
     said: list[str] = []
     rehearser = Rehearser(lambda more: study_of(text, *more), store, "cpu", said.append)
