@@ -14,6 +14,7 @@ from harness.data.data_lines import data_lines
 from harness.data.dataset import Dataset
 from harness.data.decode import Counting
 from harness.data.dicom_tags import require_patient_tag
+from harness.data.drawn_apart import drawn_apart
 from harness.data.folds import Fold, fold_digests
 from harness.data.inner_split import check_inner_splits
 from harness.data.inputs import Inputs, Workspace
@@ -62,6 +63,7 @@ def prepare(study: Study, store: Store, accepted: Collection[str] | None = None)
             folders = set_folders(study.data, store)
             dataset = read_dataset(root, study.data, accepted, partial(known_bad, store), folders)
             dataset = replace(dataset, synthetic=dataset.synthetic or is_phantom(root))
+            dataset = drawn_apart(study, dataset, store)
         folds = _folds(study, dataset, store)  # before any image is decoded
         with study.blamed("data", "source" if study.data.path is None else "path"):
             grouped = with_alike(study, dataset, store)

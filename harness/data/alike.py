@@ -20,6 +20,7 @@ from harness.study import Study
 from harness.study.identity import digest
 
 VERSION = 1  # raise it when other images are found to be nearly identical
+_COLUMNS = (ALIKE, ALIKE_BY_HASH)
 
 
 def with_alike(study: Study, dataset: Dataset, store: Store) -> Dataset:
@@ -30,13 +31,31 @@ def with_alike(study: Study, dataset: Dataset, store: Store) -> Dataset:
     """
     if study.folds.duplicates == "apart":
         return dataset
-    rows, aligned = dataset.rows("train"), study.folds.duplicates == "aligned"
-    found = read_json(alike_file(study, dataset, store))
-    groups = _groups(study, dataset, rows, store) if found is None else np.array(found, dtype=np.int64)
-    columns = dict(zip((ALIKE, ALIKE_BY_HASH), groups, strict=True)) if aligned else {ALIKE: groups}
+    rows, columns = dataset.rows("train"), dict(zip(_COLUMNS, _of_training(study, dataset, store), strict=False))
     if len(np.unique(columns[ALIKE])) == len(rows):
         return dataset
     return replace(dataset, table=dataset.table.assign(**{n: _named(dataset, g) for n, g in columns.items()}))
+
+
+def _of_training(study: Study, dataset: Dataset, store: Store) -> Rows:
+    """The groups of the training images, [1 or 2, n], as `found_groups` has them."""
+    rows = dataset.rows("train")
+    if dataset.alike_of_all:  # found for the draw of the test set, which tears none
+        place = np.argsort(by_name(dataset))[rows]
+        return np.stack([_first_of_each(np.array(groups, dtype=np.int64)[place]) for groups in dataset.alike_of_all])
+    found = read_json(alike_file(study, dataset, store))
+    return found_groups(study, dataset, rows, store) if found is None else np.atleast_2d(np.array(found, np.int64))
+
+
+def by_name(dataset: Dataset) -> Rows:
+    """The rows of all images in the order of their names, whatever their splits."""
+    return np.argsort(dataset.table["image"].to_numpy(dtype=str), kind="stable").astype(np.int64)
+
+
+def _first_of_each(labels: Rows) -> Rows:
+    """Groups by the number of their first row, of groups by any label, [n]."""
+    _, first, of = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(first[of], dtype=np.int64)
 
 
 def _named(dataset: Dataset, groups: Rows) -> pd.Series:
@@ -65,7 +84,12 @@ def cached_groups(study: Study, dataset: Dataset) -> list[int] | list[list[int]]
 
 def alike_file(study: Study, dataset: Dataset, store: Store) -> Path:
     """The file in the cache with the groups of the training images."""
-    hashes = dataset.table["sha256"].iloc[dataset.rows("train")].tolist()
+    return groups_file(study, dataset, dataset.rows("train"), store)
+
+
+def groups_file(study: Study, dataset: Dataset, rows: Rows, store: Store) -> Path:
+    """The file in the cache with the groups of these images, in this order."""
+    hashes = dataset.table["sha256"].iloc[rows].tolist()
     aligned = ["aligned", ALIGNED_VERSION] if study.folds.duplicates == "aligned" else []
     key = digest([VERSION, DECODER, study.data.image_size, hashes, *dataset.pixel_rules.in_keys, *aligned])
     return store.cache / "alike" / f"{key}.json"
@@ -89,10 +113,10 @@ def _count(groups: int) -> str:
     return f"{groups:,} group{'s' * (groups != 1)}"
 
 
-def _groups(study: Study, dataset: Dataset, rows: Rows, store: Store) -> Rows:
-    """The group of each training image, [n]; blank ones and further identical files are in groups of their own.
+def found_groups(study: Study, dataset: Dataset, rows: Rows, store: Store) -> Rows:
+    """The group of each of these images, [1, n], as the number of its first one; with aligned ones [2, n].
 
-    With aligned ones [2, n]: by both, and by hashes alone.
+    Then by both, and by hashes alone. Blank images and further identical files are in groups of their own.
     """
     whole = replace(dataset, pixel_rules=replace(dataset.pixel_rules, resize="squash"))  # as the audit sees them
     with store.draft() as draft:
@@ -103,7 +127,7 @@ def _groups(study: Study, dataset: Dataset, rows: Rows, store: Store) -> Rows:
     by_hash, both = np.arange(len(rows)), np.arange(len(rows))
     by_hash[compared] = compared[near]
     if study.folds.duplicates != "aligned":
-        return by_hash
+        return by_hash[None]
     both[compared] = compared[_joined(near, aligned_pairs(small[compared])[0])]
     return np.stack([both, by_hash])
 
@@ -123,7 +147,7 @@ def _joined(groups: Rows, pairs: Sequence[AlignedPair]) -> Rows:
     others = np.concatenate([groups, [pair.other for pair in pairs]]).astype(np.int64)
     graph = coo_array((np.ones(len(ones), dtype=np.int8), (ones, others)), shape=(len(groups), len(groups)))
     labels = connected_components(graph, directed=False)[1]
-    return np.asarray(np.unique(labels, return_index=True)[1][labels], dtype=np.int64)
+    return _first_of_each(labels)
 
 
 def _small(file: Path, rows: Rows) -> tuple[Thumbnails, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.data.alike import alike_file, cached_groups
 from harness.data.dataset import Dataset, Skipped
+from harness.data.drawn_apart import cache_drawn_apart
 from harness.data.folds import Fold, check_fold, make_folds
 from harness.data.inputs import Workspace
 from harness.store import Store
@@ -44,6 +45,7 @@ def cache_inputs(workspace: Workspace) -> None:
     alike = alike_file(study, inputs.dataset, store)
     if study.folds.duplicates != "apart" and read_json(alike) is None:
         write_atomic(alike, json.dumps(cached_groups(study, inputs.dataset)).encode())
+    cache_drawn_apart(study, inputs.dataset, store)
     if inputs.dataset.skipped is not None:
         _cache_bad(inputs.dataset.skipped, store)
 

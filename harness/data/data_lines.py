@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from harness.data.alike import alike_words
 from harness.data.corrections import pairs
 from harness.data.dataset import LEADING, Dataset, set_split
+from harness.data.drawn_apart import keeps_apart
 from harness.data.folder_layout import FLAT_WORDS
 from harness.data.patient_counts import UNKNOWN
 from harness.data.patients import SPLIT_FOLDERS
@@ -17,7 +18,8 @@ def data_lines(study: Study, dataset: Dataset) -> list[str]:
     lines = [FLAT_WORDS] if _is_flat(dataset) else []
     tested, spec = len(dataset.rows(LEADING)), study.data.test.held_out if study.data.test else None
     if spec is not None:
-        lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{drawn_words(spec)}")
+        apart = ", nearly identical images on one side" * keeps_apart(study)
+        lines.append(f"test set: {tested:,} of {len(dataset.table):,} images{drawn_words(spec)}{apart}")
     lines += _set_lines(study, dataset)
     lines += map(str, dataset.left_out)
     lines += [] if study.folds.duplicates == "apart" else [alike_words(study, dataset)]

@@ -61,6 +61,7 @@ class Dataset:
     sets: tuple[str, ...] = ()  # the names of the test sets, the leading one first; empty: one without a name
     set_roots: Mapping[str, Path] = field(default_factory=dict)  # of the sets with a source of their own
     corrected: tuple[Correction, ...] = ()  # the training images whose labels a table of the user's corrects
+    alike_of_all: tuple[tuple[int, ...], ...] = ()  # where a test set is drawn apart from its likes: `drawn_apart`
 
     @cached_property
     def digest(self) -> str:

@@ -29,9 +29,12 @@ def with_test_set(images: pd.DataFrame, spec: HeldOut, patients_known: bool) -> 
     return images.assign(split=np.where(chosen, "test", images["split"]))
 
 
-def drawn(images: pd.DataFrame, spec: HeldOut, patients_known: bool, field: FieldPath = FIELD) -> pd.Series:
+def drawn(
+    images: pd.DataFrame, spec: HeldOut, patients_known: bool, field: FieldPath = FIELD, alike: pd.Series | None = None
+) -> pd.Series:
     """Which of these images are held out; field: the one in the study file that asks for it.
 
+    alike: the group of each image whose images stay together, besides those of a patient and identical files.
     Raises DataError where a class would be missing on a side.
     """
     if spec.by == "patient" and not patients_known:
@@ -41,7 +44,8 @@ def drawn(images: pd.DataFrame, spec: HeldOut, patients_known: bool, field: Fiel
             (*field, "by"),
         )
     ordered = images.sort_values("image")  # the same images are drawn in whatever order a table has them
-    groups = connected(ordered["patient" if spec.by == "patient" else "image"], ordered["sha256"])
+    together = [] if alike is None else [alike.reindex(ordered.index)]
+    groups = connected(ordered["patient" if spec.by == "patient" else "image"], ordered["sha256"], *together)
     chosen = pd.Series(_chosen(groups, ordered["label"].tolist(), spec), ordered.index).reindex(images.index)
     for label, of_class in chosen.groupby(images["label"]):
         if of_class.all() or not of_class.any():

@@ -61,7 +61,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "models/weight_source.py": WORDS, "study/origin.py": IN_THE_IDS, "study/own_file.py": IN_THE_IDS,
     "stats/__init__.py": RECOMPUTED, "stats/areas.py": RECOMPUTED, "stats/clusters.py": RECOMPUTED,
     "stats/arrays.py": RECOMPUTED, "stats/label_quality.py": RECOMPUTED, "data/corrections.py": IN_THE_IDS,
-    "data/alike.py": IN_THE_IDS,
+    "data/alike.py": IN_THE_IDS, "data/drawn_apart.py": IN_THE_IDS,
     "stats/own_metrics.py": RECOMPUTED,
     "stats/bootstrap.py": RECOMPUTED, "stats/calibration.py": RECOMPUTED, "stats/paired.py": RECOMPUTED,
     "stats/fitted_models.py": RECOMPUTED, "stats/practical.py": RECOMPUTED,
