@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import LOG, StudyError
+from harness.study.number_words import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +33,9 @@ class Results:
     failed: int = 0
 
     def __repr__(self) -> str:
-        fits = [fit for fit in self.state.fits if fit.records]
-        done = sum(len(fit.records) for fit in fits)
-        missing = sum(len(fit.missing) for fit in self.state.fits)
-        return f"<results of {self.workspace.study.study}: {done} fits done, {missing} missing, {self.failed} failed>"
+        done = number_of(len(self.state.records), "fit")
+        missing = len({job.id for fit in self.state.fits for job in fit.missing})
+        return f"<results of {self.workspace.study.study}: {done} done, {missing} missing, {self.failed} failed>"
 
     @property
     def study_id(self) -> str:

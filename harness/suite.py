@@ -12,6 +12,7 @@ from harness.report.across.ranked_models import RankedModels, ranked_models
 from harness.report.across.sides import StudySide, ranking_side
 from harness.runner import Run, run_study
 from harness.store import Store
+from harness.study.number_words import is_are, number_of
 from harness.study.suite_file import Suite, SuiteDataSet
 
 
@@ -28,8 +29,12 @@ class DataSetRun:
         """What went wrong; None where all is done."""
         if self.run is None:
             return self.error
-        missing = sum(len(fit.missing) for fit in self.run.state.fits)
-        return f"{missing} fits are not done, {self.run.failed} of them failed now" if missing else None
+        missing = len({job.id for fit in self.run.state.fits for job in fit.missing})
+        return (
+            f"{number_of(missing, 'fit')} {is_are(missing)} not done, {self.run.failed} of them failed now"
+            if missing
+            else None
+        )
 
     @property
     def side(self) -> StudySide | None:

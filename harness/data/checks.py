@@ -26,6 +26,7 @@ from harness.data.units import chosen_unit, unit_dataset, unit_validation
 from harness.stats.proportions import wilson
 from harness.store import Store
 from harness.study import Study
+from harness.study.number_words import number_of
 
 MAX_AUDITED = 10_000  # images per split for the checks that fit a classifier; more do not change the estimate
 MAX_CONFOUNDED = 1_000  # training images for the confounders: each column of the metadata takes several classifiers
@@ -75,7 +76,7 @@ def _counts(dataset: Dataset) -> Iterator[AuditFinding]:
                 "patients": len(sizes), "most_images_of_a_patient": int(sizes.max()), "patient": str(sizes.index[0]),
                 "patients_with_one_image": int((sizes == 1).sum()),
             }  # fmt: skip
-        text = f"{split} {label}: {len(rows):,} images{' of ' if facts['patients'] else ', '}{words}"
+        text = f"{split} {label}: {number_of(len(rows), 'image')}{' of ' if facts['patients'] else ', '}{words}"
         yield AuditFinding("counts", "note", text, facts)
 
 
@@ -130,7 +131,8 @@ def _leaks(study: Study, dataset: Dataset, folds: list[Fold]) -> Iterator[AuditF
         text = f"{here.share:.0%} of validation images have their patient in training, in the folds of this study"
         yield AuditFinding("patient-across-folds", severity, text, asdict(here))
         plain = patient_leak(dataset, ungrouped_folds(dataset, k, seed))
-        yield AuditFinding("ungrouped-would-leak", "note", f"{plain.share:.0%} would in ungrouped folds", asdict(plain))
+        text = f"{plain.share:.0%} of validation images would have it in training, if folds were drawn without groups"
+        yield AuditFinding("ungrouped-would-leak", "note", text, asdict(plain))
     over = oversampling_leak(dataset, folds, k, seed)
     words = ", ".join(f"{share:.0%} of {name}" for name, share in over.by_class.items())
     text = f"oversampling before the split, in scenarios that set it, copies validation rows into training: {words}"

@@ -15,6 +15,7 @@ from harness.data.folds import Fold
 from harness.data.grays import is_blank
 from harness.data.orientations import WAYS
 from harness.data.survey import Survey
+from harness.study.number_words import is_are, number_of
 
 
 def exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[AuditFinding]:
@@ -26,13 +27,15 @@ def exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[AuditFinding]:
     within = {split: int(sum((table.loc[rows, "split"] == split).all() for rows in groups)) for split in dataset.splits}
     facts = {"groups": len(groups), "images": images, "redundant": redundant, "within": within}
     folds = "folds keep them together" if grouped else "folds may split them"
-    text = f"{len(groups)} groups of identical files ({images} images, {redundant} redundant); {folds}"
+    groups_words = number_of(len(groups), "group of identical files")
+    text = f"{groups_words} ({images} images, {redundant} redundant); {folds}"
     yield AuditFinding(
         "duplicates", "note", text, facts | {"across": {_ACROSS[c][1]: len(g) for c, g in spread.items()}}
     )
     for column, (name, what, severity) in _ACROSS.items():
         if spread[column] and (column != "patient" or dataset.patient_rule is not None):
-            words = f"{len(spread[column])} groups of identical files are in several {what}, such as"
+            count = len(spread[column])
+            words = f"{number_of(count, 'group of identical files')} {is_are(count)} in several {what}, such as"
             yield _images(dataset, name, severity, words, spread[column])
 
 
@@ -55,11 +58,13 @@ def near_duplicates(
     small = int((files[["width", "height"]].min(axis=1) < HASHED_SIZE).sum())
     ways = dict(Counter(WAYS[pair.way] for pair in near.pairs if pair.way))
     of = ", ".join([f"{images:,} images", *(f"{count:,} {way}" for way, count in ways.items())])
-    text = f"{groups} groups of nearly identical images" + (f" ({of})" if groups else "")
+    text = number_of(groups, "group of nearly identical images") + (f" ({of})" if groups else "")
     if blank.any():
-        text += f"; {blank.sum():,} blank images were not compared"
+        count = int(blank.sum())
+        text += f"; {number_of(count, 'blank image')} {'was' if count == 1 else 'were'} not compared"
     if small:
-        text += f"; {small:,} images are smaller than {HASHED_SIZE} px: recompressed copies of them may be missed"
+        images_words = f"{number_of(small, 'image')} {is_are(small)} smaller than {HASHED_SIZE} px"
+        text += f"; {images_words}: recompressed copies of {'it' if small == 1 else 'them'} may be missed"
     if not near.complete:
         text += f"; each of many similar images was compared with the next {MAX_COMPARISONS:,} only"
     facts = {"groups": groups, "images": images, "ways": ways}
@@ -78,12 +83,13 @@ def _near_across(dataset: Dataset, rows: Rows, near: NearDuplicates) -> Iterator
         found = {int(near.groups[pair.row]): pair for pair in near.pairs if values[pair.row] != values[pair.other]}
         if not found:
             continue
-        differ = f"differ in {column}"
+        count = len(found)
+        differ = f"{'differs' if count == 1 else 'differ'} in {column}"
         if column == "patient":
             known = dataset.patient_rule is not None
-            whose = "are of several patients" if known else "of unknown patients"
+            whose = f"{is_are(count)} of several patients" if known else "of unknown patients"
             differ = f"{whose}: folds {'keep them together' if ALIKE in dataset.table else 'may split them'}"
-        words = f"{len(found)} groups of nearly identical images {differ}, such as"
+        words = f"{number_of(count, 'group of nearly identical images')} {differ}, such as"
         pairs = list(found.values())
         finding = _images(dataset, name, severity, words, [[int(rows[p.row]), int(rows[p.other])] for p in pairs])
         ways = [WAYS[pair.way] for pair in pairs]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.data.dataset import Dataset, Rows
+from harness.study.number_words import number_of
 
 Severity = Literal["error", "warning", "note"]
 
@@ -26,5 +27,6 @@ def counted(dataset: Dataset, rows: Rows) -> tuple[str, dict[str, Any]]:
     of = ", ".join(f"{count:,} of {name}" for name, count in largest)
     more = ", ..." if len(by_class) > len(largest) else ""
     first = dataset.table["image"].iloc[rows[:20]].tolist()
-    text = f"{len(rows):,} images ({of}{more}), such as {first[0]}"
+    such = f", such as {first[0]}" if len(rows) > 1 else f", {first[0]}"
+    text = f"{number_of(len(rows), 'image')} ({of}{more}){such}"
     return text, {"count": len(rows), "by_class": by_class, "first": first}

@@ -59,7 +59,9 @@ def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[AuditFindin
 def _sizes(found: pd.DataFrame) -> Iterator[AuditFinding]:
     sizes = _size_words(found).value_counts()
     modes = found["mode"].value_counts()
-    text = f"{len(sizes)} image sizes, most often {sizes.index[0]} ({sizes.iloc[0]:,}); modes {', '.join(modes.index)}"
+    most = f"{sizes.index[0]} ({sizes.iloc[0]:,})"
+    words = f"{len(sizes):,} image sizes, most often {most}" if len(sizes) > 1 else f"1 image size, {most}"
+    text = f"{words}; mode{'s' * (len(modes) != 1)} {', '.join(modes.index)}"
     facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
     yield AuditFinding("sizes", "note", text, facts)
 

@@ -11,6 +11,7 @@ from harness.data.finding import AuditFinding, Severity
 from harness.data.guesses import suggestion
 from harness.data.patient_counts import PATIENTS_UNKNOWN, doubts
 from harness.data.patients import patient_rule, seen_by_rules
+from harness.study.number_words import is_are, number_of
 
 
 def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
@@ -57,7 +58,9 @@ def _across_splits(
         "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
     }  # fmt: skip
     sides = " and ".join(pair) if pair == SPLITS else " and in ".join(map(dataset.split_words, pair))
-    what = "test images" if pair == SPLITS else f"images of {dataset.split_words(pair[1])}"
-    text = f"{len(shared)} patients are in {sides} by the rule {rule} ({int(hit.sum())} {what})"
+    what = "test image" if pair == SPLITS else f"image of {dataset.split_words(pair[1])}"
+    what = number_of(int(hit.sum()), what)
+    who = f"{number_of(len(shared), 'patient')} {is_are(len(shared))}"
+    text = f"{who} in {sides} by the rule {rule} ({what})"
     name = "patient-across-splits" if severity == "error" else "patient-rule"
     return AuditFinding(name, severity if shared else "note", text, facts)

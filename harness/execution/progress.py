@@ -13,6 +13,7 @@ from rich.table import Column
 from harness.errors import LOG, JobError
 from harness.store.clock import duration
 from harness.store.results import FoldRecord, Metrics
+from harness.study.number_words import number_of
 from harness.study.plan import Job
 
 
@@ -88,7 +89,7 @@ class Reporter:
         self._total, self._done, self._started = len(jobs), 0, time.monotonic()
         self._epochs = sum(job.scenario.settings.epochs for job in jobs)
         self._task = self._progress.add_task(name, total=self._epochs, note="")
-        self.say(f"{name}: {len(jobs)} fits")
+        self.say(f"{name}: {number_of(len(jobs), 'fit')}")
 
     def job_started(self, job: Job) -> None:
         """Note that a job starts."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.errors import StudyError
+from harness.store.results import FoldRecord
 from harness.study.contests import Contest, contests_of
 from harness.study.fit_costs import mean_cost
 from harness.study.identity import Digests, digest, study_id
@@ -116,6 +117,11 @@ class StudyState:
         nested selections."""
         tests = [state for test in self.tests for state in test.with_refits]
         return [*self.scenarios, *tests, *(fit for each in self.nested for fold in each.outer for fit in fold.fits)]
+
+    @property
+    def records(self) -> dict[str, FoldRecord]:
+        """The records of all fits that are done, by job id: each once, though several stages may share it."""
+        return {job_id: record for fit in self.fits for job_id, record in fit.records.items()}
 
 
 def look_key(test: ScenarioState) -> str:

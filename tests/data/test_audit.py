@@ -170,7 +170,7 @@ def test_a_copy_across_the_splits_is_a_near_duplicate_however_it_is_turned(
     assert blocking.text.endswith(f"such as train/A/trX1-0.png = test/A/teX2-0.jpg, {way}")
     assert blocking.facts["ways"] == [way]
     near = one(found, "near-duplicates")
-    assert (near.text, near.facts["ways"]) == (f"1 groups of nearly identical images (2 images, 1 {way})", {way: 1})
+    assert (near.text, near.facts["ways"]) == (f"1 group of nearly identical images (2 images, 1 {way})", {way: 1})
 
 
 @pytest.mark.parametrize(("patients", "torn"), [(range(6), True), ([0] * 6, False)])

@@ -90,6 +90,14 @@ def test_what_was_fitted_before_a_stop_or_without_nested_is_not_fitted_again(
     assert plain.nested == ()
 
 
+def test_the_report_counts_each_fit_once(nested: tuple[list[Job], Finished]) -> None:
+    run = _run(nested)
+    twice = replace(run.state, nested=run.state.nested * 2)  # as nested selections of two stages have fits in common
+    assert len(twice.records) == len(run.state.records) == 4 + 15 + 1
+    assert "\n- 20 fits, " in run.report.read_text()
+    assert "; 20 fits |" in (run.report.parent / "checklist.md").read_text()
+
+
 def _frame(store: Store, job: Job) -> pd.DataFrame:
     return pd.read_parquet(store.jobs / job.id / "predictions.parquet")
 

@@ -187,7 +187,7 @@ def test_a_recompressed_copy_across_the_splits_is_found_where_images_become_smal
     smooth.save("d/train/ILL/copy.png")
     smooth.save("d/test/ILL/copy.jpg", quality=80)
     write_study(size=28)
-    assert "near-duplicate-across-splits: 1 groups of nearly identical images differ in split, such as" in (
+    assert "near-duplicate-across-splits: 1 group of nearly identical images differs in split, such as" in (
         harness.refused("audit", "s.yaml")
     )
 
@@ -230,7 +230,7 @@ def test_frames_of_one_scene_are_one_group(harness: Harness) -> None:
         "groups": 1, "images": 201, "ways": {}, "blank": 0, "small": 0, "complete": True,
     }  # fmt: skip
     across = found["near-duplicate-across-labels"]
-    assert across["text"].startswith("1 groups of nearly identical images differ in label, such as train/ILL/frame")
+    assert across["text"].startswith("1 group of nearly identical images differs in label, such as train/ILL/frame")
     assert across["text"].endswith(" = train/WELL/img000.png")
 
 

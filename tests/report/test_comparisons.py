@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.metrics import accuracy_score, recall_score
 from harness.report.numbers.comparisons import TEST, fitted_comparisons, pair_comparison, stage_comparisons
 from harness.report.numbers.predictions import pooled
 from harness.report.numbers.records import Statistics
+from harness.report.sections.stages import comparisons_of
 from harness.stats.arrays import arrays
 from harness.stats.fitted_models import accuracy_difference, area_difference
 from harness.stats.paired import corrected_t, holm
@@ -183,3 +185,14 @@ def test_the_tables_of_the_report_are_there_in_every_form(finished: Finished) ->
         assert (folder / f"{name}.csv").exists()
         assert "\\toprule" in (folder / f"{name}.tex").read_text()
     assert json.loads((folder / "statistics.schema.json").read_text())["title"] == "Statistics"
+
+
+def test_a_stage_has_no_comparisons_of_another_stage_with_the_same_scenarios(finished: Finished) -> None:
+    first, last = finished.run.state.stages
+    both = tuple({s.id: s for s in (*first.scenarios, *last.scenarios)}.values())
+    wide = replace(last, scenarios=both)
+    own = stage_comparisons(wide)
+    every = [*stage_comparisons(first), *own]
+    assert len(every) == len(first.scenarios) - 1 + len(both) - 1
+    assert comparisons_of(wide, [first, wide], every) == own
+    assert comparisons_of(first, [first, wide], every) == stage_comparisons(first)

@@ -31,7 +31,7 @@ def test_the_summary_says_what_was_run_who_won_and_what_the_test_set_says(finish
     path = finished.run.report.parent / f"test-confusion-{test.id}.csv"
     confusion = pd.read_csv(path, index_col=0).drop(columns="mark").to_numpy()
     assert f"{confusion.trace()} of 24 images correct" in words
-    assert "always predicting the most frequent class gives 75.0%" in words
+    assert "always predicting the most frequent class of training gives 75.0%" in words
     assert words.count(f"{confusion.trace() / 24:.1%} of 24 images") == 1, "the answer has the share with its interval"
     assert f"Test set: {confusion.trace()} of 24 images correct; always" in words, "and the list does not repeat it"
     last = next(

@@ -76,7 +76,7 @@ UNDECISIVE = {  # the files of the rooms with decisive code that decide no numbe
     "study/conditions.py": IN_THE_IDS, "study/conflicts.py": WORDS, "study/recipe_conflicts.py": WORDS,
     "study/grid.py": IN_THE_IDS, "study/grid_rules.py": IN_THE_IDS, "study/recipes.py": IN_THE_IDS,
     "study/scenario_names.py": WORDS, "study/shipped.py": WORDS, "study/stage.py": IN_THE_IDS,
-    "study/load.py": IN_THE_IDS, "study/messages.py": WORDS,
+    "study/load.py": IN_THE_IDS, "study/messages.py": WORDS, "study/number_words.py": WORDS,
     "study/mixed.py": WORDS, "study/nested.py": IN_THE_IDS,
     "study/overrides.py": IN_THE_IDS, "study/suite_file.py": IN_THE_IDS,
     "study/paper.py": RECOMPUTED, "study/paths.py": IN_THE_IDS, "study/pixel_rules.py": IN_THE_IDS,

@@ -23,6 +23,7 @@ from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import interval_cell, interval_note
+from harness.study.number_words import number_of
 from harness.study.preprocessing import OF_STUDY
 from harness.study.settings import RECIPE, SCORING, TREATMENTS
 from harness.study.subgroups import subgroup_words
@@ -127,7 +128,7 @@ def _levels(used: AllUsed, name: str) -> str:
 
 def _model_answers(draft: Draft) -> dict[str, str]:
     study, used = draft.study, used_settings(draft.study, draft.inputs, draft.state.scenarios)
-    facts = [r.facts for state in draft.state.stages for s in state.scenarios for r in s.records.values()]
+    facts = [record.facts for record in draft.state.records.values()]
     scenarios = [s.settings for s in draft.state.scenarios]
     torch = ", ".join(sorted({f"torch {f.torch} ({f.device}, {f.precision})" for f in facts}))
     training = (
@@ -160,7 +161,9 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         f" {', '.join(draft.inputs.dataset.classes)}",
         "software": torch and f"{torch}; all packages in environment.txt of the study run",
         "initialisation": _levels(used, "weights"),
-        "training": f"{'; '.join(_levels(used, name) for name in training if name in used)}; {len(facts)} fits",
+        "training": "; ".join(
+            [*(_levels(used, name) for name in training if name in used), number_of(len(facts), "fit")]
+        ),
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(used, 'select_epoch')}" if rules else "",
         "ensemble": "; ".join([alone if refit else mean, *averaged]) if tested else "",
         "imbalance": f"{treated}; {oversampling_words(scenarios)}",
@@ -188,7 +191,9 @@ def _result_answers(draft: Draft) -> dict[str, str]:
         " the corrected resampled t over folds, and the Bayesian correlated t with a region of equivalence; between"
         f" fitted models on the test set accuracy and DeLong's test over {draft.inputs.separation.unit}, without a"
         " verdict; Holm over each family",
-        "test": f"{_external(draft)}, {looks} declared looks{counted}{_other_sets(draft)}" if tested else "",
+        "test": f"{_external(draft)}, {number_of(looks, 'declared look')}{counted}{_other_sets(draft)}"
+        if tested
+        else "",
         "fairness": _fairness(draft),
         "performance": ", ".join(values) and f"test set{of}: {', '.join([*values, *clinic])}; all in statistics.json",
     }

@@ -22,7 +22,7 @@ NOT_RECORDED = "not recorded"  # by the version that made a fit
 def conduct_lines(draft: Draft) -> list[str]:
     """Write the tables of fits and commands to the folder, and return the section in Markdown."""
     workspace, digests = draft.workspace, draft.inputs.digests
-    records = [record for state in draft.state.fits for record in state.records.values()]
+    records = list(draft.state.records.values())
     return [
         "## Provenance",
         "",

@@ -1,16 +1,18 @@
 """The results of a study in one unit: its stages, winners, tests, subgroups, and the gap to the test set."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from harness.report.draft import Draft
 from harness.report.figures import study as figures
 from harness.report.figures.forest import difference_figure
 from harness.report.figures.intervals import MAX_CLASSES, WORST_CLASSES, scenario_intervals
-from harness.report.numbers.comparisons import TEST
+from harness.report.numbers.comparisons import TEST, stage_comparisons
 from harness.report.numbers.fold_numbers import FOLD_RESAMPLES
 from harness.report.numbers.inflation import INFLATION
 from harness.report.numbers.marks import marked, together
-from harness.report.numbers.records import Statistics
+from harness.report.numbers.records import Comparison, Statistics
 from harness.report.numbers.statistics import selection_words
 from harness.report.numbers.treatments import TREATED
 from harness.report.sections.answer import deciding, difference_lines, differences_file
@@ -78,8 +80,7 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     lines += learning_curve_lines(draft, state)
     if state.best and state.finished:
         lines += [*selection_words(state, draft.statistics.estimates), ""]
-    names = {scenario.name for scenario in state.scenarios}
-    compared = [c for c in draft.statistics.comparisons if {c.first, c.second} <= names and c.on not in (TEST, TREATED)]
+    compared = comparisons_of(state, draft.state.stages, draft.statistics.comparisons)
     if compared:
         lines += export_table(comparison_table(compared), folder, f"comparisons-{name}")
         fits = (
@@ -91,6 +92,20 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
         lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
     return lines
+
+
+def comparisons_of(state: StageState, stages: Sequence[StageState], every: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons between scenarios of a stage, without those that another stage makes of the same scenarios."""
+    of_others = {_key(c) for other in stages for c in stage_comparisons(other)}
+    of_others -= {_key(c) for c in stage_comparisons(state)}
+    names = {scenario.name for scenario in state.scenarios}
+    between = [c for c in every if {c.first, c.second} <= names]
+    return [c for c in between if c.on not in (TEST, TREATED) and _key(c) not in of_others]
+
+
+def _key(c: Comparison) -> tuple[str, str, str, int]:
+    """What tells a comparison of one stage from that of the same scenarios in another: its metric and its family."""
+    return c.first, c.second, c.metric, c.comparisons
 
 
 def _differences(draft: Draft, state: StageState, title: str, mark: str | None) -> list[str]:

@@ -55,7 +55,7 @@ def summary_lines(workspace: Workspace, state: StudyState, statistics: Statistic
     chosen = final_test(workspace.study, state)
     found += [f"No model is registered: {chosen}."] if isinstance(chosen, str) else []
     used = used_settings(workspace.study, workspace.inputs, state.scenarios)
-    records = [record for fit in state.fits for record in fit.records.values()]
+    records = list(state.records.values())
     found += [constants_sentence(used), f"Run: {run_words(records, workspace.commands)}; {data_words(workspace)}."]
     return [f"- {words}" for words in found if words]
 
@@ -113,7 +113,8 @@ def _tested(test: ScenarioState, statistics: Statistics, unit: Unit, answered: b
     which = "" if answered else f", {averaged(test)}"
     yield (
         f"Test set{which}: {_correct(accuracy, statistics, unit, not answered)};"
-        f" always predicting the most frequent class gives {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
+        " always predicting the most frequent class of training gives"
+        f" {_estimate(statistics, MAJORITY, 'accuracy').value:.1%}."
         f"{f' **{accuracy.mark}.**' if accuracy.mark else ''}"
     )
     recalls = [e for e in statistics.estimates if (e.subject, e.on, e.metric) == (test.name, TEST, "recall")]

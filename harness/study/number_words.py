@@ -1,0 +1,15 @@
+"""A number with its noun, as a sentence has it."""
+
+
+def number_of(count: int, noun: str) -> str:
+    """The count with the noun in singular or plural: `1 group of files` of `group of files`, `2,000 groups of files`.
+
+    noun: in singular; the plural adds an `s` to it, or to what stands before its `of`.
+    """
+    head, of, rest = noun.partition(" of ")
+    return f"{count:,} {head}{'s' * (count != 1)}{of}{rest}"
+
+
+def is_are(count: int) -> str:
+    """The verb of so many."""
+    return "is" if count == 1 else "are"

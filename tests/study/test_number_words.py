@@ -1,0 +1,16 @@
+import pytest
+
+from harness.study.number_words import is_are, number_of
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "words"),
+    [
+        (1, "fit", "1 fit is"),
+        (0, "blank image", "0 blank images are"),
+        (2000, "group of identical files", "2,000 groups of identical files are"),
+        (1, "group of identical files", "1 group of identical files is"),
+    ],
+)
+def test_a_number_goes_with_its_noun_and_its_verb(count: int, noun: str, words: str) -> None:
+    assert f"{number_of(count, noun)} {is_are(count)}" == words
