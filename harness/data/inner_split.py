@@ -39,12 +39,12 @@ def inner_split(dataset: Dataset, train: Rows, seed: int, share: float = FOR_PRO
     train: rows of the manifest, those that were oversampled as often as they were drawn.
     Raises DataError where a class has too few patients to be on both sides.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    from harness.data.stratified_groups import QuickStratifiedGroupKFold
 
     rows, counts = np.unique(train, return_counts=True)
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     least, name = _least(dataset, rows)
-    splitter = StratifiedGroupKFold(min(round(1 / share), max(2, least)), shuffle=True, random_state=seed)
+    splitter = QuickStratifiedGroupKFold(min(round(1 / share), max(2, least)), shuffle=True, random_state=seed)
     for kept, held in splitter.split(rows, labels, groups) if least > 1 else ():
         if all(len(set(labels[side])) == len(dataset.classes) for side in (kept, held)):
             _require_apart(groups, kept, held)
