@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.data.inputs import Workspace
 from harness.data.record import StudyRecord, records
 from harness.errors import described
+from harness.report.verified.alike_again import alike_items
 from harness.report.verified.fits import Planned, fit_item, planned_fits
 from harness.report.verified.report_again import report_again_items
 from harness.report.verified.sealed import explanation_items, sealed_explanations, sealed_folders
@@ -100,7 +101,10 @@ class Verification:
         if root is None and record.root.is_relative_to(self._store.data) and record.root.is_dir():
             root = record.root  # images that were drawn or unpacked in the store
             self._covered |= {file for file in workspace.inputs.dataset.files if file.is_relative_to(self._store.data)}
-        yield from image_items(record, workspace.inputs.dataset, root)
+        found = list(image_items(record, workspace.inputs.dataset, root))
+        yield from found
+        if root is not None and all(item.verdict == "holds" for item in found):
+            yield from alike_items(found[0].what, workspace, root)
 
     def fits(self) -> Iterator[VerifiedItem]:
         """Compute the metrics of every fit again."""
