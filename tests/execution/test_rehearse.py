@@ -69,7 +69,7 @@ def test_repeats_and_the_test_set_go_first_then_epochs(rehearse: Callable[[float
     assert rehearse(seconds_for(5 * TRAINED - 1, fits=6)).options[-1] == "base.epochs=4"
 
 
-def test_fewer_images_come_after_fewer_epochs(rehearse: Callable[[float], Rehearsal]) -> None:
+def test_fewer_images_come_after_fewer_epochs(rehearse: Callable[[float], Rehearsal], store: Store) -> None:
     given = seconds_for(EPOCHS * TRAINED * 0.8, fits=6)
     found = rehearse(given)
     assert found.options[-2] == f"base.epochs={EPOCHS}"
@@ -77,6 +77,8 @@ def test_fewer_images_come_after_fewer_epochs(rehearse: Callable[[float], Rehear
     assert found.seconds <= OF_THE_TIME * given
     assert 0.75 * 480 < (found.study.data.limit or 0) <= 0.8 * 480, "as many as the time allows"
     assert rehearse(given).options == found.options, "the same command makes the same study"
+    (reading,) = json.loads((store.cache / "reading.json").read_text()).values()
+    assert 0 < reading < 1, "seconds an image, which the next command reads"
 
 
 def test_fewer_folds_come_last(rehearse: Callable[[float], Rehearsal]) -> None:
