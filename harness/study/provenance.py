@@ -114,7 +114,8 @@ def decisive_code() -> str:
 
 
 def _command() -> str:
-    return redact(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    started = Path(sys.argv[0]).name
+    return redact(" ".join(["python -m harness.cli" if started == "__main__.py" else started, *sys.argv[1:]]))
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import MAX_CLASS_NAME, MAX_TITLE_LINES, named, titled, words_figure
+from harness.report.figures.drawing import MAX_CLASS_NAME, MAX_TITLE_LINES, named, row_labels, titled, words_figure
 from harness.report.figures.search import slice_figure
 from harness.report.tables.export import markdown
 
@@ -56,6 +56,18 @@ def test_names_and_titles_in_figures_are_of_a_size() -> None:
 
 
 @pytest.mark.figures
+def test_names_beside_rows_take_two_lines_and_their_room() -> None:
+    assert row_labels(["resnet50 + linear + none"]) == (["resnet50 + linear + none"], 0, 1)
+    long = "tf_efficientnet_lite0 (weights=tf_efficientnet_lite0.safetensors) + dropout-gap + random"
+    (short, label), wider, higher = row_labels(["resnet50", long])
+    assert (short, label.split()) == ("resnet50", long.split())
+    assert len(label.split("\n")) == 2
+    assert wider > 0
+    assert higher > 1
+    (cut,), _, _ = row_labels(["x" * 1000])
+    assert len(cut.split("\n")) <= 2
+
+
 def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
     words_figure("from 5$ to 10$ ^_^ {", "over $20$ \\frac", tmp_path / "words.png")
     drawn = (tmp_path / "words.svg").read_text(encoding="utf-8")

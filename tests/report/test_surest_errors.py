@@ -24,7 +24,7 @@ FRAME = pd.DataFrame(
 def test_the_surest_errors_come_first_and_what_is_right_never() -> None:
     found = confident_errors(FRAME)
     assert found["image"].tolist() == ["train/e.png", "train/c.png", "train/b.png", "train/f.png"]
-    assert found["called"].tolist() == ["B", "A", "B", "A"]
+    assert found["predicted"].tolist() == ["B", "A", "B", "A"]
     assert found["true"].tolist() == ["A", "B", "A", "B"]
     assert found["probability"].tolist() == [0.99, 0.95, 0.8, 0.5]
     assert found["patient"].tolist() == ["y", "w", "v", "z"]

@@ -138,3 +138,12 @@ def test_the_versions_are_those_at_work(monkeypatch: pytest.MonkeyPatch) -> None
     assert found["torch"] == torch.__version__.partition("+")[0], "a build for GPUs is no other version"
     monkeypatch.setattr(timm, "__version__", "9.9")  # as if the package was exchanged under a running process
     assert "timm 9.9" in versions()
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("x/harness/cli/__main__.py", "python -m harness.cli run a.yaml"), ("bin/harness", "harness run a.yaml")],
+)
+def test_the_recorded_command_can_be_typed(program: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", [program, "run", "a.yaml"])
+    assert provenance._command() == words

@@ -46,6 +46,8 @@ SQUARE_INCHES = 4.2
 MAX_TITLE_LINES = 4
 MAX_CLASS_NAME = 40  # characters
 MAX_SCENARIO_NAME = 120  # characters: all its levels
+LABEL_WIDTH = 44  # characters of a line beside a row: longer names take two lines
+LABEL_INCHES = 0.062  # a character more than that, in inches
 IMAGE = re.compile(r"!\[[^]]*\]\(([^)]+)\)")  # in Markdown
 
 
@@ -91,6 +93,22 @@ def titled(text: str, width: int) -> str:
     """The title for a figure, in lines of this width."""
     plain = "".join(c if c.isprintable() else " " for c in text)
     return fill(plain, width, max_lines=MAX_TITLE_LINES, placeholder=" ...")
+
+
+def row_labels(names: Iterable[str]) -> tuple[list[str], float, float]:
+    """The names of scenarios beside the rows of a figure, in two lines at the most.
+
+    With them the inches that the figure must be wider for them, and how much higher each row must be (1 where all names
+    are short).
+    """
+    labels = [_in_two_lines(named(name, MAX_SCENARIO_NAME)) for name in names]
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
+    return labels, max(0, longest - LABEL_WIDTH) * LABEL_INCHES, 1.3 if any("\n" in label for label in labels) else 1
+
+
+def _in_two_lines(name: str) -> str:
+    width = next(width for width in range(LABEL_WIDTH, MAX_SCENARIO_NAME + 2) if len(wrap(name, width)) <= 2)
+    return fill(name, width) if len(name) > LABEL_WIDTH else name
 
 
 def plain_figure(

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, save, titled
+from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, row_labels, save, titled
 from harness.study.contests import Contest, pairs
 
 MAX_ROWS = 40
 ROW_INCHES = 0.28
+XLABEL_WIDTH = 50  # characters of a line below the axes, beside which the names stand
 
 
 @drawn
@@ -24,7 +25,8 @@ def difference_figure(
     interval, and the point is hollow.
     """
     ranked = sorted(contests, key=lambda contest: abs(contest.test.difference))[:MAX_ROWS]
-    figure, axes = new_figure(7.2, max(1.6, 1.1 + ROW_INCHES * len(ranked)))
+    labels, wider, higher = row_labels(contest.other.name for contest in ranked)
+    figure, axes = new_figure(7.2 + wider, max(1.6, 1.1 + ROW_INCHES * higher * len(ranked)))
     axes.axvspan(-margin, margin, color="tab:green", alpha=0.15, lw=0)
     axes.axvline(0, color="gray", lw=0.8)
     for row, contest in enumerate(ranked):
@@ -41,9 +43,9 @@ def difference_figure(
     axes.set(
         xlim=edges,
         yticks=range(len(ranked)),
-        yticklabels=[named(contest.other.name, MAX_SCENARIO_NAME) for contest in ranked],
+        yticklabels=labels,
         ylim=(len(ranked) - 0.4, -0.6),
-        xlabel=f"{metric}, minus that of {named(ranked[0].top.name, MAX_SCENARIO_NAME)}",
-        title=titled(title, 70),
+        xlabel=titled(f"{metric}, minus that of {named(ranked[0].top.name, MAX_SCENARIO_NAME)}", XLABEL_WIDTH),
+        title=titled(title, XLABEL_WIDTH),
     )
     return save(figure, path, vector=True, mark=mark)

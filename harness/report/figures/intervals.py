@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, save, titled
+from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, row_labels, save, titled
 from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.records import Estimate
 
@@ -57,7 +57,8 @@ def draw_scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str],
     panels = _panels(found)
     ranked = sorted((e for e in found if e.metric == "accuracy"), key=lambda e: e.value)
     rows = [e.subject for e in ranked][-MAX_ROWS:]
-    size = (1.8 + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * len(rows)))
+    labels, wider, higher = row_labels(rows)
+    size = (1.8 + wider + 2.6 * len(panels), max(1.6, 0.9 + 0.28 * higher * len(rows)))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for panel, label in zip(axes[0], panels, strict=True):
         for e in (e for e in found if _label(e) == label and e.subject in rows):
@@ -67,7 +68,7 @@ def draw_scenario_intervals(estimates: Sequence[Estimate], names: Sequence[str],
             panel.plot([e.value], [y], "o", color="C0", markersize=4)
         panel.set(
             yticks=range(len(rows)),
-            yticklabels=[named(row, MAX_SCENARIO_NAME) for row in rows],
+            yticklabels=labels,
             xlabel=label,
             ylim=(-0.6, len(rows) - 0.4),
         )

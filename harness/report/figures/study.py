@@ -11,7 +11,16 @@ from matplotlib.ticker import MaxNLocator
 from harness.data.dataset import Dataset
 from harness.report.figures.class_curves import pr_figure, roc_figure
 from harness.report.figures.confusion import confusion_figure
-from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, new_figure, plain_figure, save, titled
+from harness.report.figures.drawing import (
+    LABEL_WIDTH,
+    MAX_SCENARIO_NAME,
+    drawn,
+    named,
+    new_figure,
+    plain_figure,
+    save,
+    titled,
+)
 from harness.report.numbers.predictions import by_repeat
 from harness.stats.arrays import arrays
 from harness.stats.metrics import equal_mass_bins
@@ -36,7 +45,8 @@ def validation_curves(
 
 def draw_validation_curves(scenarios: Sequence[ScenarioState], metric: str, title: str) -> Figure:
     """The figure of a metric by epoch."""
-    columns = 1 if len(scenarios) < 5 else 2
+    long = any(len(state.name) > LABEL_WIDTH for state in scenarios)
+    columns = 1 if len(scenarios) < 5 or long else 2
     figure, axes = new_figure(7.2, 3.6 + LEGEND_LINE_INCHES * len(scenarios) / columns)
     for number, state in enumerate(scenarios):
         curves = _curves(list(state.records.values()), metric)

@@ -214,10 +214,11 @@ def _cut_off(draft: Draft) -> str:
 
 def _stored_answers(draft: Draft) -> dict[str, str]:
     """Where a reader finds more than the checklist says."""
+    one = draft.unit.name
     tested = any(test.finished for test in draft.state.tests)
     return {
         "cut-off": _cut_off(draft),
-        "failures": "confusion matrix of the test set and its surest errors, image by image: in the report" * tested,
+        "failures": f"confusion matrix of the test set and its surest errors, {one} by {one}: in the report" * tested,
         "details": "the study file, whole, in the report",
         "stored": "the probabilities of each image of each fit, with SHA-256; harness verify computes the numbers from"
         " them again",

@@ -30,13 +30,14 @@ def decision_lines(estimates: Sequence[Estimate], predicted: Predicted, title: s
         if predicted.mark:
             table["mark"] = predicted.mark
         exported = export_table(table, predicted.folder, f"decision{name}-{key}")
-        found += [*(exported if on == TEST else []), f"![decision curve]({path.name})", ""]
+        found += [*(exported if on == TEST else []), f"![decision curve, {on}]({path.name})", ""]
     if not found:
         return []
     return [
         "**Net benefit.** Of acting on a prediction from a threshold on: positives found, less the negatives treated"
-        " at the odds of the threshold, for each image (Vickers & Elkin 2006). A model is of use where its curve is"
-        f" above both treating all and treating none, which is 0. Bands: 95 % by resampling {unit}.",
+        " at the odds of the threshold, by the number of all predictions (Vickers & Elkin 2006). A model is of use"
+        " where its curve is above both treating all and treating none, which is 0. Figures: of the test set, then"
+        f" out of fold; the table is of the test set. Bands: 95 % by resampling {unit}.",
         "",
         *found,
     ]

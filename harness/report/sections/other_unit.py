@@ -45,7 +45,8 @@ def other_unit_lines(draft: Draft, other: Draft | None) -> list[str]:
     return [
         f"## By {name}",
         "",
-        f"{_how(draft, other)}{selected} Every table, test, interval and operating point by"
+        f"{_how(draft, other)}{selected} Out of fold: of all folds"
+        " together, where the leaderboard has means over the folds. Every table, test, interval and operating point by"
         f" {name} is on [a page of its own]({page_of(other.unit)}).",
         "",
         *export_table(_side_by_side(draft, other), draft.folder, "units"),

@@ -18,7 +18,7 @@ MAX_ERRORS = 12
 def confident_errors(frame: pd.DataFrame, most: int = MAX_ERRORS) -> pd.DataFrame:
     """The wrongly classified images, the surest first.
 
-    Columns: image, patient, true and predicted class (`true`, `called`), probability of the predicted class. Without
+    Columns: image, patient, true and predicted class (`true`, `predicted`), probability of the predicted class. Without
     the patient where each image counts as one. With several repeats, the images that most repeats got wrong come first.
     """
     parts = by_repeat(frame)
@@ -47,7 +47,7 @@ def _errors(frame: pd.DataFrame) -> pd.DataFrame:
             "image": frame["image"].to_numpy(),
             "patient": frame["patient"].to_numpy(),
             "true": frame["label"].to_numpy(),
-            "called": np.array(classes)[predicted],
+            "predicted": np.array(classes)[predicted],
             "probability": probabilities.max(axis=1),
         }
     )
@@ -68,12 +68,12 @@ def error_lines(
     if not len(table):
         return ["No image was classified wrongly.", ""]
     rows = pd.Series(range(len(images)), index=images)
-    words = (f"{e.image}: true {e.true}, predicted {e.called}" for e in table.itertuples())
+    words = (f"{e.image}: true {e.true}, predicted {e.predicted}" for e in table.itertuples())
     links = thumbnail_links((rows[image] for image in table["image"]), words, picture_of, folder, name)
     write_table(marked(table, mark), folder, name)
     said = f"{_how_many(frame)}; the {len(table)} surest of these errors:"
     caption = [f"*{escaped(mark)}*", ""] if mark else []
-    return [said, "", *caption, *pictured(table.rename(columns={"called": "predicted"}), links)]
+    return [said, "", *caption, *pictured(table, links)]
 
 
 def patient_error_lines(frame: pd.DataFrame, folder: Path, name: str, mark: str | None) -> list[str]:

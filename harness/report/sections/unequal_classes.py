@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from harness.report.draft import Draft
-from harness.report.figures.drawing import MAX_SCENARIO_NAME, drawn, named, save, titled
+from harness.report.figures.drawing import drawn, row_labels, save, titled
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.treatment_tests import SENTENCE
 from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, TREATED
@@ -72,7 +72,8 @@ def treatment_figure(found: Sequence[Estimate], title: str, path: Path, mark: st
     of = {(e.subject, e.metric): e.value for e in found}
     rows = list(dict.fromkeys(e.subject for e in found))[::-1]
     panels = [panel for panel in PANELS if any((row, panel[0]) in of for row in rows)]
-    size = (1.8 + 2.6 * len(panels), max(1.8, 1.3 + 0.28 * len(rows)))
+    labels, wider, higher = row_labels(rows)
+    size = (1.8 + wider + 2.6 * len(panels), max(1.8, 1.3 + 0.28 * higher * len(rows)))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, metrics in zip(axes[0], panels, strict=True):
         for y, row in enumerate(rows):
@@ -82,7 +83,7 @@ def treatment_figure(found: Sequence[Estimate], title: str, path: Path, mark: st
                 axis.plot([value], [y], "o", color="C0", fillstyle="full" if number == len(values) - 1 else "none")
         axis.set(
             yticks=range(len(rows)),
-            yticklabels=[named(row, MAX_SCENARIO_NAME) for row in rows],
+            yticklabels=labels,
             xlabel="\n".join([metrics[0], *(f"filled: {name.split(', ')[1]}" for name in metrics[1:])]),
             ylim=(-0.6, len(rows) - 0.4),
         )

@@ -37,7 +37,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     """
     text = table.astype(object)
     for column in table.select_dtypes("float"):
-        plain: Callable[[float], str] = level_text if column in NUMERIC_FACTORS else "{:.3f}".format
+        plain: Callable[[float], str] = level_text if column in NUMERIC_FACTORS else "{:z.3f}".format
         word = FORMATS.get(str(column), plain)
         text[column] = ["-" if pd.isna(v) else word(v) for v in table[column]]
     for column in [name for name in table if f"{name} SD" in table]:

@@ -78,8 +78,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def interval_cell(e: Estimate) -> str:
     """A value with its interval; `small` where its group is too small for one."""
     if e.interval is None:
-        return f"{e.value:.3f} (small)" if (e.method or "").startswith(NO_INTERVAL) else f"{e.value:.3f}"
-    return f"{e.value:.3f} ({e.interval[0]:.3f} to {e.interval[1]:.3f})"
+        return f"{e.value:z.3f} (small)" if (e.method or "").startswith(NO_INTERVAL) else f"{e.value:z.3f}"
+    return f"{e.value:z.3f} ({e.interval[0]:z.3f} to {e.interval[1]:z.3f})"
 
 
 def p_text(p: float | None) -> str:
