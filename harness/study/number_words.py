@@ -13,3 +13,8 @@ def number_of(count: int, noun: str) -> str:
 def is_are(count: int) -> str:
     """The verb of so many."""
     return "is" if count == 1 else "are"
+
+
+def of_others(count: int, others: int) -> str:
+    """So many of the others: `2 of 3 others`, and `the only other` where there is one."""
+    return "the only other" if others == 1 else f"{count} of {others} others"

@@ -6,6 +6,7 @@ from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.records import read_statistics
 from harness.store import Store
 from harness.study import Study
+from harness.study.number_words import of_others
 from tests.conftest import Finished
 from tests.report.test_summary import summary_of
 from tests.report.test_write import written
@@ -27,7 +28,8 @@ def test_the_answer_comes_first_with_its_intervals_the_leaderboard_and_a_figure(
     metric = stage.stage.select.metric
     assert f"{metric} is {stage.top.summary[f'{metric}_mean']:.3f}" in answer
     near = sum(not contest.resolved for contest in stage.contests)
-    assert (f"{near} of {len(stage.contests)} others cannot" in answer) == (near > 0)
+    who = of_others(near, len(stage.contests))
+    assert (f"{who[:1].upper()}{who[1:]} cannot be told apart" in answer) == (near > 0)
     head = re.search(r"^\| (.+) \|$", rest, re.MULTILINE)
     assert head is not None and {"roc_auc", "verdict", "selected"} <= set(head[1].split(" | "))
     assert len(re.findall(r"^\| (?!-)", rest, re.MULTILINE)) == 1 + len(stage.scenarios)

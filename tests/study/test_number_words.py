@@ -1,6 +1,6 @@
 import pytest
 
-from harness.study.number_words import is_are, number_of
+from harness.study.number_words import is_are, number_of, of_others
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,8 @@ from harness.study.number_words import is_are, number_of
 )
 def test_a_number_goes_with_its_noun_and_its_verb(count: int, noun: str, words: str) -> None:
     assert f"{number_of(count, noun)} {is_are(count)}" == words
+
+
+def test_one_other_is_the_only_one() -> None:
+    assert of_others(1, 1) == "the only other"
+    assert of_others(1, 13) == "1 of 13 others"

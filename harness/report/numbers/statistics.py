@@ -39,6 +39,7 @@ from harness.report.numbers.tested import ON_TEST, tested_estimates
 from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
 from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
+from harness.study.number_words import is_are, of_others
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, StudyState
 from harness.study.types import is_worst_group
@@ -223,9 +224,9 @@ def selection_words(state: StageState, estimates: Sequence[Estimate] = ()) -> li
         words = f"**{name}** is the only scenario."
     elif unresolved:
         words = (
-            f"**Cannot resolve a winner.** {name} has the best mean {metric}, but {len(unresolved)} of {len(found)}"
-            f" others are not distinguishable from it (corrected resampled t over folds, Holm):"
-            f" {', '.join(unresolved)}."
+            f"**Cannot resolve a winner.** {name} has the best mean {metric}, but"
+            f" {of_others(len(unresolved), len(found))} {is_are(len(unresolved))} not distinguishable from it"
+            f" (corrected resampled t over folds, Holm): {', '.join(unresolved)}."
         )
     else:
         words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."

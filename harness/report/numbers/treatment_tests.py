@@ -7,6 +7,7 @@ from harness.report.numbers.records import Comparison, Estimate, Finding
 from harness.report.numbers.treatments import BALANCED, MOVED, TREATED, Treated, is_treated, untreated
 from harness.stats.paired import corrected_t
 from harness.study.contests import val_to_train
+from harness.study.number_words import number_of
 from harness.study.unit import Unit
 
 SENTENCE = "treatments"  # the kind of these findings
@@ -79,7 +80,9 @@ def _answer(family: Sequence[Comparison]) -> str:
 def _most(best: Comparison) -> str:
     """What the treatment with the highest mean adds."""
     interval = "" if best.low is None or best.high is None else f" (95 % interval {_points(best.low, best.high)})"
-    adjusted = f", p = {best.p_holm:.2g} adjusted for {best.comparisons} tests" if best.p_holm is not None else ""
+    adjusted = (
+        f", p = {best.p_holm:.2g} adjusted for {number_of(best.comparisons, 'test')}" if best.p_holm is not None else ""
+    )
     return f"the best mean, {best.first}, is {_points(best.difference)} points away{interval}{adjusted}"
 
 

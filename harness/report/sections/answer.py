@@ -12,6 +12,7 @@ from harness.report.tables.compact_leaderboard import compact_leaderboard, main_
 from harness.report.tables.export import escaped, markdown
 from harness.report.tables.study import leaderboard, ranked_by
 from harness.study.contests import pairs
+from harness.study.number_words import of_others
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, StudyState
 
@@ -51,10 +52,12 @@ def difference_lines(stage: StageState) -> list[str]:
     select = stage.stage.select
     if not stage.contests or select is None:
         return []
+    family = pairs(len(stage.contests) + 1)
     caption = (
         f"*{escaped(select.metric)} of each scenario minus that of the best mean, over the folds. Thick: the 95 %"
-        f" interval of one comparison alone, by the corrected resampled t-test; thin: adjusted for all"
-        f" {pairs(len(stage.contests) + 1)} pairs of the stage (Bonferroni), beyond the figure where it is wider."
+        f" interval of one comparison alone, by the corrected resampled t-test; thin: adjusted for"
+        f" {'the one pair' if family == 1 else f'all {family} pairs'} of the stage (Bonferroni), beyond the figure"
+        " where it is wider."
         f" In the band differences are within {select.margin:g}, which the study counts as equivalent.*"
     )
     return [f"![differences to the best]({differences_file(stage)})", "", caption, ""]
@@ -100,7 +103,8 @@ def _over_folds(draft: Draft, stage: StageState) -> Iterator[str]:
     yield f"{words}."
     near = sum(not contest.resolved for contest in others)
     if others:
-        yield f"{near} of {len(others)} others cannot be told apart from it." if near else "Every other is worse."
+        who = of_others(near, len(others))
+        yield f"{who[:1].upper()}{who[1:]} cannot be told apart from it." if near else "Every other is worse."
 
 
 def _interval(e: Estimate, digits: str) -> str:

@@ -21,6 +21,7 @@ from harness.report.sections.scenario_settings import constants_sentence, used_s
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.confused import MAX_CLASSES
 from harness.report.tables.export import escaped, sentence
+from harness.study.number_words import is_are, of_others
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_COST
 from harness.study.state import StageState, StudyState, final_test
@@ -90,7 +91,8 @@ def _won(marks: Marks, state: StageState, answered: bool) -> str:
     spread = f" (SD {sd:.3f})" if sd is not None else ""
     against = state.contests
     open_ones = sum(not contest.resolved for contest in against)
-    verdict = f"; {open_ones} of {len(against)} others are not distinguishable from it" if open_ones else ""
+    who = of_others(open_ones, len(against))
+    verdict = f"; {who} {is_are(open_ones)} not distinguishable from it" if open_ones else ""
     if against and not open_ones:
         verdict = "; every other is worse"
     verdict = "" if answered else verdict
