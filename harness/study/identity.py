@@ -19,6 +19,8 @@ NOT_IN_IDS = PIXEL_FIELDS | {  # of `data`: the others are in every id by the di
 }  # fmt: skip
 NUMERICS = 4  # raise it when a change of the code changes results: every job gets a new id
 BF16_NUMERICS = 5  # the same of whole networks with `precision: bf16`, whose heads compute in fp32 since
+SOLVED_NUMERICS = 5  # the same of `logistic` and `svm`, which are solved in another way, and closer, since
+SOLVED = ("logistic", "svm")
 # 4: layers that timm trains after its pooling are included, class and register tokens are not part of a map, and
 # unused parameters are neither trained nor counted
 
@@ -53,6 +55,8 @@ def derive_seed(*coordinates: int | str | None) -> int:
 
 def numerics(settings: Settings) -> int:
     """The number that decides the results of these settings together with them."""
+    if settings.head in SOLVED:
+        return SOLVED_NUMERICS
     return BF16_NUMERICS if settings.precision == "bf16" and settings.trainable != "head" else NUMERICS
 
 

@@ -13,7 +13,7 @@ from harness.data.train_share import share_seed
 from harness.models.study_models import weights_digests
 from harness.prepare import check_names
 from harness.study import Study, load_study, plan
-from harness.study.identity import NUMERICS, Digests, derive_seed, study_id
+from harness.study.identity import NUMERICS, Digests, derive_seed, numerics, study_id
 from harness.study.plan import Job, Scenario, batches, fold_jobs, stage_scenarios
 from harness.study.settings import ADDED_LATER, Settings, decisive
 
@@ -269,6 +269,12 @@ def test_another_numerics_version_gives_every_job_another_id(
     before = ids(jobs(study))
     monkeypatch.setattr("harness.study.identity.NUMERICS", NUMERICS + 1)
     assert not set(ids(jobs(study))) & set(before)
+
+
+def test_heads_that_are_solved_in_another_way_have_other_ids_and_no_others(study_of: LoadText) -> None:
+    heads = ("knn", "linear", "logistic", "svm")
+    found = {head: numerics(study_of(TEXT, f"base.head={head}").base) for head in heads}
+    assert found == {"knn": 4, "linear": 4, "logistic": 5, "svm": 5}
 
 
 def test_seeds_come_from_the_coordinates_of_a_fit_not_from_its_turn(study_of: LoadText) -> None:
