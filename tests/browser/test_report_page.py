@@ -105,6 +105,14 @@ def test_the_first_screen_has_the_question_the_answer_and_the_whole_leaderboard(
     assert page.evaluate("document.documentElement.scrollHeight") < 8 * size[1], "details are folded"
 
 
+def test_a_long_name_pushes_no_column_of_the_leaderboard_out_of_view(reader: Reader) -> None:
+    board = reader.open(LAPTOP).locator("main .cards").first
+    name = "tf_efficientnet_lite0 (weights=tf_efficientnet_lite0.safetensors) + dropout-flatten + random"
+    board.evaluate("(e, name) => e.querySelectorAll('td:first-child').forEach(td => td.textContent = name)", name)
+    board.evaluate("e => e.querySelectorAll('tr').forEach(row => row.insertCell().textContent = '0.951 ± 0.025')")
+    assert board.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
 def test_a_link_to_a_folded_part_and_the_button_unfold(reader: Reader) -> None:
     page = reader.open()
     closed = "document.querySelectorAll('details.part:not([open])').length"
