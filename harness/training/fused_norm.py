@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -73,42 +74,45 @@ class _Fused(torch.autograd.Function):
         grid, y = Grid.of(x), torch.empty_like(x)
         sums, squares = grid.of_slabs(), grid.of_slabs()
         centre, scale = torch.empty_like(weight), torch.empty_like(weight)
+        signs = grid.of_signs() if added is not None and norm.relu else None
         with kernels("norm", x) as make:
             make.moments_of_slabs[grid.slabwise](
-                x, sums, squares, grid.rows, grid.channels, grid.slab, TALL, grid.wide, num_warps=1
+                x, sums, squares, grid.rows, grid.channels, grid.slab, TALL, grid.wide, **grid.launched(1)
             )
             make.merge_moments[grid.channelwise](
                 x, sums, squares, centre, scale, mean, variance, grid.rows, grid.channels, grid.slabs, norm.eps,
-                norm.momentum, *MERGED, num_warps=8,
+                norm.momentum, *MERGED, **grid.launched(8),
             )  # fmt: skip
             make.normalise[grid.tilewise](
-                x, y, x if added is None else added, centre, scale, weight, bias, grid.rows, grid.channels,
-                added is not None, norm.relu, TALL, grid.wide, num_warps=2,
+                x, y, x if added is None else added, x if signs is None else signs, centre, scale, weight, bias,
+                grid.rows, grid.channels, added is not None, norm.relu, signs is not None, TALL, grid.wide,
+                **grid.launched(2),
             )  # fmt: skip
-        ctx.save_for_backward(x, weight, bias, centre, scale, *([] if added is None else [y]))
+        ctx.save_for_backward(x, weight, bias, centre, scale, signs)
         ctx.norm, ctx.added = norm, added is not None
         return y if norm.readers == 1 else (y, y.view_as(y))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, weight, bias, centre, scale, *rest = ctx.saved_tensors
+        x, weight, bias, centre, scale, signs = ctx.saved_tensors
         given = [one.contiguous(memory_format=torch.channels_last) for one in gradients if one is not None]
-        first, other, two, y = given[0], given[-1], len(given) == 2, rest[0] if rest else x
-        passed = torch.empty_like(x) if two or (ctx.added and ctx.norm.relu) else first
+        first, other, two = given[0], given[-1], len(given) == 2
+        passed = torch.empty_like(x) if two or signs is not None else first
         grid, of_x, about = Grid.of(x), torch.empty_like(x), (centre, scale, weight, bias)
         sums, products = grid.of_slabs(), grid.of_slabs()
         of_weight, of_bias = torch.empty_like(weight), torch.empty_like(bias)
         with kernels("norm", x) as make:
             make.gradients_of_slabs[grid.slabwise](
-                x, y, first, other, passed, *about, sums, products, grid.rows, grid.channels, grid.slab,
-                passed is not first, two, ctx.added, ctx.norm.relu, TALL // 2, grid.wide, num_warps=1,
+                x, x if signs is None else signs, first, other, passed, *about, sums, products, grid.rows,
+                grid.channels, grid.slab, passed is not first, two, signs is not None, ctx.norm.relu, TALL // 2,
+                grid.wide, **grid.launched(1),
             )  # fmt: skip
             make.merge_gradients[grid.channelwise](
-                sums, products, of_bias, of_weight, grid.channels, grid.slabs, *MERGED, num_warps=8
+                sums, products, of_bias, of_weight, grid.channels, grid.slabs, *MERGED, **grid.launched(8)
             )
             make.gradient_of_input[grid.tilewise](
                 x, passed, of_x, *about, of_bias, of_weight, grid.rows, grid.channels,
-                ctx.norm.relu and passed is first, TALL, grid.wide, num_warps=2,
+                ctx.norm.relu and passed is first, TALL, grid.wide, **grid.launched(2),
             )  # fmt: skip
         return of_x, of_weight, of_bias, None, None, passed if ctx.added else None, None
 
@@ -154,6 +158,21 @@ class Grid:
     def of_slabs(self) -> Tensor:
         """Room for a number of each slab and channel."""
         return torch.empty(self.slabs, self.channels, device=self.device, dtype=torch.float32)
+
+    def of_signs(self) -> Tensor:
+        """Room for a bit of each pixel and channel."""
+        return torch.empty(self.rows, -(-self.channels // 8), device=self.device, dtype=torch.uint8)
+
+    def launched(self, warps: int) -> dict[str, Any]:
+        """How a kernel is launched by so many warps a program."""
+        return {"num_warps": warps, **launched_early(self.device)}
+
+
+@cache
+def launched_early(device: torch.device) -> dict[str, bool]:
+    """The options of a kernel whose programs may start before the kernel in front has ended: from Hopper on."""
+    early = device.type == "cuda" and torch.version.hip is None and torch.cuda.get_device_capability(device) >= (9, 0)
+    return {"EARLY": True, "launch_pdl": True} if early else {}
 
 
 def _power(number: int) -> int:

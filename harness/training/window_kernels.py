@@ -47,18 +47,20 @@ def gradient_of_largest(
     these = tl.program_id(0) * TALL + tl.arange(0, TALL)
     lanes = tl.program_id(1) * WIDE + tl.arange(0, WIDE)
     inside = (these < pixels)[:, None] & (lanes < channels)[None, :]
-    image, row, column = these // (height * width), these // width % height, these % width
+    image, row, column = these // (height * width), these // width % height + PADDING, these % width + PADDING
     total = tl.zeros([TALL, WIDE], dtype=tl.float32)
-    for step in tl.static_range(SIZE * SIZE - 1, -1, -1):
-        down, right = row + PADDING - step // SIZE, column + PADDING - step % SIZE
-        window_row, window_column = down // STRIDE, right // STRIDE
-        there = (down >= 0) & (right >= 0) & (down % STRIDE == 0) & (right % STRIDE == 0)
-        there = there & (window_row < rows) & (window_column < columns)
-        at = ((image * rows + window_row) * columns + window_column)[:, None] * channels + lanes[None, :]
-        mask = inside & there[:, None]
-        found = tl.load(place + at, mask=mask, other=255).to(tl.int32)
-        value = tl.load(gradient + at, mask=mask & (found == step), other=0.0).to(tl.float32)
-        total += value
+    BEFORE: tl.constexpr = (SIZE - 1) // STRIDE  # noqa: N806  windows that begin before a pixel's last one, at most
+    for back in tl.static_range(BEFORE, -1, -1):
+        for left in tl.static_range(BEFORE, -1, -1):
+            window_row, window_column = row // STRIDE - back, column // STRIDE - left
+            down, right = row - window_row * STRIDE, column - window_column * STRIDE
+            there = (window_row >= 0) & (window_row < rows) & (window_column >= 0) & (window_column < columns)
+            there = there & (down < SIZE) & (right < SIZE)
+            at = ((image * rows + window_row) * columns + window_column)[:, None] * channels + lanes[None, :]
+            mask = inside & there[:, None]
+            found = tl.load(place + at, mask=mask, other=255).to(tl.int32)
+            value = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
+            total += tl.where(found == (down * SIZE + right)[:, None], value, 0.0)
     at = these[:, None] * channels + lanes[None, :]
     tl.store(result + at, total.to(result.dtype.element_ty), mask=inside)
 

@@ -72,7 +72,8 @@ def test_from_new_to_a_report_with_a_test_set_of_whole_patients(harness: Harness
     assert checklist.read_text(encoding="utf-8").count(held_out) > 1, (
         "where it stands for partitions and external tests"
     )
-    assert f"N{FLAT_LINE[1:]}." in report and f"T{line[1:]}." in report
+    apart = ", nearly identical images on one side."
+    assert f"N{FLAT_LINE[1:]}." in report and f"T{line[1:]}{apart}" in report
 
 
 @pytest.mark.usefixtures("harness")

@@ -13,17 +13,8 @@ from harness.study.state import StageState
 NESTED = "nested selection"  # the kind of the findings
 METHOD = "percentile bootstrap of the mean over the outer folds, the fits as they are"
 CHOSEN_METHOD = "the share of the outer folds without which it is selected"
-_ON = "outer folds of stage "
-
-
-def nested_on(stage: str) -> str:
-    """The `on` of the metrics of a stage's selection."""
-    return f"{_ON}{stage}"
-
-
-def _chosen_on(stage: str) -> str:
-    """The `on` of the shares of the outer folds without which a scenario is selected."""
-    return f"rest of each outer fold of stage {stage}"
+# the `on` of a selection's metrics, and of how often it selects each scenario; the name of the stage follows
+_ON, _CHOSEN_ON = "outer folds of stage ", "rest of each outer fold of stage "
 
 
 def nested_estimates(nested: Sequence[NestedState], predictions: Predictions) -> list[Estimate]:
@@ -32,10 +23,10 @@ def nested_estimates(nested: Sequence[NestedState], predictions: Predictions) ->
     for state in (state for state in nested if state.finished):
         name, procedure, select = state.stage.name, state.procedure, state.stage.select
         of_procedure = over_folds(procedure, predictions.out_of_fold(procedure), predictions, None)
-        found += [e.model_copy(update={"on": nested_on(name), "method": e.method and METHOD}) for e in of_procedure]
+        found += [e.model_copy(update={"on": f"{_ON}{name}", "method": e.method and METHOD}) for e in of_procedure]
         found += [
             Estimate(
-                subject=scenario, on=_chosen_on(name), metric=select.metric.removeprefix("val/") if select else "",
+                subject=scenario, on=f"{_CHOSEN_ON}{name}", metric=select.metric.removeprefix("val/") if select else "",
                 value=count / len(state.outer), hits=count, n=len(state.outer), method=CHOSEN_METHOD,
             )
             for scenario, count in state.chosen.items()
@@ -45,7 +36,7 @@ def nested_estimates(nested: Sequence[NestedState], predictions: Predictions) ->
 
 def nested_estimate(state: StageState, estimates: Sequence[Estimate]) -> Estimate | None:
     """The metric that a stage selects by, of its selection on the outer folds; None where there is none."""
-    on, metric = nested_on(state.stage.name), state.stage.select and state.stage.select.metric.removeprefix("val/")
+    on, metric = f"{_ON}{state.stage.name}", state.stage.select and state.stage.select.metric.removeprefix("val/")
     return next((e for e in estimates if (e.on, e.metric) == (on, metric)), None)
 
 
@@ -58,7 +49,7 @@ def nested_words(state: StageState, estimates: Sequence[Estimate]) -> str:
     if e is None or select is None:
         return ""
     interval = f" (95 % interval {e.interval[0]:.3f} to {e.interval[1]:.3f})" if e.interval else ""
-    shares = [found for found in estimates if found.on == _chosen_on(state.stage.name)]
+    shares = [found for found in estimates if found.on == f"{_CHOSEN_ON}{state.stage.name}"]
     chosen = ", ".join(f"{found.subject} in {found.hits} of {found.n}" for found in shares)
     return (
         f"Nested: the selection, repeated without each of {e.n} outer folds and scored on it, has a mean"
