@@ -1,8 +1,12 @@
 """A browser, where there is one: Chromium of the system, or the one that `playwright install chromium` fetched."""
 
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from harness.store import Store
+from harness.tracking.ui import ui_command
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -28,6 +35,28 @@ def wait_for_ui(url: str, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.5)
     raise AssertionError("the UI does not answer")
+
+
+@contextmanager
+def served(store: Store, python: str = sys.executable) -> Iterator[int]:
+    """The port of a UI that serves the store, by the MLflow of this Python."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    command, environment = ui_command(store, port)
+    process = subprocess.Popen(
+        [python, *command[1:]],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_ui(f"http://127.0.0.1:{port}/health", process)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
 
 
 def luminance(colour: str) -> float:

@@ -10,14 +10,10 @@ import io
 import os
 import pty
 import re
-import signal
-import socket
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -28,8 +24,7 @@ from rich.text import Text
 
 from harness.report.page import page_html
 from harness.store import Store
-from harness.tracking.ui import ui_command
-from tests.browser.conftest import launched, wait_for_ui
+from tests.browser.conftest import launched, served
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -100,24 +95,6 @@ def suite_page(folder: Path) -> Path:
     text = (written / "report.md").read_text(encoding="utf-8")
     (folder / "suite.html").write_text(page_html(text, written, {}), encoding="utf-8")
     return folder / "suite.html"
-
-
-@contextmanager
-def served(store: Store) -> Iterator[int]:
-    """The port of a UI that serves the store."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    command, environment = ui_command(store, port)
-    process = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for_ui(f"http://127.0.0.1:{port}/health", process)
-        yield port
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 def _at(port: int, address: str) -> str:

@@ -1,10 +1,7 @@
 """The MLflow UI at the printed URLs, as a reader sees it: MLflow's view states are documented nowhere, so held here."""
 
 import http.client
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.tracking.ui import ui_command
-from tests.browser.conftest import wait_for_ui
+from tests.browser.conftest import served
 from tests.conftest import Finished, runs_of
 from tests.services import SERVER_PYTHON
 
@@ -31,28 +27,12 @@ Open = Callable[[str], "Page"]
 @pytest.fixture(scope="module")
 def port(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a UI that serves the finished study."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
     store = finished.store
     if sys.executable != SERVER_PYTHON:
         store = finished.copy_to(tmp_path_factory.mktemp("other") / "store")
-    command, environment = ui_command(store, number)
-    if sys.executable != SERVER_PYTHON:
         subprocess.run([SERVER_PYTHON, "-m", "mlflow", "db", "upgrade", store.database_uri], check=True)
-    process = subprocess.Popen(
-        [SERVER_PYTHON, *command[1:]],
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for_ui(f"http://127.0.0.1:{number}/health", process)
+    with served(store, SERVER_PYTHON) as number:
         yield number
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 @pytest.fixture
