@@ -38,6 +38,46 @@ def test_delong_gives_the_areas_and_standard_errors_that_sas_prints_for_delongs_
     assert np.round(errors, 4).tolist() == [0.0927, 0.1000, 0.1028]
 
 
+# Obuchowski 1997, Biometrics 53:567: two readers' scores of one or two arteries of each of 36 patients; her example as
+# the tests of a public program have it (craignied/neuron, tests/clustered): patient, diseased or not, readers 1 and 2.
+ARTERIES = """
+1 1 87 87 1 1 79 83 2 1 88 94 2 1 95 93 3 1 100 100 3 1 68 79 4 1 65 61 4 1 89 91 5 1 97 97 5 1 100 100 6 1 100 99
+6 1 89 88 7 1 77 77 8 1 94 89 8 0 45 44 9 1 89 92 9 0 -11 -17 10 1 95 91 10 0 30 14 11 1 95 95 11 0 10 -122
+12 1 100 100 12 0 19 -3 13 1 75 75 14 0 70 73 14 1 70 81 15 0 26 27 15 1 86 93 16 0 0 8 16 1 65 70 17 0 6 23
+17 1 100 100 18 0 76 79 18 1 96 95 19 0 44 55 19 1 100 100 20 0 73 67 20 1 97 94 21 1 85 86 22 0 58 60 22 1 100 99
+23 0 -2 -2 23 1 100 100 24 0 -3 -14 24 0 0 -11 25 0 47 -3 25 0 -94 -90 26 0 -16 17 26 0 75 85 27 0 5 -22
+27 0 -1 -14 28 0 -6 -52 29 0 37 38 29 0 47 35 30 0 42 40 30 0 4 6 31 0 55 23 31 0 55 45 32 0 4 -87 32 0 -13 -65
+33 0 49 24 33 0 35 9 34 0 53 66 35 0 2 -15 36 0 -48 -78
+"""
+# S10, S01 and S11, printed beneath it, of each reader and of both. The covariance of the areas r and s of 29 diseased
+# and 36 healthy arteries is S10 / 29 + S01 / 36 + (S11 of r and s + S11 of s and r) / (29 x 36).
+ONE = (0.0013151307, 0.0022375873, 2 * 0.0051785478)
+TWO = (0.0009284122, 0.0022598583, 2 * -0.0005015760)
+BOTH = (0.0008484357, 0.0019241250, 0.0028648340 - 0.0015136931)
+
+
+def arteries() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The scores of two readers [2, 65], which arteries are diseased, and whose each is."""
+    table = np.array(ARTERIES.split(), dtype=np.int64).reshape(-1, 4)
+    return table[:, 2:].T.astype(float), table[:, 1] == 1, table[:, 0]
+
+
+def covariance_of(components: tuple[float, float, float]) -> float:
+    return float(np.dot(components, [1 / 29, 1 / 36, 1 / (29 * 36)]))
+
+
+def test_areas_of_arteries_of_one_patient_have_the_errors_that_obuchowski_prints() -> None:
+    scores, diseased, patients = arteries()
+    areas, moves = area_moves(scores, diseased)
+    errors = [area_error(each, diseased, patients) for each in moves]
+    assert areas.round(4).tolist() == [0.9837, 0.9852]
+    assert np.round(errors, 4).tolist() == [0.0108, 0.0097]
+    assert np.square(errors) == pytest.approx([covariance_of(ONE), covariance_of(TWO)], abs=1e-11)
+    of_the_sum = covariance_of(ONE) + covariance_of(TWO) + 2 * covariance_of(BOTH)
+    assert area_error(moves.sum(axis=0), diseased, patients) ** 2 == pytest.approx(of_the_sum, abs=1e-11)
+    assert round(area_error(moves[0], diseased, single(diseased)), 4) != 0.0108, "as if each were of another patient"
+
+
 def pairs(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Whether each positive image is above each negative one, [k, m, n]; ties count half."""
     cases, controls = scores[:, positive], scores[:, ~positive]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from harness.stats.fitted_models import accuracy_difference, area_difference
-from tests.stats.test_areas import ovarian, pairs
+from tests.stats.test_areas import arteries, ovarian, pairs
 
 NOTHING = (1.0, -np.inf, np.inf)
 
@@ -43,6 +43,15 @@ def test_the_error_of_two_areas_is_that_of_obuchowskis_definition() -> None:
     assert found.difference == pytest.approx(areas[0] - areas[1])
     assert found.high - found.low == pytest.approx(2 * 1.959964 * error, rel=1e-6)
     assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.difference) / error), rel=1e-9)
+
+
+def test_two_readers_of_the_same_arteries_differ_as_obuchowski_prints() -> None:
+    """Obuchowski 1997, her example: a difference of 0.0014, its interval -0.0115 to 0.0143, p = 0.8271."""
+    scores, diseased, patients = arteries()
+    found = area_difference(scores[1], scores[0], diseased, patients)
+    assert [round(each, 4) for each in (found.difference, found.low, found.high, found.p)] == [
+        0.0014, -0.0115, 0.0143, 0.8271,
+    ]  # fmt: skip
 
 
 def test_where_each_image_is_a_patient_it_is_delongs_test() -> None:
