@@ -18,10 +18,10 @@ from harness.store import Ledger, Store
 from harness.store.damage import Damage, damaged_cache, damaged_reports, damaged_results
 from harness.store.holders import read_holder
 from harness.study import Study
+from harness.study.allowed import is_pretrained
 from harness.study.mixed import mixed_versions
 from harness.study.origin import origin_of
 from harness.study.provenance import versions
-from harness.study.settings import is_pretrained
 from harness.training.device import choose_device, device_name
 from harness.training.preflight import study_networks
 

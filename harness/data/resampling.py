@@ -13,7 +13,8 @@ from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
 from harness.errors import DataError, HarnessError, described
 from harness.study import Study
-from harness.study.settings import BY_VECTORS, SYNTHESIS, Settings, is_of_library
+from harness.study.allowed import BY_VECTORS, SYNTHESIS, is_of_library
+from harness.study.settings import Settings
 
 OVERSAMPLERS = {  # of imbalanced-learn
     "smote": "imblearn.over_sampling:SMOTE",  # Chawla et al. 2002

@@ -11,10 +11,11 @@ from harness.models.repositories import SOURCE, content_digest
 from harness.store.files import file_digest
 from harness.store.reports import ID_DIGITS
 from harness.study import Study
+from harness.study.allowed import is_pretrained
 from harness.study.identity import study_id
 from harness.study.origin import origin_of
 from harness.study.own_file import head_source, is_custom
-from harness.study.settings import OWN_PARTS, is_pretrained, todays_word
+from harness.study.settings import OWN_PARTS, todays_word
 from harness.study.study import UNDECISIVE_FIELDS
 
 MAX_DIFFERENCES = 4  # in a line

@@ -10,9 +10,10 @@ from harness.data.inputs import Inputs, Workspace
 from harness.execution.ahead import Ahead, fits_ahead
 from harness.store import Store
 from harness.store.files import read_json, write_atomic
+from harness.study.allowed import CLASSIFIERS, VIEWS
 from harness.study.identity import digest
 from harness.study.plan import Job, features_key
-from harness.study.settings import CLASSIFIERS, VIEWS, ResolvedSettings, Settings
+from harness.study.settings import ResolvedSettings, Settings
 from harness.study.state import StudyState
 
 COST_SETTINGS = ("backbone", "trainable", "image_size", "batch_size", "precision", "augment")

@@ -14,10 +14,11 @@ from filelock import FileLock
 from harness.errors import HarnessError
 from harness.models.repositories import config_files, weight_files
 from harness.store.files import write_atomic
+from harness.study.allowed import is_pretrained
 from harness.study.identity import digest
 from harness.study.origin import origin_of
 from harness.study.plan import Job
-from harness.study.settings import is_pretrained, weights_file
+from harness.study.settings import weights_file
 from harness.training.context import Context
 
 

@@ -16,8 +16,8 @@ from harness.models.heads import Shape
 from harness.models.layouts import Layout, PoolError, features_of, layout_of, parameters_read
 from harness.models.networks import new_network, normalisation
 from harness.models.repositories import own_source
+from harness.study.allowed import Pool
 from harness.study.origin import is_own, origin_of
-from harness.study.settings import Pool
 
 IMAGE_SIZE = 224  # the default
 MIN_STAGE_SHARE = 0.001  # of the parameters, in the last stage

@@ -19,9 +19,10 @@ from harness.models.layouts import Layout, PoolError, features_in, features_of
 from harness.models.lora import merge_adapters, put_adapters, require_peft
 from harness.models.networks import new_network, normalisation
 from harness.models.weights import load_file, load_pretrained, reason
+from harness.study.allowed import NETWORKS, Pool, is_pretrained
 from harness.study.identity import derive_seed
 from harness.study.origin import is_own, origin_of, portable_name, short_name
-from harness.study.settings import NETWORKS, Pool, Settings, is_pretrained, level_text, weights_file
+from harness.study.settings import Settings, level_text, weights_file
 
 
 class Backbone(nn.Module):

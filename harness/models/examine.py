@@ -22,8 +22,9 @@ from harness.models.network_check import NetworkCheck, NetworkSettings
 from harness.models.networks import config_of
 from harness.models.repositories import has_weights
 from harness.models.weights import reason
+from harness.study.allowed import NETWORKS, is_pretrained
 from harness.study.origin import origin_of
-from harness.study.settings import NETWORKS, Settings, is_pretrained
+from harness.study.settings import Settings
 
 MAX_SIZES_TRIED = 7  # where a network does not support the image size
 MAX_MODULES_NAMED = 4  # of a stage, and layers of attention

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from harness.errors import HarnessError
 from harness.models.foreign import ForeignNetwork, NetworkOutput
-from harness.study.settings import Pool
+from harness.study.allowed import Pool
 
 Layout = Literal["map", "tokens", "pooled", "avg", "cls", "cls+avg", "max"]
 

@@ -5,8 +5,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from harness.study.allowed import CLASSIFIERS, NETWORKS, PROBES
 from harness.study.origin import origin_of
-from harness.study.settings import CLASSIFIERS, NETWORKS, PROBES
 
 # name -> "module:class". A new head is one class and one line here.
 HEADS = {

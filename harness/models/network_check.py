@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.study.settings import Pool
+from harness.study.allowed import Pool
 
 
 @dataclass(frozen=True)

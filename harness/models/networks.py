@@ -14,9 +14,9 @@ from harness.models.baselines import built_in_model
 from harness.models.foreign import ForeignNetwork, Loaded
 from harness.models.from_own import OwnClass
 from harness.models.repositories import CONFIGS, folder_of, read_config, require_installed
+from harness.study.allowed import NETWORKS
 from harness.study.origin import LOCAL, Origin, origin_of
 from harness.study.preprocessing import eval_transform
-from harness.study.settings import NETWORKS
 
 BATCH_NORMS = (nn.BatchNorm2d, BatchNormAct2d)  # timm's own has `drop` and `act` behind it
 

@@ -8,11 +8,12 @@ from harness.models.repositories import content_digest, folder_of, require_insta
 from harness.models.timm_optimizers import optimizer_problem
 from harness.store.files import file_digest
 from harness.study import Study
+from harness.study.allowed import CLASSIFIERS, NETWORKS, is_pretrained
 from harness.study.messages import unknown
 from harness.study.origin import origin_of
 from harness.study.own_file import head_source, is_custom
 from harness.study.preprocessing import NativeInputs
-from harness.study.settings import CLASSIFIERS, NETWORKS, OWN_PARTS, is_pretrained, weights_file
+from harness.study.settings import OWN_PARTS, weights_file
 
 PAIR = ("backbone", "weights")
 

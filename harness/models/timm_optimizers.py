@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.study.allowed import OPTIMIZERS
 from harness.study.messages import unknown
-from harness.study.settings import OPTIMIZERS
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

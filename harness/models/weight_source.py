@@ -2,8 +2,9 @@
 
 from harness.models.networks import config_of
 from harness.models.repositories import licence_of, source_words
+from harness.study.allowed import is_pretrained
 from harness.study.origin import origin_of
-from harness.study.settings import Settings, is_pretrained
+from harness.study.settings import Settings
 
 
 def weights_source(settings: Settings) -> tuple[str | None, str | None]:

@@ -1,8 +1,6 @@
 """Settings that cannot be combined, found before anything is written."""
 
-from harness.study.origin import is_own, origin_of, short_name
-from harness.study.recipe_conflicts import RECIPE_CHECKS
-from harness.study.settings import (
+from harness.study.allowed import (
     BY_VECTORS,
     CLASSIFIERS,
     NETWORKS,
@@ -12,9 +10,10 @@ from harness.study.settings import (
     VECTOR_HEADS,
     is_of_library,
     is_pretrained,
-    level_text,
-    natural_pool,
-)  # fmt: skip
+)
+from harness.study.origin import is_own, origin_of, short_name
+from harness.study.recipe_conflicts import RECIPE_CHECKS
+from harness.study.settings import level_text, natural_pool
 from harness.study.types import Conflict, ConflictCheck, SettingValues
 
 MAY_UNDERSAMPLE = ("none", "random", "smote", "borderline-smote", "adasyn")  # of `oversampling`

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from harness.errors import HarnessError
 from harness.store.results import FoldRecord
+from harness.study.allowed import CLASSIFIERS
 from harness.study.provenance import decisive_code
 from harness.study.scenario_state import ScenarioState
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.settings import Settings
 
 
 def require_one_version(states: Iterable[ScenarioState], allowed: bool, coming: str | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import StudyError
-from harness.study.settings import is_of_library
+from harness.study.allowed import is_of_library
 
 
 def is_custom(name: str) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median_low
 from typing import Any, Literal
 
+from harness.study.allowed import Pool
 from harness.study.grid import Inherited
 from harness.study.identity import (
     Digests,
@@ -17,7 +18,7 @@ from harness.study.identity import (
 )
 from harness.study.preprocessing import OF_STUDY
 from harness.study.scenario_names import ScenarioNames, point_name
-from harness.study.settings import Pool, ResolvedSettings, Settings
+from harness.study.settings import ResolvedSettings, Settings
 from harness.study.stage import Stage
 from harness.study.study import Study
 

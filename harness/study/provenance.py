@@ -34,7 +34,7 @@ DECISIVE_FILES = (
     "models/probes.py", "models/repositories.py", "models/stacked_heads.py",
     "models/timm_optimizers.py", "models/weights.py",
     "stats/metrics.py", "stats/priors.py",
-    "study/identity.py", "study/settings.py",
+    "study/allowed.py", "study/identity.py", "study/settings.py",
     "training/augment.py", "training/capture.py", "training/casts.py", "training/checkpoint.py", "training/device.py",
     "training/extract.py", "training/features.py", "training/fit.py", "training/fit_baseline.py",
     "training/fit_history.py", "training/fit_probe.py", "training/fit_stack.py",

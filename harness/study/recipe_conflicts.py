@@ -1,7 +1,8 @@
 """Settings of a recipe, of how the gradient steps are made, that cannot be combined with others."""
 
+from harness.study.allowed import CLASSIFIERS, CROSS_ENTROPY, NETWORKS, PROBES
 from harness.study.origin import origin_of, short_name
-from harness.study.settings import CLASSIFIERS, CROSS_ENTROPY, NETWORKS, PROBES, level_text
+from harness.study.settings import level_text
 from harness.study.types import Conflict, ConflictCheck, SettingValues
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from harness.study.allowed import LOSSES, OPTIMIZERS, OVERSAMPLING
 from harness.study.grid import NAME
-from harness.study.settings import LOSSES, OPTIMIZERS, OVERSAMPLING, Settings
+from harness.study.settings import Settings
 from harness.study.study import Study
 
 

@@ -1,55 +1,49 @@
 """How one network is trained: the fields of `base`, of a grid and of a search space."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field
 
-from harness.study.origin import origin_of, package_of
+from harness.study.allowed import (
+    CLASSIFIERS,
+    CROSS_ENTROPY,
+    EARLIER_WORD,
+    NETWORKS,
+    PRETRAINED,
+    PROBES,
+    SYNTHESIS,
+    VECTOR_HEADS,
+    VIEWS,
+    BackboneName,
+    GivenSize,
+    ImageSize,
+    LossName,
+    OptimizerName,
+    Pool,
+    Recipe,
+    SamplerName,
+    Trainable,
+    WeightsName,
+    is_of_library,
+)  # fmt: skip
+from harness.study.origin import package_of
 from harness.study.preprocessing import NATIVE, OF_STUDY, Framing, Preprocessing
 from harness.study.types import Model
 
-# The built-in models, by the name for `backbone`: name -> "module:class". They need no weights.
-NETWORKS = {"small-cnn": "harness.models.baselines:SmallCnn"}  # networks that return feature maps for a head
-CLASSIFIERS = {  # from images to probabilities, without a head and without gradients
-    "majority": "harness.models.baselines:Majority",
-    "som": "harness.models.baselines:SelfOrganisingMap",
-}
-
-
-# The heads that read one vector of an image, and no map; a probe learns nothing by these settings.
-PROBES = ("logistic", "knn", "svm")  # those that learn in one go, without gradient steps
-VECTOR_HEADS = ("linear", "mlp", *PROBES)
 RECIPE = (  # how the gradient steps of a network are made
     "label_smoothing", "schedule", "warmup", "clip", "ema", "layer_decay", "drop_path", "mixup", "cutmix",
     "stop_patience", "stop_inner", "stop_metric", "head_epochs",
 )  # fmt: skip
 SCORING = ("tta", "snapshots")  # how a trained network is asked: settings that differ in these alone train the same one
-VIEWS = {"none": 1, "flip": 2, "crops": 5, "flip+crops": 10}  # of an image, by `tta`
-NOT_OF_PROBES = (
+NOT_OF_PROBES = (  # a probe learns nothing by these
     "dropout", "epochs", "batch_size", "loss", "optimizer", "learning_rate", "weight_decay", "select_epoch",
     *RECIPE, *SCORING,
 )  # fmt: skip
-# Settings that may name a class of the user's own, `module:Class`.
-OWN_PARTS = ("head", "loss", "optimizer", "oversampling")
-CROSS_ENTROPY = "cross-entropy"
-LOSSES = (CROSS_ENTROPY, "class-weighted", "effective-number", "focal", "logit-adjusted")  # of training/losses.py
-SYNTHESIS = ("smote", "borderline-smote", "adasyn", "smoteenn", "smotetomek")  # between vectors, by imbalanced-learn
-OVERSAMPLING = ("none", "random", *SYNTHESIS, "random-before-split")  # the last leaks, to measure the leak
-OF_LIBRARY = "imblearn."  # begins the name of any other sampler of imbalanced-learn, `imblearn.over_sampling:SVMSMOTE`
-BY_VECTORS = ("near-miss", "tomek")  # of `undersampling`: those that look for neighbours
+OWN_PARTS = ("head", "loss", "optimizer", "oversampling")  # may name a class of the user's own, `module:Class`
 TREATMENTS = ("oversampling", "undersampling", "loss", "prior_correction")  # of classes of unequal size
-OPTIMIZERS = ("adam", "adamw", "sgd")  # those of torch; others are timm's
-MAX_RANK = 256  # of `trainable: lora-R`
-Recipe = Literal["paper", "probe", "modern"]  # of study/recipes.py
-Pool = Literal["map", "native", "avg", "cls", "cls+avg", "max"]
-
-
-PRETRAINED = "pretrained"  # of `weights`: those that timm has for a backbone, whatever they were trained on
-EARLIER_WORD = "imagenet"  # for the same; it means the same work
 
 
 def natural_pool(head: str) -> Pool:
@@ -57,63 +51,11 @@ def natural_pool(head: str) -> Pool:
     return "native" if head in VECTOR_HEADS else "map"
 
 
-def _weights(value: str) -> str:
-    if value != "none" and not is_pretrained(value) and not value.endswith(".safetensors"):
-        raise ValueError(f"allowed: {PRETRAINED}, none, or the path of a .safetensors file")
-    return value
-
-
-def is_pretrained(weights: str) -> bool:
-    """Whether these are the pretrained weights of timm."""
-    return weights in (PRETRAINED, EARLIER_WORD)
-
-
 def todays_word(value: Any) -> Any:
     """The value of a setting with the word of today for pretrained weights, where it has the earlier one."""
     if isinstance(value, list):
         return list(map(todays_word, value))
     return PRETRAINED if value == EARLIER_WORD else value
-
-
-def _backbone(value: str) -> str:
-    origin_of(value)  # raises ValueError where what is behind a scheme is no name
-    return value
-
-
-def _loss(value: str) -> str:
-    if value not in LOSSES and ":" not in value:
-        raise ValueError(f"allowed: {', '.join(LOSSES)}, or module:Class, a loss of your own")
-    return value
-
-
-def _optimizer(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+", value) and ":" not in value:
-        allowed = f"{', '.join(OPTIMIZERS)}, another optimizer of timm by its name"
-        raise ValueError(f"allowed: {allowed}, or module:Class, an optimizer of your own")
-    return value
-
-
-def _oversampling(value: str) -> str:
-    if value not in OVERSAMPLING and ":" not in value:
-        raise ValueError(f"allowed: {', '.join(OVERSAMPLING)}, or module:Class, a sampler of your own or of imblearn")
-    return value
-
-
-def is_of_library(name: str) -> bool:
-    """Whether this names a class of imbalanced-learn, and no part of the user's own."""
-    return name.startswith(OF_LIBRARY) and ":" in name
-
-
-def _trainable(value: str) -> str:
-    rank = re.fullmatch(r"lora-([1-9][0-9]{0,2})", value)
-    if rank and int(rank[1]) <= MAX_RANK:
-        return value
-    if not re.fullmatch(r"all|head|last-[1-9][0-9]?", value):
-        raise ValueError(
-            "allowed: all, head (frozen backbone), last-N (the last N stages of the backbone too), or lora-R (adapters"
-            f" of rank R in its attention, from 1 to {MAX_RANK})"
-        )
-    return value
 
 
 def level_text(level: Any) -> str:
@@ -124,40 +66,25 @@ def level_text(level: Any) -> str:
     return short if float(short) == level else repr(level)
 
 
-MIN_SIZE, MAX_SIZE = 8, 2048  # pixels of a side
-ImageSize = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE)]
-
-
-def _given_size(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """Check a size, with one message about all that it may be."""
-    try:
-        return check(value)
-    except ValidationError:
-        raise ValueError(f"allowed: a whole number from {MIN_SIZE} to {MAX_SIZE} (pixels), or native") from None
-
-
-GivenSize = Annotated[ImageSize | Literal["native"] | None, WrapValidator(_given_size)]
-
-
 class Settings(Model):
     """The settings that decide how one network is trained; every field can be a factor of a grid."""
 
-    backbone: Annotated[str, Field(min_length=1), AfterValidator(_backbone)]
-    weights: Annotated[str, AfterValidator(_weights)] = PRETRAINED
-    trainable: Annotated[str, AfterValidator(_trainable)] = "all"  # all | head | last-N | lora-R
+    backbone: BackboneName
+    weights: WeightsName = PRETRAINED
+    trainable: Trainable = "all"  # all | head | last-N | lora-R
     pool: Pool | None = None  # how a map or tokens become a vector; None: natural_pool
     head: str = "dropout-gap"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the backbone
-    oversampling: Annotated[str, AfterValidator(_oversampling)] = "none"
+    oversampling: SamplerName = "none"
     oversampling_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0  # of smaller classes to the largest, afterwards
     undersampling: Literal["none", "random", "near-miss", "tomek"] = "none"  # after oversampling
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 15
     head_epochs: Annotated[int, Field(ge=0, le=100_000)] = 0  # the first of them, which train the head alone
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 64
-    loss: Annotated[str, AfterValidator(_loss)] = CROSS_ENTROPY
+    loss: LossName = CROSS_ENTROPY
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    optimizer: Annotated[str, AfterValidator(_optimizer)] = "adam"
+    optimizer: OptimizerName = "adam"
     prior_correction: Literal["off", "on"] = "off"  # of predictions, to the class shares before resampling
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     schedule: Literal["constant", "cosine", "linear", "step", "one-cycle"] = "constant"  # of the learning rate

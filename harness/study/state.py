@@ -6,6 +6,7 @@ from functools import cached_property
 
 from harness.errors import StudyError
 from harness.store.results import FoldRecord
+from harness.study.allowed import CLASSIFIERS
 from harness.study.contests import Contest, contests_of
 from harness.study.fit_costs import mean_cost
 from harness.study.identity import Digests, digest, study_id
@@ -13,7 +14,6 @@ from harness.study.messages import unknown
 from harness.study.nested import NestedState
 from harness.study.plan import Job
 from harness.study.scenario_state import ScenarioState
-from harness.study.settings import CLASSIFIERS
 from harness.study.stage import Stage
 from harness.study.study import Study
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from harness.data.inputs import Inputs
 from harness.report.numbers.as_run import averaged_words
 from harness.report.tables.export import escaped
+from harness.study.allowed import CROSS_ENTROPY
 from harness.study.origin import short_name
 from harness.study.scenario_state import ScenarioState
-from harness.study.settings import CROSS_ENTROPY, Settings
+from harness.study.settings import Settings
 from harness.study.unit import Unit
 
 

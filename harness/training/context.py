@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.data.dataset import Dataset
 from harness.data.folds import Fold
+from harness.study.allowed import Pool
 from harness.study.identity import Digests
 from harness.study.preprocessing import Framing
-from harness.study.settings import Pool
 from harness.study.types import Switch
 
 

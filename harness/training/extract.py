@@ -17,7 +17,7 @@ from harness.data.pixels import release
 from harness.models.backbone import Backbone
 from harness.models.heads import Shape, moments_of
 from harness.models.layouts import Layout
-from harness.study.settings import Pool
+from harness.study.allowed import Pool
 from harness.training.allocator import held_memory
 from harness.training.device import Arithmetic
 from harness.training.loaders import Loader, parts_of

@@ -26,10 +26,11 @@ from harness.models.repositories import require_source
 from harness.store.cache import size_of
 from harness.store.failpoints import failpoint
 from harness.store.files import creation_lock, new_folder, sync_folder
+from harness.study.allowed import Pool
 from harness.study.identity import digest
 from harness.study.origin import package_of, portable_name
 from harness.study.plan import Job, features_key
-from harness.study.settings import Pool, ResolvedSettings
+from harness.study.settings import ResolvedSettings
 from harness.training.context import Context
 from harness.training.device import Arithmetic, all_cores, device_name, resolve_precision
 from harness.training.extract import MAPS, MOMENTS, FeatureArrays, extract

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from harness.data.dataset import Rows
 from harness.store.results import Metrics
+from harness.study.allowed import VIEWS
 from harness.study.identity import derive_seed
-from harness.study.settings import VIEWS
 from harness.training.augment import Augmentation
 from harness.training.checkpoint import Checkpoints
 from harness.training.device import Arithmetic

@@ -16,11 +16,12 @@ from harness.models.lora import draw_adapters
 from harness.models.repositories import require_source
 from harness.stats.priors import learnt_shares, log_odds_shift
 from harness.store.results import FoldResult, OnEpoch
+from harness.study.allowed import CLASSIFIERS, OPTIMIZERS
 from harness.study.identity import derive_seed
 from harness.study.origin import is_own
 from harness.study.plan import Job
 from harness.study.provenance import versions
-from harness.study.settings import CLASSIFIERS, OPTIMIZERS, OWN_PARTS, Settings
+from harness.study.settings import OWN_PARTS, Settings
 from harness.training.checkpoint import Checkpoints
 from harness.training.context import Context
 from harness.training.device import Arithmetic, device_name, make_deterministic, resolve_precision, within_memory

@@ -10,7 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from harness.models.custom import head_class
 from harness.stats.priors import BETA
-from harness.study.settings import CROSS_ENTROPY, Settings
+from harness.study.allowed import CROSS_ENTROPY
+from harness.study.settings import Settings
 from harness.training.task import FitJob
 
 GAMMA = 2.0  # of the focal loss: the best of Lin et al. 2017

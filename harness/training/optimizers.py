@@ -11,7 +11,8 @@ from harness.models.backbone import Backbone
 from harness.models.custom import head_class
 from harness.models.layer_depths import layer_depths
 from harness.models.timm_optimizers import timm_optimizer
-from harness.study.settings import OPTIMIZERS, Settings
+from harness.study.allowed import OPTIMIZERS
+from harness.study.settings import Settings
 from harness.training.learning_rate import is_scheduled
 
 SGD_MOMENTUM = 0.9

@@ -21,11 +21,12 @@ from harness.models.repositories import folder_of, has_weights
 from harness.store import Store
 from harness.store.files import read_json, write_atomic
 from harness.study import Study
+from harness.study.allowed import CLASSIFIERS, is_pretrained
 from harness.study.identity import Digests, digest
 from harness.study.origin import origin_of, package_of, short_name
 from harness.study.provenance import DECISIVE_FILES, code_digest
 from harness.study.search_block import Point, Search
-from harness.study.settings import CLASSIFIERS, ResolvedSettings, is_pretrained
+from harness.study.settings import ResolvedSettings
 from harness.study.strict_yaml import FieldPath
 
 MIN_UNREAD_SHARE = 0.01  # of an image, for a remark

@@ -9,9 +9,10 @@ import torch
 from harness.errors import described
 from harness.models.names import STACKED_HEADS
 from harness.store.results import FoldResult, OnEpoch
+from harness.study.allowed import OPTIMIZERS
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
-from harness.study.settings import OPTIMIZERS, OWN_PARTS, Settings
+from harness.study.settings import OWN_PARTS, Settings
 from harness.training.context import Context
 from harness.training.device import free_memory, is_out_of_memory, make_deterministic, resolve_precision
 from harness.training.features import cached_features

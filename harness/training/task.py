@@ -14,9 +14,10 @@ from harness.data.leaks import oversampled_before_split
 from harness.data.resampling import Resampled, resample
 from harness.data.train_share import share_of, share_seed
 from harness.store.results import Metrics
+from harness.study.allowed import BY_VECTORS
 from harness.study.identity import derive_seed
 from harness.study.plan import Job
-from harness.study.settings import BY_VECTORS, SCORING, Settings
+from harness.study.settings import SCORING, Settings
 from harness.training.context import Context
 from harness.training.features import CachedFeatures
 from harness.training.own_sampler import resampled

@@ -20,7 +20,7 @@ from harness.models.attention import AttentionLayer
 from harness.models.names import all_backbones
 from harness.models.networks import new_network
 from harness.store.files import write_atomic
-from harness.study.settings import CLASSIFIERS, NETWORKS
+from harness.study.allowed import CLASSIFIERS, NETWORKS
 from tests.bench.pooling import pooling_of
 
 TABLE = Path(__file__).parents[2] / "harness/docs/backbones.md"

@@ -17,7 +17,8 @@ from harness.errors import HarnessError, StudyError
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import Study
-from harness.study.settings import SYNTHESIS, Settings
+from harness.study.allowed import SYNTHESIS
+from harness.study.settings import Settings
 
 labelled_rows = st.lists(st.integers(0, 2), min_size=1, max_size=60).map(
     lambda labels: (np.random.default_rng(len(labels)).permutation(500)[: len(labels)], np.array(labels))

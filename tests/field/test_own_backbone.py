@@ -12,8 +12,9 @@ from harness.errors import HarnessError
 from harness.models.backbone import load_backbone
 from harness.models.networks import native_size
 from harness.models.repositories import content_digest, require_source
+from harness.study.allowed import Pool
 from harness.study.origin import origin_of, own_name
-from harness.study.settings import Pool, Settings
+from harness.study.settings import Settings
 from tests.field.conftest import Harness, four, write_study
 
 SOURCE = """\

@@ -9,7 +9,7 @@ from _pytest.mark import ParameterSet
 from harness.errors import HarnessError
 from harness.models.anatomy import anatomy
 from harness.models.layouts import PoolError
-from harness.study.settings import Pool
+from harness.study.allowed import Pool
 from tests.bench.backbones import TABLE, smallest_of_modules
 
 SMALLEST = smallest_of_modules(TABLE.read_text(encoding="utf-8"))  # module -> name, millions of parameters

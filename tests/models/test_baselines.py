@@ -4,7 +4,8 @@ import torch
 
 from harness.models.backbone import feature_shape, load_backbone
 from harness.models.baselines import Baseline, Majority, SelfOrganisingMap, built_in_model
-from harness.study.settings import CLASSIFIERS, Settings
+from harness.study.allowed import CLASSIFIERS
+from harness.study.settings import Settings
 
 
 def bright_and_dark(count: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:

@@ -17,8 +17,9 @@ from harness.models.examine import check_network
 from harness.models.network_check import NetworkSettings
 from harness.models.networks import native_size
 from harness.models.repositories import licence_of, source_words
+from harness.study.allowed import Pool
 from harness.study.origin import origin_of
-from harness.study.settings import Pool, Settings
+from harness.study.settings import Settings
 from tests.foreign_models import save_open_clip, save_timm, save_transformers
 
 TOLERANCE = 1e-5

@@ -17,7 +17,8 @@ from harness.models.networks import new_network
 from harness.store import Store
 from harness.store.results import FoldRecord
 from harness.study import Study
-from harness.study.settings import Pool, Settings
+from harness.study.allowed import Pool
+from harness.study.settings import Settings
 from harness.training.optimizers import make_optimizer
 from tests.conftest import draw_images, run_in
 from tests.models.families import LEFT_OUT, MAX_MILLIONS, QUICK, SMALLEST, VECTORS, families, size_of, vectors_of

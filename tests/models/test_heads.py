@@ -9,7 +9,8 @@ from harness.models import dropout
 from harness.models.dropout import dropout_mask
 from harness.models.heads import DropoutGap, initialise, make_head, part_read, reads
 from harness.models.names import HEADS
-from harness.study.settings import PROBES, Settings
+from harness.study.allowed import PROBES
+from harness.study.settings import Settings
 from harness.training.device import deterministic
 
 SHAPE, CLASSES = (5, 3, 2), 3

@@ -10,7 +10,8 @@ from harness.models.backbone import Backbone, anatomy_of, load_backbone
 from harness.models.examine import check_network
 from harness.models.layouts import Layout
 from harness.models.network_check import NetworkSettings
-from harness.study.settings import Pool, Settings
+from harness.study.allowed import Pool
+from harness.study.settings import Settings
 
 VECTORS: tuple[Pool, ...] = ("native", "avg", "max", "cls", "cls+avg")
 ALL = ("test_vit", 64, set(VECTORS))

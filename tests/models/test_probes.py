@@ -15,7 +15,8 @@ from torch import Tensor
 from harness.models.heads import make_head
 from harness.models.linear_models import Vectors
 from harness.models.probes import LOGISTIC_C, NEIGHBOURS, TEMPERATURE, KnnProbe, ProbeHead, platt
-from harness.study.settings import PROBES, Settings
+from harness.study.allowed import PROBES
+from harness.study.settings import Settings
 
 CHANNELS = 8
 

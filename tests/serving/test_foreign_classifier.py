@@ -12,7 +12,8 @@ from harness.errors import HarnessError
 from harness.serving.architecture import needed_packages
 from harness.serving.classifier import Classifier, ClassifierMetadata, plain_network
 from harness.serving.onnx import export_onnx
-from harness.study.settings import Pool, ResolvedSettings
+from harness.study.allowed import Pool
+from harness.study.settings import ResolvedSettings
 from tests.foreign_models import save_open_clip, save_timm, save_transformers
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 1, 64, 64), dtype=np.uint8)

@@ -6,10 +6,11 @@ import pytest
 
 from harness.errors import StudyError
 from harness.study import Study
+from harness.study.allowed import Recipe
 from harness.study.grid import Level
 from harness.study.identity import study_id
 from harness.study.recipes import DECIDED, RECIPES, recipe_words
-from harness.study.settings import Recipe, Settings
+from harness.study.settings import Settings
 from tests.study.test_plan import digests, scenarios
 
 LoadText = Callable[..., Study]

@@ -5,8 +5,9 @@ import pytest
 
 from harness.models.names import HEADS
 from harness.study import load_study
+from harness.study.allowed import BY_VECTORS, SYNTHESIS
 from harness.study.schema import override_words, study_schema
-from harness.study.settings import BY_VECTORS, SYNTHESIS, Settings
+from harness.study.settings import Settings
 
 STUDIES = Path(__file__).parents[2] / "studies"
 

@@ -15,7 +15,7 @@ from torch import nn
 from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
-from harness.study.settings import CROSS_ENTROPY, LOSSES
+from harness.study.allowed import CROSS_ENTROPY, LOSSES
 from harness.training.checkpoint import Checkpoints, JobProgress
 from harness.training.job import run_job
 from harness.training.learner import Learner

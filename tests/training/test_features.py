@@ -13,8 +13,9 @@ from harness.errors import HarnessError
 from harness.models.backbone import Backbone, load_backbone
 from harness.models.heads import Reads
 from harness.store import Store
+from harness.study.allowed import Pool
 from harness.study.data_block import Data
-from harness.study.settings import Pool, ResolvedSettings
+from harness.study.settings import ResolvedSettings
 from harness.training.device import Arithmetic
 from harness.training.features import CachedFeatures, FrozenBackbone, frozen_features
 from harness.training.loaders import FeatureLoader, PixelLoader, ResidentFeatures

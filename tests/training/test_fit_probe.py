@@ -10,7 +10,8 @@ from harness.prepare import prepare
 from harness.report.verified.verify import Verification
 from harness.store import Ledger, Store
 from harness.study import Study
-from harness.study.settings import PROBES, Settings
+from harness.study.allowed import PROBES
+from harness.study.settings import Settings
 from harness.training.job import run_job
 from tests.conftest import Finished, context_of, run_in, runs_of
 

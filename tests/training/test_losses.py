@@ -9,7 +9,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from harness.study.settings import CROSS_ENTROPY, LOSSES, Settings
+from harness.study.allowed import CROSS_ENTROPY, LOSSES
+from harness.study.settings import Settings
 from harness.training.losses import (
     balanced_weights,
     class_counts,

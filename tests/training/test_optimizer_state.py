@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.models.timm_optimizers import optimizer_problem
-from harness.study.settings import OPTIMIZERS, Settings
+from harness.study.allowed import OPTIMIZERS
+from harness.study.settings import Settings
 from harness.training.optimizer_state import restore_state, state_of
 from harness.training.optimizers import make_optimizer
 

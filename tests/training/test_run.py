@@ -18,8 +18,8 @@ from harness.runner import run_study
 from harness.store import Store
 from harness.store.results import FoldResult, Metrics
 from harness.study import Study
+from harness.study.allowed import LOSSES
 from harness.study.plan import Job, pools_of
-from harness.study.settings import LOSSES
 from harness.training import run as run_module
 from harness.training.context import Context
 from harness.training.fit_stack import fit_stack

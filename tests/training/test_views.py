@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.study.settings import VIEWS
+from harness.study.allowed import VIEWS
 from harness.training.predict import predict
 from harness.training.views import CORNERS, WHOLE, ImageView, views_of
 from tests.training.test_fit import SETTINGS, network

@@ -10,9 +10,10 @@ from harness.data.inputs import Inputs
 from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN
 from harness.data.separation import Separation
 from harness.study import Study
+from harness.study.allowed import VIEWS
 from harness.study.identity import PIXEL_FIELDS
 from harness.study.scenario_state import ScenarioState
-from harness.study.settings import RECIPE, SCORING, VIEWS, Settings, level_text
+from harness.study.settings import RECIPE, SCORING, Settings, level_text
 from harness.study.subgroups import subgroup_words
 
 NOT_IN_OLDER_REPORTS = (  # where all have the default

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from harness.execution.probe import probe
-from harness.study.settings import CLASSIFIERS, ResolvedSettings
+from harness.study.allowed import CLASSIFIERS
+from harness.study.settings import ResolvedSettings
 from harness.training import loaders, step
 from harness.training.job import run_job
 from harness.training.run import run_jobs

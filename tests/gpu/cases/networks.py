@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from harness.models.names import HEADS
+from harness.study.allowed import PROBES
 from harness.study.plan import Job
-from harness.study.settings import PROBES
 from harness.training import loaders, step
 from harness.training.context import Context
 from harness.training.job import run_job
