@@ -28,8 +28,8 @@ def area_within_folds(
 ) -> Area | None:
     """The mean of the areas of the folds that have images of both classes; None where there is no such fold.
 
-    An image moves the area of its own fold, and with several repeats one in each; the error is over patients, as that
-    of `mean_area`. It is not known where a fold has a single image of a class: then the ends are nan.
+    An image moves the area of its own fold, and with several repeats one in each; the error is over patients, as in
+    `bounded_area`. It is not known where a fold has a single image of a class: then the ends are nan.
     positive, clusters: [n] of all images.
     """
     known = [fold for fold in folds if positive[fold.rows].any() and not positive[fold.rows].all()]

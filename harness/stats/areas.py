@@ -23,20 +23,6 @@ class Area:
     method: str
 
 
-def mean_area(
-    scores: NDArray[np.float64], positive: Positive, clusters: Clusters, level: float = CONFIDENCE_LEVEL
-) -> Area:
-    """The mean area under the ROC curves of one or more models on the same images, its interval within [0, 1].
-
-    scores: [models, n]. The interval is that of the logit, by the error over patients and Student's t: near 1 an area
-    is skewed, and few patients make up its error. Where that is zero, as for a perfect curve, or a class has a single
-    patient, it is not known: then Newcombe's interval, in which each patient of a class counts once.
-    Raises ValueError where a class has fewer than two images.
-    """
-    areas, each = area_moves(scores, positive)
-    return bounded_area(float(areas.mean()), each.mean(axis=0), positive, clusters, level)
-
-
 def bounded_area(
     value: float,
     moves: NDArray[np.float64],
@@ -44,7 +30,12 @@ def bounded_area(
     clusters: Clusters,
     level: float = CONFIDENCE_LEVEL,
 ) -> Area:
-    """The area with the interval of `mean_area`. moves: [n] by how much each image moves it."""
+    """The area with an interval within [0, 1]. moves: [n] by how much each image moves it.
+
+    The interval is that of the logit, by the error over patients and Student's t: near 1 an area is skewed, and few
+    patients make up its error. Where that is zero, as for a perfect curve, or a class has a single patient, it is not
+    known: then Newcombe's interval, in which each patient of a class counts once.
+    """
     from scipy.special import expit, logit, stdtrit
 
     error = area_error(moves, positive, clusters)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from harness.stats.area_within_folds import FoldScores, area_of_folds, area_within_folds
-from harness.stats.areas import area_error, area_moves, mean_area
+from harness.stats.areas import Area, area_error, area_moves
 from harness.stats.bootstrap import Statistic, area, average, cluster_bootstrap
 from harness.stats.one_more_model import one_more
 from harness.stats.proportions import Interval, clustered_wilson, wilson
@@ -112,13 +112,20 @@ def accuracy_coverage(images: Images, rate: float, times: int) -> Coverage:
     return Coverage("accuracy", f"{images}, true {rate:g}", *np.mean(found, axis=0).tolist())
 
 
+def _area(scores: NDArray[np.float64], positive: NDArray[np.bool_], clusters: NDArray[np.int64]) -> Area:
+    """The area of one model on all images, as reports have it of a test set."""
+    found = area_within_folds([FoldScores(np.arange(len(scores)), scores)], positive, clusters)
+    assert found is not None
+    return found
+
+
 def area_coverage(images: Images, true: float, times: int) -> Coverage:
     """That of the intervals of an area under the ROC curve."""
     clusters, found = images.clusters, []
     for number in range(times):
         rng = np.random.default_rng([images.patients, images.images, round(1e4 * true), number])
         scores, positive = images.scores(true, rng)
-        now = mean_area(scores[None], positive, clusters)
+        now = _area(scores, positive, clusters)
         _, moves = area_moves(scores[None], positive)
         half = Z * area_error(moves[0], positive, np.arange(len(positive)))
         by_image = (now.value - half, now.value + half)
@@ -140,7 +147,7 @@ def fold_area_coverage(images: Images, true: float, times: int) -> Coverage:
         scores, positive = images.scores(true, rng)
         scores += rng.normal(size=FOLDS)[fold]
         folds = [FoldScores(each, scores[each]) for each in rows]
-        now, together = area_within_folds(folds, positive, clusters), mean_area(scores[None], positive, clusters)
+        now, together = area_within_folds(folds, positive, clusters), _area(scores, positive, clusters)
         assert now is not None
         resampled = _resampled(clusters, area_of_folds(folds, positive))
         found.append([_holds(each, true) for each in ((now.low, now.high), (together.low, together.high), resampled)])

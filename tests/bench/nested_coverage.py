@@ -23,7 +23,6 @@ from tests.stats.test_null import stage
 
 OUTER, INNER = 5, 3
 FIT_SD = 0.02  # of the true accuracies of the fits of a scenario
-Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

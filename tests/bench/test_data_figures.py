@@ -8,8 +8,6 @@ from tests.bench import decode, finetune, images, tables
 from tests.bench.figure import Bench
 from tests.bench.process_use import Used, used
 
-SOME = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
-
 
 @pytest.fixture
 def bench(image_folder: Path, tmp_path: Path) -> Bench:

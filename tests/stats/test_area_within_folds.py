@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from harness.stats.area_within_folds import FoldScores, area_of_folds, area_within_folds
-from harness.stats.areas import mean_area
+from tests.stats.test_areas import mean_area
 
 RNG = np.random.default_rng(3)
 POSITIVE = np.arange(120) % 2 == 0

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from harness.stats.areas import area_error, area_moves, mean_area, newcombe_area
+from harness.stats.areas import Area, area_error, area_moves, bounded_area, newcombe_area
 
 # DeLong, DeLong & Clarke-Pearson 1988, as printed in SAS/STAT's example "Comparing Receiver Operating
 # Characteristic Curves": albumin, total protein, 10 - K-G score, and whether surgery helped.
@@ -23,6 +23,12 @@ def ovarian() -> tuple[np.ndarray, np.ndarray]:
     table = np.array(OVARIAN.split(), dtype=float).reshape(-1, 4)
     scores = np.stack([table[:, 0], table[:, 1], 10 - table[:, 2]])
     return scores, table[:, 3] == 1
+
+
+def mean_area(scores: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> Area:
+    """The mean of the areas of models on the same images. scores: [models, n]."""
+    areas, moves = area_moves(scores, positive)
+    return bounded_area(float(areas.mean()), moves.mean(axis=0), positive, clusters)
 
 
 def single(positive: np.ndarray) -> np.ndarray:

@@ -58,11 +58,6 @@ def _is_used(study: Study, name: str) -> bool:
     return any(getattr(settings, name) != Settings.model_fields[name].default for _, settings in study.settings())
 
 
-def uses_shares(study: Study) -> bool:
-    """Whether fits of the study learn from a share of their training images."""
-    return _is_used(study, "train_share")
-
-
 def study_settings(study: Study, inputs: Inputs) -> dict[str, Used]:
     """The settings of the whole study: data, folds, test, seed; named as in the study file."""
     dataset, shared = inputs.dataset, inputs.separation
