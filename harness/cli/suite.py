@@ -20,6 +20,7 @@ from harness.cli.options import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from harness.report.across.suite_page import SuitePage
     from harness.study.suite_file import Suite
 
 DATA = "NAME=PATH, the name of a data set and where its images are"
@@ -78,10 +79,7 @@ def suite(
         done = run_suite(loaded, store, device, reporter, Compute(executor, workers, threads=threads))
     command = _command(suite_file, only or [], overrides or [])
     page = SuitePage(loaded, done.sides, done.ranked, done.failed, command, earlier)
-    from harness.cli.show.across import show_suite
-    from harness.cli.show.console import new_console
-
-    show_suite(new_console(), page)
+    _show(page)
     print(f"page: {write_suite(page, place)}")
     if done.failed:
         raise typer.Exit(1)
@@ -91,6 +89,14 @@ def _command(file: Path, only: Sequence[str], overrides: Sequence[str]) -> str:
     """The command as another one would type it: without folders of this machine."""
     options = [*(f"--only {name}" for name in only), *(f"--set {words}" for words in overrides)]
     return " ".join(["harness suite", file.name, *options])
+
+
+def _show(page: "SuitePage") -> None:
+    """Print the ranked models, and what failed."""
+    from harness.cli.show.across import show_suite
+    from harness.cli.show.console import new_console
+
+    show_suite(new_console(), page)
 
 
 def _plan(loaded: "Suite", store_folder: Path) -> None:

@@ -19,7 +19,7 @@ from harness.study.nested import nested_problem
 from harness.study.overrides import apply_override, value_at
 from harness.study.paths import make_absolute
 from harness.study.recipes import write_out
-from harness.study.search_block import search_problems
+from harness.study.search_problems import search_problems
 from harness.study.set_block import set_problems
 from harness.study.settings import Settings
 from harness.study.shipped import study_path

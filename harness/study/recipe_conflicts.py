@@ -23,7 +23,7 @@ def _of_the_layers(values: SettingValues) -> Conflict | None:
         given = f"{name} {level_text(values[name])}"
         if values[name] == off:
             continue
-        if values["trainable"] == "head" and backbone not in NETWORKS:
+        if _is_frozen(values):
             return (name, "trainable"), (
                 f"{given} with trainable head: no layer of a frozen backbone is trained; write {name}: {off}, or"
                 " trainable: all, last-N or lora-R"
@@ -41,6 +41,11 @@ def _of_the_layers(values: SettingValues) -> Conflict | None:
     return None
 
 
+def _is_frozen(values: SettingValues) -> bool:
+    """Whether no layer of the backbone is trained; the networks of the harness are, whatever is written."""
+    return values["trainable"] == "head" and values["backbone"] not in NETWORKS
+
+
 def _is_of_timm(backbone: str) -> bool:
     origin = origin_of(backbone)
     return backbone not in NETWORKS and (origin is None or origin.library == "timm")
@@ -49,7 +54,7 @@ def _is_of_timm(backbone: str) -> bool:
 def _of_mixed_images(values: SettingValues) -> Conflict | None:
     for name in ("mixup", "cutmix"):
         given = f"{name} {level_text(values[name])}"
-        if values[name] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
+        if values[name] and _is_frozen(values):
             return (name, "trainable"), (
                 f"{given} with trainable head: the features of a frozen backbone are computed once for each image, and"
                 f" none is mixed; write {name}: 0, or trainable: all, last-N or lora-R"
@@ -86,7 +91,7 @@ def _of_stopping(values: SettingValues) -> Conflict | None:
 
 def _of_the_head_alone(values: SettingValues) -> Conflict | None:
     given = f"head_epochs {values['head_epochs']}"
-    if values["head_epochs"] and values["trainable"] == "head" and values["backbone"] not in NETWORKS:
+    if values["head_epochs"] and _is_frozen(values):
         return ("head_epochs", "trainable"), (
             f"{given} with trainable head, which trains the head alone in every epoch; write head_epochs: 0, or"
             " trainable: all, last-N or lora-R"
@@ -106,7 +111,7 @@ def _of_the_views(values: SettingValues) -> Conflict | None:
         return ("tta", "backbone"), (
             f"tta {values['tta']} with backbone {values['backbone']}, which is no trained network; write tta: none"
         )
-    if values["trainable"] == "head" and values["backbone"] not in NETWORKS:
+    if _is_frozen(values):
         return ("tta", "trainable"), (
             f"tta {values['tta']} with trainable head: the features of a frozen backbone are computed once for each"
             " image, and of no other view of it; write tta: none, or trainable: all, last-N or lora-R"

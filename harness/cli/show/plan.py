@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli.show.console import new_console, rows_table, show_marks
+from harness.cli.show.plan_costs import show_costs
 from harness.data.data_lines import data_lines
 from harness.data.folds import folds_words
 from harness.data.guesses import suggestion
@@ -20,7 +21,6 @@ from harness.execution.simulate import Simulated
 from harness.report.numbers.detectable import resolution
 from harness.report.numbers.marks import declared_looks, study_marks
 from harness.report.tables.export import short
-from harness.store.clock import duration
 from harness.study import Study
 from harness.study.nested import NestedState
 from harness.study.origin import short_name
@@ -75,7 +75,7 @@ def show_plan(workspace: Workspace, state: StudyState, networks: Networks, costs
     for nested in state.nested:
         console.print(nested_line(nested, len(inputs.folds)))
     if costs is not None:
-        _show_costs(console, costs)
+        show_costs(console, costs)
     elif not all(jobs.values()):
         console.print("cost: not known yet; --probe times some steps of each network")
 
@@ -156,55 +156,6 @@ def _show_networks(console: Console, networks: Networks) -> None:
 def _cells(counts: dict[str, int]) -> list[object]:
     images = counts.values()
     return list(images) if len(images) <= MAX_CLASSES else [sum(images), f"{min(images)} to {max(images)}"]
-
-
-def _show_costs(console: Console, costs: Costs) -> None:
-    """Print the extrapolated cost of the fits that are left, and the machines of the probes."""
-    rows = [
-        [
-            cost.probe.network,
-            cost.fits,
-            f"{cost.seconds / cost.epochs:.3g} s",
-            duration(cost.seconds / cost.fits),
-            duration(cost.extraction) if cost.extraction else "-",
-            f"{cost.probe.memory / 2**30:.1f} GiB",
-        ]
-        for cost in costs.networks
-    ]
-    columns = ["network", "fits left", "an epoch", "a fit", "features, once", "memory"]
-    console.print()
-    console.print(rows_table("cost of the fits left, EXTRAPOLATED from a probe", columns, rows))
-    for where, images in sorted(
-        {((p := c.probe).machine + ", " + p.device + ", " + p.day, p.images) for c in costs.networks}
-    ):
-        console.print(
-            f"probe: an epoch, or a fit in one go, of {images:,} random images; {where}; memory is the peak of the"
-            " process or GPU"
-        )
-    _show_ahead(console, costs)
-    unprobed = costs.unknown + sum(cost.unknown for cost in costs.ahead)
-    unknown = f", and {unprobed} fits that were not probed" if unprobed else ""
-    most = f" for the fits that are known, at most {duration(costs.most_seconds)} for all" if costs.ahead else ""
-    console.print(
-        f"total: {duration(costs.seconds)}{most}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"
-        " (gray; three times that if coloured) and cached features"
-    )
-
-
-def _show_ahead(console: Console, costs: Costs) -> None:
-    """Print the cost of stages that wait, and of the test set: the most that they can be."""
-    rows = [
-        [
-            cost.name,
-            "" if cost.choices == 1 else f"the most expensive of {cost.choices}",
-            cost.fits,
-            duration(cost.seconds),
-        ]
-        for cost in costs.ahead
-    ]
-    if rows:
-        columns = ["what comes then", "possible winners", "fits", "at most"]
-        console.print(rows_table("cost of what comes then, EXTRAPOLATED from a probe", columns, rows))
 
 
 def _brought(study: Study, stage: Stage) -> Iterator[str]:
