@@ -1,6 +1,6 @@
 """Publishes a study in MLflow: jobs while they train, scenarios when they are complete, the study at the end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from harness.data.inputs import Workspace
@@ -112,16 +112,19 @@ class Publisher(RootRun):
         state = self._workspace.reader.scenario(scenario, state.jobs)  # with its worst groups, from all its folds
         mark = self._marks(state).scenario(scenario.settings)
         frame = self._log.predictions(run_id, lambda of: of.out_of_fold(state))
-        with self._store.scratch() as folder:
-            figures = folder / "figures"
-            figures.mkdir()
-            scenario_figures(state, frame, self._inputs.dataset, figures, unit.titled(state.name), mark)
-            self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
+        dataset, title = self._inputs.dataset, unit.titled(state.name)
+        self._log_figures(run_id, lambda folder: scenario_figures(state, frame, dataset, folder, title, mark))
         chosen = [stage.select.metric for stage in self._study.stages if stage.select]
         self._tracker.metrics.log_curves(run_id, scenario_curves(list(state.records.values()), chosen))
         self._log.summary(run_id, state)
         self._tracker.descriptions.describe(run_id, scenario_words(state, self._inputs, unit, mark))
         self._tracker.finish(run_id)
+
+    def _log_figures(self, run_id: str, draw: Callable[[Path], object]) -> None:
+        """Log what `draw` draws in a folder; a report does not need that it arrives."""
+        with self._store.scratch() as folder:
+            draw(folder)
+            self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(folder.iterdir())))
 
     def _marks(self, state: ScenarioState) -> Marks:
         """The marks of a scenario as soon as it is complete."""
@@ -154,17 +157,10 @@ class Publisher(RootRun):
         self._log.further_sets(run_id, state)
         self._log.over_refits(run_id, state)
         frame = self._log.predictions(run_id, lambda of: of.on_test(state))
-        with self._store.scratch() as folder:
-            figures = folder / "figures"
-            figures.mkdir()
-            confusion_figure(
-                frame,
-                unit.titled(f"test set, {scored(state)}"),
-                figures / "confusion_matrix.png",
-                mark=self._test_mark(state),
-            )
-            self._attempt("figures", run_id, lambda: self._tracker.log_files(run_id, sorted(figures.iterdir())))
-        mark = self._test_mark(state)
+        mark, title = self._test_mark(state), unit.titled(f"test set, {scored(state)}")
+        self._log_figures(
+            run_id, lambda folder: confusion_figure(frame, title, folder / "confusion_matrix.png", mark=mark)
+        )
         self._tracker.descriptions.describe(
             run_id,
             f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared:"

@@ -82,11 +82,7 @@ class Tracker:
 
     def scenario_run(self, scenario: Scenario, stages: Iterable[str]) -> str:
         """The id of a scenario's run, created at the first call."""
-        tags = {
-            "harness.scenario_id": scenario.id,
-            "harness.scenario": scenario.name,
-            "harness.stage": ",".join(stages),
-        }
+        tags = _tags(scenario, stages)
         run_id = self.start("scenario", scenario.id, scenario.name, self.study_run(), tags, scenario)
         self._client.set_tag(run_id, "harness.stage", tags["harness.stage"])
         return run_id
@@ -96,10 +92,7 @@ class Tracker:
 
         parent: the run that it goes under; None: that of its scenario.
         """
-        tags = {
-            "harness.scenario_id": job.scenario.id,
-            "harness.scenario": job.scenario.name,
-            "harness.stage": ",".join(stages),
+        tags = _tags(job.scenario, stages) | {
             "harness.job_id": job.id,
             "harness.fold": str(job.fold),
             "harness.repeat": str(job.repeat),
@@ -110,23 +103,12 @@ class Tracker:
 
     def start_test(self, scenario: Scenario, stages: Iterable[str], jobs: Iterable[Job]) -> str:
         """The id of the run of a scenario's test evaluation."""
-        tags = {
-            "harness.scenario_id": scenario.id,
-            "harness.scenario": scenario.name,
-            "harness.stage": ",".join(stages),
-            "harness.job_id": ",".join(job.id for job in jobs),
-        }
+        tags = _tags(scenario, stages) | {"harness.job_id": ",".join(job.id for job in jobs)}
         return self.start("test", scenario.id, f"test: {scenario.name}", self.study_run(), tags, scenario)
 
     def start_refit(self, job: Job, stages: Iterable[str]) -> str:
         """The id of the run of a further refit, beside that of the test, which is of the first one."""
-        tags = {
-            "harness.scenario_id": job.scenario.id,
-            "harness.scenario": job.scenario.name,
-            "harness.stage": ",".join(stages),
-            "harness.job_id": job.id,
-            "harness.seed": str(job.seed),
-        }
+        tags = _tags(job.scenario, stages) | {"harness.job_id": job.id, "harness.seed": str(job.seed)}
         name = f"test: {job.scenario.name}, {job.name}"
         return self.start("refit", job.id, name, self.study_run(), tags, job.scenario)
 
@@ -243,6 +225,15 @@ class Tracker:
             self._client.log_inputs(run_id, datasets=[self._dataset])
             self._active.add(run_id)
         return run_id
+
+
+def _tags(scenario: Scenario, stages: Iterable[str]) -> dict[str, str]:
+    """What the runs of a scenario, of its folds and of its tests have in common."""
+    return {
+        "harness.scenario_id": scenario.id,
+        "harness.scenario": scenario.name,
+        "harness.stage": ",".join(stages),
+    }
 
 
 def _provenance(digests: Digests) -> dict[str, str]:

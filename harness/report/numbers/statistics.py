@@ -83,15 +83,10 @@ def study_statistics(workspace: Workspace, state: StudyState, unit: Unit, run_of
             *(c for found in by_group for c in found.comparisons),
         ],
         findings=[
-            *(f.model_copy(update={"mark": together([marks.every, LEAKS])}) for f in inflation_findings(inflation)),
-            *(
-                f.model_copy(update={"mark": marks.every})
-                for f in [*treatment_findings(treatments, estimates, unit), *_known_before(workspace, state)]
-            ),
-            *(
-                f.model_copy(update={"mark": marks.every})
-                for f in nested_findings(state.nested, state.stages, estimates)
-            ),
+            *(marked.finding(f, LEAKS) for f in inflation_findings(inflation)),
+            *(marked.finding(f) for f in treatment_findings(treatments, estimates, unit)),
+            *(marked.finding(f) for f in _known_before(workspace, state)),
+            *(marked.finding(f) for f in nested_findings(state.nested, state.stages, estimates)),
             *(found.finding for found in by_group),
         ],
     )
@@ -181,6 +176,10 @@ class _Marked:
         marks = self._tested if found.on == TEST else self._validated
         sides = [marks[name] for name in (found.first, found.second)]
         return found.model_copy(update={"mark": together([*sides, found.mark])})
+
+    def finding(self, found: Finding, more: str | None = None) -> Finding:
+        """The finding with the mark of the whole study, and one more."""
+        return found.model_copy(update={"mark": together([self._every, more])})
 
 
 def selected_test(state: StudyState) -> ScenarioState | None:
