@@ -55,7 +55,7 @@ bench-statistics: setup
 	$(BIN)/python -m tests.bench.nested_coverage $(ARGS)
 
 bench-gpu: setup
-	$(BIN)/python -m tests.bench.run --only gpu --minutes 6 --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python -m tests.bench.run --only gpu --minutes 5 --store $(STORE) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 test-gpu: setup
 	$(BIN)/python -m tests.gpu.check --out $(STORE)/gpu $(ARGS)

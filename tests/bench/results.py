@@ -1,6 +1,7 @@
 """What a bench has measured so far: as JSON, as a Markdown table, and in the terminal."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +16,16 @@ COLUMNS = ["figure", "measured", "range", "n", "goal", ""]
 
 @dataclass(frozen=True)
 class Measured:
-    """What a bench ran on, and its rows so far. file: the JSON file; the table lies beside it as `.md`."""
+    """What a bench ran on, and its rows so far. file: the JSON file; the table lies beside it as `.md`.
+
+    after_s: when each row was there, in seconds since the bench began; in the JSON file only.
+    """
 
     head: dict[str, str]
     file: Path
     rows: list[Row] = field(default_factory=list)
+    after_s: list[float] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
 
     @property
     def broken(self) -> list[Row]:
@@ -29,7 +35,12 @@ class Measured:
     def add(self, row: Row) -> None:
         """Add a row, and write both files: whatever ends the bench later, this row is there."""
         self.rows.append(row)
-        content = {"head": self.head, "rows": [{**asdict(row), "verdict": row.verdict} for row in self.rows]}
+        self.after_s.append(round(time.monotonic() - self._began, 1))
+        rows = [
+            {**asdict(row), "verdict": row.verdict, "after_s": after}
+            for row, after in zip(self.rows, self.after_s, strict=True)
+        ]
+        content = {"head": self.head, "rows": rows}
         write_atomic(self.file, json.dumps(content, indent=1).encode())
         write_atomic(self.file.with_suffix(".md"), self._markdown().encode())
 
