@@ -78,6 +78,7 @@ def test_a_figure_that_breaks_down_leaves_the_others(
     assert "figure_bad.py" in stored[1]["error"]
     assert stored[2]["work"] == "its process ended with 7"
     assert stored[3]["parts"] == {"over_s": [1.0]}
+    assert [row["after_s"] for row in stored] == sorted(row["after_s"] for row in stored)
     table = measured.file.with_suffix(".md").read_text()
     assert "| good figure | 2.5 | 2 to 3 | 3 | >= 5 | missed by x2.00 |" in table
     assert "- images: images" in table
