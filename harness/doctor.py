@@ -20,6 +20,7 @@ from harness.store.holders import read_holder
 from harness.study import Study
 from harness.study.allowed import is_pretrained
 from harness.study.mixed import mixed_versions
+from harness.study.number_words import is_are, number_of
 from harness.study.origin import origin_of
 from harness.study.provenance import versions
 from harness.training.device import choose_device, device_name
@@ -147,9 +148,8 @@ def _artifacts(store: Store, database: Path) -> Check:
     lost = [*missing_artifacts(store, database), *missing_artifacts(store, database, MODELS)]
     if lost:
         where = f"copy them from {moved} if they are there, or " if moved else ""
-        return Check(
-            "artifacts", "bad", f"{len(lost)} folders are missing, such as {lost[0]}: {where}{rebuilding(store)}"
-        )
+        words = f"{number_of(len(lost), 'folder')} {is_are(len(lost))} missing, such as {lost[0]}"
+        return Check("artifacts", "bad", f"{words}: {where}{rebuilding(store)}")
     if moved:
         then = "the next run or report rewrites them" if store.writable else "commands read them as they are here"
         text = f"MLflow's are of {moved}, which this store was moved or copied from; {then}"
@@ -170,7 +170,7 @@ def _leftovers(store: Store) -> Iterator[Check]:
     waiting = [path.name for path in store.checkpoints.glob("*") if not ledger.done(path.name)]
     if waiting:
         size = sum(file.stat().st_size for name in waiting for file in (store.checkpoints / name).glob("*"))
-        yield Check("checkpoints", "ok", f"of {len(waiting)} unfinished fits, {size / 2**20:,.0f} MiB")
+        yield Check("checkpoints", "ok", f"of {number_of(len(waiting), 'unfinished fit')}, {size / 2**20:,.0f} MiB")
 
 
 def _files(store: Store) -> Iterator[Check]:

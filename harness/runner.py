@@ -30,6 +30,7 @@ from harness.store.reports import tell_of_other
 from harness.study import Study
 from harness.study.history import CommandLog
 from harness.study.mixed import require_one_code, require_one_version
+from harness.study.number_words import number_of
 from harness.study.origin import short_name
 from harness.study.plan import Job, Scenario
 from harness.study.provenance import code_digest, versions
@@ -124,7 +125,9 @@ def _run(
         publisher.publish_report(report.parent, state.stages)
         views = publisher.views(state.stages)
     for backbone, images in fitter.passes.items():
-        read = f"{images:,} images read, each once" if images else "no image read, their features were cached"
+        read = (
+            f"{number_of(images, 'image')} read, each once" if images else "no image read, their features were cached"
+        )
         reporter.say(f"frozen {short_name(backbone)}: {read}")
     return Run(state, fitter.failed, fitter.passes, report, views, workspace)
 

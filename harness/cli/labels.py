@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace
+from harness.study.number_words import verb
 
 
 def labels(
@@ -22,6 +23,7 @@ def labels(
     from harness.store import Store
 
     found = write_label_errors(find_workspace(study_file, data, overrides, Store(store_folder)), out)
-    print(f"{found.suspects:,} of {found.images:,} training images have a suspicious label")
+    has = verb(found.suspects, "has", "have")
+    print(f"{found.suspects:,} of {found.images:,} training images {has} a suspicious label")
     print(found.out / "index.html")
     print(f"{found.out / FILE}  (fill in corrected_label, then: data: {{corrections: FILE}})")

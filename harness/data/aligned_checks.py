@@ -17,6 +17,7 @@ from harness.data.pixels import open_pixels, pieces, pixel_cache
 from harness.data.survey import MAX_BLANK_SPREAD, pooled
 from harness.store import Store
 from harness.study import Study
+from harness.study.number_words import is_are, number_of, verb
 
 SHOWN = 20  # pairs in the facts
 _MEND = "where `folds: {duplicates: aligned}` keeps them together"
@@ -35,18 +36,21 @@ def _aligned(study: Study, inputs: Inputs, store: Store, counting: Counting) -> 
     near = near_groups(perceptual_hashes(small)).groups
     every, compared = aligned_pairs(small, partial(counting, "pairs of images laid over each other"))
     pairs = [AlignedPair(int(rows[a]), int(rows[b]), c) for a, b, c in every if near[a] != near[b]]  # no known copies
-    text = f"{len(pairs):,} pairs look like slightly turned, resized or cropped copies, of {compared:,} compared"
+    text = (
+        f"{number_of(len(pairs), 'pair')} {verb(len(pairs), 'looks', 'look')} like slightly turned, resized or cropped"
+    )
+    text += f" copies, of {compared:,} compared"
     yield AuditFinding("aligned", "note", text, {"pairs": len(pairs), "compared": compared})
     for column in ("split", "label", "patient"):
         values = dataset.table[column].to_numpy()
         differ = [pair for pair in pairs if values[pair.row] != values[pair.other]]
         if differ and (column != "patient" or dataset.patient_rule is not None):
             name = f"aligned-across-{'classe' if column == 'label' else column}s"
-            yield _found(dataset, name, f"{len(differ):,} such pairs differ in {column}", differ)
+            such = f"{number_of(len(differ), 'such pair')} {verb(len(differ), 'differs', 'differ')} in {column}"
+            yield _found(dataset, name, such, differ)
     if torn := [pair for pair in pairs if _torn(pair, inputs)]:
-        yield _found(
-            dataset, "aligned-across-folds", f"{len(torn):,} such pairs are on both sides of a fold, {_MEND}", torn
-        )
+        such = f"{number_of(len(torn), 'such pair')} {is_are(len(torn))} on both sides of a fold, {_MEND}"
+        yield _found(dataset, "aligned-across-folds", such, torn)
 
 
 def _torn(pair: AlignedPair, inputs: Inputs) -> bool:

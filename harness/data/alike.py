@@ -18,6 +18,7 @@ from harness.store import Store
 from harness.store.files import read_json
 from harness.study import Study
 from harness.study.identity import digest
+from harness.study.number_words import number_of
 
 VERSION = 1  # raise it when other images are found to be nearly identical
 _COLUMNS = (ALIKE, ALIKE_BY_HASH)
@@ -110,7 +111,7 @@ def alike_words(study: Study, dataset: Dataset) -> str:
 
 
 def _count(groups: int) -> str:
-    return f"{groups:,} group{'s' * (groups != 1)}"
+    return number_of(groups, "group")
 
 
 def found_groups(study: Study, dataset: Dataset, rows: Rows, store: Store) -> Rows:

@@ -71,7 +71,7 @@ def _counts(dataset: Dataset) -> Iterator[AuditFinding]:
         words = UNKNOWN
         if dataset.patients_known(str(split)):
             sizes = rows["patient"].value_counts()
-            words = f"{len(sizes):,} patient{'s' * (len(sizes) != 1)}"
+            words = number_of(len(sizes), "patient")
             facts |= {
                 "patients": len(sizes), "most_images_of_a_patient": int(sizes.max()), "patient": str(sizes.index[0]),
                 "patients_with_one_image": int((sizes == 1).sum()),
@@ -119,7 +119,7 @@ def _small_validation(study: Study, dataset: Dataset, folds: list[Fold]) -> Iter
         low, high = wilson(round(0.9 * least), least)
         if (high - low) / 2 > MAX_RECALL_HALF_WIDTH:
             known = f"a recall of 0.9 is known to ±{(high - low) / 2:.2f}"
-            text = f"a fold validates on {least} {unit.plural} of {name}: {known}"
+            text = f"a fold validates on {number_of(least, unit.name)} of {name}: {known}"
             yield AuditFinding("small-validation", "warning", text, {"class": name, unit.plural: least})
 
 

@@ -10,6 +10,7 @@ from harness.data.folder_layout import FLAT_WORDS
 from harness.data.patient_counts import UNKNOWN
 from harness.data.patients import SPLIT_FOLDERS
 from harness.study import Study
+from harness.study.number_words import number_of
 from harness.study.set_block import drawn_words
 
 
@@ -40,10 +41,12 @@ def _set_lines(study: Study, dataset: Dataset) -> Iterator[str]:
         rows, known = dataset.rows(split), dataset.patients_known(split)
         images = dataset.table.iloc[rows]
         count = images["patient"].nunique()
-        of = f" of {count:,} patient{'s' * (count != 1)}" if known else f", {UNKNOWN}"
+        of = f" of {number_of(count, 'patient')}" if known else f", {UNKNOWN}"
         classes = ", ".join(f"{label} {count:,}" for label, count in dataset.counts(rows).items())
-        both = [(len({*images[c]} & {*train[c]}), what) for c, what in (("patient", "patients"), ("sha256", "files"))]
-        shared = " and ".join(f"{count or 'no'} {what}" for count, what in both if known or what == "files")
+        both = [(len({*images[c]} & {*train[c]}), what) for c, what in (("patient", "patient"), ("sha256", "file"))]
+        shared = " and ".join(
+            number_of(count, what) if count else f"no {what}s" for count, what in both if known or what == "file"
+        )
         yield (
             f"test set {name} ({study.data.sets[name].words}): {len(rows):,} images{of} ({classes}); shared with"
             f" training: {shared} (checked)"

@@ -14,6 +14,7 @@ from harness.data.table_file import typed
 from harness.errors import DataError
 from harness.study.data_block import DICOM_PREFIX
 from harness.study.messages import unknown
+from harness.study.number_words import verb
 
 if TYPE_CHECKING:
     from pydicom import DataElement
@@ -49,8 +50,9 @@ def patients_of_tag(root: Path, images: pd.DataFrame, name: str) -> list[str]:
     without = images.loc[found.isna(), "image"].tolist()
     if without:
         raise DataError(
-            f"{len(without)} of {len(images)} images have no DICOM tag {name.removeprefix(DICOM_PREFIX)}, first"
-            f" {without[0]}; give a rule for their paths, or the column of a table",
+            f"{len(without)} of {len(images)} images {verb(len(without), 'has', 'have')} no DICOM tag"
+            f" {name.removeprefix(DICOM_PREFIX)}, first {without[0]}; give a rule for their paths, or the column of a"
+            " table",
             PATIENT,
         )
     return [hashlib.sha256(str(value).encode()).hexdigest()[:DIGITS] for value in found]

@@ -15,7 +15,7 @@ from harness.data.folds import Fold
 from harness.data.grays import is_blank
 from harness.data.orientations import WAYS
 from harness.data.survey import Survey
-from harness.study.number_words import is_are, number_of
+from harness.study.number_words import is_are, number_of, verb
 
 
 def exact_duplicates(dataset: Dataset, grouped: bool) -> Iterator[AuditFinding]:
@@ -61,10 +61,10 @@ def near_duplicates(
     text = number_of(groups, "group of nearly identical images") + (f" ({of})" if groups else "")
     if blank.any():
         count = int(blank.sum())
-        text += f"; {number_of(count, 'blank image')} {'was' if count == 1 else 'were'} not compared"
+        text += f"; {number_of(count, 'blank image')} {verb(count, 'was', 'were')} not compared"
     if small:
         images_words = f"{number_of(small, 'image')} {is_are(small)} smaller than {HASHED_SIZE} px"
-        text += f"; {images_words}: recompressed copies of {'it' if small == 1 else 'them'} may be missed"
+        text += f"; {images_words}: recompressed copies of {verb(small, 'it', 'them')} may be missed"
     if not near.complete:
         text += f"; each of many similar images was compared with the next {MAX_COMPARISONS:,} only"
     facts = {"groups": groups, "images": images, "ways": ways}
@@ -84,7 +84,7 @@ def _near_across(dataset: Dataset, rows: Rows, near: NearDuplicates) -> Iterator
         if not found:
             continue
         count = len(found)
-        differ = f"{'differs' if count == 1 else 'differ'} in {column}"
+        differ = f"{verb(count, 'differs', 'differ')} in {column}"
         if column == "patient":
             known = dataset.patient_rule is not None
             whose = f"{is_are(count)} of several patients" if known else "of unknown patients"

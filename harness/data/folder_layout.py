@@ -17,6 +17,7 @@ from harness.data.entries import (
 )
 from harness.data.left_out import Tally
 from harness.errors import DataError, printable
+from harness.study.number_words import number_of
 from harness.study.set_block import SPLIT_NAMES
 
 FLAT_WORDS = "no train/ in the folder: the images of its class folders are the training images"
@@ -119,7 +120,7 @@ def counted_images(folder: DirEntry) -> str:
         inner = any(entry.name == "train" and is_folder(entry) for entry in entries(folder))
     except DataError:
         return "it may not be read"
-    count = f"{images:,} image{'s' * (images != 1)}" + (" or more" if images == MAX_COUNTED else "")
+    count = number_of(images, "image") + (" or more" if images == MAX_COUNTED else "")
     return f"{count}, with its own train/" if inner else count if images else ""
 
 

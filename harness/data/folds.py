@@ -12,6 +12,7 @@ from harness.data.dataset import ALIKE, Dataset, Rows, place_of
 from harness.errors import DataError, LeakageError
 from harness.study.fold_protocol import Folds
 from harness.study.identity import derive_seed, digest
+from harness.study.number_words import is_are, number_of
 
 BY = ("folds", "by")
 MAX_LEVELS = 12  # in a sentence
@@ -110,7 +111,7 @@ def _require_apart(dataset: Dataset, values: pd.Series) -> None:
 def folds_words(dataset: Dataset, spec: Folds, folds: Sequence[Fold]) -> str:
     """The protocol in words: `3 folds x 1 repeat, stratified by class`; of folds by a column its values."""
     if spec.is_drawn:
-        return f"{spec.k} folds x {spec.repeats} repeat{'s' if spec.repeats > 1 else ''}, stratified by class"
+        return f"{spec.k} folds x {number_of(spec.repeats, 'repeat')}, stratified by class"
     named = [f"{n} {level}" for n, level in enumerate(fold_levels(dataset, spec))]
     more = f" and {len(named) - MAX_LEVELS} more" if len(named) > MAX_LEVELS else ""
     source = "as the table has them" if spec.by == "column" else f"by {spec.by}, one left out at a time"
@@ -125,7 +126,11 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
             known = spec.grouped and dataset.patient_rule is not None
             unit = "patients" if known else "images"
             who = dataset.table["patient"].iloc[of_class[0]]
-            found = f" in its {len(of_class)} images, such as {who}: check the rule data.patient" if known else ""
+            found = (
+                f" in its {number_of(len(of_class), 'image')}, such as {who}: check the rule data.patient"
+                if known
+                else ""
+            )
             found += "; nearly identical images count once: folds.duplicates" if ALIKE in dataset.table else ""
             raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}{found}")
 
@@ -135,11 +140,11 @@ def check_fold(
 ) -> None:
     """Raise LeakageError where training and validation overlap, DataError where a class is missing on a side."""
     shared = np.intersect1d(fold.train, fold.validation)
-    if len(shared):
-        raise LeakageError(f"{len(shared)} images are in training and validation of {_at(fold)}")
+    if count := len(shared):
+        raise LeakageError(f"{number_of(count, 'image')} {is_are(count)} in training and validation of {_at(fold)}")
     patients = np.intersect1d(dataset.groups[fold.train], dataset.groups[fold.validation])
-    if grouped and len(patients):
-        raise LeakageError(f"{len(patients)} patients are in training and validation of {_at(fold)}")
+    if grouped and (count := len(patients)):
+        raise LeakageError(f"{number_of(count, 'patient')} {is_are(count)} in training and validation of {_at(fold)}")
     for side, rows in (("training", fold.train), ("validation", fold.validation)):
         missing = [name for name, count in dataset.counts(rows).items() if not count]
         if missing:

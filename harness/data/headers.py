@@ -13,6 +13,7 @@ from harness.data.decode import Progress, is_transparent
 from harness.data.dicom import MAGIC_END, dicom_header, is_dicom
 from harness.data.finding import AuditFinding, counted
 from harness.data.groupings import differing_shares
+from harness.study.number_words import verb
 
 
 def headers(dataset: Dataset, progress: Progress = lambda *_: None) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def _sizes(found: pd.DataFrame) -> Iterator[AuditFinding]:
     modes = found["mode"].value_counts()
     most = f"{sizes.index[0]} ({sizes.iloc[0]:,})"
     words = f"{len(sizes):,} image sizes, most often {most}" if len(sizes) > 1 else f"1 image size, {most}"
-    text = f"{words}; mode{'s' * (len(modes) != 1)} {', '.join(modes.index)}"
+    text = f"{words}; {verb(len(modes), 'mode', 'modes')} {', '.join(modes.index)}"
     facts = {"sizes": len(sizes), "commonest": sizes.head(5).to_dict(), "modes": modes.to_dict()}
     yield AuditFinding("sizes", "note", text, facts)
 

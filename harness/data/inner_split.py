@@ -10,6 +10,7 @@ from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
 from harness.errors import DataError, LeakageError
 from harness.study import Study
+from harness.study.number_words import is_are, number_of
 
 FOR_PROBES = 0.2  # of the training images
 
@@ -85,4 +86,4 @@ def _require_apart(groups: Rows, kept: Rows, held: Rows) -> None:
     """Raise LeakageError where a group is on both sides."""
     shared = np.intersect1d(groups[kept], groups[held])
     if len(shared):
-        raise LeakageError(f"{len(shared)} patients are on both sides of an inner split")
+        raise LeakageError(f"{number_of(len(shared), 'patient')} {is_are(len(shared))} on both sides of an inner split")

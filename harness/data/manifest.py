@@ -19,6 +19,7 @@ from harness.data.source_images import KnownBad, SourceImages, read_images
 from harness.data.subset import limited
 from harness.errors import DataError, LeakageError
 from harness.study.data_block import Data
+from harness.study.number_words import is_are, number_of
 
 FIRST = ["image", "split", "label", "patient", "sha256", "size"]  # the first columns of a manifest
 NO_ROOTS: Mapping[str, Path] = MappingProxyType({})
@@ -158,8 +159,8 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str], held_out: bool) ->
     if dataset.set_roots:
         mend += " (where other people have the same numbers, the set gets `patient_scope: set`)"
     for column, what, finding in (
-        ("patient", "patients", "patient-across-splits"),
-        ("sha256", "identical files", "duplicate-across-splits"),
+        ("patient", "patient", "patient-across-splits"),
+        ("sha256", "identical file", "duplicate-across-splits"),
     ):
         for pair in combinations(dataset.splits, 2) if finding not in accepted else ():
             by_split = {split: dataset.table[dataset.table["split"] == split] for split in pair}
@@ -168,6 +169,6 @@ def _check_leaks(dataset: Dataset, accepted: Collection[str], held_out: bool) ->
                 first = {s: place_of(rows[rows[column].isin(shared)].iloc[0]) for s, rows in by_split.items()}
                 sides = " and in ".join(dataset.split_words(split) for split in pair)
                 raise LeakageError(
-                    f"{len(shared)} {what} are in {sides}, such as {first[pair[0]]} and {first[pair[1]]};"
-                    f" {mend}, or accept it by name: audit: {{accept: [{finding}]}}"
+                    f"{number_of(len(shared), what)} {is_are(len(shared))} in {sides}, such as {first[pair[0]]} and"
+                    f" {first[pair[1]]}; {mend}, or accept it by name: audit: {{accept: [{finding}]}}"
                 )

@@ -8,6 +8,7 @@ from harness.data.dataset import Dataset
 from harness.data.folder import require_folder
 from harness.errors import DataError
 from harness.store.files import file_digest
+from harness.study.number_words import is_are
 
 
 def found_by_hash(dataset: Dataset, folder: Path, links: Path) -> Dataset:
@@ -25,8 +26,8 @@ def found_by_hash(dataset: Dataset, folder: Path, links: Path) -> Dataset:
     missing = [image for image, digest in table if digest not in found]
     if missing:
         raise DataError(
-            f"{len(missing):,} of the study's {len(table):,} images are not in {folder}, such as {missing[0]}: no file"
-            " there has its hash; name the folder that has them all, anywhere below it"
+            f"{len(missing):,} of the study's {len(table):,} images {is_are(len(missing))} not in {folder}, such as"
+            f" {missing[0]}: no file there has its hash; name the folder that has them all, anywhere below it"
         )
     for image, digest in table:
         (links / image).parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from harness.data.dataset import Dataset, Rows
 from harness.data.folds import Fold
 from harness.data.patient_counts import PATIENTS_UNKNOWN, UNKNOWN, PatientCounts, count_patients, doubts, rule_words
 from harness.study import Study
+from harness.study.number_words import verb
 from harness.study.own_file import is_custom
 from harness.study.settings import Settings
 
@@ -138,8 +139,8 @@ def oversampling_words(scenarios: Iterable[Settings]) -> str:
     leaking = sum(settings.leaks for settings in every)
     if leaking:
         return (
-            f"{leaking} of {len(every)} scenarios oversample BEFORE THE SPLIT: copies of their validation images are"
-            " in training"
+            f"{leaking} of {len(every)} scenarios {verb(leaking, 'oversamples', 'oversample')} BEFORE THE SPLIT: copies"
+            f" of {verb(leaking, 'its', 'their')} validation images are in training"
         )
     if any(is_custom(settings.oversampling) for settings in every):
         return "oversampling draws from training images only, in some scenarios by a sampler of the user's own"

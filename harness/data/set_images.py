@@ -14,6 +14,7 @@ from harness.data.left_out import MAX_EXAMPLES, LeftOut
 from harness.data.source_images import SourceImages
 from harness.errors import DataError
 from harness.study.data_block import Data
+from harness.study.number_words import is_are, number_of
 from harness.study.set_block import NamedSet
 from harness.study.strict_yaml import FieldPath
 
@@ -53,8 +54,9 @@ def _take(own: pd.DataFrame, taken: pd.Series, name: str, rows: pd.Series) -> No
     if len(twice):
         other = taken[twice.index[0]]
         raise DataError(
-            f"{len(twice):,} images are in the sets {other} and {name}, such as {twice['image'].iloc[0]}; sets share no"
-            f" image: narrow one of them down, such as {{split: test, COLUMN: [VALUES]}}",
+            f"{number_of(len(twice), 'image')} {is_are(len(twice))} in the sets {other} and {name}, such as"
+            f" {twice['image'].iloc[0]}; sets share no image: narrow one of them down, such as"
+            " {split: test, COLUMN: [VALUES]}",
             (*FIELD, "sets", name),
         )
     taken[rows] = name

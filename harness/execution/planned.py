@@ -12,6 +12,7 @@ from harness.report.numbers.marks import study_marks
 from harness.report.tables.tidy import html_table, plan_table
 from harness.store import Store
 from harness.study import Study
+from harness.study.number_words import is_are, number_of
 from harness.study.state import StudyState
 from harness.training.preflight import Networks, check_networks, check_own_parts
 
@@ -43,9 +44,14 @@ class PlannedStudy:
         fits = sum(len(fit.jobs) for fit in self.state.fits)
         nested = sum(each.planned - each.done for each in self.state.nested)
         waits = [f"stage {s.stage.name} waits for stage {s.waits_for}" for s in self.state.stages if s.waits_for]
-        waits += [f"at most {nested} fits of nested selections are left"] if nested else []
+        left = f"at most {number_of(nested, 'fit')} of nested selections {is_are(nested)} left"
+        waits += [left] if nested else []
         return "; ".join(
-            [f"{self.workspace.study.study}: {fits} fits known, {fits - missing} done", *waits, *self.marks]
+            [
+                f"{self.workspace.study.study}: {number_of(fits, 'fit')} known, {fits - missing} done",
+                *waits,
+                *self.marks,
+            ]
         )
 
     def _repr_html_(self) -> str:

@@ -19,6 +19,7 @@ from harness.store.clock import duration
 from harness.store.files import read_json, write_atomic
 from harness.study import Study
 from harness.study.grid import NAME
+from harness.study.number_words import number_of, verb
 from harness.study.provenance import code_and_machine
 from harness.study.settings import ResolvedSettings
 from harness.study.strict_yaml import dotted
@@ -46,7 +47,10 @@ class Rehearsal:
     untimed: int  # fits of baselines, which no probe times
 
     def __str__(self) -> str:
-        untimed = f", and {self.untimed} fits of baselines, which were not timed" if self.untimed else ""
+        baselines = (
+            f"{number_of(self.untimed, 'fit')} of baselines, which {verb(self.untimed, 'was', 'were')} not timed"
+        )
+        untimed = f", and {baselines}" if self.untimed else ""
         takes = f"takes about {duration(self.seconds)} here{untimed}, EXTRAPOLATED from a probe"
         if not self.options:
             return f"the whole study {takes}: it is run as it is, and this is no rehearsal"

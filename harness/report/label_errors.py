@@ -14,6 +14,7 @@ from harness.report.page import page_html
 from harness.report.sections.thumbnails import pictured, thumbnail_links
 from harness.report.tables.export import escaped, marked_markdown
 from harness.store.files import new_folder
+from harness.study.number_words import number_of, verb
 from harness.study.state import StudyState
 
 FILE = "label-errors.csv"
@@ -70,7 +71,8 @@ def _page(workspace: Workspace, state: StudyState, found: LabelSuspects, folder:
     return [
         f"# {study.study}: labels to look at again",
         "",
-        f"{count:,} of {found.images:,} training images are suspects, by {found.scenarios} scenarios{repeats}: every"
+        f"{count:,} of {found.images:,} training images {verb(count, 'is a suspect', 'are suspects')}, by"
+        f" {number_of(found.scenarios, 'scenario')}{repeats}: every"
         " prediction is of models that were not trained on the image. The test set was not read.",
         "",
         *HOW.splitlines(),

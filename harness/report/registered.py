@@ -14,6 +14,7 @@ from harness.report.tables.export import escaped, sentence
 from harness.store.looks import Look
 from harness.store.registrations import Registration, registrations
 from harness.study import Study
+from harness.study.number_words import number_of
 from harness.study.provenance import code_and_machine, code_digest
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import todays_word
@@ -133,7 +134,7 @@ class Registered:
         """`as registered on DATE (sha256 ...)`, or the number of deviations."""
         of = f"registered on {self.registration.day} (sha256 {self.registration.sha256})"
         count = len(self.deviations)
-        return f"{of}; NOT as registered, {count} deviation{'s' * (count > 1)}" if count else f"as {of}"
+        return f"{of}; NOT as registered, {number_of(count, 'deviation')}" if count else f"as {of}"
 
 
 def registration_findings(workspace: Workspace, state: StudyState) -> list[Finding]:

@@ -10,6 +10,7 @@ from harness.report.registered import plan_of, registration_content
 from harness.store import Store
 from harness.store.registrations import Registration, registrations, write_registration
 from harness.study import Study
+from harness.study.number_words import is_are, number_of
 
 MAX_NAMES = 3
 
@@ -42,6 +43,6 @@ def _refuse_fitted(workspace: Workspace) -> None:
     more = f", and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     raise workspace.study.error(
         ("study",),
-        f"{count} fit{'s' * (count > 1)} of this study {'are' if count > 1 else 'is'} done in {workspace.store.root}"
+        f"{number_of(count, 'fit')} of this study {is_are(count)} done in {workspace.store.root}"
         f" ({'; '.join(names[:MAX_NAMES])}{more}); a study is registered before its first fit",
     )

@@ -25,6 +25,7 @@ from harness.store import Store
 from harness.store.reports import SEARCH_FILE
 from harness.study import Study
 from harness.study.identity import search_id
+from harness.study.number_words import number_of, verb
 from harness.tracking.snapshot import copy_database
 
 TRIALS_FILE = "optuna.db"
@@ -88,10 +89,11 @@ def _trial_items(what: str, workspace: Workspace, results: list[TrialResult]) ->
             yield VerifiedItem("fits", f"{what}, trial {result.slot}", "differs", differs)
     elsewhere = sum(bool(r.folds) and r.state != "failed" for r in results) - len(whole)
     if elsewhere:
-        words = f"{elsewhere} trials have fits that are not in this store"
+        words = f"{number_of(elsewhere, 'trial')} {verb(elsewhere, 'has', 'have')} fits that are not in this store"
         yield VerifiedItem("fits", what, "cannot be checked", words)
     if whole:
-        yield VerifiedItem("fits", what, "holds", f"the values of {len(whole)} trials follow from their fits")
+        words = f"the values of {number_of(len(whole), 'trial')} follow from their fits"
+        yield VerifiedItem("fits", what, "holds", words)
 
 
 def _difference(workspace: Workspace, result: TrialResult) -> str:

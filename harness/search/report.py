@@ -37,6 +37,7 @@ from harness.store.seals import seal
 from harness.study import Study
 from harness.study.history import read_commands
 from harness.study.identity import digest, search_id
+from harness.study.number_words import number_of
 
 MAX_TRIALS_IN_REPORT = 15
 
@@ -124,7 +125,7 @@ def _headline(study: Study, results: list[TrialResult], confirmation: Confirmed 
     c = confirmation
     sign = 1 if study.searched.objective.maximize else -1
     return [
-        f"**Confirmed {metric}: {c.mean:.4f}** (mean of {c.folds} fits, {len(c.repeat_means)} repeats of"
+        f"**Confirmed {metric}: {c.mean:.4f}** (mean of {c.folds} fits, {number_of(len(c.repeat_means), 'repeat')} of"
         f" {study.folds.k} fresh folds with fresh seeds; SD over folds {c.fold_sd:.4f}, means of the repeats"
         f" {min(c.repeat_means):.4f} to {max(c.repeat_means):.4f}); {found}. Optimism, the search minus the"
         " confirmation:"
@@ -145,7 +146,7 @@ def _effort(study: Study, results: list[TrialResult]) -> Iterable[str]:
     rule = f"{search.sampler} sampler, {'median pruner on matched folds' if search.prunes else 'no pruner'}"
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [
-        f"{len(results)} trials ({counts}; {rule}), {done} of {asked} fold fits"
+        f"{number_of(len(results), 'trial')} ({counts}; {rule}), {done} of {asked} fold fits"
         f" ({1 - done / asked:.0%} saved by pruning), {len(jobs)} of them different."
         if asked
         else "No trial has ended.",

@@ -18,6 +18,7 @@ from harness.search.samplers import distributed
 from harness.store.reports import ID_DIGITS
 from harness.store.results import FoldRecord
 from harness.study.mixed import mixed_versions
+from harness.study.number_words import number_of
 from harness.study.plan import Scenario, fold_jobs, point_scenario
 from harness.study.provenance import code_digest, versions
 from harness.study.search_block import Point
@@ -183,5 +184,5 @@ def _words(search: EarlierSearch, differences: str, reused: int, reasons: Mappin
     """The line that says what an earlier search has, what it searched otherwise, and what is reused."""
     count = len(search.trials)
     rest = f"; not reused: {', '.join(f'{n} {reason}' for reason, n in reasons.items())}" if reasons else ""
-    trials = f"{count} trial{'s' * (count != 1)}"
+    trials = f"{number_of(count, 'trial')}"
     return f"earlier search {search.id[:ID_DIGITS]} of this study: {trials} ({differences}): {reused} reused{rest}"

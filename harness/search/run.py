@@ -35,6 +35,7 @@ from harness.study import Study
 from harness.study.history import CommandLog
 from harness.study.identity import search_id
 from harness.study.mixed import require_one_code, require_one_version
+from harness.study.number_words import number_of
 from harness.study.provenance import code_digest, versions
 from harness.study.rehearsal import with_trials
 from harness.study.search_block import Point, Search
@@ -114,7 +115,8 @@ def _run(task: SearchTask, workspace: Workspace, reporter: Reporter) -> SearchRu
     with SearchRelay(workspace, queue, reporter.say, log) as relay:
         if queue.fill(target, points):
             done = len(queue.ended())
-            reporter.say(f"search {study.study}: {target} trials, {done} done, {task.workers} at a time")
+            trials = number_of(target, "trial")
+            reporter.say(f"search {study.study}: {trials}, {done} done, {task.workers} at a time")
             _run_trials(task, queue, relay)
         results = relay.take_stock()
         missing = target - sum(result.slot < target for result in results)

@@ -61,7 +61,9 @@ def _machine(store: Store, looks: Looks) -> Iterator[Checked]:
         return
     missing = [found for found in there if found.content[HASH] not in known]
     if not missing:
-        yield Checked("the ledger of this machine", HOLDS, f"its {len(there)} looks of this store are in the store")
+        yield Checked(
+            "the ledger of this machine", HOLDS, f"all its looks of this store, {len(there)}, are in the store"
+        )
     for found in missing:
         if found.place == store.root:
             yield Checked(

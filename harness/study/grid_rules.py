@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from harness.study.conditions import circle, condition_problems
 from harness.study.grid import NAME, listed, matches
 from harness.study.messages import reason, unknown
+from harness.study.number_words import number_of
 from harness.study.settings import Settings
 from harness.study.stage import Stage
 from harness.study.strict_yaml import FieldPath
@@ -98,7 +99,7 @@ def _zip_problems(stage: Stage) -> Iterator[tuple[FieldPath, str]]:
             yield ("zip", key), "this is a factor of `grid`, too; keep one of them"
     for key in others:
         if len(stage.zip[key]) != len(stage.zip[first]):
-            counts = f"{len(stage.zip[key])} levels, and {first} has {len(stage.zip[first])}"
+            counts = f"{number_of(len(stage.zip[key]), 'level')}, and {first} has {len(stage.zip[first])}"
             yield ("zip", key), f"{counts}; factors of `zip` vary together, level by level"
 
 

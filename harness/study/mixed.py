@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from harness.errors import HarnessError
 from harness.store.results import FoldRecord
 from harness.study.allowed import CLASSIFIERS
+from harness.study.number_words import number_of
 from harness.study.provenance import decisive_code
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import Settings
@@ -102,7 +103,7 @@ def _records(states: Iterable[ScenarioState]) -> Iterator[FoldRecord]:
 
 
 def _number(count: int) -> str:
-    return f"{count} fit{'s' * (count != 1)}"
+    return number_of(count, "fit")
 
 
 def _read(text: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,12 @@ def number_of(count: int, noun: str) -> str:
 
 def is_are(count: int) -> str:
     """The verb of so many."""
-    return "is" if count == 1 else "are"
+    return verb(count, "is", "are")
+
+
+def verb(count: int, one: str, several: str) -> str:
+    """The verb of so many, as it is for one and for several: `has` and `have`."""
+    return one if count == 1 else several
 
 
 def of_others(count: int, others: int) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from harness.study.number_words import number_of
 from harness.study.preprocessing import OF_STUDY, SpelledOut
 
 Resize = Literal["squash", "crop", "letterbox"]
@@ -66,7 +67,7 @@ class PixelRules:
     def frame_index(self, frames: int) -> int:
         """The index of the frame that is read, of so many. Raises ValueError where there is none."""
         if self.frame is not None and self.frame > frames:
-            raise ValueError(f"it has {frames} frame{'s' * (frames != 1)}, and data.frame asks for number {self.frame}")
+            raise ValueError(f"it has {number_of(frames, 'frame')}, and data.frame asks for number {self.frame}")
         return (self.frame or 1) - 1
 
     def framed(self, preprocessing: str) -> "PixelRules":

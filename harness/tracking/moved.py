@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 
 from harness.errors import HarnessError
 from harness.store import Store
+from harness.study.number_words import is_are, number_of, verb
 
 # The artifact location of every experiment of the harness: its folder has its name, or its runs have our tags.
 LOCATIONS = """
@@ -71,8 +72,9 @@ def rewrite_locations(store: Store) -> None:
         ) from None
     if count:
         left = _runs_left_behind(store, places.values())
-        more = f"; copy the artifacts of {left} runs that are still there, too" if left else ""
-        print(f"{moved}: the {count} locations in its MLflow database were rewritten{more}", file=sys.stderr)
+        more = f"; copy the artifacts of {number_of(left, 'run')} that {is_are(left)} still there, too" if left else ""
+        locations = f"the {number_of(count, 'location')} in its MLflow database {verb(count, 'was', 'were')}"
+        print(f"{moved}: {locations} rewritten{more}", file=sys.stderr)
 
 
 def rewrite(database: Path, store: Store) -> int:

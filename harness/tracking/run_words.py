@@ -6,6 +6,7 @@ from harness.data.inputs import Inputs
 from harness.report.numbers.as_run import averaged_words
 from harness.report.tables.export import escaped
 from harness.study.allowed import CROSS_ENTROPY
+from harness.study.number_words import number_of
 from harness.study.origin import short_name
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import Settings
@@ -23,8 +24,8 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
         f"{f'**{mark}.** ' if mark else ''}"
         f"{short_name(s.backbone)} ({s.weights} weights,"
         f" {_trained(s)}{augmented}), head {s.head}, oversampling"
-        f" {s.oversampling}{left_out}{loss}{corrected}, {s.epochs} epochs. Over {len(state.jobs)} folds ({folds}):"
-        f" accuracy{' of patients' * unit.patients}"
+        f" {s.oversampling}{left_out}{loss}{corrected}, {number_of(s.epochs, 'epoch')}. Over"
+        f" {len(state.jobs)} folds ({folds}): accuracy{' of patients' * unit.patients}"
         f" {means['val/accuracy_mean']:.3f} (SD {means['val/accuracy_std']:.3f}), ROC AUC"
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
         f" {_epoch(s)}{averaged_words(s)}."

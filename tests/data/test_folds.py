@@ -147,8 +147,8 @@ FOUR = make_dataset([("A", 1), ("B", 1), ("A", 2), ("B", 1), ("A", 1)], twins=0)
 @pytest.mark.parametrize(
     ("train", "validation", "grouped", "error", "message"),
     [
-        ([0, 1, 2], [2, 4, 5], False, LeakageError, "1 images are in training and validation of repeat 1, fold 2"),
-        ([0, 1, 2], [3, 4, 5], True, LeakageError, "1 patients are in training and validation"),
+        ([0, 1, 2], [2, 4, 5], False, LeakageError, "1 image is in training and validation of repeat 1, fold 2"),
+        ([0, 1, 2], [3, 4, 5], True, LeakageError, "1 patient is in training and validation"),
         ([0, 1], [2, 3, 5], True, DataError, "has no B in validation"),
         ([0, 2, 3], [1, 4, 5], True, DataError, "has no B in training"),
     ],
@@ -166,7 +166,7 @@ def test_a_split_patient_is_no_error_where_folds_are_not_grouped() -> None:
 
 def test_patients_with_an_identical_file_leak_like_one_patient() -> None:
     dataset = make_dataset([("A", 1), ("A", 1), ("B", 1), ("B", 1)], twins=1)
-    with pytest.raises(LeakageError, match="1 patients"):
+    with pytest.raises(LeakageError, match="1 patient is"):
         check_fold(dataset, Fold(0, 0, np.array([0, 2]), np.array([1, 3])), grouped=True)
 
 

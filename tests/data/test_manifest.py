@@ -107,7 +107,7 @@ def test_the_val_folder_is_left_out_unless_asked_for(tmp_path: Path, val: str, e
 
 @pytest.mark.parametrize(
     ("planted", "named"),
-    [({"test/A/1-1.png": 9}, "1 patients"), ({"test/A/9-0.png": 1}, "1 identical files")],
+    [({"test/A/1-1.png": 9}, "1 patient is"), ({"test/A/9-0.png": 1}, "1 identical file is")],
     ids=["same patient", "identical file"],
 )
 def test_a_leak_between_train_and_test_is_an_error_that_names_it(

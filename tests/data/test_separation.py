@@ -158,7 +158,7 @@ MADE = "resampling copies, leaves out and makes images of training images only, 
         ),
         (
             ["random", "random-before-split"],
-            "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images are in training",
+            "1 of 2 scenarios oversamples BEFORE THE SPLIT: copies of its validation images are in training",
         ),
     ],
 )

@@ -231,7 +231,7 @@ def test_the_same_file_in_training_and_in_a_set_from_elsewhere_is_a_leak(
 ) -> None:
     write_folder(tmp_path / "other")
     (tmp_path / "other" / "ill" / "0.png").write_bytes((tmp_path / "02.png").read_bytes())
-    with pytest.raises(LeakageError, match=r"1 identical files are in training and in the set other, such as 02\.png"):
+    with pytest.raises(LeakageError, match=r"1 identical file is in training and in the set other, such as 02\.png"):
         read(write(OTHER), store)
 
 
@@ -254,9 +254,7 @@ def test_a_patient_in_two_sets_is_a_leak_and_other_people_of_the_same_number_are
     other = pd.DataFrame({"file": [f"{n}.png" for n in range(4)], "finding": ["healthy", "ill"] * 2})
     other.assign(patient=["013", "013", "900", "900"]).to_csv(tmp_path / "b" / "cases.csv", index=False)
     spec = "{sets: {official: {split: test}, b: {source: table, path: b/cases.csvMORE}}}"
-    with pytest.raises(
-        LeakageError, match=r"1 patients are in the set official and in the set b, .*patient_scope: set"
-    ):
+    with pytest.raises(LeakageError, match=r"1 patient is in the set official and in the set b, .*patient_scope: set"):
         read(write(spec.replace("MORE", "")), store)
     assert len(images(read(write(spec.replace("MORE", ", patient_scope: set")), store), "test:b")) == 4
 

@@ -22,7 +22,7 @@ def test_the_audit_lays_alike_images_over_each_other_on_request(harness: Harness
     without, asked = (json.loads(harness("audit", "s.yaml", "--json", *o).out)["findings"] for o in ((), ("--align",)))
     assert [f for f in asked if not f["name"].startswith("aligned")] == without
     across, whole = [f for f in asked if f["name"].startswith("aligned")]
-    assert whole["text"].startswith("1 pairs look like slightly turned, resized or cropped copies, of ")
+    assert whole["text"].startswith("1 pair looks like slightly turned, resized or cropped copies, of ")
     assert (across["name"], across["severity"]) == ("aligned-across-splits", "warning")
     assert across["facts"] == {"count": 1, "first": [["train/A/scene.png", "test/A/turned.png"]]}
     assert "Look at the pairs, and remove copies" in " ".join(harness("audit", "s.yaml", "--align").out.split())

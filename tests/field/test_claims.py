@@ -122,7 +122,7 @@ def test_copies_that_stand_in_training_are_named_and_not_denied(harness: Harness
     draw(Path("d/train/ILL"), 8, 60)
     draw(Path("d/train/WELL"), 4)
     write_study(grid="{oversampling: [random, random-before-split]}", test="")
-    leak = "1 of 2 scenarios oversample BEFORE THE SPLIT: copies of their validation images are in training"
+    leak = "1 of 2 scenarios oversamples BEFORE THE SPLIT: copies of its validation images are in training"
     assert leak in harness("plan", "s.yaml").out
     assert leak in harness("run", "s.yaml").out
     assert leak in text() and leak in text("checklist.md")

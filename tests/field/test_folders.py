@@ -282,7 +282,7 @@ def test_neither_the_split_nor_the_spelling_hides_a_patient_on_both_sides(harnes
     for image in Path("d").glob("*/*/img*.png"):
         image.rename(image.with_name(f"{image.parents[1].name}{image.stem}_0.png"))
     write_study(data=f"patient: '(?P<patient>.+)_[0-9]', patient_scope: {scope}")
-    assert "1 patients are in train/ and in test/" in harness.refused("plan", "s.yaml")
+    assert "1 patient is in train/ and in test/" in harness.refused("plan", "s.yaml")
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def test_artifacts_that_are_still_in_the_old_place_are_told(
     (fold, *_) = runs_of(finished.store, "fold")
     shutil.rmtree(copied.artifacts / "small" / fold.info.run_id)
     rewrite_locations(copied)
-    assert "copy the artifacts of 1 runs that are still there" in capsys.readouterr().err
+    assert "copy the artifacts of 1 run that is still there" in capsys.readouterr().err
 
 
 OPEN = """

@@ -145,7 +145,7 @@ def test_what_a_level_brought_goes_along_with_the_winner_until_another_level_tak
         ("stages.0.grid.head.1={name: batchnorm-gap, batch_size: 9}", r"head\[1\]\.batch_size: levels of backbone bri"),
         ("stages.0.grid.backbone=[{name: a, epochs: 3}, {epochs: 3, name: a}]", r"backbone\[1\]: a stands in this lis"),
         ("stages.0.zip={epochs: [1, 2], seed: [1, 2]}", r"zip\.seed: unknown factor 'seed'"),
-        ("stages.0.zip={epochs: [1, 2], batch_size: [9]}", r"zip\.batch_size: 1 levels, and epochs has 2; factors of"),
+        ("stages.0.zip={epochs: [1, 2], batch_size: [9]}", r"zip\.batch_size: 1 level, and epochs has 2; factors of"),
         ("stages.0.zip={head: [dropout-gap]}", r"zip\.head: this is a factor of `grid`, too; keep one"),
         ("stages.0.when={epochs: {head: [dropout-gap]}}", r"when\.epochs: unknown factor of this stage 'epochs'; allo"),
         ("stages.0.when={dropout: {epochs: [2]}}", r"when\.dropout\.epochs: epochs is not in the factors of this sta"),

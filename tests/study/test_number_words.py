@@ -1,6 +1,6 @@
 import pytest
 
-from harness.study.number_words import is_are, number_of, of_others
+from harness.study.number_words import is_are, number_of, of_others, verb
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,10 @@ from harness.study.number_words import is_are, number_of, of_others
 )
 def test_a_number_goes_with_its_noun_and_its_verb(count: int, noun: str, words: str) -> None:
     assert f"{number_of(count, noun)} {is_are(count)}" == words
+
+
+def test_a_verb_is_that_of_so_many() -> None:
+    assert [verb(count, "differs", "differ") for count in (0, 1, 2)] == ["differ", "differs", "differ"]
 
 
 def test_one_other_is_the_only_one() -> None:

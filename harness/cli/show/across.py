@@ -19,6 +19,7 @@ from harness.report.across.across_tables import (
 from harness.report.across.compared_studies import ComparedStudies, pairing_sentence
 from harness.report.numbers.marks import common_mark
 from harness.report.tables.export import rounded
+from harness.study.number_words import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,4 +125,4 @@ def show_suite_plan(console: Console, planned: "Sequence[tuple[SuiteDataSet, Pla
         rows.append([each.name, images, str(len(dataset.classes)), str(known), str(known - missing),
                      "; ".join(found.marks) or ""])  # fmt: skip
     console.print(rows_table("", ["data set", "images", "classes", "fits", "done", "note"], rows))
-    console.print(f"{total:,} fits to do, and those of stages that wait for a winner")
+    console.print(f"{number_of(total, 'fit')} to do, and those of stages that wait for a winner")

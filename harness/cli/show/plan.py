@@ -23,6 +23,7 @@ from harness.report.numbers.marks import declared_looks, study_marks
 from harness.report.tables.export import short
 from harness.study import Study
 from harness.study.nested import NestedState
+from harness.study.number_words import number_of
 from harness.study.origin import short_name
 from harness.study.recipes import recipe_words
 from harness.study.settings import level_text
@@ -86,8 +87,8 @@ def nested_line(state: NestedState, folds: int) -> str:
     inner = state.planned // count - 1
     return (
         f"nested selection in stage {state.stage.name}: for each of {count} outer folds {inner} fits of"
-        f" {inner // folds} scenarios on {folds} folds of the rest, and one of what is selected; at most"
-        f" {state.planned} fits, {state.done} done"
+        f" {number_of(inner // folds, 'scenario')} on {folds} folds of the rest, and one of what is selected; at most"
+        f" {number_of(state.planned, 'fit')}, {state.done} done"
     )
 
 
@@ -170,7 +171,7 @@ def _brought(study: Study, stage: Stage) -> Iterator[str]:
 def _show_stage(console: Console, study: Study, state: StageState) -> None:
     stage = state.stage
     chosen = f", winner by mean {stage.select.metric} ({stage.select.rule_words})" if stage.select else ", no winner"
-    title = f"stage {stage.name}: {stage.size} scenarios{chosen}"
+    title = f"stage {stage.name}: {number_of(stage.size, 'scenario')}{chosen}"
     for line in _brought(study, stage):
         console.print(line)
     if state.waits_for:
@@ -201,4 +202,5 @@ def show_simulations(stages: "list[tuple[str, int, list[Simulated]]]") -> None:
              f"{s.longest:.1f}"]
             for s in rows
         ]  # fmt: skip
-        new_console().print(rows_table(f"stage {name}: {jobs} jobs, SIMULATED from recorded durations", columns, cells))
+        title = f"stage {name}: {number_of(jobs, 'job')}, SIMULATED from recorded durations"
+        new_console().print(rows_table(title, columns, cells))

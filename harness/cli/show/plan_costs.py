@@ -5,6 +5,7 @@ from rich.console import Console
 from harness.cli.show.console import rows_table
 from harness.execution.costs import Costs
 from harness.store.clock import duration
+from harness.study.number_words import number_of, verb
 
 
 def show_costs(console: Console, costs: Costs) -> None:
@@ -32,7 +33,8 @@ def show_costs(console: Console, costs: Costs) -> None:
         )
     _show_ahead(console, costs)
     unprobed = costs.unknown + sum(cost.unknown for cost in costs.ahead)
-    unknown = f", and {unprobed} fits that were not probed" if unprobed else ""
+    was = verb(unprobed, "was", "were")
+    unknown = f", and {number_of(unprobed, 'fit')} that {was} not probed" if unprobed else ""
     most = f" for the fits that are known, at most {duration(costs.most_seconds)} for all" if costs.ahead else ""
     console.print(
         f"total: {duration(costs.seconds)}{most}, one fit at a time{unknown}; disk {costs.disk / 1e9:.2g} GB for pixels"

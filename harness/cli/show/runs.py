@@ -15,6 +15,7 @@ from harness.report.tables.statistics import interval_cell
 from harness.store import Store
 from harness.study import Study
 from harness.study.mixed import changed_versions
+from harness.study.number_words import number_of, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ def show_status(status: "Status", marks: Iterable[str]) -> None:
     if rows:
         console.print(rows_table(f"{status.study}{holder}", ["stage", "scenario", "job", "status", "why"], rows))
     counts = ", ".join(f"{status.count(name)} {name}" for name in ("done", "running", "failed", "missing"))
-    console.print(f"{status.study}: {len(status.jobs)} jobs known: {counts}")
+    console.print(f"{status.study}: {number_of(len(status.jobs), 'job')} known: {counts}")
     for line in status.waiting:
         console.print(line)
     report = relative(status.report) if status.report else "not written yet"
@@ -96,7 +97,8 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
             console.print(f"  deviation: {deviation}")
     show_marks(console, marks.of_study)
     if run.failed:
-        console.print(f"{run.failed} jobs FAILED; the same command runs them again", style="bold")
+        them = verb(run.failed, "it", "them")
+        console.print(f"{number_of(run.failed, 'job')} FAILED; the same command runs {them} again", style="bold")
     show_ends(console, store, run.report.with_name("index.html"), run.url, study.study)
 
 
@@ -177,7 +179,6 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
         c = run.confirmed
         console.print(f"confirmed on new folds: {c.mean:.4f}, SD over {c.folds} folds {c.fold_sd:.4f}", style="bold")
     if run.failed or run.lost:
-        console.print(
-            f"{run.failed} trials FAILED; {run.lost} lost their workers, the same command runs them", style="bold"
-        )
+        lost = f"{run.lost} lost {verb(run.lost, 'its worker', 'their workers')}"
+        console.print(f"{number_of(run.failed, 'trial')} FAILED; {lost}, the same command runs them", style="bold")
     show_ends(console, store, run.report, run.url, study.study)

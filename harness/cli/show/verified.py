@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.cli.show.console import new_console, relative, rows_table
+from harness.study.number_words import number_of
 
 if TYPE_CHECKING:
     from harness.report.published.publication import PublishedFolder
@@ -50,7 +51,7 @@ def show_published(found: "PublishedFolder", pictures: bool) -> None:
     console = new_console()
     if not found.finished:
         console.print("UNFINISHED: fits of this study are missing; the page and the model card say so", style="bold")
-    console.print(f"published: {relative(found.out)} ({found.files:,} files, {found.size / 2**20:,.1f} MiB)")
+    console.print(f"published: {relative(found.out)} ({number_of(found.files, 'file')}, {found.size / 2**20:,.1f} MiB)")
     console.print("not in it: the images, MLflow's runs, the cache")
     shown = "the small images that the report shows, " if pictures else ""
     console.print(f"in it: {shown}file names and patients of the images, names of all studies with looks at test sets")

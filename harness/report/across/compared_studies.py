@@ -13,6 +13,7 @@ from harness.report.across.sides import Opened, StudySide, margin_of, sides_of
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.records import Comparison
 from harness.report.tables.tidy import comparison_rows, html_table
+from harness.study.number_words import number_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def pairing_sentence(found: ComparedStudies) -> str:
         family = found.validated[0].comparisons
         return (
             "The same images in the same folds: recipes are compared by the corrected resampled t-test over the folds,"
-            f" p adjusted for the {family:,} pairs of scenarios that these were chosen from."
+            f" p adjusted for the {number_of(family, 'pair of scenarios')} that these were chosen from."
         )
     if shared.of == "images":
         return (

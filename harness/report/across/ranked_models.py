@@ -139,9 +139,9 @@ def ranked_models(sides: Sequence[StudySide]) -> RankedModels:
     select = sides[0].select.model_copy(update={"margin": margin_of(sides)})
     found = RankedModels(tuple(cells), tuple(side.label for side in sides), select)
     if len(found.models) < 2:
-        count = len(found.models) or "no"
+        count = "one finished scenario" if found.models else "no finished scenarios"
         raise StudyError(
-            f"{listed(found.data_sets)} have {count} finished scenario{'s' * (count != 1)} with the same settings"
+            f"{listed(found.data_sets)} have {count} with the same settings"
             " in common; two are needed, so that they can be ranked"
         )
     return found

@@ -13,6 +13,7 @@ from harness.data.units import unit_dataset
 from harness.errors import StudyError
 from harness.report.across.sides import StudySide
 from harness.study.identity import digest
+from harness.study.number_words import verb
 
 SYMMETRIC = ("accuracy", "balanced_accuracy", "loss", "mcc", "brier", "ece")  # metrics that have no positive class
 
@@ -69,9 +70,9 @@ def _require_same_labels(first: StudySide, second: StudySide, a: pd.DataFrame, b
                       - Counter(zip(b["key"], b["label"], strict=True))).values())  # fmt: skip
     if relabelled:
         raise StudyError(
-            f"{relabelled:,} of the {len(a):,} training {first.workspace.unit.plural} have another label in"
-            f" {second.label} than in {first.label}; numbers about the same labels are compared: run one study again"
-            " with the labels of the other"
+            f"{relabelled:,} of the {len(a):,} training {first.workspace.unit.plural} {verb(relabelled, 'has', 'have')}"
+            f" another label in {second.label} than in {first.label}; numbers about the same labels are compared: run"
+            " one study again with the labels of the other"
         )
     plain = first.select.metric.rpartition("/")[2]
     if one.positive != other.positive and plain not in SYMMETRIC:

@@ -10,6 +10,7 @@ from harness.errors import StudyError
 from harness.report.numbers.marks import Marks, marks_of
 from harness.store.reports import ID_DIGITS
 from harness.study.messages import unknown
+from harness.study.number_words import number_of
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_MARGIN, Select
 from harness.study.state import StageState, StudyState
@@ -109,7 +110,7 @@ def _selecting(label: str, state: StudyState) -> StageState:
         raise StudyError(f"{label}: no stage selects a scenario; name one by {_FORM}")
     if not selecting[-1].finished:
         missing, name = len(selecting[-1].missing), selecting[-1].stage.name
-        what = f"stage {name} lacks {missing} fits" if missing else f"stage {name} was not begun"
+        what = f"stage {name} lacks {number_of(missing, 'fit')}" if missing else f"stage {name} was not begun"
         raise StudyError(f"{label}: {what}; {_FIRST}, or name a finished scenario by {_FORM}")
     return selecting[-1]
 

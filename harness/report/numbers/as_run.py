@@ -12,6 +12,7 @@ from harness.data.separation import Separation
 from harness.study import Study
 from harness.study.allowed import VIEWS
 from harness.study.identity import PIXEL_FIELDS
+from harness.study.number_words import number_of
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import RECIPE, SCORING, Settings, level_text
 from harness.study.subgroups import subgroup_words
@@ -123,7 +124,7 @@ def _text(name: str, value: Any) -> str:
 def _counted(values: Iterable[str]) -> str:
     """The different values, each with its number of fits where there are several."""
     counts = Counter(values).most_common()
-    return counts[0][0] if len(counts) == 1 else ", ".join(f"{value} ({n} fit{'s' * (n != 1)})" for value, n in counts)
+    return counts[0][0] if len(counts) == 1 else ", ".join(f"{value} ({number_of(n, 'fit')})" for value, n in counts)
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -156,7 +157,11 @@ def _epochs(state: ScenarioState) -> str:
 def _batches(state: ScenarioState) -> str:
     """The fits that had no room for a whole batch."""
     small = [f.micro_batch for r in state.records.values() if (f := r.facts).micro_batch is not None]
-    return f"{_span(small)} images at a time in {len(small)} of {len(state.records)} fits" if small else ""
+    return (
+        f"{_span(small)} image{'s' * (max(small) > 1)} at a time in {len(small)} of {len(state.records)} fits"
+        if small
+        else ""
+    )
 
 
 def _selected(state: ScenarioState) -> str:

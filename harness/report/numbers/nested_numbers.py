@@ -7,7 +7,7 @@ from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate, Finding
 from harness.store.results import Metrics
 from harness.study.nested import NestedState
-from harness.study.number_words import number_of
+from harness.study.number_words import is_are, number_of
 from harness.study.state import StageState
 
 NESTED = "nested selection"  # the kind of the findings
@@ -71,6 +71,6 @@ def nested_findings(
     for state in nested:
         name = state.stage.name
         words = nested_words(of[name], estimates) if state.finished else ""
-        far = f"Nested: not finished, {state.done} of at most {number_of(state.planned, 'fit')} are done."
-        found.append(Finding(kind=NESTED, text=words or far, where=name))
+        done = f"{state.done} of at most {number_of(state.planned, 'fit')} {is_are(state.done)} done"
+        found.append(Finding(kind=NESTED, text=words or f"Nested: not finished, {done}.", where=name))
     return found

@@ -20,6 +20,7 @@ from harness.report.numbers.subgroups import (
     subgroup_numbers,
 )
 from harness.report.numbers.thresholds import chosen_point
+from harness.study.number_words import is_are
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StudyState
 
@@ -111,7 +112,7 @@ def worst_words(scored: Scored, estimates: Sequence[Estimate], comparisons: Sequ
     ranked = [e for e in estimates if e.metric in LEADING and e.on != everyone]
     sure = [(e, e.interval) for e in ranked if e.interval is not None]
     left = len(ranked) - len(sure)
-    small = f"; {left} more {'is' if left == 1 else 'are'} too small" if left else ""
+    small = f"; {left} more {is_are(left)} too small" if left else ""
     if len(sure) < 2:
         return f"{where}: no worst group is named, as fewer than two have {MIN_PATIENTS} {scored.unit} of each class"
     worst, (low, high) = min(sure, key=lambda known: known[0].value)

@@ -14,6 +14,7 @@ from harness.report.tables.export import escaped, export_table, marked_markdown,
 from harness.store.clock import duration, moment
 from harness.store.results import FoldRecord
 from harness.study.history import CommandEntry
+from harness.study.number_words import number_of, verb
 
 SHARED = ("device", "git", "python", "packages", "machine")  # what most commands of a study have in common
 NOT_RECORDED = "not recorded"  # by the version that made a fit
@@ -54,9 +55,7 @@ def _further(dataset: Dataset) -> str:
 
 def run_words(records: Sequence[FoldRecord], commands: Sequence[CommandEntry]) -> str:
     """The number of fits, their time and devices, and when the commands were run."""
-    fits = (
-        f"{len(records):,} fit{'s' * (len(records) != 1)}, {duration(sum(r.facts.seconds for r in records))} of fitting"
-    )
+    fits = f"{number_of(len(records), 'fit')}, {duration(sum(r.facts.seconds for r in records))} of fitting"
     devices = list(dict.fromkeys(record.facts.device for record in records))
     return f"{fits} on {', '.join(devices) or 'no device yet'}{f'; {_when(commands)}' if commands else ''}"
 
@@ -79,7 +78,8 @@ def _when(commands: Sequence[CommandEntry]) -> str:
     end = last.time + (last.seconds or 0.0)
     known = [command.seconds for command in commands if command.seconds is not None]
     open_ones = len(commands) - len(known)
-    lost = f"; {open_ones} of {len(commands)} were killed before they could say how long" if open_ones else ""
+    killed = f"{verb(open_ones, 'was', 'were')} killed before {verb(open_ones, 'it', 'they')} could say how long"
+    lost = f"; {open_ones} of {len(commands)} {killed}" if open_ones else ""
     return f"from {moment(first.time)} to {moment(end)}, {duration(sum(known))} by the clock{lost}"
 
 

@@ -9,6 +9,7 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.marks import together
 from harness.report.numbers.records import Estimate
 from harness.report.sections.paper_sides import Lines, Sides, compared, export_rows
+from harness.study.number_words import is_are
 from harness.study.paper import Item
 from harness.study.scenario_state import ScenarioState
 
@@ -69,7 +70,7 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
     for level in dict.fromkeys([*item.levels, *by_level]):
         s = by_level.get(level)
         ours = _validated(sides, s) if s else None
-        missing = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds are done"
+        missing = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds {is_are(len(s.records))} done"
         row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {missing}")
         if s and (cost := s.cost):
             learnt = f"{cost.learnt_parameters:,.0f}"

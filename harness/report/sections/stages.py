@@ -27,6 +27,7 @@ from harness.report.sections.unequal_classes import treatment_lines
 from harness.report.tables import study as tables
 from harness.report.tables.export import export_table
 from harness.report.tables.statistics import FITS_NOTE, comparison_table, interval_cell, practical_note
+from harness.study.number_words import is_are
 from harness.study.state import StageState
 from harness.study.types import BUILT_IN, plain_metric
 
@@ -90,7 +91,10 @@ def _stage(draft: Draft, state: StageState) -> list[str]:
     lines += _differences(draft, state, title, mark)
     if state.missing:
         holes = ", ".join(f"{job.scenario.name} ({job.name})" for job in state.missing[:10])
-        lines += [f"**Missing:** {len(state.missing)} of the stage's fits are not done: {holes}.", ""]
+        lines += [
+            f"**Missing:** {len(state.missing)} of the stage's fits {is_are(len(state.missing))} not done: {holes}.",
+            "",
+        ]
     return lines
 
 

@@ -21,7 +21,7 @@ from harness.report.sections.scenario_settings import constants_sentence, used_s
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.confused import MAX_CLASSES
 from harness.report.tables.export import escaped, sentence
-from harness.study.number_words import is_are, of_others
+from harness.study.number_words import is_are, number_of, of_others
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_COST
 from harness.study.state import StageState, StudyState, final_test
@@ -72,9 +72,9 @@ def _compared(workspace: Workspace, state: StudyState) -> str:
     study, inputs, scenarios = workspace.study, workspace.inputs, state.scenarios
     done, asked = sum(len(s.records) for s in scenarios), sum(len(s.jobs) for s in scenarios)
     images = len(inputs.dataset.rows("train"))
-    fits = f"all {asked} fits are done" if done == asked else f"**{done} of {asked} fits are done**"
+    fits = f"all {asked} fits are done" if done == asked else f"**{done} of {asked} fits {is_are(done)} done**"
     return (
-        f"{len(scenarios)} scenario{'s' * (len(scenarios) != 1)} ({' x '.join(study.factors) or 'no factor'}) over"
+        f"{number_of(len(scenarios), 'scenario')} ({' x '.join(study.factors) or 'no factor'}) over"
         f" {len(inputs.folds)} folds of {images:,} training images{inputs.separation.of_images}; {fits}."
     )
 

@@ -11,6 +11,7 @@ from harness.report.numbers.predictions import by_repeat
 from harness.report.sections.thumbnails import pictured, thumbnail_links
 from harness.report.tables.export import escaped, export_table, write_table
 from harness.stats.arrays import arrays
+from harness.study.number_words import verb
 
 MAX_ERRORS = 12
 
@@ -90,6 +91,6 @@ def _how_many(frame: pd.DataFrame, unit: str = "images") -> str:
     parts = by_repeat(frame)
     wrong = sum(len(_errors(part)) for part in parts)
     if len(parts) == 1:
-        return f"{wrong} of {len(parts[0])} {unit} were classified wrongly"
+        return f"{wrong} of {len(parts[0])} {unit} {verb(wrong, 'was', 'were')} classified wrongly"
     mean = f"{wrong / len(parts):.1f} of {len(parts[0])} {unit}"
     return f"On average over {len(parts)} repeats, {mean} were classified wrongly"

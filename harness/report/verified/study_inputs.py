@@ -140,7 +140,7 @@ def _patients(dataset: Dataset, rule: str, scope: PatientScope) -> _Found:
     except HarnessError as error:
         return "differs", str(error)
     return (
-        ("differs", f"{wrong} patients are not those of the rule {rule}")
+        ("differs", f"the rule {rule} gives another patient for {wrong:,} of {len(own):,} images")
         if wrong
         else ("holds", f"the patients are those of the rule {rule}")
     )

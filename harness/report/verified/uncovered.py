@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from harness.report.verified.verified_item import VerifiedItem
+from harness.study.number_words import number_of
 
 # the first part of a path in a store -> why no check covers it
 REASONS = {
@@ -36,5 +37,5 @@ def uncovered_items(root: Path, covered: Collection[Path]) -> Iterator[VerifiedI
     for name, count in sorted(left.items()):
         reason = REASONS.get(name) or next((why for key, why in REASONS.items() if name.startswith(f"{key}-")), UNKNOWN)
         folder = (root / name).is_dir()
-        number = f"{count:,} file{'s' * (count > 1)}: " if folder else ""
+        number = f"{number_of(count, 'file')}: " if folder else ""
         yield VerifiedItem("other files", f"{name}/" if folder else name, "not covered", f"{number}{reason}")

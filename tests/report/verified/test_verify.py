@@ -230,7 +230,7 @@ def test_folds_with_an_image_on_both_sides_are_found(copied: Store) -> None:
     (record.folder / "folds.json").write_text(json.dumps(folds))
     seal(record.folder)
     found = of_fits(copied)
-    assert "1 images are in training and validation of repeat 0, fold 0" in "; ".join(found.values())
+    assert "1 image is in training and validation of repeat 0, fold 0" in "; ".join(found.values())
 
 
 def test_another_patient_in_the_manifest_is_found(copied: Store) -> None:
@@ -240,7 +240,7 @@ def test_another_patient_in_the_manifest_is_found(copied: Store) -> None:
     table.to_parquet(record.folder / "manifest.parquet", index=False)
     seal(record.folder)
     words = "; ".join(of_fits(copied).values())
-    assert "1 patients are not those of the rule phantom" in words and "its digest is" in words
+    assert "the rule phantom gives another patient for 1 of " in words and "its digest is" in words
 
 
 def test_patients_that_are_numbered_in_each_class_are_read_again_as_such() -> None:
@@ -248,7 +248,10 @@ def test_patients_that_are_numbered_in_each_class_are_read_again_as_such() -> No
     table = pd.DataFrame({"image": images, "label": list("AABB"), "patient": ["A/7", "A/7", "B/7", "B/7"]})
     dataset, rule = Dataset(Path(), table, ("A", "B"), None, synthetic=False), r"^(?P<patient>[0-9]+)_"
     assert _patients(dataset, rule, "class")[0] == "holds"
-    assert _patients(dataset, rule, "dataset") == ("differs", f"4 patients are not those of the rule {rule}")
+    assert _patients(dataset, rule, "dataset") == (
+        "differs",
+        f"the rule {rule} gives another patient for 4 of {len(dataset.table)} images",
+    )
 
 
 def test_images_are_compared_with_the_manifest_where_they_are_given(copied: Store, tmp_path: Path) -> None:
