@@ -117,7 +117,7 @@ def test_commands_are_listed_with_their_code_and_without_passwords() -> None:
     words = run_words([record_of("a")], [command(), killed])
     assert words.endswith(
         "from 2027-01-15 08:00 UTC to 2027-01-15 09:00 UTC, 1 min 0 s by the clock;"
-        " 1 of 2 were killed before they could say how long"
+        " 1 of 2 was killed before it could say how long"
     )
 
 

@@ -16,6 +16,7 @@ from harness.stats.ranks import RankTest, rank_test
 from harness.stats.signed_rank import signed_rank
 from harness.study.contests import least_step, val_to_train
 from harness.study.identity import digest, settings_identity
+from harness.study.number_words import number_of
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import Select
 
@@ -139,7 +140,7 @@ def ranked_models(sides: Sequence[StudySide]) -> RankedModels:
     select = sides[0].select.model_copy(update={"margin": margin_of(sides)})
     found = RankedModels(tuple(cells), tuple(side.label for side in sides), select)
     if len(found.models) < 2:
-        count = "one finished scenario" if found.models else "no finished scenarios"
+        count = number_of(len(found.models), "finished scenario") if found.models else "no finished scenarios"
         raise StudyError(
             f"{listed(found.data_sets)} have {count} with the same settings"
             " in common; two are needed, so that they can be ranked"
