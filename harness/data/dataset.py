@@ -113,6 +113,11 @@ class Dataset:
         """The dataset with each test set alone, the leading one first."""
         return tuple(self.of_set(name) for name in self.sets) if self.further_sets else (self,)
 
+    @property
+    def patient_words(self) -> str:
+        """What says who the patients are, as a sentence names it: the rule of the study file, or a column."""
+        return f"the {self.patient_rule}" if (self.patient_rule or "").startswith("column ") else "the rule"
+
     def patients_known(self, split: str) -> bool:
         """Whether anything says who the patients of this split are, in a set from elsewhere its own source."""
         rows = self.table[self.table["split"] == split]

@@ -113,6 +113,9 @@ def reason(error: Exception, name: str = "") -> str:
     return "not a DICOM file: DICM is not at its byte 128" if dicom else "not an image that Pillow reads"
 
 
+HOW_TO_MEND = "; mend or remove them, or leave them out with data: {on_bad_image: skip}"
+
+
 def unreadable(bad: Mapping[str, str], total: int) -> str:
     """The line that names up to five bad images, with their reasons."""
     more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""

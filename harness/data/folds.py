@@ -127,12 +127,17 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
             unit = "patients" if known else "images"
             who = dataset.table["patient"].iloc[of_class[0]]
             found = (
-                f" in its {number_of(len(of_class), 'image')}, such as {who}: check the rule data.patient"
+                f" in its {number_of(len(of_class), 'image')}, such as {who}: check {_patient_field(dataset)}"
                 if known
                 else ""
             )
             found += "; nearly identical images count once: folds.duplicates" if ALIKE in dataset.table else ""
             raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}{found}")
+
+
+def _patient_field(dataset: Dataset) -> str:
+    """What a user checks where the patients are odd."""
+    return "the rule data.patient" if dataset.patient_words == "the rule" else dataset.patient_words
 
 
 def check_fold(

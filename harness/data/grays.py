@@ -30,20 +30,20 @@ def gray_findings(dataset: Dataset, seen: Survey, modes: pd.Series) -> Iterator[
     dark, blank = seen.brightest <= MAX_DARK_LEVEL, is_blank(seen)
     turned, negative = inverted(seen.thumbnails, dataset.labels)
     for name, rows, words in (
-        ("blank", np.flatnonzero(blank), f"are blank: their gray levels differ by at most {MAX_BLANK_SPREAD}"),
+        ("blank", np.flatnonzero(blank), f"blank: gray levels that differ by at most {MAX_BLANK_SPREAD}"),
         (
             "dark-16-bit",
             np.flatnonzero(deep & dark),
-            f"have 16 bits but use few of them: no gray level is above {MAX_DARK_LEVEL} of 255; declare the"
-            " range of their values (perhaps of 12 bits) in data.window, or scale them to the whole range",
+            f"of 16 bits of which few are used: no gray level is above {MAX_DARK_LEVEL} of 255; declare the"
+            " range of the values (perhaps of 12 bits) in data.window, or scale them to the whole range",
         ),
         (
             "few-levels",
             np.flatnonzero(deep & ~dark & ~blank & (seen.spread <= MAX_DARK_LEVEL)),
-            f"have more than 8 bits but differ by at most {MAX_DARK_LEVEL} of 255 gray levels; declare the range of"
-            " their values in data.window",
+            f"of more than 8 bits, with gray levels that differ by at most {MAX_DARK_LEVEL} of 255; declare the range"
+            " of the values in data.window",
         ),
-        ("inverted", turned, "look inverted, like the negative of the mean image of their class"),
+        ("inverted", turned, "like the negative of the mean image of the class: probably inverted"),
     ):
         if len(rows):
             text, facts = counted(dataset, rows)
@@ -61,7 +61,7 @@ def _borders(dataset: Dataset, shares: NDArray[np.float64]) -> Iterator[AuditFin
     if not len(rows):
         return
     text, facts = counted(dataset, rows[np.argsort(-shares[rows], kind="stable")])
-    words = f"have constant borders of {MIN_BORDER:.0%} of their area or more, at most {shares.max():.0%}"
+    words = f"with constant borders of {MIN_BORDER:.0%} of the area or more, at most {shares.max():.0%}"
     yield AuditFinding("borders", "note", f"{text}, {words}", facts)
     yield from differing_shares(dataset, "borders", "constant borders differ", shares >= MIN_BORDER)
 

@@ -25,7 +25,7 @@ RULES = {  # each rule, and what it reads
 }
 HEALTHY = {  # class names, in lower case, of those who lack what is searched for
     "normal", "healthy", "health", "control", "controls", "negative", "neg", "benign", "well", "none", "no finding",
-    "no", "absent", "false", "0",
+    "no", "absent", "false", "0", "kein befund", "ohne befund", "gesund", "sano", "sain",
 }  # fmt: skip
 _DAY, _MONTH, _YEAR = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])", "(?:19|20)[0-9]{2}"
 _DATE = re.compile(f"{_YEAR}(?:{_MONTH}{_DAY}?)?|{_DAY}{_MONTH}{_YEAR}|{_MONTH}{_DAY}{_YEAR}|[0-9]{{2}}{_MONTH}{_DAY}")

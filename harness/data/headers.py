@@ -48,8 +48,8 @@ def file_findings(dataset: Dataset, found: pd.DataFrame) -> Iterator[AuditFindin
     yield from _differences(dataset, "size", _size_words(found))
     read = f"number {dataset.pixel_rules.frame}" if dataset.pixel_rules.frame else "the first"
     for name, column, words in (
-        ("transparency", "transparent", "have transparent pixels; they are composited on white"),
-        ("frames", "frames", f"hold several frames or pages, of which only {read} is read"),
+        ("transparency", "transparent", "with transparent pixels, which are composited on white"),
+        ("frames", "frames", f"with several frames or pages, of which only {read} is read"),
     ):
         rows = np.flatnonzero(found[column])
         if len(rows):

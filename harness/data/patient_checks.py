@@ -20,13 +20,16 @@ def by_study_rule(dataset: Dataset, least: int) -> Iterator[AuditFinding]:
         across = ", and may be in train and test" if len(dataset.rows("test")) else ""
         yield AuditFinding("patients-unknown", "warning", f"{PATIENTS_UNKNOWN}{across}; {suggestion(dataset, least)}")
         return
+    of_column = dataset.patient_words != "the rule"
+    source = dataset.patient_words if of_column else "the rule data.patient"
     if len(dataset.rows("test")):
         for pair in combinations(dataset.splits, 2):
-            finding = _across_splits(dataset, dataset.table["patient"], "data.patient", "error", pair)
+            finding = _across_splits(dataset, dataset.table["patient"], source, "error", pair)
             if pair[0] == "train" or finding.facts["shared"]:  # two test sets that share nobody are not worth a line
                 yield finding
-    for doubt in doubts(dataset.table):
-        yield AuditFinding(doubt.name, "warning", f"{doubt.text}: check that data.patient reads the paths correctly")
+    check = "columns.patient names the right column" if of_column else "data.patient reads the paths correctly"
+    for doubt in doubts(dataset.table, dataset.patient_words):
+        yield AuditFinding(doubt.name, "warning", f"{doubt.text}: check that {check}")
 
 
 def by_other_rule(dataset: Dataset, rule: str) -> AuditFinding:
@@ -40,27 +43,30 @@ def by_other_rule(dataset: Dataset, rule: str) -> AuditFinding:
     if not len(dataset.rows("test")):
         return AuditFinding("patient-rule", "note", f"the rule {rule} checks nothing: there are no test images", facts)
     names = pd.Series([patient or image for patient, image in zip(found, dataset.table["image"], strict=True)])
-    finding = _across_splits(dataset, names, rule, "warning")
+    finding = _across_splits(dataset, names, f"the rule {rule}", "warning")
     more = f"; it does not match {unmatched:,} of {len(found):,} images" if unmatched else ""
     return replace(finding, text=finding.text + more, facts=finding.facts | facts)
 
 
 def _across_splits(
-    dataset: Dataset, keys: pd.Series, rule: str, severity: Severity, pair: tuple[str, str] = SPLITS
+    dataset: Dataset, keys: pd.Series, source: str, severity: Severity, pair: tuple[str, str] = SPLITS
 ) -> AuditFinding:
-    """Count the patients, one for each image of the table, that are in both of two splits; by default in any test."""
+    """Count the patients that are in both of two splits; by default in any test.
+
+    keys: the patient of each image of the table. source: what says so, such as `the rule data.patient`.
+    """
     splits = dataset.table["split"]
     in_test = splits != "train" if pair == SPLITS and severity == "warning" else splits == pair[1]
     shared = set(keys[in_test]) & set(keys[splits == pair[0]])
     hit = in_test & keys.isin(shared)
     facts = {
-        "rule": rule, "shared": len(shared), "test_images": int(hit.sum()),
+        "rule": source.removeprefix("the rule "), "shared": len(shared), "test_images": int(hit.sum()),
         "by_class": dataset.table.loc[hit, "label"].value_counts().to_dict(),
     }  # fmt: skip
     sides = " and ".join(pair) if pair == SPLITS else " and in ".join(map(dataset.split_words, pair))
     what = "test image" if pair == SPLITS else f"image of {dataset.split_words(pair[1])}"
     what = number_of(int(hit.sum()), what)
     who = f"{number_of(len(shared), 'patient')} {is_are(len(shared))}"
-    text = f"{who} in {sides} by the rule {rule} ({what})"
+    text = f"{who} in {sides} by {source} ({what})"
     name = "patient-across-splits" if severity == "error" else "patient-rule"
     return AuditFinding(name, severity if shared else "note", text, facts)

@@ -47,26 +47,26 @@ def count_patients(table: pd.DataFrame) -> PatientCounts:
     return PatientCounts(len(train), len(sizes), int(sizes.iloc[0]), str(sizes.index[0]), str(example))
 
 
-def doubts(table: pd.DataFrame) -> list[PatientDoubt]:
+def doubts(table: pd.DataFrame, source: str = "the rule") -> list[PatientDoubt]:
     """What is odd about the patients of a rule: one for each image, or one for a whole split or class.
 
-    table: with the columns split, label and patient, as a manifest.
+    table: with the columns split, label and patient, as a manifest. source: what says who they are, in words.
     """
-    return [*_alone(table), *_merged(table)]
+    return [*_alone(table, source), *_merged(table, source)]
 
 
-def _alone(table: pd.DataFrame) -> Iterator[PatientDoubt]:
+def _alone(table: pd.DataFrame, source: str) -> Iterator[PatientDoubt]:
     train = table.loc[table["split"] == "train", "patient"]
     if len(train) > 1 and train.is_unique:
         where = "" if table["patient"].is_unique else " among the training images"
-        yield PatientDoubt("patients-alone", f"the rule finds no patient with two images{where}")
+        yield PatientDoubt("patients-alone", f"{source} finds no patient with two images{where}")
 
 
-def _merged(table: pd.DataFrame) -> Iterator[PatientDoubt]:
+def _merged(table: pd.DataFrame, source: str) -> Iterator[PatientDoubt]:
     for split, words in SPLIT_WORDS.items():
         rows = table[table["split"] == split]
         if len(rows) > 1 and rows["patient"].nunique() == 1:
-            text = f"the rule finds one patient, {rows['patient'].iloc[0]}, in all {len(rows):,} {words}"
+            text = f"{source} finds one patient, {rows['patient'].iloc[0]}, in all {len(rows):,} {words}"
             yield PatientDoubt("patient-of-a-split", text)
             continue
         by_class = rows.groupby("label", sort=False)["patient"].agg(["size", "nunique", "first"])
@@ -74,7 +74,7 @@ def _merged(table: pd.DataFrame) -> Iterator[PatientDoubt]:
         if len(found):
             named = [f"{row['first']} in all {row['size']:,} of {label}" for label, row in found.iterrows()]
             more = f" and {len(named) - MAX_CLASSES} more" if len(named) > MAX_CLASSES else ""
-            text = f"the rule finds one patient for a whole class of {words}: {', '.join(named[:MAX_CLASSES])}{more}"
+            text = f"{source} finds one patient for a whole class of {words}: {', '.join(named[:MAX_CLASSES])}{more}"
             yield PatientDoubt("patient-of-a-class", text)
 
 

@@ -11,7 +11,7 @@ import PIL
 from numpy.typing import NDArray
 
 from harness.data.dataset import Dataset
-from harness.data.decode import DECODER, Pixels, Progress, decoded, unreadable
+from harness.data.decode import DECODER, HOW_TO_MEND, Pixels, Progress, decoded, unreadable
 from harness.data.dicom import decoder_versions
 from harness.errors import DataError
 from harness.store import Store
@@ -88,5 +88,5 @@ def _decode_all(dataset: Dataset, size: int, part: Path, channels: int, progress
         file.flush()
         os.fsync(file.fileno())
     if bad:
-        raise DataError(unreadable(bad, len(files)))
+        raise DataError(unreadable(bad, len(files)) + HOW_TO_MEND)
     return True

@@ -114,7 +114,7 @@ def separation(study: Study, dataset: Dataset, folds: Iterable[Fold]) -> Separat
         counts=count_patients(dataset.table) if known else None,
         test_patients=len(np.unique(patients[test])) if known else None,
         rule=rule_words(study),
-        doubts=tuple(doubt.text for doubt in doubts(dataset.table)) if known else (),
+        doubts=tuple(doubt.text for doubt in doubts(dataset.table, dataset.patient_words)) if known else (),
         grouped=study.folds.grouped,
         folds=shared([(fold.train, fold.validation) for fold in folds]),
         splits=shared([(train, test)]) if len(test) else None,

@@ -78,8 +78,8 @@ def resplit(tested: TestedSet, thumbnails: np.ndarray) -> Iterator[AuditFinding]
     gap = resplit_control(thumbnails, dataset.labels, dataset.groups, in_test)
     if gap is not None:
         text = (
-            f"logistic regression on thumbnails falls from {gap.validation:.3f} in cross-validation to {gap.test:.3f}"
-            f" on {tested.name}; after a random re-split of the same images from {gap.resplit_validation:.3f} to"
-            f" {gap.resplit_test:.3f}"
+            f"logistic regression on thumbnails has accuracy {gap.validation:.3f} in cross-validation and"
+            f" {gap.test:.3f} on {tested.name}; after a random re-split of the same images {gap.resplit_validation:.3f}"
+            f" and {gap.resplit_test:.3f}"
         )
         yield AuditFinding("resplit", "note", text, asdict(gap) | tested.facts)

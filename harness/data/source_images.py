@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.data.dataset import Skipped
-from harness.data.decode import DECODER, decoded, unreadable
+from harness.data.decode import DECODER, HOW_TO_MEND, decoded, unreadable
 from harness.data.dicom import decoder_versions
 from harness.data.dicom_tags import patients_of_tag, with_tags
 from harness.data.folder import read_all_folders, read_folder
@@ -48,7 +48,7 @@ def read_images(root: Path, spec: Data, known_bad: KnownBad, every_split: bool =
     found = listing.images.join(hashed(root, listing.images["image"].tolist(), depth))
     skipped = _skipped(root, found, spec.pixel_rules, known_bad) if spec.on_bad_image == "skip" else None
     if skipped is None and (found["bad"] != "").any():
-        raise DataError(unreadable(_named_bad(root, found), len(found)))
+        raise DataError(unreadable(_named_bad(root, found), len(found)) + HOW_TO_MEND)
     good = found[~found["image"].isin(skipped.reasons)] if skipped else found
     _check_remaining(found, good)
     good = with_tags(root, good, spec.dicom_metadata)

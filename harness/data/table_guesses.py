@@ -21,6 +21,7 @@ WORDS = {  # of a column -> the names that such columns have, in lower case and 
     "label": {
         "label", "labels", "class", "classname", "target", "diagnosis", "dx", "finding", "findings", "findinglabels",
         "category", "y", "outcome", "disease", "grade", "level", "classid",
+        "befund", "diagnose", "klasse", "diagnostic", "diagnostico", "diagnosi", "classe", "clase",
     },
     "patient": {
         "patient", "patientid", "patients", "pid", "subject", "subjectid", "person", "personid", "participant",
@@ -33,11 +34,14 @@ WORDS = {  # of a column -> the names that such columns have, in lower case and 
         "sex", "gender", "age", "ageapprox", "patientage", "patientsex", "patientgender", "site", "hospital", "center",
         "centre", "clinic", "institution", "source", "scanner", "manufacturer", "device", "vendor", "camera", "view",
         "viewposition", "projection", "position", "race", "ethnicity", "country", "localization", "laterality", "eye",
+        "geschlecht", "alter",
     },
 }  # fmt: skip
 
 
-WITHIN = {"label": {"label", "labels", "class", "target", "diagnosis", "finding", "findings"}}  # words that say enough
+WITHIN = {
+    "label": {"label", "labels", "class", "target", "diagnosis", "diagnose", "befund", "finding", "findings"}
+}  # words that say enough
 BRACKETS = re.compile(r"\(.*?\)|\[.*?\]")  # of `Age (years)`
 
 
@@ -54,8 +58,8 @@ class TableGuess:
     """What the columns of a table are.
 
     columns: by what they say of an image. others: those that nothing uses. gaps: which metadata of numbers lack some,
-    in words. spellings: each label and its class, where
-    labels differ only by spaces or case; else empty.
+    in words. spellings: each label and its class, where labels differ only by spaces or case, or where some are empty;
+    else empty.
     """
 
     root: Path
@@ -72,7 +76,7 @@ class TableGuess:
             yield f"{role}: the column {guess.column}, {guess.why}; check this"
         if joined := [repr(label) for label, name in self.spellings.items() if label != name]:
             more = f" and {len(joined) - MAX_LISTED} more" if len(joined) > MAX_LISTED else ""
-            classes = ", ".join(dict.fromkeys(self.spellings.values()))
+            classes = ", ".join(dict.fromkeys(name for label, name in self.spellings.items() if label != name))
             yield f"labels: {', '.join(joined[:MAX_LISTED])}{more} are other spellings of {classes}; check this"
         if self.metadata:
             yield f"metadata, by their names: {', '.join(self.metadata)}; check this"
@@ -106,29 +110,37 @@ def guess_columns(path: Path) -> TableGuess:
     metadata = tuple(_named("metadata", rest))
     others = tuple(name for name in rest if name not in metadata)
     gaps = tuple(f"{name}: {words}" for name in metadata if (words := gap_words(table[name])))
-    return TableGuess(root, found, metadata, others, gaps, _spellings(table[found["label"].column].dropna()))
+    return TableGuess(root, found, metadata, others, gaps, _spellings(table[found["label"].column]))
 
 
 def _spellings(labels: pd.Series) -> dict[str, str]:
-    """Each label and its class, the most frequent spelling; empty where none differs by spaces or case alone."""
+    """Each label and its class, the most frequent spelling; empty where none is and none differs by spaces or case.
+
+    A study that names its labels leaves out the rows that have none.
+    """
     classes: dict[str, str] = {}
     found = {}
     for label in map(str, labels.value_counts().index):
         found[label] = classes.setdefault(visible_name(label).strip().casefold(), label.strip())
-    return found if any(label != name for label, name in found.items()) else {}
+    return found if labels.isna().any() or any(label != name for label, name in found.items()) else {}
 
 
 def _images(table: pd.DataFrame, path: Path) -> tuple[Path, ColumnGuess]:
-    """The folder in which the paths start, and the column with them: the one whose cells are files there."""
+    """The folder in which the paths start, and the column with them: most of its cells are files there.
+
+    Not all need be: a table is often older than its folder, and `plan` names what is gone.
+    """
     roots = [path.parent, *sorted(each for each in path.parent.iterdir() if each.is_dir())]
     differ = [name for name in table if 2 * table[name].nunique() > table[name].count()]  # else patients, 1 for 1.png
     tried = {name: table[name].dropna().drop_duplicates().head(MAX_TRIED).str.strip() for name in differ}
     for ending, root, name in product(("", *sorted(image_extensions())), roots, tried):
         cells = tried[name]
-        if len(cells) and all(_is_file(root, f"{cell}{ending}") for cell in cells):
+        files = sum(_is_file(root, f"{cell}{ending}") for cell in cells)
+        if 2 * files > len(cells):
             without = f" without their extension {ending}" if ending else ""
             where = "its folder" if root == path.parent else f"{root.name}/"
-            return root, ColumnGuess(str(name), f"as its first {len(cells)} cells are files in {where}{without}")
+            count = f"its first {len(cells)}" if files == len(cells) else f"{files} of its first {len(cells)}"
+            return root, ColumnGuess(str(name), f"as {count} cells are files in {where}{without}")
     example = next(iter(next(iter(tried.values()), ())), "-")
     raise DataError(
         f"no column of {printable(path.name)} has paths of files in {printable(str(path.parent))} or a folder in it,"

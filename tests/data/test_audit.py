@@ -286,3 +286,41 @@ def test_folds_that_are_not_grouped_are_not_said_to_keep_identical_files_togethe
     inputs = prepare(study, store).inputs
     found = audit_study(study, inputs.dataset, inputs.folds, store)
     assert one(found, "duplicates").text.endswith("folds may split them")
+
+
+TABLE = """\
+study: audited
+data:
+  source: table
+  path: {path}
+  image_size: 32
+  columns: {{image: image, label: label, patient: who, split: split}}
+folds: {{k: {k}}}
+base: {{backbone: test_resnet, weights: none}}
+stages: [{{name: one}}]
+"""
+
+
+def audit_of_a_table(tmp_path: Path, images: Path, patients: Callable[[str], str], k: int = 2) -> Audit:
+    rows = [path.relative_to(images).as_posix() for path in sorted(images.glob("*/*/*.png"))]
+    lines = [f"{image},{image.split('/')[1]},{patients(image)},{image.split('/')[0]}" for image in rows]
+    (images / "cases.csv").write_text("\n".join(["image,label,who,split", *lines]))
+    file = tmp_path / "study.yaml"
+    file.write_text(TABLE.format(path=images / "cases.csv", k=k))
+    study, store = load_study(file), Store(tmp_path / "store")
+    inputs = prepare(study, store, accepted=ERRORS).inputs
+    return audit_study(study, inputs.dataset, inputs.folds, store)
+
+
+def test_patients_of_a_column_are_not_said_to_be_of_a_rule(tmp_path: Path, image_folder: Path) -> None:
+    found = audit_of_a_table(tmp_path, image_folder, lambda image: image)
+    across, alone = one(found, "patient-across-splits"), one(found, "patients-alone")
+    assert across.text == "0 patients are in train and test by the column who (0 test images)"
+    assert alone.text == (
+        "the column who finds no patient with two images: check that columns.patient names the right column"
+    )
+    assert not any("rule" in finding.text or "data.patient" in finding.text for finding in found.findings)
+    with pytest.raises(
+        HarnessError, match=r"3 patients of each class; A has 1 in its \d+ images, such as trainA: check the column who"
+    ):
+        audit_of_a_table(tmp_path, image_folder, lambda image: "".join(image.split("/")[:2]), k=3)

@@ -53,6 +53,7 @@ def test_a_bad_image_is_named_with_its_reason_and_nothing_is_written(
         pixel_cache(read(image_folder), 32, Store(tmp_path / "st"))
     assert str(refused.value).startswith(f"1 of 28 images cannot be read: {image} (")
     assert BAD[name].told in str(refused.value)
+    assert str(refused.value).endswith("); mend or remove them, or leave them out with data: {on_bad_image: skip}")
     assert not (tmp_path / "st").exists()
 
 

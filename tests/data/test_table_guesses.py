@@ -94,10 +94,44 @@ def test_a_column_with_the_name_alone_goes_before_one_with_a_word_of_it(table: p
 def test_labels_that_differ_by_spaces_or_case_are_one_class(table: pd.DataFrame, tmp_path: Path) -> None:
     table["Finding Labels"] = ["No finding", "No finding", "ill ", "ill ", "no  finding", "No finding", "Ill", "ill "]
     _, notes = guessed(table, tmp_path)
-    assert "labels: 'ill ', 'no  finding', 'Ill' are other spellings of No finding, ill; check this" in notes
+    assert "labels: 'ill ', 'no  finding', 'Ill' are other spellings of ill, No finding; check this" in notes
     fields = first_look(tmp_path / "cases.csv").fields
     assert fields["labels"] == {"No finding": "No finding", "no  finding": "No finding", "ill ": "ill", "Ill": "ill"}
     assert first_look(tmp_path / "cases.csv").counts == {"No finding": 2, "ill": 2}
+
+
+def test_a_class_that_is_written_in_one_way_is_not_said_to_have_other_spellings(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    table["Finding Labels"] = ["well", "well ", "ill", "ill"] * 2
+    assert "labels: 'well ' are other spellings of well; check this" in guessed(table, tmp_path)[1]
+
+
+def test_rows_without_a_label_are_left_out_and_counted(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.loc[[0, 7], "Finding Labels"] = ""
+    guessed(table, tmp_path)
+    look = first_look(tmp_path / "cases.csv")
+    assert look.fields["labels"] == {"A": "A", "B": "B"}
+    assert any("2 images with labels that `labels` does not name (empty: 2)" in note for note in look.notes)
+
+
+def test_images_that_are_gone_do_not_hide_the_column_that_names_them(table: pd.DataFrame, tmp_path: Path) -> None:
+    table.to_csv(tmp_path / "cases.csv", index=False)
+    for n in (0, 5, 6):
+        (tmp_path / f"images/{n}.png").unlink()
+    columns, notes = guessed(table, tmp_path)
+    assert columns["image"] == "Image Index"
+    assert notes[0] == "image: the column Image Index, as 5 of its first 8 cells are files in images/; check this"
+    (tmp_path / "images/1.png").unlink()
+    with pytest.raises(DataError, match=r"no column of cases\.csv has paths"):
+        guessed(table, tmp_path)
+
+
+def test_a_table_in_german_is_guessed(table: pd.DataFrame, tmp_path: Path) -> None:
+    names = {"Finding Labels": "Befund", "Patient ID": "Pat.-ID", "Patient Age": "Alter", "note": "Geschlecht"}
+    columns, notes = guessed(table.rename(columns=names), tmp_path)
+    assert (columns["label"], columns["patient"]) == ("Befund", "Pat.-ID")
+    assert "metadata, by their names: Alter, Geschlecht; check this" in notes
 
 
 @pytest.mark.parametrize("ending", ["xlsx", "ODS"])

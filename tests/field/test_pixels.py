@@ -106,7 +106,7 @@ def test_a_window_that_is_too_wide_and_far_off_is_named(harness: Harness) -> Non
     write_study(data="window: [-30000, 20000]")
     found = findings(harness)
     assert found["few-levels"]["facts"]["count"] == 24
-    assert "differ by at most 63 of 255 gray levels; declare the range" in found["few-levels"]["text"]
+    assert "gray levels that differ by at most 63 of 255; declare the range" in found["few-levels"]["text"]
 
 
 def test_borders_of_one_class_are_named_and_so_are_sizes_by_class_and_split(harness: Harness) -> None:
@@ -121,7 +121,7 @@ def test_borders_of_one_class_are_named_and_so_are_sizes_by_class_and_split(harn
     write_study()
     found = findings(harness, "--set", "data.resize=crop")  # which cuts the borders off, but the files have them
     assert found["borders"]["facts"]["by_class"] == {"ILL": 8}
-    assert "constant borders of 10% of their area or more, at most 44%" in found["borders"]["text"]
+    assert "with constant borders of 10% of the area or more, at most 44%" in found["borders"]["text"]
     assert found["borders-by-class"]["facts"]["shares"]["WELL"] == 0
     for by in ("class", "split"):
         assert found[f"sizes-by-{by}"]["severity"] == "warning"

@@ -44,6 +44,7 @@ def test_the_repeats_are_the_fewest_whose_folds_resolve_the_points(monkeypatch: 
         "an SD is about 0.5 points of accuracy; then one comparison takes more than 20, 2 or 1 repeats to resolve"
         " 1, 2 or 5 points" in line(monkeypatch, 5216)
     )
+    assert "then one comparison takes more than 20 repeats to resolve 1, 2 or 5 points" in line(monkeypatch, 60)
     assert resolved_in_sd(6, 1 / 2) * 0.536 < 2 < resolved_in_sd(3, 1 / 2) * 0.536
     assert line(monkeypatch, 5216, repeats=5).endswith(line(monkeypatch, 5216).partition(". ")[2]), "repeats of folds"
 

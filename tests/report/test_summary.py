@@ -71,6 +71,17 @@ def test_a_leaking_winner_is_marked(small_study: Callable[..., Study], finished:
     assert all("PATIENTS TORN APART" in line for line in lines if line.startswith("- Stage"))
 
 
+def test_a_best_mean_that_others_have_too_is_said_to_be_shared(finished: Finished) -> None:
+    state = finished.run.state.stages[0]
+    top, other = state.scenarios[0], state.scenarios[1]
+    same = replace(other, records={b.id: top.records[a.id] for a, b in zip(top.jobs, other.jobs, strict=True)})
+    stage, none = replace(state, scenarios=(top, same)), Statistics(kind="study", name="small")
+    lines = " ".join(summary_lines(finished.run.workspace, StudyState((stage,)), none))
+    assert ", and so has the only other: of these the first in the file is taken" in lines
+    as_it_is = " ".join(summary_lines(finished.run.workspace, StudyState((state,)), none))
+    assert "has the best mean" in as_it_is and "and so ha" not in as_it_is
+
+
 def test_the_study_run_in_mlflow_is_described_by_it(finished: Finished) -> None:
     (run,) = runs_of(finished.store, "study")
     note = run.data.tags["mlflow.note.content"]

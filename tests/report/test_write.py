@@ -130,6 +130,13 @@ def test_a_stage_that_waits_says_for_which_winner(small_study: Callable[..., Stu
     assert "Test set" not in text
 
 
+def test_a_rehearsal_without_the_test_set_does_not_say_that_its_images_were_used(
+    small_study: Callable[..., Study], store: Store
+) -> None:
+    text = written(small_study("data.limit=24", "test=null"), store)
+    assert "data.limit 24. Only 24 training images were used; no test image was scored.\n" in text
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

@@ -55,9 +55,9 @@ def _interval(tested: int, plural: str) -> str:
 
 
 def _listed(values: Sequence[object]) -> str:
-    """`1, 2 or 5`."""
+    """`1, 2 or 5`; once what all are."""
     *first, last = map(str, values)
-    return f"{', '.join(first)} or {last}"
+    return f"{', '.join(first)} or {last}" if {*first} != {last} else last
 
 
 def _repeats(sds: float, k: int, val_to_train: float) -> str:

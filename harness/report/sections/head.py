@@ -45,6 +45,7 @@ def _rehearsal(study: Study, dataset: Dataset) -> list[str]:
     if not less:
         return []
     sizes = {words: len(dataset.rows(split)) for words, split in (("training", "train"), ("test", "test"))}
-    counts = [f"{size:,} {words} images" for words, size in sizes.items() if size]
-    images = f" Only {' and '.join(counts)} were used." if study.data.limit else ""
+    sealed = "; no test image was scored" if sizes["test"] and study.test is None else ""
+    counts = [f"{size:,} {words} images" for words, size in sizes.items() if size and not (sealed and words == "test")]
+    images = f" Only {' and '.join(counts)} were used{sealed}." if study.data.limit else ""
     return [f"**Rehearsal.** Less was run than the study says: {', '.join(less)}.{images}"]

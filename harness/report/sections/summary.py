@@ -21,7 +21,7 @@ from harness.report.sections.scenario_settings import constants_sentence, used_s
 from harness.report.sections.subgroups import subgroup_findings
 from harness.report.tables.confused import MAX_CLASSES
 from harness.report.tables.export import escaped, sentence
-from harness.study.number_words import is_are, number_of, of_others
+from harness.study.number_words import is_are, number_of, of_others, verb
 from harness.study.scenario_state import ScenarioState
 from harness.study.stage import DEFAULT_COST
 from harness.study.state import StageState, StudyState, final_test
@@ -98,7 +98,13 @@ def _won(marks: Marks, state: StageState, answered: bool) -> str:
     verdict = "" if answered else verdict
     equal = sum(contest.practical == "equivalent" for contest in against)
     within = f"; {equal} of {len(against)} equivalent to it within {select.margin:g}" if against else ""
-    best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{verdict}{within}."
+    same = sum(contest.other.summary[f"{select.metric}_mean"] == mean for contest in against)
+    tied = (
+        f", and so {verb(same, 'has', 'have')} {of_others(same, len(against))}: of these the first in the file is taken"
+        if same
+        else ""
+    )
+    best = f"{top.name} has the best mean {select.metric}, {mean:.3f}{spread}{tied}{verdict}{within}."
     mark = marks.scenario(top.settings)
     chosen = state.best if state.finished else None
     of = "" if select.cost == DEFAULT_COST else f" in {select.cost}"
