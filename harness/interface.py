@@ -118,7 +118,7 @@ class OpenStudy:
     def results(self) -> "Results":
         """The results that the store has. Raises StudyError where no fit is done."""
         from harness.prepare import stored_workspace
-        from harness.tracking.report import stored_state
+        from harness.tracking.stored_report import stored_state
 
         workspace = stored_workspace(self.study, self.store, LOG.warning)
         return Results(workspace, stored_state(workspace))

@@ -128,7 +128,7 @@ class Results:
 
     def report(self) -> Path:
         """Write the report where it is out of date, as `harness report` does, and return the path of its page."""
-        from harness.tracking.report import report_study
+        from harness.tracking.stored_report import report_study
 
         return report_study(self.workspace, LOG.warning).with_name("index.html")
 
@@ -146,7 +146,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         """The leaderboard of each stage for a notebook."""
-        from harness.report.tables.study import leaderboard
+        from harness.report.tables.scenario_tables import leaderboard
         from harness.report.tables.tidy import html_table
 
         stages = [stage for stage in self.state.stages if stage.scenarios]

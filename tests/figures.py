@@ -18,7 +18,7 @@ BLANK = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 DRAWN = drawing.drawn
 _state = {"drawn": True}
 
-assert "harness.report.figures.study" not in sys.modules, "its figures would be drawn"
+assert "harness.report.figures.scenario_figures" not in sys.modules, "its figures would be drawn"
 
 
 def _blankable(draw: Callable[P, Path]) -> Callable[P, Path]:

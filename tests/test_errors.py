@@ -10,7 +10,7 @@ from harness.data.pixels import open_pixels
 from harness.errors import HarnessError, Stopped, attempt, failure
 from harness.execution.progress import Reporter
 from harness.report.figures.drawing import with_holes
-from harness.report.figures.study import prediction_figures
+from harness.report.figures.scenario_figures import prediction_figures
 from harness.report.sections.surest_errors import error_lines
 
 

@@ -25,7 +25,7 @@ from harness.store.results import Metrics
 from harness.study import Study, load_study
 from harness.study.data_block import Data
 from harness.study.plan import Job
-from harness.tracking.report import report_study
+from harness.tracking.stored_report import report_study
 from harness.tracking.tracker import Tracker
 from harness.training.job import run_training
 from tests.conftest import MEASURED, PATIENT, Finished, Recorder, run_in, runs_of

@@ -29,7 +29,7 @@ def compare(
 ) -> None:
     """Compare finished studies of a store: paired on the same images, else by ranks. Trains nothing."""
     from harness.store import Store
-    from harness.tracking.report import stored_state
+    from harness.tracking.stored_report import stored_state
 
     store = Store(store_folder)
     workspaces = [find_workspace(study, None, None, store) for study in studies]

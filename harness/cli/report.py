@@ -56,7 +56,7 @@ def report(
         print(write_published(paper, out))
     elif study_file is not None:
         workspace = find_workspace(study_file, data, overrides, Store(store_folder, tracking_uri, mixed_versions))
-        from harness.tracking.report import report_elsewhere, report_study
+        from harness.tracking.stored_report import report_elsewhere, report_study
 
         say = partial(print, file=sys.stderr)
         report = report_study(workspace, say) if out is None else report_elsewhere(workspace, out)

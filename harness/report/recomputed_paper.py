@@ -15,8 +15,8 @@ from harness.report.numbers.records import (
     verdict_of,
     write_statistics,
 )
+from harness.report.tables.estimate_table import comparison_table, estimate_table
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table, estimate_table
 from harness.stats import ALPHA
 from harness.stats.paired import mcnemar_range
 from harness.stats.proportions import newcombe, two_proportions

@@ -18,8 +18,8 @@ from harness.report.written import Written
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.objective import value_of, values_of
 from harness.search.queue import Queue
-from harness.search.report import trials_digest, write_search_report
 from harness.search.search_record import stored_search
+from harness.search.search_report import trials_digest, write_search_report
 from harness.search.trials import TrialResult, best_trial, trial_results
 from harness.store import Store
 from harness.store.reports import SEARCH_FILE

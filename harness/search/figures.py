@@ -10,7 +10,7 @@ import pandas as pd
 
 from harness.data.inputs import Workspace
 from harness.errors import attempt
-from harness.report.figures import search as draw
+from harness.report.figures import search_figures as draw
 from harness.report.numbers.marks import Marks, together
 from harness.search.analysis import EVALUATOR, importances, interactive_figures
 from harness.search.confirm import Confirmed
@@ -76,7 +76,7 @@ def draw_figures(draft: SearchDraft) -> list[str]:
 
 
 def _table(search: Search, results: list[TrialResult]) -> pd.DataFrame:
-    """The table of trials that figures/search.py draws."""
+    """The table of trials that figures/search_figures.py draws."""
     rows = [
         {
             "trial": r.slot,

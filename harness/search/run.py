@@ -22,9 +22,9 @@ from harness.report.tables.tidy import html_table
 from harness.runner import run_study
 from harness.search.confirm import Confirmed, confirmed, write_best_study
 from harness.search.queue import Queue
-from harness.search.report import report_folder, write_search_report
 from harness.search.reuse import reuse_earlier
 from harness.search.search_record import search_folder, write_search
+from harness.search.search_report import report_folder, write_search_report
 from harness.search.storage import check_storage
 from harness.search.tracking import SearchRelay
 from harness.search.trials import TrialResult, best_trial, shown, trial_marks, trial_results, trial_states, trials_frame

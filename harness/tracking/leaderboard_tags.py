@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.records import Estimate
 from harness.report.tables.compact_leaderboard import short_name
-from harness.report.tables.study import verdicts
+from harness.report.tables.scenario_tables import verdicts
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState
 

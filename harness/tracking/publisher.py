@@ -106,7 +106,7 @@ class Publisher(RootRun):
         run_id = self._tracker.scenario_run(scenario, self._stages[scenario.id])
         if self._tracker.is_complete(run_id):
             return
-        from harness.report.figures.study import scenario_figures
+        from harness.report.figures.scenario_figures import scenario_figures
 
         unit = self._workspace.unit
         state = self._workspace.reader.scenario(scenario, state.jobs)  # with its worst groups, from all its folds

@@ -14,7 +14,7 @@ from harness.report.across.sides import Opened, ranking_side
 from harness.report.across.suite_page import SuitePage, write_suite
 from harness.store import Store
 from harness.study.suite_file import load_suite
-from harness.tracking.report import stored_state
+from harness.tracking.stored_report import stored_state
 from tests.browser.conftest import luminance
 from tests.report.across.studies import ran, study_text, write_images
 

@@ -17,7 +17,7 @@ from PIL import Image
 import harness.cli
 import harness.cli.show
 import harness.data.checks
-import harness.report.figures.study
+import harness.report.figures.scenario_figures
 import harness.runner
 import harness.search.run
 

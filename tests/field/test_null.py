@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.report.tables.statistics import practical_note
+from harness.report.tables.estimate_table import practical_note
 from harness.store import Store
 from harness.study.stage import DEFAULT_MARGIN
 from tests.conftest import runs_of

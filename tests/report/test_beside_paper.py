@@ -10,13 +10,13 @@ from harness.errors import StudyError
 from harness.prepare import prepare
 from harness.report.numbers.predictions import pooled
 from harness.report.sections.paper_questions import _choice
-from harness.report.tables.study import confusion_table
+from harness.report.tables.scenario_tables import confusion_table
 from harness.stats.proportions import wilson
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.identity import study_id
 from harness.study.paper import OpenQuestion
-from harness.tracking.report import report_study
+from harness.tracking.stored_report import report_study
 from tests.conftest import ROOT, Finished, run_in
 from tests.report.test_marks import rows_of
 

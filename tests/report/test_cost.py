@@ -12,7 +12,7 @@ from harness.report.figures.accuracy_cost import CostAxes, CostPoint, accuracy_c
 from harness.report.numbers.marks import Marks
 from harness.report.sections.cost import cost_shown
 from harness.report.tables.cost_table import cost_json, cost_table
-from harness.report.tables.study import leaderboard
+from harness.report.tables.scenario_tables import leaderboard
 from harness.store.results import FoldRecord
 from harness.study import Study
 from harness.study.data_block import Data

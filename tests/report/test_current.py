@@ -10,7 +10,7 @@ import pytest
 from harness.prepare import prepare
 from harness.report import written as written_with
 from harness.report.current import current_by, update_report
-from harness.report.figures import study as figures
+from harness.report.figures import scenario_figures as figures
 from harness.store import Ledger, Store
 from harness.store.looks import Look
 from harness.study import Study

@@ -7,7 +7,7 @@ import pytest
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.decision_curve import CURVE, NET_BENEFIT, OF_ALL, decision_estimates, of_all
 from harness.report.numbers.records import read_statistics
-from harness.report.numbers.thresholds import SWEPT_THRESHOLDS
+from harness.report.numbers.threshold_numbers import SWEPT_THRESHOLDS
 from tests.conftest import Finished
 from tests.report.test_thresholds import predictions
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.report.numbers.gap import STEPS, best_accuracy, gap_estimates
+from harness.report.numbers.gap_numbers import STEPS, best_accuracy, gap_estimates
 from harness.report.numbers.records import Statistics
 from tests.conftest import Finished
 

@@ -11,7 +11,7 @@ from harness.report.numbers.records import Statistics
 from harness.store import Ledger, Store
 from harness.store.looks import Look
 from harness.study.state import look_key, study_version
-from harness.tracking.report import report_study
+from harness.tracking.stored_report import report_study
 from tests.conftest import Finished
 
 

@@ -9,7 +9,7 @@ import pytest
 from harness.report.figures.class_curves import MAX_CURVES, draw_roc
 from harness.report.figures.confusion import draw_confusion
 from harness.report.figures.intervals import draw_scenario_intervals
-from harness.report.figures.study import prediction_figures
+from harness.report.figures.scenario_figures import prediction_figures
 from harness.report.numbers.records import Estimate
 from harness.report.page import write_page
 from harness.report.tables.confused import (
@@ -21,7 +21,7 @@ from harness.report.tables.confused import (
     most_confused,
     pair_lines,
 )
-from harness.report.tables.study import confusion_table
+from harness.report.tables.scenario_tables import confusion_table
 
 MAX_PAGE_BYTES = 6_000_000
 MIN_LETTER_PIXELS = 9  # of a letter, in a figure as wide as the page shows it

@@ -16,7 +16,7 @@ from harness.stats.paired import holm
 from harness.store import Ledger, Store
 from harness.study import Study
 from harness.study.state import StudyState
-from harness.tracking.report import report_study
+from harness.tracking.stored_report import report_study
 from tests.conftest import Finished, run_in, runs_of
 from tests.figures import figures
 

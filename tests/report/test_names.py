@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 from harness.report.figures.drawing import MAX_CLASS_NAME, MAX_TITLE_LINES, named, row_labels, titled, words_figure
-from harness.report.figures.search import slice_figure
+from harness.report.figures.search_figures import slice_figure
 from harness.report.tables.export import markdown
 
 
@@ -78,7 +78,7 @@ def test_a_dollar_is_no_mathematics(tmp_path: Path) -> None:
 @pytest.mark.figures
 def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr("harness.report.figures.search.save", lambda figure, *_, **__: figures.append(figure))
+    monkeypatch.setattr("harness.report.figures.search_figures.save", lambda figure, *_, **__: figures.append(figure))
     trials = pd.DataFrame({"trial": [0, 1], "state": "complete", "value": [0.5, 0.6], "rate": [1e-4, 1e-2]})
     slice_figure(trials, {"rate": True}, "val/accuracy", tmp_path / "slice.png")
     figures[0].canvas.draw()

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, recall_score
 from harness.report.numbers.estimates import OVER_PATIENTS
 from harness.report.numbers.records import read_statistics
 from harness.report.numbers.referral import DISTANCE, REFERRED, SHARE_REFERRED, SHARES, referral_estimates
-from harness.report.numbers.thresholds import OperatingPoint
+from harness.report.numbers.threshold_numbers import OperatingPoint
 from harness.report.sections.least_sure import referral_table
 from harness.stats.proportions import wilson
 from tests.conftest import Finished

@@ -29,7 +29,7 @@ from harness.store.looks import Look, Looks
 from harness.store.registrations import FILE, PAGE, check_registrations, registrations, write_registration
 from harness.study import Study
 from harness.study.state import StudyState
-from harness.tracking.report import report_study
+from harness.tracking.stored_report import report_study
 from tests.conftest import ROOT, SMALL_STUDY, Finished
 
 BEFORE = "2020-01-01T00:00:00+00:00"

@@ -9,17 +9,17 @@ import pytest
 from matplotlib.axes import Axes
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score, recall_score, roc_auc_score
 
-from harness.report.figures import study as figures
+from harness.report.figures import scenario_figures as figures
 from harness.report.numbers.comparisons import OUT_OF_FOLD
-from harness.report.numbers.gap import STEPS, gap_estimates
+from harness.report.numbers.gap_numbers import STEPS, gap_estimates
 from harness.report.numbers.predicted import prediction_estimates
 from harness.report.numbers.predictions import by_repeat, ensemble
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.reliability import reliability_estimates
-from harness.report.numbers.thresholds import SWEEP, chosen_point, operating_point, threshold_estimates
+from harness.report.numbers.reliability_numbers import reliability_estimates
+from harness.report.numbers.threshold_numbers import SWEEP, chosen_point, operating_point, threshold_estimates
 from harness.report.sections.surest_errors import confident_errors, error_lines
-from harness.report.tables.statistics import estimate_table
-from harness.report.tables.study import class_table, confusion_table
+from harness.report.tables.estimate_table import estimate_table
+from harness.report.tables.scenario_tables import class_table, confusion_table
 from harness.stats.proportions import clustered_wilson
 
 REPEATS, IMAGES, PATIENTS = 4, 60, 20

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 from harness.report.numbers.group_measures import CALIBRATION
 from harness.report.numbers.records import Comparison, Estimate
 from harness.report.numbers.study_subgroups import worst_words
-from harness.report.numbers.subgroups import MIN_PATIENTS, NO_INTERVAL, Scored, subgroup_numbers
+from harness.report.numbers.subgroup_numbers import MIN_PATIENTS, NO_INTERVAL, Scored, subgroup_numbers
 from harness.stats.paired import holm
 
 Numbers = tuple[list[Estimate], list[Comparison]]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predictions import Predictions, ensemble, pooled
 from harness.report.numbers.predictions import test_metrics as metrics_on_the_test_set
-from harness.report.tables.study import class_table, confusion_table, leaderboard
+from harness.report.tables.scenario_tables import class_table, confusion_table, leaderboard
 from harness.stats.proportions import wilson
 from harness.store.results import FoldRecord
 from harness.study import Study

@@ -8,8 +8,8 @@ from sklearn.metrics import balanced_accuracy_score
 from harness.report.numbers.estimates import OVER_PATIENTS
 from harness.report.numbers.predictive_numbers import NPV, PPV, PREDICTIVE, predictive_estimates
 from harness.report.numbers.records import Statistics
-from harness.report.numbers.reliability import reliability_estimates
-from harness.report.numbers.thresholds import (
+from harness.report.numbers.reliability_numbers import reliability_estimates
+from harness.report.numbers.threshold_numbers import (
     OPERATING,
     POINT,
     SWEEP,

@@ -18,10 +18,10 @@ from harness.prepare import prepare
 from harness.search.confirm import write_best_study
 from harness.search.earlier import origin
 from harness.search.queue import Queue, slot_of
-from harness.search.report import report_folder
 from harness.search.reuse import reuse_earlier
 from harness.search.run import SearchRun, _first_points
 from harness.search.search_record import search_folder
+from harness.search.search_report import report_folder
 from harness.store import Ledger, Store
 from harness.store.reports import search_report
 from harness.study import Study, load_study
@@ -29,7 +29,7 @@ from harness.study.history import read_commands
 from harness.study.identity import search_id
 from harness.study.plan import fold_jobs, point_scenario
 from harness.study.status import study_status
-from harness.tracking.report import report_study
+from harness.tracking.stored_report import report_study
 from tests.search.conftest import STUDY, StudyOf, new_store, searched
 
 NARROW = "search.space.learning_rate.low=5.0e-4"

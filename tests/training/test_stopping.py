@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.errors import StudyError
-from harness.report.figures.study import learning_curves
+from harness.report.figures.scenario_figures import learning_curves
 from harness.store import Ledger, Store
 from harness.store.results import FoldRecord
 from harness.study import Study

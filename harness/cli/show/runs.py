@@ -11,7 +11,7 @@ from harness.report.numbers.predictions import Predictions, averaged, scored, te
 from harness.report.numbers.records import read_statistics
 from harness.report.numbers.refit_numbers import spread_words
 from harness.report.numbers.set_numbers import shown_on
-from harness.report.tables.statistics import interval_cell
+from harness.report.tables.estimate_table import interval_cell
 from harness.store import Store
 from harness.study import Study
 from harness.study.mixed import changed_versions
@@ -68,7 +68,7 @@ def show_reproduction(found: "Reproduction") -> None:
 def show_run(study: Study, store: Store, run: "Run") -> None:
     """Print the result of a run: a leaderboard per stage, the test set, the report and the UI."""
     from harness.cli.show.leaderboard import show_leaderboard
-    from harness.report.tables import study as tables
+    from harness.report.tables import scenario_tables as tables
 
     console, marks, unit = new_console(), run.marks, run.workspace.unit
     predictions = Predictions(run.workspace.ledger, run.workspace.inputs.dataset.positive, unit)
@@ -104,7 +104,7 @@ def show_run(study: Study, store: Store, run: "Run") -> None:
 
 def _show_test(console: "Console", run: "Run", test: "ScenarioState", predictions: Predictions) -> None:
     """Print the rates of each class and the accuracy of a scenario on the test set."""
-    from harness.report.tables import study as tables
+    from harness.report.tables import scenario_tables as tables
     from harness.report.tables.confused import MAX_CLASSES, worst_rows
     from harness.report.tables.export import rounded
 

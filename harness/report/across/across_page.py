@@ -20,8 +20,8 @@ from harness.report.across.ranked_models import INTERVAL, RankedModels
 from harness.report.figures.drawing import with_holes
 from harness.report.numbers.marks import together
 from harness.report.page import page_html
+from harness.report.tables.estimate_table import fitted_models_note, practical_note
 from harness.report.tables.export import escaped, export_table
-from harness.report.tables.statistics import fitted_models_note, practical_note
 from harness.store import Store
 from harness.store.files import new_folder
 from harness.store.reports import place_report, require_report_place

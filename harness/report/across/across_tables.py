@@ -9,7 +9,7 @@ from harness.data.units import unit_dataset
 from harness.report.across.ranked_models import Cell, RankedModels, listed, mean_interval
 from harness.report.across.sides import StudySide
 from harness.report.numbers.records import Comparison
-from harness.report.tables.statistics import comparison_table, p_text
+from harness.report.tables.estimate_table import comparison_table, p_text
 
 FEW_DATA_SETS = 10  # fewer tell little about ranks: Demsar 2006, section 3.2.2
 STYLES = ("interval", "sd", "mean")  # of a cell, the widest first

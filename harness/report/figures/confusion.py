@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from harness.report.figures.drawing import drawn, named, plain_figure, save
 from harness.report.tables.confused import most_confused
-from harness.report.tables.study import confusion_table
+from harness.report.tables.scenario_tables import confusion_table
 
 INK = "#111111"  # text on a coloured area: pure black would be replaced by the text colour of the page
 MAX_LARGE = 4  # classes whose cells have room for counts and shares

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from harness.data.dataset import Dataset
 from harness.errors import StudyError
-from harness.report.figures import study as figures
+from harness.report.figures import scenario_figures as figures
 from harness.report.figures.class_curves import draw_pr, draw_roc
 from harness.report.figures.confusion import draw_confusion
 from harness.report.figures.drawing import watermark
@@ -18,7 +18,7 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.marks import Marks, together
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate
-from harness.report.tables.study import ranked_by
+from harness.report.tables.scenario_tables import ranked_by
 from harness.study.messages import unknown
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState, StudyState, find_scenario

@@ -9,7 +9,7 @@ from harness.report.numbers.predictive_numbers import PREDICTIVE, predictive_est
 from harness.report.numbers.recalibration import RECALIBRATED, recalibration_estimates
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.referral import REFERRED, referral_estimates
-from harness.report.numbers.thresholds import OPERATING, chosen_point, threshold_estimates
+from harness.report.numbers.threshold_numbers import OPERATING, chosen_point, threshold_estimates
 from harness.study import Study
 
 # the `on` of those that are of the test set

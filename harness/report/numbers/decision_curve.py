@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import SWEPT_THRESHOLDS
+from harness.report.numbers.threshold_numbers import SWEPT_THRESHOLDS
 from harness.stats.arrays import arrays
 from harness.stats.bootstrap import average, cluster_bootstrap, mean_of
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from harness.report.numbers.estimates import OVER_PATIENTS
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import OperatingPoint, rates_at
+from harness.report.numbers.threshold_numbers import OperatingPoint, rates_at
 from harness.stats.predictive_values import predictive_value
 from harness.stats.proportions import Bounded
 

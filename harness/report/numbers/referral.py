@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from harness.report.numbers.estimates import over_patients, patients_of, rate
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import OperatingPoint
+from harness.report.numbers.threshold_numbers import OperatingPoint
 
 REFERRED = "test set, least sure referred"  # the `on` of these estimates
 SHARES = (0.0, 0.05, 0.1, 0.2)  # of the out-of-fold predictions that are referred

@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import TEST, RunOf
-from harness.report.numbers.gap import GAP, gap_estimates
+from harness.report.numbers.gap_numbers import GAP, gap_estimates
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import Marks
 from harness.report.numbers.predicted import prediction_estimates

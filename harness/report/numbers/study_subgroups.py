@@ -9,7 +9,7 @@ from harness.data.inputs import Workspace
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST, RunOf
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Comparison, Estimate, Finding
-from harness.report.numbers.subgroups import (
+from harness.report.numbers.subgroup_numbers import (
     IMAGES,
     LEADING,
     MIN_PATIENTS,
@@ -19,7 +19,7 @@ from harness.report.numbers.subgroups import (
     on_group,
     subgroup_numbers,
 )
-from harness.report.numbers.thresholds import chosen_point
+from harness.report.numbers.threshold_numbers import chosen_point
 from harness.study.number_words import is_are
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StudyState

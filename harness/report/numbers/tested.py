@@ -8,12 +8,12 @@ import pandas as pd
 from harness.report.numbers.clinical import CLINICAL, clinical_estimates
 from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST, RunOf
 from harness.report.numbers.conformal_numbers import CONFORMAL, conformal_estimates
-from harness.report.numbers.gap import GAP, gap_estimates
+from harness.report.numbers.gap_numbers import GAP, gap_estimates
 from harness.report.numbers.predicted import OVER_CLASSES, prediction_estimates, with_bootstrap
 from harness.report.numbers.predictions import Predictions, by_repeat
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.refit_numbers import refit_estimates
-from harness.report.numbers.reliability import RELIABILITY, reliability_estimates
+from harness.report.numbers.reliability_numbers import RELIABILITY, reliability_estimates
 from harness.report.numbers.scaled_numbers import SCALED_TEST, scaled_estimates
 from harness.study import Study
 from harness.study.scenario_state import ScenarioState

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.report.numbers.estimates import Matrix
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import matrix_at, operating_point
+from harness.report.numbers.threshold_numbers import matrix_at, operating_point
 from harness.stats.arrays import arrays
 from harness.stats.calibration import SLOPE, calibration_slope
 from harness.stats.metrics import classification_metrics, confusion_matrix, expected_calibration_error, matrix_scores

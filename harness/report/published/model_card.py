@@ -11,11 +11,11 @@ from harness.report.numbers.comparisons import OUT_OF_FOLD, TEST
 from harness.report.numbers.predictions import averaged
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import TEST_SETS, on_set
-from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP, point_words
+from harness.report.numbers.threshold_numbers import OPERATING, POINT, SWEEP, point_words
 from harness.report.sections.checklist import AUTHOR
 from harness.report.sections.subgroups import subgroup_findings
+from harness.report.tables.estimate_table import estimate_table
 from harness.report.tables.export import escaped, markdown, rounded
-from harness.report.tables.statistics import estimate_table
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import final_test
 

@@ -10,7 +10,7 @@ from harness.report.numbers.predictions import averaged
 from harness.report.numbers.records import Estimate
 from harness.report.tables.compact_leaderboard import compact_leaderboard, main_columns
 from harness.report.tables.export import escaped, markdown
-from harness.report.tables.study import leaderboard, ranked_by
+from harness.report.tables.scenario_tables import leaderboard, ranked_by
 from harness.study.contests import pairs
 from harness.study.number_words import of_others
 from harness.study.scenario_state import ScenarioState

@@ -16,13 +16,13 @@ from harness.report.numbers.look_history import LOOKS
 from harness.report.numbers.marks import declared_looks, marked
 from harness.report.numbers.set_numbers import SET_LOOKS, SITES, TEST_SETS, on_set
 from harness.report.numbers.statistics import MAJORITY
-from harness.report.numbers.thresholds import POINT, SWEEP, point_words
+from harness.report.numbers.threshold_numbers import POINT, SWEEP, point_words
 from harness.report.sections.checklist_items import CHECKLISTS, ITEMS
 from harness.report.sections.clinical_words import clinical_words
 from harness.report.sections.scenario_settings import AllUsed, used_settings
 from harness.report.sections.subgroups import subgroup_findings
+from harness.report.tables.estimate_table import interval_cell, interval_note
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import interval_cell, interval_note
 from harness.study.number_words import number_of
 from harness.study.preprocessing import OF_STUDY
 from harness.study.settings import RECIPE, SCORING, TREATMENTS

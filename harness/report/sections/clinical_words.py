@@ -6,7 +6,7 @@ from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.predictive_numbers import NPV, PPV, PREDICTIVE
 from harness.report.numbers.recalibration import RECALIBRATED
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import OPERATING, POINT, SWEEP, point_words
+from harness.report.numbers.threshold_numbers import OPERATING, POINT, SWEEP, point_words
 from harness.stats.calibration import INTERCEPT, RATIO, SLOPE
 from harness.study.scenario_state import ScenarioState
 

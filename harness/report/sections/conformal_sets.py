@@ -7,8 +7,8 @@ import pandas as pd
 from harness.report.numbers.conformal_numbers import CONFORMAL, COVERAGE, LEAST_PROBABILITY, ONE_CLASS, SIZE
 from harness.report.numbers.records import Estimate
 from harness.report.sections.out_of_fold import Predicted
+from harness.report.tables.estimate_table import interval_cell
 from harness.report.tables.export import export_table, marked_markdown, write_table
-from harness.report.tables.statistics import interval_cell
 
 MAX_SHOWN = 4  # classes with columns of their own in the page
 

@@ -7,7 +7,7 @@ from harness.report.figures.accuracy_cost import MAX_NAMED, CostAxes, CostPoint,
 from harness.report.numbers.marks import together
 from harness.report.tables.cost_table import cost_json, cost_table
 from harness.report.tables.export import escaped, export_table
-from harness.report.tables.study import ranked_by
+from harness.report.tables.scenario_tables import ranked_by
 from harness.study.fit_costs import CostName
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import StageState

@@ -6,7 +6,7 @@ import pandas as pd
 
 from harness.data.finding import AuditFinding
 from harness.report.draft import Draft
-from harness.report.numbers.gap import GAP, STEPS
+from harness.report.numbers.gap_numbers import GAP, STEPS
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import gap_on
 from harness.report.tables.export import escaped, export_table

@@ -10,8 +10,8 @@ from harness.report.figures.share_curves import CurvePoint, share_figure
 from harness.report.numbers.comparisons import OUT_OF_FOLD
 from harness.report.numbers.marks import together
 from harness.report.numbers.records import Estimate
+from harness.report.tables.estimate_table import interval_cell
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import interval_cell
 from harness.study.scenario_names import ScenarioNames
 from harness.study.scenario_state import ScenarioState
 from harness.study.settings import level_text

@@ -6,10 +6,10 @@ import pandas as pd
 
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.referral import DISTANCE, RATES, REFERRED, SHARE_REFERRED
-from harness.report.numbers.thresholds import COLUMNS
+from harness.report.numbers.threshold_numbers import COLUMNS
 from harness.report.sections.out_of_fold import Predicted
+from harness.report.tables.estimate_table import interval_cell
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import interval_cell
 
 
 def referral_lines(estimates: Sequence[Estimate], predicted: Predicted) -> list[str]:

@@ -6,8 +6,8 @@ from harness.report.numbers.set_numbers import SITES
 from harness.report.numbers.site_numbers import left_out_sites, on_site
 from harness.report.numbers.study_subgroups import shown_out_of_fold
 from harness.report.sections.side_by_side import Place, Places, side_by_side_lines
+from harness.report.tables.estimate_table import interval_note
 from harness.report.tables.export import escaped
-from harness.report.tables.statistics import interval_note
 
 
 def left_out_lines(draft: Draft) -> list[str]:

@@ -18,10 +18,10 @@ from harness.report.sections.refits import NOTE, OF_FIRST, metrics_board, refit_
 from harness.report.sections.reliability import reliability_lines
 from harness.report.sections.scaled import curve_lines, scaling_lines
 from harness.report.sections.thresholds import threshold_lines
-from harness.report.tables import study as tables
+from harness.report.tables import scenario_tables as tables
 from harness.report.tables.confused import class_lines, interval_lines
+from harness.report.tables.estimate_table import comparison_table, fitted_models_note, interval_note
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table, fitted_models_note, interval_note
 from harness.store.looks import Look
 from harness.study.scenario_state import ScenarioState
 from harness.study.state import look_key

@@ -12,8 +12,8 @@ from harness.report.numbers.statistics import study_statistics
 from harness.report.page import write_page
 from harness.report.sections.head import study_head_lines
 from harness.report.sections.stages import result_lines
+from harness.report.tables.estimate_table import interval_cell
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import interval_cell
 from harness.study.unit import Unit
 
 SHOWN = ("accuracy", "balanced_accuracy", "recall", "specificity", "roc_auc")

@@ -11,7 +11,7 @@ from harness.data.inputs import Workspace
 from harness.data.pictures import picture
 from harness.report.draft import Draft
 from harness.report.figures.class_curves import MAX_CURVES
-from harness.report.figures.study import prediction_figures
+from harness.report.figures.scenario_figures import prediction_figures
 from harness.report.sections.surest_errors import error_lines, patient_error_lines
 from harness.report.tables.confused import class_lines, many_note, pair_lines
 from harness.study.plan import Scenario

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.report.figures import study as figures
+from harness.report.figures import scenario_figures as figures
 from harness.report.figures.drawing import words_figure
 from harness.report.figures.intervals import interval_figure
 from harness.report.numbers.comparisons import OUT_OF_FOLD

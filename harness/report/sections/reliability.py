@@ -8,10 +8,10 @@ import pandas as pd
 from harness.report.figures.drawing import SQUARE_TITLE_WIDTH, drawn, new_figure, save, titled
 from harness.report.numbers.recalibration import RECALIBRATED
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.reliability import RELIABILITY
+from harness.report.numbers.reliability_numbers import RELIABILITY
 from harness.report.sections.out_of_fold import Predicted
+from harness.report.tables.estimate_table import estimate_table
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import estimate_table
 
 
 def reliability_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:

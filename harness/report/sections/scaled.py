@@ -12,8 +12,8 @@ from harness.report.numbers.marks import marked
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.scaled_numbers import FITTED, MEASURES, SCALED, TEMPERATURE
 from harness.report.sections.out_of_fold import Predicted
+from harness.report.tables.estimate_table import interval_cell
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import interval_cell
 
 WORDS = {"loss": "log loss", "brier": "Brier score", "ece": "ECE"}
 

@@ -7,8 +7,8 @@ from harness.report.numbers.marks import declared_looks, taken_looks
 from harness.report.numbers.predictions import averaged
 from harness.report.numbers.set_numbers import SET_LOOKS, TEST_SETS, on_set
 from harness.report.sections.side_by_side import Place, Places, side_by_side_lines
+from harness.report.tables.estimate_table import interval_note
 from harness.report.tables.export import escaped
-from harness.report.tables.statistics import interval_note
 
 
 def several_sets_lines(draft: Draft) -> list[str]:

@@ -7,11 +7,11 @@ import pandas as pd
 
 from harness.data.dataset import Rows
 from harness.report.draft import Draft
-from harness.report.figures.subgroups import Forest, forest_figure
+from harness.report.figures.group_forest import Forest, forest_figure
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import I2, TAU2, PooledOver, shown_on
+from harness.report.tables.estimate_table import estimate_table, interval_cell
 from harness.report.tables.export import export_table, write_table
-from harness.report.tables.statistics import estimate_table, interval_cell
 from harness.stats.random_effects import LEAST_EFFECTS
 from harness.study.scenario_state import ScenarioState
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.report.draft import Draft
-from harness.report.figures import study as figures
+from harness.report.figures import scenario_figures as figures
 from harness.report.figures.forest import difference_figure
 from harness.report.figures.intervals import MAX_CLASSES, WORST_CLASSES, scenario_intervals
 from harness.report.numbers.comparisons import TEST, stage_comparisons
@@ -24,9 +24,9 @@ from harness.report.sections.out_of_fold import winner_lines
 from harness.report.sections.several_sets import several_sets_lines
 from harness.report.sections.subgroups import subgroup_lines
 from harness.report.sections.unequal_classes import treatment_lines
-from harness.report.tables import study as tables
+from harness.report.tables import scenario_tables as tables
+from harness.report.tables.estimate_table import FITS_NOTE, comparison_table, interval_cell, practical_note
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import FITS_NOTE, comparison_table, interval_cell, practical_note
 from harness.study.number_words import is_are
 from harness.study.state import StageState
 from harness.study.types import BUILT_IN, plain_metric

@@ -5,21 +5,21 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from harness.report.draft import Draft
-from harness.report.figures.subgroups import Forest, forest_figure
+from harness.report.figures.group_forest import Forest, forest_figure
 from harness.report.numbers.comparisons import TEST
 from harness.report.numbers.group_measures import AT_POINT, CALIBRATION
 from harness.report.numbers.predictions import scored
 from harness.report.numbers.records import Estimate, Statistics
 from harness.report.numbers.study_subgroups import SUBGROUPS, shown_by_group
-from harness.report.numbers.subgroups import (
+from harness.report.numbers.subgroup_numbers import (
     IMAGES,
     MIN_PATIENTS,
     NO_INTERVAL,
     PATIENTS,
     SUBGROUP,
 )
+from harness.report.tables.estimate_table import comparison_table, estimate_table, interval_cell, interval_note
 from harness.report.tables.export import escaped, export_table, sentence, write_table
-from harness.report.tables.statistics import comparison_table, estimate_table, interval_cell, interval_note
 from harness.stats.permutation import PERMUTATIONS
 from harness.study.scenario_state import ScenarioState
 from harness.study.subgroups import subgroup_words

@@ -8,10 +8,10 @@ import pandas as pd
 from harness.report.figures.drawing import drawn, new_figure, save, titled
 from harness.report.numbers.predictive_numbers import PREDICTIVE
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.thresholds import COLUMNS, DEFAULT_THRESHOLD, OPERATING, POINT, SWEEP, point_words
+from harness.report.numbers.threshold_numbers import COLUMNS, DEFAULT_THRESHOLD, OPERATING, POINT, SWEEP, point_words
 from harness.report.sections.out_of_fold import Predicted
+from harness.report.tables.estimate_table import estimate_table
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import estimate_table
 
 
 def threshold_lines(estimates: Sequence[Estimate], predicted: Predicted, title: str) -> list[str]:

@@ -11,8 +11,8 @@ from harness.report.figures.drawing import drawn, row_labels, save, titled
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.treatment_tests import SENTENCE
 from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, TREATED
+from harness.report.tables.estimate_table import comparison_table, practical_note
 from harness.report.tables.export import export_table
-from harness.report.tables.statistics import comparison_table, practical_note
 from harness.stats.calibration import SLOPE
 from harness.study.stage import DEFAULT_MARGIN
 

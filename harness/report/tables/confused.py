@@ -8,9 +8,9 @@ import pandas as pd
 
 from harness.report.numbers.marks import marked
 from harness.report.numbers.records import Estimate
+from harness.report.tables.estimate_table import estimate_table
 from harness.report.tables.export import export_table, marked_markdown, write_table
-from harness.report.tables.statistics import estimate_table
-from harness.report.tables.study import class_table, confusion_table
+from harness.report.tables.scenario_tables import class_table, confusion_table
 
 MAX_CLASSES = 12  # in one figure or table; of more the worst are shown
 MAX_PAIRS = 10

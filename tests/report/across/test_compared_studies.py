@@ -18,7 +18,7 @@ from harness.report.numbers.comparisons import TEST
 from harness.report.tables.tidy import comparison_rows
 from harness.stats.paired import corrected_t, holm
 from harness.store import Store
-from harness.tracking.report import stored_state
+from harness.tracking.stored_report import stored_state
 from tests.report.across.studies import ran, study_text, write_images
 
 TESTED = "test: {stages: [heads]}"

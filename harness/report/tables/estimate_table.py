@@ -6,7 +6,7 @@ import pandas as pd
 
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
-from harness.report.numbers.subgroups import NO_INTERVAL
+from harness.report.numbers.subgroup_numbers import NO_INTERVAL
 from harness.stats.bootstrap import RESAMPLES
 from harness.stats.practical import PROBABLE
 
