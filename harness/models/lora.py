@@ -34,7 +34,7 @@ def put_adapters(network: nn.Module, layers: Iterable[str], rank: int) -> frozen
 
 @torch.no_grad()
 def draw_adapters(network: nn.Module, seed: int) -> None:
-    """Begin the adapters anew: A from the seed, as torch draws the weights of a linear layer, and B at zero."""
+    """Initialise the adapters again: A from the seed, as torch draws the weights of a linear layer, and B at zero."""
     generator = torch.Generator().manual_seed(seed)
     for layer in _adapted(network).values():
         first = layer.lora_A[ADAPTER].weight

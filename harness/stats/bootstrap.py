@@ -129,15 +129,15 @@ def area(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:
 
 
 def average_precision(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Statistic:
-    """The statistic `average precision`, the area under the precision-recall curve; ties are called together."""
+    """The statistic `average precision`, the area under the precision-recall curve; ties are predicted together."""
     order = np.argsort(-scores, kind="stable")
     _, starts = np.unique(-scores[order], return_index=True)
 
     def precision(weights: Weights) -> Values:
         ordered = weights[..., order]
         hits = np.add.reduceat(ordered * positive[order], starts, axis=-1)
-        called = np.cumsum(np.add.reduceat(ordered, starts, axis=-1), axis=-1)
-        each = np.divide(np.cumsum(hits, axis=-1), called, out=np.zeros_like(called), where=called > 0)
+        predicted = np.cumsum(np.add.reduceat(ordered, starts, axis=-1), axis=-1)
+        each = np.divide(np.cumsum(hits, axis=-1), predicted, out=np.zeros_like(predicted), where=predicted > 0)
         return _quotient((hits * each).sum(axis=-1), hits.sum(axis=-1))
 
     return precision

@@ -54,9 +54,9 @@ def _correlation(labels: Labels, predicted: Labels, classes: int) -> Statistic:
 
     def correlation(weights: Weights) -> Values:
         matrix = (weights @ cells).reshape(*weights.shape[:-1], classes, classes)
-        called, true, total = matrix.sum(axis=-2), matrix.sum(axis=-1), matrix.sum(axis=(-2, -1))
-        spread = (total**2 - (called**2).sum(axis=-1)) * (total**2 - (true**2).sum(axis=-1))
-        found = np.trace(matrix, axis1=-2, axis2=-1) * total - (called * true).sum(axis=-1)
+        predicted, true, total = matrix.sum(axis=-2), matrix.sum(axis=-1), matrix.sum(axis=(-2, -1))
+        spread = (total**2 - (predicted**2).sum(axis=-1)) * (total**2 - (true**2).sum(axis=-1))
+        found = np.trace(matrix, axis1=-2, axis2=-1) * total - (predicted * true).sum(axis=-1)
         correlated: Values = np.divide(found, np.sqrt(spread), out=np.zeros_like(found), where=spread > 0)
         return np.where(total > 0, correlated, np.nan)
 
@@ -80,11 +80,11 @@ def _calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool
     return lambda weights: np.array([of_one(drawn) for drawn in weights[..., order]])
 
 
-def _rate(metric: str, called: NDArray[np.bool_], true: NDArray[np.bool_]) -> Statistic:
-    """A rate of one class. called, true: [n] whether an image is predicted to be of it, and is of it."""
+def _rate(metric: str, predicted: NDArray[np.bool_], true: NDArray[np.bool_]) -> Statistic:
+    """A rate of one class. predicted, true: [n] whether an image is predicted to be of it, and is of it."""
     if metric == "f1":
-        each = called.astype(np.float64) + true
-        return ratio_of_sums(np.where(called & true, each, 0.0), each)
+        each = predicted.astype(np.float64) + true
+        return ratio_of_sums(np.where(predicted & true, each, 0.0), each)
     if metric == "specificity":
-        return ratio(~called, ~true)
-    return ratio(called & true, true if metric == "recall" else called)
+        return ratio(~predicted, ~true)
+    return ratio(predicted & true, true if metric == "recall" else predicted)

@@ -15,7 +15,7 @@ Outputs = tuple[Tensor, ...]
 
 
 def capture(work: Callable[[], T], device: torch.device, restore: Callable[[], None]) -> tuple[Callable[[], None], T]:
-    """Capture `work` as a graph; return what replays it, and its results, which each replay fills anew.
+    """Capture `work` as a graph; return what replays it, and its results, which each replay fills again.
 
     restore: undoes what a call of `work` changed. Raises whatever the work or the capture raises.
     """

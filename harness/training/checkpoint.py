@@ -81,7 +81,7 @@ class Checkpoints:
             return
         try:
             optimizer, tensors = state_of(learner.optimizer)
-        except TypeError:  # without all of its state a fit would not go on bit for bit; so it begins anew
+        except TypeError:  # without all of its state a fit would not go on bit for bit; so it starts from the beginning
             return
         tensors |= _tensors(learner) | _predictions(jobs)
         seconds = self.earlier_seconds + now - self._begun

@@ -34,7 +34,7 @@ def restore_state(optimizer: Optimizer, packed: Any, tensors: Mapping[str, Tenso
 def _changes(key: str, value: Any) -> bool:
     """Whether steps may change an entry of a group, such as their count, a number or a tensor of one.
 
-    A learning rate that is a tensor is set anew at each step.
+    A learning rate that is a tensor is set again at each step.
     """
     if isinstance(value, Tensor):
         return key != "lr"

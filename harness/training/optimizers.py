@@ -34,7 +34,7 @@ def make_optimizer(model: nn.Module, settings: Settings, source: str | None = No
         return timm_optimizer(settings.optimizer, groups, rate, decay)
     if device.type == "cuda" and is_scheduled(settings):
         for group in groups:
-            group["lr"] = torch.tensor(group["lr"], device=device)  # which a captured step reads anew each time
+            group["lr"] = torch.tensor(group["lr"], device=device)  # which a captured step reads again each time
     first, fused = groups[0]["lr"], device.type in ("cuda", "cpu")
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=first, weight_decay=decay, momentum=SGD_MOMENTUM, fused=fused)

@@ -16,7 +16,7 @@ _RANDOM = RandAugment(interpolation=InterpolationMode.BILINEAR)  # two operation
 def rand_augmented(images: Tensor, seeds: list[int], scale: Scale) -> Tensor:
     """Change scaled images [n, 3, H, W], each by operations drawn from its seed.
 
-    The operations are of whole pixels: each image becomes the pixels again that it was made of, and is scaled anew.
+    The operations are of whole pixels: each image becomes the pixels again that it was made of, and is scaled again.
     """
     pixels = scale.pixels(images)
     return scale.scaled(torch.stack([_changed(image, seed) for image, seed in zip(pixels, seeds, strict=True)]))

@@ -65,12 +65,12 @@ def _index(classes: list[str], name: str | None) -> int:
 
 def _counted(metric: str, labels: Classes, predicted: Classes, index: int) -> tuple[Flags, Flags]:
     """Which images are hits of a rate, and which are counted, [repeats, n] each. index: of the class it is about."""
-    called, true = predicted == index, np.broadcast_to(labels == index, predicted.shape)
+    chosen, true = predicted == index, np.broadcast_to(labels == index, predicted.shape)
     if metric == "accuracy":
         return predicted == labels, np.ones(predicted.shape, dtype=bool)
     if metric == "specificity":
-        return ~called, ~true
-    return (true, called) if metric == "precision" else (called, true)
+        return ~chosen, ~true
+    return (true, chosen) if metric == "precision" else (chosen, true)
 
 
 def tallied(labels: Classes, predicted: Classes, classes: int) -> Matrix:

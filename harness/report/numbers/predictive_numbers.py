@@ -19,17 +19,17 @@ def predictive_estimates(
 ) -> list[Estimate]:
     """PPV and NPV at the operating point: first as counted, then at each prevalence of the positive class, as `at`.
 
-    One that is of no image, as nothing is called its class, is left out.
+    One that is of no image, as nothing is predicted to be its class, is left out.
     """
     positive = point.positive
     rates = rates_at([test], point.threshold, positive, subject, PREDICTIVE)
-    called = {e.of_class: e for e in rates if e.metric == "precision"}
+    precisions = {e.of_class: e for e in rates if e.metric == "precision"}
     recalls = {e.of_class: e for e in rates if e.metric == "recall"}
-    (negative,) = called.keys() - {positive}
+    (negative,) = precisions.keys() - {positive}
     found = [
-        called[name].model_copy(update={"metric": metric, "at": None, "of_class": positive})
+        precisions[name].model_copy(update={"metric": metric, "at": None, "of_class": positive})
         for metric, name in ((PPV, positive), (NPV, negative))
-        if called[name].n
+        if precisions[name].n
     ]
     for at in prevalences:
         for metric, own, other, share in ((PPV, positive, negative, at), (NPV, negative, positive, 1 - at)):

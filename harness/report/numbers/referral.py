@@ -45,12 +45,12 @@ def _distances(frame: pd.DataFrame, point: OperatingPoint) -> NDArray[np.float64
 def _rates(test: pd.DataFrame, kept: NDArray[np.bool_], point: OperatingPoint, subject: str) -> Iterator[Estimate]:
     """The share that is referred, and the rates of the images that are kept, [n]."""
     is_positive = (test["label"] == point.positive).to_numpy()
-    called = test[f"prob_{point.positive}"].to_numpy(np.float64) >= point.threshold
+    predicted = test[f"prob_{point.positive}"].to_numpy(np.float64) >= point.threshold
     counted = {
         SHARE_REFERRED: (~kept, np.ones_like(kept)),
-        "accuracy": (called == is_positive, kept),
-        "recall": (called, is_positive & kept),
-        "specificity": (~called, ~is_positive & kept),
+        "accuracy": (predicted == is_positive, kept),
+        "recall": (predicted, is_positive & kept),
+        "specificity": (~predicted, ~is_positive & kept),
     }
     for metric, (hits, among) in counted.items():
         of_class = point.positive if metric in ("recall", "specificity") else None

@@ -41,9 +41,9 @@ def confused_pairs(frame: pd.DataFrame) -> pd.DataFrame:
     table = confusion_table(frame)
     names, counts = table.index.tolist(), table.to_numpy()
     rows = [
-        (names[true], names[called], count, count / counts[true].sum())
-        for (true, called), count in np.ndenumerate(counts)
-        if true != called and count > 0
+        (names[true], names[predicted], count, count / counts[true].sum())
+        for (true, predicted), count in np.ndenumerate(counts)
+        if true != predicted and count > 0
     ]
     pairs = pd.DataFrame(rows, columns=["true", "predicted", "count", "share of the true class"])
     return pairs.sort_values(["count", "share of the true class"], ascending=False, kind="stable", ignore_index=True)
