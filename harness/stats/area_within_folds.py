@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL
 from harness.stats.areas import Area, Positive, area_moves, bounded_area
 from harness.stats.bootstrap import Statistic, area, known_mean_of, within
 from harness.stats.clusters import Clusters
@@ -23,9 +22,7 @@ class FoldScores:
     scores: NDArray[np.float64]
 
 
-def area_within_folds(
-    folds: Sequence[FoldScores], positive: Positive, clusters: Clusters, level: float = CONFIDENCE_LEVEL
-) -> Area | None:
+def area_within_folds(folds: Sequence[FoldScores], positive: Positive, clusters: Clusters) -> Area | None:
     """The mean of the areas of the folds that have images of both classes; None where there is no such fold.
 
     An image moves the area of its own fold, and with several repeats one in each; the error is over patients, as in
@@ -43,7 +40,7 @@ def area_within_folds(
     for fold in known:
         _, of_fold = area_moves(fold.scores[None], positive[fold.rows])
         np.add.at(moves, fold.rows, of_fold[0] / len(known))
-    return bounded_area(value, moves, positive, clusters, level)
+    return bounded_area(value, moves, positive, clusters)
 
 
 def area_of_folds(folds: Sequence[FoldScores], positive: Positive) -> Statistic:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL
+from harness.stats import UPPER_END
 from harness.stats.clusters import Clusters, cluster_sums, unbiased
 from harness.stats.proportions import Interval
 
@@ -23,13 +23,7 @@ class Area:
     method: str
 
 
-def bounded_area(
-    value: float,
-    moves: NDArray[np.float64],
-    positive: Positive,
-    clusters: Clusters,
-    level: float = CONFIDENCE_LEVEL,
-) -> Area:
+def bounded_area(value: float, moves: NDArray[np.float64], positive: Positive, clusters: Clusters) -> Area:
     """The area with an interval within [0, 1]. moves: [n] by how much each image moves it.
 
     The interval is that of the logit, by the error over patients and Student's t: near 1 an area is skewed, and few
@@ -41,8 +35,8 @@ def bounded_area(
     error = area_error(moves, positive, clusters)
     patients = len(np.unique(clusters[positive])), len(np.unique(clusters[~positive]))
     if error < least_error(positive) or min(patients) < 2:
-        return Area(value, *newcombe_area(value, patients, level), "Newcombe")
-    half = float(stdtrit(_freedom(cluster_sums(moves, clusters)), 0.5 + level / 2)) * error / (value * (1 - value))
+        return Area(value, *newcombe_area(value, patients), "Newcombe")
+    half = float(stdtrit(_freedom(cluster_sums(moves, clusters)), UPPER_END)) * error / (value * (1 - value))
     low, high = (float(expit(logit(value) + side)) for side in (-half, half))
     return Area(value, low, high, "DeLong, of the logit")
 
@@ -58,7 +52,7 @@ def _freedom(moves: NDArray[np.float64]) -> float:
     return 2 * count / (kurtosis - (count - 3) / (count - 1))
 
 
-def newcombe_area(value: float, counts: tuple[int, int], level: float = CONFIDENCE_LEVEL) -> Interval:
+def newcombe_area(value: float, counts: tuple[int, int]) -> Interval:
     """Newcombe's score interval of an area under the ROC curve (2006, Statistics in Medicine 25:559, method 5).
 
     counts: of the positive and the negative ones. It holds the areas from which the found one is z errors away, by the
@@ -67,7 +61,7 @@ def newcombe_area(value: float, counts: tuple[int, int], level: float = CONFIDEN
     from scipy.optimize import brentq
     from scipy.special import ndtri
 
-    z, (m, n) = float(ndtri(0.5 + level / 2)), counts
+    z, (m, n) = float(ndtri(UPPER_END)), counts
     more = (m + n) / 2 - 1
 
     def beyond(area: float) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL, ROUNDING
+from harness.stats import CONFIDENCE_LEVEL, ROUNDING, UPPER_END
 from harness.stats.paired import Test
 from harness.stats.proportions import Interval
 
@@ -20,7 +20,6 @@ def cluster_bootstrap(
     clusters: NDArray[np.int64],
     statistics: Sequence[Statistic],
     resamples: int = RESAMPLES,
-    level: float = CONFIDENCE_LEVEL,
     seed: int = 0,
 ) -> list[Interval]:
     """The percentile interval of each statistic when whole clusters are drawn with replacement.
@@ -30,7 +29,7 @@ def cluster_bootstrap(
     one is undefined (nan) are left out. Where all resamples agree (all predictions correct, one patient) the interval
     is (nan, nan): the bootstrap cannot estimate the spread.
     """
-    return percentile_intervals(resampled(clusters, statistics, resamples, seed), level)
+    return percentile_intervals(resampled(clusters, statistics, resamples, seed))
 
 
 def resampled(
@@ -54,15 +53,15 @@ def resampled_curve(clusters: NDArray[np.int64], curve: Statistic, resamples: in
     return np.concatenate(blocks)
 
 
-def percentile_intervals(values: Values, level: float = CONFIDENCE_LEVEL) -> list[Interval]:
+def percentile_intervals(values: Values) -> list[Interval]:
     """The percentile interval of each column of resampled values; (nan, nan) where all of them agree."""
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.nanquantile(values, [(1 - CONFIDENCE_LEVEL) / 2, UPPER_END], axis=0)
     known = high - low > ROUNDING
     ends = (np.where(known, end, np.nan).tolist() for end in (low, high))
     return list(zip(*ends, strict=True))
 
 
-def bootstrap_test(difference: float, values: Values, level: float = CONFIDENCE_LEVEL) -> Test:
+def bootstrap_test(difference: float, values: Values) -> Test:
     """The test that a difference is 0, from its resampled values: their percentile interval, and p by a normal error.
 
     After Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 12 and 13. The share of resamples beyond 0
@@ -70,7 +69,7 @@ def bootstrap_test(difference: float, values: Values, level: float = CONFIDENCE_
     """
     from scipy.special import ndtr
 
-    ((low, high),) = percentile_intervals(values[:, None], level)
+    ((low, high),) = percentile_intervals(values[:, None])
     error = float(np.nanstd(values, ddof=1))
     if not np.isfinite(low):
         return Test(difference, -np.inf, np.inf, 1.0)

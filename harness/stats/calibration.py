@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL
+from harness.stats import UPPER_END
 from harness.stats.areas import Positive
 from harness.stats.clusters import Clusters, cluster_sums, unbiased
 from harness.stats.proportions import Bounded
@@ -33,9 +33,7 @@ def calibration_slope(probabilities: NDArray[np.float64], positive: Positive) ->
     return line and line[1]
 
 
-def recalibration(
-    repeats: NDArray[np.float64], positive: Positive, clusters: Clusters, level: float = CONFIDENCE_LEVEL
-) -> dict[str, Bounded]:
+def recalibration(repeats: NDArray[np.float64], positive: Positive, clusters: Clusters) -> dict[str, Bounded]:
     """Calibration intercept, calibration slope and O/E with intervals, by their names; those that there are.
 
     Intercept: that of a logistic regression whose slope is 1; 0 where probabilities are right in the large. Slope: of
@@ -49,20 +47,20 @@ def recalibration(
     every = {name: [number(each, positive) for each in repeats] for name, number in of.items()}
     found = {name: [moved for moved in each if moved is not None] for name, each in every.items()}
     return {
-        name: _bounded(each, clusters, level, logarithmic=name == RATIO)
+        name: _bounded(each, clusters, logarithmic=name == RATIO)
         for name, each in found.items()
         if len(each) == len(repeats)
     }
 
 
-def _bounded(each: Sequence[_Moved], clusters: Clusters, level: float, logarithmic: bool) -> Bounded:
+def _bounded(each: Sequence[_Moved], clusters: Clusters, logarithmic: bool) -> Bounded:
     """The mean over the repeats, with its interval over patients, each of whom moves all repeats."""
     from scipy.special import stdtrit
 
     value = float(np.mean([moved.value for moved in each]))
     moves = cluster_sums(np.mean([moved.moves for moved in each], axis=0), clusters)
     error = float(np.sqrt(unbiased(len(moves)) * (moves**2).sum()))
-    half = float(stdtrit(len(moves) - 1, 0.5 + level / 2)) * error
+    half = float(stdtrit(len(moves) - 1, UPPER_END)) * error
     if logarithmic:
         factor = float(np.exp(half / value))
         return Bounded(value, value / factor, value * factor)

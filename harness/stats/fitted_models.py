@@ -6,7 +6,7 @@ They are about these models: two fits by the same recipe may differ significantl
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL, ROUNDING
+from harness.stats import ROUNDING, UPPER_END
 from harness.stats.areas import area_error, area_moves, least_error
 from harness.stats.clusters import Clusters, cluster_sums, unbiased
 from harness.stats.paired import Test
@@ -29,7 +29,7 @@ def accuracy_difference(first: HitShares, second: HitShares, clusters: Clusters)
     error = float(np.sqrt(unbiased(count) * (residuals**2).sum())) / len(differences)
     if error < ROUNDING:
         return Test(mean, -np.inf, np.inf, 1.0)
-    half = float(stdtrit(count - 1, 0.5 + CONFIDENCE_LEVEL / 2)) * error
+    half = float(stdtrit(count - 1, UPPER_END)) * error
     return Test(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)))
 
 
@@ -49,5 +49,5 @@ def area_difference(
     error = area_error(moves[0] - moves[1], positive, clusters)
     if error < least_error(positive):
         return Test(difference, -np.inf, np.inf, 1.0)
-    half = float(ndtri(0.5 + CONFIDENCE_LEVEL / 2)) * error
+    half = float(ndtri(UPPER_END)) * error
     return Test(difference, difference - half, difference + half, float(2 * ndtr(-abs(difference) / error)))

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from harness.stats import CONFIDENCE_LEVEL
+from harness.stats import UPPER_END
 from harness.stats.proportions import Interval
 
 
-def one_more(interval: Interval, values: Sequence[float], level: float = CONFIDENCE_LEVEL) -> Interval:
+def one_more(interval: Interval, values: Sequence[float]) -> Interval:
     """The interval of the true value of another model by the recipe whose models have these values on some images.
 
     interval: of the mean of the values, by the images alone. With one value it stays as it is.
@@ -24,6 +24,6 @@ def one_more(interval: Interval, values: Sequence[float], level: float = CONFIDE
     from scipy.special import stdtrit
 
     count, centre = len(values), mean(values)
-    half = float(stdtrit(count - 1, 0.5 + level / 2)) * stdev(values) * (1 + 1 / count) ** 0.5
+    half = float(stdtrit(count - 1, UPPER_END)) * stdev(values) * (1 + 1 / count) ** 0.5
     low, high = interval
     return centre - ((centre - low) ** 2 + half**2) ** 0.5, centre + ((high - centre) ** 2 + half**2) ** 0.5

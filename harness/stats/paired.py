@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.stats import CONFIDENCE_LEVEL, ROUNDING
+from harness.stats import CONFIDENCE_LEVEL, ROUNDING, UPPER_END
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,22 @@ class Test:
     p: float
     folds: int | None = None
 
-    def adjusted(self, comparisons: int, level: float = CONFIDENCE_LEVEL) -> tuple[float, float]:
+    def adjusted(self, comparisons: int) -> tuple[float, float]:
         """The interval of a corrected resampled t-test among so many comparisons, by Bonferroni's inequality.
 
-        Together all of them hold with probability `level`. Infinite where the test has no interval.
+        Together all of them hold with probability CONFIDENCE_LEVEL. Infinite where the test has no interval.
         """
         if self.folds is None or not np.isfinite(self.high):
             return -np.inf, np.inf
         from scipy.special import stdtrit
 
         freedom = self.folds - 1
-        wider = stdtrit(freedom, 1 - (1 - level) / 2 / comparisons) / stdtrit(freedom, 0.5 + level / 2)
+        wider = stdtrit(freedom, 1 - (1 - CONFIDENCE_LEVEL) / 2 / comparisons) / stdtrit(freedom, UPPER_END)
         half = float(wider) * (self.high - self.difference)
         return self.difference - half, self.difference + half
 
 
-def corrected_t(
-    differences: Sequence[float], val_to_train: float, step: float = 0.0, level: float = CONFIDENCE_LEVEL
-) -> Test:
+def corrected_t(differences: Sequence[float], val_to_train: float, step: float = 0.0) -> Test:
     """The corrected resampled t-test over folds (Nadeau & Bengio 2003, Machine Learning 52:239, section 4).
 
     The folds' training sets overlap, so the variance of the mean is (1/J + n_val/n_train) s^2 and not s^2/J.
@@ -57,7 +55,7 @@ def corrected_t(
     from scipy.special import stdtr, stdtrit
 
     error = spread * float(np.sqrt(1 / count + val_to_train))
-    half = float(stdtrit(count - 1, 0.5 + level / 2)) * error
+    half = float(stdtrit(count - 1, UPPER_END)) * error
     return Test(mean, mean - half, mean + half, float(2 * stdtr(count - 1, -abs(mean) / error)), count)
 
 

@@ -36,14 +36,14 @@ def power_of_folds(sds: float, folds: int, val_to_train: float, alpha: float = A
     return 1 - float(nctdtr(folds - 1, sds / error, least))
 
 
-def resolved_in_sd(folds: int, val_to_train: float, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The true difference, in SDs of the folds' differences, that is found with this power; by bisection."""
+def resolved_in_sd(folds: int, val_to_train: float, alpha: float = ALPHA) -> float:
+    """The true difference, in SDs of the folds' differences, that is found with the usual power; by bisection."""
     if folds < 2:
         return math.inf
     low, high = 0.0, 2 * detectable_in_sd(folds, val_to_train, alpha)
     while high - low > 1e-6 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if power_of_folds(middle, folds, val_to_train, alpha) < power else (low, middle)
+        low, high = (middle, high) if power_of_folds(middle, folds, val_to_train, alpha) < POWER else (low, middle)
     return high
 
 

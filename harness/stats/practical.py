@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.stats import CONFIDENCE_LEVEL
+from harness.stats import UPPER_END
 from harness.stats.paired import Test
 
 PROBABLE = 0.95  # a verdict needs this probability
@@ -52,6 +52,6 @@ def chances(test: Test, margin: float) -> Chances | None:
     from scipy.special import stdtr, stdtrit
 
     freedom = test.folds - 1
-    error = (test.high - test.difference) / float(stdtrit(freedom, 0.5 + CONFIDENCE_LEVEL / 2))
+    error = (test.high - test.difference) / float(stdtrit(freedom, UPPER_END))
     below, within = (float(stdtr(freedom, (end - test.difference) / error)) for end in (-margin, margin))
     return Chances(1 - within, within - below, below)

@@ -6,12 +6,12 @@ from harness.stats.proportions import Bounded
 
 
 def predictive_value(own: Bounded, other: Bounded, prevalence: float) -> Bounded | None:
-    """The share of a class among what is predicted to be it, with its interval, where the class has this prevalence in (0, 1).
+    """The share of a class among what is predicted to be it, with its interval, where it has this prevalence in (0, 1).
 
     own: the recall of the class; other: that of the other one. Of the positive class it is the positive predictive
     value, of the other one, at 1 - prevalence, the negative one. None where nothing is predicted to be of this class.
-    The value falls with the ratio of wrong predictions to right ones, (1 - other) / own, two rates of different images. The
-    ends of this ratio are found from those of both rates (MOVER; Donner & Zou 2012, Stat Methods Med Res 21:347).
+    The value falls with the ratio of wrong predictions to right ones, (1 - other) / own, two rates of different images.
+    The ends of this ratio are found from those of both rates (MOVER; Donner & Zou 2012, Stat Methods Med Res 21:347).
     """
     wrong = Bounded(1 - other.value, 1 - other.high, 1 - other.low)
     if own.value == wrong.value == 0:

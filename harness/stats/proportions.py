@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL
+from harness.stats import CONFIDENCE_LEVEL, UPPER_END
 from harness.stats.clusters import Clusters, cluster_sums
 
 Interval = tuple[float, float]
@@ -21,7 +21,7 @@ class Bounded:
     high: float
 
 
-def wilson(hits: float, n: float, level: float = CONFIDENCE_LEVEL) -> Interval:
+def wilson(hits: float, n: float) -> Interval:
     """Wilson's score interval of the proportion hits / n (Wilson 1927, JASA 22:209); (0, 1) for n = 0.
 
     hits: a count, or a mean of counts on the same n images. n: a count, or an effective number of images.
@@ -30,15 +30,13 @@ def wilson(hits: float, n: float, level: float = CONFIDENCE_LEVEL) -> Interval:
         return 0.0, 1.0
     from scipy.special import ndtri
 
-    z, rate = float(ndtri(0.5 + level / 2)), hits / n
+    z, rate = float(ndtri(UPPER_END)), hits / n
     width = 2 * (n + z**2)
     centre, half = (2 * n * rate + z**2) / width, z / width * math.sqrt(4 * n * rate * (1 - rate) + z**2)
     return 0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half
 
 
-def clustered_wilson(
-    hits: NDArray[np.bool_], among: NDArray[np.bool_], clusters: Clusters, level: float = CONFIDENCE_LEVEL
-) -> Interval:
+def clustered_wilson(hits: NDArray[np.bool_], among: NDArray[np.bool_], clusters: Clusters) -> Interval:
     """Wilson's interval of the share of hits among some images, where the images of a patient are alike.
 
     On n over the design effect (Korn & Graubard 1998, Survey Methodology 24:193), which says how many images the
@@ -52,13 +50,13 @@ def clustered_wilson(
     value, counted = float(rates.mean()), among.any(axis=0)
     patients = len(np.unique(clusters[counted]))
     if patients == counted.sum():
-        return wilson(value * n, n, level)
+        return wilson(value * n, n)
     weights, moves = (among / counts).mean(axis=0), (((hits & among) - rates * among) / counts).mean(axis=0)
-    effective = _effective(value, n, cluster_sums(weights, clusters), cluster_sums(moves, clusters), level)
-    return wilson(value * effective, effective, level)
+    effective = _effective(value, n, cluster_sums(weights, clusters), cluster_sums(moves, clusters))
+    return wilson(value * effective, effective)
 
 
-def _effective(value: float, n: int, weights: NDArray[np.float64], moves: NDArray[np.float64], level: float) -> float:
+def _effective(value: float, n: int, weights: NDArray[np.float64], moves: NDArray[np.float64]) -> float:
     """How many independent images a share of n images is worth.
 
     weights, moves: [patients] the part of the images that are a patient's, and by how much they move the share.
@@ -72,17 +70,16 @@ def _effective(value: float, n: int, weights: NDArray[np.float64], moves: NDArra
         return patients
     variance = float(((moves / (1 - weights)) ** 2).sum())
     of_images = value * (1 - value) * n / (n - 1) ** 2
-    tail = 0.5 + level / 2
-    few = float(stdtrit(n - 1, tail) / stdtrit(patients - 1, tail)) ** 2
+    few = float(stdtrit(n - 1, UPPER_END) / stdtrit(patients - 1, UPPER_END)) ** 2
     return n / max(1.0, variance / of_images) * few
 
 
-def newcombe(hits: tuple[int, int], n: tuple[int, int], level: float = CONFIDENCE_LEVEL) -> Interval:
+def newcombe(hits: tuple[int, int], n: tuple[int, int]) -> Interval:
     """Newcombe's hybrid score interval of hits[0] / n[0] - hits[1] / n[1] (1998, Stat Med 17:873, method 10)."""
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     low, high = confint_proportions_2indep(
-        hits[0], n[0], hits[1], n[1], method="newcomb", compare="diff", alpha=1 - level
+        hits[0], n[0], hits[1], n[1], method="newcomb", compare="diff", alpha=1 - CONFIDENCE_LEVEL
     )
     return float(low), float(high)
 

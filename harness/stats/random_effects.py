@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import CONFIDENCE_LEVEL
+from harness.stats import UPPER_END
 
 LEAST_EFFECTS = 3  # fewer tell nothing of how they spread
 ON_SCALE = ("mean", "low", "high", "prediction_low", "prediction_high")  # of the effects themselves
@@ -28,7 +28,7 @@ class RandomEffects:
     prediction_high: float
 
 
-def random_effects(effects: Effects, variances: Effects, level: float = CONFIDENCE_LEVEL) -> RandomEffects:
+def random_effects(effects: Effects, variances: Effects) -> RandomEffects:
     """Pool independent effects [sites] with their variances [sites].
 
     tau2 is that of DerSimonian and Laird 1986; the interval of the mean is that of Hartung and Knapp 2001, never
@@ -53,14 +53,13 @@ def random_effects(effects: Effects, variances: Effects, level: float = CONFIDEN
     mean = float(np.average(effects, weights=weights))
     scale = float((weights * (effects - mean) ** 2).sum()) / (count - 1)
     variance = max(1.0, scale) / float(weights.sum())
-    tail = (1 + level) / 2
-    half = float(t.ppf(tail, count - 1)) * variance**0.5
-    wide = float(t.ppf(tail, count - 2)) * (tau2 + variance) ** 0.5
+    half = float(t.ppf(UPPER_END, count - 1)) * variance**0.5
+    wide = float(t.ppf(UPPER_END, count - 2)) * (tau2 + variance) ** 0.5
     i2 = max(0.0, 1 - (count - 1) / spread) if spread > 0 else 0.0
     return RandomEffects(mean, mean - half, mean + half, tau2, i2, mean - wide, mean + wide)
 
 
-def mean_rate(values: Effects, ends: Effects, counts: Effects, level: float = CONFIDENCE_LEVEL) -> RandomEffects:
+def mean_rate(values: Effects, ends: Effects, counts: Effects) -> RandomEffects:
     """Pool rates, or areas under a ROC curve, with their intervals; tau2 is of the logits, all else of rates.
 
     values, counts (images): [sites]; ends: [sites, 2].
@@ -69,14 +68,14 @@ def mean_rate(values: Effects, ends: Effects, counts: Effects, level: float = CO
     """
     from scipy.special import expit
 
-    each = [_logit(*site, level) for site in zip(values, ends[:, 0], ends[:, 1], counts, strict=True)]
+    each = [_logit(*site) for site in zip(values, ends[:, 0], ends[:, 1], counts, strict=True)]
     effects, variances = np.array(each).T
-    found = random_effects(effects, variances, level)
+    found = random_effects(effects, variances)
     rate = {name: float(expit(getattr(found, name))) for name in ON_SCALE}
     return replace(found, **rate)
 
 
-def _logit(value: float, low: float, high: float, count: float, level: float) -> tuple[float, float]:
+def _logit(value: float, low: float, high: float, count: float) -> tuple[float, float]:
     """The logit of a rate, and its variance by the width of its interval, or by its half where an end is 0 or 1.
 
     A rate of 0 or 1, or one whose interval is 0 to 1, gets half an image on both sides, and the variance of that
@@ -90,4 +89,4 @@ def _logit(value: float, low: float, high: float, count: float, level: float) ->
         hits, misses = value * count + 0.5, (1 - value) * count + 0.5
         return float(np.log(hits / misses)), 1 / hits + 1 / misses
     width = logit(high) - logit(low) if len(inside) == 2 else 2 * abs(logit(inside[0]) - logit(value))
-    return float(logit(value)), float(width / (2 * norm.ppf((1 + level) / 2))) ** 2
+    return float(logit(value)), float(width / (2 * norm.ppf(UPPER_END))) ** 2
