@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace
-from harness.study.number_words import verb
 
 
 def labels(
@@ -21,6 +20,7 @@ def labels(
     """Rank training images by how probably their label is wrong: a page, and a table to correct. Trains nothing."""
     from harness.report.label_errors import FILE, write_label_errors
     from harness.store import Store
+    from harness.study.number_words import verb
 
     found = write_label_errors(find_workspace(study_file, data, overrides, Store(store_folder)), out)
     has = verb(found.suspects, "has", "have")

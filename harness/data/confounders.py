@@ -136,9 +136,11 @@ def _permuted(target: Rows, patients: Rows, rng: np.random.Generator) -> Rows:
 def _area(features: Features, target: Rows, patients: Rows) -> float:
     """The mean area of each value of the target against the rest, cross-validated over patients."""
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
 
-    folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
+    from harness.data.stratified_groups import QuickStratifiedGroupKFold
+
+    folds = QuickStratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     model = thumbnail_classifier("balanced")
     scores = cross_val_predict(model, features, target, groups=patients, cv=folds, method="predict_proba")
     return float(np.mean([roc_auc_score(target == name, scores[:, i]) for i, name in enumerate(np.unique(target))]))

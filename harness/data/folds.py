@@ -38,14 +38,16 @@ def make_folds(dataset: Dataset, spec: Folds) -> list[Fold]:
 
     Raises DataError where k is too large for the data, and LeakageError if a fold ever leaks.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
+
+    from harness.data.stratified_groups import QuickStratifiedGroupKFold
 
     rows = dataset.rows("train")
     if not spec.is_drawn:
         return folds_by_column(dataset, spec)
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     _check_k(dataset, rows, spec)
-    splitter = StratifiedGroupKFold if spec.grouped else StratifiedKFold
+    splitter = QuickStratifiedGroupKFold if spec.grouped else StratifiedKFold
     folds = []
     for repeat in range(spec.repeats):
         seed = derive_seed("folds", spec.seed, repeat)

@@ -64,10 +64,12 @@ def resplit_control(
 def _validation_and_test(
     features: NDArray[np.float32], labels: Rows, groups: Rows, is_test: NDArray[np.bool_]
 ) -> tuple[float, float]:
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+    from sklearn.model_selection import cross_val_score
+
+    from harness.data.stratified_groups import QuickStratifiedGroupKFold
 
     model, train = thumbnail_classifier(None), ~is_test
-    folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
+    folds = QuickStratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     validation = cross_val_score(model, features[train], labels[train], groups=groups[train], cv=folds).mean()
     model.fit(features[train], labels[train])
     return float(validation), float(model.score(features[is_test], labels[is_test]))
@@ -92,9 +94,11 @@ def _random_split(groups: Rows, size: int, rng: np.random.Generator) -> NDArray[
 
 def _area(features: NDArray[np.float32], groups: Rows, is_test: NDArray[np.bool_]) -> float:
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
+
+    from harness.data.stratified_groups import QuickStratifiedGroupKFold
 
     model = thumbnail_classifier("balanced")
-    folds = StratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
+    folds = QuickStratifiedGroupKFold(CV_FOLDS, shuffle=True, random_state=0)
     scores = cross_val_predict(model, features, is_test, groups=groups, cv=folds, method="predict_proba")[:, 1]
     return float(roc_auc_score(is_test, scores))

@@ -24,6 +24,25 @@ def test_the_folds_are_those_of_scikit_learn(folds: int, classes: int, groups: i
         assert ours == theirs
 
 
+@pytest.mark.filterwarnings("ignore:The least populated class")
+@pytest.mark.parametrize("seed", range(12))
+def test_so_are_those_of_any_number_of_folds_classes_and_images_of_a_patient(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    folds, classes, images = (int(rng.integers(least, most)) for least, most in ((2, 13), (1, 6), (120, 300)))
+    patients = [
+        rng.integers(0, images, images),
+        np.arange(images) % 40,  # of as many images each, so that folds are equally good
+        np.arange(images),
+        rng.geometric(0.05, images),  # some have most of the images
+    ][seed % 4]
+    labels = patients % classes if seed % 3 else rng.integers(0, classes, images)
+    theirs, ours = (
+        [held.tolist() for _, held in splitter(folds, shuffle=True, random_state=seed).split(labels, labels, patients)]
+        for splitter in (StratifiedGroupKFold, QuickStratifiedGroupKFold)
+    )
+    assert ours == theirs
+
+
 def test_scikit_learn_asks_the_quicker_way() -> None:
     asked = list[int]()
 
