@@ -63,10 +63,11 @@ def check_network(network: NetworkSettings) -> NetworkCheck:
             prefix = load_network(settings, known.read)[1]
     except HarnessError as error:
         return NetworkCheck(str(error), "weights")
-    learnt = known.size(frozenset(known.read) if network.trainable == "all" else stage)
-    learnt += sum(settings.lora_rank * (layer.inputs + layer.outputs) for layer in adapted)
+    trained = known.size(frozenset(known.read) if network.trainable == "all" else stage)
+    trained += sum(settings.lora_rank * (layer.inputs + layer.outputs) for layer in adapted)
     return NetworkCheck(
-        layout=known.layout, shape=known.shape, parameters=known.size(frozenset(known.read)), learnt=learnt,
+        layout=known.layout, shape=known.shape, parameters=known.size(frozenset(known.read)),
+        trained_parameters=trained,
         stage=_layers(adapted) or _modules(name for name in known.read if name in stage), unread=known.unread,
         prefix=prefix, flops=known.flops,
         unadapted=_layers(layer for layer in known.attention if not layer.called) if adapted else "",

@@ -27,7 +27,7 @@ class NetworkCheck:
     layout: str = ""
     shape: tuple[int, ...] = ()  # of the features
     parameters: int = 0  # that the features depend on
-    learnt: int = 0  # of these, the trained ones
+    trained_parameters: int = 0  # of these; without the head's
     stage: str = ""  # the modules that `last-N` trains, or the layers that `lora-R` adapts
     unadapted: str = ""  # the layers of attention that `lora-R` cannot adapt
     flops: int = 0  # of the backbone for one image, 2 for a multiply-add

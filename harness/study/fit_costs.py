@@ -16,7 +16,7 @@ class ScenarioCost:
     """The means over the fits of a scenario. None: not recorded by an older version, or not applicable."""
 
     parameters: float  # of the whole network that the predictions depend on
-    learnt_parameters: float
+    trained_parameters: float  # by gradients or without
     flops: float | None  # of one image, 2 for a multiply-add
     extraction_seconds: float | None  # for the features of a frozen backbone, once for all its fits
     fit_seconds: float  # of one fit, without extraction
@@ -57,7 +57,7 @@ def scenario_cost(records: Collection[FoldRecord]) -> ScenarioCost:
     memory = _mean(fact.peak_memory for fact in facts)
     return ScenarioCost(
         parameters=mean(float(fact.parameters) for fact in facts),
-        learnt_parameters=mean(float(fact.trained_parameters) for fact in facts),
+        trained_parameters=mean(float(fact.trained_parameters) for fact in facts),
         flops=_mean(fact.flops for fact in facts),
         extraction_seconds=_mean(fact.extraction_seconds for fact in facts),
         fit_seconds=mean(fact.seconds for fact in facts),

@@ -51,7 +51,7 @@ class Network(nn.Module):
     """Images [n, 3, H, W] -> logits [n, classes]. The backbone computes at the precision of `arithmetic`.
 
     The head computes in fp32: in bf16 logits have 8 bits, and many images would share one probability.
-    learnt: the number of elements of the parameters that are trained.
+    trained_parameters: their number, in elements.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Network(nn.Module):
         fused = quicker.fused if in_bf16 and arithmetic.fuse else None
         self._fused = None if fused is None else CastWeights(fused.network, torch.bfloat16, fused.join)
         wanted = in_bf16 and arithmetic.fuse and quicker.not_fused
-        self.learnt = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+        self.trained_parameters = sum(p.numel() for p in self.parameters() if p.requires_grad)
         self.holds = False  # the backbone as it is, and trains the head alone
         self.fallbacks = (f"not fused: {quicker.not_fused}",) if wanted else ()
 

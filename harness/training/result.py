@@ -81,7 +81,7 @@ def _class_counts(job: Job, context: Context, task: Task) -> dict[str, dict[str,
 
 
 def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures | None) -> FitFacts:
-    parameters, learnt = _sizes(trained.model, cached)
+    parameters, trained_parameters = _sizes(trained.model, cached)
     normalised = trained.model if isinstance(trained.model, Baseline) else anatomy_of(job.scenario.settings)
     source, licence = weights_source(job.scenario.settings)
     return FitFacts(
@@ -102,7 +102,7 @@ def _facts(job: Job, context: Context, trained: Trained, cached: CachedFeatures 
         trained_with=trained.trained_with,
         seconds=trained.usage.seconds,
         parameters=parameters,
-        trained_parameters=learnt,
+        trained_parameters=trained_parameters,
         backbone_passes=cached.passes if cached else None,
         extraction_seconds=cached.seconds if cached else None,
         mean=_channels(normalised.mean),
@@ -144,12 +144,12 @@ def _predictions(job: Job, dataset: Dataset, rows: Rows, probabilities: Probabil
 
 
 def _sizes(model: nn.Module, cached: CachedFeatures | None) -> tuple[int, int]:
-    """The number of parameters that the predictions depend on, and of those learnt, by gradients or without."""
+    """The number of parameters that the predictions depend on, and of those trained, by gradients or without."""
     if isinstance(model, Network):
-        return model.backbone.size + sum(p.numel() for p in model.head.parameters()), model.learnt
+        return model.backbone.size + sum(p.numel() for p in model.head.parameters()), model.trained_parameters
     at_once = isinstance(bare(model), Baseline | ProbeHead)
-    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad or at_once)
-    return sum(p.numel() for p in model.parameters()) + (cached.parameters if cached else 0), learnt
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad or at_once)
+    return sum(p.numel() for p in model.parameters()) + (cached.parameters if cached else 0), trained
 
 
 def _flops(job: Job, model: nn.Module) -> int | None:

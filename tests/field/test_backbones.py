@@ -64,7 +64,7 @@ def test_pretrained_weights_that_timm_does_not_have_are_refused_at_plan(harness:
     assert line.startswith("error: --set base.weights=imagenet: base.weights: timm has no pretrained weights for resn")
 
 
-def test_the_plan_says_how_a_network_is_read_and_what_is_learnt(harness: Harness) -> None:
+def test_the_plan_says_how_a_network_is_read_and_what_is_trained(harness: Harness) -> None:
     four(4)
     write_study(backbone="vit_tiny_patch16_224", size=50, grid="{trainable: [head, last-1, lora-4, all]}")
     text = " ".join(harness("plan", "s.yaml").out.split())
@@ -73,8 +73,8 @@ def test_the_plan_says_how_a_network_is_read_and_what_is_learnt(harness: Harness
     assert "lora-4: attn.qkv, attn.proj 55,296" in text
     assert "vit_tiny_patch16_224 at 50 px: its patches leave 7.8% of each image unread" in text
     head, last, _, whole = json.loads(harness("plan", "s.yaml", "--json").out)["networks"]
-    assert (head["learnt"], last["learnt"]) == (0, 445_248)
-    assert whole["learnt"] == whole["parameters"] == head["parameters"]
+    assert (head["trained_parameters"], last["trained_parameters"]) == (0, 445_248)
+    assert whole["trained_parameters"] == whole["parameters"] == head["parameters"]
 
 
 @pytest.mark.long

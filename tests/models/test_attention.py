@@ -29,7 +29,7 @@ def test_linear_layers_in_attention_are_found_in_every_block(
 
 def checked(backbone: str, trainable: str) -> tuple[str, str, int, str]:
     check = check_network(NetworkSettings(backbone, "none", trainable, 64, "native"))
-    return check.problem, check.stage, check.learnt, check.unadapted
+    return check.problem, check.stage, check.trained_parameters, check.unadapted
 
 
 def test_the_plan_names_what_is_adapted_and_counts_it() -> None:

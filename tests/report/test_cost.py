@@ -55,7 +55,7 @@ def test_the_table_has_a_row_for_each_scenario_and_an_empty_cell_for_what_was_no
     table = cost_table([NEW, OLD, replace(OLD, records={})], MARKS).set_index("scenario")
     assert list(table.index) == ["a", "b"]
     assert table.loc["a"].to_dict() == {
-        "fits": "2/2", "parameters": 1000, "learnt": 10, "FLOPs": 5_000, "extraction s": 60, "fit s": 3,
+        "fits": "2/2", "parameters": 1000, "trained": 10, "FLOPs": 5_000, "extraction s": 60, "fit s": 3,
         "fit s SD": 0, "images/s": 60 * 4 / 3,
     }  # fmt: skip
     assert table[["FLOPs", "extraction s"]].isna().to_numpy().tolist() == [[False, False], [True, True]]

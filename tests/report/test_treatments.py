@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from harness.report.numbers.records import Statistics, read_statistics
-from harness.report.numbers.treatment_tests import BOTH, SECOND, SENTENCE
+from harness.report.numbers.treatment_tests import BOTH, QUESTION, SECOND, SENTENCE
 from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, TREATED
 from harness.report.sections.unequal_classes import treatment_figure
 from harness.stats.calibration import SLOPE, calibration_slope
@@ -108,11 +108,12 @@ def test_report_and_summary_have_the_sentence_the_table_and_the_figure(
 ) -> None:
     (sentence,) = (f.text for f in numbers.findings if f.kind == SENTENCE)
     report = treatments.run.report.read_text()
-    assert sentence.startswith("Did a treatment do more than moving the decision?")
+    assert sentence.startswith(f"Against {PLAIN}, untreated, with its decision moved: ")
     assert report.count(sentence) == 1, "the summary has it in short"
+    assert report.lower().count(QUESTION.lower()) == 2, "asked once in the summary, and once in the section"
     short = next(line for line in report.splitlines() if line.startswith("- Classes of unequal size: "))
     assert len(short) < 0.7 * len(sentence)
-    answer = re.search(r"decision\? (.*?)[.;]", sentence)
+    answer = re.search(r"decision moved: (.*?)[.;]", sentence)
     best = re.search(r"is ([+-][\d.]+) points away", sentence)
     assert answer and best and answer[1] in short and f"{best[1]} points away" in short
     assert report.index(short) < report.index("## Classes of unequal size") < report.index(sentence)

@@ -18,7 +18,7 @@ def record(images: int, epochs: int = 2, **facts: float) -> FoldRecord:
 def test_a_scenario_costs_the_means_of_its_fits() -> None:
     cost = scenario_cost([record(100, seconds=2.0), record(60, seconds=4.0, energy_wh=1.5)])
     assert cost.metrics == {
-        "cost/parameters": 30, "cost/learnt_parameters": 10, "cost/flops": 500, "cost/fit_seconds": 3,
+        "cost/parameters": 30, "cost/trained_parameters": 10, "cost/flops": 500, "cost/fit_seconds": 3,
         "cost/images_per_second": (200 / 2 + 120 / 4) / 2, "cost/peak_memory_mib": 2, "cost/energy_wh": 1,
     }  # fmt: skip
 
@@ -32,7 +32,7 @@ def test_what_one_fit_does_not_tell_has_no_mean() -> None:
     older = FoldRecord("old", [{}], 1, {}, {}, fit_facts())
     cost = scenario_cost([record(100), older])
     assert (cost.flops, cost.energy_wh, cost.peak_memory_mib, cost.images_per_second) == (None, None, None, None)
-    assert set(scenario_cost([older]).metrics) == {"cost/parameters", "cost/learnt_parameters", "cost/fit_seconds"}
+    assert set(scenario_cost([older]).metrics) == {"cost/parameters", "cost/trained_parameters", "cost/fit_seconds"}
 
 
 def test_flops_that_are_not_recorded_are_an_error_that_says_what_to_do() -> None:

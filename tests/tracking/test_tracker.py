@@ -195,7 +195,7 @@ def test_the_experiments_description_leads_with_the_summary_and_its_links(
 def test_what_a_scenario_costs_is_on_its_run(finished: Finished) -> None:
     for scenario in runs_of(finished.store, "scenario"):
         costs = {name: value for name, value in scenario.data.metrics.items() if name.startswith("cost/")}
-        names = ("parameters", "learnt_parameters", "flops", "fit_seconds", "images_per_second")
+        names = ("parameters", "trained_parameters", "flops", "fit_seconds", "images_per_second")
         assert costs.keys() == {f"cost/{name}" for name in names}  # a network that is trained whole, on a CPU
         fold = children(finished.store, scenario)[0].data.metrics
         assert (costs["cost/parameters"], costs["cost/flops"]) == (fold["parameters"], fold["flops"])

@@ -141,7 +141,7 @@ def _show_networks(console: Console, networks: Networks) -> None:
             f"{check.parameters:,}",
             short(check.flops),
             f"{network.trainable}: {check.stage}" if check.stage else network.trainable,
-            f"{check.learnt:,}" if check.learnt else "the head's",
+            f"{check.trained_parameters:,}" if check.trained_parameters else "the head's",
         ]
         for network, check in [*networks.found.items()][:MAX_ROWS]
     ]

@@ -99,8 +99,9 @@ class Comparison(_Entry):
     fits_low: Annotated[
         float | None,
         Field(
-            description="95 % interval of the difference of these fits when patients are resampled; another fit by the"
-            " same recipe may differ by more, so no verdict on recipes follows"
+            description="95 % interval of the difference of these fits alone when patients are resampled; other fits by"
+            " the same recipes may differ by more, so it gives no verdict on recipes, and may be without 0 where the"
+            " verdict is `cannot resolve`"
         ),
     ] = None
     fits_high: float | None = None

@@ -11,6 +11,7 @@ from harness.study.number_words import number_of
 from harness.study.unit import Unit
 
 SENTENCE = "treatments"  # the kind of these findings
+QUESTION = "Did a treatment do more than moving the decision?"
 BOTH = f"{BALANCED}, both decisions moved"
 SECOND = f"{BALANCED}, only the second one's decision moved"
 _OF_TREATED = {BOTH: MOVED, SECOND: BALANCED}  # the metric of a comparison -> that of its treated scenario
@@ -35,7 +36,7 @@ def _compared(metric: str, treated: Treated, plain: Treated) -> Comparison:
 
 
 def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Estimate], unit: Unit) -> list[Finding]:
-    """A sentence for each untreated scenario: whether a treatment did more than moving its decision."""
+    """For each untreated scenario the answer to QUESTION: whether a treatment did more than moving its decision."""
     of = {(e.subject, e.metric): e.value for e in estimates if e.on == TREATED}
     found = []
     for name in _untreated(comparisons):
@@ -43,9 +44,9 @@ def treatment_findings(comparisons: Sequence[Comparison], estimates: Sequence[Es
         best = max(both, key=lambda c: c.difference)
         before, after = of[name, BALANCED], of[name, MOVED]
         found.append(
-            f"did a treatment do more than moving the decision? {_answer(both)}. Moving the decision of the untreated"
-            f" {name} takes its balanced accuracy (of {unit.plural}, mean over the folds) from {before:.3f} to"
-            f" {after:.3f}. Where theirs is moved too, {_most(best)}; where it is not, {_counted(alone)}"
+            f"against {name}, untreated, with its decision moved: {_answer(both)}. Moving its decision takes its"
+            f" balanced accuracy (of {unit.plural}, mean over the folds) from {before:.3f} to {after:.3f}. Where the"
+            f" decision of the treated is moved too, {_most(best)}; where it is not, {_counted(alone)}"
         )
     return [Finding(kind=SENTENCE, text=text[0].upper() + text[1:]) for text in found]
 
@@ -61,7 +62,7 @@ def treatment_answer(comparisons: Sequence[Comparison], selected: str | None) ->
         return ""
     best, more = max(both, key=lambda c: c.difference), f"; the section has {len(families)} untreated scenarios"
     moved = f"with all decisions moved {_most(best)}{more if len(families) > 1 else ''}"
-    return f"did a treatment do more than moving the decision? {_answer(both)}; {moved}"
+    return f"{QUESTION[0].lower()}{QUESTION[1:]} {_answer(both)}; {moved}"
 
 
 def _untreated(comparisons: Sequence[Comparison]) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from harness.report.draft import Draft
 from harness.report.figures.drawing import drawn, row_labels, save, titled
 from harness.report.numbers.records import Estimate
-from harness.report.numbers.treatment_tests import SENTENCE
+from harness.report.numbers.treatment_tests import QUESTION, SENTENCE
 from harness.report.numbers.treatments import AREA, BALANCED, CORRECTED, ECE, MOVED, TREATED
 from harness.report.tables.estimate_table import comparison_table, practical_note
 from harness.report.tables.export import export_table
@@ -45,7 +45,7 @@ def treatment_lines(draft: Draft) -> list[str]:
     return [
         f"## {heading}",
         "",
-        *([*sentences, ""] if sentences else []),
+        *([QUESTION, "", *sentences, ""] if sentences else []),
         *export_table(_table(found), draft.folder, "treatments"),
         NOTE,
         "",

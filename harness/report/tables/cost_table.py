@@ -12,7 +12,7 @@ from harness.report.numbers.marks import Marks
 from harness.study.scenario_state import ScenarioState
 
 COLUMNS = {  # the field of ScenarioCost -> its column
-    "parameters": "parameters", "learnt_parameters": "learnt", "flops": "FLOPs", "extraction_seconds": "extraction s",
+    "parameters": "parameters", "trained_parameters": "trained", "flops": "FLOPs", "extraction_seconds": "extraction s",
     "fit_seconds": "fit s", "images_per_second": "images/s", "peak_memory_mib": "peak MiB", "energy_wh": "Wh",
 }  # fmt: skip
 MAIN_COSTS = ("parameters", "FLOPs", "fit s")  # those in a leaderboard

@@ -24,8 +24,9 @@ def fitted_models_note(rows: str, unit: str) -> str:
 
 
 FITS_NOTE = (
-    " Low and high of these fits: the interval of the difference between the models as they were fitted, when {unit}"
-    " are resampled; another fit by the same recipe may differ by more, so it gives no verdict."
+    " Low and high of these fits alone: the interval of the difference between the models as they were fitted, when"
+    " {unit} are resampled. Without 0 in it, these fits differ on such {unit}; the verdict may still be that the folds"
+    " cannot resolve the recipes, as other fits by the same recipes may differ by more."
 )
 
 
@@ -60,8 +61,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "difference": c.difference,
             "low": c.low,
             "high": c.high,
-            "low, these fits": c.fits_low,
-            "high, these fits": c.fits_high,
+            "low, these fits alone": c.fits_low,
+            "high, these fits alone": c.fits_high,
             "p": p_text(c.p),
             "p (Holm)": p_text(c.p_holm),
             "verdict": c.verdict or "-",

@@ -25,7 +25,7 @@ def short(number: float) -> str:
 
 
 FORMATS: dict[str, Callable[[float], str]] = {  # of columns that are no metrics
-    **dict.fromkeys(("parameters", "learnt", "FLOPs", "images/s", "peak MiB"), short),
+    **dict.fromkeys(("parameters", "trained", "FLOPs", "images/s", "peak MiB"), short),
     **dict.fromkeys(("extraction s", "fit s", "fit s SD", "Wh"), "{:.3g}".format),
 }
 
