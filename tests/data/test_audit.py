@@ -18,6 +18,7 @@ from harness.store import Store
 from harness.study import load_study
 from harness.study.data_block import Data
 from tests.conftest import PATIENT, draw_image, draw_images
+from tests.data.test_manifest import each_published_count
 
 STUDY = """\
 study: audited
@@ -51,15 +52,7 @@ def real(xrays: Path, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     return audit(tmp_path_factory.mktemp("real"), xrays, patient="kermany", k=3, more=more)
 
 
-@pytest.mark.parametrize(
-    ("split", "label", "images", "patients", "most", "alone"),
-    [
-        ("train", "NORMAL", 1341, 1211, 4, 1141),
-        ("train", "PNEUMONIA", 3875, 2443, 30, 1870),
-        ("test", "NORMAL", 234, 225, 3, 220),
-        ("test", "PNEUMONIA", 390, 203, 9, 126),
-    ],
-)
+@each_published_count
 def test_the_counts_of_the_real_data(
     real: Audit, split: str, label: str, images: int, patients: int, most: int, alone: int
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.report.numbers.records import read_statistics
-from harness.report.numbers.statistics import selection_words
+from harness.report.sections.selection_words import selection_words
 from harness.stats.paired import corrected_t
 from harness.store.results import FoldRecord
 from harness.study.plan import Job, Scenario

@@ -1,4 +1,4 @@
-"""Every number of a study's report, and the words on its winners."""
+"""Every number of a study's report."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from harness.data.dataset import Dataset, set_split
 from harness.data.inputs import Workspace
 from harness.data.subgroups import image_groups
 from harness.data.units import unit_dataset
-from harness.report.numbers.chosen import OnResamples, chosen, corrected_value, first_words
+from harness.report.numbers.chosen import OnResamples, chosen
 from harness.report.numbers.comparisons import (
     OUT_OF_FOLD,
     TEST,
@@ -22,7 +22,7 @@ from harness.report.numbers.fold_numbers import scenario_estimates
 from harness.report.numbers.inflation import inflation_findings, leak_comparisons
 from harness.report.numbers.look_history import LookHistory
 from harness.report.numbers.marks import LEAKS, Marks, marks_of, together
-from harness.report.numbers.nested_numbers import nested_estimates, nested_findings, nested_words
+from harness.report.numbers.nested_numbers import nested_estimates, nested_findings
 from harness.report.numbers.predictions import Predictions
 from harness.report.numbers.records import Comparison, Estimate, Finding, PatientStatistics, Statistics
 from harness.report.numbers.refit_numbers import all_refits
@@ -39,9 +39,8 @@ from harness.report.numbers.tested import ON_TEST, tested_estimates
 from harness.report.numbers.treatment_tests import treatment_comparisons, treatment_findings
 from harness.report.numbers.treatments import treated_scenarios
 from harness.report.registered import registration_findings
-from harness.study.number_words import is_are, of_others
 from harness.study.scenario_state import ScenarioState
-from harness.study.state import StageState, StudyState
+from harness.study.state import StudyState
 from harness.study.types import is_worst_group
 from harness.study.unit import Unit
 
@@ -202,47 +201,3 @@ def _majority(images: pd.DataFrame, commonest: str, on: str) -> Estimate:
     hits = (images["label"] == commonest).to_numpy()[None]
     e = rate(MAJORITY, on, "accuracy", int(hits.sum()), hits.size)
     return over_patients(e, hits, np.ones_like(hits), patients_of(images))
-
-
-_MEASURED = " The seconds are those of the machines that made the fits; on others another scenario may be the cheapest."
-
-
-def selection_words(state: StageState, estimates: Sequence[Estimate] = ()) -> list[str]:
-    """The sentences on a stage's winner, and on whether the folds distinguish the top scenario from the others.
-
-    estimates: of the study, for the corrected metric of the best.
-    """
-    select, top, winner = state.stage.select, state.top, state.best
-    if select is None or top is None or winner is None:
-        return []
-    found = state.contests
-    unresolved = [c.other.name for c in found if not c.resolved]
-    name, metric = top.name, select.metric
-    worst = f" Its worst group is {top.worst[metric].group}." if metric in top.worst else ""
-    if not found:
-        words = f"**{name}** is the only scenario."
-    elif unresolved:
-        words = (
-            f"**Cannot resolve a winner.** {name} has the best mean {metric}, but"
-            f" {of_others(len(unresolved), len(found))} {is_are(len(unresolved))} not distinguishable from it"
-            f" (corrected resampled t over folds, Holm): {', '.join(unresolved)}."
-        )
-    else:
-        words = f"**{name}** is better in {metric} than every other (corrected resampled t over folds, Holm)."
-    if found:
-        equal = [c.other.name for c in found if c.practical == "equivalent"]
-        words += f" Equivalent to it within {select.margin:g} (Bayesian correlated t): {', '.join(equal) or 'none'}."
-    if state.chosen is not None:
-        return [
-            words + worst,
-            "",
-            f"Selected, by the leading numbers of the study and not by these: **{winner.name}**.",
-        ]
-    chosen = f"Selected by the rule `{select.rule_words}`: **{winner.name}**.{_MEASURED * (select.cost == 'seconds')}"
-    optimism = f" It is the best of {len(found) + 1} by these very numbers, so its own are optimistic." if found else ""
-    corrected = corrected_value(state, estimates)
-    if corrected is not None:
-        mean = top.summary[f"{metric}_mean"]
-        optimism += f" Corrected for that, the {metric} of the best mean is {corrected:.3f} for {mean:.3f} (BBC-CV)."
-    nested = nested_words(state, estimates)
-    return [words + worst, "", chosen + optimism + first_words(state, estimates), *(["", nested] if nested else [])]

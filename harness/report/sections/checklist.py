@@ -30,6 +30,10 @@ from harness.study.subgroups import subgroup_words
 
 AUTHOR = "author must state"
 MEASURED_ON = ("folds", OUT_OF_FOLD, TEST)
+OF_TRAINING = (  # the settings that say how a network was trained, as far as a study uses them
+    "augment", "trainable", "oversampling", "undersampling", "prior_correction", "epochs", "batch_size", "loss",
+    "optimizer", "learning_rate", "weight_decay", "train_share", *RECIPE,
+)  # fmt: skip
 
 
 def write_checklist(draft: Draft) -> Path:
@@ -131,21 +135,6 @@ def _model_answers(draft: Draft) -> dict[str, str]:
     facts = [record.facts for record in draft.state.records.values()]
     scenarios = [s.settings for s in draft.state.scenarios]
     torch = ", ".join(sorted({f"torch {f.torch} ({f.device}, {f.precision})" for f in facts}))
-    training = (
-        "augment",
-        "trainable",
-        "oversampling",
-        "undersampling",  # where some do
-        "prior_correction",
-        "epochs",
-        "batch_size",
-        "loss",  # where it is not cross-entropy
-        "optimizer",
-        "learning_rate",
-        "weight_decay",
-        "train_share",  # where fits learn from less than all
-        *RECIPE,  # where it is not the default
-    )
     of = " of patients" if draft.unit.patients else ""
     rules = [f"{s.name}: {s.select.rule_words} by {s.select.metric}{of}" for s in study.stages if s.select]
     tested = study.test is not None and any(test.finished for test in draft.state.tests)
@@ -162,7 +151,7 @@ def _model_answers(draft: Draft) -> dict[str, str]:
         "software": torch and f"{torch}; all packages in environment.txt of the study run",
         "initialisation": _levels(used, "weights"),
         "training": "; ".join(
-            [*(_levels(used, name) for name in training if name in used), number_of(len(facts), "fit")]
+            [*(_levels(used, name) for name in OF_TRAINING if name in used), number_of(len(facts), "fit")]
         ),
         "selection": f"{'; '.join(rules)}; the epoch: {_levels(used, 'select_epoch')}" if rules else "",
         "ensemble": "; ".join([alone if refit else mean, *averaged]) if tested else "",

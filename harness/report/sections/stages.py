@@ -13,7 +13,6 @@ from harness.report.numbers.fold_numbers import FOLD_RESAMPLES
 from harness.report.numbers.inflation import INFLATION
 from harness.report.numbers.marks import marked, together
 from harness.report.numbers.records import Comparison, Statistics
-from harness.report.numbers.statistics import selection_words
 from harness.report.numbers.treatments import TREATED
 from harness.report.sections.answer import deciding, difference_lines, differences_file
 from harness.report.sections.gap import gap_lines
@@ -21,6 +20,7 @@ from harness.report.sections.learning_curve import learning_curve_lines
 from harness.report.sections.left_out_sites import left_out_lines
 from harness.report.sections.on_test_set import test_comparison_lines, test_lines
 from harness.report.sections.out_of_fold import winner_lines
+from harness.report.sections.selection_words import selection_words
 from harness.report.sections.several_sets import several_sets_lines
 from harness.report.sections.subgroups import subgroup_lines
 from harness.report.sections.unequal_classes import treatment_lines
