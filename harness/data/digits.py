@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.made_images import made_path, put_in_place
 from harness.store import Store
 from harness.store.files import new_folder
 
@@ -17,8 +18,7 @@ DEEPEST = 16  # of scikit-learn's gray levels, from 0
 
 def digits_path(store: Store) -> Path:
     """The folder of the digits; a temporary one where the store lacks it and is read-only."""
-    folder = store.data / f"digits-v{DIGITS_VERSION}"
-    return folder if store.writable or folder.is_dir() else store.temporary / folder.name
+    return made_path(store, f"digits-v{DIGITS_VERSION}")
 
 
 def digits_folder(store: Store) -> Path:
@@ -36,9 +36,5 @@ def digits_folder(store: Store) -> Path:
             file = folder / "train" / str(label) / f"digit_{number:04d}.pgm"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(f"P5 {pixels.shape[1]} {pixels.shape[0]} 255\n".encode() + pixels.tobytes())
-        try:
-            folder.rename(target)
-        except OSError:  # another command wrote them meanwhile
-            if not target.is_dir():
-                raise
+        put_in_place(folder, target)
     return target

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from harness.data.decode import reason
 from harness.data.hashes import unreadable_file
+from harness.data.made_images import made_path, put_in_place
 from harness.errors import DataError, disk_is_full, first_line, printable
 from harness.store import Store
 from harness.store.files import file_digest, new_folder
@@ -74,8 +75,7 @@ def npz_path(path: Path, store: Store) -> Path:
         raise unreadable_file(path, reason(error)) from None
     except OSError as error:
         raise DataError(f"{printable(str(path))} is not a file ({error.strerror}); name an .npz file") from None
-    folder = store.data / f"npz-v{NPZ_VERSION}-{stem}-{content}"
-    return folder if store.writable or folder.is_dir() else store.temporary / folder.name
+    return made_path(store, f"npz-v{NPZ_VERSION}-{stem}-{content}")
 
 
 def npz_folder(path: Path, store: Store) -> Path:
@@ -88,11 +88,7 @@ def npz_folder(path: Path, store: Store) -> Path:
         with _opened(path) as archive:
             for array in arrays:
                 _unpack(archive, array, folder)
-        try:
-            folder.rename(target)
-        except OSError:  # another command unpacked the same file meanwhile
-            if not target.is_dir():
-                raise
+        put_in_place(folder, target)
     return target
 
 

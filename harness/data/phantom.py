@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from harness.data.made_images import made_path, put_in_place
 from harness.processes import become_worker
 from harness.store import Store
 from harness.store.failpoints import failpoint
@@ -45,8 +46,7 @@ class _Task:
 def phantom_path(spec: Phantom, store: Store) -> Path:
     """The folder of the phantoms of this number and seed; a temporary one where the store lacks it and is read-only."""
     kind = "" if spec.kind == DEFAULT_KIND else f"-{spec.kind}"
-    folder = store.data / f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}{kind}"
-    return folder if store.writable or folder.is_dir() else store.temporary / folder.name
+    return made_path(store, f"phantom-v{PHANTOM_VERSION}-{spec.train}-{spec.test}-{spec.seed}{kind}")
 
 
 def phantom_folder(spec: Phantom, store: Store) -> Path:
@@ -62,12 +62,8 @@ def phantom_folder(spec: Phantom, store: Store) -> Path:
         with ProcessPoolExecutor(initializer=become_worker) as pool:
             list(pool.map(_draw_patient, tasks, chunksize=16))
         (folder / NOTE).write_text(f"{__doc__}\n", encoding="utf-8")
-        try:
-            failpoint("phantom.written")
-            folder.rename(target)
-        except OSError:  # another command drew the same images meanwhile
-            if not target.is_dir():
-                raise
+        failpoint("phantom.written")
+        put_in_place(folder, target)
     return target
 
 

@@ -1,13 +1,13 @@
 """The block `data:` of a study file: where the images are, and what is known of each."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from harness.study.pixel_rules import GivenWindow, PixelRules, Resize
 from harness.study.set_block import SPLIT, Columns, NamedSet, Split, TestImages
-from harness.study.types import Count, Model
+from harness.study.types import Count, GrownModel
 
 DICOM_PREFIX = "dicom:"  # of metadata: a tag of DICOM files follows, not the column of a table
 PatientScope = Literal["dataset", "class"]
@@ -17,23 +17,21 @@ PhantomKind = Literal["opacities", "faint", "nodules"]
 DEFAULT_KIND: PhantomKind = "opacities"
 
 
-class Phantom(Model):
+class Phantom(GrownModel):
     """The size of the built-in synthetic dataset, and what is to be seen in its positive class."""
+
+    ADDED_LATER = ("kind",)
 
     train: Annotated[int, Field(ge=8, le=1_000_000)] = 480
     test: Annotated[int, Field(ge=0, le=1_000_000)] = 120
     seed: Annotated[int, Field(ge=0)] = 0
     kind: PhantomKind = DEFAULT_KIND
 
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; the kind only where it is not the default, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if (name, value) != ("kind", DEFAULT_KIND)}
 
-
-class Data(Model):
+class Data(GrownModel):
     """Where the images are and how they are read."""
+
+    ADDED_LATER = ("corrections",)
 
     source: Literal["folder", "table", "kermany", "npz", "phantom", "digits"]
     path: str | None = None
@@ -56,12 +54,6 @@ class Data(Model):
     val: Literal["ignore", "train"] = "ignore"
     test: TestImages | None = None
     phantom: Phantom = Phantom()
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; corrections only where there are some, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if name != "corrections" or value is not None}
 
     @property
     def patient_rule(self) -> str | None:

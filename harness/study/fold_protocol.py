@@ -1,14 +1,16 @@
 """The block `folds:` of a study file: how training images are divided for cross-validation."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from harness.study.types import Model
+from harness.study.types import GrownModel
 
 
-class Folds(Model):
+class Folds(GrownModel):
     """The cross-validation protocol."""
+
+    ADDED_LATER = ("duplicates",)
 
     k: Annotated[int, Field(ge=2, le=1000)] = 3
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -29,9 +31,3 @@ class Folds(Model):
             why = f"folds by {self.by} are read and not drawn" if self.grouped else "grouped: false groups nothing"
             raise ValueError(f"duplicates: {self.duplicates}, and {why}; write duplicates: apart, which is the default")
         return self
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; duplicates only where they are kept together, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if name != "duplicates" or value != "apart"}

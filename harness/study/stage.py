@@ -4,22 +4,21 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from harness.study.conditions import Conditions
 from harness.study.fit_costs import CostName
 from harness.study.grid import Axes, GridPoint, Level, level_of
-from harness.study.types import AnySelectionMetric, Model, Name, higher_is_better
+from harness.study.types import AnySelectionMetric, GrownModel, Name, higher_is_better
 
 DEFAULT_COST: CostName = "parameters"  # of the whole network
 DEFAULT_MARGIN = 0.01  # a point of accuracy
 
 
-_ADDED_LATER = (("cost", DEFAULT_COST), ("margin", DEFAULT_MARGIN), ("nested", None))
-
-
-class Select(Model):
+class Select(GrownModel):
     """How a stage selects its winner: the best mean of `metric` over the folds, or the cheapest equivalent to it."""
+
+    ADDED_LATER = ("cost", "margin", "nested")
 
     metric: AnySelectionMetric = "val/accuracy"
     rule: Literal["best", "cheapest-equivalent"] = "best"
@@ -32,12 +31,6 @@ class Select(Model):
         if self.rule == "best" and self.cost != DEFAULT_COST:
             raise ValueError(f"cost: {self.cost} is for `rule: cheapest-equivalent`; by `best` no cost is looked at")
         return self
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; cost, margin and nested only where they are not the default, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: v for name, v in content.items() if (name, v) not in _ADDED_LATER}
 
     _greater_is_better: bool | None = PrivateAttr(default=None)  # of a metric of the user's own
 
@@ -60,8 +53,10 @@ class Select(Model):
 Levels = Annotated[list[Any], Field(min_length=1)]
 
 
-class Stage(Model):
+class Stage(GrownModel):
     """One grid of settings; the next stage starts from its winner."""
+
+    ADDED_LATER = ("zip", "when", "exclude")
 
     name: Name
     grid: dict[str, Levels] = Field(default={})
@@ -69,12 +64,6 @@ class Stage(Model):
     when: dict[str, Conditions] = Field(default={})  # a factor, and where it exists, as in a search
     exclude: list[Annotated[dict[str, Any], Field(min_length=1)]] = Field(default=[])  # parts of points
     select: Select | None = None
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields, those that were added later where they are given, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if name not in ("zip", "when", "exclude") or value}
 
     @property
     def factors(self) -> dict[str, list[Level]]:

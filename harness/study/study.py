@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from harness.errors import DataError, HarnessError, StudyError
 from harness.study.data_block import Data
@@ -20,7 +20,7 @@ from harness.study.stage import Stage
 from harness.study.strict_yaml import FieldPath, LineNumbers
 from harness.study.subgroups import Subgroups
 from harness.study.tried import TriedSeeds
-from harness.study.types import Count, Model, Name
+from harness.study.types import Count, GrownModel, Model, Name
 from harness.study.unit import Combine, UnitName
 
 # fields that decide no result: what differs in them alone is no other study
@@ -29,14 +29,11 @@ UNDECISIVE_FIELDS = (
     "search.trials", "search.timeout", "search.confirm", "search.reuse",
 )  # fmt: skip
 
-# field -> its default, which is in no id
-ADDED_LATER: dict[str, Any] = {
-    "subgroups": [], "unit": "image", "combine": "mean", "metrics": [], "operating": None, "prevalences": [],
-}  # fmt: skip
 
-
-class FinalTest(Model):
+class FinalTest(GrownModel):
     """The stages whose winners (or all their scenarios) are scored on the test set, and with which model."""
+
+    ADDED_LATER = ("refits",)
 
     stages: Annotated[list[str], Field(min_length=1)]
     scenarios: Literal["winner", "all"] = "winner"  # all: to compare baselines; each is a declared look
@@ -48,12 +45,6 @@ class FinalTest(Model):
         if self.model == "folds" and self.refits > 1:
             raise ValueError(f"refits: {self.refits} with model: folds, which refits nothing; write model: refit")
         return self
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; refits only where there are several, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: value for name, value in content.items() if name != "refits" or value > 1}
 
 
 Acceptable = Literal[
@@ -68,7 +59,9 @@ class AuditRules(Model):
     patients: list[str] = Field(default_factory=list)
 
 
-class Study(Model):
+class Study(GrownModel):
+    ADDED_LATER = ("subgroups", "unit", "combine", "metrics", "operating", "prevalences")
+
     study: Name
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -96,12 +89,6 @@ class Study(Model):
     _changed: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
     _native: NativeInputs = PrivateAttr(default_factory=NativeInputs)
     _tried: TriedSeeds = PrivateAttr(default_factory=TriedSeeds)
-
-    @model_serializer(mode="wrap")
-    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The fields; those of ADDED_LATER where they are not at their default, as in ids and records of before."""
-        content: dict[str, Any] = handler(self)
-        return {name: v for name, v in content.items() if name not in ADDED_LATER or v != ADDED_LATER[name]}
 
     def error(self, field: FieldPath, message: str) -> StudyError:
         """The StudyError that names the line or option of `field`: `file:line: field: message`."""

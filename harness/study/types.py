@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_serializer,
 )
 from pydantic_core import PydanticKnownError
 
@@ -91,3 +93,20 @@ class Model(BaseModel):
     """A block of the study file: strict types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class GrownModel(Model):
+    """A block to which fields were added: at their defaults they are in no id and no record, as before."""
+
+    ADDED_LATER: ClassVar[tuple[str, ...]]
+
+    @model_serializer(mode="wrap")
+    def _content(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields; those that were added later only where they are not at their defaults."""
+        fields, content = type(self).model_fields, handler(self)
+        unused = {
+            name
+            for name in self.ADDED_LATER
+            if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+        }
+        return {name: value for name, value in content.items() if name not in unused}

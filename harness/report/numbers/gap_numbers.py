@@ -4,11 +4,10 @@ from statistics import mean
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from harness.report.numbers.comparisons import right
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
-from harness.stats.arrays import arrays
 
 GAP = "gap"
 STEPS = ("cross-validation", "at the test set's class shares", "test, at its best threshold", "test")
@@ -36,19 +35,12 @@ def gap_estimates(
 
 
 def _accuracy(frame: pd.DataFrame) -> float:
-    return mean(float(_right(part).mean()) for part in by_repeat(frame))
-
-
-def _right(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether each image is classified correctly."""
-    _, probabilities, labels = arrays(frame)
-    right: NDArray[np.bool_] = probabilities.argmax(axis=1) == labels
-    return right
+    return mean(float(right(part).mean()) for part in by_repeat(frame))
 
 
 def _recalls(frame: pd.DataFrame) -> dict[str, float]:
-    parts = [(_right(part), part["label"].to_numpy()) for part in by_repeat(frame)]
-    return {name: mean(float(right[of == name].mean()) for right, of in parts) for name in frame["label"].unique()}
+    parts = [(right(part), part["label"].to_numpy()) for part in by_repeat(frame)]
+    return {name: mean(float(hits[of == name].mean()) for hits, of in parts) for name in frame["label"].unique()}
 
 
 def best_accuracy(frame: pd.DataFrame, positive: str) -> float:

@@ -157,7 +157,7 @@ def _other_images(
     found = frame[columns]
     if leaks:
         known = set(dataset.table[columns].itertuples(index=False, name=None))
-        found, expected = found.drop_duplicates("image"), expected
+        found = found.drop_duplicates("image")
         if (
             not set(expected["image"]) <= set(found["image"])
             or not set(found.itertuples(index=False, name=None)) <= known

@@ -21,7 +21,7 @@ from harness.models.custom import source_digest
 from harness.models.repositories import SOURCE, content_digest
 from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
-from harness.store.seals import sha256_of
+from harness.store.chain import hash_of_file
 from harness.study.data_block import DICOM_PREFIX, PatientScope
 from harness.study.origin import origin_of, short_name
 from harness.study.settings import weights_file
@@ -158,7 +158,7 @@ def _weights(workspace: Workspace) -> Iterator[_Found]:
                 yield "cannot be checked", f"the weights of {backbone} are known by name ({digest}), not by hash"
             continue
         path, backbone = weights_file(name), short_name(backbone)
-        found = _hash_if_there(path)
+        found = hash_of_file(path)
         if found == digest.removeprefix("sha256:"):
             yield "holds", f"the weights of {backbone} are those in {path.name}"
         else:
@@ -217,7 +217,7 @@ def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Ite
         return
     files = replace(dataset, root=root).files
     with ThreadPoolExecutor() as pool:
-        hashes = list(pool.map(_hash_if_there, files))
+        hashes = list(pool.map(hash_of_file, files))
     lost = [image for image, found in zip(dataset.table["image"], hashes, strict=True) if found is None]
     other = [
         image
@@ -235,13 +235,6 @@ def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Ite
         yield VerifiedItem("images", what, "differs", f"{_named(lost)} missing in {root}, of {count:,}")
     if not lost and not other:
         yield VerifiedItem("images", what, "holds", f"{count:,} images in {root} have the hashes of the manifest")
-
-
-def _hash_if_there(path: Path) -> str | None:
-    try:
-        return sha256_of(path)
-    except OSError:
-        return None
 
 
 def _named(images: list[str]) -> str:
