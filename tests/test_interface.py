@@ -63,7 +63,7 @@ def test_a_mistake_is_the_line_of_the_command_line(study_file: Path) -> None:
         caught.value
     )
     assert caught.value._render_traceback_() == [f"error: {caught.value}"], "what IPython shows of an exception"
-    with pytest.raises(StudyError, match=r"^none.yaml: no such study file$"):
+    with pytest.raises(StudyError, match=r"^none.yaml: no such study file; `harness new NAME --data DIR` writes one$"):
         harness.load_study("none.yaml")
 
 

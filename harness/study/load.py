@@ -22,7 +22,7 @@ from harness.study.recipes import write_out
 from harness.study.search_problems import search_problems
 from harness.study.set_block import set_problems
 from harness.study.settings import Settings
-from harness.study.shipped import study_path
+from harness.study.shipped import shipped_studies, study_path
 from harness.study.strict_yaml import FieldPath, LineNumbers, dotted, file_text, parse_yaml
 from harness.study.study import Study
 from harness.study.types import BUILT_IN, OWN_METRICS, ConflictCheck, is_worst_group, own_names
@@ -41,7 +41,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), data_path: str | None 
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
     path = study_path(path)
-    text = file_text(path)
+    text = file_text(path, names=list(shipped_studies()), mend="`harness new NAME --data DIR` writes one")
     data, lines = parse_yaml(text, str(path))
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a study is a mapping that starts with `study: NAME`")

@@ -132,7 +132,7 @@ class Published(Model):
 
 def load_published(path: Path) -> Published:
     """Load the paper in the file `path`. Raises StudyError (`file:line: field: what is wrong, what is allowed`)."""
-    data, lines = read_yaml(path)
+    data, lines = read_yaml(path, "file of a paper")
     if not isinstance(data, dict):
         raise StudyError(f"{path}:1: a paper is a mapping that starts with `paper: NAME`")
     try:

@@ -1,7 +1,8 @@
 """Strict YAML: no aliases, tags, duplicate keys or surprising scalars; with the line number of each field."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,26 @@ for _tag, _pattern, _first in (
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^$"), [""])
 
 
-def read_yaml(path: Path) -> tuple[Any, LineNumbers]:
-    """Read a YAML file; return its data and the line number of each field.
+def read_yaml(path: Path, what: str = "study file") -> tuple[Any, LineNumbers]:
+    """Read a YAML file; return its data and the line number of each field. what: the file is, in an error.
 
     Raises StudyError, naming file and line, for anything that is not plain data.
     """
-    return parse_yaml(file_text(path), str(path))
+    return parse_yaml(file_text(path, what), str(path))
 
 
-def file_text(path: Path) -> str:
-    """Read a study file. Raises StudyError where it cannot be read, is too long or is not UTF-8."""
+def file_text(path: Path, what: str = "study file", names: Sequence[str] = (), mend: str = "") -> str:
+    """Read a study file. Raises StudyError where it cannot be read, is too long or is not UTF-8.
+
+    what: the file is, in an error. names: what else could be given in its place. mend: what to do if nothing is near.
+    """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise StudyError(f"{path}: no such study file") from None
+        raise StudyError(f"{path}: no such {what}; {_meant(path, names) or mend or 'name one that is there'}") from None
+    except IsADirectoryError:
+        meant = _meant(path / "study.yaml", ())
+        raise StudyError(f"{path}: this is a folder; name the {what}{f': {meant}' if meant else ''}") from None
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
@@ -75,6 +82,16 @@ def file_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise StudyError(f"{path}:{line}: not UTF-8 text (byte 0x{raw[error.start]:02x})") from None
+
+
+def _meant(path: Path, names: Sequence[str]) -> str:
+    """The question after the files beside a path, or the names, that could be meant; empty where none is near."""
+    try:
+        beside = {file.stem: str(file) for file in sorted(path.parent.glob("*.yaml"))}
+    except OSError:
+        beside = {}
+    near = get_close_matches(path.stem, names, n=1) or [beside[stem] for stem in get_close_matches(path.stem, beside)]
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def yaml_line(name: str, value: Any) -> str:

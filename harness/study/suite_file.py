@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import StudyError
 from harness.study.load import StudyText, study_of
 from harness.study.messages import located, unknown
-from harness.study.shipped import study_path
+from harness.study.shipped import shipped_studies, study_path
 from harness.study.strict_yaml import FieldPath, LineNumbers, dump_yaml, file_text, parse_yaml
 from harness.study.study import Study
 from harness.study.types import checked_name
@@ -59,7 +59,7 @@ def load_suite(given: Path, overrides: Sequence[str] = (), paths: Mapping[str, s
     Raises StudyError (`file:line: field: what is wrong, what is allowed`).
     """
     path = study_path(given)
-    text = file_text(path)
+    text = file_text(path, "suite file", list(shipped_studies()))
     data, lines = parse_yaml(text, str(path))
     if not isinstance(data, dict) or "suite" not in data:
         raise StudyError(

@@ -92,7 +92,7 @@ def refused(ended: Ended, told: str) -> None:
 FILE = "study.yaml:4: data.path:"
 WRONG_KEY = "base.epoch: unknown key 'epoch'; did you mean epochs"
 NO_RULE = "data.patient: 'kermani' names no rule and has no group `patient`; allowed: kermany, phantom, or"
-SAME_FILE = "1 identical files are in train/ and in test/, such as train/A/trA0-0.png and test/A/copy-0.png"
+SAME_FILE = "1 identical file is in train/ and in test/, such as train/A/trA0-0.png and test/A/copy-0.png"
 
 # an override, and what is said of it
 WRONG_OVERRIDES = {
@@ -129,8 +129,10 @@ def test_a_wrong_override_is_one_line_and_nothing_is_written(harness: Harness, t
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nothing.yaml"], "nothing.yaml: no such study file"),
-        (["."], ".: cannot be read: Is a directory"),
+        (["nothing.yaml"], "nothing.yaml: no such study file; `harness new NAME --data DIR` writes one"),
+        (["stdy.yaml"], "stdy.yaml: no such study file; did you mean study.yaml?"),
+        (["quickstrat"], "quickstrat: no such study file; did you mean quickstart?"),
+        (["."], ".: this is a folder; name the study file: did you mean study.yaml?"),
         (["study.yaml", "--data", "x"], "--data x: data.path: HERE/x is not a folder; expected one with train/CLASS"),
         (["study.yaml", "--data", "study.yaml"], "--data study.yaml: data.path: HERE/study.yaml is not a folder"),
         (["study.yaml", "--data", ""], "--data : data.path: "),
@@ -416,7 +418,11 @@ def test_a_signal_ends_a_command_with_its_code_and_one_line(tmp_path: Path, numb
 def test_the_console_script_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("harness")
     done = subprocess.run([script, "plan", "nothing.yaml"], capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: nothing.yaml: no such study file\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "error: nothing.yaml: no such study file; `harness new NAME --data DIR` writes one\n",
+    )
     assert tree(tmp_path) == {}
 
 

@@ -48,7 +48,10 @@ def test_what_a_terminal_cannot_show_is_spelled_out(harness: Harness) -> None:
         assert plan.code == 0, plan.err
         assert r"L\xe9sion\u5065" in plan.out
         refused = harness.apart("plan", "été.yaml", env=env)
-        assert (refused.code, refused.err) == (2, "error: \\xe9t\\xe9.yaml: no such study file\n")
+        assert (refused.code, refused.err) == (
+            2,
+            "error: \\xe9t\\xe9.yaml: no such study file; `harness new NAME --data DIR` writes one\n",
+        )
 
 
 @pytest.mark.long

@@ -135,5 +135,5 @@ def test_the_paper_is_no_part_of_what_decides_the_numbers(small_study: Callable[
 
 
 def test_a_paper_that_is_not_there_is_an_error_with_its_place(small_study: Callable[..., Study], store: Store) -> None:
-    with pytest.raises(StudyError, match=r"--set paper=none.yaml: paper: .*none.yaml: no such study file"):
+    with pytest.raises(StudyError, match=r"--set paper=none.yaml: paper: .*none.yaml: no such file of a paper; "):
         prepare(small_study("paper=none.yaml"), store)

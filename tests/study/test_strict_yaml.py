@@ -125,7 +125,11 @@ def test_what_is_not_utf_8_is_refused_at_its_line(tmp_path: Path, content: bytes
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nothing", "no such study file"), (".", "cannot be read: Is a directory"), ("n" * 300, "cannot be read: ")],
+    [
+        ("nothing", "no such study file"),
+        (".", "this is a folder; name the study file"),
+        ("n" * 300, "cannot be read: "),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(StudyError) as caught:
