@@ -85,7 +85,8 @@ def test_a_suite_is_run_resumed_and_ranked_and_one_broken_data_set_does_not_stop
     assert "older knn" in out
     assert "other images" in out
     models = pd.read_csv(tmp_path / "page" / "models.csv")
-    assert models.columns.tolist() == ["model", "mean rank", "a", "b", *(["mark"] if "mark" in models else [])]
+    ends = [f"{name}{end}" for name in "ab" for end in ("", " SD", " low", " high")]
+    assert models.columns.tolist() == ["model", "mean rank", *ends, *(["mark"] if "mark" in models else [])]
     assert set(models["model"]) == {"logistic", "knn"}, "earlier rows are not ranked"
 
 

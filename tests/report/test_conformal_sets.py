@@ -48,5 +48,5 @@ def test_the_report_has_the_table(finished: Finished) -> None:
     assert table["wanted"].tolist() == list(COVERAGES)
     assert all(e.mark and e.run_id for e in estimates)
     values = [e.value for e in estimates if e.metric == SIZE]
-    assert table[SIZE].tolist() == pytest.approx(values, abs=1e-3)
+    assert table[SIZE].tolist() == pytest.approx(values, abs=1e-15)
     assert "**Conformal sets.**" in (folder / "report.md").read_text()

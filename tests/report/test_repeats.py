@@ -18,6 +18,7 @@ from harness.report.numbers.records import Estimate
 from harness.report.numbers.reliability_numbers import reliability_estimates
 from harness.report.numbers.threshold_numbers import SWEEP, chosen_point, operating_point, threshold_estimates
 from harness.report.sections.surest_errors import confident_errors, error_lines
+from harness.report.tables.cells import Measured
 from harness.report.tables.estimate_table import estimate_table
 from harness.report.tables.scenario_tables import class_table, confusion_table
 from harness.stats.proportions import clustered_wilson
@@ -133,7 +134,7 @@ def test_counts_and_class_rates_are_means(found: list[Estimate]) -> None:
     assert classes.loc["YES", "recall"] == pytest.approx(mean_of(recall_score))
     assert classes["support"].sum() == IMAGES
     low, high = one(found, "recall").interval or (0, 0)
-    assert classes.loc["YES", "recall 95 % interval"] == f"{low:.3f} to {high:.3f}"
+    assert classes.loc["YES", "recall 95 % interval"] == Measured(None, (low, high))
 
 
 def test_the_gap_begins_where_one_model_stands() -> None:

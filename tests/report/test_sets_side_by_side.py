@@ -174,8 +174,9 @@ def test_sites_that_folds_leave_out_have_a_table_and_a_mean(tmp_path: Path, new_
     assert table[["scenario", "site", "images"]].to_numpy().tolist() == [[winner.name, s, "12"] for s in "ABC"]
     frame = pooled(list(winner.jobs), done.run.workspace.ledger)
     right = frame["prob_B"].gt(0.5) == frame["label"].eq("B")
-    for cell, (_, of_site) in zip(table["accuracy"], right.groupby(frame["site"]), strict=True):
-        assert cell.startswith(f"{of_site.mean():.3f} ")
+    for (_, of_site), row in zip(right.groupby(frame["site"]), table.to_dict("records"), strict=True):
+        assert float(row["accuracy"]) == pytest.approx(of_site.mean(), abs=1e-15)
+        assert float(row["accuracy low"]) <= float(row["accuracy"]) <= float(row["accuracy high"])
     statistics = json.loads((folder / "statistics.json").read_text())
     (mean,) = [e for e in statistics["estimates"] if e["on"] == SITES.mean and e["metric"] == "accuracy"]
     assert mean["n"] == 3

@@ -91,7 +91,7 @@ def test_fits_on_several_devices_are_shown_as_what_they_are() -> None:
     records = [record_of("a"), record_of("b", device="NVIDIA H100", precision="bf16", seconds=2.0), record_of("c")]
     table = fits_table(records)
     assert table[["fits", "device", "precision", "seconds"]].to_numpy().tolist() == [
-        [2, "cpu", "fp32", "2.0"], [1, "NVIDIA H100", "bf16", "2.0"],
+        [2, "cpu", "fp32", 2.0], [1, "NVIDIA H100", "bf16", 2.0],
     ]  # fmt: skip
     assert "captured" not in table, "no column for what no fit did"
     assert run_words(records, ()) == "3 fits, 4.0 s of fitting on cpu, NVIDIA H100"

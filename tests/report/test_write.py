@@ -117,7 +117,7 @@ def test_jobs_that_are_missing_are_named(finished: Finished, store: Store) -> No
     missing = loser.jobs[1]
     shutil.copytree(finished.store.jobs, store.jobs, ignore=shutil.ignore_patterns(missing.id))
     text = written(finished.study, store)
-    assert f"**Missing:** 1 of the stage's fits are not done: {missing.scenario.name} (repeat 0, fold 1)." in text
+    assert f"**Missing:** 1 of the stage's fits is not done: {missing.scenario.name} (repeat 0, fold 1)." in text
     assert "| 1/2 |" in text
     assert text.count("**Missing:**") == 1
     assert text.count("Selected by the rule") == 1

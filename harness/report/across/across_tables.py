@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from harness.data.units import unit_dataset
 from harness.report.across.ranked_models import Cell, RankedModels, listed, mean_interval
 from harness.report.across.sides import StudySide
 from harness.report.numbers.records import Comparison
-from harness.report.tables.estimate_table import comparison_table, p_text
+from harness.report.tables.cells import Measured, p_text
+from harness.report.tables.estimate_table import comparison_table
 
 FEW_DATA_SETS = 10  # fewer tell little about ranks: Demsar 2006, section 3.2.2
 STYLES = ("interval", "sd", "mean")  # of a cell, the widest first
@@ -51,9 +53,9 @@ def model_table(found: RankedModels, style: str = "interval") -> pd.DataFrame:
     ranks = dict(zip(found.models, found.ranks.means, strict=True))
     rows = []
     for model in (*found.models, *found.incomplete):
-        row: dict[str, object] = {"model": model, "mean rank": f"{ranks[model]:.2f}" if model in ranks else "-"}
+        row: dict[str, object] = {"model": model, "mean rank": ranks.get(model, np.nan)}
         cells = {d: found.by_name.get((model, d)) for d in found.data_sets}
-        row |= {d: cell_text(cell, style) for d, cell in cells.items()}
+        row |= {d: shown_cell(cell, style) for d, cell in cells.items()}
         row["mark"] = found.marks or ""
         rows.append(row)
     return without_empty_marks(pd.DataFrame(rows))
@@ -64,13 +66,12 @@ def without_empty_marks(table: pd.DataFrame) -> pd.DataFrame:
     return table if table["mark"].any() else table.drop(columns="mark")
 
 
-def cell_text(cell: Cell | None, style: str) -> str:
+def shown_cell(cell: Cell | None, style: str) -> Measured | None:
     """The mean of a model on a data set, with its interval or its SD."""
     if cell is None:
-        return "-"
-    if style == "interval" and cell.interval is not None:
-        return f"{cell.mean:.3f} ({cell.interval[0]:.3f} to {cell.interval[1]:.3f})"
-    return f"{cell.mean:.3f} ± {cell.sd:.3f}" if style != "mean" and cell.sd is not None else f"{cell.mean:.3f}"
+        return None
+    interval = cell.interval if style == "interval" else None
+    return Measured(cell.mean, interval, None if style == "mean" else cell.sd)
 
 
 def against_table(found: RankedModels) -> pd.DataFrame:

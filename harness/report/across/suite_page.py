@@ -80,11 +80,12 @@ def data_set_table(sides: Sequence[StudySide]) -> pd.DataFrame:
         rows.append(
             {
                 "data set": side.label,
-                "images": str(sum(counts.values())),
-                "classes": str(len(counts)),
-                "least and most of a class": f"{min(counts.values())} and {max(counts.values())}",
+                "images": sum(counts.values()),
+                "classes": len(counts),
+                "least of a class": min(counts.values()),
+                "most of a class": max(counts.values()),
                 "patients": "known" if dataset.patient_rule else "unknown",
-                "fits a model": str(len(side.chosen.jobs)),
+                "fits a model": len(side.chosen.jobs),
                 "best": side.chosen.name,
                 "study": study.study,
                 "mark": side.marks.every or "",

@@ -9,6 +9,7 @@ from harness import __version__
 from harness.errors import StudyError
 from harness.report.across.ranked_models import INTERVAL, Cell, RankedModels
 from harness.report.across.sides import StudySide
+from harness.report.tables.cells import Measured
 from harness.study.scenario_names import ScenarioNames
 
 NEEDED = ("data_set", "model", "metric", "mean")  # columns of rows that are shown as reference
@@ -65,13 +66,12 @@ def reference_table(reference: pd.DataFrame, ranked: RankedModels, sides: Sequen
         row: dict[str, object] = {"model": model}
         for data_set in ranked.data_sets:
             found = of_model[of_model["data_set"] == data_set]
-            row[data_set] = _cell(found.iloc[-1], digests[data_set]) if len(found) else "-"
+            row[data_set] = _cell(found.iloc[-1], digests[data_set]) if len(found) else None
         rows.append(row)
     return pd.DataFrame(rows, columns=["model", *ranked.data_sets])
 
 
-def _cell(row: pd.Series, digest: str) -> str:
-    ends = (row.get("low"), row.get("high"))
-    interval = "" if any(pd.isna(end) for end in ends) else f" ({ends[0]:.3f} to {ends[1]:.3f})"
-    other = row.get("manifest_digest")
-    return f"{row['mean']:.3f}{interval}{'' if pd.isna(other) or other == digest else ', other images'}"
+def _cell(row: pd.Series, digest: str) -> Measured:
+    low, high, other = row.get("low"), row.get("high"), row.get("manifest_digest")
+    note = "" if pd.isna(other) or other == digest else ", other images"
+    return Measured(row["mean"], None if pd.isna(low) or pd.isna(high) else (low, high), note=note)

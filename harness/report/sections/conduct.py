@@ -108,7 +108,7 @@ def fits_table(records: Sequence[FoldRecord]) -> pd.DataFrame:
     counted = table.groupby(ways, sort=False).agg(fits=("seconds", "size"), seconds=("seconds", "sum")).reset_index()
     counted = counted.sort_values("fits", ascending=False, kind="stable", ignore_index=True)
     filled = [column for column in ways if (counted[column] != "").any()]
-    return counted[["fits", *filled, "seconds"]].assign(seconds=counted["seconds"].map("{:.1f}".format))
+    return counted[["fits", *filled, "seconds"]]
 
 
 def _commands(commands: Sequence[CommandEntry], marks: Marks, folder: Path) -> list[str]:
@@ -123,7 +123,7 @@ def _commands(commands: Sequence[CommandEntry], marks: Marks, folder: Path) -> l
         "",
         *(f"- {column}: {escaped(table[column][0])}" for column in shared),
         *([""] if shared else []),
-        *marked_markdown(marked(table.drop(columns=shared), marks.every)),
+        *marked_markdown(marked(_in_words(table.drop(columns=shared)), marks.every)),
     ]
 
 
@@ -135,7 +135,7 @@ def commands_table(commands: Sequence[CommandEntry]) -> pd.DataFrame:
             "started": moment(c.time),
             "fits": _known(c.fits),
             "failed": _known(c.failed),
-            "duration": "not recorded" if c.seconds is None else duration(c.seconds),
+            "seconds": c.seconds,
             "device": c.device,
             "git": git_words(c),
             "python": c.python,
@@ -144,6 +144,12 @@ def commands_table(commands: Sequence[CommandEntry]) -> pd.DataFrame:
         }
         for c in commands
     )
+
+
+def _in_words(commands: pd.DataFrame) -> pd.DataFrame:
+    """The commands with their durations as a reader says them."""
+    words = [NOT_RECORDED if pd.isna(seconds) else duration(seconds) for seconds in commands["seconds"]]
+    return commands.assign(seconds=words).rename(columns={"seconds": "duration"})
 
 
 def git_words(command: CommandEntry) -> str:

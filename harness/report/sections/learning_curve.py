@@ -33,7 +33,7 @@ def learning_curve_lines(draft: Draft, stage: StageState) -> list[str]:
     title = draft.unit.titled(f"learning curve: {draft.study.study}, stage {name}")
     share_figure(points, title, draft.folder / f"learning-curve-{name}.png", mark)
     rows = [dict(_row(draft, stage, state, of_each[state.id])) for state in _in_order(draft, found)]
-    table = pd.DataFrame(rows).fillna("-")
+    table = pd.DataFrame(rows)
     whole = f"whole {unit}" if draft.inputs.separation.known else unit
     return [
         f"Each fit learns from a share of the training images of its fold: {whole}, the smaller share within the larger"
@@ -81,7 +81,7 @@ def _row(
     metric = stage.stage.select.metric if stage.stage.select else "val/accuracy"
     yield from _levels(draft, state).items()
     yield SHARE, state.settings.train_share
-    yield "training images", f"{_images(state):,.0f}"
+    yield "training images", _images(state)
     yield metric, state.summary[f"{metric}_mean"]
     yield f"{metric} SD", state.summary[f"{metric}_std"]
     for name, e in scores.items():

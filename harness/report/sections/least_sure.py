@@ -39,4 +39,4 @@ def referral_table(found: Sequence[Estimate]) -> pd.DataFrame:
         row |= {"mark": e.mark} if e.mark else {}
     names = ("referred out of fold", DISTANCE, SHARE_REFERRED, *(COLUMNS[name] for name in RATES), "mark")
     table = pd.DataFrame(rows.values())
-    return table[[name for name in names if name in table]].fillna("-")
+    return table[[name for name in names if name in table]]

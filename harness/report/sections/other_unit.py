@@ -84,8 +84,8 @@ def _side_by_side(draft: Draft, other: Draft) -> pd.DataFrame:
     rows = []
     for key in sides[draft.unit.name]:
         subject, on, metric, of_class = key
-        row: dict[str, str | None] = {"subject": subject, "on": on, "metric": metric, "class": of_class or "all"}
-        row |= {f"by {name}": interval_cell(found[key]) if key in found else "-" for name, found in sides.items()}
+        row: dict[str, object] = {"subject": subject, "on": on, "metric": metric, "class": of_class or "all"}
+        row |= {f"by {name}": interval_cell(found[key]) if key in found else None for name, found in sides.items()}
         rows.append(row | {"mark": sides[draft.unit.name][key].mark})
     table = pd.DataFrame(rows)
     return table.dropna(axis="columns", how="all")

@@ -73,8 +73,8 @@ def _level_rows(sides: Sides, item: Item, not_printed: str) -> tuple[list[dict[s
         missing = why if s is None else f"{len(s.records)} of {len(s.jobs)} folds {is_are(len(s.records))} done"
         row = compared(level, None, ours, not_printed if ours else f"{not_printed}; ours: {missing}")
         if s and (cost := s.cost):
-            trained = f"{cost.trained_parameters:,.0f}"
-            row |= {"SD of the folds": s.summary.get("val/accuracy_std"), "trained parameters": trained}
+            row["SD of the folds"] = s.summary.get("val/accuracy_std")
+            row["trained parameters"] = cost.trained_parameters
         if s:
             row["mark"] = sides.draft.marks.scenario(s.settings)
         rows.append(row)

@@ -60,13 +60,13 @@ def scaling_lines(estimates: Sequence[Estimate], predicted: Predicted) -> list[s
     fitted = [e for e in own if e.on == FITTED]
     if not fitted:
         return []
-    rows: dict[str, dict[str, str]] = {}
+    rows: dict[str, dict[str, object]] = {}
     for e in own:
         if e.on.startswith(SCALED) and e.on != FITTED and e.metric in MEASURES:
             row = rows.setdefault(e.on, {"probabilities": e.on.removeprefix(SCALED)})
             row[WORDS.get(e.metric, e.metric)] = interval_cell(e)
     found = next(e.value for e in fitted if e.metric == TEMPERATURE)
-    table = marked(pd.DataFrame(rows.values()).fillna("-"), predicted.mark)
+    table = marked(pd.DataFrame(rows.values()), predicted.mark)
     return [
         f"Temperature scaling (Guo et al. 2017): the logits divided by {found:.3f}, the temperature of the least log"
         " loss out of fold; above 1 the model is too sure. With a shift of each class besides (Alexandari et al."

@@ -10,6 +10,7 @@ from harness.report.draft import Draft
 from harness.report.figures.group_forest import Forest, forest_figure
 from harness.report.numbers.records import Estimate
 from harness.report.numbers.set_numbers import I2, TAU2, PooledOver, shown_on
+from harness.report.tables.cells import Measured
 from harness.report.tables.estimate_table import estimate_table, interval_cell
 from harness.report.tables.export import export_table, write_table
 from harness.stats.random_effects import LEAST_EFFECTS
@@ -50,7 +51,7 @@ def side_by_side_lines(draft: Draft, places: Places, scenarios: Sequence[tuple[S
     numbers = [e.model_copy(update={"subject": f"{e.subject}, {e.on}"}) for e in estimates]
     write_table(estimate_table(numbers), draft.folder, f"{places.file}-numbers")
     return [
-        *export_table(table.fillna("-"), draft.folder, places.file),
+        *export_table(table, draft.folder, places.file),
         *_means(draft, places, [state for state, _ in scenarios]),
         *(line for state, title in scenarios for line in _forest(draft, places, state, title)),
     ]
@@ -75,9 +76,9 @@ def _rows(draft: Draft, places: Places, state: ScenarioState, title: str) -> Ite
         yield {
             "scenario": title,
             places.noun: place.name,
-            "images": f"{len(images):,}",
-            "patients": f"{images['patient'].nunique():,}" if place.patients_known else "unknown",
-            **({"prevalence": f"{share:.3f}"} if dataset.positive else {}),
+            "images": len(images),
+            "patients": images["patient"].nunique() if place.patients_known else "unknown",
+            **({"prevalence": share} if dataset.positive else {}),
             **{_word(e, dataset.positive): interval_cell(e) for e in estimates},
             **({"mark": mark} if mark else {}),
         }
@@ -100,11 +101,11 @@ def _means(draft: Draft, places: Places, scenarios: Sequence[ScenarioState]) -> 
         another = of[e.subject, pool.another, e.metric, e.of_class]
         rows.append(
             {
-                "scenario": e.subject, "metric": _word(e, draft.dataset.positive), f"{noun}s": f"{e.n}",
+                "scenario": e.subject, "metric": _word(e, draft.dataset.positive), f"{noun}s": e.n,
                 "mean": interval_cell(e),
                 "tau2": of[e.subject, pool.mean, f"{TAU2}{e.metric}", e.of_class].value,
                 "I2": of[e.subject, pool.mean, f"{I2}{e.metric}", e.of_class].value,
-                f"another {noun}": f"{another.low:.3f} to {another.high:.3f}",
+                f"another {noun}": Measured(None, another.interval),
                 **({"mark": e.mark} if e.mark else {}),
             }
         )  # fmt: skip

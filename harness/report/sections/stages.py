@@ -153,7 +153,7 @@ def _fold_intervals(draft: Draft, state: StageState, mark: str | None) -> list[s
         for s in state.scenarios
         if s.finished
     ]
-    table = pd.DataFrame(rows).fillna("-")
+    table = pd.DataFrame(rows)
     note = (
         f"The same means with 95 % intervals over {draft.inputs.separation.unit}, resampled {FOLD_RESAMPLES} times"
         " (that of the ROC AUC by DeLong). They are of the fits as they are: what another fit changes is in the SD."

@@ -71,7 +71,7 @@ def _scenario(draft: Draft, state: ScenarioState, on: str, columns: str) -> list
     title = draft.unit.titled(f"{scored(state) if on == TEST else state.name}, {on}")
     forest_figure(Forest(rows, words), f"subgroups: {title}", folder / f"subgroups-{key}.png", mark)
     known = draft.inputs.separation.known
-    table = pd.DataFrame(dict(_row(name, found, known)) for name, found in rows.items()).fillna("-")
+    table = pd.DataFrame(dict(_row(name, found, known)) for name, found in rows.items())
     all_digits = estimate_table([e.model_copy(update={"subject": e.on.removeprefix(prefix)}) for e in estimates])
     write_table(all_digits, folder, f"subgroup-numbers-{key}")
     return [
@@ -89,13 +89,13 @@ def _scenario(draft: Draft, state: ScenarioState, on: str, columns: str) -> list
     ]  # fmt: skip
 
 
-def _row(name: str, found: Sequence[Estimate], known: bool) -> Iterator[tuple[str, str]]:
+def _row(name: str, found: Sequence[Estimate], known: bool) -> Iterator[tuple[str, object]]:
     """The cells of one group."""
     yield "group", name
     counts = {e.metric: int(e.value) for e in found if e.metric in (IMAGES, PATIENTS)}
     if IMAGES in counts:
-        yield IMAGES, f"{counts[IMAGES]:,}"
-    yield PATIENTS, f"{counts[PATIENTS]:,}" if known else "unknown"
+        yield IMAGES, counts[IMAGES]
+    yield PATIENTS, counts[PATIENTS] if known else "unknown"
     for metric, word in METRICS.items():
         for e in (e for e in found if e.metric == metric):
             yield word, interval_cell(e)

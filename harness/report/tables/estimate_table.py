@@ -7,6 +7,7 @@ import pandas as pd
 from harness.report.numbers.estimates import WILSON_OF_MEAN
 from harness.report.numbers.records import Comparison, Estimate
 from harness.report.numbers.subgroup_numbers import NO_INTERVAL
+from harness.report.tables.cells import Measured
 from harness.stats.bootstrap import RESAMPLES
 from harness.stats.practical import PROBABLE
 
@@ -63,8 +64,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "high": c.high,
             "low, these fits alone": c.fits_low,
             "high, these fits alone": c.fits_high,
-            "p": p_text(c.p),
-            "p (Holm)": p_text(c.p_holm),
+            "p": c.p,
+            "p (Holm)": c.p_holm,
             "verdict": c.verdict or "-",
             "P(better)": c.better,
             "P(equivalent)": c.equivalent,
@@ -76,18 +77,10 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     ).dropna(axis="columns", how="all")
 
 
-def interval_cell(e: Estimate) -> str:
+def interval_cell(e: Estimate) -> Measured:
     """A value with its interval; `small` where its group is too small for one."""
-    if e.interval is None:
-        return f"{e.value:z.3f} (small)" if (e.method or "").startswith(NO_INTERVAL) else f"{e.value:z.3f}"
-    return f"{e.value:z.3f} ({e.interval[0]:z.3f} to {e.interval[1]:z.3f})"
-
-
-def p_text(p: float | None) -> str:
-    """A p value for readers."""
-    if p is None:
-        return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    small = e.interval is None and (e.method or "").startswith(NO_INTERVAL)
+    return Measured(e.value, e.interval, note=" (small)" if small else "")
 
 
 def estimate_table(estimates: Sequence[Estimate]) -> pd.DataFrame:

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from harness.report.numbers.marks import common_mark
+from harness.report.tables.cells import Measured, all_digits, p_text
 from harness.study.settings import Settings, level_text
 
 NUMBER = re.compile(r"(< )?-?\d(?!.*[A-Za-z]{4})")  # not a sentence that begins with one
@@ -27,6 +29,10 @@ def short(number: float) -> str:
 FORMATS: dict[str, Callable[[float], str]] = {  # of columns that are no metrics
     **dict.fromkeys(("parameters", "trained", "FLOPs", "images/s", "peak MiB"), short),
     **dict.fromkeys(("extraction s", "fit s", "fit s SD", "Wh"), "{:.3g}".format),
+    **dict.fromkeys(("images", "patients", "training images", "trained parameters"), "{:,.0f}".format),
+    **dict.fromkeys(("p", "p (Holm)"), p_text),
+    "mean rank": "{:.2f}".format,
+    "seconds": "{:.1f}".format,
 }
 
 
@@ -36,13 +42,24 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     Costs have three digits. The levels of a factor are not rounded, so that different levels look different.
     """
     text = table.astype(object)
-    for column in table.select_dtypes("float"):
-        plain: Callable[[float], str] = level_text if column in NUMERIC_FACTORS else "{:z.3f}".format
-        word = FORMATS.get(str(column), plain)
-        text[column] = ["-" if pd.isna(v) else word(v) for v in table[column]]
+    for column in table:
+        text[column] = _words(table[column])
     for column in [name for name in table if f"{name} SD" in table]:
         text[column] = text[column] + " ± " + text.pop(f"{column} SD")
     return text
+
+
+def _words(column: pd.Series) -> list[Any]:
+    """The cells of a column for readers."""
+    if column.dtype.kind == "f":
+        plain: Callable[[float], str] = level_text if column.name in NUMERIC_FACTORS else "{:z.3f}".format
+        word = FORMATS.get(str(column.name), plain)
+        return ["-" if pd.isna(v) else word(v) for v in column]
+    if column.dtype == object and any(isinstance(v, Measured) for v in column):
+        return [str(v) if isinstance(v, Measured) else "-" for v in column]
+    if (word_of := FORMATS.get(str(column.name))) is not None:
+        return [word_of(v) if isinstance(v, int | float) and v == v else v for v in column.tolist()]
+    return column.tolist()
 
 
 def escaped(text: object) -> str:
@@ -74,8 +91,8 @@ def export_table(table: pd.DataFrame, folder: Path, name: str) -> list[str]:
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str) -> None:
-    """Write NAME.csv (all digits) and NAME.tex (rounded) to the folder, with the mark in every row."""
-    table.to_csv(folder / f"{name}.csv", index=False)
+    """Write NAME.csv (all digits, an interval in two columns) and NAME.tex (rounded), with the mark in every row."""
+    all_digits(table).to_csv(folder / f"{name}.csv", index=False)
     shown = rounded(table).fillna("")
     (folder / f"{name}.tex").write_text(shown.to_latex(index=False, escape=True), encoding="utf-8")
 

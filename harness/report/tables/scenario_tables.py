@@ -11,6 +11,7 @@ from harness.report.numbers.marks import Marks
 from harness.report.numbers.nested_numbers import nested_estimate
 from harness.report.numbers.predictions import by_repeat
 from harness.report.numbers.records import Estimate
+from harness.report.tables.cells import Measured
 from harness.report.tables.cost_table import main_costs
 from harness.report.tables.export import NUMERIC_FACTORS
 from harness.stats.arrays import arrays
@@ -108,8 +109,8 @@ def class_table(frame: pd.DataFrame) -> pd.DataFrame:
     values = {name: np.mean([table[name] for table in tables], axis=0) for name in tables[0]}
     table = pd.DataFrame({"class": parts[0][0], **values}).astype({"support": int})
     ends = [e.interval for e in rates_of(by_repeat(frame), "", "") if e.metric == "recall" and e.interval]
-    table["recall 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in ends]
-    return table
+    intervals = pd.Series([Measured(None, interval) for interval in ends], dtype=object)
+    return table.assign(**{"recall 95 % interval": intervals})
 
 
 def accuracy_interval(frame: pd.DataFrame) -> Interval:
