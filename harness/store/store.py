@@ -44,7 +44,7 @@ class Store:
         self.artifacts = self.root / "artifacts"
         self.database = self.root / "mlflow.db"
         try:
-            there = next(path for path in (self.root, *self.root.parents) if path.exists())
+            there = next(path for path in (self.root, *self.root.parents) if _is_there(path))
         except OSError as error:
             raise HarnessError(f"--store {root}: {error.strerror}; name another folder") from None
         if not there.is_dir():
@@ -205,6 +205,18 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder. Raises OSError where the system cannot tell, as for too long a name.
+
+    Path.exists says no then, from Python 3.14 on.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _absolute(root: Path) -> Path:
