@@ -128,15 +128,19 @@ def draw_images(root: Path, seeds: Mapping[str, int]) -> Path:
 
 
 MEASURED = ("cost/fit_seconds", "cost/extraction_seconds", "cost/images_per_second")  # metrics that no two runs share
-PATIENT = r"(?P<patient>\w+)-\d+\.\w+$"  # the patients of image_folder
+PATIENT = r"(?P<patient>\w+)-\d+\.\w+$"  # the patients of draw_patients
+
+
+def draw_patients(root: Path, counts: Mapping[str, int], first: int = 0) -> Path:
+    """Draw so many images in each folder, two of each patient, each from a seed of its own from `first` on."""
+    paths = [f"{folder}/{folder[:2]}{folder[-1]}{n // 2}-{n % 2}.png" for folder, c in counts.items() for n in range(c)]
+    return draw_images(root, {path: first + seed for seed, path in enumerate(paths)})
 
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """Images of 32 px: in train/ 12 of class A and 8 of class B, in test/ 4 and 4, two of each patient."""
-    counts = {"train/A": 12, "train/B": 8, "test/A": 4, "test/B": 4}
-    paths = [f"{folder}/{folder[:2]}{folder[-1]}{n // 2}-{n % 2}.png" for folder, c in counts.items() for n in range(c)]
-    return draw_images(tmp_path / "images", {path: seed for seed, path in enumerate(paths)})
+    return draw_patients(tmp_path / "images", {"train/A": 12, "train/B": 8, "test/A": 4, "test/B": 4})
 
 
 @pytest.fixture(scope="session")

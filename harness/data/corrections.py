@@ -10,6 +10,7 @@ import pandas as pd
 from harness.data.table_file import read_rows
 from harness.errors import DataError, printable
 from harness.study.messages import unknown
+from harness.study.number_words import first_of
 
 FIELD = ("data", "corrections")
 IMAGE, LABEL, CORRECTED = "image", "label", "corrected_label"  # the columns that are read; `label` may be missing
@@ -80,5 +81,4 @@ def _other(given: object, label: str, image: str, found: dict[str, Correction]) 
 def pairs(changed: Sequence[Correction]) -> str:
     """What was corrected to what, with counts: `NORMAL to PNEUMONIA: 3, ...`."""
     counts = pd.Series([f"{each.given} to {each.corrected}" for each in changed]).value_counts()
-    more = f" and {len(counts) - MAX_PAIRS} more" if len(counts) > MAX_PAIRS else ""
-    return ", ".join(f"{pair}: {count:,}" for pair, count in counts.head(MAX_PAIRS).items()) + more
+    return first_of([f"{pair}: {count:,}" for pair, count in counts.items()], MAX_PAIRS)

@@ -10,6 +10,7 @@ from harness.data.decode import is_image_file
 from harness.data.hashes import CHMOD
 from harness.data.left_out import MAX_LISTED, Tally, extension
 from harness.errors import DataError, printable
+from harness.study.number_words import first_of
 
 SYSTEM_FOLDERS = {  # of systems, file servers and tools, in lower case; names that start with a dot count too
     "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "__macosx", "__pycache__", "$recycle.bin", "recycler",
@@ -105,6 +106,5 @@ def content_words(inside: list[DirEntry]) -> str:
     folders = [f"{printable(entry.name)}/" for entry in visible_folders(inside)]
     words = [f"{count:,} {printable(name)}" for name, count in files.most_common(MAX_LISTED)]
     if folders:
-        more = f" and {len(folders) - MAX_LISTED} more" if len(folders) > MAX_LISTED else ""
-        words.append(f"the folder{'s' * (len(folders) > 1)} {', '.join(folders[:MAX_LISTED])}{more}")
+        words.append(f"the folder{'s' * (len(folders) > 1)} {first_of(folders, MAX_LISTED)}")
     return ", ".join(words) or "nothing"

@@ -12,7 +12,7 @@ from harness.data.dataset import ALIKE, Dataset, Rows, place_of
 from harness.errors import DataError, LeakageError
 from harness.study.fold_protocol import Folds
 from harness.study.identity import derive_seed, digest
-from harness.study.number_words import is_are, number_of
+from harness.study.number_words import first_of, is_are, number_of
 
 BY = ("folds", "by")
 MAX_LEVELS = 12  # in a sentence
@@ -115,9 +115,8 @@ def folds_words(dataset: Dataset, spec: Folds, folds: Sequence[Fold]) -> str:
     if spec.is_drawn:
         return f"{spec.k} folds x {number_of(spec.repeats, 'repeat')}, stratified by class"
     named = [f"{n} {level}" for n, level in enumerate(fold_levels(dataset, spec))]
-    more = f" and {len(named) - MAX_LEVELS} more" if len(named) > MAX_LEVELS else ""
     source = "as the table has them" if spec.by == "column" else f"by {spec.by}, one left out at a time"
-    return f"{len(folds)} folds {source} ({', '.join(named[:MAX_LEVELS])}{more})"
+    return f"{len(folds)} folds {source} ({first_of(named, MAX_LEVELS)})"
 
 
 def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from harness.data.dicom import EXTENSIONS, INSTALL, is_dicom_file
 from harness.errors import printable
+from harness.study.number_words import first_of
 
 OTHER_EXTENSIONS = {  # of files that nobody expects to be images
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log", ".ini",
@@ -63,8 +64,7 @@ class LeftOut:
         return self.kind in ("endings", "beside", "folders")
 
     def __str__(self) -> str:
-        more = f" and {len(self.parts) - MAX_LISTED} more" if len(self.parts) > MAX_LISTED else ""
-        parts = ", ".join(self.parts[:MAX_LISTED]) + more
+        parts = first_of(self.parts, MAX_LISTED)
         if self.kind == "folders":
             return f"not read: {parts}; only train/, test/ and, with `val: train`, val/ are"
         named = f"such as {self.first[0]}" if self.count > 1 else self.first[0]

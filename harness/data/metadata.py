@@ -3,6 +3,7 @@
 import pandas as pd
 
 from harness.data.dataset import Dataset
+from harness.study.number_words import first_of
 
 MAX_LEVELS = 8  # of a column of text, by name
 
@@ -19,6 +20,4 @@ def _values(column: pd.Series) -> str:
         return "none"
     if pd.api.types.is_numeric_dtype(column):
         return f"{column.min():g} to {column.max():g}"
-    counts = column.value_counts()
-    shown = ", ".join(f"{value} {count:,}" for value, count in counts.head(MAX_LEVELS).items())
-    return shown + (f" and {len(counts) - MAX_LEVELS:,} more" if len(counts) > MAX_LEVELS else "")
+    return first_of([f"{value} {count:,}" for value, count in column.value_counts().items()], MAX_LEVELS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.data.dataset import Dataset
 from harness.data.folder import require_folder
 from harness.errors import DataError
-from harness.store.files import file_digest
+from harness.store.files import sha256_of
 from harness.study.number_words import is_are
 
 
@@ -21,7 +21,7 @@ def found_by_hash(dataset: Dataset, folder: Path, links: Path) -> Dataset:
     for place, _, names in os.walk(folder):
         for path in (Path(place, name) for name in sorted(names)):
             if path.is_file() and path.stat().st_size in sizes:
-                found.setdefault(file_digest(path).removeprefix("sha256:"), path.absolute())
+                found.setdefault(sha256_of(path), path.absolute())
     table = dataset.table[["image", "sha256"]].to_numpy().tolist()
     missing = [image for image, digest in table if digest not in found]
     if missing:

@@ -23,7 +23,7 @@ from harness.data.hashes import unreadable_file
 from harness.data.made_images import made_path, put_in_place
 from harness.errors import DataError, disk_is_full, first_line, printable
 from harness.store import Store
-from harness.store.files import file_digest, new_folder
+from harness.store.files import new_folder, sha256_of
 
 NPZ_VERSION = 1  # raise it when the images are written differently
 PARTS = ("train", "val", "test")
@@ -95,7 +95,7 @@ def npz_folder(path: Path, store: Store) -> Path:
 @cache
 def _content(path: Path, _size: int, _time: int) -> str:
     """The hash of a file, computed again where its size or time changes: 16 hex digits."""
-    return file_digest(path).removeprefix("sha256:")[:16]
+    return sha256_of(path)[:16]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pandas as pd
 
 from harness.data.dataset import Dataset
 from harness.study import Study
+from harness.study.number_words import first_of
 
 UNKNOWN = "patients unknown"
 PATIENTS_UNKNOWN = f"{UNKNOWN}: each image counts as one; folds may split a patient"
@@ -73,8 +74,7 @@ def _merged(table: pd.DataFrame, source: str) -> Iterator[PatientDoubt]:
         found = by_class[(by_class["nunique"] == 1) & (by_class["size"] > 1)]
         if len(found):
             named = [f"{row['first']} in all {row['size']:,} of {label}" for label, row in found.iterrows()]
-            more = f" and {len(named) - MAX_CLASSES} more" if len(named) > MAX_CLASSES else ""
-            text = f"{source} finds one patient for a whole class of {words}: {', '.join(named[:MAX_CLASSES])}{more}"
+            text = f"{source} finds one patient for a whole class of {words}: {first_of(named, MAX_CLASSES)}"
             yield PatientDoubt("patient-of-a-class", text)
 
 

@@ -14,7 +14,7 @@ from harness.data.left_out import MAX_EXAMPLES, LeftOut
 from harness.data.source_images import SourceImages
 from harness.errors import DataError
 from harness.study.data_block import Data
-from harness.study.number_words import is_are, number_of
+from harness.study.number_words import first_of, is_are, number_of
 from harness.study.set_block import NamedSet
 from harness.study.strict_yaml import FieldPath
 
@@ -92,8 +92,7 @@ def _number(value: Any) -> float | None:
 
 def _listed(column: pd.Series) -> str:
     values = [str(value) for value in sorted(column.dropna().unique().tolist())]
-    more = f" and {len(values) - MAX_NAMED} more" if len(values) > MAX_NAMED else ""
-    return ", ".join(values[:MAX_NAMED]) + more
+    return first_of(values, MAX_NAMED)
 
 
 def set_table(found: SourceImages, name: str, spec: NamedSet, patients_known: bool) -> pd.DataFrame:

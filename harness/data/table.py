@@ -13,6 +13,7 @@ from harness.data.table_file import read_rows, typed
 from harness.errors import DataError, printable
 from harness.study.data_block import Data
 from harness.study.messages import unknown
+from harness.study.number_words import first_of
 from harness.study.set_block import SPLIT_NAMES
 from harness.study.strict_yaml import FieldPath
 
@@ -208,5 +209,4 @@ def _check_labels(table: pd.DataFrame, path: Path) -> None:
 
 
 def _listed(values: Sequence[str]) -> str:
-    more = f" and {len(values) - MAX_NAMED} more" if len(values) > MAX_NAMED else ""
-    return ", ".join(map(repr, values[:MAX_NAMED])) + more
+    return first_of([*map(repr, values)], MAX_NAMED)

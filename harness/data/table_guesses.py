@@ -12,6 +12,7 @@ from harness.data.decode import image_extensions
 from harness.data.listing import visible_name
 from harness.data.table_file import FIRST_ROW, gap_words, read_rows
 from harness.errors import DataError, printable
+from harness.study.number_words import first_of
 from harness.study.set_block import SPLIT_NAMES
 
 MAX_TRIED = 20  # cells of a column that are looked up as files
@@ -75,15 +76,13 @@ class TableGuess:
         for role, guess in self.columns.items():
             yield f"{role}: the column {guess.column}, {guess.why}; check this"
         if joined := [repr(label) for label, name in self.spellings.items() if label != name]:
-            more = f" and {len(joined) - MAX_LISTED} more" if len(joined) > MAX_LISTED else ""
             classes = ", ".join(dict.fromkeys(name for label, name in self.spellings.items() if label != name))
-            yield f"labels: {', '.join(joined[:MAX_LISTED])}{more} are other spellings of {classes}; check this"
+            yield f"labels: {first_of(joined, MAX_LISTED)} are other spellings of {classes}; check this"
         if self.metadata:
             yield f"metadata, by their names: {', '.join(self.metadata)}; check this"
         yield from self.gaps
         if self.others:
-            more = f" and {len(self.others) - MAX_LISTED} more" if len(self.others) > MAX_LISTED else ""
-            yield f"columns that are not used: {', '.join(self.others[:MAX_LISTED])}{more}"
+            yield f"columns that are not used: {first_of(self.others, MAX_LISTED)}"
 
 
 def guess_columns(path: Path) -> TableGuess:

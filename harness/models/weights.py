@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from harness.errors import HarnessError, one_line
 from harness.models.networks import adapter_of, new_network
 from harness.models.repositories import folder_of
+from harness.study.number_words import first_of
 from harness.study.origin import is_own, origin_of
 
 MAX_NAMES = 3  # in an error
@@ -144,18 +145,14 @@ def require_whole(network: nn.Module, read: Collection[str], loadings: list[Load
     missing = [names[0] for names in needed if loading.missing.issuperset(names)]
     if missing:
         found = f"{len(needed) - len(missing)} of the {len(needed)} tensors that its features depend on are in the file"
-        raise HarnessError(f"{found}; missing: {_some(missing)}")
+        raise HarnessError(f"{found}; missing: {first_of(missing, MAX_NAMES)}")
     foreign = [name for name in loading.unexpected if _is_foreign(name, loading.state[name], network, needed)]
     if foreign:
-        raise HarnessError(f"the file is of another network: it has weights for {_some(foreign)}")
+        raise HarnessError(f"the file is of another network: it has weights for {first_of(foreign, MAX_NAMES)}")
     loaded = [name for names in needed for name in names if name not in loading.missing]
     infinite = [name for name in loaded if not torch.isfinite(loading.state[name]).all()]
     if infinite:
-        raise HarnessError(f"the file contains NaN or infinite values: in {_some(infinite)}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
+        raise HarnessError(f"the file contains NaN or infinite values: in {first_of(infinite, MAX_NAMES)}")
 
 
 def _needed(network: nn.Module, read: Collection[str]) -> list[list[str]]:

@@ -13,8 +13,7 @@ from harness.report.page import PageLinks
 from harness.report.registered import registration_findings
 from harness.report.written import package_versions, report_code
 from harness.store.explanations import explanations_file
-from harness.store.files import read_json, write_atomic
-from harness.store.seals import sha256_of
+from harness.store.files import read_json, sha256_of, write_atomic
 from harness.study.identity import digest
 from harness.study.state import StudyState
 

@@ -20,6 +20,7 @@ from harness.study.plan import Job, Scenario, fold_jobs
 from harness.tracking.links import UI_PORT
 from harness.tracking.relay import Relay
 from harness.tracking.root_run import RootRun
+from harness.tracking.run_words import bold_mark
 
 
 class SearchPublisher(RootRun):
@@ -120,7 +121,7 @@ class SearchPublisher(RootRun):
 
 
 def _words(result: TrialResult, metric: str, mark: str | None) -> str:
-    words = f"**{mark}.** " if mark else ""
+    words = bold_mark(mark)
     if result.state == "pruned":
         return (
             f"{words}Pruned after {result.folds} of {len(result.jobs)} folds: its mean {metric} so far,"

@@ -29,7 +29,7 @@ def calibration_slope(probabilities: NDArray[np.float64], positive: Positive) ->
     1 where probabilities are neither too extreme (below 1) nor too moderate. None where there is no finite one: where
     a class is missing, or the probabilities separate the classes. Both are [n].
     """
-    line = _line(_log_odds(probabilities), positive)
+    line = _line(log_odds(probabilities), positive)
     return line and line[1]
 
 
@@ -67,8 +67,9 @@ def _bounded(each: Sequence[_Moved], clusters: Clusters, logarithmic: bool) -> B
     return Bounded(value, value - half, value + half)
 
 
-def _log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    near = np.clip(probabilities, LEAST, 1 - LEAST)
+def log_odds(probabilities: NDArray[np.float64], least: float = LEAST) -> NDArray[np.float64]:
+    """The log-odds of probabilities. least: one that is nearer to 0 or 1 counts as this."""
+    near = np.clip(probabilities, least, 1 - least)
     odds: NDArray[np.float64] = np.log(near) - np.log1p(-near)
     return odds
 
@@ -88,7 +89,7 @@ def _line(odds: NDArray[np.float64], positive: Positive) -> tuple[float, float] 
 def _slope(probabilities: NDArray[np.float64], positive: Positive) -> _Moved | None:
     from scipy.special import expit
 
-    odds = _log_odds(probabilities)
+    odds = log_odds(probabilities)
     line = _line(odds, positive)
     if line is None:
         return None
@@ -105,7 +106,7 @@ def _intercept(probabilities: NDArray[np.float64], positive: Positive) -> _Moved
     from scipy.optimize import brentq
     from scipy.special import expit
 
-    odds, count = _log_odds(probabilities), int(positive.sum())
+    odds, count = log_odds(probabilities), int(positive.sum())
     most = float(np.abs(odds).max() + np.log(len(odds)))  # from which on the sum is above that of all but one image
     value = float(brentq(lambda by: expit(odds + by).sum() - count, -most, most))
     fitted = expit(odds + value)

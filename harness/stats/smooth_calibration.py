@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from harness.stats.areas import Positive
 from harness.stats.bootstrap import Values, Weights, percentile_intervals, resampled_curve
+from harness.stats.calibration import log_odds
 from harness.stats.clusters import Clusters
 
 KNOTS = (0.05, 0.35, 0.65, 0.95)  # quantiles of the log-odds (Harrell 2015, Regression Modeling Strategies, table 2.3)
@@ -33,13 +34,13 @@ def smooth_curve(probabilities: NDArray[np.float64], positive: Positive, cluster
     Between the least and the largest percentile but one of the probabilities. All [n]; with several repeats the rows
     of all of them. None where a class is missing or all probabilities are alike. The band is of resampled clusters.
     """
-    odds = _log_odds(probabilities)
+    odds = log_odds(probabilities, LEAST)
     if positive.all() or not positive.any() or np.ptp(odds) < LEAST:
         return None
     knots = np.unique(np.quantile(odds, KNOTS))
     low, high = np.quantile(probabilities, [0.01, 0.99])
     at = np.linspace(low, high, POINTS)
-    columns, points = _basis(odds, knots), _basis(_log_odds(at), knots)
+    columns, points = _basis(odds, knots), _basis(log_odds(at, LEAST), knots)
     centre, scale = columns.mean(axis=0), columns.std(axis=0)
     kept = scale > LEAST
     if not kept.any() or low == high:
@@ -55,12 +56,6 @@ def smooth_curve(probabilities: NDArray[np.float64], positive: Positive, cluster
     value = curve(np.ones((1, len(odds))))[0]
     band = np.array(percentile_intervals(resampled_curve(clusters, curve, RESAMPLES))).T
     return SmoothCurve(at, value, *band)
-
-
-def _log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    near = np.clip(probabilities, LEAST, 1 - LEAST)
-    odds: NDArray[np.float64] = np.log(near) - np.log1p(-near)
-    return odds
 
 
 def _basis(odds: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:

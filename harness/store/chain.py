@@ -15,8 +15,7 @@ from typing import Any
 
 from harness.store.checked import DIFFERS, HOLDS, UNCHECKED, Checked
 from harness.store.failpoints import failpoint
-from harness.store.files import NEW_PREFIX, folder_lock, write_atomic
-from harness.store.seals import sha256_of
+from harness.store.files import NEW_PREFIX, folder_lock, sha256_of, write_atomic
 
 Content = dict[str, Any]
 HEAD = "head.json"

@@ -99,9 +99,14 @@ def _existing_folder(folder: Path) -> Iterator[None]:
 
 
 def file_digest(path: Path) -> str:
-    """The hash of a file: `sha256:` and its hex digits."""
+    """The hash of a file as studies have it: `sha256:` and its hex digits."""
+    return f"sha256:{sha256_of(path)}"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def linked(folder: Path, target: Path) -> Path:

@@ -3,13 +3,12 @@
 A seal shows that a file has changed since it was sealed. It does not show who sealed it.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.store.files import write_atomic
+from harness.store.files import sha256_of, write_atomic
 
 SEAL = "SHA256SUMS"  # the file with the hashes of a folder
 FILE_SEAL = ".sha256"  # the suffix of the seal of a single file
@@ -61,12 +60,6 @@ def broken_file(path: Path) -> str | None:
         return None
     same = _sealed(place) == {path.name: sha256_of(path)}
     return "" if same else CHANGED
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""A number with its noun, as a sentence has it."""
+"""Numbers with their nouns, and long lists cut short, as a sentence has them."""
+
+from collections.abc import Sequence
 
 
 def number_of(count: int, noun: str) -> str:
@@ -23,3 +25,9 @@ def verb(count: int, one: str, several: str) -> str:
 def of_others(count: int, others: int) -> str:
     """So many of the others: `2 of 3 others`, and `the only other` where there is one."""
     return "the only other" if others == 1 else f"{count} of {others} others"
+
+
+def first_of(words: Sequence[str], most: int, between: str = ", ") -> str:
+    """So many of the words at the most, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return between.join(words[:most]) + more

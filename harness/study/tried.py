@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.study.number_words import first_of
+
 FIELD = "tried"  # in the record of a study
 
 
@@ -49,5 +51,4 @@ class TriedSeeds:
 
 
 def _listed(tried: Sequence[int], most: int = 10) -> str:
-    more = f" and {len(tried) - most} more" if len(tried) > most else ""
-    return ", ".join(map(str, tried[:most])) + more
+    return first_of([*map(str, tried)], most)

@@ -20,7 +20,7 @@ from harness.tracking.leaderboard_tags import leaderboard_tags
 from harness.tracking.links import UI_PORT
 from harness.tracking.registry import JOB_ID, STUDY_IDS
 from harness.tracking.root_run import RootRun
-from harness.tracking.run_words import scenario_words, with_links
+from harness.tracking.run_words import bold_mark, scenario_words, with_links
 from harness.tracking.scenario_curves import scenario_curves
 from harness.tracking.unit_log import UnitLog
 
@@ -163,7 +163,7 @@ class Publisher(RootRun):
         )
         self._tracker.descriptions.describe(
             run_id,
-            f"{f'**{mark}.** ' if mark else ''}Test set, {scored(state)}, look {looks} of {declared} declared:"
+            f"{bold_mark(mark)}Test set, {scored(state)}, look {looks} of {declared} declared:"
             f" accuracy{' of patients' * unit.patients}"
             f" {metrics['test/accuracy']:.3f}, n = {len(frame)}.{LOOKS_BELOW}{history}",
         )
@@ -200,7 +200,7 @@ class Publisher(RootRun):
         self._publish_explanations(run_id, state)
         mark = self._marks(state).every
         words = (
-            f"{f'**{mark}.** ' if mark else ''}{scored(state)}, refitted on {state.settings.trained_on};"
+            f"{bold_mark(mark)}{scored(state)}, refitted on {state.settings.trained_on};"
             f" study id {self._workspace.identity}{'; selected by patient' * self._workspace.unit.patients}"
         )
         tags = {STUDY_IDS: self._workspace.identity, JOB_ID: state.jobs[0].id}

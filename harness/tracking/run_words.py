@@ -21,8 +21,7 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
     left_out = "" if s.undersampling == "none" else f", undersampling {s.undersampling}"
     corrected = ", probabilities corrected for the class shares" if s.prior_correction == "on" else ""
     return (
-        f"{f'**{mark}.** ' if mark else ''}"
-        f"{short_name(s.backbone)} ({s.weights} weights,"
+        f"{bold_mark(mark)}{short_name(s.backbone)} ({s.weights} weights,"
         f" {_trained(s)}{augmented}), head {s.head}, oversampling"
         f" {s.oversampling}{left_out}{loss}{corrected}, {number_of(s.epochs, 'epoch')}. Over"
         f" {len(state.jobs)} folds ({folds}): accuracy{' of patients' * unit.patients}"
@@ -30,6 +29,11 @@ def scenario_words(state: ScenarioState, inputs: Inputs, unit: Unit, mark: str |
         f" {means['val/roc_auc_mean']:.3f}. The numbers are of the"
         f" {_epoch(s)}{averaged_words(s)}."
     )
+
+
+def bold_mark(mark: str | None) -> str:
+    """A mark before a description: `**LEAKS.** `; empty where there is none."""
+    return f"**{mark}.** " if mark else ""
 
 
 def _trained(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from harness.data.manifest import read_dataset
 from harness.data.nested_folds import NestedFolds, nested_folds, nested_json, nested_of
 from harness.errors import DataError, StudyError
 from harness.study import Study
-from tests.conftest import PATIENT, draw_images
+from tests.conftest import PATIENT, draw_patients
 
 STUDY = """\
 study: nested
@@ -27,9 +27,7 @@ stages:
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     """Two images of each of 18 patients of class A and 12 of class B, and a test set."""
-    counts = {"train/A": 36, "train/B": 24, "test/A": 4, "test/B": 4}
-    paths = [f"{folder}/{folder[:2]}{folder[-1]}{n // 2}-{n % 2}.png" for folder, c in counts.items() for n in range(c)]
-    return draw_images(tmp_path / "images", {path: seed for seed, path in enumerate(paths)})
+    return draw_patients(tmp_path / "images", {"train/A": 36, "train/B": 24, "test/A": 4, "test/B": 4})
 
 
 def _study(study_of: Callable[..., Study], root: Path, *overrides: str) -> Study:

@@ -23,18 +23,11 @@ from harness.search.queue import Queue, slot_of
 from harness.search.reuse import reuse_earlier
 from harness.search.run import SearchRun, run_search
 from harness.store import Store
-from harness.study import Study
-from harness.study.identity import search_id
 from tests.postgres import PASSWORD, create_database
 from tests.search.conftest import STUDY, StudyOf, new_store
-from tests.search.test_run import runs_of, wait_for
+from tests.search.test_run import queue_of, runs_of, wait_for
 
 pytestmark = pytest.mark.services
-
-
-def queue_at(study: Study, store: Store, url: str) -> Queue:
-    assert study.search is not None
-    return Queue(study.search, f"{study.study}-{search_id(study, prepare(study, store).inputs.digests)}", store, url)
 
 
 def jobs_in(store: Store) -> int:
@@ -97,7 +90,7 @@ def test_machines_that_die_lose_and_repeat_nothing(
     machine = Machine(stores[0], file, postgres, target)
     wait_for(lambda: jobs_in(stores[0]) >= 3)
     machine.kill_worker()
-    queue = queue_at(study, stores[1], postgres)
+    queue = queue_of(study, stores[1], postgres)
     machine.kill(when=lambda: jobs_in(stores[0]) >= 8 and bool(queue.trials(TrialState.RUNNING)))
     assert queue.trials(TrialState.RUNNING) and queue.trials(TrialState.WAITING), "nothing is left to be found again"
 
@@ -133,7 +126,7 @@ def test_two_machines_that_start_at_once_make_one_search(
     stores = [new_store(prepared, tmp_path / name) for name in ("first", "second")]
     machines = [Machine(store, file, postgres, target) for store in stores]
     assert [machine.process.wait(timeout=300) for machine in machines] == [0, 0]
-    trials = queue_at(study, stores[0], postgres).trials()
+    trials = queue_of(study, stores[0], postgres).trials()
     assert [trial.user_attrs["slot"] for trial in trials] == list(range(target)), "a slot was enqueued twice"
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert sum(map(jobs_in, stores)) == 2 * target, "a fold was fitted on both"
@@ -145,14 +138,14 @@ def test_two_machines_that_edit_the_space_at_once_reuse_every_trial_once(
     study_of: StudyOf, reference: tuple[SearchRun, Store], postgres: str
 ) -> None:
     url, (run, store) = create_database(postgres, "edited"), reference
-    first, study = queue_at(study_of(), store, url), study_of("search.space.learning_rate.low=5.0e-4")
+    first, study = queue_of(study_of(), store, url), study_of("search.space.learning_rate.low=5.0e-4")
     for trial in Queue(study.searched, first.name, store, None).trials():
         first.optuna_study.add_trial(trial)
     describe(prepare(study_of(), store), first)
     together = threading.Barrier(2)
 
     def start() -> list[str]:
-        said, workspace, queue = list[str](), prepare(study, store), queue_at(study, store, url)
+        said, workspace, queue = list[str](), prepare(study, store), queue_of(study, store, url)
         together.wait()
         reuse_earlier(workspace, queue, [], said.append)
         queue.fill(6, [])
@@ -160,7 +153,7 @@ def test_two_machines_that_edit_the_space_at_once_reuse_every_trial_once(
 
     with ThreadPoolExecutor(2) as machines:
         said = [machine.result() for machine in [machines.submit(start) for _ in range(2)]]
-    trials = queue_at(study, store, url).trials()
+    trials = queue_of(study, store, url).trials()
     assert sorted(trial.user_attrs["slot"] for trial in trials) == list(range(6))
     inside = [r for r in run.results if r.state == "complete" and r.point["learning_rate"] >= 5e-4]
     reused = {slot_of(trial): trial.values for trial in trials if origin(trial)}

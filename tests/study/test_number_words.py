@@ -1,6 +1,6 @@
 import pytest
 
-from harness.study.number_words import is_are, number_of, of_others, verb
+from harness.study.number_words import first_of, is_are, number_of, of_others, verb
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,9 @@ def test_a_verb_is_that_of_so_many() -> None:
 def test_one_other_is_the_only_one() -> None:
     assert of_others(1, 1) == "the only other"
     assert of_others(1, 13) == "1 of 13 others"
+
+
+def test_of_a_long_list_the_first_words_stand_and_how_many_more_there_are() -> None:
+    assert first_of(["a", "b"], 2) == "a, b"
+    assert first_of(["a", "b", "c"], 2, "; ") == "a; b and 1 more"
+    assert first_of([*map(str, range(2000))], 1) == "0 and 1,999 more"

@@ -11,6 +11,7 @@ from harness.report.numbers.marks import Marks, marked
 from harness.report.sections.network_inputs import input_lines
 from harness.report.tables.export import escaped, export_table
 from harness.study import Study
+from harness.study.number_words import first_of
 from harness.study.scenario_state import ScenarioState
 
 MAX_AS_RUN = 4  # different values in one cell
@@ -68,8 +69,7 @@ def _is_constant(rows: Sequence[Used]) -> bool:
 def _as_run(rows: Sequence[Used]) -> str:
     """What the values were resolved to, each different one once."""
     found = list(dict.fromkeys(row.as_run for row in rows if row.as_run))
-    more = f" and {len(found) - MAX_AS_RUN} more" if len(found) > MAX_AS_RUN else ""
-    return "; ".join(found[:MAX_AS_RUN]) + more
+    return first_of(found, MAX_AS_RUN, "; ")
 
 
 def _constant(marks: Marks, inputs: Inputs, used: AllUsed) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from harness.report.verified.differences import compare_json
 from harness.report.verified.verified_item import Verdicts, VerifiedItem
 from harness.store.chain import hash_of_file
 from harness.study.data_block import DICOM_PREFIX, PatientScope
+from harness.study.number_words import first_of
 from harness.study.origin import origin_of, short_name
 from harness.study.settings import weights_file
 
@@ -229,14 +230,12 @@ def image_items(record: StudyRecord, dataset: Dataset, root: Path | None) -> Ite
         return
     if other:
         yield VerifiedItem(
-            "images", what, "differs", f"{_named(other)} changed since the study was run, of {count:,}, in {root}"
+            "images",
+            what,
+            "differs",
+            f"{first_of(other, MAX_NAMED)} changed since the study was run, of {count:,}, in {root}",
         )
     if lost:
-        yield VerifiedItem("images", what, "differs", f"{_named(lost)} missing in {root}, of {count:,}")
+        yield VerifiedItem("images", what, "differs", f"{first_of(lost, MAX_NAMED)} missing in {root}, of {count:,}")
     if not lost and not other:
         yield VerifiedItem("images", what, "holds", f"{count:,} images in {root} have the hashes of the manifest")
-
-
-def _named(images: list[str]) -> str:
-    more = f" and {len(images) - MAX_NAMED:,} more" if len(images) > MAX_NAMED else ""
-    return f"{', '.join(images[:MAX_NAMED])}{more}"

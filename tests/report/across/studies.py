@@ -11,7 +11,7 @@ from harness.execution.progress import Reporter
 from harness.prepare import prepare
 from harness.store import Store
 from harness.study import load_study
-from tests.conftest import draw_images
+from tests.conftest import draw_patients
 
 STUDY = """\
 study: {name}
@@ -25,9 +25,7 @@ stages: [{{name: heads, grid: {{head: [{heads}]}}, select: {select}}}]
 
 def write_images(root: Path, first: int = 0) -> Path:
     """24 training and 12 test images, two of each patient, each drawn from a seed of its own from `first` on."""
-    counts = {"train/A": 12, "train/B": 12, "test/A": 6, "test/B": 6}
-    paths = [f"{folder}/{folder[:2]}{folder[-1]}{n // 2}-{n % 2}.png" for folder, c in counts.items() for n in range(c)]
-    return draw_images(root, {path: first + seed for seed, path in enumerate(paths)})
+    return draw_patients(root, {"train/A": 12, "train/B": 12, "test/A": 6, "test/B": 6}, first)
 
 
 def study_text(name: str, images: Path, heads: str = "logistic, knn", **given: str) -> str:
