@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,20 @@ def first_look(data: Path) -> FirstLook:
     return look
 
 
+def plain_path(path: Path) -> Path:
+    """The absolute path without `..`, unless that leads elsewhere because of a link."""
+    absolute = path.absolute()
+    plain = Path(normpath(absolute))
+    return plain if plain.exists() and plain.samefile(absolute) else absolute
+
+
 def _table(data: Path) -> FirstLook:
     if not data.is_file():
         raise DataError(f"{printable(str(data))} is not there; name a table of images, or their folder")
     guess = guess_columns(data)
     fields: dict[str, Any] = {"columns": {role: found.column for role, found in guess.columns.items()}}
     if guess.root != data.parent:
-        fields = {"root": str(guess.root.absolute()), **fields}
+        fields = {"root": str(plain_path(guess.root)), **fields}
     if guess.metadata:
         fields["metadata"] = list(guess.metadata)
     if guess.spellings:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cli.first_look import FirstLook, first_look
+from harness.cli.first_look import FirstLook, first_look, plain_path
 from harness.data.guesses import OF_TAG, Guess, guess_patients, guess_positive
 from harness.data.patient_counts import PATIENTS_UNKNOWN
 from harness.errors import StudyError
@@ -81,7 +81,7 @@ def _text(name: str, look: FirstLook, k: int, guess: Guess | None, positive: str
         schema=SCHEMA_FILE,
         name=name,
         source=look.source,
-        path=_quoted(str(look.path.absolute())),
+        path=_quoted(str(plain_path(look.path))),
         fields="".join(f"\n  {yaml_line(name, value)}" for name, value in look.fields.items()),
         size=224,
         sizes=f"the images {look.sizes}",

@@ -133,7 +133,10 @@ def _check_k(dataset: Dataset, rows: Rows, spec: Folds) -> None:
                 else ""
             )
             found += "; nearly identical images count once: folds.duplicates" if ALIKE in dataset.table else ""
-            raise DataError(f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}{found}")
+            raise DataError(
+                f"{spec.k} folds need at least {spec.k} {unit} of each class; {name} has {count}{found};"
+                " or use a smaller k"
+            )
 
 
 def _patient_field(dataset: Dataset) -> str:

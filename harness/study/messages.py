@@ -9,6 +9,16 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import StudyError
 from harness.study.strict_yaml import FieldPath, LineNumbers, dotted
 
+WORDS = {  # of pydantic's errors, for those whose own words are of Python
+    "list_type": "a list is needed, such as [a, b]",
+    "dict_type": "a mapping is needed, such as {key: value}",
+    "model_type": "a mapping is needed, such as {key: value}",
+    "model_attributes_type": "a mapping is needed, such as {key: value}",
+    "bool_type": "true or false is needed",
+    "string_too_short": "this may not be empty",
+}
+YAML_WORDS = {None: "null", True: "true", False: "false"}
+
 
 def unknown(kind: str, given: str, allowed: Sequence[str] | Any) -> str:
     """The message about an unknown name, with close matches or what is allowed."""
@@ -49,7 +59,12 @@ def reason(error: Any) -> str:
         return "this key is missing"
     if error["type"] == "literal_error":
         return f"{given!r} is given; allowed: {error['ctx']['expected'].replace(' or ', ', ')}".replace("'", "")
-    shown = repr(given) if len(repr(given)) <= 60 else repr(given)[:57] + "..."
+    shown = YAML_WORDS[given] if given is None or isinstance(given, bool) else repr(given)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    if error["type"] == "too_short":
+        return f"{shown} is given; the least number of entries is {error['ctx']['min_length']}"
+    if error["type"] in WORDS:
+        return f"{shown} is given; {WORDS[error['type']]}"
     return f"{shown} is given; {message[:1].lower() + message[1:]}"
 
 

@@ -37,12 +37,17 @@ def own_file(name: str, folder: Path, kind: str) -> Path:
     Raises StudyError where there is none.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
-        raise StudyError(f"{name!r} is given; a custom {kind} is module:Class")
+        raise StudyError(f"{name!r} is given; a custom {kind} is {_form(kind)}")
     found = next((file for place in _places(folder) if (file := place / file_name(name)).is_file()), None)
     if found is None:
         here = " (the current folder has one: move it)" if Path(file_name(name)).is_file() else ""
-        raise StudyError(f"no {file_name(name)} in {folder} or on PYTHONPATH{here}; a custom {kind} is module:Class")
+        raise StudyError(f"no {file_name(name)} in {folder} or on PYTHONPATH{here}; a custom {kind} is {_form(kind)}")
     return found
+
+
+def _form(kind: str) -> str:
+    """How a study file names a part: a metric may be a function, too."""
+    return "module:name" if kind == "metric" else "module:Class"
 
 
 def read_source(file: Path, named: str, kind: str) -> str:

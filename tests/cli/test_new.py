@@ -60,6 +60,16 @@ def test_nothing_is_overwritten_and_a_wrong_request_writes_nothing(image_folder:
     assert not (tmp_path / "x.yaml").exists() and not (tmp_path / "x").exists()
 
 
+def test_the_path_in_the_file_has_no_way_back_unless_a_link_needs_it(image_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "work/inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "work/inner")
+    write_study("plain", tmp_path / "work/../" / image_folder.name, tmp_path / "plain.yaml")
+    assert f"path: '{image_folder}'" in (tmp_path / "plain.yaml").read_text()
+    image_folder.rename(tmp_path / "work/images")
+    write_study("linked", tmp_path / "link/../images", tmp_path / "linked.yaml")
+    assert f"path: '{tmp_path}/link/../images'" in (tmp_path / "linked.yaml").read_text()
+
+
 def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "archive.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"archive.zip is an archive; unpack it, and name the folder"):

@@ -140,7 +140,7 @@ def test_a_wrong_name_is_refused_with_its_place(study_with: StudyWith, overrides
 def test_a_metric_that_is_not_there_is_refused(study_with: StudyWith, store: Store) -> None:
     with pytest.raises(StudyError, match="no class or function kapa; it has: kappa, Cost"):
         prepare(study_with(METRICS, "metrics=['my_metrics:kapa']"), store)
-    with pytest.raises(StudyError, match=r"metrics\[0\]: no other\.py in .* a custom metric is module:Class"):
+    with pytest.raises(StudyError, match=r"metrics\[0\]: no other\.py in .* a custom metric is module:name"):
         prepare(study_with(METRICS, "metrics=['other:kappa']"), store)
     objective = "{metric: val/Cost, direction: maximize}"
     lower = f"search={{trials: 2, space: {{dropout: {{choices: [0.1, 0.2]}}}}, objective: {objective}}}"

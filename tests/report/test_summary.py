@@ -6,6 +6,7 @@ import pandas as pd
 
 from harness.prepare import prepare
 from harness.report.numbers.records import Statistics
+from harness.report.sections.answer import difference_lines
 from harness.report.sections.summary import summary_lines
 from harness.store import Store
 from harness.study import Study
@@ -78,8 +79,16 @@ def test_a_best_mean_that_others_have_too_is_said_to_be_shared(finished: Finishe
     stage, none = replace(state, scenarios=(top, same)), Statistics(kind="study", name="small")
     lines = " ".join(summary_lines(finished.run.workspace, StudyState((stage,)), none))
     assert ", and so has the only other: of these the first in the file is taken" in lines
+    assert (
+        "; 0 of 1 equivalent to it within 0.01, 1 of 1 not known, as the folds show no spread of the difference"
+        in lines
+    )
+    assert "shows no spread, so it has no interval" in " ".join(difference_lines(stage))
+    flat = any(contest.chances is None for contest in state.contests)
+    assert ("no spread" in " ".join(difference_lines(state))) == flat
     as_it_is = " ".join(summary_lines(finished.run.workspace, StudyState((state,)), none))
     assert "has the best mean" in as_it_is and "and so ha" not in as_it_is
+    assert ("no spread" in as_it_is) == flat
 
 
 def test_the_study_run_in_mlflow_is_described_by_it(finished: Finished) -> None:

@@ -141,7 +141,7 @@ def test_what_a_level_brought_goes_along_with_the_winner_until_another_level_tak
         ("stages.0.grid.backbone.0.backbone=x", r"backbone\[0\]\.backbone: `name` is the backbone of this level"),
         ("stages.0.grid.backbone.0.head=x", r"backbone\[0\]\.head: head is a factor of this stage, too; keep one"),
         ("stages.0.grid.backbone.3={name: small-cnn}", None),
-        ("stages.0.grid.backbone.2.learning_rate=null", r"backbone\[2\]\.learning_rate: None is given"),
+        ("stages.0.grid.backbone.2.learning_rate=null", r"backbone\[2\]\.learning_rate: null is given"),
         ("stages.0.grid.head.1={name: batchnorm-gap, batch_size: 9}", r"head\[1\]\.batch_size: levels of backbone bri"),
         ("stages.0.grid.backbone=[{name: a, epochs: 3}, {epochs: 3, name: a}]", r"backbone\[1\]: a stands in this lis"),
         ("stages.0.zip={epochs: [1, 2], seed: [1, 2]}", r"zip\.seed: unknown factor 'seed'"),
@@ -155,7 +155,7 @@ def test_what_a_level_brought_goes_along_with_the_winner_until_another_level_tak
         ("stages.0.exclude=[{epochs: 2}]", r"exclude\[0\]\.epochs: unknown factor of this stage 'epochs'; allowed: b"),
         ("stages.0.exclude=[{head: batchnorm-gap, dropout: 0.2}]", r"exclude\[0\]: no scenario of the stage has head"),
         ("stages.0.exclude=[{head: [dropout-gap, batchnorm-gap]}]", r"exclude: this leaves no scenario of the stage"),
-        ("stages.0.exclude=[{}]", r"exclude\[0\]: .* at least 1 item"),
+        ("stages.0.exclude=[{}]", r"exclude\[0\]: .* least number of entries is 1"),
     ],
 )  # fmt: skip
 def test_what_a_grid_cannot_be_is_refused_in_one_line(study_of: LoadText, override: str, message: str | None) -> None:

@@ -190,7 +190,7 @@ def test_subgroups_are_part_of_the_study_s_id_and_a_study_without_them_stays_as_
         ("[{age: [40], bmi: [25]}]", "4: subgroups[0]", "an entry is one column of the metadata, such as sex, or one"),
         ("[7]", "4: subgroups[0]", "7 is given; an entry is one column of the metadata"),
         ("['']", "4: subgroups[0]", "an entry is one column of the metadata"),
-        ("sex", "4: subgroups", "'sex' is given; input should be a valid list"),
+        ("sex", "4: subgroups", "'sex' is given; a list is needed, such as [a, b]"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named_with_its_line(

@@ -53,12 +53,15 @@ def difference_lines(stage: StageState) -> list[str]:
     if not stage.contests or select is None:
         return []
     family = pairs(len(stage.contests) + 1)
+    flat = ""
+    if any(contest.chances is None for contest in stage.contests):
+        flat = " A difference that is the same in all folds shows no spread, so it has no interval."
     caption = (
         f"*{escaped(select.metric)} of each scenario minus that of the best mean, over the folds. Thick: the 95 %"
         f" interval of one comparison alone, by the corrected resampled t-test; thin: adjusted for"
         f" {'the one pair' if family == 1 else f'all {family} pairs'} of the stage (Bonferroni), beyond the figure"
         " where it is wider."
-        f" In the band differences are within {select.margin:g}, which the study counts as equivalent.*"
+        f"{flat} In the band differences are within {select.margin:g}, which the study counts as equivalent.*"
     )
     return [f"![differences to the best]({differences_file(stage)})", "", caption, ""]
 

@@ -98,6 +98,8 @@ def _won(marks: Marks, state: StageState, answered: bool) -> str:
     verdict = "" if answered else verdict
     equal = sum(contest.practical == "equivalent" for contest in against)
     within = f"; {equal} of {len(against)} equivalent to it within {select.margin:g}" if against else ""
+    flat = sum(contest.chances is None for contest in against)
+    within += f", {flat} of {len(against)} not known, as the folds show no spread of the difference" if flat else ""
     same = sum(contest.other.summary[f"{select.metric}_mean"] == mean for contest in against)
     tied = (
         f", and so {verb(same, 'has', 'have')} {of_others(same, len(against))}: of these the first in the file is taken"
