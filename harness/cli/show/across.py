@@ -11,6 +11,7 @@ from harness.report.across.across_tables import (
     STYLES,
     against_sentence,
     against_table,
+    cell_words,
     model_table,
     pair_table,
     rank_sentences,
@@ -48,9 +49,10 @@ def show_compared(console: Console, found: ComparedStudies) -> None:
 
 def show_ranked(console: Console, found: "RankedModels") -> None:
     """Print models on data sets: with intervals, SDs or means alone, as there is room; then what the ranks say."""
-    tables = [model_table(found, style) for style in STYLES]
-    table = next((t for t in tables if _width(console, t) <= console.width), tables[-1])
-    title, legend = f"{found.metric} of models on data sets", list[str]()
+    tables = {style: model_table(found, style) for style in STYLES}
+    style = next((s for s, t in tables.items() if _width(console, t) <= console.width), STYLES[-1])
+    table, legend = tables[style], list[str]()
+    title = f"{found.metric} of models on data sets, mean over the folds{cell_words(found, style)}"
     if _width(console, table) > console.width:
         legend = table["model"].tolist()
         table = table.assign(model=[str(number) for number in range(1, len(table) + 1)])
@@ -75,7 +77,8 @@ def show_fitting(console: Console, title: str, table: "pd.DataFrame", legend: Se
     for number, name in enumerate(legend, 1):
         console.print(f"  {number}: {name}")
     if left_out:
-        console.print(f"  no room in {console.width} columns for {', '.join(left_out)}: they are on the page")
+        each = "it is" if len(left_out) == 1 else "they are"
+        console.print(f"  no room in {console.width} columns for {', '.join(left_out)}: {each} on the page")
     console.print()
 
 

@@ -8,8 +8,10 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.report.across.across_tables import (
+    STYLES,
     against_sentence,
     against_table,
+    cell_words,
     model_table,
     pair_table,
     rank_sentences,
@@ -108,7 +110,8 @@ def rank_lines(found: RankedModels, folder: Path) -> list[str]:
 
     lines = ["## Models on data sets", "", *_in_two_lines(_table(model_table(found), folder, "models"))]
     direction = "" if found.select.maximize else "; less is better"
-    lines += [f"*{escaped(found.metric)}{direction}: the mean over the folds; 95 % interval: {escaped(INTERVAL)}.*", ""]
+    words = f"the mean over the folds{cell_words(found, STYLES[0])}. Interval: {escaped(INTERVAL)}"
+    lines += [f"*{escaped(found.metric)}{direction}: {words}.*", ""]
     figure = rank_figure(found, folder / "ranks.png", found.marks)
     lines += ["## Ranks", "", *(f"{escaped(words)}\n" for words in rank_sentences(found))]
     lines += [f"![mean ranks of {len(found.models)} models]({figure.name})", ""]

@@ -74,6 +74,14 @@ def shown_cell(cell: Cell | None, style: str) -> Measured | None:
     return Measured(cell.mean, interval, None if style == "mean" else cell.sd)
 
 
+def cell_words(found: RankedModels, style: str) -> str:
+    """What stands behind a mean in a cell, as the end of a title."""
+    if style != "interval":
+        return " ± SD" if style == "sd" else ""
+    flat = any(cell.interval is None for cell in found.cells)
+    return f" (95 % interval){', ± SD where the folds show too little spread for one' if flat else ''}"
+
+
 def against_table(found: RankedModels) -> pd.DataFrame:
     """A row for each model but the best: the chances of its difference to the best, and the practical verdict."""
     return pd.DataFrame(
