@@ -17,6 +17,7 @@ from harness.data.tried_seeds import tried_seeds
 from harness.execution.compute import AUTO, Compute
 from harness.execution.executor import Executor
 from harness.execution.fitter import Fitter, make_context
+from harness.execution.lasting_console import LOGS
 from harness.execution.make import executor_for
 from harness.execution.progress import Reporter
 from harness.execution.run_nested import run_nested
@@ -112,6 +113,7 @@ def _run(
     workspace.study.note_tried(tried_seeds(workspace))  # as it is now, so that later studies change no report of it
     write_record(workspace)
     log = CommandLog(workspace.folder, context.device)
+    reporter.log_to(workspace.store.root / LOGS / f"{workspace.study.study}-{workspace.identity}.log")
     tell_of_other(workspace.report_folder(), workspace.identity, reporter.say)
     with StudyRelay(workspace, reporter.say) as relay:
         fitter = Fitter(workspace.ledger, context, executor, [relay, reporter])

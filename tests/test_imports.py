@@ -47,7 +47,7 @@ LIBRARIES = {
     "kagglehub": ("data.sources",),
     "huggingface_hub": ("models",),
     "typer": ("cli",),
-    "rich": ("execution.progress", "cli.show"),
+    "rich": ("execution.progress", "execution.lasting_console", "cli.show"),
     "yaml": ("study.strict_yaml", "tracking.root_run", "search.confirm"),
     "pydantic": ("serving.classifier", "study", "report.numbers.records"),
 }  # fmt: skip

@@ -152,7 +152,7 @@ def test_images_that_were_moved_and_renamed_are_found_by_their_hashes(
 def test_images_that_are_gone_are_named_in_one_line(finished: Finished, moved: tuple[Store, Path]) -> None:
     store, images = moved
     next((images / "1").iterdir()).unlink()
-    with pytest.raises(DataError, match=r"1 of the study's 72 images are not in .*, such as \w+/\w+/phantom-.*\.png: "):
+    with pytest.raises(DataError, match=r"1 of the study's 72 images is not in .*, such as \w+/\w+/phantom-.*\.png: "):
         reproduce(runs(finished, "fold")[0][0], store, "cpu", Reporter(), images)
     (about,) = store.studies.glob("*/*/record.json")
     about.write_text(about.read_text().replace(str(finished.store.root), str(store.root)))

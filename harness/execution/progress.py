@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 from types import TracebackType
 
 from rich.cells import cell_len
-from rich.console import Console, OverflowMethod
+from rich.console import OverflowMethod
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from harness.errors import LOG, JobError
+from harness.execution.lasting_console import LastingConsole
 from harness.store.clock import duration
 from harness.store.results import FoldRecord, Metrics
 from harness.study.number_words import number_of
@@ -32,7 +34,7 @@ class Reporter:
     """Reports a run in the terminal. Use it as a context manager."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = LastingConsole()
         self._live = self.console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True)),
@@ -60,6 +62,10 @@ class Reporter:
     ) -> None:
         LOG.removeHandler(self._log_lines)
         self._progress.stop()
+
+    def log_to(self, path: Path) -> None:
+        """Write on to this file where the reader of the output closes it."""
+        self.console.log_to(path)
 
     def say(self, text: str) -> None:
         """Print one line."""

@@ -15,6 +15,7 @@ from harness.data.inputs import Workspace
 from harness.data.record import write_record
 from harness.data.separation import Separation
 from harness.execution.fitter import make_context
+from harness.execution.lasting_console import LOGS
 from harness.execution.progress import Reporter
 from harness.prepare import prepare, require_audited
 from harness.report.numbers.marks import Marks
@@ -112,6 +113,7 @@ def _run(task: SearchTask, workspace: Workspace, reporter: Reporter) -> SearchRu
     write_record(workspace)
     write_search(workspace)
     log = CommandLog(search_folder(workspace), task.context.device)
+    reporter.log_to(store.root / LOGS / f"{task.name}.log")
     with SearchRelay(workspace, queue, reporter.say, log) as relay:
         if queue.fill(target, points):
             done = len(queue.ended())

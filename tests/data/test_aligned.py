@@ -1,5 +1,8 @@
 """Slightly turned, resized and cropped copies are found, and different images are not taken for copies."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,3 +56,27 @@ def test_moved_copies_of_radiographs_are_found_and_no_two_different_ones(
 
 def test_one_image_has_no_neighbour() -> None:
     assert aligned_pairs(np.random.default_rng(0).random((1, 32, 32), np.float32)) == ([], 0)
+
+
+FIND = """
+import sys
+import numpy as np
+from harness.data.aligned import aligned_pairs
+found = aligned_pairs(np.load(sys.argv[1]))[0]
+np.save(sys.argv[2], np.array([tuple(pair) for pair in sorted(found)]))
+"""
+
+
+def test_the_arithmetic_of_other_processors_finds_the_same_pairs(
+    radiographs: list[Image.Image], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "small.npy", small([*radiographs[:40], *map(MOVED["turned"], radiographs[:12])]))
+    found = []
+    for number, core in enumerate((None, "Nehalem", "Haswell")):  # of OpenBLAS; the oldest has no fused multiply-add
+        environment = os.environ | ({"OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": "2"} if core else {})
+        place = tmp_path / f"{number}.npy"
+        subprocess.run([sys.executable, "-c", FIND, tmp_path / "small.npy", place], check=True, env=environment)
+        found.append(np.load(place))
+    for other in found[1:]:
+        assert other[:, :2].tolist() == found[0][:, :2].tolist()
+        np.testing.assert_allclose(other[:, 2], found[0][:, 2], atol=1e-6, rtol=0)

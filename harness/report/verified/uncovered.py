@@ -16,6 +16,7 @@ REASONS = {
     "data": "images that were drawn or downloaded; those of a study are compared with --data",
     "explanations": "why a fit has no explanation or no registered model",
     "locks": "of commands that run",
+    "logs": "the lines of commands whose output was closed by its reader",
     "mlflow.db": "MLflow's database, which the next run makes again from the fits where it is missing",
     "optuna.db": "the trials of searches",
     "optuna.db.lock": "of the trials of searches",
