@@ -169,7 +169,8 @@ def show_search(study: Study, store: Store, run: "SearchRun") -> None:
     title = f"{study.study}, search: {len(run.results)} of {run.target} trials"
     if run.results:
         board = run.trials()
-        console.print(frame_table(f"{title}, the first {min(10, len(board))}", shown(study, board.head(10))))
+        some = ", the first 10" if len(board) > 10 else ""
+        console.print(frame_table(f"{title}{some}", shown(study, board.head(10))))
     show_marks(console, run.marks.of_study)
     if words := reused_words(run.results, run.target):
         console.print(words)
