@@ -137,6 +137,8 @@ def stored_workspace(study: Study, store: Store, say: Callable[[str], None], for
     for_audit: images that are at hand are read whatever was run, and their errors are left to the audit.
     Raises HarnessError where several variants were run, or where there is nothing to read.
     """
+    if not for_audit and not store.root.exists():  # images would be drawn for nothing
+        raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
     known, problem = records(store, study.study), HarnessError("the images are not at hand")
     accepted = ERRORS if for_audit else None
     at_hand = images_at_hand(study.data, store)

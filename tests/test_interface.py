@@ -68,8 +68,9 @@ def test_a_mistake_is_the_line_of_the_command_line(study_file: Path) -> None:
 
 
 def test_without_a_fit_there_are_no_results(study_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"no job of this study is done in .*/store; first run: harness run STUDY"):
+    with pytest.raises(StudyError, match=r"nothing was run in .*/store yet; first run: harness run STUDY"):
         harness.load_study(study_file, store=tmp_path / "store").results()
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_plan_says_what_is_done(opened: OpenStudy, study_file: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace, read_study
+from harness.cli.options import DEFAULT_STORE, DataPath, Overrides, StoreFolder, StudyOrName, find_workspace
 
 
 def status(
@@ -23,9 +23,6 @@ def status(
     from harness.study.status import study_status
 
     store = Store(store_folder)
-    if not store.root.exists():
-        study = read_study(study_file, data, overrides)  # whose errors come first
-        raise study.error(("study",), f"nothing was run in {store.root} yet; first run: harness run STUDY")
     workspace = find_workspace(study_file, data, overrides, store)
     digests, reading = workspace.inputs.digests, workspace.reading(workspace.unit)
     found = study_status(workspace.study, digests, workspace.has_test, store, reading)

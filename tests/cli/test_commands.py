@@ -266,7 +266,7 @@ def test_weights_that_do_not_fit_are_refused(harness: Harness, tmp_path: Path) -
             "test={stages: [heads]}",
             "--set test={stages: [heads]}: test: stage heads is not finished; first run",
         ),
-        ("report", "seed=0", "study.yaml:1: study: no job of this study is done in "),
+        ("report", "seed=0", "study.yaml:1: study: nothing was run in "),
     ],
 )
 def test_what_needs_results_says_which_command_comes_first(

@@ -309,7 +309,8 @@ def in_the_open(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     write_study()
     Path("st").mkdir()
     Path("st").chmod(0o777)
-    assert harness("plan", "s.yaml", "--store", "own").code == 0, "everything is imported, and may be read"
+    for command in (["plan", "s.yaml", "--store", "own"], ["new", "y", "--data", "d", "--out", "own"]):
+        assert harness(*command).code == 0, "everything is imported, and may be read"
     yield
     for path in [Path("d"), *Path("d").rglob("*")]:
         path.chmod(0o755)
