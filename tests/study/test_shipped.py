@@ -30,6 +30,10 @@ def test_a_command_that_reads_finds_a_shipped_study_and_one_of_the_store_comes_f
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small, store = ["data.phantom={train: 48, test: 12}", "data.image_size=32"], Store(tmp_path / "store")
+    with pytest.raises(StudyError, match="nothing was run in"):
+        find_workspace(Path("quickstart"), None, small, store)
+    assert not store.root.exists(), "no image is drawn for it"
+    store.root.mkdir()
     shipped = find_workspace(Path("quickstart"), None, small, store)
     assert len(shipped.inputs.dataset.table) == 60
     write_record(shipped)
